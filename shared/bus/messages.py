@@ -1,0 +1,471 @@
+"""What processes say to each other: every item of the bus, its wire tag, and who may send it to whom.
+
+An item is a NamedTuple of plain values, so a batch packs it as it is. The wire form of a batch is described in
+`shared.bus.batch`. Fields may only be added at the end, with a default, under a new `VERSION`; a reader accepts this
+version and the previous one.
+
+Words: *account* is a prepared bare JID; *full* a prepared full JID; *sid* is the edge's own number for a stream, *grant*
+the number that the router gave to that binding (`epoch << 32 | counter`): the higher grant wins a resource.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import Final, NamedTuple
+
+from rookery.shared.xmpp.stanza import Stanza
+
+#: The version of the envelope and of the items. Readers accept VERSION and VERSION - 1.
+VERSION: Final = 1
+
+
+class Kind(IntEnum):
+    """The kinds of process; the numbers are on the wire and never change."""
+
+    EDGE = 0
+    ROUTER = 1
+    ROSTER = 2
+    PRESENCE = 3
+    OFFLINE = 4
+    ACCOUNT = 5
+    MUC = 6
+    S2S = 7
+
+    @property
+    def label(self) -> str:
+        """The name that operators, subjects and the database use."""
+        return self.name.lower()
+
+
+class Origin(NamedTuple):
+    """Where a stanza came into the cluster: (stream, n) is its uid; `edge` keeps it until `Accepted` names it.
+
+    `deadline` is in Unix milliseconds (0: none); `trace` correlates log lines of all processes. A stanza that the server
+    made by itself has NOBODY as origin.
+    """
+
+    stream: bytes
+    n: int
+    edge: str
+    deadline: int = 0
+    trace: int = 0
+
+
+NOBODY: Final = Origin(b"", 0, "")
+
+
+# --- edge -> router ---------------------------------------------------------------------------------------------------
+
+
+class Submit(NamedTuple):
+    """A bound stream sent a stanza that its own account's router handles first.
+
+    That is everything without `to`, to the own bare JID or to a local domain, and every presence.
+    """
+
+    origin: Origin
+    full: str
+    grant: int
+    stanza: Stanza
+
+
+class Route(NamedTuple):
+    """Deliver `stanza` to `stanza.to` by RFC 6121 section 8 (from an edge directly, or from any kind)."""
+
+    origin: Origin
+    stanza: Stanza
+
+
+class Unbind(NamedTuple):
+    """A stream has ended. Ignored when `grant` is not the resource's current grant."""
+
+    full: str
+    grant: int
+    reason: str
+
+
+class Acked(NamedTuple):
+    """All deliveries up to and including `n` have left the server (no SM: written to the socket; SM: the client's h)."""
+
+    full: str
+    grant: int
+    n: int
+
+
+class Mirror(NamedTuple):
+    """An edge's answer to MirrorRequest: its sessions of one partition, in chunks; `last` ends the answer."""
+
+    edge: str
+    partition: int
+    sessions: Sequence[MirrorSession]
+    last: bool
+
+
+class MirrorSession(NamedTuple):
+    """One session as its edge knows it.
+
+    `note` is what the router last stored with Note; `inflight` are deliveries (n, origin stream, origin n) above `acked`.
+    """
+
+    sid: int
+    stream: bytes
+    full: str
+    grant: int
+    n: int
+    acked: int
+    note: bytes
+    inflight: Sequence[tuple[int, bytes, int]]
+
+
+# --- router -> edge ---------------------------------------------------------------------------------------------------
+
+
+class Deliver(NamedTuple):
+    """Write `stanza` to stream `sid`. `n` is the dense per-session number; a hole means that something was lost."""
+
+    sid: int
+    grant: int
+    n: int
+    origin_stream: bytes
+    origin_n: int
+    stanza: Stanza
+
+
+class DeliverMany(NamedTuple):
+    """One stanza for many streams of this edge: targets are (sid, grant, n, to)."""
+
+    stanza: Stanza
+    targets: Sequence[tuple[int, int, int, str]]
+
+
+class Accepted(NamedTuple):
+    """The cluster has taken responsibility for these stanzas of this edge's streams: (stream, n)."""
+
+    uids: Sequence[tuple[bytes, int]]
+
+
+class End(NamedTuple):
+    """Close stream `sid` with a stream error (conflict, reset, policy-violation ...)."""
+
+    sid: int
+    grant: int
+    condition: str
+    text: str
+
+
+class Note(NamedTuple):
+    """The router's own small state of a session, opaque to the edge, which hands it back in MirrorSession."""
+
+    sid: int
+    grant: int
+    note: bytes
+
+
+class MirrorRequest(NamedTuple):
+    """A new holder of a router partition asks every edge for its sessions of that partition, before it delivers."""
+
+    partition: int
+    epoch: int
+    router: str
+
+
+# --- any kind -> router -----------------------------------------------------------------------------------------------
+
+
+class Fanout(NamedTuple):
+    """One presence for many accounts: each recipient's router gives it to the account's available resources."""
+
+    stanza: Stanza
+    recipients: Sequence[str]
+
+
+class ToResources(NamedTuple):
+    """Give `stanza` to an account's resources. `which`: "interested" (roster pushes), "available" or "all".
+
+    `to` becomes each full JID; an iq of type set gets an id of its own for each.
+    """
+
+    account: str
+    which: str
+    stanza: Stanza
+
+
+class SendPresence(NamedTuple):
+    """Send the last presence of each available resource of `account` to `to` (or unavailable from each)."""
+
+    account: str
+    to: str
+    available: bool
+    #: Answer with one `unavailable` from the bare JID when no resource is available (RFC 6121 section 4.3.2).
+    probe: bool = False
+
+
+class AccountChanged(NamedTuple):
+    """Committed change of an account: "created", "removed", "password", "blocklist", "disabled"."""
+
+    account: str
+    what: str
+
+
+class Gated(NamedTuple):
+    """The presence worker allows this subscribers-only iq (see Gate)."""
+
+    origin: Origin
+    account: str
+    stanza: Stanza
+
+
+class Replay(NamedTuple):
+    """Stored messages for one resource, oldest first: (archive id, stanza with its delay stamp); `last` ends the flush."""
+
+    full: str
+    grant: int
+    rows: Sequence[tuple[int, Stanza]]
+    last: bool
+
+
+# --- router -> worker -------------------------------------------------------------------------------------------------
+
+
+class Handle(NamedTuple):
+    """Handle `stanza` on behalf of `account` (the partition key): an iq for this kind, or subscription presence.
+
+    `outbound` is True when `account` sent it (RFC 6121 section 3: outbound processing), False when it arrived for it.
+    """
+
+    origin: Origin
+    account: str
+    full: str
+    outbound: bool
+    stanza: Stanza
+
+
+class Broadcast(NamedTuple):
+    """A resource of `account` sent presence without `to`, or went away: tell the subscribers.
+
+    `initial` also probes the contacts (RFC 6121 section 4.2.2) on behalf of `full`.
+    """
+
+    account: str
+    full: str
+    stanza: Stanza
+    initial: bool
+
+
+class SessionUp(NamedTuple):
+    """A resource became available: roster delivers pending requests, offline flushes when `priority` >= 0."""
+
+    account: str
+    full: str
+    grant: int
+    priority: int
+
+
+class Gate(NamedTuple):
+    """An iq for `account` that only a subscriber may have answered: the presence worker answers Gated or an error."""
+
+    origin: Origin
+    account: str
+    stanza: Stanza
+
+
+class Probe(NamedTuple):
+    """A presence probe from `from_` for `account` (RFC 6121 section 4.3)."""
+
+    from_: str
+    account: str
+
+
+# --- worker -> worker -------------------------------------------------------------------------------------------------
+
+
+class RosterChanged(NamedTuple):
+    """The roster worker committed a change: `subscription` is none, to, from, both or remove."""
+
+    account: str
+    contact: str
+    subscription: str
+
+
+# --- requests with an answer (Bus.call) -------------------------------------------------------------------------------
+
+
+class Bind(NamedTuple):
+    """Bind a resource for an authenticated stream (RFC 6120 section 7); resume joins here later.
+
+    `resource` is "" when the server shall choose. `priority_max` clamps a listener's priorities.
+    """
+
+    account: str
+    resource: str
+    edge: str
+    sid: int
+    stream: bytes
+
+
+class Bound(NamedTuple):
+    """Answer to Bind: the full JID and the grant."""
+
+    full: str
+    grant: int
+
+
+class GetCredentials(NamedTuple):
+    """Ask the account worker for what a SASL exchange needs (also for unknown users: fake but stable)."""
+
+    account: str
+    mechanism: str
+
+
+class Credentials(NamedTuple):
+    """SCRAM keys of one mechanism (RFC 5802); `exists` is False for the stable fake of an unknown or disabled user."""
+
+    account: str
+    exists: bool
+    salt: bytes
+    iterations: int
+    stored_key: bytes
+    server_key: bytes
+
+
+class Register(NamedTuple):
+    """In-band registration before authentication (XEP-0077); the account worker applies the domain's policy."""
+
+    domain: str
+    username: str
+    password: str
+    email: str
+    ip: str
+
+
+class Done(NamedTuple):
+    """An empty answer."""
+
+
+class GetDomains(NamedTuple):
+    """Ask any account worker for the hosted domains."""
+
+
+class Domains(NamedTuple):
+    """Hosted domains: (name, registration is open, contact addresses for XEP-0157 as ((field, (uri, ...)), ...))."""
+
+    domains: Sequence[tuple[str, bool, Sequence[tuple[str, Sequence[str]]]]]
+
+
+# --- control subject (every process hears it) -------------------------------------------------------------------------
+
+
+class Beat(NamedTuple):
+    """I am alive, once a second. `kinds` that this process hosts; `load` is connections or items a second; `state` is
+    "up" or "draining"; `version` is the highest item version that this process reads."""
+
+    incarnation: str
+    kinds: Sequence[int]
+    load: int
+    state: str
+    version: int
+
+
+class Holds(NamedTuple):
+    """I hold these partitions of `kind`: (partition, epoch). Sent on change, and when asked with AskHolds."""
+
+    incarnation: str
+    kind: int
+    held: Sequence[tuple[int, int]]
+
+
+class AskHolds(NamedTuple):
+    """A new process asks every holder for its Holds."""
+
+    incarnation: str
+
+
+class Left(NamedTuple):
+    """A process has left for good: said by itself at the end of a drain, or by the parent that reaped it."""
+
+    incarnation: str
+
+
+class DomainsChanged(NamedTuple):
+    """A domain was added, removed or changed: processes read the rows again."""
+
+
+Item = (
+    Submit
+    | Route
+    | Unbind
+    | Acked
+    | Mirror
+    | Deliver
+    | DeliverMany
+    | Accepted
+    | End
+    | Note
+    | MirrorRequest
+    | Fanout
+    | ToResources
+    | SendPresence
+    | AccountChanged
+    | Gated
+    | Replay
+    | Handle
+    | Broadcast
+    | SessionUp
+    | Gate
+    | Probe
+    | RosterChanged
+    | Bind
+    | Bound
+    | GetCredentials
+    | Credentials
+    | Register
+    | Done
+    | GetDomains
+    | Domains
+    | Beat
+    | Holds
+    | AskHolds
+    | Left
+    | DomainsChanged
+)
+
+#: Wire tags: never reused, never renumbered.
+TAGS: Final[dict[type, int]] = {
+    Submit: 1,
+    Route: 2,
+    Unbind: 3,
+    Acked: 4,
+    Mirror: 5,
+    Deliver: 10,
+    DeliverMany: 11,
+    Accepted: 12,
+    End: 13,
+    Note: 14,
+    MirrorRequest: 15,
+    Fanout: 20,
+    ToResources: 21,
+    SendPresence: 22,
+    AccountChanged: 23,
+    Gated: 24,
+    Replay: 25,
+    Handle: 30,
+    Broadcast: 31,
+    SessionUp: 32,
+    Gate: 33,
+    Probe: 34,
+    RosterChanged: 40,
+    Bind: 50,
+    Bound: 51,
+    GetCredentials: 52,
+    Credentials: 53,
+    Register: 54,
+    Done: 55,
+    GetDomains: 56,
+    Domains: 57,
+    Beat: 70,
+    Holds: 71,
+    AskHolds: 72,
+    Left: 73,
+    DomainsChanged: 74,
+}

@@ -1,0 +1,59 @@
+"""What a kind implements to be held in partitions, and what the cluster offers it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from rookery.shared.bus.api import Bus, Call
+from rookery.shared.bus.messages import Item, Kind
+from rookery.shared.config import Config
+from rookery.shared.db.api import Database
+
+
+class Node(Protocol):
+    """This process in the cluster: handed to every service."""
+
+    incarnation: str
+    config: Config
+    bus: Bus
+    #: None in an edge: edges have no database.
+    db: Database
+    partitions: int
+    #: Called with the incarnation of a process that is gone (its beats stopped, or Left was heard).
+    on_lost: list[Callable[[str], None]]
+    #: Called when the hosted domains may have changed.
+    on_domains: list[Callable[[], None]]
+
+    def partition(self, bare: str) -> int:
+        """The partition of a bare JID."""
+
+    def epoch(self, kind: Kind, partition: int) -> int | None:
+        """The epoch under which this process holds the partition, or None."""
+
+    def edges(self) -> list[str]:
+        """Incarnations of the live edges."""
+
+    def fail(self, reason: str) -> None:
+        """This process cannot go on holding anything (it was fenced): it stops at once and is started anew."""
+
+
+class Service(Protocol):
+    """One kind in one process. `shared.cluster.holder` calls it; everything runs in the process's one trio thread."""
+
+    kind: Kind
+
+    async def run(self) -> None:
+        """Background work; runs until cancelled. Start work here, not in the constructor."""
+
+    async def acquire(self, partition: int, epoch: int) -> None:
+        """Hydrate. Items for the partition wait until this returns; they are then received in order."""
+
+    async def release(self, partition: int) -> None:
+        """Drain: finish and commit what was received. Items that come meanwhile go to the next holder."""
+
+    def drop(self, partition: int) -> None:
+        """Forget the partition at once, write nothing more for it (a higher epoch exists)."""
+
+    def receive(self, source: str, partition: int, epoch: int, item: Item | Call) -> None:
+        """Handle an item or a call for a held partition. Must not block: start lanes for I/O (`shared.cluster.lanes`)."""

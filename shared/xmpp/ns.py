@@ -1,0 +1,18 @@
+"""XML namespaces of RFC 6120, 6121, 7395 and of stanza-level extensions that the core itself must know.
+
+A XEP's own namespace lives in its file under `shared/xeps`.
+"""
+
+CLIENT = "jabber:client"
+SERVER = "jabber:server"
+STREAM = "http://etherx.jabber.org/streams"
+STREAM_ERRORS = "urn:ietf:params:xml:ns:xmpp-streams"
+STANZA_ERRORS = "urn:ietf:params:xml:ns:xmpp-stanzas"
+TLS = "urn:ietf:params:xml:ns:xmpp-tls"
+SASL = "urn:ietf:params:xml:ns:xmpp-sasl"
+BIND = "urn:ietf:params:xml:ns:xmpp-bind"
+SESSION = "urn:ietf:params:xml:ns:xmpp-session"
+ROSTER = "jabber:iq:roster"
+FRAMING = "urn:ietf:params:xml:ns:xmpp-framing"
+XML = "http://www.w3.org/XML/1998/namespace"
+DELAY = "urn:xmpp:delay"

@@ -1,0 +1,5 @@
+"""The `rookery` command."""
+
+
+def main() -> None:
+    """Run the command line."""
