@@ -54,10 +54,17 @@ class Local:
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """A worker of this kind answers (`Handle`)."""
+    """A worker of this kind answers (`Handle`).
+
+    `online`, when given, answers instead while the account has an available resource. A request of the account itself
+    makes the router remember `marks` for that session: `ToResources(which=marks)` then reaches it (roster and block list
+    pushes go to the resources that asked for the list).
+    """
 
     kind: str
     subscribers_only: bool = False
+    online: Handler | None = None
+    marks: str = ""
 
 
 Entry = Local | Forward
@@ -89,18 +96,28 @@ class Xep:
 
         def register(handler: Handler) -> Handler:
             for target in targets:
-                self._add((target, type, ns, name), Local(handler, subscribers_only and target is Target.ACCOUNT))
+                self._add(
+                    (target, type, ns, name), Local(handler, subscribers_only and target is Target.ACCOUNT)
+                )
             return handler
 
         return register
 
     def forward(
-        self, kind: str, ns: str, name: str, *targets: Target, types: Sequence[str] = ("get", "set"), subscribers_only: bool = False
+        self,
+        kind: str,
+        ns: str,
+        name: str,
+        *targets: Target,
+        types: Sequence[str] = ("get", "set"),
+        subscribers_only: bool = False,
+        online: Handler | None = None,
+        marks: str = "",
     ) -> None:
         """Let a worker of `kind` answer this iq payload."""
         for target in targets:
             for type in types:
-                self._add((target, type, ns, name), Forward(kind, subscribers_only))
+                self._add((target, type, ns, name), Forward(kind, subscribers_only, online, marks))
 
     def _add(self, key: Key, entry: Entry) -> None:
         if key in self.entries:

@@ -1,0 +1,61 @@
+"""XEP-0030: Service Discovery."""
+
+from rookery.shared.xeps._disco import NS_INFO, domain_info, info
+from rookery.shared.xeps._xep import Context, Target, Xep
+from rookery.shared.xeps.entity_caps import server_node
+from rookery.shared.xmpp.errors import StanzaError
+from rookery.shared.xmpp.stanza import Stanza
+from rookery.shared.xmpp.xml import Element
+
+NS_ITEMS = "http://jabber.org/protocol/disco#items"
+XEP = Xep(
+    30,
+    "2.5.0",
+    "complete",
+    features={Target.DOMAIN: (NS_INFO, NS_ITEMS), Target.ACCOUNT: (NS_INFO, NS_ITEMS)},
+    note="An account tells only its subscribers anything (section 8).",
+)
+
+
+def _query(iq: Stanza, ns: str) -> Element:
+    query = iq.find(ns, "query")
+    assert query is not None  # the dispatch table matched it
+    return query
+
+
+@XEP.iq("get", NS_INFO, "query", Target.DOMAIN)
+def info_of_domain(iq: Stanza, context: Context) -> Stanza:
+    """Identity, features and contact addresses; the node of our own entity capabilities answers the same."""
+    node = _query(iq, NS_INFO).get("node") or ""
+    features = context.features[Target.DOMAIN]
+    if node and node != server_node(features, context.contacts):
+        raise StanzaError("item-not-found")
+    return iq.result(domain_info(features, context.contacts, node))
+
+
+@XEP.iq("get", NS_INFO, "query", Target.ACCOUNT, subscribers_only=True)
+def info_of_account(iq: Stanza, context: Context) -> Stanza:
+    """A registered account; strangers get what they get for an account that does not exist (section 8)."""
+    if _query(iq, NS_INFO).get("node"):
+        raise StanzaError("item-not-found")
+    return iq.result(info("account", "registered", "", context.features[Target.ACCOUNT]))
+
+
+@XEP.iq("get", NS_ITEMS, "query", Target.DOMAIN)
+def items_of_domain(iq: Stanza, context: Context) -> Stanza:
+    """No items: a domain has no services of its own yet, and accounts are never listed."""
+    if _query(iq, NS_ITEMS).get("node"):
+        raise StanzaError("item-not-found")
+    return iq.result(Element(NS_ITEMS, "query"))
+
+
+@XEP.iq("get", NS_ITEMS, "query", Target.ACCOUNT, subscribers_only=True)
+def items_of_account(iq: Stanza, context: Context) -> Stanza:
+    """The available resources, for the account itself and its subscribers (section 8)."""
+    if _query(iq, NS_ITEMS).get("node"):
+        raise StanzaError("item-not-found")
+    return iq.result(
+        Element(
+            NS_ITEMS, "query", None, *(Element(NS_ITEMS, "item", {"jid": jid}) for jid in context.resources)
+        )
+    )
