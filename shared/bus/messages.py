@@ -183,6 +183,7 @@ class Fanout(NamedTuple):
 class ToResources(NamedTuple):
     """Give `stanza` to an account's resources. `which`: "interested" (roster pushes), "available" or "all".
 
+    It may also be another mark that a registry entry sets (`Forward.marks`: "blocklist"), or the full JID of one resource.
     `to` becomes each full JID; an iq of type set gets an id of its own for each.
     """
 
@@ -277,6 +278,14 @@ class Probe(NamedTuple):
     account: str
 
 
+class LastSeen(NamedTuple):
+    """The last available resource of `account` went away at `at` (Unix milliseconds) with this status (XEP-0012)."""
+
+    account: str
+    at: int
+    status: str
+
+
 # --- worker -> worker -------------------------------------------------------------------------------------------------
 
 
@@ -286,6 +295,13 @@ class RosterChanged(NamedTuple):
     account: str
     contact: str
     subscription: str
+
+
+class ContactRemoved(NamedTuple):
+    """The account `contact` is gone, and so is, committed, its subscription in the roster of `account`: tell its resources."""
+
+    account: str
+    contact: str
 
 
 # --- requests with an answer (Bus.call) -------------------------------------------------------------------------------
@@ -414,7 +430,9 @@ Item = (
     | SessionUp
     | Gate
     | Probe
+    | LastSeen
     | RosterChanged
+    | ContactRemoved
     | Bind
     | Bound
     | GetCredentials
@@ -454,7 +472,9 @@ TAGS: Final[dict[type, int]] = {
     SessionUp: 32,
     Gate: 33,
     Probe: 34,
+    LastSeen: 35,
     RosterChanged: 40,
+    ContactRemoved: 41,
     Bind: 50,
     Bound: 51,
     GetCredentials: 52,

@@ -53,6 +53,7 @@ CREATE TABLE account (
     disabled    boolean NOT NULL DEFAULT false,
     created     timestamptz NOT NULL DEFAULT now(),
     roster_ver  bigint NOT NULL DEFAULT 0,
+    roster_floor bigint NOT NULL DEFAULT 0,           -- removals up to this version are no longer remembered
     last_seen   timestamptz,
     last_status text NOT NULL DEFAULT '',
     UNIQUE (domain, localpart)
@@ -83,6 +84,8 @@ CREATE TABLE roster_item (
     approved    boolean NOT NULL DEFAULT false,      -- pre-approval (RFC 6121 section 3.4)
     listed      boolean NOT NULL DEFAULT true,
     ver         bigint NOT NULL DEFAULT 0,
+    last_uid    bytea,                               -- the last stanza that changed it, and the state that it met:
+    last_state  smallint,                            -- a repetition has the same effects once more
     PRIMARY KEY (account_id, contact)
 );
 CREATE INDEX roster_item_contact ON roster_item (contact);
