@@ -210,6 +210,11 @@ class Reader:
         self._levels = limits.depth
         self._attributes = limits.attributes
 
+    @property
+    def ended(self) -> bool:
+        """Whether feeding gives no more events: after StreamClosed, StreamError or `close()`."""
+        return self._dead
+
     def close(self) -> None:
         """Free expat's memory; feeding ends. Parser and handlers refer to each other, so dropping the object alone is late."""
         self._dead = True

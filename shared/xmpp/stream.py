@@ -20,7 +20,6 @@ from rookery.shared.xmpp.reader import (
     StreamOpened,
     declaration,
 )
-from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element, escape_attr
 
 __all__ = ["Event", "FrameParser", "StreamClosed", "StreamLimits", "StreamOpened", "StreamParser"]
@@ -85,7 +84,7 @@ class StreamParser(Reader):
         self._header = head + piece
         events = self._run(piece)
         self._max = limit
-        if self._dead or self._depth == 0:
+        if self.ended or self._depth == 0:
             return events
         self._header = None
         return events + self._run(rest) if rest else events
@@ -172,7 +171,7 @@ class FrameParser(Reader):
         if self._parser is None:
             self._reopen()
         events = self._run(text)
-        if self._dead:
+        if self.ended:
             return events
         if self._depth != 1 or self._tail or len(events) != 1:
             self.close()
