@@ -1,0 +1,293 @@
+"""Reads the configuration: TOML file, then environment, then overrides (the command line); every mistake is told at once.
+
+* Environment: `ROOKERY_EDGE__C2S_PORT=5222` is `edge.c2s_port`; lists are separated by commas. With `_FILE` behind the name the
+  value is the content of that file, so that secrets stay out of the environment (`ROOKERY_DATABASE__PASSWORD_FILE`).
+* Times may be written "30s", "5m", "500ms", sizes "256KiB", "1MiB", "64kB".
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import re
+import tomllib
+import types
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Union, get_args, get_origin, get_type_hints
+from urllib.parse import urlsplit
+
+import msgspec
+
+from rookery.shared.config import Config
+
+PREFIX: Final = "ROOKERY_"
+#: Fields that are never printed.
+SECRETS: Final = frozenset({("bus", "password"), ("bus", "token"), ("database", "password")})
+_TIME: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
+_SIZE: Final = {
+    "": 1,
+    "b": 1,
+    "kb": 1000,
+    "mb": 1000**2,
+    "gb": 1000**3,
+    "kib": 1024,
+    "mib": 1024**2,
+    "gib": 1024**3,
+}
+_NUMBER: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)", re.ASCII)
+
+Overrides = Mapping[tuple[str, str], object]
+
+
+class SettingsError(Exception):
+    """The configuration is wrong: `errors` has one line for each mistake."""
+
+    def __init__(self, errors: list[str]) -> None:
+        super().__init__("; ".join(errors))
+        self.errors = errors
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A checked configuration, and where each value that is not a default came from."""
+
+    config: Config
+    sources: Mapping[tuple[str, str], str]
+
+
+@dataclass(slots=True)
+class _Collected:
+    values: dict[tuple[str, str], object] = field(default_factory=dict)
+    sources: dict[tuple[str, str], str] = field(default_factory=dict)
+    errors: list[str] = field(default_factory=list)
+
+    def put(self, section: str, name: str, value: object, source: str, label: str) -> None:
+        """Check one value against its field and keep it, or note the mistake under `label`."""
+        hint = FIELDS[section].get(name)
+        if hint is None:
+            self.errors.append(f"{label}: unknown setting{_did_you_mean(name, FIELDS[section])}")
+            return
+        try:
+            self.values[section, name] = convert(name, value, hint)
+        except ValueError as error:
+            self.errors.append(f"{label}: {error}")
+        else:
+            self.sources[section, name] = source
+
+
+def _fields() -> dict[str, dict[str, Any]]:
+    sections = get_type_hints(Config)
+    return {name: get_type_hints(section, include_extras=True) for name, section in sections.items()}
+
+
+#: section -> field -> type
+FIELDS: Final = _fields()
+
+
+def load(path: Path | None, environ: Mapping[str, str], overrides: Overrides | None = None) -> Loaded:
+    """The configuration from `path` (None: no file), `environ` and `overrides`. Raises SettingsError."""
+    collected = _Collected()
+    if path is not None:
+        _from_file(path, collected)
+    _from_environment(environ, collected)
+    for (section, name), value in (overrides or {}).items():
+        option = "--" + name.replace("_", "-")
+        collected.put(section, name, value, option, option)
+    tree: dict[str, dict[str, object]] = {}
+    for (section, name), value in collected.values.items():
+        tree.setdefault(section, {})[name] = value
+    config = msgspec.convert(tree, Config)
+    errors = collected.errors + [f"{'.'.join(key)}: {text}" for key, text in _across(config)]
+    if errors:
+        raise SettingsError(errors)
+    return Loaded(config, collected.sources)
+
+
+def _from_file(path: Path, collected: _Collected) -> None:
+    try:
+        tree = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise SettingsError([f"{path}: cannot read: {error.strerror}"]) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError([f"{path}: not TOML: {error}"]) from error
+    for section, table in tree.items():
+        if section not in FIELDS:
+            collected.errors.append(f"{path}: [{section}]: unknown section{_did_you_mean(section, FIELDS)}")
+        elif not isinstance(table, dict):
+            collected.errors.append(f"{path}: {section}: must be a table: write [{section}]")
+        else:
+            for name, value in table.items():
+                collected.put(section, name, value, str(path), f"{path}: {section}.{name}")
+
+
+def _from_environment(environ: Mapping[str, str], collected: _Collected) -> None:
+    for variable in sorted(environ):
+        # Without a double underscore it is not ours: Kubernetes sets ROOKERY_EDGE_SERVICE_HOST for a service.
+        section, separator, name = variable.removeprefix(PREFIX).lower().partition("__")
+        if not variable.startswith(PREFIX) or not separator:
+            continue
+        if section not in FIELDS:
+            collected.errors.append(f"{variable}: unknown section{_did_you_mean(section, FIELDS)}")
+            continue
+        value: str = environ[variable]
+        if name not in FIELDS[section] and name.endswith("_file"):
+            name = name.removesuffix("_file")
+            try:
+                value = Path(value).read_text("utf-8").rstrip("\r\n")
+            except OSError as error:
+                collected.errors.append(f"{variable}: cannot read {value}: {error.strerror}")
+                continue
+        collected.put(section, name, value, variable, variable)
+
+
+def convert(name: str, value: object, hint: Any) -> object:
+    """`value` as the field's type. Raises ValueError with what was expected; the value itself is never quoted."""
+    base = _base(hint)
+    if isinstance(value, str):
+        if get_origin(base) is tuple:
+            value = [part.strip() for part in value.split(",") if part.strip()]
+        elif base is float:
+            value = parse_number(value, _TIME, "s", "a time such as 30s or 5m") * (
+                1000 if name.endswith("_ms") else 1
+            )
+        elif base is int:
+            number = parse_number(
+                value, _SIZE, "", "a whole number" if "bytes" not in name else "a size such as 256KiB"
+            )
+            value = int(number) if number == int(number) else number
+        elif base is bool:
+            value = _boolean(value)
+    try:
+        return msgspec.convert(value, hint)
+    except msgspec.ValidationError as error:
+        raise ValueError(str(error)[:1].lower() + str(error)[1:].replace("`", "")) from None
+
+
+def _base(hint: Any) -> Any:
+    while hasattr(hint, "__metadata__"):
+        hint = get_args(hint)[0]
+    if get_origin(hint) in (Union, types.UnionType):
+        hint = get_args(hint)[0]
+    return hint
+
+
+def _boolean(text: str) -> object:
+    return {
+        "true": True,
+        "1": True,
+        "yes": True,
+        "on": True,
+        "false": False,
+        "0": False,
+        "no": False,
+        "off": False,
+    }.get(text.strip().lower(), text)
+
+
+def parse_number(text: str, units: Mapping[str, float], default: str, wanted: str) -> float:
+    """A number with an optional unit. Raises ValueError when it is not one."""
+    match = _NUMBER.fullmatch(text.strip())
+    unit: str = (match[2].lower() or default) if match else "?"
+    if match is None or unit not in units:
+        raise ValueError(f"expected {wanted}")
+    return float(match[1]) * units[unit]
+
+
+def _did_you_mean(name: str, known: Mapping[str, object]) -> str:
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    return (
+        f": did you mean {close[0]}?"
+        if close
+        else f" (known: {', '.join(known)})"
+        if len(known) <= 12
+        else ""
+    )
+
+
+def _across(config: Config) -> Iterator[tuple[tuple[str, str], str]]:
+    """Mistakes that one field alone does not show."""
+    if config.edge.allow_plaintext and not all(is_loopback(host) for host in config.edge.host):
+        yield (
+            ("edge", "allow_plaintext"),
+            'only works on loopback addresses: set edge.host to ["127.0.0.1", "::1"]',
+        )
+    for section, name in (
+        ("limits", "exempt_nets"),
+        ("edge", "proxy_protocol_nets"),
+        ("edge", "http_proxy_nets"),
+    ):
+        for net in getattr(getattr(config, section), name):
+            try:
+                ipaddress.ip_network(net)
+            except ValueError:
+                yield (section, name), f"{net!r} is not a network: write it as 192.0.2.0/24"
+    for host in config.edge.host:
+        if _address(host) is None and host != "localhost":
+            yield ("edge", "host"), f"{host!r} is not an IP address"
+    if config.cluster.lease_ttl < 2 * config.cluster.heartbeat:
+        yield (
+            ("cluster", "lease_ttl"),
+            "must be at least twice cluster.heartbeat, or live processes are taken over",
+        )
+    if urlsplit(config.bus.url).scheme not in ("nats", "tls"):
+        yield ("bus", "url"), "must begin with nats:// or tls://"
+    if urlsplit(config.database.url).scheme not in ("postgresql", "postgres"):
+        yield ("database", "url"), "must begin with postgresql://"
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", config.bus.prefix):
+        yield ("bus", "prefix"), "may have only letters, digits, - and _ (at most 64)"
+    for mechanism in config.account.mechanisms:
+        if mechanism not in ("SCRAM-SHA-256", "SCRAM-SHA-1"):
+            yield ("account", "mechanisms"), f"{mechanism!r} is not known: use SCRAM-SHA-256 and SCRAM-SHA-1"
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a listener on `host`."""
+    address = _address(host)
+    return host == "localhost" or (address is not None and address.is_loopback)
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of the TOML file."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(Config)}
+
+
+def to_toml(config: Config, *, secrets: bool, sources: Mapping[tuple[str, str], str] | None = None) -> str:
+    """`config` as TOML that `load` reads again; without `secrets` they are masked. `sources` become comments."""
+    lines: list[str] = []
+    for section, names in FIELDS.items():
+        lines.append(f"[{section}]")
+        for name in names:
+            value = getattr(getattr(config, section), name)
+            if (section, name) in SECRETS and value and not secrets:
+                value = "********"
+            if (section, name) == ("database", "url") and not secrets:
+                value = without_password(value)
+            source = (sources or {}).get((section, name))
+            lines.append(f"{name} = {_toml(value)}" + (f"  # {source}" if source else ""))
+        lines.append("")
+    return "\n".join(lines)
+
+
+def without_password(url: str) -> str:
+    """A URL that may be printed."""
+    return re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:********@", url)
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, tuple):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    text = str(value).replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + re.sub(r"[\x00-\x1f\x7f]", lambda match: f"\\u{ord(match[0]):04x}", text) + '"'
