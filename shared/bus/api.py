@@ -51,7 +51,9 @@ class Bus(Protocol):
     def post(self, kind: Kind, partition: int, item: Item) -> None:
         """Send to whoever holds the partition; parked for at most 30 s while nobody does."""
 
-    def post_to(self, incarnation: str, item: Item, *, kind: Kind = Kind.EDGE, partition: int = 0, epoch: int = 0) -> None:
+    def post_to(
+        self, incarnation: str, item: Item, *, kind: Kind = Kind.EDGE, partition: int = 0, epoch: int = 0
+    ) -> None:
         """Send to one process (deliveries to an edge, answers to a sender)."""
 
     async def call(self, kind: Kind, partition: int, request: Item, *, timeout: float = 10.0) -> Item:

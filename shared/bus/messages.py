@@ -146,20 +146,28 @@ class Accepted(NamedTuple):
 
 
 class End(NamedTuple):
-    """Close stream `sid` with a stream error (conflict, reset, policy-violation ...)."""
+    """Close stream `sid` with a stream error (conflict, reset, policy-violation ...).
+
+    `stream` names it where the router does not know the sid: the sender of a Submit whose grant is not current.
+    """
 
     sid: int
     grant: int
     condition: str
     text: str
+    stream: bytes = b""
 
 
 class Note(NamedTuple):
-    """The router's own small state of a session, opaque to the edge, which hands it back in MirrorSession."""
+    """The router's own small state of a session, opaque to the edge, which hands it back in MirrorSession.
+
+    `own_first` as in Bound, from now on.
+    """
 
     sid: int
     grant: int
     note: bytes
+    own_first: bool = False
 
 
 class MirrorRequest(NamedTuple):
@@ -255,12 +263,16 @@ class Broadcast(NamedTuple):
 
 
 class SessionUp(NamedTuple):
-    """A resource became available: roster delivers pending requests, offline flushes when `priority` >= 0."""
+    """A resource became available: roster delivers pending requests, offline flushes when `priority` >= 0.
+
+    Offline answers each with one Replay: the page of owed messages whose archive id is above `after`.
+    """
 
     account: str
     full: str
     grant: int
     priority: int
+    after: int = 0
 
 
 class Gate(NamedTuple):
@@ -321,10 +333,15 @@ class Bind(NamedTuple):
 
 
 class Bound(NamedTuple):
-    """Answer to Bind: the full JID and the grant."""
+    """Answer to Bind: the full JID and the grant.
+
+    `own_first`: the account has a block list, so the edge sends everything as Submit: its own router must refuse what goes to
+    blocked contacts (XEP-0191 section 3.3).
+    """
 
     full: str
     grant: int
+    own_first: bool = False
 
 
 class GetCredentials(NamedTuple):
@@ -369,6 +386,50 @@ class Domains(NamedTuple):
     domains: Sequence[tuple[str, bool, Sequence[tuple[str, Sequence[str]]]]]
 
 
+# --- between buses (services never see these) -------------------------------------------------------------------------
+
+
+class Return(NamedTuple):
+    """The answer to a call: the answering item by its wire tag and fields."""
+
+    call: int
+    tag: int
+    fields: Sequence[object]
+
+
+class Failed(NamedTuple):
+    """The answer to a call that failed with a stanza error; `app` is (namespace, name) or empty."""
+
+    call: int
+    condition: str
+    type: str
+    text: str
+    app: Sequence[str]
+
+
+class Refused(NamedTuple):
+    """This item came to a process that does not hold its partition under `epoch`: it goes back to its sender."""
+
+    kind: int
+    partition: int
+    epoch: int
+    tag: int
+    fields: Sequence[object]
+    call: int
+
+
+class Barrier(NamedTuple):
+    """Asks the former holder of partitions to answer Passed once all that was sent before has been taken or refused."""
+
+    token: int
+
+
+class Passed(NamedTuple):
+    """Answer to Barrier."""
+
+    token: int
+
+
 # --- control subject (every process hears it) -------------------------------------------------------------------------
 
 
@@ -407,6 +468,12 @@ class DomainsChanged(NamedTuple):
     """A domain was added, removed or changed: processes read the rows again."""
 
 
+class Yield(NamedTuple):
+    """This process lost Postgres while others may not have: whoever can may take its partitions over, without waiting."""
+
+    incarnation: str
+
+
 Item = (
     Submit
     | Route
@@ -441,11 +508,17 @@ Item = (
     | Done
     | GetDomains
     | Domains
+    | Return
+    | Failed
+    | Refused
+    | Barrier
+    | Passed
     | Beat
     | Holds
     | AskHolds
     | Left
     | DomainsChanged
+    | Yield
 )
 
 #: Wire tags: never reused, never renumbered.
@@ -483,9 +556,15 @@ TAGS: Final[dict[type, int]] = {
     Done: 55,
     GetDomains: 56,
     Domains: 57,
+    Return: 60,
+    Failed: 61,
+    Refused: 62,
+    Barrier: 63,
+    Passed: 64,
     Beat: 70,
     Holds: 71,
     AskHolds: 72,
     Left: 73,
     DomainsChanged: 74,
+    Yield: 75,
 }

@@ -22,6 +22,11 @@ class Node(Protocol):
     partitions: int
     #: Called with the incarnation of a process that is gone (its beats stopped, or Left was heard).
     on_lost: list[Callable[[str], None]]
+    #: Called with (kind, partition) when another process holds it now, before anything else is sent there: send again what is
+    #: kept for it and not accepted (the former holder may have lost it; repetitions are dropped by their uid).
+    on_holder: list[Callable[[Kind, int], None]]
+    #: Called with the incarnation of a peer that gave this process up for lost and came back (`Bus.on_reset`).
+    on_reset: list[Callable[[str], None]]
     #: Called when the hosted domains may have changed.
     on_domains: list[Callable[[], None]]
 

@@ -1,0 +1,579 @@
+"""The bus without its transport: posts, calls, parking, links, and what arrives.
+
+A `Transport` carries bytes to subjects; `BusCore` does the rest, without tasks of its own: `wake` asks whoever drives it to
+call `turn` soon (`shared.bus.nats` and `shared.bus.memory` do). One turn delivers what was posted to this very process and
+sends one batch to each peer that something is due for.
+
+What was posted to a partition whose holder moves goes in order: the former holder is asked to pass a barrier, so that
+everything that it refuses is back before later items go to the new holder.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Final, Protocol
+
+import structlog
+import trio
+
+from rookery.shared.bus import batch
+from rookery.shared.bus.api import BusTimeout, Call
+from rookery.shared.bus.batch import BadBatch, Entry, Head, WrongVersion
+from rookery.shared.bus.links import Link
+from rookery.shared.bus.messages import (
+    TAGS,
+    VERSION,
+    Barrier,
+    Failed,
+    Item,
+    Kind,
+    Passed,
+    Refused,
+    Return,
+)
+from rookery.shared.bus.parking import Key, Parking
+from rookery.shared.bus.subjects import Subjects
+from rookery.shared.xmpp.errors import STANZA_CONDITIONS, StanzaError
+
+_log = structlog.get_logger()
+
+#: A former holder that does not pass a barrier in this time is not waited for.
+BARRIER_SECONDS: Final = 3.0
+#: Unsent bytes in the transport above which links wait.
+BACKLOG_LIMIT: Final = 8 * 1024 * 1024
+#: Peers that we remember: bounds what forged sources can make us keep.
+MAX_LINKS: Final = 8192
+
+
+class Transport(Protocol):
+    """Carries bytes. At most once, in order; nothing while it is not connected."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether it is up."""
+
+    @property
+    def max_payload(self) -> int:
+        """Longest message in bytes."""
+
+    @property
+    def backlog(self) -> int:
+        """Bytes that wait to be written."""
+
+    def send(self, subject: str, payload: bytes) -> None:
+        """Take a message; it is written at the next flush. Dropped while not connected."""
+
+    def flush(self) -> None:
+        """Write now what was taken."""
+
+
+class Stats:
+    """Running totals since start, for metrics and tests."""
+
+    __slots__ = ("bad_batches", "bad_items", "batches_in", "batches_out", "expired", "items_in", "items_local", "items_out",
+                 "refused", "resets", "unsendable")  # fmt: skip
+
+    def __init__(self) -> None:
+        self.bad_batches = self.bad_items = self.batches_in = self.batches_out = 0
+        self.expired = self.items_in = self.items_local = self.items_out = 0
+        self.refused = self.resets = self.unsendable = 0
+
+
+class BusCore:
+    """Implements `shared.bus.api.Bus`. `clock` gives monotonic seconds."""
+
+    def __init__(
+        self,
+        incarnation: str,
+        subjects: Subjects,
+        *,
+        window_items: int = 4096,
+        window_bytes: int = 2 * 1024 * 1024,
+        clock: Callable[[], float] = trio.current_time,
+    ) -> None:
+        subjects.node(incarnation)  # raises for an incarnation that cannot be a subject
+        self.incarnation = incarnation
+        self.subjects = subjects
+        self.transport: Transport
+        self.stats = Stats()
+        #: The version that batches are written in: the lowest alive (the cluster layer sets it).
+        self.version = VERSION
+        self.receiver: Callable[[str, Kind, int, int, Item | Call], None] = self._refuse_unset
+        self.on_control: Callable[[Item], None] = _ignore
+        self.on_reset: Callable[[str], None] = _ignore
+        self.resolver: Callable[[Kind, int], tuple[str, int] | None] = _nobody
+        #: Called before parked items of a partition go to its new holder: services send again what they keep for it.
+        self.on_holder: Callable[[Kind, int], None] = _ignore
+        #: Called when an item has no known holder, or came back refused: (kind). The cluster layer asks the holders.
+        self.on_unresolved: Callable[[Kind], None] = _ignore
+        #: Called when `turn` is wanted.
+        self.wake: Callable[[], None] = _ignore
+        self._window_items, self._window_bytes = window_items, window_bytes
+        self._clock = clock
+        self._links: dict[str, Link] = {}
+        self._dead: dict[str, int] = {}
+        self._dirty: dict[str, Link] = {}
+        self._blocked: set[str] = set()
+        self._local: deque[Entry] = deque()
+        self._announcements: list[Item] = []
+        self._parking = Parking()
+        self._awake = False
+        self._serial = 0
+        self._calls: dict[int, _Waiter] = {}
+        self._paused = 0
+        self._internal: dict[type, Callable[[str, Item], None]] = {
+            Return: self._on_return,
+            Failed: self._on_failed,
+            Refused: self._on_refused,
+            Barrier: self._on_barrier,
+            Passed: self._on_passed,
+        }
+        self._warned: set[str] = set()
+
+    # --- sending ---
+
+    def post(self, kind: Kind, partition: int, item: Item) -> None:
+        """Send to whoever holds the partition; parked for at most 30 s while nobody does."""
+        self._post(kind, partition, item, 0)
+
+    def post_to(
+        self, incarnation: str, item: Item, *, kind: Kind = Kind.EDGE, partition: int = 0, epoch: int = 0
+    ) -> None:
+        """Send to one process (deliveries to an edge, answers to a sender)."""
+        self._put(incarnation, (kind, partition, epoch, item, 0))
+
+    def announce(self, item: Item) -> None:
+        """Tell every process, this one included, on the control subject. Not repeated when the transport is away."""
+        self._announcements.append(item)
+        self._want()
+
+    def _post(self, kind: Kind, partition: int, item: Item, call: int) -> None:
+        parking = self._parking
+        if (parking and (kind, partition) in parking) or (holder := self.resolver(kind, partition)) is None:
+            if not parking.park((kind, partition), item, call, self._clock()):
+                self._warn("bus_parking_full", kind=kind.label, partition=partition)
+            self.on_unresolved(kind)
+            return
+        if call and call in self._calls:
+            self._calls[call].peer = holder[0]
+        self._put(holder[0], (kind, partition, holder[1], item, call))
+
+    def _put(self, incarnation: str, entry: Entry) -> None:
+        if incarnation == self.incarnation:
+            self._local.append(entry)
+        else:
+            link = self._links.get(incarnation) or self._link(incarnation)
+            link.queue.append(entry)
+            self._dirty[incarnation] = link
+        if not self._awake:
+            self._awake = True
+            self.wake()
+
+    def _want(self) -> None:
+        if not self._awake:
+            self._awake = True
+            self.wake()
+
+    def _link(self, peer: str) -> Link:
+        self.subjects.node(peer)
+        self._serial += 1
+        link = Link(self._serial, self._window_items, self._window_bytes, self._dead.get(peer, 0))
+        self._links[peer] = link
+        return link
+
+    # --- calls ---
+
+    async def call(self, kind: Kind, partition: int, request: Item, *, timeout: float = 10.0) -> Item:
+        """Ask the holder and wait. Raises BusTimeout, or the StanzaError that the holder replied with.
+
+        BusTimeout comes at once when the process that was asked is lost: whether it did what was asked is then unknown.
+        """
+        self._serial += 1
+        number, waiter = self._serial, _Waiter()
+        self._calls[number] = waiter
+        try:
+            self._post(kind, partition, request, number)
+            with trio.move_on_after(timeout):
+                await waiter.event.wait()
+        finally:
+            del self._calls[number]
+        if waiter.error is not None:
+            raise waiter.error
+        if waiter.answer is None:
+            raise BusTimeout(
+                f"{kind.label} {partition}: no answer to {type(request).__name__} in {timeout:g} s"
+            )
+        return waiter.answer
+
+    def reply(self, call: Call, answer: Item | StanzaError) -> None:
+        """Answer a Call."""
+        item: Item
+        if isinstance(answer, StanzaError):
+            item = Failed(call.id, answer.condition, answer.type, answer.text or "", answer.app or ())
+        else:
+            item = Return(call.id, TAGS[type(answer)], answer)
+        self._put(call.reply_to, (Kind.EDGE, 0, 0, item, 0))
+
+    def _on_return(self, source: str, item: Item) -> None:
+        assert isinstance(item, Return)
+        waiter = self._calls.get(item.call)
+        if waiter is None:
+            return  # too late
+        try:
+            waiter.answer = batch.read_fields(item.tag, tuple(item.fields))
+        except BadBatch:
+            self.stats.bad_items += 1
+            waiter.error = BusTimeout("the answer cannot be read")
+        waiter.event.set()
+
+    def _on_failed(self, source: str, item: Item) -> None:
+        assert isinstance(item, Failed)
+        waiter = self._calls.get(item.call)
+        if waiter is None:
+            return
+        condition = item.condition if item.condition in STANZA_CONDITIONS else "undefined-condition"
+        app = (str(item.app[0]), str(item.app[1])) if len(item.app) == 2 else None
+        waiter.error = StanzaError(condition, item.text or None, type=item.type, app=app)
+        waiter.event.set()
+
+    # --- partitions that move ---
+
+    def refuse(self, source: str, kind: Kind, partition: int, epoch: int, item: Item | Call) -> None:
+        """Give an item back to its sender: this process does not hold the partition."""
+        self.stats.refused += 1
+        plain, call = (item.request, item.id) if isinstance(item, Call) else (item, 0)
+        back = Refused(kind, partition, epoch, TAGS[type(plain)], plain, call)
+        self._put(source, (Kind.EDGE, 0, 0, back, 0))
+
+    def _on_refused(self, source: str, item: Item) -> None:
+        assert isinstance(item, Refused)
+        try:
+            plain = batch.read_fields(item.tag, tuple(item.fields))
+            kind = Kind(item.kind)
+        except (BadBatch, ValueError):
+            self.stats.bad_items += 1
+            return
+        if item.call and item.call not in self._calls:
+            return  # the caller has given up
+        key = (kind, int(item.partition))
+        self._parking.park(key, plain, item.call, self._clock(), item.epoch)
+        self.on_unresolved(kind)
+        if key in self._parking.ready():  # no barrier: perhaps we know a later holder already
+            self._release(key)
+
+    def holder_changed(self, former: str | None, keys: list[Key]) -> None:
+        """The resolver answers differently for `keys`, whose holder was `former` (None: unknown or lost).
+
+        While `former` lives, it must first say that it has given back what it refused.
+        """
+        if former is None or (former not in self._links and former != self.incarnation):
+            for key in keys:
+                self._release(key, changed=True)
+            return
+        self._serial += 1
+        self._parking.raise_barrier(self._serial, former, keys, self._clock() + BARRIER_SECONDS)
+        self._put(former, (Kind.EDGE, 0, 0, Barrier(self._serial), 0))
+
+    def holders_changed(self) -> None:
+        """The resolver may answer differently now: send what was parked."""
+        for key in self._parking.ready():
+            self._release(key)
+
+    def _release(self, key: Key, *, changed: bool = False) -> None:
+        holder = self.resolver(*key)
+        if holder is None:
+            if changed:
+                self.on_unresolved(key[0])
+            return
+        if holder[1] <= self._parking.refused_under(key):
+            return  # the holder that we know has refused these items
+        held = self._parking.pop(key)
+        if changed:
+            self.on_holder(*key)
+        for parked in held:
+            if not parked.call or parked.call in self._calls:
+                self._post(*key, parked.item, parked.call)
+
+    def _on_barrier(self, source: str, item: Item) -> None:
+        assert isinstance(item, Barrier)
+        self._put(source, (Kind.EDGE, 0, 0, Passed(item.token), 0))
+
+    def _on_passed(self, source: str, item: Item) -> None:
+        assert isinstance(item, Passed)
+        self._free(self._parking.lower_barrier(item.token, source))
+
+    def _free(self, keys: Iterable[Key]) -> None:
+        for key in keys:
+            self._release(key, changed=True)
+
+    def forget(self, peer: str) -> None:
+        """The peer is lost: drop its link and what waited for it, fail the calls that it was asked.
+
+        Should it come back, its link starts anew and it is told so.
+        """
+        link = self._links.pop(peer, None)
+        self._dirty.pop(peer, None)
+        self._blocked.discard(peer)
+        for waiter in self._calls.values():
+            if waiter.peer == peer and not waiter.event.is_set():
+                waiter.error = BusTimeout("the process that was asked is lost")
+                waiter.event.set()
+        if link is not None:
+            if len(self._dead) >= MAX_LINKS:
+                del self._dead[next(iter(self._dead))]
+            self._dead[peer] = max(link.peer_generation, link.dead)
+            for kind, partition, _, item, call in link.queue:
+                # Never sent: it may go to the next holder. What went to the process itself is lost with it.
+                if kind is not Kind.EDGE and type(item) not in self._internal:
+                    self._post(kind, partition, item, call)
+        self._free(self._parking.lower_for(peer, 0.0))
+
+    # --- arrivals ---
+
+    def take_batch(self, raw: bytes) -> None:
+        """A message came to this process's own subject."""
+        try:
+            head, items = batch.unpack_batch(raw)
+            self.subjects.node(head.source)
+        except (BadBatch, ValueError) as exc:
+            self.stats.bad_batches += 1
+            self._warn(
+                "bus_wrong_version" if isinstance(exc, WrongVersion) else "bus_bad_batch", error=str(exc)
+            )
+            return
+        source = head.source
+        link = self._links.get(source)
+        if link is None:
+            if head.generation < 1 or source == self.incarnation or len(self._links) >= MAX_LINKS:
+                self.stats.bad_batches += 1
+                return
+            link = self._link(source)
+        self.stats.batches_in += 1
+        if link.acknowledged(head):
+            self._restart(source, link)
+        skip = link.arrived(head, len(items), len(raw))
+        if link.queue or link.reply_due or link.resending:
+            self._dirty[source] = link
+            self._want()
+        if skip < len(items):
+            self.stats.items_in += len(items) - skip
+            read = batch.read_item
+            for raw_item in items[skip:] if skip else items:
+                entry = read(raw_item)
+                if entry is None:
+                    self.stats.bad_items += 1
+                    self._warn("bus_bad_item", source=source)
+                else:
+                    self._dispatch(source, entry)
+
+    def take_control(self, raw: bytes) -> None:
+        """A message came to the control subject."""
+        try:
+            head, items = batch.unpack_batch(raw)
+        except BadBatch as exc:
+            self.stats.bad_batches += 1
+            self._warn(
+                "bus_wrong_version" if isinstance(exc, WrongVersion) else "bus_bad_batch", error=str(exc)
+            )
+            return
+        if head.source == self.incarnation:
+            return
+        for raw_item in items:
+            entry = batch.read_item(raw_item)
+            if entry is not None:
+                self._control(entry[3])
+
+    def _control(self, item: Item) -> None:
+        try:
+            self.on_control(item)
+        except Exception:
+            _log.exception("bus_control_failed", item=type(item).__name__)
+
+    def _dispatch(self, source: str, entry: Entry) -> None:
+        kind, partition, epoch, item, call = entry
+        try:
+            internal = self._internal.get(item.__class__)
+            if internal is not None:
+                internal(source, item)
+            else:
+                self.receiver(source, kind, partition, epoch, Call(call, source, item) if call else item)
+        except Exception:  # one bad item must not stop a link
+            self.stats.bad_items += 1
+            _log.exception(
+                "bus_receive_failed", kind=kind.label, partition=partition, item=type(item).__name__
+            )
+
+    def _restart(self, peer: str, link: Link) -> None:
+        """The peer knows nothing of our link (it gave us up): begin anew; services first, then what was queued."""
+        self.stats.resets += 1
+        self._serial += 1
+        held = link.restart(self._serial)
+        _log.warning("bus_link_reset", peer=peer)
+        try:
+            self.on_reset(peer)
+        except Exception:
+            _log.exception("bus_reset_failed", peer=peer)
+        link.queue.extend(held)
+        self._dirty[peer] = link
+        self._want()
+
+    def _refuse_unset(self, source: str, kind: Kind, partition: int, epoch: int, item: Item | Call) -> None:
+        self.refuse(source, kind, partition, epoch, item)
+
+    # --- turns ---
+
+    def turn(self) -> None:
+        """Deliver what was posted to this process, then send. Posts made meanwhile ask for another turn."""
+        self._awake = False
+        if self._local:
+            local, self._local = self._local, deque()
+            self.stats.items_local += len(local)
+            me = self.incarnation
+            for entry in local:
+                self._dispatch(me, entry)
+        if self._announcements:
+            for item in self._announce():
+                self._control(item)
+        self.flush()
+
+    def _announce(self) -> list[Item]:
+        items, self._announcements = self._announcements, []
+        if self.transport.connected:
+            head = Head(self.version, self.incarnation, 0, 0, 0, 0, 0, 0, 0, 0)
+            # Each by itself: none is long, they are rare, and Holds of a whole kind may come together.
+            for item in items:
+                self.transport.send(
+                    self.subjects.control,
+                    batch.pack_batch(head, [batch.pack_item((Kind.EDGE, 0, 0, item, 0))]),
+                )
+        return items
+
+    def flush(self) -> None:
+        """Send now what was posted in this turn (the bus also does so by itself before it next waits)."""
+        transport = self.transport
+        if transport.connected:
+            dirty = self._dirty
+            while dirty and transport.backlog < BACKLOG_LIMIT:
+                peer, link = dirty.popitem()
+                self._pump(peer, link)
+            transport.flush()
+
+    def _pump(self, peer: str, link: Link) -> None:
+        transport, paused = self.transport, self._paused > 0
+        subject = self.subjects.node(peer)
+        limit = transport.max_payload - 512  # the head, whose source has at most 64 letters
+        pack = self._pack
+        if link.unknown_due:
+            transport.send(subject, batch.pack_batch(link.head(self.version, self.incarnation), ()))
+        while (taken := link.take(pack, limit)) is not None:
+            first, items = taken
+            head = link.head(self.version, self.incarnation, first, paused=paused)
+            transport.send(subject, batch.pack_batch(head, items))
+            self.stats.batches_out += 1
+            self.stats.items_out += len(items)
+        if link.reply_due:
+            head = link.head(self.version, self.incarnation, paused=paused)
+            transport.send(subject, batch.pack_batch(head, ()))
+        if link.queue:
+            self._blocked.add(peer)
+        else:
+            self._blocked.discard(peer)
+
+    def _pack(self, entry: Entry) -> bytes | None:
+        try:
+            packed = batch.pack_item(entry)
+        except (TypeError, ValueError, OverflowError, LookupError) as exc:
+            packed, error = b"", type(exc).__name__
+        else:
+            if len(packed) <= self.transport.max_payload - 512:
+                return packed
+            error = "longer than the transport carries"
+        self.stats.unsendable += 1
+        _log.error(
+            "bus_item_unsendable",
+            kind=entry[0].label,
+            item=type(entry[3]).__name__,
+            error=error,
+            size=len(packed),
+        )
+        return None
+
+    def tick(self) -> None:
+        """Call once a second: time-outs, acknowledgements that are owed, links that got no answer."""
+        now = self._clock()
+        for key, parked in self._parking.expire(now):
+            self.stats.expired += 1
+            self._warn(
+                "bus_item_expired", kind=key[0].label, partition=key[1], item=type(parked.item).__name__
+            )
+        self._free(self._parking.lower_for(None, now))
+        for kind in self._parking.wanted():
+            self.on_unresolved(kind)
+        for peer, link in self._links.items():
+            link.tick()
+            if link.reply_due:
+                self._dirty[peer] = link
+        if self._dirty:
+            self._want()
+        self._warned.clear()
+
+    def reconnected(self) -> None:
+        """The transport is up again: every link says where it stands, so both sides send again what got lost."""
+        for peer, link in self._links.items():
+            link.resync()
+            self._dirty[peer] = link
+        self._want()
+
+    # --- state ---
+
+    @property
+    def connected(self) -> bool:
+        """Whether the transport is up."""
+        return self.transport.connected
+
+    def congested(self) -> bool:
+        """Whether any link has more waiting than its credit allows, too much is parked, or the transport is away."""
+        return (
+            bool(self._blocked)
+            or not self.transport.connected
+            or self._parking.count >= self._window_items
+            or len(self._local) >= self._window_items
+        )
+
+    def pause(self) -> None:
+        """Grant no credit until `resume` was called as often: this process has more to do than it can take."""
+        self._paused += 1
+
+    def resume(self) -> None:
+        """The opposite of `pause`."""
+        self._paused -= 1
+        if not self._paused:
+            for peer, link in self._links.items():
+                link.answer_due = True
+                self._dirty[peer] = link
+            self._want()
+
+    def _warn(self, event: str, **fields: object) -> None:
+        """Log at most once a second for each event."""
+        if event not in self._warned:
+            self._warned.add(event)
+            _log.warning(event, **fields)
+
+
+class _Waiter:
+    __slots__ = ("answer", "error", "event", "peer")
+
+    def __init__(self) -> None:
+        self.event = trio.Event()
+        self.answer: Item | None = None
+        self.error: Exception | None = None
+        self.peer = ""
+
+
+def _ignore(*_: object) -> None:
+    pass
+
+
+def _nobody(kind: Kind, partition: int) -> None:
+    return None

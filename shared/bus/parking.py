@@ -1,0 +1,121 @@
+"""Items whose holder is unknown, or that must wait until a former holder has given back what it refused. Pure."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from rookery.shared.bus.messages import Item, Kind
+
+#: Items park at most this many seconds.
+PARK_SECONDS: Final = 30.0
+#: And at most so many; what comes on top is lost, as when a process dies.
+PARK_ITEMS: Final = 65_536
+
+Key = tuple[Kind, int]
+
+
+class Parked(NamedTuple):
+    """One waiting item: `refused` is the epoch under which a holder refused it, 0 when none did."""
+
+    deadline: float
+    item: Item
+    call: int
+    refused: int
+
+
+class Parking:
+    """Waiting items by (kind, partition), in order, and the barriers that hold a partition back."""
+
+    def __init__(self) -> None:
+        self._items: dict[Key, deque[Parked]] = {}
+        self._barriers: dict[int, tuple[float, str, list[Key]]] = {}
+        self._held: dict[Key, int] = {}
+        self.count = 0
+        self.lost = 0
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self._items or key in self._held
+
+    def __bool__(self) -> bool:
+        return bool(self._items) or bool(self._held)
+
+    def ready(self) -> list[Key]:
+        """Partitions that have waiting items and no barrier."""
+        return [key for key in self._items if key not in self._held]
+
+    def wanted(self) -> set[Kind]:
+        """Kinds for which items wait."""
+        return {kind for kind, _ in self._items}
+
+    def park(self, key: Key, item: Item, call: int, now: float, refused: int = 0) -> bool:
+        """Let an item wait; False when there is no room."""
+        if self.count >= PARK_ITEMS:
+            self.lost += 1
+            return False
+        self.count += 1
+        self._items.setdefault(key, deque()).append(Parked(now + PARK_SECONDS, item, call, refused))
+        return True
+
+    def refused_under(self, key: Key) -> int:
+        """The highest epoch under which one of the waiting items was refused."""
+        return max((parked.refused for parked in self._items.get(key, ())), default=0)
+
+    def pop(self, key: Key) -> deque[Parked]:
+        """Take what waits for a partition."""
+        items = self._items.pop(key, None) or deque()
+        self.count -= len(items)
+        return items
+
+    def expire(self, now: float) -> Iterator[tuple[Key, Parked]]:
+        """Drop what has waited too long. A refused item may stand before an older one, hence the whole scan."""
+        for key, items in list(self._items.items()):
+            if all(parked.deadline > now for parked in items):
+                continue
+            kept = deque(parked for parked in items if parked.deadline > now)
+            self.count -= len(items) - len(kept)
+            for parked in items:
+                if parked.deadline <= now:
+                    yield key, parked
+            if kept:
+                self._items[key] = kept
+            else:
+                del self._items[key]
+
+    # --- barriers ---
+
+    def raise_barrier(self, token: int, peer: str, keys: list[Key], deadline: float) -> None:
+        """Hold partitions back until `peer` has passed the barrier, is lost, or `deadline` is over."""
+        self._barriers[token] = (deadline, peer, keys)
+        for key in keys:
+            self._held[key] = self._held.get(key, 0) + 1
+
+    def lower_barrier(self, token: int, peer: str) -> list[Key]:
+        """The peer has passed: partitions that nothing holds back any more."""
+        barrier = self._barriers.get(token)
+        if barrier is None or barrier[1] != peer:
+            return []
+        del self._barriers[token]
+        return self._lower(barrier[2])
+
+    def lower_for(self, peer: str | None, now: float) -> list[Key]:
+        """The peer is lost, or (None) time is over: partitions that nothing holds back any more."""
+        due = [
+            t
+            for t, (deadline, who, _) in self._barriers.items()
+            if (deadline <= now if peer is None else who == peer)
+        ]
+        free: list[Key] = []
+        for token in due:
+            free += self._lower(self._barriers.pop(token)[2])
+        return free
+
+    def _lower(self, keys: list[Key]) -> list[Key]:
+        free: list[Key] = []
+        for key in keys:
+            self._held[key] -= 1
+            if not self._held[key]:
+                del self._held[key]
+                free.append(key)
+        return free
