@@ -1,0 +1,157 @@
+"""What the small workers have in common: answers, acceptance, patience with the database, the hosted domains."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+import structlog
+import trio
+
+from rookery.shared.bus.messages import NOBODY, Accepted, Kind, Origin, Route
+from rookery.shared.cluster.api import Node
+from rookery.shared.db.api import Connection, DatabaseUnavailable, Fenced, UnitOfWork
+from rookery.shared.xmpp.errors import StanzaError
+from rookery.shared.xmpp.jid import bare_of
+from rookery.shared.xmpp.stanza import Stanza
+from rookery.workers.lanes import Lanes
+
+T = TypeVar("T")
+_FIRST_PAUSE: Final = 0.1
+_LONGEST_PAUSE: Final = 2.0
+log = structlog.get_logger()
+
+
+class DeadlineError(Exception):
+    """A request's deadline passed while the database could not be reached; nobody waits for the answer any more."""
+
+
+class HostedWorker:
+    """Base of the roster, presence and account services: one lane for each bare JID."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.lanes = Lanes()
+        self.domains: frozenset[str] = frozenset()
+        self._stale = trio.Event()
+        self._stale.set()
+        self._loaded = trio.Event()
+        node.on_domains.append(self._domains_changed)
+
+    # --- the database --------------------------------------------------------------------------------------------
+
+    async def database(self, partition: int, work: UnitOfWork[T], deadline: int = 0) -> T:
+        """Run a unit of work, again and again while Postgres is away (`deadline` in Unix milliseconds, 0: for ever).
+
+        Raises DeadlineError, Fenced, or what `work` raises.
+        """
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                return await self.node.db.run(partition, work)
+            except DatabaseUnavailable as exc:
+                if deadline and time.time() * 1000 > deadline:
+                    raise DeadlineError from exc
+            except Fenced:
+                self.node.fail("the fence is closed")
+                raise
+            await trio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)
+
+    def job(self, partition: int, key: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Do `work` in the lane of `key`; what goes wrong is logged and ends only this job."""
+
+        async def guarded() -> None:
+            try:
+                await work()
+            except (DeadlineError, Fenced):
+                pass
+            except Exception:
+                log.exception("job_failed", kind=type(self).__name__)
+
+        self.lanes.submit(partition, key, guarded)
+
+    # --- the hosted domains --------------------------------------------------------------------------------------
+
+    async def watch_domains(self) -> None:
+        """Keep `domains` current; runs until cancelled."""
+
+        async def names(conn: Connection) -> frozenset[str]:
+            return frozenset(row["name"] for row in await conn.fetch("SELECT name FROM domain"))
+
+        while True:
+            await self._stale.wait()
+            self._stale = trio.Event()
+            self.domains = await self.database(0, names)
+            self._loaded.set()
+
+    async def hosts(self, domain: str) -> bool:
+        """Whether the domain is one of ours; waits until the domains are known."""
+        await self._loaded.wait()
+        return domain in self.domains
+
+    def _domains_changed(self) -> None:
+        self._stale.set()
+
+    # --- the bus -------------------------------------------------------------------------------------------------
+
+    def route(self, stanza: Stanza, origin: Origin = NOBODY) -> None:
+        """Hand a stanza to the router of its recipient."""
+        self.node.bus.post(Kind.ROUTER, self.node.partition(bare_of(stanza.to)), Route(origin, stanza))
+
+    def accept(self, origin: Origin) -> None:
+        """Tell the edge that nothing more will be needed of it for this stanza."""
+        if origin.edge:
+            self.node.bus.post_to(origin.edge, Accepted(((origin.stream, origin.n),)))
+
+    def answer(self, origin: Origin, stanza: Stanza) -> None:
+        """Send the answer of an iq and accept the request."""
+        if stanza.to:
+            self.route(stanza)
+        self.accept(origin)
+
+    async def serve_iq(
+        self, origin: Origin, iq: Stanza, work: Callable[[], Awaitable[Stanza | None]]
+    ) -> None:
+        """Answer an iq with what `work` returns or with the error that it raises (RFC 6120 section 8.2.3)."""
+        reply: Stanza | None
+        try:
+            reply = await work()
+        except StanzaError as exc:
+            reply = iq.error(exc)
+        except DeadlineError:
+            reply = None  # the edge has answered it (config `limits.iq_seconds`)
+        except Fenced:
+            return
+        except Exception:
+            log.exception("iq_failed", kind=type(self).__name__)
+            reply = iq.error(StanzaError("internal-server-error"))
+        if reply is None:
+            self.accept(origin)
+        else:
+            self.answer(origin, reply)
+
+    # --- the service ---------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Background work; runs until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.watch_domains)
+            nursery.start_soon(self.lanes.run)
+
+    async def acquire(self, partition: int, epoch: int) -> None:
+        """Nothing to hydrate: what is needed is read when it is needed."""
+
+    async def release(self, partition: int) -> None:
+        """Finish and commit what was received."""
+        await self.lanes.drain(partition)
+
+    def drop(self, partition: int) -> None:
+        """Forget the partition at once."""
+        self.lanes.drop(partition)
+
+
+def uid(origin: Origin) -> bytes:
+    """The uid of a stanza as one key; empty for what the server made by itself."""
+    return origin.stream + origin.n.to_bytes(8, "big") if origin.stream else b""

@@ -1,0 +1,262 @@
+"""Rosters in Postgres. Every write is one fenced statement that also bumps the roster version.
+
+Each function is a unit of work on one connection. A change remembers the uid of the stanza that made it and the state that
+it met, so the repetition of a stanza has the same effects once more and never others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+from rookery.shared.db.api import FENCE, Connection, Fenced
+from rookery.shared.xmpp.errors import StanzaError
+from rookery.shared.xmpp.jid import Jid
+from rookery.workers.roster.roster import MAX_DELTA, Edit, Item, parse_version, version
+from rookery.workers.roster.subscription import NONE, State, Step, step
+
+#: Removed items that roster versioning remembers; an older client gets the whole roster.
+TOMBSTONES: Final = 500
+#: How often a change that lost a race with another writer of the row (account removal) is tried again.
+_TRIES: Final = 5
+
+_COLUMNS: Final = "contact, name, groups, sub_to, sub_from, pending_out, pending_in, approved, listed, ver, last_uid, last_state"
+_ACCOUNT: Final = "SELECT id, roster_ver, roster_floor FROM account WHERE domain = $1 AND localpart = $2"
+_ITEM: Final = f"SELECT {_COLUMNS} FROM roster_item WHERE account_id = $1 AND contact = $2"  # noqa: S608
+_WRITE: Final = f"""{FENCE},
+bumped AS (
+    UPDATE account SET roster_ver = roster_ver + $13 WHERE id = $2 AND EXISTS (SELECT FROM fence_ok)
+    RETURNING roster_ver
+)
+INSERT INTO roster_item AS r (account_id, {_COLUMNS})
+SELECT $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, CASE WHEN $13 > 0 THEN roster_ver ELSE $12 END, $14, $15
+FROM bumped
+ON CONFLICT (account_id, contact) DO UPDATE SET
+    name = EXCLUDED.name, groups = EXCLUDED.groups, sub_to = EXCLUDED.sub_to, sub_from = EXCLUDED.sub_from,
+    pending_out = EXCLUDED.pending_out, pending_in = EXCLUDED.pending_in, approved = EXCLUDED.approved,
+    listed = EXCLUDED.listed, ver = EXCLUDED.ver, last_uid = EXCLUDED.last_uid, last_state = EXCLUDED.last_state
+WHERE r.ver = $12 AND r.last_uid IS NOT DISTINCT FROM $16
+    AND r.sub_to::int + r.sub_from::int * 2 + r.pending_out::int * 4 + (r.pending_in IS NOT NULL)::int * 8
+        + r.approved::int * 16 = $17
+RETURNING ver"""  # noqa: S608
+_PRUNE: Final = f"""{FENCE},
+cut AS (
+    SELECT ver FROM roster_item WHERE account_id = $2 AND NOT listed ORDER BY ver DESC OFFSET $3 LIMIT 1
+),
+gone AS (
+    DELETE FROM roster_item r USING cut, fence_ok
+    WHERE r.account_id = $2 AND NOT r.listed AND r.pending_in IS NULL AND r.ver <= cut.ver
+)
+UPDATE account SET roster_floor = greatest(roster_floor, cut.ver) FROM cut, fence_ok WHERE id = $2"""  # noqa: S608
+
+
+class Changed(NamedTuple):
+    """A committed change: the item as it is now, and what has to be sent. `repeated`: it had been committed before."""
+
+    account_id: int
+    item: Item
+    step: Step
+    repeated: bool
+
+
+class Edited(NamedTuple):
+    """A committed roster set: the item, and the state that a removal ended."""
+
+    account_id: int
+    item: Item
+    before: State
+
+
+class Roster(NamedTuple):
+    """What a roster get answers: all items when `full`, else those that changed after the client's version."""
+
+    account_id: int
+    ver: str
+    full: bool
+    items: Sequence[Item]
+
+
+class _Row(NamedTuple):
+    item: Item
+    pending_in: bytes | None
+    last_uid: bytes | None
+    last_state: int | None
+
+
+def _row(record: Any, contact: str) -> _Row:
+    if record is None:
+        return _Row(Item(contact, listed=False), None, None, None)
+    state = State(
+        record["sub_to"],
+        record["sub_from"],
+        record["pending_out"],
+        record["pending_in"] is not None,
+        record["approved"],
+    )
+    item = Item(
+        record["contact"], record["name"], tuple(record["groups"]), state, record["listed"], record["ver"]
+    )
+    return _Row(item, record["pending_in"], record["last_uid"], record["last_state"])
+
+
+async def _account(conn: Connection, account: str) -> Any:
+    jid = Jid.trusted(account)
+    return await conn.fetchrow(_ACCOUNT, jid.domain, jid.local or "")
+
+
+async def _write(
+    conn: Connection, incarnation: str, account_id: int, old: _Row, new: _Row, *, visible: bool
+) -> Item | None:
+    """Write `new` over `old`; None when the row is not `old` any more, or the account is gone. Raises Fenced."""
+    item = new.item
+    ver = await conn.fetchval(
+        _WRITE,
+        incarnation,
+        account_id,
+        item.contact,
+        item.name,
+        list(item.groups),
+        item.state.to,
+        item.state.from_,
+        item.state.out,
+        new.pending_in,
+        item.state.approved,
+        item.listed,
+        old.item.ver,
+        int(visible),
+        new.last_uid,
+        new.last_state,
+        old.last_uid,
+        old.item.state.code(),
+    )
+    if ver is not None:
+        return item._replace(ver=ver)
+    if await conn.fetchval("SELECT 1 FROM fence WHERE incarnation = $1 AND open", incarnation) is None:
+        raise Fenced(incarnation)
+    return None
+
+
+async def _room(conn: Connection, incarnation: str, account_id: int, limit: int, *, listed: bool) -> bool:
+    """Whether the roster may grow. Requests that are not answered count apart from the items that are seen."""
+    count = "SELECT count(*) FROM roster_item WHERE account_id = $1 AND listed = $2"
+    if await conn.fetchval(count, account_id, listed) < limit:
+        return True
+    if listed:
+        return False
+    await conn.execute(_PRUNE, incarnation, account_id, 0)
+    return bool(await conn.fetchval(count, account_id, listed) < limit)
+
+
+async def get(conn: Connection, account: str, ver: str | None) -> Roster | None:
+    """The roster, or what changed since `ver` (RFC 6121 section 2.6); None when there is no such account."""
+    row = await _account(conn, account)
+    if row is None:
+        return None
+    account_id, current, floor = row["id"], row["roster_ver"], row["roster_floor"]
+    known = None if ver is None else parse_version(ver, account_id)
+    if known is not None and floor <= known <= current:
+        records = await conn.fetch(
+            f"SELECT {_COLUMNS} FROM roster_item WHERE account_id = $1 AND ver > $2 ORDER BY ver LIMIT $3",  # noqa: S608
+            account_id,
+            known,
+            MAX_DELTA + 1,
+        )
+        if len(records) <= MAX_DELTA:
+            items = [_row(record, "").item for record in records]
+            return Roster(account_id, version(account_id, current), False, items)
+    records = await conn.fetch(
+        f"SELECT {_COLUMNS} FROM roster_item WHERE account_id = $1 AND listed ORDER BY contact",  # noqa: S608
+        account_id,
+    )
+    items = [_row(record, "").item for record in records]
+    # One statement saw the items and another the version: never claim more than the items show.
+    current = max([current, *(item.ver for item in items)])
+    return Roster(account_id, version(account_id, current), True, items)
+
+
+async def edit(
+    conn: Connection, incarnation: str, account: str, change: Edit, uid: bytes, limit: int
+) -> Edited:
+    """Commit a roster set (sections 2.3 to 2.5). Raises StanzaError, Fenced."""
+    for _ in range(_TRIES):
+        row = await _account(conn, account)
+        if row is None:
+            raise StanzaError("item-not-found")
+        account_id = row["id"]
+        old = _row(await conn.fetchrow(_ITEM, account_id, change.contact), change.contact)
+        if change.remove:
+            if uid and old.last_uid == uid and not old.item.listed:
+                return Edited(account_id, old.item, State.decode(old.last_state or 0))
+            if not old.item.listed:
+                raise StanzaError("item-not-found")
+            item = Item(change.contact, state=NONE._replace(in_=old.item.state.in_), listed=False)
+        else:
+            if not old.item.listed and not await _room(conn, incarnation, account_id, limit, listed=True):
+                raise StanzaError("resource-constraint", "the roster is full")
+            item = old.item._replace(name=change.name, groups=change.groups, listed=True)
+        new = _Row(item, old.pending_in, uid, old.item.state.code())
+        written = await _write(conn, incarnation, account_id, old, new, visible=True)
+        if written is not None:
+            if change.remove and written.ver % 32 == 0:
+                await conn.execute(_PRUNE, incarnation, account_id, TOMBSTONES)
+            return Edited(account_id, written, old.item.state)
+    raise StanzaError("internal-server-error")
+
+
+async def subscription(
+    conn: Connection,
+    incarnation: str,
+    account: str,
+    contact: str,
+    outbound: bool,
+    type: str,
+    uid: bytes,
+    pending: bytes,
+    limit: int,
+) -> Changed | None:
+    """Commit one subscription stanza; `pending` is kept while a request of the contact is open.
+
+    None when there is no such account, or no room for one more contact. Raises Fenced.
+    """
+    for _ in range(_TRIES):
+        row = await _account(conn, account)
+        if row is None:
+            return None
+        account_id = row["id"]
+        old = _row(await conn.fetchrow(_ITEM, account_id, contact), contact)
+        if uid and old.last_uid == uid:
+            met = step(State.decode(old.last_state or 0), outbound, type)
+            return Changed(account_id, old.item, met, True)
+        done = step(old.item.state, outbound, type)
+        if done.new == old.item.state:
+            return Changed(account_id, old.item, done, False)
+        listed = old.item.listed or any(done.new.visible)
+        grows = listed != old.item.listed or (done.new.in_ and not old.item.listed)
+        if grows and not await _room(conn, incarnation, account_id, limit, listed=listed):
+            return None
+        keep = (old.pending_in or pending) if done.new.in_ else None
+        new = _Row(old.item._replace(state=done.new, listed=listed), keep, uid or None, old.item.state.code())
+        written = await _write(conn, incarnation, account_id, old, new, visible=done.push)
+        if written is not None:
+            return Changed(account_id, written, done, False)
+    return None
+
+
+async def pending(conn: Connection, account: str) -> list[bytes]:
+    """The requests that the account has not answered, packed as they came (section 3.1.3)."""
+    jid = Jid.trusted(account)
+    records = await conn.fetch(
+        "SELECT r.pending_in FROM roster_item r JOIN account a ON a.id = r.account_id "
+        "WHERE a.domain = $1 AND a.localpart = $2 AND r.pending_in IS NOT NULL ORDER BY r.contact",
+        jid.domain,
+        jid.local or "",
+    )
+    return [record["pending_in"] for record in records]
+
+
+async def item(conn: Connection, account: str, contact: str) -> tuple[int, Item] | None:
+    """(account id, roster item) as committed; None when there is no such account."""
+    row = await _account(conn, account)
+    if row is None:
+        return None
+    return row["id"], _row(await conn.fetchrow(_ITEM, row["id"], contact), contact).item
