@@ -3,7 +3,7 @@
 
 -- One row: numbers that are fixed at installation.
 CREATE TABLE installation (
-    only        boolean PRIMARY KEY DEFAULT true CHECK (only),
+    singleton   boolean PRIMARY KEY DEFAULT true CHECK (singleton),
     partitions  integer NOT NULL DEFAULT 256,
     created     timestamptz NOT NULL DEFAULT now()
 );

@@ -1,0 +1,107 @@
+"""Real servers for tests that ask for them: one Postgres and one NATS for a whole run, started when first needed.
+
+* `database_url`, `database_settings`: a fresh migrated database for each test; `database`: the same, opened.
+* `nats_url` with `bus_prefix`: the shared NATS and a prefix that nobody else has.
+"""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import trio
+
+from rookery.embedded import Nats, Postgres, start_nats, start_postgres
+from rookery.shared import config
+from rookery.shared.db import migrate
+from rookery.shared.db.api import Connection, Database
+from rookery.shared.db.bridge import open_database
+
+_TEMPLATE = "migrated_template"
+_numbers = itertools.count(1)
+
+
+def run_sql(url: str, *statements: str) -> None:
+    """Run statements one by one, outside any trio loop."""
+
+    async def work(conn: Connection) -> None:
+        for statement in statements:
+            await conn.execute(statement)
+
+    async def main() -> None:
+        async with open_database(config.Database(url=url, statement_timeout=60.0)) as db:
+            await db.run(0, work)
+
+    trio.run(main)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Postgres]:
+    """The Postgres of this test run."""
+    server = start_postgres()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def nats_server() -> Iterator[Nats]:
+    """The NATS of this test run."""
+    server = start_nats()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def nats_url(nats_server: Nats) -> str:
+    """Where the NATS of this test run is, with its token."""
+    return nats_server.url
+
+
+@pytest.fixture
+def bus_prefix() -> str:
+    """A bus prefix that no other test uses."""
+    return f"t{secrets.token_hex(6)}"
+
+
+@pytest.fixture(scope="session")
+def _migrated(postgres_server: Postgres) -> Postgres:
+    run_sql(postgres_server.url, f"CREATE DATABASE {_TEMPLATE}")
+    trio.run(migrate.up, config.Database(url=postgres_server.url_of(_TEMPLATE)))
+    return postgres_server
+
+
+@pytest.fixture
+def empty_database_url(postgres_server: Postgres) -> Iterator[str]:
+    """A fresh database without any table, dropped afterwards."""
+    name = f"empty_{next(_numbers)}"
+    run_sql(postgres_server.url, f"CREATE DATABASE {name}")
+    yield postgres_server.url_of(name)
+    run_sql(postgres_server.url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def database_url(_migrated: Postgres) -> Iterator[str]:
+    """A fresh database with the current schema, dropped afterwards."""
+    name = f"test_{next(_numbers)}"
+    run_sql(_migrated.url, f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE} STRATEGY file_copy")
+    yield _migrated.url_of(name)
+    run_sql(_migrated.url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def database_settings(database_url: str) -> config.Database:
+    """Settings for `database_url`."""
+    return config.Database(url=database_url)
+
+
+@pytest.fixture
+async def database(database_settings: config.Database) -> AsyncIterator[Database]:
+    """The test's own database, opened."""
+    async with open_database(database_settings) as db:
+        yield db
