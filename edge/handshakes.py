@@ -1,0 +1,83 @@
+"""TLS handshake steps in a few threads: public-key arithmetic must not delay the stanzas of others (A31)."""
+
+from __future__ import annotations
+
+import queue
+import ssl
+import threading
+from collections import deque
+from collections.abc import Callable
+from enum import Enum
+
+import trio
+
+
+class Step(Enum):
+    """How one non-blocking step of a handshake ended."""
+
+    DONE = "done"
+    READ = "read"
+    WRITE = "write"
+    FAILED = "failed"
+
+
+#: Called in the trio thread with the result of a step.
+Stepped = Callable[[Step], None]
+
+
+def step(sock: ssl.SSLSocket) -> Step:
+    """Do what can be done of the handshake without blocking."""
+    try:
+        sock.do_handshake()
+    except ssl.SSLWantReadError:
+        return Step.READ
+    except ssl.SSLWantWriteError:
+        return Step.WRITE
+    except (OSError, ValueError):
+        # SSLError is an OSError; ValueError is a socket that has no connection any more.
+        return Step.FAILED
+    return Step.DONE
+
+
+class HandshakePool:
+    """Daemon threads that run steps; results come back into the trio loop in one wake-up for many."""
+
+    def __init__(self, threads: int) -> None:
+        self._work: queue.SimpleQueue[tuple[ssl.SSLSocket, Stepped] | None] = queue.SimpleQueue()
+        self._results: deque[tuple[Stepped, Step]] = deque()
+        self._token: trio.lowlevel.TrioToken | None = None
+        self._threads = [
+            threading.Thread(target=self._run, name=f"tls-{i}", daemon=True) for i in range(threads)
+        ]
+
+    def start(self) -> None:
+        """Start the threads; call it inside the trio run."""
+        self._token = trio.lowlevel.current_trio_token()
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, sock: ssl.SSLSocket, stepped: Stepped) -> None:
+        """Run one step for `sock`; the caller must not touch or close the socket until `stepped` is called."""
+        self._work.put((sock, stepped))
+
+    def stop(self) -> None:
+        """Let the threads end; steps that are not yet run are dropped."""
+        for _ in self._threads:
+            self._work.put(None)
+
+    def _run(self) -> None:
+        while (work := self._work.get()) is not None:
+            sock, stepped = work
+            result = step(sock)
+            self._results.append((stepped, result))
+            del work, sock, stepped
+            assert self._token is not None
+            try:
+                self._token.run_sync_soon(self._deliver, idempotent=True)
+            except trio.RunFinishedError:
+                return
+
+    def _deliver(self) -> None:
+        while self._results:
+            stepped, result = self._results.popleft()
+            stepped(result)

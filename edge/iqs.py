@@ -1,0 +1,97 @@
+"""Requests of clients that wait for an answer: no iq may hang (G5).
+
+All deadlines have the same length, so one queue in order of sending is the timer of all of them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final, NamedTuple
+
+from rookery.shared.xmpp.errors import StanzaError
+from rookery.shared.xmpp.stanza import Stanza
+from rookery.shared.xmpp.xml import Element
+
+#: Open requests of one stream (A113).
+MAX_OPEN: Final = 100
+
+
+class Key(NamedTuple):
+    """A request as its answer will name it: `to` is "" for the account itself (RFC 6120 section 8.1.2.1)."""
+
+    sid: int
+    id: str
+    to: str
+
+
+class IqTable:
+    """Open iq requests of all streams of an edge."""
+
+    __slots__ = ("_counts", "_open", "_order", "_seconds")
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._open: dict[Key, float] = {}
+        self._order: deque[tuple[float, Key]] = deque()
+        self._counts: dict[int, int] = {}
+
+    def open(self, key: Key, now: float) -> bool:
+        """Note a request; False when the stream has too many open ones. A repeated id starts its time anew."""
+        if key not in self._open:
+            count = self._counts.get(key.sid, 0)
+            if count >= MAX_OPEN:
+                return False
+            self._counts[key.sid] = count + 1
+        deadline = now + self._seconds
+        self._open[key] = deadline
+        self._order.append((deadline, key))
+        return True
+
+    def answered(self, key: Key) -> bool:
+        """An answer was written to the client; False when nobody asked."""
+        if self._open.pop(key, None) is None:
+            return False
+        count = self._counts[key.sid] - 1
+        if count:
+            self._counts[key.sid] = count
+        else:
+            del self._counts[key.sid]
+        return True
+
+    def close(self, sid: int) -> None:
+        """The stream is gone; what it asked expires unheard."""
+        if self._counts.pop(sid, 0):
+            for key in [key for key in self._open if key.sid == sid]:
+                del self._open[key]
+
+    def due(self) -> float | None:
+        """When `expire` may have something, or None."""
+        order = self._order
+        while order and self._open.get(order[0][1]) != order[0][0]:
+            order.popleft()
+        return order[0][0] if order else None
+
+    def expire(self, now: float) -> list[Key]:
+        """Requests that had no answer in time; they are closed by this."""
+        late: list[Key] = []
+        order = self._order
+        while order and order[0][0] <= now:
+            deadline, key = order.popleft()
+            if self._open.get(key) == deadline:
+                self.answered(key)
+                late.append(key)
+        return late
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+
+def timeout_answer(key: Key, full: str) -> Stanza:
+    """`remote-server-timeout` (RFC 6120 section 8.3.3.16) to `full`, from the entity that did not answer."""
+    request = Stanza("iq", "get", key.to or full.partition("/")[0], full, key.id, "", (), (), b"")
+    return request.error(StanzaError("remote-server-timeout"))
+
+
+def ping(id: str, domain: str, full: str) -> Stanza:
+    """A ping from the server to a silent client (XEP-0199 section 4.1)."""
+    return Stanza.build("iq", Element("urn:xmpp:ping", "ping"), type="get", id=id, from_=domain, to=full)

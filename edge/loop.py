@@ -1,0 +1,209 @@
+"""The reactor: one trio task that waits for an inner epoll and then serves all ready sockets without blocking.
+
+A trio task per connection costs a task switch and two system calls per read; here a turn costs one wait, one `epoll_wait` and then
+only the work. Each turn is one batch for the bus and, for each connection, at most one send.
+
+A turn is bounded: each source does a bounded piece of work (64 stanzas or 32 KiB) and asks to be called again with
+`again`; the whole turn ends after TURN_SECONDS, and what is left goes first in the next one.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from typing import Final, Protocol
+
+import trio
+
+from rookery.edge.timers import NEVER, Timed, Wheel
+
+READ: Final = select.EPOLLIN | select.EPOLLRDHUP
+WRITE: Final = select.EPOLLOUT
+GONE: Final = select.EPOLLHUP | select.EPOLLERR
+TURN_SECONDS: Final = 0.005
+#: When turns come faster than this many a second, they are spaced by PACE_SECONDS: wake-ups are the cost, not stanzas.
+PACE_FROM: Final = 1500.0
+PACE_SECONDS: Final = 0.001
+#: How many sources are served between two looks at the clock.
+_LOOK: Final = 16
+
+
+class Source(Protocol):
+    """Something with a file descriptor in the reactor. `open` turns False when it was closed."""
+
+    open: bool
+
+    def on_events(self, mask: int) -> None:
+        """Its descriptor is ready (epoll's mask)."""
+
+    def on_again(self) -> None:
+        """It asked with `again` to be called in the next turn."""
+
+
+class Flushable(Protocol):
+    """Something with bytes to send at the end of a turn."""
+
+    def flush(self) -> None:
+        """Send what was queued; called once for each `dirty`."""
+
+
+class Reactor:
+    """One inner epoll, its sources, the timer wheel, and the end of each turn."""
+
+    def __init__(self) -> None:
+        self.wheel = Wheel()
+        #: The clock of the current turn (trio's clock, seconds).
+        self.now = 0.0
+        #: Called at the end of each turn, before sockets are closed: the bus sends its batches here.
+        self.on_turn_end: Callable[[], None] = lambda: None
+        #: Turns, and sources served: for metrics and tests.
+        self.turns = 0
+        self._epoll = select.epoll()
+        self._sources: dict[int, Source] = {}
+        self._again: list[Source] = []
+        self._carry: list[tuple[Source, int]] = []
+        self._dirty: list[Flushable] = []
+        self._graves: list[socket.socket] = []
+        self._lot = trio.lowlevel.ParkingLot()
+        self._sleep: trio.CancelScope | None = None
+        self._in_turn = False
+        self._last_turn = 0.0
+        self._rate = 0.0
+
+    # --- sources ---
+
+    def register(self, fd: int, source: Source, mask: int = READ) -> None:
+        """Watch `fd`."""
+        self._sources[fd] = source
+        self._epoll.register(fd, mask)
+
+    def modify(self, fd: int, mask: int) -> None:
+        """Watch `fd` for other events; with 0, for nothing but its end."""
+        self._epoll.modify(fd, mask)
+
+    def unregister(self, fd: int) -> None:
+        """Watch `fd` no more."""
+        if self._sources.pop(fd, None) is not None:
+            self._epoll.unregister(fd)
+
+    def bury(self, sock: socket.socket) -> None:
+        """Close a socket at the end of the turn: so its number cannot come back while events of this turn still name it."""
+        self._graves.append(sock)
+        if not self._in_turn:
+            self._lot.unpark()
+
+    def again(self, source: Source) -> None:
+        """Call `source.on_again` in the next turn, which comes at once."""
+        self._again.append(source)
+        self._wake(0.0)
+
+    def dirty(self, item: Flushable) -> None:
+        """Flush `item` at the end of this turn, or, outside of a turn, when the running task yields."""
+        self._dirty.append(item)
+        if not self._in_turn:
+            self._lot.unpark()
+
+    def at(self, timed: Timed, when: float) -> None:
+        """Let the wheel ask `timed` at `when`."""
+        if self.wheel.schedule(timed, when, trio.current_time()):
+            self._wake(when)
+
+    def _wake(self, when: float) -> None:
+        if self._sleep is not None and when < self._sleep.deadline:
+            self._sleep.deadline = when
+
+    # --- running ---
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._flusher)
+            try:
+                while True:
+                    await self._wait()
+                    self.turn()
+            finally:
+                self._sources.clear()
+                self._finish()
+
+    async def _wait(self) -> None:
+        if self._again or self._carry:
+            await trio.lowlevel.checkpoint()
+        else:
+            with trio.CancelScope(deadline=self.wheel.due()) as scope:
+                self._sleep = scope
+                await trio.lowlevel.wait_readable(self._epoll.fileno())
+            self._sleep = None
+        now = trio.current_time()
+        gap = now - self._last_turn
+        # A decayed average of turns a second; it only has to tell "busy" from "quiet".
+        self._rate += (min(1.0 / max(gap, 1e-6), 20_000.0) - self._rate) * min(1.0, gap * 50.0)
+        if self._rate > PACE_FROM and gap < PACE_SECONDS:
+            await trio.sleep(PACE_SECONDS - gap)
+        self._last_turn = trio.current_time()
+
+    def turn(self) -> None:
+        """Serve everything that is ready now, within the bounds of one turn."""
+        self.turns += 1
+        self._in_turn = True
+        self.now = now = trio.current_time()
+        self.wheel.advance(now)
+        work = self._carry
+        self._carry = []
+        again = self._again
+        self._again = []
+        for source in again:
+            if source.open:
+                source.on_again()
+        sources = self._sources
+        for fd, mask in self._epoll.poll(0, 1024):
+            source_of = sources.get(fd)
+            if source_of is not None:
+                work.append((source_of, mask))
+        limit = time.perf_counter() + TURN_SECONDS
+        for done, (source, mask) in enumerate(work, 1):
+            if source.open:
+                source.on_events(mask)
+            if done % _LOOK == 0 and time.perf_counter() > limit:
+                self._carry = work[done:]
+                break
+        self._in_turn = False
+        self._finish()
+
+    async def _flusher(self) -> None:
+        """Ends the turns of others: what the bus delivers between two turns is sent when its task yields."""
+        while True:
+            await self._lot.park()
+            self._finish()
+
+    def _finish(self) -> None:
+        while self._dirty:
+            dirty = self._dirty
+            self._dirty = []
+            for item in dirty:
+                item.flush()
+        self.on_turn_end()
+        if self._graves:
+            graves = self._graves
+            self._graves = []
+            for sock in graves:
+                close_quietly(sock)
+
+    def close(self) -> None:
+        """Free the descriptor; the sources close their own sockets."""
+        self._finish()
+        self._epoll.close()
+
+
+def close_quietly(sock: socket.socket) -> None:
+    """Close; what the kernel or OpenSSL has to say about it interests nobody any more."""
+    try:
+        sock.close()
+    except (OSError, ssl.SSLError):
+        pass
+
+
+__all__ = ["GONE", "NEVER", "READ", "WRITE", "Flushable", "Reactor", "Source", "close_quietly"]

@@ -1,0 +1,131 @@
+"""The edge's copy of what a session has been sent: it outlives the router that numbered it.
+
+A pure machine for each session. The router numbers deliveries densely from 1; the edge takes exactly the next number,
+writes it, and says `Acked` once it left. A new holder of the partition asks for all this with MirrorRequest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from enum import Enum
+
+from rookery.shared.bus.messages import Mirror, MirrorSession
+
+
+class Verdict(Enum):
+    """What to do with a delivery."""
+
+    TAKE = "take"
+    #: We have it: a router repeats after a lost batch.
+    REPEATED = "repeated"
+    #: A number before it is missing: it will be repeated after that one.
+    HOLE = "hole"
+    #: From an older binding of the resource, or from a router that does not hold the partition any more.
+    STALE = "stale"
+
+
+class SessionMirror:
+    """Numbers of one session: `n` taken, `acked` reported to the router; (stream, number) of what lies between."""
+
+    __slots__ = ("_between", "acked", "grant", "n", "note")
+
+    def __init__(self, grant: int) -> None:
+        self.grant = grant
+        self.n = 0
+        self.acked = 0
+        self.note = b""
+        # Made when needed: an idle session has nothing between.
+        self._between: dict[int, tuple[bytes, int]] | None = None
+
+    def take(self, grant: int, n: int, origin_stream: bytes, origin_n: int) -> Verdict:
+        """Judge delivery `n`; when it is TAKE, it counts as taken and must be written."""
+        if grant != self.grant:
+            return Verdict.STALE
+        if n != self.n + 1:
+            return Verdict.REPEATED if n <= self.n else Verdict.HOLE
+        self.n = n
+        if origin_n:
+            if self._between is None:
+                self._between = {}
+            self._between[n] = (origin_stream, origin_n)
+        return Verdict.TAKE
+
+    def written(self, n: int) -> bool:
+        """Everything up to `n` has left the server. True when the router does not know that yet."""
+        if n <= self.acked:
+            return False
+        between = self._between
+        if between is not None:
+            if n >= self.n:
+                self._between = None
+            else:
+                for number in range(self.acked + 1, n + 1):
+                    between.pop(number, None)
+        self.acked = n
+        return True
+
+    def inflight(self) -> list[tuple[int, bytes, int]]:
+        """(n, origin stream, origin n) of what was taken and is not acked, in order."""
+        return [(n, *origin) for n, origin in (self._between or {}).items()]
+
+    def describe(self, sid: int, stream: bytes, full: str) -> MirrorSession:
+        """This session for a new holder."""
+        return MirrorSession(sid, stream, full, self.grant, self.n, self.acked, self.note, self.inflight())
+
+
+class Attachments:
+    """Which router incarnation may deliver for each partition: the one with the highest epoch that this edge has seen."""
+
+    __slots__ = ("_known",)
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[int, str]] = {}
+
+    def attach(self, partition: int, epoch: int, router: str) -> bool:
+        """A router asks for the partition's mirror. False when a higher epoch is attached: the asker is deposed."""
+        known = self._known.get(partition)
+        if known is not None and epoch < known[0]:
+            return False
+        self._known[partition] = (epoch, router)
+        return True
+
+    def bound(self, partition: int, grant: int) -> None:
+        """A binding was granted (`grant` is `epoch << 32 | counter`): its epoch is at least that."""
+        epoch = grant >> 32
+        known = self._known.get(partition)
+        if known is None or known[0] < epoch:
+            self._known[partition] = (epoch, "")
+
+    def allows(self, partition: int, source: str) -> bool:
+        """Whether `source` may deliver for the partition. The first that delivers after a binding is the one."""
+        known = self._known.get(partition)
+        if known is None:
+            return True
+        epoch, router = known
+        if not router:
+            self._known[partition] = (epoch, source)
+            return True
+        return router == source
+
+    def epoch(self, partition: int) -> int:
+        """The highest epoch seen, 0 for none."""
+        return self._known.get(partition, (0, ""))[0]
+
+
+def chunks(
+    edge: str,
+    partition: int,
+    sessions: Iterable[MirrorSession],
+    max_sessions: int = 256,
+    max_inflight: int = 4096,
+) -> Iterator[Mirror]:
+    """The answer to a MirrorRequest: bounded chunks, exactly one of which is the `last`."""
+    chunk: list[MirrorSession] = []
+    inflight = 0
+    for session in sessions:
+        if chunk and (len(chunk) >= max_sessions or inflight + len(session.inflight) > max_inflight):
+            yield Mirror(edge, partition, chunk, False)
+            chunk, inflight = [], 0
+        chunk.append(session)
+        inflight += len(session.inflight)
+    yield Mirror(edge, partition, chunk, True)
