@@ -1,0 +1,83 @@
+"""Who may know what of whose presence (RFC 6121 section 4). Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final
+
+from rookery.shared.xeps.blocking import matches
+from rookery.shared.xmpp.jid import bare_of
+
+#: Recipients of one Fanout item.
+MAX_FANOUT: Final = 512
+
+
+class Subscriptions:
+    """What the presence of one account depends on; `exists` is False for an account that is not there.
+
+    `seen_by` and `sees` map bare JIDs of local contacts to their partitions; `blocked` is the account's block list.
+    """
+
+    __slots__ = ("blocked", "exists", "seen_by", "sees")
+
+    def __init__(
+        self, exists: bool, seen_by: dict[str, int], sees: dict[str, int], blocked: frozenset[str]
+    ) -> None:
+        self.exists = exists
+        self.seen_by = seen_by
+        self.sees = sees
+        self.blocked = blocked
+
+    def update(self, contact: str, partition: int, subscription: str) -> None:
+        """Apply a committed change of the roster."""
+        for contacts, on in (
+            (self.seen_by, subscription in ("from", "both")),
+            (self.sees, subscription in ("to", "both")),
+        ):
+            if on:
+                contacts[contact] = partition
+            else:
+                contacts.pop(contact, None)
+
+    def audience(self) -> Iterator[tuple[str, int]]:
+        """Who is told of a change of presence (sections 4.2.2, 4.4.2, 4.5.2); whom the account blocks is not."""
+        return self._open(self.seen_by)
+
+    def probed(self) -> Iterator[tuple[str, int]]:
+        """Whose presence a new available resource asks for (section 4.2.2)."""
+        return self._open(self.sees)
+
+    def _open(self, contacts: dict[str, int]) -> Iterator[tuple[str, int]]:
+        if not self.blocked:
+            return iter(contacts.items())
+        return ((jid, partition) for jid, partition in contacts.items() if not matches(self.blocked, jid))
+
+    def blocks(self, address: str) -> bool:
+        """Whether the account blocks this address: then it gets no answer at all (XEP-0191 section 3.3)."""
+        return bool(self.blocked) and matches(self.blocked, address)
+
+    def may_see(self, account: str, asker: str) -> bool:
+        """Whether `asker` may know of the account's presence (section 4.3.2)."""
+        bare = bare_of(asker)
+        return self.exists and (bare == account or (bare in self.seen_by and not self.blocks(asker)))
+
+
+def group(
+    recipients: Iterable[tuple[str, int]], holder: Callable[[int], str | None]
+) -> Iterator[tuple[int, Sequence[str]]]:
+    """Cut recipients into (partition of the first, bare JIDs): one run for each process that holds their routers.
+
+    What nobody holds now goes by its own partition.
+    """
+    runs: dict[str | int, tuple[int, list[str]]] = {}
+    for jid, partition in recipients:
+        key: str | int | None = holder(partition)
+        if key is None:
+            key = partition
+        run = runs.get(key)
+        if run is None:
+            run = runs[key] = (partition, [])
+        run[1].append(jid)
+        if len(run[1]) == MAX_FANOUT:
+            yield runs.pop(key)
+    yield from runs.values()

@@ -1,0 +1,158 @@
+"""The presence worker: tells subscribers, asks contacts, and says who may ask (RFC 6121 section 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import trio
+
+from rookery.shared.bus.api import Call
+from rookery.shared.bus.messages import (
+    AccountChanged,
+    Broadcast,
+    Fanout,
+    Gate,
+    Gated,
+    Item,
+    Kind,
+    Probe,
+    RosterChanged,
+    SendPresence,
+)
+from rookery.shared.cluster.api import Node
+from rookery.shared.xmpp.errors import StanzaError
+from rookery.shared.xmpp.jid import Jid, bare_of
+from rookery.shared.xmpp.stanza import Stanza
+from rookery.workers.hosted import HostedWorker
+from rookery.workers.presence import store
+from rookery.workers.presence.cache import Cache
+from rookery.workers.presence.rules import Subscriptions, group
+
+
+class PresenceService(HostedWorker):
+    """Broadcasts, probes and gates of the accounts in the held partitions.
+
+    With the subscriptions in the cache an item is done in the turn that brought it; else it waits in the lane of its
+    account for one statement, and what follows it waits behind it.
+    """
+
+    kind = Kind.PRESENCE
+
+    def __init__(self, node: Node) -> None:
+        super().__init__(node)
+        self.cache = Cache()
+
+    def receive(self, source: str, partition: int, epoch: int, item: Item | Call) -> None:
+        """Handle an item at once when the cache can answer, else in the lane of its account."""
+        match item:
+            case Broadcast() | Probe() | Gate():
+                if not self.lanes.busy(partition, item.account):
+                    known = self.cache.get(item.account, trio.current_time())
+                    if known is not None and self._handle(item, known, False):
+                        return
+                self.job(partition, item.account, partial(self._later, partition, item))
+            case RosterChanged():
+                if self.lanes.busy(partition, item.account):
+                    self.job(partition, item.account, partial(self._roster_changed, item))
+                else:
+                    self._apply(item)
+            case AccountChanged():
+                # A load that runs now may have read the state before the change: forget again after it.
+                self.cache.forget(item.account)
+                if self.lanes.busy(partition, item.account):
+                    self.job(partition, item.account, partial(self._account_changed, item))
+            case Call():
+                self.node.bus.reply(item, StanzaError("feature-not-implemented"))
+            case _:
+                pass
+
+    async def release(self, partition: int) -> None:
+        """Finish what was received, then forget the partition."""
+        await super().release(partition)
+        self.cache.forget_partition(partition)
+
+    def drop(self, partition: int) -> None:
+        """Forget the partition at once."""
+        super().drop(partition)
+        self.cache.forget_partition(partition)
+
+    # --- what needs the database ---------------------------------------------------------------------------------
+
+    async def _later(self, partition: int, item: Broadcast | Probe | Gate) -> None:
+        known = self.cache.get(item.account, trio.current_time())
+        if known is None or not self._handle(item, known, False):
+            self._handle(item, await self._load(partition, item.account), True)
+
+    async def _load(self, partition: int, account: str) -> Subscriptions:
+        loaded = await self.database(partition, lambda conn: store.load(conn, account))
+        await self.hosts("")  # the domains are known
+        if loaded is None:
+            return Subscriptions(False, {}, {}, frozenset())
+        known = Subscriptions(
+            True, self._local(loaded.seen_by), self._local(loaded.sees), frozenset(loaded.blocked)
+        )
+        self.cache.put(account, partition, known, trio.current_time())
+        return known
+
+    def _local(self, contacts: Sequence[str]) -> dict[str, int]:
+        hosted, partition = self.domains, self.node.partition
+        return {jid: partition(jid) for jid in contacts if Jid.trusted(jid).domain in hosted}
+
+    async def _roster_changed(self, item: RosterChanged) -> None:
+        self._apply(item)
+
+    async def _account_changed(self, item: AccountChanged) -> None:
+        self.cache.forget(item.account)
+
+    def _apply(self, item: RosterChanged) -> None:
+        known = self.cache.get(item.account, trio.current_time())
+        if known is None:
+            return
+        if Jid.trusted(item.contact).domain in self.domains:
+            known.update(item.contact, self.node.partition(item.contact), item.subscription)
+        else:
+            self.cache.forget(item.account)
+
+    def _domains_changed(self) -> None:
+        super()._domains_changed()
+        self.cache.clear()
+
+    # --- the rules -----------------------------------------------------------------------------------------------
+
+    def _handle(self, item: Broadcast | Probe | Gate, known: Subscriptions, fresh: bool) -> bool:
+        """Do what the item asks for; False when only fresh knowledge may say no (a refusal ends subscriptions)."""
+        if isinstance(item, Broadcast):
+            self._broadcast(item, known)
+            return True
+        asker = item.from_ if isinstance(item, Probe) else item.stanza.from_
+        allowed = known.may_see(item.account, asker)
+        if not allowed and not fresh:
+            return False
+        router = self.node.partition(item.account)
+        if isinstance(item, Gate):
+            if allowed:
+                self.node.bus.post(Kind.ROUTER, router, Gated(item.origin, item.account, item.stanza))
+            else:
+                # Exactly what an account that does not exist answers (RFC 6121 section 8.5.1; XEP-0030 section 8).
+                self.answer(item.origin, item.stanza.error(StanzaError("service-unavailable")))
+        elif allowed:
+            self.node.bus.post(
+                Kind.ROUTER, router, SendPresence(item.account, item.from_, available=True, probe=True)
+            )
+        elif not known.blocks(asker):
+            # Section 4.3.2: the asker believes in a subscription that is not there; the same for no account.
+            self.route(Stanza.build("presence", type="unsubscribed", to=bare_of(asker), from_=item.account))
+        return True
+
+    def _broadcast(self, item: Broadcast, known: Subscriptions) -> None:
+        bus = self.node.bus
+        for partition, recipients in group(known.audience(), self._router_of):
+            bus.post(Kind.ROUTER, partition, Fanout(item.stanza, recipients))
+        if item.initial:
+            for contact, partition in known.probed():
+                bus.post(Kind.PRESENCE, partition, Probe(item.full, contact))
+
+    def _router_of(self, partition: int) -> str | None:
+        found = self.node.bus.resolver(Kind.ROUTER, partition)
+        return None if found is None else found[0]
