@@ -1,0 +1,118 @@
+"""Structured logs on standard error: JSON lines, or readable ones on a terminal.
+
+Every line has `ts`, `level`, `event` (snake_case) and, after `configure`, `kind` and `incarnation` of the process. What users wrote
+can neither flood a line (1 KiB a field), nor forge one or steer a terminal (control and formatting characters are
+escaped); what looks like a secret is masked. Bodies of stanzas and passwords are not to be logged at all.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+from collections.abc import Callable, MutableMapping
+from typing import Any, Final
+
+import structlog
+
+FIELD_BYTES: Final = 1024
+TRACE_CHARS: Final = 16_384
+MASK: Final = "********"
+_SECRET: Final = re.compile(
+    r"pass(word|wd)|secret|token|credential|authorization|_key\Z|\Aseed", re.IGNORECASE
+)
+#: user:password or a bare token before the @ of a URL
+_URL_SECRET: Final = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^/@\s]+@", re.IGNORECASE)
+
+Fields = MutableMapping[str, Any]
+
+
+def clean(text: str, limit: int = FIELD_BYTES) -> str:
+    """`text` as it may stand in a log: no secrets in URLs, no control or formatting characters, at most `limit` bytes."""
+    if "://" in text:
+        text = _URL_SECRET.sub(rf"\1{MASK}@", text)
+    if len(text) * 4 > limit and len(text.encode("utf-8", "replace")) > limit:
+        text = text.encode("utf-8", "replace")[: limit - 3].decode("utf-8", "ignore") + "…"
+    if not text.isprintable():
+        text = "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in text)
+    return text
+
+
+def _bounded(_logger: object, _method: str, fields: Fields) -> Fields:
+    for name, value in fields.items():
+        if _SECRET.search(name):
+            fields[name] = MASK
+        elif name == "exception":
+            # Formatted by us, line by line; the message of an exception may have anything in it.
+            text = str(value)[-TRACE_CHARS:]
+            fields[name] = "\n".join(clean(line) for line in text.split("\n"))
+        elif isinstance(value, str):
+            fields[name] = clean(value)
+        elif isinstance(value, bytes):
+            fields[name] = value[: FIELD_BYTES // 2].hex()
+        elif value is not None and not isinstance(value, bool | int | float):
+            fields[name] = clean(str(value))
+    return fields
+
+
+def _json(_logger: object, _method: str, fields: Fields) -> str:
+    return json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
+
+
+def _constants(**constants: str) -> Callable[[object, str, Fields], Fields]:
+    def add(_logger: object, _method: str, fields: Fields) -> Fields:
+        for name, value in constants.items():
+            fields.setdefault(name, value)
+        return fields
+
+    return add
+
+
+class _Stdlib(logging.Handler):
+    """Libraries that use `logging` (asyncio, asyncpg, trio_websocket) end in the same lines."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Hand one record on."""
+        log = structlog.get_logger()
+        log.log(
+            record.levelno,
+            "library_log",
+            logger=record.name,
+            message=record.getMessage(),
+            exc_info=record.exc_info,
+        )
+
+
+def configure(*, level: str = "info", form: str = "auto", kind: str = "", incarnation: str = "") -> None:
+    """Set up this process's logs once. `form` is auto, json or console."""
+    console = form == "console" or (form == "auto" and sys.stderr.isatty())
+    names = {"kind": kind, "incarnation": incarnation}
+    processors: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        _constants(**{name: value for name, value in names.items() if value}),
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso" if not console else "%H:%M:%S", utc=not console, key="ts"),
+        structlog.processors.format_exc_info,
+        _bounded,
+    ]
+    if console:
+        processors.append(
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(),
+                timestamp_key="ts",
+                exception_formatter=structlog.dev.plain_traceback,
+            )
+        )
+    else:
+        processors.append(_json)
+    number = getattr(logging, level.upper())
+    structlog.configure(
+        processors=processors,
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [_Stdlib()]
+    root.setLevel(max(number, logging.WARNING))
