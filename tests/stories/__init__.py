@@ -1,0 +1,1 @@
+"""Stories: black-box scripts in the grammar of scansion, run against Rookery and, to check our expectations, Prosody."""
