@@ -31,33 +31,35 @@ STANZA_CONDITIONS: Final[dict[str, str]] = {
 }
 
 #: Defined stream error conditions (RFC 6120 section 4.9.3.1 to 4.9.3.25).
-STREAM_CONDITIONS: Final[frozenset[str]] = frozenset({
-    "bad-format",
-    "bad-namespace-prefix",
-    "conflict",
-    "connection-timeout",
-    "host-gone",
-    "host-unknown",
-    "improper-addressing",
-    "internal-server-error",
-    "invalid-from",
-    "invalid-namespace",
-    "invalid-xml",
-    "not-authorized",
-    "not-well-formed",
-    "policy-violation",
-    "remote-connection-failed",
-    "reset",
-    "resource-constraint",
-    "restricted-xml",
-    "see-other-host",
-    "system-shutdown",
-    "undefined-condition",
-    "unsupported-encoding",
-    "unsupported-feature",
-    "unsupported-stanza-type",
-    "unsupported-version",
-})
+STREAM_CONDITIONS: Final[frozenset[str]] = frozenset(
+    {
+        "bad-format",
+        "bad-namespace-prefix",
+        "conflict",
+        "connection-timeout",
+        "host-gone",
+        "host-unknown",
+        "improper-addressing",
+        "internal-server-error",
+        "invalid-from",
+        "invalid-namespace",
+        "invalid-xml",
+        "not-authorized",
+        "not-well-formed",
+        "policy-violation",
+        "remote-connection-failed",
+        "reset",
+        "resource-constraint",
+        "restricted-xml",
+        "see-other-host",
+        "system-shutdown",
+        "undefined-condition",
+        "unsupported-encoding",
+        "unsupported-feature",
+        "unsupported-stanza-type",
+        "unsupported-version",
+    }
+)
 
 
 class StanzaError(Exception):
@@ -68,7 +70,12 @@ class StanzaError(Exception):
     """
 
     def __init__(
-        self, condition: str, text: str | None = None, *, type: str | None = None, app: tuple[str, str] | None = None
+        self,
+        condition: str,
+        text: str | None = None,
+        *,
+        type: str | None = None,
+        app: tuple[str, str] | None = None,
     ) -> None:
         super().__init__(condition, text)
         self.condition = condition

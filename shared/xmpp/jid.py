@@ -20,7 +20,9 @@ _RESOURCE = get_profile("OpaqueString")
 #: RFC 7622 section 3.3.1: characters that a localpart excludes beyond the PRECIS class.
 _LOCAL_FORBIDDEN = frozenset("\"&'/:<>@")
 _ASCII_LOCAL = re.compile(r"[a-z0-9!#$%()*+,\-.;=?\[\\\]^_`{|}~]+\Z")
-_ASCII_DOMAIN = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*\Z")
+_ASCII_DOMAIN = re.compile(
+    r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*\Z"
+)
 _ASCII_RESOURCE = re.compile(r"[ -~]+\Z")
 #: RFC 7622 section 3.1: each part is at most 1023 octets in UTF-8.
 MAX_PART = 1023
@@ -88,7 +90,7 @@ def prepare_domain(text: str) -> str:
     """Prepare a domainpart: an FQDN, an IPv4 or a bracketed IPv6 address (RFC 7622 section 3.2). Raises JidError."""
     if len(text) > MAX_PART:
         raise JidError("domainpart is too long")
-    text = text[:-1] if text.endswith(".") else text
+    text = text.removesuffix(".")
     lower = text.lower()
     if _ASCII_DOMAIN.match(lower) and "xn--" not in lower:
         return lower

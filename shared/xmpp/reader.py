@@ -8,20 +8,21 @@ by `StreamLimits.bytes` whatever a peer sends. Names are compared by namespace, 
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from xml.parsers import expat
 
 from rookery.shared.xmpp import ns
 from rookery.shared.xmpp.errors import StreamError
+from rookery.shared.xmpp.events import Event, StreamLimits
+from rookery.shared.xmpp.longtag import LongTag
+from rookery.shared.xmpp.names import NAMES, Name
 from rookery.shared.xmpp.parse import attribute_key, parse_element, split_name
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element, escape_attr, escape_text
 
 #: A parser is replaced at the next stanza boundary after this many bytes: expat never forgets a name or a prefix.
 RENEW_BYTES: Final = 65_536
-#: A start tag that is incomplete after this many bytes is collected here, or small pieces make expat scan it again and again.
+#: A start tag that is incomplete after this many bytes goes to a LongTag: expat would scan it again with every piece.
 HOLD_BYTES: Final = 1024
 #: Pieces of text that one unfinished stanza may have before they are joined.
 PIECES: Final = 512
@@ -30,72 +31,8 @@ MAX_ID: Final = 1023
 MAX_LANG: Final = 255
 
 _GT: Final = ">"
-_TAG_STOP: Final = re.compile(rb"['\">]")
-_STANZAS: Final = frozenset({"message", "presence", "iq"})
-_CONTENT: Final = frozenset({ns.CLIENT, ns.SERVER, ""})
-
-
-@dataclass(frozen=True, slots=True)
-class StreamLimits:
-    """What one first-level element may cost: bytes, elements (itself included), depth (itself is 1), attributes of any one element.
-
-    `names` bounds the distinct names that a parser keeps; the parser is replaced at a stanza boundary beyond it.
-    """
-
-    bytes: int
-    elements: int
-    depth: int
-    attributes: int
-    names: int = 1024
-
-
-class StreamOpened(NamedTuple):
-    """A stream header (RFC 6120 section 4.7) or `<open/>` (RFC 7395): raw attributes, "" when absent.
-
-    `content_ns` is the default namespace that the header declares, "" when none.
-    """
-
-    to: str
-    from_: str
-    lang: str
-    version: str
-    id: str
-    content_ns: str
-
-
-class StreamClosed(NamedTuple):
-    """The peer closed its side of the stream (RFC 6120 section 4.4) or sent `<close/>` (RFC 7395 section 3.6)."""
-
-
-Event = StreamOpened | StreamClosed | Stanza | Element | StreamError
-
-#: (namespace, local name, start of the tag in that namespace, start of the tag elsewhere, end tag, payload name)
-_Entry = tuple[str, str, str, str, str, tuple[str, str]]
-
-
-class _Names(dict[str, _Entry]):
-    """What the writer needs for an expanded name, made once; emptied when a hostile peer fills it."""
-
-    def __init__(self, content_ns: str) -> None:
-        super().__init__()
-        self._content = content_ns
-
-    def __missing__(self, expanded: str) -> _Entry:
-        uri, name = split_name(expanded)
-        if uri == ns.XML:
-            raise StreamError("bad-namespace-prefix", "no element is in the xml namespace")
-        if uri == self._content:
-            # Inside the cluster a stanza's own namespace is always jabber:client, whichever stream it came from.
-            uri = ns.CLIENT
-        entry = (uri, name, f"<{name}", f"<{name} xmlns='{escape_attr(uri)}'", f"</{name}>", (uri, name))
-        if len(expanded) <= 256:
-            if len(self) >= 8192:
-                self.clear()
-            self[expanded] = entry
-        return entry
-
-
-_NAMES: Final = {content: _Names(content) for content in (ns.CLIENT, ns.SERVER)}
+_XML_LANG: Final = f"{ns.XML} lang"
+_new_stanza: Final = tuple.__new__
 
 _CONDITIONS: Final = {
     expat.errors.codes[message]: condition
@@ -166,9 +103,7 @@ class Reader:
         "_out",
         "_parser",
         "_payloads",
-        "_quote",
         "_renew_at",
-        "_scanned",
         "_stack",
         "_start",
         "_tail",
@@ -177,23 +112,21 @@ class Reader:
 
     def __init__(self, limits: StreamLimits, *, content_ns: str = ns.CLIENT) -> None:
         self.content_ns = content_ns
-        self._names = _NAMES[content_ns]
+        self._names = NAMES[content_ns]
         self._parser: Any = None
         self._dead = False
         self._depth = 0
         self._fed = 0
         self._start = 0
         self._tail = b""
-        self._held: bytearray | None = None
-        self._quote = b""
-        self._scanned = 0
+        self._held: LongTag | None = None
         self._renew_at = 0
         self._events: list[Event] = []
         self._out: list[str] = []
-        self._stack: list[_Entry] = []
+        self._stack: list[Name] = []
         self._payloads: list[tuple[str, str]] = []
         self._attrs: dict[str, str] = {}
-        self._entry: _Entry = ("", "", "", "", "", ("", ""))
+        self._entry: Name = ("", "", "", "", "", ("", ""), False)
         self._elements = 0
         self.limits = limits
 
@@ -284,49 +217,19 @@ class Reader:
 
     def _hold(self) -> None:
         """Collect a long start tag outside expat until it is complete."""
-        second = self._tail[1:2]
-        if self._tail[:1] != b"<" or second in (b"!", b"?"):
+        if self._tail[:1] != b"<" or self._tail[1:2] in (b"!", b"?"):
             _restricted()
-        self._held = bytearray(self._tail)
-        self._quote = b""
-        self._scanned = 0
-        # What expat has is scanned now, what it has not is scanned as it comes.
-        self._complete()
-
-    def _complete(self) -> bool:
-        """Look on for the `>` outside quotes that ends the tag; say whether it is there."""
-        held = self._held
-        assert held is not None
-        at = self._scanned
-        while at < len(held):
-            if self._quote:
-                at = held.find(self._quote, at)
-                if at < 0:
-                    break
-                self._quote = b""
-                at += 1
-                continue
-            stop = _TAG_STOP.search(held, at)
-            if stop is None:
-                break
-            if stop[0] == b">":
-                self._scanned = stop.start()
-                return True
-            self._quote = stop[0]
-            at = stop.end()
-        self._scanned = len(held)
-        return False
+        self._held = LongTag(self._tail)
 
     def _collect(self, data: bytes) -> bytes:
         """Add to the held tag; return what expat shall have now: nothing until the tag is complete or too long."""
         held = self._held
         assert held is not None
-        given = len(self._tail)
-        held += data
-        if not self._complete() and self._fed + len(held) - given - self._start < self._max:
+        size = self._fed - len(self._tail) - self._start
+        if not held.add(data) and size + len(held) < self._max:
             return b""
         self._held = None
-        return bytes(held[given:])
+        return held.rest()
 
     def _run(self, data: bytes) -> list[Event]:
         events: list[Event] = []
@@ -365,16 +268,16 @@ class Reader:
             self._depth = depth + 1
             return
         entry = self._names[name]
-        uri = entry[0]
+        uri, _, here, elsewhere, _, payload, _ = entry
         stack = self._stack
         out = self._out
-        out.append(entry[2] if uri == stack[-1][0] else entry[3])
+        out.append(here if uri == stack[-1][0] else elsewhere)
         if attrs:
             self._write_attributes(attrs)
         out.append(_GT)
         stack.append(entry)
         if depth == 2:
-            self._payloads.append(entry[5])
+            self._payloads.append(payload)
         self._elements += 1
         if self._elements > self._count:
             raise StreamError("policy-violation", f"a stanza may have {self._count} elements")
@@ -408,14 +311,8 @@ class Reader:
             self._renew_at = start
             raise Renew
         entry = self._names[name]
-        namespace = name.rpartition(" ")[0]
-        if namespace == self.content_ns:
-            if entry[1] not in _STANZAS:
-                raise StreamError("unsupported-stanza-type")
-        elif namespace in _CONTENT and entry[1] in _STANZAS:
-            raise StreamError("invalid-namespace", f"stanzas of this stream are in {self.content_ns}")
-        elif namespace == ns.STREAM and entry[1] == "stream":
-            raise StreamError("bad-format", "a stream has one header")
+        if isinstance(entry[6], str):
+            raise StreamError(entry[6])
         if len(attrs) > self._attributes:
             raise StreamError("policy-violation", f"an element may have {self._attributes} attributes")
         self._start = start
@@ -447,27 +344,27 @@ class Reader:
 
     def _emit(self) -> None:
         """Append the event of the first-level element that has just ended."""
-        entry = self._entry
+        uri, name, _, head, tail, _, is_stanza = self._entry
         attrs = self._attrs
-        if entry[0] == ns.CLIENT and entry[1] in _STANZAS:
+        inner = "".join(self._out)
+        if is_stanza:
             pop = attrs.pop
             to = pop("to", "")
             from_ = pop("from", "")
             type_ = pop("type", "")
             id_ = pop("id", "")
-            lang = pop("http://www.w3.org/XML/1998/namespace lang", "")
+            lang = pop(_XML_LANG, "")
             if len(id_) > MAX_ID or len(lang) > MAX_LANG:
                 raise StreamError("policy-violation", "id or xml:lang is too long")
             more = tuple([(attribute_key(key), value) for key, value in attrs.items()]) if attrs else ()
-            inner = "".join(self._out).encode()
-            self._events.append(
-                Stanza(entry[1], type_, to, from_, id_, lang, more, tuple(self._payloads), inner)
-            )
+            payloads = tuple(self._payloads)
+            # Stanza's own constructor is a Python function around this call.
+            event = _new_stanza(Stanza, (name, type_, to, from_, id_, lang, more, payloads, inner.encode()))
+            self._events.append(event)
         else:
-            element = Element(entry[0], entry[1], {attribute_key(key): value for key, value in attrs.items()})
-            if self._out:
-                inner = f"{entry[3]}>{''.join(self._out)}{entry[4]}".encode()
-                element.children = parse_element(inner).children
+            element = Element(uri, name, {attribute_key(key): value for key, value in attrs.items()})
+            if inner:
+                element.children = parse_element(f"{head}>{inner}{tail}".encode()).children
             self._events.append(element)
         self._out = []
         self._payloads = []

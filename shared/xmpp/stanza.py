@@ -68,7 +68,9 @@ class Stanza(NamedTuple):
 
     def with_child(self, child: Element) -> Stanza:
         """A copy with one more child element at the end."""
-        return self._replace(payloads=(*self.payloads, (child.ns, child.name)), inner=self.inner + child.encode())
+        return self._replace(
+            payloads=(*self.payloads, (child.ns, child.name)), inner=self.inner + child.encode()
+        )
 
     def has(self, namespace: str, name: str | None = None) -> bool:
         """Whether a child element of that namespace (and name) is there."""

@@ -11,15 +11,8 @@ from typing import Final
 
 from rookery.shared.xmpp import ns
 from rookery.shared.xmpp.errors import StreamError
-from rookery.shared.xmpp.reader import (
-    Event,
-    Finished,
-    Reader,
-    StreamClosed,
-    StreamLimits,
-    StreamOpened,
-    declaration,
-)
+from rookery.shared.xmpp.events import Event, StreamClosed, StreamLimits, StreamOpened
+from rookery.shared.xmpp.reader import Finished, Reader, declaration
 from rookery.shared.xmpp.xml import Element, escape_attr
 
 __all__ = ["Event", "FrameParser", "StreamClosed", "StreamLimits", "StreamOpened", "StreamParser"]

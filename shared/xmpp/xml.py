@@ -13,26 +13,42 @@ from typing import Final
 from rookery.shared.xmpp import ns as namespaces
 
 _TEXT: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"})
-_ATTR: Final = str.maketrans({
-    "&": "&amp;",
-    "<": "&lt;",
-    ">": "&gt;",
-    "'": "&apos;",
-    '"': "&quot;",
-    "\r": "&#13;",
-    "\n": "&#10;",
-    "\t": "&#9;",
-})
+_ATTR: Final = str.maketrans(
+    {
+        "&": "&amp;",
+        "<": "&lt;",
+        ">": "&gt;",
+        "'": "&apos;",
+        '"': "&quot;",
+        "\r": "&#13;",
+        "\n": "&#10;",
+        "\t": "&#9;",
+    }
+)
 
 
 def escape_text(text: str) -> str:
     """Escape character data."""
-    return text.translate(_TEXT)
+    # Searching for each is ten times cheaper than translating, and most text has none.
+    if "&" in text or "<" in text or ">" in text or "\r" in text:
+        return text.translate(_TEXT)
+    return text
 
 
 def escape_attr(text: str) -> str:
     """Escape an attribute value for single quotes."""
-    return text.translate(_ATTR)
+    if (
+        "&" in text
+        or "<" in text
+        or ">" in text
+        or "'" in text
+        or '"' in text
+        or "\n" in text
+        or "\r" in text
+        or "\t" in text
+    ):
+        return text.translate(_ATTR)
+    return text
 
 
 class Element:
@@ -108,7 +124,9 @@ def open_tag(ns: str, name: str, attrs: dict[str, str], parent_ns: str) -> str:
     for key, value in attrs.items():
         if key[0] == "{":
             uri, _, local = key[1:].rpartition("}")
-            parts.append(f" xmlns:a{prefixes}='{escape_attr(uri)}' a{prefixes}:{local}='{escape_attr(value)}'")
+            parts.append(
+                f" xmlns:a{prefixes}='{escape_attr(uri)}' a{prefixes}:{local}='{escape_attr(value)}'"
+            )
             prefixes += 1
         else:
             parts.append(f" {key}='{escape_attr(value)}'")
@@ -123,7 +141,7 @@ def _write(element: Element, parent_ns: str, out: list[str]) -> None:
     out.append(">")
     for child in element.children:
         if isinstance(child, str):
-            out.append(child.translate(_TEXT))
+            out.append(escape_text(child))
         else:
             _write(child, element.ns, out)
     out.append(f"</{element.name}>")
