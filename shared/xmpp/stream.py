@@ -63,10 +63,10 @@ class StreamParser(Reader):
     def _feed_header(self, data: bytes) -> list[Event]:
         head = self._header
         assert head is not None
-        if not head and data[0] in b"\xef\xfe\xff":
-            # U+FEFF is never a byte order mark here (RFC 6120 section 11.6), and no other encoding is read.
+        condition = _wrong_start(head[:2] + data[: 2 - len(head)]) if len(head) < 2 else ""
+        if condition:
             self.close()
-            return [StreamError("bad-format" if data[0] == 0xEF else "unsupported-encoding")]
+            return [StreamError(condition)]
         if self._parser is None:
             parser = self._parser = self._create()
             parser.StartNamespaceDeclHandler = self._on_declare
@@ -132,6 +132,14 @@ class StreamParser(Reader):
         self._tail = b""
         self._held = None
         self._fed = self._start = len(header)
+
+
+def _wrong_start(first: bytes) -> str:
+    """The condition for bytes that cannot begin a stream in UTF-8: expat would believe them and change its encoding."""
+    if first[0] == 0xEF:
+        # U+FEFF is never a byte order mark here (RFC 6120 section 11.6).
+        return "bad-format"
+    return "unsupported-encoding" if first[0] >= 0xFE or 0 in first else ""
 
 
 class FrameParser(Reader):
