@@ -73,7 +73,7 @@ class RosterService(HostedWorker):
     async def _iq(self, partition: int, item: Handle) -> Stanza | None:
         iq, account = item.stanza, item.account
         if not item.outbound:
-            raise StanzaError("forbidden")  # section 2.1.6 and 2.3.3: only the account itself
+            raise StanzaError("service-unavailable")  # as for no account: only the account itself (section 2.1.6)
         query = iq.find(ns.ROSTER, "query")
         if query is None:
             raise StanzaError("bad-request")

@@ -1,0 +1,94 @@
+"""The blocking command (XEP-0191): the list, its pushes, and what blocking does to presence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from rookery.shared.bus.messages import AccountChanged, Handle, Kind, SendPresence, ToResources
+from rookery.shared.xeps import blocking
+from rookery.shared.xmpp.errors import JidError, StanzaError
+from rookery.shared.xmpp.jid import Jid, bare_of
+from rookery.shared.xmpp.stanza import Stanza
+from rookery.workers.account import userdata
+from rookery.workers.account.stored import own, payload
+from rookery.workers.hosted import HostedWorker
+
+
+def targets(jids: Iterable[str], seen_by: Sequence[str]) -> Iterator[str]:
+    """The subscribers of the account's presence that these entries cover; a full JID covers only itself."""
+    for entry in jids:
+        jid = Jid.trusted(entry)
+        if jid.local is None:
+            yield from (contact for contact in seen_by if Jid.trusted(contact).domain == jid.domain)
+        elif jid.bare in seen_by:
+            yield entry
+
+
+async def answer(worker: HostedWorker, partition: int, item: Handle) -> Stanza | None:
+    """Answer an iq with `<blocklist/>`, `<block/>` or `<unblock/>`."""
+    own(item)
+    command = payload(item.stanza)
+    if command.name == "blocklist":
+        found = await worker.database(
+            partition, lambda conn: userdata.get_blocklist(conn, item.account), item.origin.deadline
+        )
+        return item.stanza.result(blocking.items("blocklist", sorted(found.blocked)))
+    try:
+        jids = [Jid.parse(entry.get("jid") or "").full for entry in command.elements(blocking.NS, "item")]
+    except JidError as exc:
+        raise StanzaError("jid-malformed") from exc
+    if command.name == "block":
+        await _block(worker, partition, item, jids)
+    else:
+        await _unblock(worker, partition, item, jids)
+    return None
+
+
+async def _block(worker: HostedWorker, partition: int, item: Handle, jids: list[str]) -> None:
+    account = item.account
+    if not jids:
+        raise StanzaError("bad-request", "a block command names at least one JID")
+    if any(bare_of(jid) == account for jid in jids):
+        raise StanzaError("not-allowed", "an account does not block itself")
+    limit = worker.node.config.limits.blocklist_items
+    before = await worker.database(
+        partition,
+        lambda conn: userdata.block(conn, worker.node.incarnation, account, jids, limit),
+        item.origin.deadline,
+    )
+    # Unavailable goes out before the router knows of the block, which would stop it (section 3.3).
+    _send_presence(worker, account, targets(jids, before.seen_by), False)
+    _finish(worker, item, "block", jids)
+
+
+async def _unblock(worker: HostedWorker, partition: int, item: Handle, jids: list[str]) -> None:
+    account = item.account
+    before = await worker.database(
+        partition,
+        lambda conn: userdata.unblock(conn, worker.node.incarnation, account, jids or None),
+        item.origin.deadline,
+    )
+    _finish(worker, item, "unblock", jids)
+    freed = before.blocked if not jids else set(jids)
+    left = before.blocked - freed
+    open_now = (to for to in targets(freed, before.seen_by) if not blocking.matches(left, to))
+    _send_presence(worker, account, open_now, True)
+
+
+def _send_presence(worker: HostedWorker, account: str, to: Iterable[str], available: bool) -> None:
+    router = worker.node.partition(account)
+    for jid in dict.fromkeys(to):
+        worker.node.bus.post(Kind.ROUTER, router, SendPresence(account, jid, available))
+
+
+def _finish(worker: HostedWorker, item: Handle, name: str, jids: list[str]) -> None:
+    """Committed: the router and the presence worker forget the old list, then the answer and the pushes go out."""
+    bus, account = worker.node.bus, item.account
+    partition = worker.node.partition(account)
+    changed = AccountChanged(account, "blocklist")
+    bus.post(Kind.ROUTER, partition, changed)
+    bus.post(Kind.PRESENCE, partition, changed)
+    worker.route(item.stanza.result())
+    push = Stanza.build("iq", blocking.items(name, jids), type="set", id="block-push")
+    bus.post(Kind.ROUTER, partition, ToResources(account, blocking.MARK, push))
+    worker.accept(item.origin)

@@ -1,0 +1,183 @@
+"""In-band registration (XEP-0077): new accounts, password changes, removal."""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+from functools import partial
+from typing import Final
+
+import trio
+
+from rookery.shared.bus.messages import AccountChanged, ContactRemoved, Handle, Kind, Register
+from rookery.shared.db.api import Connection
+from rookery.shared.xeps import registration as xep
+from rookery.shared.xmpp.errors import JidError, StanzaError
+from rookery.shared.xmpp.jid import Jid, prepare_local
+from rookery.shared.xmpp.stanza import Stanza
+from rookery.shared.xmpp.xml import Element
+from rookery.workers.account import store
+from rookery.workers.account.credentials import Keys, derive
+from rookery.workers.account.stored import own, payload
+from rookery.workers.hosted import HostedWorker
+
+#: Octets of an email address (RFC 5321 section 4.5.3.1).
+MAX_EMAIL: Final = 320
+
+_CHECK: Final = """
+SELECT (SELECT registration FROM domain WHERE name = $1) AS open,
+    EXISTS (SELECT FROM account WHERE domain = $1 AND localpart = $2) AS taken,
+    (SELECT count(*) FROM registration_attempt
+     WHERE network = $3::text::inet AND at > now() - interval '1 hour') AS made"""
+_COUNT: Final = """
+WITH old AS (DELETE FROM registration_attempt WHERE at < now() - interval '1 day')
+INSERT INTO registration_attempt (network) VALUES ($1::text::inet)"""
+
+
+def network_of(ip: str) -> str:
+    """The network that one subscriber has: an IPv4 address, or the /64 around an IPv6 one."""
+    address = ipaddress.ip_address(ip.partition("%")[0])
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is not None:
+            return str(address.ipv4_mapped)
+        return str(ipaddress.ip_network((address, 64), strict=False))
+    return str(address)
+
+
+async def derived(worker: HostedWorker, password: str) -> list[Keys]:
+    """Keys of a password for the mechanisms that are offered. Raises StanzaError for one that cannot be used."""
+    settings = worker.node.config.account
+    try:
+        return await trio.to_thread.run_sync(
+            partial(derive, password, settings.mechanisms, settings.iterations)
+        )
+    except ValueError as exc:
+        raise StanzaError("not-acceptable", "this password cannot be used") from exc
+
+
+async def register(worker: HostedWorker, partition: int, request: Register) -> str:
+    """Make an account for somebody who has none; returns it. Raises StanzaError."""
+    try:
+        localpart = prepare_local(request.username)
+    except JidError as exc:
+        raise StanzaError("not-acceptable", "this username cannot be used") from exc
+    if not request.password:
+        raise StanzaError("not-acceptable", "a password is required")
+    email = _email(request.email)
+    network, domain = network_of(request.ip), request.domain
+    limit = worker.node.config.limits.registrations_per_hour
+    deadline = int(time.time() * 1000) + 8000
+
+    async def check(conn: Connection) -> None:
+        row = await conn.fetchrow(_CHECK, domain, localpart, network)
+        if not row["open"]:
+            raise StanzaError("not-allowed", "registration is closed")
+        if row["made"] >= limit:
+            raise StanzaError(
+                "resource-constraint", "too many new accounts from your network; try again later"
+            )
+        if row["taken"]:
+            raise StanzaError("conflict", "this username is taken")
+
+    # Before the costly part, so that neither a closed domain nor a taken name costs CPU.
+    await worker.database(partition, check, deadline)
+    keys = await derived(worker, request.password)
+
+    async def create(conn: Connection) -> None:
+        made = await store.create_account(conn, localpart, domain, keys, email, worker.node.incarnation)
+        if made is not None:
+            await conn.execute(_COUNT, network)
+            return
+        # A commit whose answer was lost is repeated: then the account that is there is the one made here.
+        there = await store.get_credentials(conn, localpart, domain, keys[0].mechanism)
+        if there is None or there.salt != keys[0].salt:
+            raise StanzaError("conflict", "this username is taken")
+
+    await worker.database(partition, create, deadline)
+    account = f"{localpart}@{domain}"
+    _tell(worker, account, "created")
+    return account
+
+
+async def answer(worker: HostedWorker, partition: int, item: Handle) -> Stanza | None:
+    """Answer an iq of somebody who is logged in: what is on file, a new password, or removal."""
+    own(item)
+    iq, account = item.stanza, Jid.trusted(item.account)
+    if iq.to and iq.to not in (account.bare, account.domain):
+        raise StanzaError("not-allowed", "an account belongs to its own domain")
+    query = payload(iq)
+    if iq.type == "get":
+        found = await worker.database(
+            partition,
+            lambda conn: store.get_account(conn, account.local or "", account.domain),
+            item.origin.deadline,
+        )
+        if found is None:
+            raise StanzaError("item-not-found")
+        return iq.result(xep.filled_form(found.localpart, found.email))
+    if query.find(xep.NS, "remove") is not None:
+        if len(list(query.elements())) != 1:
+            raise StanzaError("bad-request", "remove stands alone")
+        await _remove(worker, partition, item)
+        return None
+    await _change_password(worker, partition, item, query)
+    return None
+
+
+async def _change_password(worker: HostedWorker, partition: int, item: Handle, query: Element) -> None:
+    account = Jid.trusted(item.account)
+    username, password = query.find_text(xep.NS, "username"), query.find_text(xep.NS, "password")
+    if not username or not password:
+        raise StanzaError("bad-request", "username and password are required")
+    try:
+        same = prepare_local(username) == account.local
+    except JidError:
+        same = False
+    if not same:
+        raise StanzaError("not-allowed", "only the own password can be changed")
+    keys = await derived(worker, password)
+    done = await worker.database(
+        partition,
+        lambda conn: store.set_password(
+            conn, account.local or "", account.domain, keys, worker.node.incarnation
+        ),
+        item.origin.deadline,
+    )
+    if not done:
+        raise StanzaError("item-not-found")
+    worker.route(item.stanza.result())
+    _tell(worker, account.bare, "password")
+    worker.accept(item.origin)
+
+
+async def _remove(worker: HostedWorker, partition: int, item: Handle) -> None:
+    """Remove the account; a removal that was begun is finished however long Postgres is away."""
+    account = Jid.trusted(item.account)
+    contacts = await worker.database(
+        partition,
+        lambda conn: store.delete_account(conn, account.local or "", account.domain, worker.node.incarnation),
+    )
+    # The answer first: the router ends the sessions when it hears of the removal (section 3.2).
+    worker.route(item.stanza.result())
+    removed(worker, account.bare, contacts or ())
+    worker.accept(item.origin)
+
+
+def removed(worker: HostedWorker, account: str, contacts: list[str] | tuple[()]) -> None:
+    """Tell everybody whom a committed removal concerns."""
+    _tell(worker, account, "removed")
+    for contact in contacts:
+        worker.node.bus.post(Kind.ROSTER, worker.node.partition(contact), ContactRemoved(contact, account))
+
+
+def _tell(worker: HostedWorker, account: str, what: str) -> None:
+    changed = AccountChanged(account, what)
+    for kind in (Kind.ROUTER, Kind.PRESENCE, Kind.OFFLINE):
+        worker.node.bus.post(kind, worker.node.partition(account), changed)
+
+
+def _email(text: str) -> str:
+    email = text.strip()
+    if len(email.encode()) > MAX_EMAIL or not email.isprintable():
+        raise StanzaError("not-acceptable", "this email address cannot be used")
+    return email

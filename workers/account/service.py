@@ -1,0 +1,173 @@
+"""The account worker: credentials for the edges, registration, and what users keep at the server."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final
+
+import structlog
+import trio
+
+from rookery.shared.bus.api import Call
+from rookery.shared.bus.messages import (
+    Credentials,
+    Domains,
+    Done,
+    GetCredentials,
+    GetDomains,
+    Handle,
+    Item,
+    Kind,
+    LastSeen,
+    Register,
+)
+from rookery.shared.cluster.api import Node
+from rookery.shared.db.api import DatabaseUnavailable, Fenced
+from rookery.shared.db.secrets import shared_secrets
+from rookery.shared.xeps import blocking, last_activity, private_xml, vcard_temp
+from rookery.shared.xeps import registration as registration_xep
+from rookery.shared.xmpp.errors import StanzaError
+from rookery.shared.xmpp.jid import Jid
+from rookery.shared.xmpp.stanza import Stanza
+from rookery.workers.account import blocklist, registration, store, stored, userdata
+from rookery.workers.account.credentials import PURPOSE, base_mechanism, invented
+from rookery.workers.hosted import DeadlineError, HostedWorker
+
+#: A call waits for Postgres no longer than this; its caller gives up soon after.
+_CALL_MS: Final = 8000
+#: Characters of a status that are kept with the last activity.
+_STATUS: Final = 1024
+_SECRET_RETRY: Final = 0.5
+log = structlog.get_logger()
+
+Answerer = Callable[[HostedWorker, int, Handle], Awaitable[Stanza | None]]
+_ANSWERERS: Final[dict[str, Answerer]] = {
+    vcard_temp.NS: stored.vcard,
+    private_xml.NS: stored.private,
+    last_activity.NS: stored.last,
+    blocking.NS: blocklist.answer,
+    registration_xep.NS: registration.answer,
+}
+
+
+class AccountService(HostedWorker):
+    """The accounts of the held partitions, each in its own lane."""
+
+    kind = Kind.ACCOUNT
+
+    def __init__(self, node: Node) -> None:
+        super().__init__(node)
+        self._secret = b""
+        self._secret_known = trio.Event()
+
+    async def run(self) -> None:
+        """Background work; runs until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(super().run)
+            nursery.start_soon(self._load_secret)
+
+    def receive(self, source: str, partition: int, epoch: int, item: Item | Call) -> None:
+        """Queue an item or a call in the lane of its account."""
+        match item:
+            case Handle():
+                self.job(partition, item.account, partial(self._handle, partition, item))
+            case LastSeen():
+                self.job(partition, item.account, partial(self._last_seen, partition, item))
+            case Call(request=GetCredentials(account=account) as request):
+                self.job(
+                    partition,
+                    account,
+                    partial(self._reply, item, partial(self._credentials, partition, request)),
+                )
+            case Call(request=Register(domain=domain, username=username) as request):
+                # Names that differ only before they are prepared may run side by side: the table decides.
+                self.job(
+                    partition,
+                    f"{username}@{domain}",
+                    partial(self._reply, item, partial(self._register, partition, request)),
+                )
+            case Call(request=GetDomains()):
+                self.job(partition, "", partial(self._reply, item, partial(self._domains, partition)))
+            case Call():
+                self.node.bus.reply(item, StanzaError("feature-not-implemented"))
+            case _:
+                pass
+
+    async def _handle(self, partition: int, item: Handle) -> None:
+        answerer = _ANSWERERS.get(item.stanza.payloads[0][0]) if item.stanza.payloads else None
+        if item.stanza.kind != "iq" or item.stanza.type not in ("get", "set"):
+            self.accept(item.origin)
+        elif answerer is None:
+            self.answer(item.origin, item.stanza.error(StanzaError("service-unavailable")))
+        else:
+            await self.serve_iq(item.origin, item.stanza, partial(answerer, self, partition, item))
+
+    async def _last_seen(self, partition: int, item: LastSeen) -> None:
+        status = item.status[:_STATUS]
+        await self.database(
+            partition,
+            lambda conn: userdata.set_last(conn, self.node.incarnation, item.account, item.at, status),
+        )
+
+    # --- calls ---------------------------------------------------------------------------------------------------
+
+    async def _reply(self, call: Call, work: Callable[[], Awaitable[Item]]) -> None:
+        answer: Item | StanzaError
+        try:
+            answer = await work()
+        except StanzaError as exc:
+            answer = exc
+        except Fenced:
+            return
+        except DeadlineError:
+            answer = StanzaError("internal-server-error", type="wait")
+        except Exception:
+            log.exception("call_failed", request=type(call.request).__name__)
+            answer = StanzaError("internal-server-error")
+        self.node.bus.reply(call, answer)
+
+    async def _credentials(self, partition: int, request: GetCredentials) -> Credentials:
+        account, settings = Jid.trusted(request.account), self.node.config.account
+        mechanism = base_mechanism(request.mechanism, settings.mechanisms)
+        await self._secret_known.wait()
+        keys = await self.database(
+            partition,
+            lambda conn: store.get_credentials(conn, account.local or "", account.domain, mechanism),
+            _deadline(),
+        )
+        if keys is None:
+            return invented(account.bare, mechanism, settings.iterations, self._secret)
+        return Credentials(account.bare, True, keys.salt, keys.iterations, keys.stored_key, keys.server_key)
+
+    async def _register(self, partition: int, request: Register) -> Done:
+        await registration.register(self, partition, request)
+        return Done()
+
+    async def _domains(self, partition: int) -> Domains:
+        found = await self.database(partition, store.domains, _deadline())
+        return Domains(
+            tuple(
+                (
+                    domain.name,
+                    domain.registration,
+                    tuple((field, tuple(uris)) for field, uris in sorted(domain.contacts.items())),
+                )
+                for domain in found
+            )
+        )
+
+    async def _load_secret(self) -> None:
+        while True:
+            try:
+                self._secret = (await shared_secrets(self.node.db, PURPOSE))[0]
+            except DatabaseUnavailable:
+                await trio.sleep(_SECRET_RETRY)
+            else:
+                self._secret_known.set()
+                return
+
+
+def _deadline() -> int:
+    return int(time.time() * 1000) + _CALL_MS

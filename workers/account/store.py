@@ -1,0 +1,254 @@
+"""Accounts, credentials and domains in Postgres: units of work on one connection, for the worker and the command line.
+
+`incarnation` fences a write of a worker (`shared.db.api.FENCE`); "" is the command line, which holds nothing. A fenced
+function raises Fenced once the fence is closed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from rookery.shared.db.api import FENCE, Connection, Fenced
+from rookery.workers.account.credentials import Keys
+
+_NO_FENCE: Final = "WITH fence_ok AS MATERIALIZED (SELECT 1 WHERE $1::text = '')"
+#: Messages deleted by one statement when an account goes: each stays far below the statement timeout.
+_CHUNK: Final = 5000
+
+
+async def fenced(conn: Connection, incarnation: str, sql: str, *args: object) -> Any:
+    """Run `sql`, which goes on after FENCE and selects one row with the column `alive`. Raises Fenced."""
+    row = await conn.fetchrow((FENCE if incarnation else _NO_FENCE) + sql, incarnation, *args)
+    if not row["alive"]:
+        raise Fenced(incarnation)
+    return row
+
+
+def _columns(keys: Sequence[Keys]) -> list[list[object]]:
+    return [list(column) for column in zip(*keys, strict=True)] if keys else [[], [], [], [], []]
+
+
+class Account(NamedTuple):
+    """A row of the account table, without its secrets."""
+
+    id: int
+    localpart: str
+    domain: str
+    email: str
+    disabled: bool
+    created: Any
+    last_seen: Any
+
+
+class Domain(NamedTuple):
+    """A hosted domain; `contacts` maps the fields of XEP-0157 to URIs."""
+
+    name: str
+    registration: bool
+    contacts: Mapping[str, Sequence[str]]
+
+
+# --- domains ----------------------------------------------------------------------------------------------------------
+
+
+async def domains(conn: Connection) -> list[Domain]:
+    """All hosted domains by name."""
+    out = []
+    for row in await conn.fetch("SELECT name, registration, policy FROM domain ORDER BY name"):
+        policy = json.loads(row["policy"]) if isinstance(row["policy"], str) else row["policy"]
+        out.append(Domain(row["name"], row["registration"], policy.get("contacts", {})))
+    return out
+
+
+async def put_domain(
+    conn: Connection,
+    name: str,
+    *,
+    registration: bool | None = None,
+    contacts: Mapping[str, Sequence[str]] | None = None,
+) -> bool:
+    """Add a domain (prepared name) or change it; None leaves a setting as it is. Returns whether it is new."""
+    row = await conn.fetchrow(
+        "INSERT INTO domain AS d (name, registration, policy) "
+        "VALUES ($1, coalesce($2, false), jsonb_build_object('contacts', coalesce($3::jsonb, '{}'))) "
+        "ON CONFLICT (name) DO UPDATE SET registration = coalesce($2, d.registration), "
+        "policy = CASE WHEN $3::jsonb IS NULL THEN d.policy ELSE d.policy || EXCLUDED.policy END "
+        "RETURNING xmax = 0 AS fresh",
+        name,
+        registration,
+        None if contacts is None else json.dumps({key: list(uris) for key, uris in contacts.items()}),
+    )
+    return bool(row["fresh"])
+
+
+# --- accounts ---------------------------------------------------------------------------------------------------------
+
+_CREATE: Final = """
+, made AS (
+    INSERT INTO account (localpart, domain, email)
+    SELECT $2, name, $4 FROM domain, fence_ok WHERE name = $3
+    ON CONFLICT (domain, localpart) DO NOTHING RETURNING id
+), keys AS (
+    INSERT INTO credential (account_id, mechanism, iterations, salt, stored_key, server_key)
+    SELECT made.id, m, i, s, sk, vk FROM made, unnest($5::text[], $6::int[], $7::bytea[], $8::bytea[], $9::bytea[]) AS k (m, i, s, sk, vk)
+)
+SELECT EXISTS (SELECT FROM fence_ok) AS alive, (SELECT id FROM made) AS id, EXISTS (SELECT FROM domain WHERE name = $3) AS hosted"""
+
+
+class UnknownDomainError(Exception):
+    """The domain is not hosted here."""
+
+
+async def create_account(
+    conn: Connection,
+    localpart: str,
+    domain: str,
+    keys: Sequence[Keys],
+    email: str = "",
+    incarnation: str = "",
+) -> int | None:
+    """Add an account (prepared names). Returns its id, None when it exists. Raises UnknownDomainError, Fenced."""
+    row = await fenced(conn, incarnation, _CREATE, localpart, domain, email, *_columns(keys))
+    if not row["hosted"]:
+        raise UnknownDomainError(domain)
+    return None if row["id"] is None else int(row["id"])
+
+
+async def create_accounts(
+    conn: Connection, domain: str, accounts: Sequence[tuple[str, str, Sequence[Keys]]]
+) -> set[str]:
+    """Add many accounts (localpart, email, keys) with one statement; returns the localparts that are new.
+
+    A localpart that exists keeps its password. Raises UnknownDomainError.
+    """
+    if await conn.fetchval("SELECT 1 FROM domain WHERE name = $1", domain) is None:
+        raise UnknownDomainError(domain)
+    flat = [(localpart, key) for localpart, _, keys in accounts for key in keys]
+    rows = await conn.fetch(
+        "WITH made AS (INSERT INTO account (localpart, domain, email) "
+        "SELECT l, $1, e FROM unnest($2::text[], $3::text[]) AS n (l, e) "
+        "ON CONFLICT (domain, localpart) DO NOTHING RETURNING id, localpart), "
+        "keys AS (INSERT INTO credential (account_id, mechanism, iterations, salt, stored_key, server_key) "
+        "SELECT made.id, k.m, k.i, k.s, k.sk, k.vk FROM made JOIN "
+        "unnest($4::text[], $5::text[], $6::int[], $7::bytea[], $8::bytea[], $9::bytea[]) "
+        "AS k (l, m, i, s, sk, vk) ON k.l = made.localpart) "
+        "SELECT localpart FROM made",
+        domain,
+        [localpart for localpart, _, _ in accounts],
+        [email for _, email, _ in accounts],
+        [localpart for localpart, _ in flat],
+        *_columns([key for _, key in flat]),
+    )
+    return {row["localpart"] for row in rows}
+
+
+_REPLACE_KEYS: Final = """
+, found AS (SELECT id FROM account, fence_ok WHERE localpart = $2 AND domain = $3),
+old AS (DELETE FROM credential c USING found WHERE c.account_id = found.id AND NOT c.mechanism = ANY ($4)),
+keys AS (
+    INSERT INTO credential (account_id, mechanism, iterations, salt, stored_key, server_key)
+    SELECT found.id, m, i, s, sk, vk FROM found, unnest($4::text[], $5::int[], $6::bytea[], $7::bytea[], $8::bytea[]) AS k (m, i, s, sk, vk)
+    ON CONFLICT (account_id, mechanism) DO UPDATE SET iterations = EXCLUDED.iterations, salt = EXCLUDED.salt,
+        stored_key = EXCLUDED.stored_key, server_key = EXCLUDED.server_key
+)
+SELECT EXISTS (SELECT FROM fence_ok) AS alive, (SELECT id FROM found) AS id"""
+
+
+async def set_password(
+    conn: Connection, localpart: str, domain: str, keys: Sequence[Keys], incarnation: str = ""
+) -> bool:
+    """Replace all keys of an account; False when there is none. Raises Fenced."""
+    row = await fenced(conn, incarnation, _REPLACE_KEYS, localpart, domain, *_columns(keys))
+    return row["id"] is not None
+
+
+async def get_credentials(conn: Connection, localpart: str, domain: str, mechanism: str) -> Keys | None:
+    """The keys of one mechanism; None for an unknown or disabled user, or one without such keys."""
+    row = await conn.fetchrow(
+        "SELECT c.mechanism, c.iterations, c.salt, c.stored_key, c.server_key FROM credential c "
+        "JOIN account a ON a.id = c.account_id "
+        "WHERE a.domain = $1 AND a.localpart = $2 AND c.mechanism = $3 AND NOT a.disabled",
+        domain,
+        localpart,
+        mechanism,
+    )
+    return None if row is None else Keys(*row.values())
+
+
+async def get_account(conn: Connection, localpart: str, domain: str) -> Account | None:
+    """One account, or None."""
+    row = await conn.fetchrow(f"{_SELECT} WHERE domain = $1 AND localpart = $2", domain, localpart)
+    return None if row is None else Account(*row.values())
+
+
+_SELECT: Final = "SELECT id, localpart, domain, email, disabled, created, last_seen FROM account"
+
+
+async def list_accounts(conn: Connection, domain: str, after: str = "", limit: int = 1000) -> list[Account]:
+    """Accounts of a domain by localpart, a page at a time: those after `after`."""
+    rows = await conn.fetch(
+        f"{_SELECT} WHERE domain = $1 AND localpart > $2 ORDER BY localpart LIMIT $3", domain, after, limit
+    )
+    return [Account(*row.values()) for row in rows]
+
+
+async def set_disabled(conn: Connection, localpart: str, domain: str, disabled: bool) -> bool:
+    """Keep an account from logging in, or let it again; False when there is none."""
+    tag = await conn.execute(
+        "UPDATE account SET disabled = $3 WHERE domain = $1 AND localpart = $2", domain, localpart, disabled
+    )
+    return tag == "UPDATE 1"
+
+
+# --- removal ----------------------------------------------------------------------------------------------------------
+
+_CLOSE: Final = """
+, found AS (
+    UPDATE account SET disabled = true FROM fence_ok WHERE localpart = $2 AND domain = $3 RETURNING id
+)
+SELECT EXISTS (SELECT FROM fence_ok) AS alive, (SELECT id FROM found) AS id"""
+_EMPTY: Final = """
+, gone AS (
+    DELETE FROM message m USING fence_ok
+    WHERE m.account_id = $2 AND m.id IN (SELECT id FROM message WHERE account_id = $2 LIMIT $3) RETURNING 1
+)
+SELECT EXISTS (SELECT FROM fence_ok) AS alive, (SELECT count(*) FROM gone) AS deleted"""
+# Accounts are locked before roster rows, and in order, as the roster worker's writes do: no deadlock.
+_DELETE: Final = """
+, others AS (
+    SELECT a.id, a.localpart || '@' || a.domain AS jid FROM account a, fence_ok
+    WHERE a.id IN (SELECT account_id FROM roster_item WHERE contact = $3) AND a.id <> $2
+    ORDER BY a.id FOR UPDATE OF a
+), bumped AS (
+    UPDATE account a SET roster_ver = a.roster_ver + 1 FROM others WHERE a.id = others.id
+    RETURNING a.id, a.roster_ver
+), cleared AS (
+    UPDATE roster_item r SET sub_to = false, sub_from = false, pending_out = false, pending_in = NULL,
+        approved = false, last_uid = NULL, last_state = NULL,
+        ver = CASE WHEN r.listed THEN bumped.roster_ver ELSE r.ver END
+    FROM bumped WHERE r.account_id = bumped.id AND r.contact = $3
+), gone AS (
+    DELETE FROM account a USING fence_ok WHERE a.id = $2 RETURNING a.id
+)
+SELECT EXISTS (SELECT FROM fence_ok) AS alive, ARRAY(SELECT jid FROM others) AS contacts, EXISTS (SELECT FROM gone) AS deleted"""
+
+
+async def delete_account(
+    conn: Connection, localpart: str, domain: str, incarnation: str = ""
+) -> list[str] | None:
+    """Remove an account with every trace: its own rows, and what it is in the rosters of other accounts.
+
+    Returns the accounts that had it in their rosters (they get ContactRemoved), None when there is no such account. It
+    is closed to logins first and emptied in pieces, so that a removal that was interrupted is only to be repeated. Raises
+    Fenced.
+    """
+    row = await fenced(conn, incarnation, _CLOSE, localpart, domain)
+    account_id = row["id"]
+    if account_id is None:
+        return None
+    while (await fenced(conn, incarnation, _EMPTY, account_id, _CHUNK))["deleted"] == _CHUNK:
+        pass
+    row = await fenced(conn, incarnation, _DELETE, account_id, f"{localpart}@{domain}")
+    return list(row["contacts"]) if row["deleted"] else None

@@ -1,0 +1,93 @@
+"""Iqs for what a user keeps at the server: vCard (XEP-0054), private XML (XEP-0049), last activity (XEP-0012)."""
+
+from __future__ import annotations
+
+from rookery.shared.bus.messages import Handle
+from rookery.shared.xeps import last_activity, private_xml, vcard_temp
+from rookery.shared.xmpp.errors import StanzaError
+from rookery.shared.xmpp.stanza import Stanza
+from rookery.shared.xmpp.xml import Element
+from rookery.workers.account import userdata
+from rookery.workers.hosted import HostedWorker
+
+
+def own(item: Handle) -> None:
+    """Only the account itself may go on; anybody else gets what an account that does not exist answers."""
+    if not item.outbound:
+        raise StanzaError("service-unavailable")
+
+
+def payload(iq: Stanza) -> Element:
+    """The one child element of a request (RFC 6120 section 8.2.3). Raises StanzaError."""
+    elements = iq.elements()
+    if len(elements) != 1:
+        raise StanzaError("bad-request", "a request has exactly one child element")
+    return elements[0]
+
+
+def _result(iq: Stanza, name: tuple[str, str], inner: bytes) -> Stanza:
+    return Stanza("iq", "result", iq.from_, iq.to, iq.id, "", (), (name,), inner)
+
+
+async def vcard(worker: HostedWorker, partition: int, item: Handle) -> Stanza:
+    """Anybody may read a card, only its owner may change it."""
+    iq = item.stanza
+    if iq.type == "get":
+        xml = await worker.database(
+            partition, lambda conn: userdata.get_vcard(conn, item.account), item.origin.deadline
+        )
+        if xml is None:
+            # XEP-0054 section 3.3: the same error without a card and without an account.
+            raise StanzaError("item-not-found" if item.outbound else "service-unavailable")
+        return _result(iq, (vcard_temp.NS, "vCard"), xml)
+    own(item)
+    xml = payload(iq).encode()
+    limit = worker.node.config.limits.vcard_bytes
+    if len(xml) > limit:
+        raise StanzaError("policy-violation", f"a vCard is limited to {limit} bytes")
+    await worker.database(
+        partition,
+        lambda conn: userdata.put_vcard(conn, worker.node.incarnation, item.account, xml),
+        item.origin.deadline,
+    )
+    return iq.result()
+
+
+async def private(worker: HostedWorker, partition: int, item: Handle) -> Stanza:
+    """Elements that only their owner sees, by name."""
+    own(item)
+    iq, account = item.stanza, item.account
+    parts = list(payload(iq).elements())
+    if not parts or (iq.type == "get" and len(parts) > 1):
+        raise StanzaError("bad-request", "name the element to get, or the elements to set")
+    if any(part.ns in ("", private_xml.NS) for part in parts):
+        raise StanzaError("not-acceptable", "an element needs a namespace of its own")
+    if iq.type == "get":
+        part = parts[0]
+        stored = await worker.database(
+            partition,
+            lambda conn: userdata.get_private(conn, account, part.ns, part.name),
+            item.origin.deadline,
+        )
+        if stored is None:
+            stored = Element(part.ns, part.name).encode(private_xml.NS)
+        inner = b"<query xmlns='%b'>%b</query>" % (private_xml.NS.encode(), stored)
+        return _result(iq, (private_xml.NS, "query"), inner)
+    contents = {(part.ns, part.name): part.encode(private_xml.NS) for part in parts}
+    limit = worker.node.config.limits.private_bytes
+    await worker.database(
+        partition,
+        lambda conn: userdata.put_private(conn, worker.node.incarnation, account, contents, limit),
+        item.origin.deadline,
+    )
+    return iq.result()
+
+
+async def last(worker: HostedWorker, partition: int, item: Handle) -> Stanza:
+    """When an account without an available resource was last here; the router let only subscribers through."""
+    found = await worker.database(
+        partition, lambda conn: userdata.get_last(conn, item.account), item.origin.deadline
+    )
+    if found is None:
+        raise StanzaError("item-not-found")
+    return last_activity.answer(item.stanza, *found)
