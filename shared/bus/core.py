@@ -12,72 +12,29 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 import trio
 
 from rookery.shared.bus import batch
-from rookery.shared.bus.api import BusTimeout, Call
+from rookery.shared.bus.api import Call
 from rookery.shared.bus.batch import BadBatch, Entry, Head, WrongVersion
+from rookery.shared.bus.calls import Calls, answer_item
 from rookery.shared.bus.links import Link
-from rookery.shared.bus.messages import (
-    TAGS,
-    VERSION,
-    Barrier,
-    Failed,
-    Item,
-    Kind,
-    Passed,
-    Refused,
-    Return,
-)
+from rookery.shared.bus.messages import TAGS, VERSION, Barrier, Failed, Item, Kind, Passed, Refused, Return
 from rookery.shared.bus.parking import Key, Parking
+from rookery.shared.bus.pump import Pump, Stats, Transport
+from rookery.shared.bus.streams import BACKLOG_LIMIT
 from rookery.shared.bus.subjects import Subjects
-from rookery.shared.xmpp.errors import STANZA_CONDITIONS, StanzaError
+from rookery.shared.xmpp.errors import StanzaError
 
 _log = structlog.get_logger()
 
 #: A former holder that does not pass a barrier in this time is not waited for.
 BARRIER_SECONDS: Final = 3.0
-#: Unsent bytes in the transport above which links wait.
-BACKLOG_LIMIT: Final = 8 * 1024 * 1024
 #: Peers that we remember: bounds what forged sources can make us keep.
 MAX_LINKS: Final = 8192
-
-
-class Transport(Protocol):
-    """Carries bytes. At most once, in order; nothing while it is not connected."""
-
-    @property
-    def connected(self) -> bool:
-        """Whether it is up."""
-
-    @property
-    def max_payload(self) -> int:
-        """Longest message in bytes."""
-
-    @property
-    def backlog(self) -> int:
-        """Bytes that wait to be written."""
-
-    def send(self, subject: str, payload: bytes) -> None:
-        """Take a message; it is written at the next flush. Dropped while not connected."""
-
-    def flush(self) -> None:
-        """Write now what was taken."""
-
-
-class Stats:
-    """Running totals since start, for metrics and tests."""
-
-    __slots__ = ("bad_batches", "bad_items", "batches_in", "batches_out", "expired", "items_in", "items_local", "items_out",
-                 "refused", "resets", "unsendable")  # fmt: skip
-
-    def __init__(self) -> None:
-        self.bad_batches = self.bad_items = self.batches_in = self.batches_out = 0
-        self.expired = self.items_in = self.items_local = self.items_out = 0
-        self.refused = self.resets = self.unsendable = 0
 
 
 class BusCore:
@@ -95,7 +52,6 @@ class BusCore:
         subjects.node(incarnation)  # raises for an incarnation that cannot be a subject
         self.incarnation = incarnation
         self.subjects = subjects
-        self.transport: Transport
         self.stats = Stats()
         #: The version that batches are written in: the lowest alive (the cluster layer sets it).
         self.version = VERSION
@@ -120,16 +76,21 @@ class BusCore:
         self._parking = Parking()
         self._awake = False
         self._serial = 0
-        self._calls: dict[int, _Waiter] = {}
+        self._calls = Calls()
         self._paused = 0
         self._internal: dict[type, Callable[[str, Item], None]] = {
-            Return: self._on_return,
-            Failed: self._on_failed,
+            Return: self._calls.on_return,
+            Failed: self._calls.on_failed,
             Refused: self._on_refused,
             Barrier: self._on_barrier,
             Passed: self._on_passed,
         }
         self._warned: set[str] = set()
+
+    def attach(self, transport: Transport) -> None:
+        """Give the bus its transport, once, before anything else."""
+        self.transport = transport
+        self._pump = Pump(self.incarnation, transport, self.stats)
 
     # --- sending ---
 
@@ -146,7 +107,7 @@ class BusCore:
     def announce(self, item: Item) -> None:
         """Tell every process, this one included, on the control subject. Not repeated when the transport is away."""
         self._announcements.append(item)
-        self._want()
+        self.want()
 
     def _post(self, kind: Kind, partition: int, item: Item, call: int) -> None:
         parking = self._parking
@@ -155,8 +116,8 @@ class BusCore:
                 self._warn("bus_parking_full", kind=kind.label, partition=partition)
             self.on_unresolved(kind)
             return
-        if call and call in self._calls:
-            self._calls[call].peer = holder[0]
+        if call:
+            self._calls.asked(call, holder[0])
         self._put(holder[0], (kind, partition, holder[1], item, call))
 
     def _put(self, incarnation: str, entry: Entry) -> None:
@@ -170,7 +131,8 @@ class BusCore:
             self._awake = True
             self.wake()
 
-    def _want(self) -> None:
+    def want(self) -> None:
+        """Ask for a turn soon."""
         if not self._awake:
             self._awake = True
             self.wake()
@@ -190,52 +152,14 @@ class BusCore:
         BusTimeout comes at once when the process that was asked is lost: whether it did what was asked is then unknown.
         """
         self._serial += 1
-        number, waiter = self._serial, _Waiter()
-        self._calls[number] = waiter
-        try:
-            self._post(kind, partition, request, number)
-            with trio.move_on_after(timeout):
-                await waiter.event.wait()
-        finally:
-            del self._calls[number]
-        if waiter.error is not None:
-            raise waiter.error
-        if waiter.answer is None:
-            raise BusTimeout(
-                f"{kind.label} {partition}: no answer to {type(request).__name__} in {timeout:g} s"
-            )
-        return waiter.answer
+        number = self._serial
+        self._calls.begin(number)
+        self._post(kind, partition, request, number)
+        return await self._calls.finish(number, kind, partition, timeout)
 
     def reply(self, call: Call, answer: Item | StanzaError) -> None:
         """Answer a Call."""
-        item: Item
-        if isinstance(answer, StanzaError):
-            item = Failed(call.id, answer.condition, answer.type, answer.text or "", answer.app or ())
-        else:
-            item = Return(call.id, TAGS[type(answer)], answer)
-        self._put(call.reply_to, (Kind.EDGE, 0, 0, item, 0))
-
-    def _on_return(self, source: str, item: Item) -> None:
-        assert isinstance(item, Return)
-        waiter = self._calls.get(item.call)
-        if waiter is None:
-            return  # too late
-        try:
-            waiter.answer = batch.read_fields(item.tag, tuple(item.fields))
-        except BadBatch:
-            self.stats.bad_items += 1
-            waiter.error = BusTimeout("the answer cannot be read")
-        waiter.event.set()
-
-    def _on_failed(self, source: str, item: Item) -> None:
-        assert isinstance(item, Failed)
-        waiter = self._calls.get(item.call)
-        if waiter is None:
-            return
-        condition = item.condition if item.condition in STANZA_CONDITIONS else "undefined-condition"
-        app = (str(item.app[0]), str(item.app[1])) if len(item.app) == 2 else None
-        waiter.error = StanzaError(condition, item.text or None, type=item.type, app=app)
-        waiter.event.set()
+        self._put(call.reply_to, (Kind.EDGE, 0, 0, answer_item(call.id, answer), 0))
 
     # --- partitions that move ---
 
@@ -315,10 +239,7 @@ class BusCore:
         link = self._links.pop(peer, None)
         self._dirty.pop(peer, None)
         self._blocked.discard(peer)
-        for waiter in self._calls.values():
-            if waiter.peer == peer and not waiter.event.is_set():
-                waiter.error = BusTimeout("the process that was asked is lost")
-                waiter.event.set()
+        self._calls.lost(peer)
         if link is not None:
             if len(self._dead) >= MAX_LINKS:
                 del self._dead[next(iter(self._dead))]
@@ -355,7 +276,7 @@ class BusCore:
         skip = link.arrived(head, len(items), len(raw))
         if link.queue or link.reply_due or link.resending:
             self._dirty[source] = link
-            self._want()
+            self.want()
         if skip < len(items):
             self.stats.items_in += len(items) - skip
             read = batch.read_item
@@ -416,7 +337,7 @@ class BusCore:
             _log.exception("bus_reset_failed", peer=peer)
         link.queue.extend(held)
         self._dirty[peer] = link
-        self._want()
+        self.want()
 
     def _refuse_unset(self, source: str, kind: Kind, partition: int, epoch: int, item: Item | Call) -> None:
         self.refuse(source, kind, partition, epoch, item)
@@ -456,48 +377,12 @@ class BusCore:
             dirty = self._dirty
             while dirty and transport.backlog < BACKLOG_LIMIT:
                 peer, link = dirty.popitem()
-                self._pump(peer, link)
+                self._pump.run(link, self.subjects.node(peer), self.version, paused=self._paused > 0)
+                if link.queue:
+                    self._blocked.add(peer)
+                else:
+                    self._blocked.discard(peer)
             transport.flush()
-
-    def _pump(self, peer: str, link: Link) -> None:
-        transport, paused = self.transport, self._paused > 0
-        subject = self.subjects.node(peer)
-        limit = transport.max_payload - 512  # the head, whose source has at most 64 letters
-        pack = self._pack
-        if link.unknown_due:
-            transport.send(subject, batch.pack_batch(link.head(self.version, self.incarnation), ()))
-        while (taken := link.take(pack, limit)) is not None:
-            first, items = taken
-            head = link.head(self.version, self.incarnation, first, paused=paused)
-            transport.send(subject, batch.pack_batch(head, items))
-            self.stats.batches_out += 1
-            self.stats.items_out += len(items)
-        if link.reply_due:
-            head = link.head(self.version, self.incarnation, paused=paused)
-            transport.send(subject, batch.pack_batch(head, ()))
-        if link.queue:
-            self._blocked.add(peer)
-        else:
-            self._blocked.discard(peer)
-
-    def _pack(self, entry: Entry) -> bytes | None:
-        try:
-            packed = batch.pack_item(entry)
-        except (TypeError, ValueError, OverflowError, LookupError) as exc:
-            packed, error = b"", type(exc).__name__
-        else:
-            if len(packed) <= self.transport.max_payload - 512:
-                return packed
-            error = "longer than the transport carries"
-        self.stats.unsendable += 1
-        _log.error(
-            "bus_item_unsendable",
-            kind=entry[0].label,
-            item=type(entry[3]).__name__,
-            error=error,
-            size=len(packed),
-        )
-        return None
 
     def tick(self) -> None:
         """Call once a second: time-outs, acknowledgements that are owed, links that got no answer."""
@@ -515,7 +400,7 @@ class BusCore:
             if link.reply_due:
                 self._dirty[peer] = link
         if self._dirty:
-            self._want()
+            self.want()
         self._warned.clear()
 
     def reconnected(self) -> None:
@@ -523,7 +408,7 @@ class BusCore:
         for peer, link in self._links.items():
             link.resync()
             self._dirty[peer] = link
-        self._want()
+        self.want()
 
     # --- state ---
 
@@ -552,23 +437,13 @@ class BusCore:
             for peer, link in self._links.items():
                 link.answer_due = True
                 self._dirty[peer] = link
-            self._want()
+            self.want()
 
     def _warn(self, event: str, **fields: object) -> None:
         """Log at most once a second for each event."""
         if event not in self._warned:
             self._warned.add(event)
             _log.warning(event, **fields)
-
-
-class _Waiter:
-    __slots__ = ("answer", "error", "event", "peer")
-
-    def __init__(self) -> None:
-        self.event = trio.Event()
-        self.answer: Item | None = None
-        self.error: Exception | None = None
-        self.peer = ""
 
 
 def _ignore(*_: object) -> None:

@@ -37,7 +37,7 @@ class MemoryBus(BusCore):
         self._network = network
         self.up = True
         self.wanted = False
-        self.transport = _Transport(network, self)
+        self.attach(_Transport(network, self))
         self.wake = self._wake
 
     def _wake(self) -> None:

@@ -1,0 +1,347 @@
+"""The bus over NATS: a small native trio client beneath `BusCore`.
+
+One connection, two subscriptions (this process's own subject and the control subject). Nothing is buffered for a server that is
+away: items wait in their links, and after a reconnect each link says where it stands. Reconnects go on for ever.
+
+What is posted during one turn of the trio loop leaves as one write. When turns follow each other faster than `pace`, they are
+held together: wake-ups, not items, are what a bus costs; an idle bus sends at once.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import socket
+import ssl
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+import trio
+
+from rookery.shared.bus import wire
+from rookery.shared.bus.core import BusCore
+from rookery.shared.bus.streams import Lost, PlainStream, TlsStream
+from rookery.shared.bus.subjects import Subjects
+from rookery.shared.config import Bus as BusConfig
+
+_log = structlog.get_logger()
+
+#: Seconds between our pings, and how many may be unanswered.
+PING_SECONDS: Final = 5
+PING_LIMIT: Final = 2
+#: Seconds for the way from a TCP connection to the first PONG.
+GREETING_SECONDS: Final = 5.0
+RECONNECT_SECONDS: Final = 0.25
+_NODE_SID, _CONTROL_SID = 1, 2
+
+
+class NatsBus(BusCore):
+    """A bus on NATS. Use `open_bus`, or run `run` in a nursery."""
+
+    def __init__(self, incarnation: str, config: BusConfig, *, pace: float = 0.001) -> None:
+        super().__init__(
+            incarnation,
+            Subjects(config.prefix),
+            window_items=config.window_items,
+            window_bytes=config.window_bytes,
+        )
+        self._nats = _Nats(self, config)
+        self.attach(self._nats)
+        self.wake = self._wake
+        self._pace = pace
+        self._sleeper: trio.lowlevel.Task | None = None
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Connect, carry items and reconnect until cancelled; started once the first connection stands."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._turns)
+            nursery.start_soon(self._ticks)
+            await nursery.start(self._nats.run)
+            task_status.started()
+
+    async def drain(self, timeout: float = 1.0) -> bool:
+        """Send what is posted and wait until the server has it; False when that took too long."""
+        with trio.move_on_after(timeout) as scope:
+            self.turn()
+            await self._nats.round_trip()
+        return not scope.cancelled_caught
+
+    def _wake(self) -> None:
+        if self._sleeper is not None:
+            trio.lowlevel.reschedule(self._sleeper)
+            self._sleeper = None
+
+    async def _turns(self) -> None:
+        last = 0.0
+        while True:
+            if not self._awake:
+                self._sleeper = trio.lowlevel.current_task()
+                await trio.lowlevel.wait_task_rescheduled(self._abort)
+            wait = last + self._pace - trio.current_time()
+            if wait > 0:
+                await trio.sleep(wait)
+            else:
+                await trio.lowlevel.checkpoint()
+            last = trio.current_time()
+            self.turn()
+
+    def _abort(self, _raise_cancel: object) -> trio.lowlevel.Abort:
+        self._sleeper = None
+        return trio.lowlevel.Abort.SUCCEEDED
+
+    async def _ticks(self) -> None:
+        count = 0
+        while True:
+            await trio.sleep(1)
+            count += 1
+            self.tick()
+            if count % PING_SECONDS == 0:
+                self._nats.ping()
+
+
+@asynccontextmanager
+async def open_bus(incarnation: str, config: BusConfig, *, pace: float = 0.001) -> AsyncIterator[NatsBus]:
+    """A connected bus for the length of a block. Waits for NATS as long as it takes."""
+    bus = NatsBus(incarnation, config, pace=pace)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(bus.run)
+        yield bus
+        nursery.cancel_scope.cancel()
+
+
+class _Nats:
+    """The transport: one connection at a time."""
+
+    def __init__(self, bus: NatsBus, config: BusConfig) -> None:
+        self._bus = bus
+        self._config = config
+        self._servers = wire.parse_urls(config.url)
+        random.shuffle(self._servers)
+        self.connected = False
+        self.max_payload = 1024 * 1024
+        self.connections = 0
+        self._stream: PlainStream | TlsStream | None = None
+        self._out: list[bytes] = []
+        #: One for each PING that waits for its PONG; PONGs come in the order of PINGs.
+        self._pings: deque[trio.Event | None] = deque()
+        self._scope = trio.CancelScope()
+        self._reason = ""
+        self._headers: dict[str, bytes] = {}
+
+    # --- what the core calls ---
+
+    @property
+    def backlog(self) -> int:
+        """Bytes that wait to be written."""
+        return 0 if self._stream is None else self._stream.backlog
+
+    def send(self, subject: str, payload: bytes) -> None:
+        """Take a message; dropped while not connected."""
+        if self.connected:
+            head = self._headers.get(subject)
+            if head is None:
+                if len(self._headers) > 4096:
+                    self._headers.clear()
+                head = self._headers[subject] = f"PUB {subject} ".encode()
+            self._out += (head, b"%d\r\n" % len(payload), payload, b"\r\n")
+
+    def flush(self) -> None:
+        """Write what was taken."""
+        if self._out and self._stream is not None:
+            data = b"".join(self._out)
+            self._out.clear()
+            try:
+                self._stream.write(data)
+            except OSError as exc:
+                self._lose(f"write failed: {exc.strerror or type(exc).__name__}")
+
+    # --- liveness ---
+
+    def ping(self) -> None:
+        """Ask the server for a sign of life; give the connection up when it owes too many."""
+        if not self.connected:
+            return
+        if len(self._pings) >= PING_LIMIT:
+            self._lose("no answer to pings")
+            return
+        self._pings.append(None)
+        self._out.append(wire.PING)
+        self.flush()
+
+    async def round_trip(self) -> None:
+        """Wait until the server has taken all that was sent."""
+        if self.connected:
+            event = trio.Event()
+            self._pings.append(event)
+            self._out.append(wire.PING)
+            self.flush()
+            await event.wait()
+
+    def _ponged(self) -> None:
+        if self._pings and (event := self._pings.popleft()) is not None:
+            event.set()
+
+    def _lose(self, reason: str) -> None:
+        self._reason = self._reason or reason
+        self.connected = False
+        self._scope.cancel()
+
+    # --- connections ---
+
+    async def run(self, task_status: trio.TaskStatus[None]) -> None:
+        """Connect again and again. The first connection is `started`."""
+        turn = 0
+        first = True
+        while True:
+            server = self._servers[turn % len(self._servers)]
+            turn += 1
+            self._reason = ""
+            with trio.CancelScope() as self._scope:
+                try:
+                    async with trio.open_nursery() as nursery:
+                        reader = await self._connect(server, nursery)
+                        self.connections += 1
+                        _log.info("bus_connected", host=server.host, port=server.port)
+                        self._bus.reconnected()
+                        if first:
+                            first = False
+                            task_status.started()
+                        await self._read(reader)
+                except* (
+                    Lost,
+                    OSError,
+                    trio.BrokenResourceError,
+                    trio.ClosedResourceError,
+                    wire.ProtocolError,
+                ) as group:
+                    self._reason = self._reason or _first(group)
+                except* (ssl.SSLError, ValueError) as group:
+                    self._reason = self._reason or _first(group)
+            self._disconnected()
+            # Every time-out and refusal waits: a server that closes at once must not be hammered.
+            _log.warning(
+                "bus_disconnected", host=server.host, port=server.port, reason=self._reason or "closed"
+            )
+            await trio.sleep(RECONNECT_SECONDS + random.random() * RECONNECT_SECONDS)
+
+    def _disconnected(self) -> None:
+        self.connected = False
+        self._out.clear()
+        while self._pings:
+            self._ponged()
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.close()
+
+    async def _connect(self, server: wire.Server, nursery: trio.Nursery) -> wire.Reader:
+        with trio.move_on_after(GREETING_SECONDS):
+            tcp = await trio.open_tcp_stream(server.host, server.port)
+            tcp.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            plain = PlainStream(socket.socket(fileno=tcp.socket.detach()), self._bus.want)
+            self._stream = plain
+            reader = wire.Reader()
+            info = await self._info(plain, reader)
+            stream: PlainStream | TlsStream = plain
+            if server.tls or self._config.ca_file or info.get("tls_required"):
+                context = ssl.create_default_context(cafile=self._config.ca_file or None)
+                stream = self._stream = await TlsStream.upgrade(plain, context, server.host, self._bus.want)
+            self.max_payload = min(int(info.get("max_payload", self.max_payload)), wire.MAX_MESSAGE)
+            nursery.start_soon(stream.writer)
+            subjects = self._bus.subjects
+            stream.write(
+                wire.connect_line(self._options(server, info))
+                + f"SUB {subjects.node(self._bus.incarnation)} {_NODE_SID}\r\n".encode()
+                + f"SUB {subjects.control} {_CONTROL_SID}\r\n".encode()
+                # Its PONG says that CONNECT was accepted and that both subscriptions stand.
+                + wire.PING
+            )
+            while True:
+                for event in reader.feed(await stream.read()):
+                    if isinstance(event, wire.Control):
+                        if event.op == "PONG":
+                            self.connected = True
+                        self._control(event)
+                if self.connected:
+                    return reader
+        raise Lost(f"no greeting within {GREETING_SECONDS:g} s")
+
+    async def _info(self, stream: PlainStream, reader: wire.Reader) -> dict[str, Any]:
+        while True:
+            for event in reader.feed(await stream.read()):
+                if isinstance(event, wire.Control) and event.op == "INFO":
+                    return _parse_info(event.text)
+
+    def _options(self, server: wire.Server, info: dict[str, Any]) -> dict[str, Any]:
+        config = self._config
+        options: dict[str, Any] = {
+            "verbose": False,
+            "pedantic": False,
+            "echo": False,
+            "headers": False,
+            "lang": "python-rookery",
+            "version": "1",
+            "protocol": 1,
+            "name": self._bus.incarnation,
+        }
+        if user := config.user or server.user:
+            options |= {"user": user, "pass": config.password or server.password}
+        if config.token:
+            options["auth_token"] = config.token
+        if config.nkey_seed_file:
+            seed, jwt = wire.credentials(Path(config.nkey_seed_file).read_text())
+            public, signature = wire.sign_nonce(seed, str(info.get("nonce", "")))
+            options |= {"sig": signature} | ({"jwt": jwt} if jwt else {"nkey": public})
+        return options
+
+    # --- reading ---
+
+    async def _read(self, reader: wire.Reader) -> None:
+        stream, bus = self._stream, self._bus
+        assert stream is not None
+        while True:
+            for event in reader.feed(await stream.read()):
+                if isinstance(event, wire.Message):
+                    if event.sid == _NODE_SID:
+                        bus.take_batch(event.payload)
+                    else:
+                        bus.take_control(event.payload)
+                else:
+                    self._control(event)
+
+    def _control(self, event: wire.Control) -> None:
+        if event.op == "PING":
+            self._out.append(wire.PONG)
+            self.flush()
+        elif event.op == "PONG":
+            self._ponged()
+        elif event.op == "INFO":
+            info = _parse_info(event.text)
+            if info.get("ldm") and len(self._servers) > 1:
+                raise Lost("the server is going down")
+        elif event.op == "-ERR":
+            text = event.text.decode("utf-8", "replace").strip("'")
+            if text.lower().startswith("permissions violation"):
+                _log.error("bus_not_permitted", error=text)  # the connection stays
+            else:
+                raise Lost(text)
+
+
+def _parse_info(text: bytes) -> dict[str, Any]:
+    try:
+        info = json.loads(text)
+    except ValueError:
+        raise wire.ProtocolError("INFO is not JSON") from None
+    if not isinstance(info, dict):
+        raise wire.ProtocolError("INFO is not an object")
+    return info
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> str:
+    inner: BaseException = group
+    while isinstance(inner, BaseExceptionGroup):
+        inner = inner.exceptions[0]
+    return str(inner) or type(inner).__name__
