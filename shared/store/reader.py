@@ -1,0 +1,85 @@
+"""Reads and clean-up of the message store. Each function is a unit of work: `db.run(partition, lambda conn: owed_page(conn, ...))`."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from rookery.shared.db.api import FENCE, Connection, Fenced
+
+_PAGE: Final = """
+SELECT id, peer, stamp, stanza FROM (
+    SELECT id, peer, stamp, stanza, sum(octet_length(stanza)) OVER (ORDER BY id) - octet_length(stanza) AS before
+    FROM (
+        SELECT id, peer, extract(epoch FROM stamp)::float8 AS stamp, stanza FROM message
+        WHERE account_id = $1 AND owed AND id > $2 ORDER BY id LIMIT $3
+    ) AS page
+) AS measured
+WHERE before < $4 ORDER BY id"""
+_USAGE: Final = "SELECT count(*), coalesce(sum(octet_length(stanza)), 0)::bigint FROM message WHERE account_id = $1 AND owed"
+#: Oldest first within a partition of the table; an archived row stays and is only no longer owed.
+_EXPIRE: Final = f"""{FENCE},
+old AS MATERIALIZED (
+    SELECT m.account_id, m.id FROM message m, fence_ok WHERE m.stamp < to_timestamp($2) AND m.owed LIMIT $3
+),
+gone AS (
+    DELETE FROM message m USING old WHERE m.account_id = old.account_id AND m.id = old.id AND NOT m.archived RETURNING 1
+),
+kept AS (
+    UPDATE message m SET owed = false FROM old
+    WHERE m.account_id = old.account_id AND m.id = old.id AND m.archived RETURNING 1
+)
+SELECT EXISTS (SELECT FROM fence_ok) AS open, (SELECT count(*) FROM gone) + (SELECT count(*) FROM kept) AS done"""  # noqa: S608
+_RETAIN: Final = f"""{FENCE},
+old AS MATERIALIZED (
+    SELECT m.account_id, m.id FROM message m, fence_ok WHERE m.stamp < to_timestamp($2) AND NOT m.owed LIMIT $3
+),
+gone AS (
+    DELETE FROM message m USING old WHERE m.account_id = old.account_id AND m.id = old.id RETURNING 1
+)
+SELECT EXISTS (SELECT FROM fence_ok) AS open, (SELECT count(*) FROM gone) AS done"""  # noqa: S608
+
+
+class Owed(NamedTuple):
+    """A message that offline delivery has to bring; `stamp` is in Unix seconds, `stanza` packed."""
+
+    id: int
+    peer: str
+    stamp: float
+    stanza: bytes
+
+
+async def owed_page(
+    conn: Connection, account_id: int, *, after: int = 0, max_rows: int = 100, max_bytes: int = 262_144
+) -> list[Owed]:
+    """The oldest owed messages with an id above `after`: at most `max_rows`, and no more once `max_bytes` are reached.
+
+    There is always at least one row when there is any; an empty page ends the flush.
+    """
+    return [Owed(*row) for row in await conn.fetch(_PAGE, account_id, after, max_rows, max_bytes)]
+
+
+async def owed_usage(conn: Connection, account_id: int) -> tuple[int, int]:
+    """How many messages, and bytes of packed stanzas, an account is owed: what its offline quota limits."""
+    count, size = await conn.fetchrow(_USAGE, account_id)
+    return count, size
+
+
+async def expire_owed(conn: Connection, incarnation: str, before: float, limit: int = 1000) -> int:
+    """Give up on owed messages older than `before` (Unix seconds), at most `limit`; returns how many. Raises Fenced.
+
+    Call again until it returns less than `limit`; several callers at once do no harm.
+    """
+    return await _swept(conn, _EXPIRE, incarnation, before, limit)
+
+
+async def delete_archived(conn: Connection, incarnation: str, before: float, limit: int = 1000) -> int:
+    """Delete messages that nobody is owed and that are older than `before`, like `expire_owed`. Raises Fenced."""
+    return await _swept(conn, _RETAIN, incarnation, before, limit)
+
+
+async def _swept(conn: Connection, statement: str, incarnation: str, before: float, limit: int) -> int:
+    row = await conn.fetchrow(statement, incarnation, before, limit)
+    if not row["open"]:
+        raise Fenced(incarnation)
+    done: int = row["done"]
+    return done

@@ -1,0 +1,86 @@
+"""The statements of the message store. Each is one statement that begins with FENCE and tells whether the fence was open."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import asyncpg
+
+from rookery.shared.db.api import FENCE, Connection, Fenced
+from rookery.shared.store.rows import Row
+
+_COLUMNS: Final = "account_id, id, stream, n, digest, peer, outgoing, archived, owed, stamp, stanza"
+_INSERT: Final = f"""{FENCE},
+new AS (
+    INSERT INTO message ({_COLUMNS})
+    SELECT r.account_id, r.id, r.stream, r.n, r.digest, r.peer, r.outgoing, r.archived, r.owed, to_timestamp(r.stamp), r.stanza
+    FROM fence_ok CROSS JOIN unnest(
+        $2::bigint[], $3::bigint[], $4::bytea[], $5::bigint[], $6::bytea[], $7::text[],
+        $8::boolean[], $9::boolean[], $10::boolean[], $11::float8[], $12::bytea[]
+    ) AS r ({_COLUMNS}) {{where}}
+    ON CONFLICT (account_id, stream, n, digest, outgoing) DO NOTHING
+    RETURNING account_id, id
+)
+SELECT EXISTS (SELECT FROM fence_ok) AS open, count(*) AS stored,
+       CASE WHEN count(*) < cardinality($2) THEN array_agg(id) END AS ids,
+       CASE WHEN count(*) < cardinality($2) THEN array_agg(account_id) END AS accounts
+FROM new"""  # noqa: S608  constants only
+_INSERT_ALL: Final = _INSERT.format(where="")
+#: For a batch with a row whose account was removed meanwhile: that row falls out, the others are stored.
+_INSERT_LIVING: Final = _INSERT.format(where="WHERE EXISTS (SELECT FROM account a WHERE a.id = r.account_id)")
+
+_SETTLE: Final = f"""{FENCE},
+acked AS MATERIALIZED (SELECT * FROM unnest($2::bigint[], $3::bigint[]) AS r (account_id, id), fence_ok),
+gone AS (
+    DELETE FROM message m USING acked a WHERE m.account_id = a.account_id AND m.id = a.id AND NOT m.archived
+),
+kept AS (
+    UPDATE message m SET owed = false FROM acked a
+    WHERE m.account_id = a.account_id AND m.id = a.id AND m.archived AND m.owed
+)
+SELECT EXISTS (SELECT FROM fence_ok)"""  # noqa: S608  constants only
+
+_RETRIES: Final = 3
+
+
+class IdCollisionError(Exception):
+    """Two messages of one account have one archive id: a holder counted in an epoch that was not its own."""
+
+
+class Stored(NamedTuple):
+    """What a commit did: `new` is None when every row was new, else the (account, id) of those that were."""
+
+    new: frozenset[tuple[int, int]] | None
+
+
+async def insert_rows(conn: Connection, incarnation: str, rows: Sequence[Row]) -> Stored:
+    """Store rows; those whose uid is there already, or whose account is gone, are passed over.
+
+    Safe to repeat. Raises Fenced, IdCollisionError.
+    """
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    statement = _INSERT_ALL
+    for _ in range(_RETRIES):
+        try:
+            record = await conn.fetchrow(statement, incarnation, *columns)
+        except asyncpg.ForeignKeyViolationError:
+            statement = _INSERT_LIVING
+            continue
+        except asyncpg.UniqueViolationError:
+            # The same rows may be in a transaction whose answer we lost and which ends just now: look again.
+            continue
+        if not record["open"]:
+            raise Fenced(incarnation)
+        ids = record["ids"]
+        if record["stored"] == len(rows):
+            return Stored(None)
+        return Stored(frozenset(zip(record["accounts"] or (), ids or (), strict=True)))
+    raise IdCollisionError(f"{len(rows)} rows collide with others")
+
+
+async def settle_rows(conn: Connection, incarnation: str, owed: Sequence[tuple[int, int]]) -> None:
+    """(account, id) rows have reached a client: archived ones are no longer owed, others go. Safe to repeat. Raises Fenced."""
+    accounts, ids = [list(column) for column in zip(*owed, strict=True)]
+    if not await conn.fetchval(_SETTLE, incarnation, accounts, ids):
+        raise Fenced(incarnation)

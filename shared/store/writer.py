@@ -1,0 +1,243 @@
+"""The group commit of the message store: what many stanzas wrote in a few milliseconds is one commit.
+
+Rows wait in memory until the commit that has them returns; only then `done` is called, so what was acknowledged is in Postgres.
+Rows of one account are committed in the order in which they were put. When Postgres is away they wait, and are tried again
+for ever: storing is idempotent.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Final, NamedTuple, TypeVar
+
+import structlog
+import trio
+
+from rookery.shared.db.api import Database, DatabaseUnavailable, Fenced, UnitOfWork
+from rookery.shared.observe.metrics import COMMIT_ROWS, COMMIT_SECONDS
+from rookery.shared.store.rows import Row
+from rookery.shared.store.sql import IdCollisionError, insert_rows, settle_rows
+
+#: Called once a row is safe: True when this commit stored it, False when it was there already (a repetition, or a commit
+#: whose answer was lost), or its account was removed meanwhile.
+Done = Callable[[Row, bool], None]
+
+_COMMITS: Final = 2
+_BATCH_BYTES: Final = 4 * 1024 * 1024
+#: What a row costs beside its stanza.
+_ROW_BYTES: Final = 512
+_SCAN: Final = 4096
+_SETTLE_SECONDS: Final = 0.02
+_SETTLE_ROWS: Final = 500
+_BACKOFF: Final = (0.05, 1.0)
+T = TypeVar("T")
+_log = structlog.get_logger()
+
+
+class _Waiting(NamedTuple):
+    seq: int
+    row: Row
+    done: Done
+
+
+class StoreWriter:
+    """The one writer of a router process. `fail` is called, once, when this process may not write any more."""
+
+    def __init__(
+        self,
+        db: Database,
+        incarnation: str,
+        fail: Callable[[str], None],
+        *,
+        delay_ms: float = 2.0,
+        rows: int = 128,
+        max_rows: int = 20_000,
+        max_bytes: int = 64 * 1024 * 1024,
+    ) -> None:
+        self._db = db
+        self._incarnation = incarnation
+        self._fail = fail
+        self._delay = delay_ms / 1000
+        self._batch_rows = rows
+        self._max_rows = max_rows
+        self._max_bytes = max_bytes
+        self._pending: deque[_Waiting] = deque()
+        self._first_at = 0.0
+        self._rows = 0
+        self._bytes = 0
+        self._seq = 0
+        #: Numbers of the first row of each batch on its way, and accounts that have rows there.
+        self._flying: dict[int, frozenset[int]] = {}
+        self._busy_until = 0.0
+        self._arrived = trio.Event()
+        self._filled = trio.Event()
+        self._landed = trio.Event()
+        self._owed: list[tuple[int, int]] = []
+        self._settling: list[tuple[int, int]] = []
+        self._settle_arrived = trio.Event()
+        self._settled = trio.Event()
+        self._draining = 0
+        self._failed = False
+
+    # --- what the router calls ----------------------------------------------------------------------------------------
+
+    def put(self, row: Row, done: Done) -> None:
+        """Store `row` with the next commit and then call `done`."""
+        pending = self._pending
+        self._seq = seq = self._seq + 1
+        pending.append(_Waiting(seq, row, done))
+        self._rows += 1
+        self._bytes += len(row.stanza) + _ROW_BYTES
+        if len(pending) == 1:
+            self._first_at = trio.current_time()
+            self._arrived.set()
+        elif len(pending) == self._batch_rows:
+            self._filled.set()
+
+    def settle(self, account_id: int, ids: Iterable[int]) -> None:
+        """A client has acknowledged these rows: archived ones are no longer owed, the others are deleted (soon)."""
+        if not self._owed:
+            self._settle_arrived.set()
+        self._owed.extend([(account_id, id) for id in ids])
+
+    @property
+    def full(self) -> bool:
+        """Whether so much waits for a commit that no more should be taken (Postgres is slow or away)."""
+        return self._rows >= self._max_rows or self._bytes >= self._max_bytes
+
+    @property
+    def waiting(self) -> tuple[int, int]:
+        """Rows and bytes that are not committed yet."""
+        return self._rows, self._bytes
+
+    async def drain(self, partition: int) -> None:
+        """Wait until all that was put and settled before now is committed; commits are shared by all partitions."""
+        last = self._seq
+        self._draining += 1
+        try:
+            while self._oldest() <= last:
+                self._arrived.set()
+                self._filled.set()
+                await self._landed.wait()
+            while self._owed or self._settling:
+                await self._settled.wait()
+        finally:
+            self._draining -= 1
+
+    async def run(self) -> None:
+        """Commit until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._settle_loop)
+            while True:
+                while not self._pending:
+                    self._arrived = trio.Event()
+                    await self._arrived.wait()
+                await self._pace()
+                batch = self._take() if len(self._flying) < _COMMITS else []
+                if batch:
+                    self._flying[batch[0].seq] = frozenset([waiting.row.account_id for waiting in batch])
+                    nursery.start_soon(self._commit, batch)
+                else:
+                    await self._landed.wait()
+
+    # --- rows ---------------------------------------------------------------------------------------------------------
+
+    async def _pace(self) -> None:
+        """Let a batch grow, but only when rows come often: a lone message is committed at once."""
+        if self._draining or len(self._pending) >= self._batch_rows:
+            return
+        now = trio.current_time()
+        if not self._flying and now > self._busy_until:
+            await trio.lowlevel.checkpoint()  # the rest of this turn's rows
+            return
+        self._filled = trio.Event()
+        with trio.move_on_at(max(self._first_at + self._delay, now)):
+            await self._filled.wait()
+
+    def _take(self) -> list[_Waiting]:
+        """The next batch. Rows of an account that has rows on their way wait for those."""
+        pending = self._pending
+        busy: frozenset[int] = frozenset().union(*self._flying.values())
+        batch: list[_Waiting] = []
+        left: list[_Waiting] = []
+        size = 0
+        while pending and len(batch) < self._batch_rows and size < _BATCH_BYTES and len(left) < _SCAN:
+            waiting = pending.popleft()
+            if waiting.row.account_id in busy:
+                left.append(waiting)
+            else:
+                batch.append(waiting)
+                size += len(waiting.row.stanza) + _ROW_BYTES
+        pending.extendleft(reversed(left))
+        if pending:
+            self._first_at = trio.current_time()
+        return batch
+
+    async def _commit(self, batch: list[_Waiting]) -> None:
+        rows = [waiting.row for waiting in batch]
+        started = trio.current_time()
+        stored = await self._persist(partial(insert_rows, incarnation=self._incarnation, rows=rows))
+        now = trio.current_time()
+        COMMIT_ROWS.observe(len(rows))
+        COMMIT_SECONDS.observe(now - started)
+        if len(rows) > 1 or self._pending:
+            self._busy_until = now + 2 * self._delay
+        self._rows -= len(rows)
+        self._bytes -= sum([len(row.stanza) for row in rows]) + len(rows) * _ROW_BYTES
+        del self._flying[batch[0].seq]
+        self._landed.set()
+        self._landed = trio.Event()
+        new = stored.new
+        for _, row, done in batch:
+            done(row, new is None or (row.account_id, row.id) in new)
+
+    def _oldest(self) -> int:
+        """The number of the first row that is not committed, or one above all."""
+        oldest = min(self._flying, default=self._seq + 1)
+        return min(oldest, self._pending[0].seq) if self._pending else oldest
+
+    # --- settling -----------------------------------------------------------------------------------------------------
+
+    async def _settle_loop(self) -> None:
+        while True:
+            while not self._owed:
+                self._settle_arrived = trio.Event()
+                await self._settle_arrived.wait()
+            if not self._draining:
+                await trio.sleep(_SETTLE_SECONDS)
+            # A client may be quicker than the commit of what it acknowledges.
+            last = self._seq
+            owed, self._owed = self._owed[:_SETTLE_ROWS], self._owed[_SETTLE_ROWS:]
+            self._settling = owed
+            while self._oldest() <= last:
+                await self._landed.wait()
+            await self._persist(partial(settle_rows, incarnation=self._incarnation, owed=owed))
+            self._settling = []
+            self._settled.set()
+            self._settled = trio.Event()
+
+    # --- both ---------------------------------------------------------------------------------------------------------
+
+    async def _persist(self, work: UnitOfWork[T]) -> T:
+        """Run `work` until Postgres has taken it; never returns when this process may not write any more."""
+        pause = _BACKOFF[0]
+        while True:
+            if self._failed:
+                await trio.sleep_forever()
+            try:
+                return await self._db.run(0, work)
+            except DatabaseUnavailable as exc:
+                if pause == _BACKOFF[0]:
+                    _log.warning("store_waits", reason=str(exc), rows=self._rows)
+            except (Fenced, IdCollisionError) as exc:
+                self._stop(f"{type(exc).__name__}: {exc}")
+                continue
+            await trio.sleep(pause)
+            pause = min(pause * 2, _BACKOFF[1])
+
+    def _stop(self, reason: str) -> None:
+        if not self._failed:
+            self._failed = True
+            self._fail(reason)

@@ -1,0 +1,276 @@
+"""The group commit on a real Postgres: once and only once, in order, fenced, and through a crash of Postgres."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trio
+
+from rookery.embedded import Postgres, start_postgres
+from rookery.shared import config
+from rookery.shared.db import migrate
+from rookery.shared.db.api import Connection, Database
+from rookery.shared.db.bridge import open_database
+from rookery.shared.store.reader import owed_page, owed_usage
+from rookery.shared.store.rows import Row, make_row
+from rookery.shared.store.writer import StoreWriter
+from rookery.shared.xmpp.stanza import Stanza
+from rookery.shared.xmpp.xml import Element
+
+ME = "router-1"
+STREAM = b"s" * 16
+
+
+def message(text: str) -> Stanza:
+    return Stanza.build(
+        "message",
+        Element("jabber:client", "body", None, text),
+        to="bob@example.org",
+        from_="alice@example.org/x",
+    )
+
+
+def row(account: int, id: int, *, n: int | None = None, archived: bool = False, owed: bool = True) -> Row:
+    return make_row(
+        account, id, STREAM, id if n is None else n, message(f"text {id if n is None else n}"),
+        peer="alice@example.org", outgoing=False, archived=archived, owed=owed, stamp=1_700_000_000.25 + id,
+    )  # fmt: skip
+
+
+async def seed(db: Database, accounts: int = 4) -> None:
+    async def work(conn: Connection) -> None:
+        await conn.execute("INSERT INTO domain (name) VALUES ('example.org')")
+        await conn.execute(
+            "INSERT INTO account (localpart, domain) SELECT 'user' || i, 'example.org' FROM generate_series(1, $1::int) i",
+            accounts,
+        )
+        await conn.execute("INSERT INTO fence (incarnation) VALUES ($1)", ME)
+
+    await db.run(0, work)
+
+
+async def stored(db: Database) -> list[tuple[int, int]]:
+    async def work(conn: Connection) -> list[tuple[int, int]]:
+        return [
+            tuple(r) for r in await conn.fetch("SELECT account_id, id FROM message ORDER BY account_id, id")
+        ]
+
+    return await db.run(0, work)
+
+
+class Seen:
+    """Collects what the writer said."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[int, int, bool]] = []
+        self.failed: list[str] = []
+        self._changed = trio.Event()
+
+    def done(self, row: Row, new: bool) -> None:
+        self.rows.append((row.account_id, row.id, new))
+        self._wake()
+
+    def fail(self, reason: str) -> None:
+        self.failed.append(reason)
+        self._wake()
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = trio.Event()
+
+    async def until(self, condition: Callable[[], bool], seconds: float = 30.0) -> None:
+        with trio.fail_after(seconds):
+            while not condition():
+                await self._changed.wait()
+
+
+@asynccontextmanager
+async def running(db: Database, seen: Seen, **options: float) -> AsyncIterator[StoreWriter]:
+    writer = StoreWriter(db, ME, seen.fail, **options)  # type: ignore[arg-type]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(writer.run)
+        yield writer
+        nursery.cancel_scope.cancel()
+
+
+async def test_rows_are_there_when_done_is_called(database: Database) -> None:
+    await seed(database)
+    seen = Seen()
+    async with running(database, seen) as writer:
+        for id in range(1, 301):
+            writer.put(row(id % 4 + 1, id), seen.done)
+        assert seen.rows == []
+        await seen.until(lambda: len(seen.rows) >= 1)
+        there = set(await stored(database))
+        assert {(account, id) for account, id, _ in seen.rows[:1]} <= there
+        await writer.drain(0)
+    assert len(seen.rows) == 300
+    assert all(new for _, _, new in seen.rows)
+    assert len(await stored(database)) == 300
+    for account in range(1, 5):
+        ids = [id for owner, id, _ in seen.rows if owner == account]
+        assert ids == sorted(ids)
+    assert writer.waiting == (0, 0)
+
+
+async def test_a_repetition_is_not_stored_but_done(database: Database) -> None:
+    await seed(database)
+    seen = Seen()
+    async with running(database, seen) as writer:
+        writer.put(row(1, 1, n=7), seen.done)
+        await writer.drain(0)
+        writer.put(row(1, 2, n=7), seen.done)
+        writer.put(row(1, 3, n=8), seen.done)
+        writer.put(row(2, 4, n=7), seen.done)
+        await writer.drain(0)
+    assert seen.rows == [(1, 1, True), (1, 2, False), (1, 3, True), (2, 4, True)]
+    assert await stored(database) == [(1, 1), (1, 3), (2, 4)]
+
+
+async def test_a_number_used_again_for_another_stanza_is_a_new_message(database: Database) -> None:
+    await seed(database)
+    seen = Seen()
+    async with running(database, seen) as writer:
+        writer.put(row(1, 1, n=7), seen.done)
+        writer.put(row(1, 2, n=9)._replace(n=7), seen.done)
+        await writer.drain(0)
+    assert await stored(database) == [(1, 1), (1, 2)]
+
+
+async def test_a_closed_fence_stops_every_write(database: Database) -> None:
+    await seed(database)
+    await database.run(0, lambda conn: conn.execute("UPDATE fence SET open = false"))
+    seen = Seen()
+    async with running(database, seen) as writer:
+        writer.put(row(1, 1), seen.done)
+        writer.settle(1, [1])
+        await seen.until(lambda: bool(seen.failed))
+    assert seen.rows == []
+    assert len(seen.failed) == 1
+    assert await stored(database) == []
+
+
+async def test_an_unknown_incarnation_counts_as_fenced(database: Database) -> None:
+    await seed(database)
+    await database.run(0, lambda conn: conn.execute("DELETE FROM fence"))
+    seen = Seen()
+    async with running(database, seen) as writer:
+        writer.put(row(1, 1), seen.done)
+        await seen.until(lambda: bool(seen.failed))
+    assert await stored(database) == []
+
+
+async def test_two_messages_with_one_id_stop_the_process_and_lose_nothing(database: Database) -> None:
+    await seed(database)
+    seen = Seen()
+    async with running(database, seen) as writer:
+        writer.put(row(1, 1), seen.done)
+        await writer.drain(0)
+        writer.put(row(1, 1, n=2), seen.done)
+        await seen.until(lambda: bool(seen.failed))
+    assert seen.rows == [(1, 1, True)]
+
+
+async def test_a_removed_account_costs_only_its_own_rows(database: Database) -> None:
+    await seed(database)
+    seen = Seen()
+    async with running(database, seen) as writer:
+        for id in range(1, 11):
+            writer.put(row(id % 2 + 1, id), seen.done)
+        writer.put(row(99, 11), seen.done)
+        await writer.drain(0)
+    assert len(await stored(database)) == 10
+    assert [entry for entry in seen.rows if not entry[2]] == [(99, 11, False)]
+
+
+async def test_settled_rows_go_or_are_no_longer_owed(database: Database) -> None:
+    await seed(database)
+    seen = Seen()
+    async with running(database, seen) as writer:
+        for id in range(1, 7):
+            writer.put(row(1, id, archived=id % 2 == 0), seen.done)
+        # The client is quicker than the commit.
+        writer.settle(1, [1, 2, 3, 4])
+        await writer.drain(0)
+        writer.settle(2, [5, 6])  # not theirs
+        await writer.drain(0)
+    assert await stored(database) == [(1, 2), (1, 4), (1, 5), (1, 6)]
+    owed = await database.run(0, lambda conn: owed_page(conn, 1))
+    assert [one.id for one in owed] == [5, 6]
+    assert (await database.run(0, lambda conn: owed_usage(conn, 1)))[0] == 2
+
+
+async def test_it_says_when_no_more_should_be_taken(database: Database) -> None:
+    await seed(database)
+    seen = Seen()
+    writer = StoreWriter(database, ME, seen.fail, max_rows=3)
+    for id in range(1, 4):
+        assert not writer.full
+        writer.put(row(1, id), seen.done)
+    assert writer.full
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(writer.run)
+        await writer.drain(0)
+        assert not writer.full
+        nursery.cancel_scope.cancel()
+
+
+async def test_large_rows_go_in_several_commits(database: Database) -> None:
+    await seed(database)
+    seen = Seen()
+    big = row(1, 1)
+    async with running(database, seen) as writer:
+        for id in range(1, 41):
+            writer.put(big._replace(id=id, n=id, stanza=random.randbytes(262_144)), seen.done)
+        await writer.drain(0)
+    assert len(await stored(database)) == 40
+
+
+@pytest.fixture
+def own_postgres(tmp_path: Path) -> AsyncIterator[Postgres]:
+    """A Postgres that a test may kill, on data that outlives it."""
+    home = Path(os.path.realpath("/tmp")) / f"rookery-test-{os.getpid()}-{random.getrandbits(32):08x}"
+    server = start_postgres(home)
+    holder = [server]
+    yield holder  # type: ignore[misc]
+    holder[0].stop()
+    from rookery.embedded.postgres import remove_data
+
+    remove_data(home)
+    home.rmdir()
+
+
+@pytest.mark.slow
+async def test_postgres_killed_in_the_middle_keeps_every_row_exactly_once(
+    own_postgres: list[Postgres],
+) -> None:
+    server = own_postgres[0]
+    settings = config.Database(url=server.url)
+    await migrate.up(settings)
+    seen = Seen()
+    async with open_database(settings) as db:
+        await seed(db, 50)
+        async with running(db, seen, delay_ms=1.0, rows=16) as writer:
+            home = server.data.parent
+            for turn in range(3):
+                for id in range(turn * 400 + 1, turn * 400 + 401):
+                    writer.put(row(id % 50 + 1, id), seen.done)
+                    if id % 20 == 0:
+                        await trio.sleep(0.001)
+                    if id % 400 == 200 + 40 * turn:
+                        server.process.send_signal(signal.SIGKILL)
+                        server.wait()
+                server.stop()
+                server = own_postgres[0] = start_postgres(home, port=server.port)
+            with trio.fail_after(30):
+                await writer.drain(0)
+        assert len(seen.rows) == 1200
+        assert {id for _, id, _ in seen.rows} == set(range(1, 1201))
+        assert [id for _, id in sorted(await stored(db), key=lambda pair: pair[1])] == list(range(1, 1201))
+    assert seen.failed == []
