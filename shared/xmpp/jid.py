@@ -1,7 +1,10 @@
 """JIDs: parse, prepare and compare addresses (RFC 7622).
 
 A `Jid` is immutable and already prepared (PRECIS UsernameCaseMapped / OpaqueString, IDNA domain), so equality is
-string equality. `Jid.parse` is cached: a hot address costs one dictionary lookup.
+string equality. `Jid.parse` is cached: a hot address costs one dictionary lookup. Long addresses are not cached, so
+that a hostile peer cannot fill the memory with them.
+
+Unicode tables come from the interpreter and from the `idna` package: all processes of a cluster should run the same ones.
 """
 
 from __future__ import annotations
@@ -26,6 +29,9 @@ _ASCII_DOMAIN = re.compile(
 _ASCII_RESOURCE = re.compile(r"[ -~]+\Z")
 #: RFC 7622 section 3.1: each part is at most 1023 octets in UTF-8.
 MAX_PART = 1023
+#: Cached addresses of each kind, and the longest one (characters) that is cached: some ten megabytes when full of hostile ones.
+_CACHED = 16384
+_CACHED_LENGTH = 256
 
 
 class Jid:
@@ -43,12 +49,12 @@ class Jid:
     @staticmethod
     def parse(text: str) -> Jid:
         """Parse and prepare `text`. Raises JidError."""
-        return _parse(text)
+        return _cached_parse(text) if len(text) <= _CACHED_LENGTH else _parse(text)
 
     @staticmethod
     def trusted(text: str) -> Jid:
         """Split a string that this server prepared before (it came over the bus or from the database)."""
-        return _split_trusted(text)
+        return _cached_split(text) if len(text) <= _CACHED_LENGTH else _split_trusted(text)
 
     def __str__(self) -> str:
         return self.full
@@ -69,7 +75,6 @@ def _limit(part: str, name: str) -> str:
     return part
 
 
-@lru_cache(maxsize=65536)
 def prepare_local(text: str) -> str:
     """Prepare a localpart (RFC 7622 section 3.3). Raises JidError."""
     if _ASCII_LOCAL.match(text):
@@ -80,33 +85,46 @@ def prepare_local(text: str) -> str:
         prepared = str(_LOCAL.enforce(text))
     except UnicodeError as exc:
         raise JidError("localpart is not a valid username") from exc
-    if _LOCAL_FORBIDDEN & set(prepared):
+    if not _LOCAL_FORBIDDEN.isdisjoint(prepared):
         raise JidError("localpart has a forbidden character")
     return _limit(prepared, "localpart")
 
 
-@lru_cache(maxsize=65536)
 def prepare_domain(text: str) -> str:
     """Prepare a domainpart: an FQDN, an IPv4 or a bracketed IPv6 address (RFC 7622 section 3.2). Raises JidError."""
     if len(text) > MAX_PART:
         raise JidError("domainpart is too long")
-    text = text.removesuffix(".")
-    lower = text.lower()
+    lower = text.lower().removesuffix(".")
     if _ASCII_DOMAIN.match(lower) and "xn--" not in lower:
         return lower
     if text.startswith("[") and text.endswith("]"):
-        try:
-            return f"[{IPv6Address(text[1:-1]).compressed}]"
-        except ValueError as exc:
-            raise JidError("domainpart is not an IPv6 address") from exc
+        return _prepare_ipv6(text[1:-1])
+    return _prepare_idna(text)
+
+
+def _prepare_ipv6(text: str) -> str:
     try:
-        prepared = idna.decode(idna.encode(text, uts46=True))
+        # A zone identifier has no meaning for a peer, and may hold any character.
+        if "%" not in text:
+            return f"[{IPv6Address(text).compressed}]"
+    except ValueError:
+        pass
+    raise JidError("domainpart is not an IPv6 address")
+
+
+@lru_cache(maxsize=4096)
+def _prepare_idna(text: str) -> str:
+    try:
+        # The mapping knows other full stops than ".", so the trailing one is taken off after it.
+        mapped = idna.uts46_remap(text).removesuffix(".")
+        if mapped.endswith("."):
+            raise JidError("domainpart has an empty label")
+        prepared = idna.decode(idna.encode(mapped))
     except (idna.IDNAError, UnicodeError) as exc:
         raise JidError("domainpart is not a valid domain name") from exc
     return _limit(prepared, "domainpart")
 
 
-@lru_cache(maxsize=65536)
 def prepare_resource(text: str) -> str:
     """Prepare a resourcepart (RFC 7622 section 3.4). Raises JidError."""
     if _ASCII_RESOURCE.match(text):
@@ -119,7 +137,6 @@ def prepare_resource(text: str) -> str:
         raise JidError("resourcepart has a forbidden character") from exc
 
 
-@lru_cache(maxsize=65536)
 def _parse(text: str) -> Jid:
     # RFC 7622 section 3.1: the first "/" starts the resourcepart, then the first "@" ends the localpart.
     rest, slash, resource = text.partition("/")
@@ -137,11 +154,14 @@ def _parse(text: str) -> Jid:
     )
 
 
-@lru_cache(maxsize=65536)
 def _split_trusted(text: str) -> Jid:
     rest, slash, resource = text.partition("/")
     local, at, domain = rest.partition("@")
     return Jid(local if at else None, domain if at else rest, resource if slash else None)
+
+
+_cached_parse = lru_cache(maxsize=_CACHED)(_parse)
+_cached_split = lru_cache(maxsize=_CACHED)(_split_trusted)
 
 
 def bare_of(full: str) -> str:
