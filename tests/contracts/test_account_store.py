@@ -1,0 +1,182 @@
+"""Accounts, credentials and what users keep, on a real Postgres."""
+
+from __future__ import annotations
+
+import pytest
+
+from rookery.shared.db.api import Connection, Database, Fenced
+from rookery.shared.xmpp.errors import StanzaError
+from rookery.workers.account import store, userdata
+from rookery.workers.account.credentials import Keys
+
+KEYS = [
+    Keys("SCRAM-SHA-256", 4096, b"salt", b"stored", b"server"),
+    Keys("SCRAM-SHA-1", 4096, b"s", b"k", b"v"),
+]
+
+
+async def prepare(conn: Connection) -> None:
+    await store.put_domain(conn, "example.org", registration=True)
+    await conn.execute("INSERT INTO fence VALUES ('here', true), ('deposed', false)")
+    await store.create_account(conn, "alice", "example.org", KEYS, "a@b")
+
+
+async def test_an_account_is_made_once(database: Database) -> None:
+    async def work(conn: Connection) -> None:
+        await prepare(conn)
+        assert await store.create_account(conn, "alice", "example.org", KEYS) is None
+        assert await store.create_account(conn, "bob", "example.org", KEYS, "", "here")
+        with pytest.raises(store.UnknownDomainError):
+            await store.create_account(conn, "bob", "elsewhere.org", KEYS)
+        names = [account.localpart for account in await store.list_accounts(conn, "example.org")]
+        assert names == ["alice", "bob"]
+        assert [a.localpart for a in await store.list_accounts(conn, "example.org", "alice", 1)] == ["bob"]
+
+    await database.run(0, work)
+
+
+async def test_many_accounts_in_one_statement(database: Database) -> None:
+    async def work(conn: Connection) -> None:
+        await prepare(conn)
+        rows = [("alice", "new@mail", KEYS), ("bob", "", KEYS), ("carol", "", KEYS[:1])]
+        assert await store.create_accounts(conn, "example.org", rows) == {"bob", "carol"}
+        found = await store.get_credentials(conn, "bob", "example.org", "SCRAM-SHA-1")
+        assert found == KEYS[1]
+        assert await store.get_credentials(conn, "carol", "example.org", "SCRAM-SHA-1") is None
+        alice = await store.get_account(conn, "alice", "example.org")
+        assert alice is not None
+        assert alice.email == "a@b"
+
+    await database.run(0, work)
+
+
+async def test_a_password_replaces_all_keys(database: Database) -> None:
+    async def work(conn: Connection) -> None:
+        await prepare(conn)
+        new = [Keys("SCRAM-SHA-256", 10_000, b"new salt", b"new stored", b"new server")]
+        assert await store.set_password(conn, "alice", "example.org", new, "here")
+        assert await store.get_credentials(conn, "alice", "example.org", "SCRAM-SHA-256") == new[0]
+        assert await store.get_credentials(conn, "alice", "example.org", "SCRAM-SHA-1") is None
+        assert not await store.set_password(conn, "nobody", "example.org", new)
+        assert await store.set_disabled(conn, "alice", "example.org", True)
+        assert await store.get_credentials(conn, "alice", "example.org", "SCRAM-SHA-256") is None
+
+    await database.run(0, work)
+
+
+async def test_a_deposed_worker_writes_nothing(database: Database) -> None:
+    async def work(conn: Connection) -> None:
+        await prepare(conn)
+        with pytest.raises(Fenced):
+            await store.set_password(conn, "alice", "example.org", KEYS[:1], "deposed")
+        with pytest.raises(Fenced):
+            await store.create_account(conn, "bob", "example.org", KEYS, "", "deposed")
+        with pytest.raises(Fenced):
+            await store.delete_account(conn, "alice", "example.org", "deposed")
+        with pytest.raises(Fenced):
+            await userdata.put_vcard(conn, "deposed", "alice@example.org", b"<vCard/>")
+        with pytest.raises(Fenced):
+            await userdata.block(conn, "deposed", "alice@example.org", ["eve@example.org"], 10)
+        alice = await store.get_account(conn, "alice", "example.org")
+        assert alice is not None
+        assert not alice.disabled
+        assert await store.get_credentials(conn, "alice", "example.org", "SCRAM-SHA-1") == KEYS[1]
+        assert await store.get_account(conn, "bob", "example.org") is None
+        assert await userdata.get_vcard(conn, "alice@example.org") is None
+
+    await database.run(0, work)
+
+
+async def test_removal_leaves_no_trace(database: Database) -> None:
+    async def work(conn: Connection) -> None:
+        await prepare(conn)
+        bob = await store.create_account(conn, "bob", "example.org", KEYS)
+        alice = (await store.get_account(conn, "alice", "example.org")).id  # type: ignore[union-attr]
+        await userdata.put_vcard(conn, "here", "alice@example.org", b"<vCard/>")
+        await userdata.put_private(conn, "here", "alice@example.org", {("urn:x", "x"): b"<x/>"}, 99)
+        await userdata.block(conn, "here", "alice@example.org", ["eve@example.org"], 9)
+        await conn.execute(
+            "INSERT INTO roster_item (account_id, contact, name, sub_to, sub_from, pending_in, listed, ver) VALUES "
+            "($1, 'bob@example.org', '', true, true, NULL, true, 1), ($2, 'alice@example.org', 'A', true, true, NULL, true, 4)",
+            alice,
+            bob,
+        )
+        await conn.execute("UPDATE account SET roster_ver = 4 WHERE id = $1", bob)
+        await conn.execute(
+            "INSERT INTO message (account_id, id, stream, n, digest, peer, outgoing, archived, owed, stamp, stanza) "
+            "SELECT $1, i, 's', i, 'd', 'p', false, true, true, now(), 'x' FROM generate_series(1, 5100) AS i",
+            alice,
+        )
+        assert await store.delete_account(conn, "alice", "example.org", "here") == ["bob@example.org"]
+        for table in ("credential", "roster_item", "private_xml", "vcard", "blocked", "message"):
+            assert not await conn.fetchval(f"SELECT count(*) FROM {table} WHERE account_id = $1", alice), (
+                table
+            )
+        row = await conn.fetchrow("SELECT * FROM roster_item WHERE account_id = $1", bob)
+        assert (row["sub_to"], row["sub_from"], row["name"], row["listed"], row["ver"]) == (
+            False,
+            False,
+            "A",
+            True,
+            5,
+        )
+        assert await store.delete_account(conn, "alice", "example.org", "here") is None
+
+    await database.run(0, work)
+
+
+async def test_private_storage_has_a_limit_for_all_of_it(database: Database) -> None:
+    async def work(conn: Connection) -> None:
+        await prepare(conn)
+        account = "alice@example.org"
+        await userdata.put_private(conn, "here", account, {("urn:a", "x"): b"12345"}, 10)
+        with pytest.raises(StanzaError):
+            await userdata.put_private(conn, "here", account, {("urn:b", "x"): b"123456"}, 10)
+        await userdata.put_private(conn, "here", account, {("urn:a", "x"): b"1234567890"}, 10)
+        assert await userdata.get_private(conn, account, "urn:a", "x") == b"1234567890"
+        assert await userdata.get_private(conn, account, "urn:b", "x") is None
+
+    await database.run(0, work)
+
+
+async def test_blocking(database: Database) -> None:
+    async def work(conn: Connection) -> None:
+        await prepare(conn)
+        account = "alice@example.org"
+        await userdata.block(conn, "here", account, ["eve@example.org", "spam.example"], 2)
+        await userdata.block(conn, "here", account, ["eve@example.org"], 2)
+        with pytest.raises(StanzaError):
+            await userdata.block(conn, "here", account, ["more@example.org"], 2)
+        before = await userdata.unblock(conn, "here", account, ["spam.example"])
+        assert before.blocked == {"eve@example.org", "spam.example"}
+        await userdata.unblock(conn, "here", account, None)
+        assert (await userdata.get_blocklist(conn, account)).blocked == frozenset()
+
+    await database.run(0, work)
+
+
+async def test_last_activity_never_goes_back(database: Database) -> None:
+    async def work(conn: Connection) -> None:
+        await prepare(conn)
+        account = "alice@example.org"
+        assert await userdata.get_last(conn, account) is None
+        await userdata.set_last(conn, "here", account, 1_600_000_000_000, "gone home")
+        await userdata.set_last(conn, "here", account, 1_500_000_000_000, "older")
+        found = await userdata.get_last(conn, account)
+        assert found is not None
+        assert found[1] == "gone home"
+        assert found[0] > 100_000_000
+
+    await database.run(0, work)
+
+
+async def test_domains(database: Database) -> None:
+    async def work(conn: Connection) -> None:
+        assert await store.put_domain(conn, "one.org")
+        assert not await store.put_domain(conn, "one.org", contacts={"abuse-addresses": ["mailto:a@one.org"]})
+        assert not await store.put_domain(conn, "one.org", registration=True)
+        assert await store.domains(conn) == [
+            store.Domain("one.org", True, {"abuse-addresses": ["mailto:a@one.org"]})
+        ]
+
+    await database.run(0, work)

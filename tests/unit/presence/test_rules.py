@@ -1,0 +1,114 @@
+"""Who may know of whose presence (RFC 6121 section 4)."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rookery.workers.presence.cache import Cache
+from rookery.workers.presence.rules import MAX_FANOUT, Subscriptions, group
+
+JIDS = [f"u{n}@{domain}" for n in range(4) for domain in ("one.org", "two.org")]
+JID = st.sampled_from(JIDS)
+BLOCKS = st.sampled_from([*JIDS, *(f"{jid}/phone" for jid in JIDS), "one.org", "two.org"])
+CHANGES = st.lists(st.tuples(JID, st.sampled_from(["none", "to", "from", "both", "remove"])))
+
+
+def build(changes: list[tuple[str, str]], blocked: set[str]) -> tuple[Subscriptions, dict[str, str]]:
+    known = Subscriptions(True, {}, {}, frozenset(blocked))
+    for jid, subscription in changes:
+        known.update(jid, 1, subscription)
+    return known, dict(changes)
+
+
+@given(CHANGES, st.sets(BLOCKS, max_size=3))
+def test_no_presence_to_a_non_subscriber(changes: list[tuple[str, str]], blocked: set[str]) -> None:
+    known, roster = build(changes, blocked)
+    told = {jid for jid, _ in known.audience()}
+    allowed = {jid for jid, subscription in roster.items() if subscription in ("from", "both")}
+    assert told == {j for j in allowed if j not in blocked and j.partition("@")[2] not in blocked}
+    for jid in JIDS:
+        may = known.may_see("me@one.org", f"{jid}/phone")
+        assert may == (jid in told and f"{jid}/phone" not in blocked)
+
+
+@given(CHANGES, st.sets(BLOCKS, max_size=3))
+def test_only_those_who_are_seen_are_probed(changes: list[tuple[str, str]], blocked: set[str]) -> None:
+    known, roster = build(changes, blocked)
+    for jid, _ in known.probed():
+        assert roster[jid] in ("to", "both")
+        assert jid not in blocked
+
+
+def test_nobody_sees_an_account_that_is_not_there() -> None:
+    known = Subscriptions(False, {}, {}, frozenset())
+    assert not known.may_see("me@one.org", "me@one.org/phone")
+
+
+def test_the_account_sees_itself_whatever_it_blocks() -> None:
+    known = Subscriptions(True, {}, {}, frozenset({"one.org"}))
+    assert known.may_see("me@one.org", "me@one.org/phone")
+
+
+@given(st.lists(st.integers(0, 255), max_size=60), st.integers(1, 4))
+def test_each_recipient_is_in_one_run_of_its_holder(partitions: list[int], holders: int) -> None:
+    recipients = [(f"u{n}@one.org", partition) for n, partition in enumerate(partitions)]
+
+    def holder(partition: int) -> str | None:
+        return None if partition % 5 == 4 else f"router{partition % holders}"
+
+    runs = list(group(recipients, holder))
+    assert sorted(jid for _, run in runs for jid in run) == sorted(jid for jid, _ in recipients)
+    known = dict(recipients)
+    for partition, run in runs:
+        assert known[run[0]] == partition
+        assert len({holder(known[jid]) or known[jid] for jid in run}) == 1
+    targets = {holder(partition) or partition for _, partition in recipients}
+    assert len(runs) == len(targets)
+
+
+def test_a_long_audience_is_cut() -> None:
+    recipients = [(f"u{n}@one.org", 7) for n in range(MAX_FANOUT * 2 + 1)]
+    assert [len(run) for _, run in group(recipients, lambda _: "router")] == [MAX_FANOUT, MAX_FANOUT, 1]
+
+
+def subscriptions(size: int) -> Subscriptions:
+    return Subscriptions(True, {f"u{n}@one.org": 1 for n in range(size)}, {}, frozenset())
+
+
+def test_the_cache_is_bounded_by_contacts_and_forgets_the_least_used() -> None:
+    cache = Cache(max_contacts=25, max_age=100)
+    for account in ("a", "b"):
+        cache.put(account, 1, subscriptions(9), 0)
+    assert cache.get("a", 1) is not None
+    cache.put("c", 2, subscriptions(9), 1)
+    assert cache.get("b", 1) is None
+    assert cache.get("a", 1) is not None
+    assert cache.contacts == 20
+
+
+def test_one_account_may_be_larger_than_the_cache() -> None:
+    cache = Cache(max_contacts=5)
+    cache.put("a", 1, subscriptions(50), 0)
+    assert cache.get("a", 0) is not None
+    cache.put("b", 1, subscriptions(1), 0)
+    assert cache.get("a", 0) is None
+
+
+def test_nothing_is_believed_for_ever() -> None:
+    cache = Cache(max_age=10)
+    cache.put("a", 1, subscriptions(1), 0)
+    assert cache.get("a", 10) is not None
+    assert cache.get("a", 10.1) is None
+    assert len(cache) == cache.contacts == 0
+
+
+def test_a_partition_is_forgotten_alone() -> None:
+    cache = Cache()
+    cache.put("a", 1, subscriptions(1), 0)
+    cache.put("b", 2, subscriptions(1), 0)
+    cache.forget_partition(1)
+    assert cache.get("a", 0) is None
+    assert cache.get("b", 0) is not None
+    cache.clear()
+    assert len(cache) == cache.contacts == 0
