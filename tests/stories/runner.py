@@ -160,7 +160,11 @@ class Performance:
         with trio.fail_after(60):
             actor.full = await client.login(actor.user, actor.password, actor.resource)
 
+        habit = self._target.filter()
+
         def hook(node: Element) -> bool:
+            if not self._loose and habit(node):
+                return True
             if node.tag != f"{{{CLIENT}}}iq" or not node.get("id", "").startswith(_BARRIER):
                 return False
             if node.get("type") != "get":

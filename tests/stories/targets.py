@@ -8,11 +8,14 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
+from xml.etree.ElementTree import Element
 
 import trustme
 from tests.stories.client import Endpoint, Mode, tls_context
+from tests.stories.elements import CLIENT, serialise
 
 DOMAIN = "localhost"
 OTHER_DOMAIN = "other.localhost"
@@ -28,6 +31,9 @@ class Target(Protocol):
 
     def endpoint(self, index: int, mode: Mode) -> Endpoint:
         """Where the `index`-th client of a story connects."""
+
+    def filter(self) -> Callable[[Element], bool]:
+        """A predicate for one connection: True for what this server sends although the RFC asks for nothing."""
 
     def stop(self) -> None:
         """End it and all that it started."""
@@ -143,6 +149,39 @@ class Prosody:
     def endpoint(self, index: int, mode: Mode) -> Endpoint:
         """The same ports for every client."""
         return self._ends[mode]
+
+    def filter(self) -> Callable[[Element], bool]:
+        """Harmless habits of Prosody that our stories do not tell.
+
+        It answers a subscription request, and a probe when nobody is there, with unavailable presence from the bare JID (RFC 6121
+        section 4.3.2 allows the latter), and it pushes a roster item again that did not change (with each new initial presence
+        while a request is not answered). To a request or an approval that changes nothing it sends the known presence again, delayed.
+        """
+        known: dict[str, str] = {}
+        seen: set[str] = set()
+
+        def habit(node: Element) -> bool:
+            if node.tag == f"{{{CLIENT}}}presence":
+                sender = node.get("from", "")
+                if node.get("type") == "unavailable":
+                    seen.discard(sender)
+                    return "/" not in sender
+                again = sender in seen and node.find("{urn:xmpp:delay}delay") is not None
+                seen.add(sender)
+                return again
+            if node.tag != f"{{{CLIENT}}}iq":
+                return False
+            items = node.findall("{jabber:iq:roster}query/{jabber:iq:roster}item")
+            news = {item.get("jid", ""): serialise(item) for item in items}
+            old = (
+                node.get("type") == "set"
+                and bool(news)
+                and all(known.get(jid) == item for jid, item in news.items())
+            )
+            known.update(news)
+            return old
+
+        return habit
 
     def log(self) -> str:
         """What the server wrote."""
