@@ -1,0 +1,172 @@
+"""Resource binding (RFC 6120 section 7), and the end of sessions."""
+
+from __future__ import annotations
+
+import secrets
+
+from rookery.router.accounts import Accounts
+from rookery.router.core import Core
+from rookery.router.delivery import Delivery
+from rookery.router.flushes import Flushes
+from rookery.router.keeping import Keeping
+from rookery.router.part import Account, Part
+from rookery.router.presence import Presence
+from rookery.router.sessions import OVERHEAD, Session
+from rookery.shared.bus.api import Call
+from rookery.shared.bus.messages import AccountChanged, Acked, Bind, Bound, End, Unbind
+from rookery.shared.xmpp.errors import StanzaError
+from rookery.shared.xmpp.stanza import Stanza
+
+#: Why sessions end when their account changes (A117): change -> (stream error, text).
+ENDS = {
+    "removed": ("not-authorized", "the account was removed"),
+    "disabled": ("not-authorized", "the account is disabled"),
+    "password": ("reset", "the password was changed"),
+}
+
+
+class Bindings:
+    """Handles Bind, Unbind, Acked, AccountChanged and lost edges."""
+
+    def __init__(
+        self,
+        core: Core,
+        accounts: Accounts,
+        delivery: Delivery,
+        presence: Presence,
+        flushes: Flushes,
+        keeping: Keeping,
+    ) -> None:
+        self._core = core
+        self._accounts = accounts
+        self._delivery = delivery
+        self._presence = presence
+        self._flushes = flushes
+        self._keeping = keeping
+        accounts.on_loaded = self._reloaded
+
+    def on_bind(self, part: Part, call: Call) -> None:
+        """Answer a Call with a Bind: Bound, or a StanzaError."""
+        request = call.request
+        assert isinstance(request, Bind)
+        account = self._accounts.ready(part, request.account, self.on_bind, call)
+        if account is None:
+            return
+        try:
+            if not account.id or account.disabled:
+                raise StanzaError("not-authorized", "no such account")
+            binding = account.resources.bind(
+                request.account,
+                request.resource,
+                part.next_grant(),
+                request.edge,
+                request.sid,
+                request.stream,
+                policy=self._core.config.resource_conflict,
+                limit=self._core.limits.resources_per_account,
+                generate=lambda: secrets.token_urlsafe(9),
+            )
+        except StanzaError as exc:
+            self._core.bus.reply(call, exc)
+            return
+        if binding.replaced is not None:
+            if binding.replaced.stream != request.stream:
+                self._say_end(part, binding.replaced, "conflict", "replaced by a new connection")
+            self._after(part, account, binding.replaced)
+        session = binding.session
+        self._core.count.sessions += 1
+        answer = Bound(session.full, session.grant, account.blocked is not None)
+        self._core.bus.reply(call, answer)
+
+    # --- the end of a session ----------------------------------------------------------------------------------------
+
+    def on_unbind(self, part: Part, item: Unbind) -> None:
+        """A stream has ended; the end of a replaced stream says nothing about its resource."""
+        bare, _, resource = item.full.partition("/")
+        account = self._accounts.ready(part, bare, self.on_unbind, item)
+        if account is None:
+            return
+        session = account.resources.current(resource, item.grant)
+        if session is not None:
+            self.end(part, account, session)
+
+    def end(self, part: Part, account: Account, session: Session) -> None:
+        """The session is over: tell those who saw it, and find another way for what it did not get."""
+        if account.resources.remove(session):
+            self._after(part, account, session)
+
+    def _after(self, part: Part, account: Account, session: Session) -> None:
+        self._core.count.sessions -= 1
+        if session.presence is not None:
+            self._presence.gone(part, account, session)
+        else:
+            # Directed presence may be sent without having been available (RFC 6121 section 4.6.1).
+            self._presence.end_directed(
+                session, Stanza.build("presence", type="unavailable", from_=session.full)
+            )
+        orphans = session.abandon()
+        self._flushes.ended(part, account, session)
+        self._delivery.redeliver(part, account, orphans)
+        # Stored messages that it was given and did not get are still owed.
+        self._flushes.again(part, account, any(one.row for one in orphans))
+
+    def _say_end(self, part: Part, session: Session, condition: str, text: str) -> None:
+        self._core.bus.post_to(
+            session.edge,
+            End(session.sid, session.grant, condition, text, session.stream),
+            partition=part.number,
+            epoch=part.epoch,
+        )
+
+    def terminate(self, part: Part, account: Account, session: Session, condition: str, text: str) -> None:
+        """End a stream that still runs."""
+        self._say_end(part, session, condition, text)
+        self.end(part, account, session)
+
+    def overrun(self, part: Part, session: Session) -> None:
+        """The session keeps more than it may: its client or its edge does not read."""
+        account = part.accounts.get(session.full.partition("/")[0])
+        if account is not None and account.resources.by_resource.get(session.resource) is session:
+            self.terminate(part, account, session, "resource-constraint", "the client does not read")
+
+    def lost_edge(self, part: Part, account: Account, edge: str) -> bool:
+        """End the account's sessions on a dead edge; True when there was one."""
+        lost = [session for session in account.resources.by_resource.values() if session.edge == edge]
+        for session in lost:
+            self.end(part, account, session)
+        return bool(lost)
+
+    # --- changes -----------------------------------------------------------------------------------------------------
+
+    def on_acked(self, part: Part, item: Acked) -> None:
+        """Deliveries have left the server: forget them, settle stored ones."""
+        bare, _, resource = item.full.partition("/")
+        account = part.accounts.get(bare)
+        session = None if account is None else account.resources.current(resource, item.grant)
+        if account is None or session is None:
+            return
+        gone = session.ack(item.n)
+        rows = [(one.origin_n, len(one.stanza.inner) + OVERHEAD) for one in gone if one.row]
+        if rows:
+            self._keeping.settle(account, rows)
+        if session.behind:
+            self._flushes.progressed(part, account, session)
+
+    def on_account_changed(self, part: Part, item: AccountChanged) -> None:
+        """A committed change: read the account again; some changes end its sessions."""
+        account = self._accounts.changed(part, item.account)
+        if account is None or item.what not in ENDS:
+            return
+        condition, text = ENDS[item.what]
+        for session in list(account.resources.by_resource.values()):
+            if item.what != "password" or session.full != item.full:
+                self.terminate(part, account, session, condition, text)
+
+    def _reloaded(self, part: Part, account: Account) -> None:
+        """The account's row was read: sessions of an account that is gone end, others learn about a block list."""
+        for session in list(account.resources.by_resource.values()):
+            if not account.id or account.disabled:
+                self.terminate(part, account, session, *ENDS["disabled" if account.id else "removed"])
+            else:
+                self._presence.note(part, account, session)
+        self._flushes.wanted(part, account)

@@ -1,0 +1,242 @@
+"""Delivery to local accounts: RFC 6121 section 8.5, by the tables of `router.rules`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rookery.router.accounts import Accounts
+from rookery.router.core import Core
+from rookery.router.flushes import Flushes
+from rookery.router.iqs import Iqs
+from rookery.router.keeping import Keeping
+from rookery.router.part import Account, Part
+from rookery.router.pushing import Pushing
+from rookery.router.rules import IQS, MESSAGES, NORMAL, PRESENCES, Action, Case
+from rookery.router.sessions import Fate, Kept, Session
+from rookery.router.sieve import sift
+from rookery.shared.bus.messages import Handle, Kind, Origin, Probe, Route
+from rookery.shared.xeps.blocking import matches
+from rookery.shared.xeps.delayed_delivery import stamped
+from rookery.shared.xmpp.errors import StanzaError
+from rookery.shared.xmpp.stanza import Stanza
+
+_BEST, _EACH, _DELIVER = Action.BEST, Action.EACH, Action.DELIVER
+_MATCH = Case.MATCH
+
+
+class Delivery:
+    """Handles Route: what is addressed to an account of this partition."""
+
+    def __init__(
+        self, core: Core, accounts: Accounts, pushing: Pushing, keeping: Keeping, flushes: Flushes, iqs: Iqs
+    ) -> None:
+        self._core = core
+        self._accounts = accounts
+        self._pushing = pushing
+        self._keeping = keeping
+        self._flushes = flushes
+        self._iqs = iqs
+
+    def on_route(self, part: Part, item: Route) -> None:
+        """Deliver a stanza by the address that it has."""
+        origin, stanza = item
+        if origin.stream and self._core.repeated(part, origin):
+            return
+        bare, _, resource = stanza.to.partition("/")
+        account = part.accounts.get(bare)
+        if account is None or account.waiting is not None or not account.id:
+            account = self._unusual(part, bare, item)
+            if account is None:
+                return
+        if account.blocked is not None and self._blocked(account, stanza):
+            self._core.bounce(stanza, StanzaError("service-unavailable"))
+            self._core.accept(part, origin)
+            return
+        kind = stanza.kind
+        if kind == "message":
+            self.message(part, account, resource, origin, sift(stanza, bare), self._core.clock())
+        elif kind == "presence":
+            self._presence(part, account, resource, origin, stanza)
+        else:
+            self._iq(part, account, resource, origin, stanza)
+
+    def _unusual(self, part: Part, bare: str, item: Route) -> Account | None:
+        """An account that is not in the cache, or that does not exist; None when the item was dealt with or waits."""
+        if not self._core.hosted(bare) or "@" not in bare:
+            error = "service-unavailable" if self._core.hosted(bare) else "remote-server-not-found"
+            if item.stanza.kind != "presence" or item.stanza.type == "subscribe":
+                self._core.bounce(item.stanza, StanzaError(error))
+            self._core.accept(part, item.origin)
+            return None
+        return self._accounts.ready(part, bare, self.on_route, item)
+
+    @staticmethod
+    def _blocked(account: Account, stanza: Stanza) -> bool:
+        """XEP-0191 section 3.3; nobody blocks their own resources (section 6)."""
+        assert account.blocked is not None
+        sender = stanza.from_
+        return bool(sender) and sender.partition("/")[0] != account.bare and matches(account.blocked, sender)
+
+    # --- messages ----------------------------------------------------------------------------------------------------
+
+    def message(
+        self,
+        part: Part,
+        account: Account,
+        resource: str,
+        origin: Origin,
+        stanza: Stanza,
+        at: float,
+        late: bool = False,
+    ) -> None:
+        """Give a message its one fate. `late`: it was given to a session before that is dead now; it arrived at `at`."""
+        resources = account.resources
+        session: Session | None = None
+        if not account.id:
+            case = Case.UNKNOWN_FULL if resource else Case.UNKNOWN_BARE
+        elif resource:
+            session = resources.by_resource.get(resource)
+            case = resources.miss if session is None else _MATCH
+        else:
+            case = resources.case
+        action = MESSAGES.get(stanza.type, NORMAL)[case]
+        if action is _BEST:
+            targets: Sequence[Session] = resources.best
+        elif action is _DELIVER:
+            assert session is not None
+            targets = (session,)
+        elif action is _EACH:
+            targets = resources.non_negative
+        else:
+            self._undelivered(part, account, action, origin, stanza, at)
+            return
+        if late:
+            stanza = stamped(stanza, at, account.bare.rpartition("@")[2])
+        if len(targets) == 1:
+            session = targets[0]
+            if session.behind:
+                self._flushes.behind(part, account, session, origin, stanza, at, True, None)
+                return
+            self._pushing.push(part, session, stanza, origin.stream, origin.n, at)
+            self._core.accept(part, origin)
+        else:
+            self._spread(part, account, targets, origin, stanza, at)
+
+    def _spread(
+        self,
+        part: Part,
+        account: Account,
+        targets: Sequence[Session],
+        origin: Origin,
+        stanza: Stanza,
+        at: float,
+    ) -> None:
+        """Several resources: when one of them has got it, it needs no other way."""
+        fate = Fate(len(targets))
+        first = True
+        for session in targets:
+            if not session.behind:
+                self._pushing.push(part, session, stanza, origin.stream, origin.n, at, fate=fate)
+                first = False
+        if not first:
+            self._core.accept(part, origin)
+        for session in targets:
+            if session.behind:
+                self._flushes.behind(part, account, session, origin, stanza, at, first, fate)
+                first = False
+
+    def _undelivered(
+        self, part: Part, account: Account, action: Action, origin: Origin, stanza: Stanza, at: float
+    ) -> None:
+        core = self._core
+        if action is Action.STORE:
+            self._keeping.keep(part, account, origin, stanza, at)
+            return
+        if action is Action.ERROR:
+            core.bounce(stanza, StanzaError("service-unavailable"))
+        else:
+            core.count.dropped += 1
+        core.accept(part, origin)
+
+    def redeliver(self, part: Part, account: Account, orphans: Iterable[Kept]) -> None:
+        """What a dead session did not get: another resource, the store, or back to its sender.
+
+        Stored messages among them are still owed; requests are answered; presence and answers are of no use any more.
+        """
+        for one in orphans:
+            stanza = one.stanza
+            if one.row or not stanza.kind:
+                continue
+            if stanza.kind == "message":
+                self._core.count.rerouted += 1
+                resource = stanza.to.partition("/")[2]
+                self.message(
+                    part, account, resource, Origin(one.stream, one.origin_n, ""), stanza, one.at, late=True
+                )
+            elif stanza.kind == "iq" and stanza.type in ("get", "set"):
+                self._core.bounce(stanza, StanzaError("service-unavailable"))
+
+    # --- presence ----------------------------------------------------------------------------------------------------
+
+    def _presence(self, part: Part, account: Account, resource: str, origin: Origin, stanza: Stanza) -> None:
+        core = self._core
+        session = account.resources.by_resource.get(resource) if resource else None
+        actions = PRESENCES.get(stanza.type)
+        if actions is None:
+            raise StanzaError("bad-request", "unknown type of presence")
+        action = actions[self._case(account, resource, session)]
+        if action is Action.DELIVER:
+            assert session is not None
+            self._pushing.push(part, session, stanza, b"", 0, 0.0)
+        elif action is Action.AVAILABLE:
+            for one in account.resources.available():
+                self._pushing.push(part, one, stanza, b"", 0, 0.0)
+        elif action is Action.SUBSCRIPTION:
+            # The roster worker accepts it once it has committed what follows from it.
+            target = account.bare
+            core.post(Kind.ROSTER, target, Handle(origin, target, "", False, stanza.replace(to=target)))
+            return
+        elif action is Action.PROBE:
+            core.post(Kind.PRESENCE, account.bare, Probe(stanza.from_, account.bare))
+        else:
+            core.count.dropped += 1
+        core.accept(part, origin)
+
+    @staticmethod
+    def _case(account: Account, resource: str, session: Session | None) -> Case:
+        if not account.id:
+            return Case.UNKNOWN_FULL if resource else Case.UNKNOWN_BARE
+        if not resource:
+            return account.resources.case
+        return account.resources.miss if session is None else _MATCH
+
+    # --- iq ----------------------------------------------------------------------------------------------------------
+
+    def _iq(self, part: Part, account: Account, resource: str, origin: Origin, stanza: Stanza) -> None:
+        core = self._core
+        session = account.resources.by_resource.get(resource) if resource else None
+        actions = IQS.get(stanza.type)
+        if actions is None:
+            raise StanzaError("bad-request", "unknown type of iq")
+        action = actions[self._case(account, resource, session)]
+        if action is Action.DELIVER:
+            assert session is not None
+            if session.stalled and stanza.type in ("get", "set"):
+                raise StanzaError("resource-constraint", "the recipient does not read")
+            self._pushing.push(part, session, stanza, origin.stream, origin.n, 0.0)
+        elif action is Action.ANSWER:
+            own = stanza.from_.partition("/")[0] == account.bare
+            self._iqs.answer_account(part, account, origin, stanza, own=own)
+            return
+        elif action is Action.ERROR:
+            core.bounce(stanza, StanzaError("service-unavailable"))
+        else:
+            core.count.dropped += 1
+        core.accept(part, origin)
+
+    def on_gated(self, part: Part, item: Any) -> None:
+        """The presence worker found that the sender of a subscribers-only iq is one."""
+        account = self._accounts.ready(part, item.account, self.on_gated, item)
+        if account is not None:
+            self._iqs.answer_account(part, account, item.origin, item.stanza, own=False, gated=True)

@@ -1,0 +1,225 @@
+"""Offline messages to a resource that became available (XEP-0160), with live messages in order behind them.
+
+One session of an account gets what is owed, page by page: SessionUp(after) -> Replay. A page's rows are numbered and kept like any
+delivery; when the edge reports them as gone out they are settled in the store, so what a dying session did not get is still owed. Live
+messages for that session wait behind, at most HOLD seconds without progress.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from rookery.router.core import Core
+from rookery.router.keeping import Keeping
+from rookery.router.part import Account, Flush, Part
+from rookery.router.pushing import Pushing
+from rookery.router.sessions import MAX_KEPT, MAX_KEPT_BYTES, OVERHEAD, Fate, Session
+from rookery.shared.bus.messages import Kind, Origin, Replay, SessionUp
+from rookery.shared.store.rows import offline_eligible
+from rookery.shared.xmpp.stanza import Stanza
+
+#: Live messages wait this long behind a flush that makes no progress.
+HOLD: Final = 10.0
+#: A page that did not come is asked for again after this long.
+ASK_AGAIN: Final = 3.0
+
+Message = Callable[[Part, Account, str, Origin, Stanza, float], None]
+
+
+class Flushes:
+    """The flushes of all accounts."""
+
+    def __init__(self, core: Core, pushing: Pushing, keeping: Keeping) -> None:
+        self._core = core
+        self._pushing = pushing
+        self._keeping = keeping
+        self._running: dict[str, tuple[Part, Account]] = {}
+        #: `Delivery.message`: what waited for a session that is gone starts anew.
+        self.message: Message = _unset
+        keeping.on_committed = self._committed
+
+    def wanted(self, part: Part, account: Account) -> None:
+        """Begin a flush if something is owed and a resource may have it."""
+        if account.flush is not None or not account.owed or not account.id:
+            return
+        session = next((one for one in account.resources.best if not one.stalled), None)
+        if session is None:
+            return
+        account.flush = Flush(session.resource, session.grant, self._core.ticks())
+        session.behind = True
+        self._running[account.bare] = (part, account)
+        self._ask(part, account, account.flush)
+
+    def again(self, part: Part, account: Account, older: bool) -> None:
+        """A session is gone; `older`: it had stored messages on their way."""
+        flush = account.flush
+        if flush is None:
+            self.wanted(part, account)
+        elif older:
+            flush.again = flush.rewind = True
+
+    def _ask(self, part: Part, account: Account, flush: Flush) -> None:
+        """Ask for the next page, once what is being committed is there to be read and the session has room."""
+        if account.puts:
+            return
+        session = account.resources.current(flush.resource, flush.grant)
+        if session is None or not session.caught_up:
+            return
+        flush.asked = self._core.ticks()
+        item = SessionUp(account.bare, session.full, session.grant, session.priority, flush.after)
+        self._core.bus.post(Kind.OFFLINE, part.number, item)
+
+    def _committed(self, part: Part, account: Account) -> None:
+        flush = account.flush
+        if flush is None:
+            self.wanted(part, account)
+        elif not flush.asked:
+            self._ask(part, account, flush)
+
+    def on_replay(self, part: Part, item: Replay) -> None:
+        """A page of stored messages."""
+        bare, _, resource = item.full.partition("/")
+        account = part.accounts.get(bare)
+        flush = None if account is None else account.flush
+        if account is None or flush is None or flush.resource != resource or flush.grant != item.grant:
+            return
+        session = account.resources.current(resource, item.grant)
+        if session is None:
+            return
+        flush.asked = 0.0
+        flush.since = self._core.ticks()
+        passed = self._on_their_way(account)
+        for row, stanza in item.rows:
+            flush.after = max(flush.after, row)
+            if row not in passed:
+                self._pushing.push(part, session, Stanza.unpack(stanza), b"", row, 0.0)
+                self._core.count.flushed += 1
+        if not item.last:
+            self._ask(part, account, flush)
+        else:
+            self._last_page(part, account, session, flush)
+
+    @staticmethod
+    def _on_their_way(account: Account) -> set[int]:
+        """Stored messages that some session was given already, or that were settled a moment ago."""
+        passed = set(account.settled or ())
+        for session in account.resources.by_resource.values():
+            passed.update(one.row for one in session.kept)
+        return passed
+
+    def _last_page(self, part: Part, account: Account, session: Session, flush: Flush) -> None:
+        if flush.again or account.puts:
+            # Something was stored behind the backlog.
+            flush.again = False
+            if flush.rewind:
+                flush.rewind = False
+                flush.after = 0
+            self._release(part, account, session, flush)
+            self._ask(part, account, flush)
+            return
+        account.flush = None
+        del self._running[account.bare]
+        session.behind = session.stalled
+        # All that is owed is on its way: what expired meanwhile is not counted any more.
+        rows = [one for any_ in account.resources.by_resource.values() for one in any_.kept if one.row]
+        account.owed = len(rows)
+        account.owed_bytes = sum(len(one.stanza.inner) + OVERHEAD for one in rows)
+        self._release(part, account, session, flush)
+
+    def _release(self, part: Part, account: Account, session: Session, flush: Flush) -> None:
+        """Give the session what waited behind."""
+        backlog, flush.backlog, flush.backlog_bytes = flush.backlog, [], 0
+        for origin, stanza, at, first, fate in backlog:
+            if fate is None and session.stalled and offline_eligible(stanza):
+                self._keeping.keep(part, account, origin, stanza, at)
+                continue
+            self._pushing.push(part, session, stanza, origin.stream, origin.n, at, fate=fate)
+            if first:
+                self._core.accept(part, origin)
+
+    def behind(
+        self,
+        part: Part,
+        account: Account,
+        session: Session,
+        origin: Origin,
+        stanza: Stanza,
+        at: float,
+        first: bool,
+        fate: Fate | None,
+    ) -> None:
+        """A live message for a session that is behind. `first`: its acceptance depends on this session."""
+        flush = account.flush
+        flushing = flush is not None and flush.grant == session.grant
+        if flush is not None and flushing and flush.held and not flush.again:
+            size = len(stanza.inner) + OVERHEAD
+            if len(flush.backlog) < MAX_KEPT and flush.backlog_bytes + size <= MAX_KEPT_BYTES:
+                flush.backlog.append((origin, stanza, at, first, fate))
+                flush.backlog_bytes += size
+                if first and origin.edge:
+                    part.recent.mark(origin.stream, origin.n, False)
+                return
+            flush.again = True
+        if flushing and flush is not None and not flush.held and not session.stalled:
+            self._pushing.push(part, session, stanza, origin.stream, origin.n, at, fate=fate)
+            if first:
+                self._core.accept(part, origin)
+        elif fate is None or (first and fate.holders == 1):
+            self._keeping.keep(part, account, origin, stanza, at)
+        else:
+            # Another resource has it or decides its fate.
+            fate.holders -= 1
+            if first:
+                self._keeping.keep(part, account, origin, stanza, at)
+
+    def progressed(self, part: Part, account: Account, session: Session) -> None:
+        """The edge reported deliveries as gone out: a session that was behind may go on."""
+        flush = account.flush
+        if session.stalled and session.caught_up:
+            session.stalled = False
+            session.behind = flush is not None and flush.grant == session.grant
+            self.wanted(part, account)
+        if flush is not None and flush.grant == session.grant:
+            flush.since = self._core.ticks()
+            if not flush.asked:
+                self._ask(part, account, flush)
+
+    def ended(self, part: Part, account: Account, session: Session) -> None:
+        """The session is gone: what waited behind its flush starts anew, and another may get what is owed."""
+        flush = account.flush
+        if flush is None or flush.grant != session.grant:
+            return
+        account.flush = None
+        self._running.pop(account.bare, None)
+        for origin, stanza, at, first, fate in flush.backlog:
+            if fate is not None:
+                fate.holders -= 1
+            if first and (fate is None or not fate.got):
+                self.message(part, account, stanza.to.partition("/")[2], origin, stanza, at)
+
+    def tick(self) -> None:
+        """Ask again for pages that did not come; let live messages pass when it takes too long. Call about twice a second."""
+        now = self._core.ticks()
+        for part, account in list(self._running.values()):
+            flush = account.flush
+            if flush is None or not part.live:
+                self._running.pop(account.bare, None)
+                continue
+            session = account.resources.current(flush.resource, flush.grant)
+            if session is None:
+                continue
+            if flush.held and now - flush.since > HOLD:
+                flush.held = False
+                self._release(part, account, session, flush)
+            if not flush.asked or now - flush.asked > (ASK_AGAIN if flush.held else HOLD):
+                self._ask(part, account, flush)
+
+    def forget(self, part: Part) -> None:
+        """The partition is another's now."""
+        for bare in [bare for bare, (its, _) in self._running.items() if its is part]:
+            del self._running[bare]
+
+
+def _unset(part: Part, account: Account, resource: str, origin: Origin, stanza: Stanza, at: float) -> None:
+    raise AssertionError("the flushes are not wired")

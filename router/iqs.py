@@ -1,0 +1,99 @@
+"""Requests that the server answers, for a domain or on behalf of an account (RFC 6121 section 8.5.2.1.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from rookery.router.core import Core
+from rookery.router.part import Account, Part
+from rookery.router.sessions import Session
+from rookery.shared.bus.messages import Gate, Handle, Kind, Origin
+from rookery.shared.xeps._xep import Context, Entry, Forward, Local, Target
+from rookery.shared.xeps.registry import FEATURES, lookup
+from rookery.shared.xmpp.errors import StanzaError
+from rookery.shared.xmpp.stanza import Stanza
+
+VERSION: Final = "0.1.0"
+_KINDS: Final = {kind.label: kind for kind in Kind}
+
+
+class Iqs:
+    """Dispatch by the XEP registry."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        #: Called when a session asked for something that makes the registry mark it.
+        self.on_marked: Callable[[Part, Account, Session], None] = _ignore
+
+    def answer_account(
+        self,
+        part: Part,
+        account: Account,
+        origin: Origin,
+        iq: Stanza,
+        *,
+        own: bool,
+        session: Session | None = None,
+        gated: bool = False,
+    ) -> None:
+        """A request to an account. Raises StanzaError."""
+        entry = self._entry(Target.ACCOUNT, iq)
+        core = self._core
+        if entry.subscribers_only and not own and not gated:
+            core.post(Kind.PRESENCE, account.bare, Gate(origin, account.bare, iq))
+            return
+        if isinstance(entry, Forward):
+            if own and entry.marks and session is not None and entry.marks not in session.marks:
+                session.marks = (*session.marks, entry.marks)
+                self.on_marked(part, account, session)
+            if entry.online is None or not account.resources.available():
+                handle = Handle(origin, account.bare, iq.from_, own, iq)
+                core.bus.post(_KINDS[entry.kind], part.number, handle)
+                return
+        handler = entry.handler if isinstance(entry, Local) else entry.online
+        assert handler is not None
+        domain = account.bare.rpartition("@")[2]
+        resources = tuple(one.full for one in account.resources.available())
+        core.route(handler(iq, self._context(domain, own, resources)))
+        core.accept(part, origin)
+
+    def answer_domain(self, part: Part, bare: str, origin: Origin, iq: Stanza) -> None:
+        """A request of the account `bare` of this partition to a hosted domain. Raises StanzaError."""
+        entry = self._entry(Target.DOMAIN, iq)
+        core = self._core
+        if isinstance(entry, Forward):
+            core.bus.post(_KINDS[entry.kind], part.number, Handle(origin, bare, iq.from_, True, iq))
+            return
+        core.route(entry.handler(iq, self._context(iq.to, False, ())))
+        core.accept(part, origin)
+
+    @staticmethod
+    def _entry(target: Target, iq: Stanza) -> Entry:
+        if iq.type not in ("get", "set") or len(iq.payloads) != 1:
+            # RFC 6120 section 8.2.3, rules 1 and 5
+            raise StanzaError("bad-request", "a request has exactly one child element")
+        namespace, name = iq.payloads[0]
+        entry = lookup(target, iq.type, namespace, name)
+        if entry is None:
+            raise StanzaError("service-unavailable")
+        return entry
+
+    def _context(self, domain: str, own: bool, resources: tuple[str, ...]) -> Context:
+        core = self._core
+        registration_open, contacts = core.domains.get(domain, (False, ()))
+        return Context(
+            now=core.clock(),
+            started=core.started,
+            version=VERSION,
+            domain=domain,
+            own=own,
+            registration_open=registration_open,
+            contacts=contacts,
+            features=FEATURES,
+            resources=resources,
+        )
+
+
+def _ignore(part: Part, account: Account, session: Session) -> None:
+    pass

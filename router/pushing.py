@@ -1,0 +1,148 @@
+"""Gives stanzas to sessions: numbers them, keeps them, posts them to the edge, and repeats them after a lost link."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from rookery.router.core import Core
+from rookery.router.part import Account, Part
+from rookery.router.sessions import MAX_KEPT, MAX_KEPT_BYTES, Fate, Session
+from rookery.shared.bus.messages import Deliver, DeliverMany, Fanout, Kind, ToResources
+from rookery.shared.xeps.blocking import matches
+from rookery.shared.xmpp.stanza import Stanza
+
+_EDGE = Kind.EDGE
+
+
+class Pushing:
+    """Everything that a session is sent passes here."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        #: Called with a session that keeps so much that it must be ended.
+        self.on_overrun: Callable[[Part, Session], None] = _ignore
+        self._overrun: list[tuple[Part, Session]] = []
+
+    def push(
+        self,
+        part: Part,
+        session: Session,
+        stanza: Stanza,
+        stream: bytes,
+        origin_n: int,
+        at: float,
+        *,
+        fate: Fate | None = None,
+    ) -> None:
+        """Send one stanza to one session."""
+        n = session.give(stanza, stream, origin_n, at, "", fate)
+        core = self._core
+        core.bus.post_to(
+            session.edge,
+            Deliver(session.sid, session.grant, n, stream, origin_n, stanza),
+            kind=_EDGE,
+            partition=part.number,
+            epoch=part.epoch,
+        )
+        core.count.local += 1
+        if len(session.kept) >= MAX_KEPT or session.kept_bytes >= MAX_KEPT_BYTES:
+            self._full(part, session)
+
+    def _full(self, part: Part, session: Session) -> None:
+        """From here on its messages go to the store, until the edge has caught up."""
+        session.stalled = session.behind = True
+        if session.overrun:
+            # Not now: whoever pushes may be in the middle of the account's sessions.
+            self._overrun.append((part, session))
+
+    def end_overrun(self) -> None:
+        """End the sessions that do not take what they are sent."""
+        overrun, self._overrun = self._overrun, []
+        for part, session in overrun:
+            self.on_overrun(part, session)
+
+    def spread(self, part: Part, stanza: Stanza, targets: Iterable[tuple[Session, str]]) -> None:
+        """Send one stanza to many sessions, each with its own `to`: one item for each edge."""
+        by_edge: dict[str, list[tuple[int, int, int, str]]] = {}
+        for session, to in targets:
+            n = session.give(stanza, b"", 0, 0.0, to)
+            by_edge.setdefault(session.edge, []).append((session.sid, session.grant, n, to))
+            self._core.count.local += 1
+            if session.full_up:
+                self._full(part, session)
+        for edge, list_ in by_edge.items():
+            self._core.bus.post_to(
+                edge, DeliverMany(stanza, list_), kind=_EDGE, partition=part.number, epoch=part.epoch
+            )
+
+    def repeat(self, part: Part, session: Session) -> None:
+        """The link to its edge lost what was on the way: send again what the edge has not reported."""
+        for one in session.kept:
+            stanza = one.stanza.replace(to=one.to) if one.to else one.stanza
+            if stanza.kind:
+                self._core.bus.post_to(
+                    session.edge,
+                    Deliver(session.sid, session.grant, one.n, one.stream, one.origin_n, stanza),
+                    kind=_EDGE,
+                    partition=part.number,
+                    epoch=part.epoch,
+                )
+
+    # --- items from workers ------------------------------------------------------------------------------------------
+
+    def on_fanout(self, part: Part, item: Fanout) -> None:
+        """One presence for many accounts. Accounts of other partitions of this process may be among them."""
+        stanza = item.stanza
+        elsewhere: dict[int, list[str]] = {}
+        here: dict[int, tuple[Part, list[tuple[Session, str]]]] = {}
+        partition_of = self._core.node.partition
+        for bare in item.recipients:
+            number = partition_of(bare)
+            its = part if number == part.number else self._core.parts.get(number)
+            if its is None:
+                elsewhere.setdefault(number, []).append(bare)
+                continue
+            account = its.accounts.get(bare)
+            # An account that is not in the cache has no sessions.
+            if account is None or not account.resources.by_resource:
+                continue
+            if account.waiting is not None:
+                account.waiting.append((self.on_fanout, Fanout(stanza, (bare,))))
+                continue
+            if self._refuses(account, stanza.from_):
+                continue
+            targets = here.setdefault(number, (its, []))[1]
+            targets.extend((session, bare) for session in account.resources.available())
+        for its, targets in here.values():
+            self.spread(its, stanza, targets)
+        for number, recipients in elsewhere.items():
+            self._core.bus.post(Kind.ROUTER, number, Fanout(stanza, recipients))
+
+    @staticmethod
+    def _refuses(account: Account, sender: str) -> bool:
+        blocked = account.blocked
+        return blocked is not None and sender.partition("/")[0] != account.bare and matches(blocked, sender)
+
+    def on_to_resources(self, part: Part, item: ToResources) -> None:
+        """Give a stanza to some of an account's resources (roster pushes, subscription requests)."""
+        account = part.accounts.get(item.account)
+        if account is None:
+            return
+        for session in list(account.resources.by_resource.values()):
+            if self._meant(session, item.which):
+                stanza = item.stanza.replace(to=session.full)
+                if stanza.kind == "iq" and stanza.type == "set":
+                    stanza = stanza.replace(id=f"{session.grant:x}-{session.n + 1:x}")
+                self.push(part, session, stanza, b"", 0, 0.0)
+
+    @staticmethod
+    def _meant(session: Session, which: str) -> bool:
+        if which == "all":
+            return True
+        if which == "available":
+            return session.presence is not None
+        return which in session.marks or which == session.full
+
+
+def _ignore(part: Part, session: Session) -> None:
+    pass

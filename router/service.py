@@ -1,0 +1,281 @@
+"""The router: holds partitions of bare JIDs, delivers by RFC 6121 section 8, numbers what sessions are sent.
+
+This file wires the parts together and is what the cluster layer calls. Where to look: `delivery` (what is addressed to
+an account), `submit` (what its own streams send), `presence`, `iqs`, `binding` (sessions begin and end), `flushes` (offline
+messages), `keeping` (the store), `pushing` (to the edges), `takeover` (a new holder), `accounts` (the cache).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import structlog
+import trio
+
+from rookery.router.accounts import Accounts
+from rookery.router.binding import Bindings
+from rookery.router.core import Core
+from rookery.router.delivery import Delivery
+from rookery.router.domains import Domains
+from rookery.router.flushes import Flushes
+from rookery.router.iqs import Iqs
+from rookery.router.keeping import Keeping, Store
+from rookery.router.part import Part
+from rookery.router.presence import Presence
+from rookery.router.pushing import Pushing
+from rookery.router.submit import Submits
+from rookery.router.takeover import Takeover
+from rookery.router.totals import Totals
+from rookery.shared.bus.api import Call
+from rookery.shared.bus.messages import (
+    Accepted,
+    AccountChanged,
+    Acked,
+    Bind,
+    Fanout,
+    Gated,
+    Item,
+    Kind,
+    Mirror,
+    Origin,
+    Replay,
+    Route,
+    SendPresence,
+    Submit,
+    ToResources,
+    Unbind,
+)
+from rookery.shared.cluster.api import Node
+from rookery.shared.store.writer import StoreWriter
+from rookery.shared.xmpp.errors import StanzaError
+from rookery.shared.xmpp.stanza import Stanza
+
+_log = structlog.get_logger()
+
+#: Seconds between looks at flushes and session totals.
+TICK: Final = 0.5
+#: Seconds between sweeps of the account cache, and turns of the recent uids.
+SWEEP: Final = 60.0
+#: Sessions of a dead edge that are ended before others get a turn.
+CHUNK: Final = 50
+
+Handler = Callable[[Part, Any], None]
+
+
+class RouterService:
+    """Implements `shared.cluster.api.Service` for the kind router."""
+
+    kind = Kind.ROUTER
+
+    def __init__(
+        self,
+        node: Node,
+        *,
+        store: Store | None = None,
+        clock: Callable[[], float] = time.time,
+        ticks: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._writer: StoreWriter | None = None
+        if store is None:
+            config = node.config.router
+            store = self._writer = StoreWriter(
+                node.db, node.incarnation, node.fail, delay_ms=config.commit_delay_ms, rows=config.commit_rows
+            )
+        self.core = core = Core(node, clock=clock, ticks=ticks)
+        self.domains = Domains(core)
+        self.accounts = Accounts(core, self.guarded)
+        self.pushing = Pushing(core)
+        self.keeping = Keeping(core, store)
+        self.flushes = Flushes(core, self.pushing, self.keeping)
+        self.iqs = Iqs(core)
+        self.delivery = Delivery(core, self.accounts, self.pushing, self.keeping, self.flushes, self.iqs)
+        self.presence = Presence(core, self.pushing, self.flushes)
+        self.submits = Submits(core, self.accounts, self.delivery, self.iqs, self.presence)
+        self.bindings = Bindings(
+            core, self.accounts, self.delivery, self.presence, self.flushes, self.keeping
+        )
+        self.takeover = Takeover(core, self.accounts)
+        self.totals = Totals(core)
+        self.flushes.message = self.delivery.message
+        self.iqs.on_marked = self.presence.note
+        self.pushing.on_overrun = self.bindings.overrun
+        self._handlers: dict[type, Handler] = {
+            Route: self.delivery.on_route,
+            Submit: self.submits.on_submit,
+            Acked: self.bindings.on_acked,
+            Unbind: self.bindings.on_unbind,
+            Fanout: self.pushing.on_fanout,
+            ToResources: self.pushing.on_to_resources,
+            SendPresence: self.presence.on_send_presence,
+            AccountChanged: self.bindings.on_account_changed,
+            Gated: self.delivery.on_gated,
+            Replay: self.flushes.on_replay,
+            Accepted: self._end_of_turn,
+            Bind: self.bindings.on_bind,
+        }
+        self._lost: list[str] = []
+        self._lost_some = trio.Event()
+        node.on_lost.append(self._on_lost)
+        node.on_reset.append(self._on_reset)
+        node.on_domains.append(self.domains.changed)
+
+    # --- items -------------------------------------------------------------------------------------------------------
+
+    def receive(self, source: str, partition: int, epoch: int, item: Item | Call) -> None:
+        """Handle an item or a call. Never raises and never blocks."""
+        part = self.core.parts.get(partition)
+        if part is None:
+            if isinstance(item, Mirror):
+                self.takeover.on_mirror(item)
+            return
+        handler = self._handlers.get(item.__class__)
+        if handler is None:
+            handler = self._rare(item)
+            if handler is None:
+                return
+        try:
+            handler(part, item)
+        except Exception as exc:
+            self._failed(part, handler, item, exc)
+
+    def _rare(self, item: Item | Call) -> Handler | None:
+        if isinstance(item, Call):
+            handler = self._handlers.get(item.request.__class__)
+            if handler is None:
+                self.core.bus.reply(item, StanzaError("feature-not-implemented"))
+            return handler
+        if isinstance(item, Mirror):
+            self.takeover.on_mirror(item)
+        return None
+
+    def guarded(self, part: Part, handler: Handler, item: Any) -> None:
+        """Run a handler so that its failure concerns only this item."""
+        try:
+            handler(part, item)
+        except Exception as exc:
+            self._failed(part, handler, item, exc)
+
+    def _failed(self, part: Part, handler: Handler, item: Any, exc: Exception) -> None:
+        """A refusal, or a bug that this stanza found (A104): its sender gets an error, the partition goes on."""
+        if isinstance(exc, StanzaError):
+            error = exc
+        else:
+            self.core.count.failed += 1
+            _log.error(
+                "stanza_failed",
+                item=type(item).__name__,
+                handler=getattr(handler, "__qualname__", ""),
+                exc_info=exc,
+            )
+            error = StanzaError("internal-server-error")
+        if isinstance(item, Call):
+            self.core.bus.reply(item, error)
+            return
+        stanza, origin = getattr(item, "stanza", None), getattr(item, "origin", None)
+        if isinstance(stanza, Stanza) and isinstance(origin, Origin):
+            try:
+                self.core.bounce(stanza, error)
+            except Exception:
+                _log.exception("bounce_failed")
+            self.core.accept(part, origin)
+
+    def _end_of_turn(self, part: Part, item: Accepted) -> None:
+        self.core.flush_accepted()
+        self.pushing.end_overrun()
+
+    # --- partitions --------------------------------------------------------------------------------------------------
+
+    async def acquire(self, partition: int, epoch: int) -> None:
+        """Rebuild the partition's sessions from the edges' mirrors."""
+        await self.domains.known()
+        part = Part(partition, epoch)
+        await self.takeover.gather(part)
+        self.core.parts[partition] = part
+
+    async def release(self, partition: int) -> None:
+        """Commit what was received; what still waits is not accepted, so the edges send it to the next holder."""
+        part = self.core.parts.get(partition)
+        if part is None:
+            return
+        if self._writer is not None:
+            await self._writer.drain(partition)
+        self.core.flush_accepted()
+        self.drop(partition)
+
+    def drop(self, partition: int) -> None:
+        """Forget the partition at once."""
+        part = self.core.parts.pop(partition, None)
+        if part is not None:
+            part.live = False
+            self.flushes.forget(part)
+            self.core.count.sessions -= sum(len(account.resources) for account in part.accounts.values())
+
+    # --- background --------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Background work; runs until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.domains.run)
+            nursery.start_soon(self.accounts.run)
+            nursery.start_soon(self._ticks)
+            nursery.start_soon(self._bury)
+            if self._writer is not None:
+                nursery.start_soon(self._writer.run)
+
+    async def _ticks(self) -> None:
+        swept = self.core.ticks()
+        while True:
+            await trio.sleep(TICK)
+            try:
+                self.flushes.tick()
+                self.core.flush_accepted()
+                self.pushing.end_overrun()
+                self.totals.export()
+                if self.core.ticks() - swept >= SWEEP:
+                    swept = self.core.ticks()
+                    for part in list(self.core.parts.values()):
+                        self.accounts.sweep(part)
+                        part.recent.rotate()
+                        await trio.lowlevel.checkpoint()
+            except Exception:
+                _log.exception("router_tick_failed")
+
+    def _on_lost(self, incarnation: str) -> None:
+        self.takeover.lost(incarnation)
+        self._lost.append(incarnation)
+        self._lost_some.set()
+
+    async def _bury(self) -> None:
+        """End the sessions of dead edges, a few at a time."""
+        while True:
+            await self._lost_some.wait()
+            self._lost_some = trio.Event()
+            lost, self._lost = self._lost, []
+            for edge in lost:
+                await self._bury_edge(edge)
+
+    async def _bury_edge(self, edge: str) -> None:
+        ended = 0
+        for part in list(self.core.parts.values()):
+            for account in list(part.accounts.values()):
+                if not part.live or not account.resources.by_resource:
+                    continue
+                try:
+                    ended += self.bindings.lost_edge(part, account, edge)
+                except Exception:
+                    _log.exception("edge_burial_failed")
+                if ended and ended % CHUNK == 0:
+                    await trio.lowlevel.checkpoint()
+            await trio.lowlevel.checkpoint()
+        if ended:
+            _log.info("edge_lost", edge=edge, accounts=ended)
+
+    def _on_reset(self, peer: str) -> None:
+        """The link to an edge began anew: repeat what it has not reported."""
+        for part in self.core.parts.values():
+            for account in part.accounts.values():
+                for session in account.resources.by_resource.values():
+                    if session.edge == peer:
+                        self.pushing.repeat(part, session)

@@ -1,0 +1,96 @@
+"""A new holder of a partition learns its sessions from the edges before it serves: MirrorRequest -> Mirror."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import structlog
+import trio
+
+from rookery.router.accounts import Accounts
+from rookery.router.core import Core
+from rookery.router.notes import unpack
+from rookery.router.part import Part
+from rookery.router.sessions import GONE, OVERHEAD, Kept, Session
+from rookery.shared.bus.messages import Mirror, MirrorRequest, MirrorSession
+
+_log = structlog.get_logger()
+
+#: An edge that has not answered after this long is not waited for; its sessions there must bind again.
+LIMIT: Final = 3.0
+
+
+class _Gathering:
+    """The answers that one partition waits for."""
+
+    __slots__ = ("done", "missing", "part", "sessions")
+
+    def __init__(self, part: Part, edges: list[str]) -> None:
+        self.part = part
+        self.missing = set(edges)
+        self.sessions: list[tuple[str, MirrorSession]] = []
+        self.done = trio.Event()
+        self.check()
+
+    def check(self) -> None:
+        if not self.missing:
+            self.done.set()
+
+
+class Takeover:
+    """Gathers mirrors and rebuilds sessions."""
+
+    def __init__(self, core: Core, accounts: Accounts) -> None:
+        self._core = core
+        self._accounts = accounts
+        self._gathering: dict[int, _Gathering] = {}
+
+    async def gather(self, part: Part) -> None:
+        """Ask all live edges and fill `part`; returns when each has answered, died, or had LIMIT seconds."""
+        edges = self._core.node.edges()
+        gathering = self._gathering[part.number] = _Gathering(part, edges)
+        try:
+            for edge in edges:
+                request = MirrorRequest(part.number, part.epoch, self._core.node.incarnation)
+                self._core.bus.post_to(edge, request, partition=part.number, epoch=part.epoch)
+            with trio.move_on_after(LIMIT):
+                await gathering.done.wait()
+        finally:
+            if self._gathering.get(part.number) is gathering:
+                del self._gathering[part.number]
+        if gathering.missing:
+            _log.warning("mirrors_missing", partition=part.number, edges=sorted(gathering.missing))
+        for edge, mirrored in gathering.sessions:
+            self._restore(part, edge, mirrored)
+
+    def on_mirror(self, item: Mirror) -> None:
+        """A chunk of an edge's answer."""
+        gathering = self._gathering.get(item.partition)
+        if gathering is None or item.edge not in gathering.missing:
+            return
+        gathering.sessions.extend((item.edge, MirrorSession._make(one)) for one in item.sessions)
+        if item.last:
+            gathering.missing.discard(item.edge)
+            gathering.check()
+
+    def lost(self, edge: str) -> None:
+        """An edge died: its sessions are gone, nobody waits for it."""
+        for gathering in self._gathering.values():
+            gathering.missing.discard(edge)
+            gathering.sessions = [one for one in gathering.sessions if one[0] != edge]
+            gathering.check()
+
+    def _restore(self, part: Part, edge: str, mirrored: MirrorSession) -> None:
+        bare = mirrored.full.partition("/")[0]
+        account = part.accounts.get(bare) or self._accounts.adopt(part, bare)
+        session = Session(mirrored.full, mirrored.grant, edge, mirrored.sid, mirrored.stream)
+        session.n, session.acked = mirrored.n, mirrored.acked
+        unpack(mirrored.note, session)
+        for n, stream, origin_n in mirrored.inflight:
+            session.kept.append(Kept(n, GONE, "", stream, origin_n, 0.0, None))
+            session.kept_bytes += OVERHEAD
+            if stream:
+                part.recent.mark(stream, origin_n, True)
+        if account.resources.restore(session) is None:
+            self._core.count.sessions += 1
+        self._core.count.restored += 1
