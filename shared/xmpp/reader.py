@@ -161,7 +161,6 @@ class Reader:
 
     def _create(self) -> Any:
         parser = expat.ParserCreate("UTF-8", " ")
-        parser.buffer_text = True
         if hasattr(parser, "SetReparseDeferralEnabled"):
             # Deferral would keep a complete stanza back until more bytes come.
             parser.SetReparseDeferralEnabled(False)

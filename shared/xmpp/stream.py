@@ -7,6 +7,7 @@ StreamClosed, a parser returns no more events.
 from __future__ import annotations
 
 import re
+import sys
 from typing import Final
 
 from rookery.shared.xmpp import ns
@@ -34,12 +35,12 @@ class StreamParser(Reader):
     `close()` it when the connection ends. `hibernate()` frees expat's memory while nothing is on the way.
     """
 
-    __slots__ = ("_declared", "_header", "_root")
+    __slots__ = ("_declared", "_header", "_replay")
 
     def __init__(self, limits: StreamLimits, *, content_ns: str = ns.CLIENT) -> None:
         super().__init__(limits, content_ns=content_ns)
         self._declared: list[tuple[str, str]] = []
-        self._root = ""
+        self._replay = ""
         #: The bytes of the header while it is incomplete.
         self._header: bytes | None = b""
 
@@ -102,7 +103,12 @@ class StreamParser(Reader):
         assert self._header is not None
         raw = _ROOT_NAME.match(self._header, parser.CurrentByteIndex)
         assert raw is not None
-        self._root = raw[1].decode()
+        # What a new parser needs to stand where this one stands; most clients declare the same, so it is kept once.
+        declared = "".join(
+            f" xmlns{':' if prefix else ''}{prefix}='{escape_attr(uri)}'" for prefix, uri in self._declared
+        )
+        self._replay = sys.intern(f"<{raw[1].decode()}{declared}>")
+        self._declared = []
         self._events.append(
             StreamOpened(
                 attrs.get("to", ""),
@@ -120,10 +126,7 @@ class StreamParser(Reader):
 
     def _reopen(self) -> None:
         parser = self._create()
-        declared = "".join(
-            f" xmlns{':' if prefix else ''}{prefix}='{escape_attr(uri)}'" for prefix, uri in self._declared
-        )
-        header = f"<{self._root}{declared}>".encode()
+        header = self._replay.encode()
         parser.StartElementHandler = None
         parser.Parse(header, False)
         parser.StartElementHandler = self._on_start
