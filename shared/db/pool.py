@@ -52,6 +52,7 @@ class Pool:
         self._settings = settings
         self._servers: set[_Server] = set()
         self._idle: list[_Server] = []
+        self.closing = False
         self._backoff = 0.0
         self._try_at = 0.0
         self._reaper: asyncio.TimerHandle | None = None
@@ -120,6 +121,7 @@ class Pool:
 
     async def close(self) -> None:
         """Fail what waits, interrupt what runs, close every connection."""
+        self.closing = True
         if self._reaper is not None:
             self._reaper.cancel()
         closing = DatabaseUnavailable("the database is being closed")
@@ -176,11 +178,12 @@ class _Server:
             job.value = await self._work(self._connection, job)
             pool.healthy = True
         except asyncio.CancelledError:
-            if not job.cancelled:  # the pool is closing
+            self._drop_unless_clean()
+            if not job.cancelled:
                 pool.fail(job, DatabaseUnavailable("the database is being closed"))
+            if pool.closing:
                 raise
             self.task.uncancel()
-            self._drop_unless_clean()
             return
         except Exception as exc:
             closed = self._connection is None or self._connection.is_closed()

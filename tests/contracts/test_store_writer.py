@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import random
+import secrets
 import signal
-from collections.abc import AsyncIterator, Callable
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 import trio
 
 from rookery.embedded import Postgres, start_postgres
+from rookery.embedded.postgres import remove_data
 from rookery.shared import config
 from rookery.shared.db import migrate
 from rookery.shared.db.api import Connection, Database
@@ -83,6 +85,10 @@ class Seen:
     def _wake(self) -> None:
         self._changed.set()
         self._changed = trio.Event()
+
+    async def more(self) -> None:
+        already = len(self.rows)
+        await self.until(lambda: len(self.rows) > already)
 
     async def until(self, condition: Callable[[], bool], seconds: float = 30.0) -> None:
         with trio.fail_after(seconds):
@@ -210,15 +216,17 @@ async def test_it_says_when_no_more_should_be_taken(database: Database) -> None:
     await seed(database)
     seen = Seen()
     writer = StoreWriter(database, ME, seen.fail, max_rows=3)
+    said = []
     for id in range(1, 4):
-        assert not writer.full
+        said.append(writer.full)
         writer.put(row(1, id), seen.done)
-    assert writer.full
+    said.append(writer.full)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(writer.run)
         await writer.drain(0)
-        assert not writer.full
+        said.append(writer.full)
         nursery.cancel_scope.cancel()
+    assert said == [False, False, False, True, False]
 
 
 async def test_large_rows_go_in_several_commits(database: Database) -> None:
@@ -232,45 +240,54 @@ async def test_large_rows_go_in_several_commits(database: Database) -> None:
     assert len(await stored(database)) == 40
 
 
-@pytest.fixture
-def own_postgres(tmp_path: Path) -> AsyncIterator[Postgres]:
+class Killable:
     """A Postgres that a test may kill, on data that outlives it."""
-    home = Path(os.path.realpath("/tmp")) / f"rookery-test-{os.getpid()}-{random.getrandbits(32):08x}"
-    server = start_postgres(home)
-    holder = [server]
-    yield holder  # type: ignore[misc]
-    holder[0].stop()
-    from rookery.embedded.postgres import remove_data
 
-    remove_data(home)
-    home.rmdir()
+    def __init__(self) -> None:
+        self._home = Path(tempfile.gettempdir()) / f"rookery-test-{secrets.token_hex(6)}"
+        self.server: Postgres = start_postgres(self._home)
+
+    def kill(self) -> None:
+        self.server.process.send_signal(signal.SIGKILL)
+        self.server.wait()
+
+    def restart(self) -> None:
+        self.server.stop()
+        self.server = start_postgres(self._home, port=self.server.port)
+
+    def remove(self) -> None:
+        self.server.stop()
+        remove_data(self._home)
+        self._home.rmdir()
+
+
+@pytest.fixture
+def killable() -> Iterator[Killable]:
+    it = Killable()
+    yield it
+    it.remove()
 
 
 @pytest.mark.slow
-async def test_postgres_killed_in_the_middle_keeps_every_row_exactly_once(
-    own_postgres: list[Postgres],
-) -> None:
-    server = own_postgres[0]
-    settings = config.Database(url=server.url)
+async def test_postgres_killed_in_the_middle_keeps_every_row_exactly_once(killable: Killable) -> None:
+    settings = config.Database(url=killable.server.url)
     await migrate.up(settings)
     seen = Seen()
     async with open_database(settings) as db:
         await seed(db, 50)
         async with running(db, seen, delay_ms=1.0, rows=16) as writer:
-            home = server.data.parent
             for turn in range(3):
                 for id in range(turn * 400 + 1, turn * 400 + 401):
                     writer.put(row(id % 50 + 1, id), seen.done)
                     if id % 20 == 0:
-                        await trio.sleep(0.001)
+                        await trio.lowlevel.checkpoint()
                     if id % 400 == 200 + 40 * turn:
-                        server.process.send_signal(signal.SIGKILL)
-                        server.wait()
-                server.stop()
-                server = own_postgres[0] = start_postgres(home, port=server.port)
+                        await seen.more()
+                        killable.kill()
+                killable.restart()
             with trio.fail_after(30):
                 await writer.drain(0)
         assert len(seen.rows) == 1200
         assert {id for _, id, _ in seen.rows} == set(range(1, 1201))
-        assert [id for _, id in sorted(await stored(db), key=lambda pair: pair[1])] == list(range(1, 1201))
+        assert sorted(id for _, id in await stored(db)) == list(range(1, 1201))
     assert seen.failed == []

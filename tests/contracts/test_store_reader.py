@@ -1,0 +1,154 @@
+"""Reads and clean-up of the message store on a real Postgres, and the plans of its hot statements."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from rookery.shared.db.api import Connection, Database, Fenced
+from rookery.shared.store import reader, sql
+from rookery.shared.store.reader import delete_archived, expire_owed, owed_page, owed_usage
+from rookery.shared.store.rows import make_row, unpack_stanza
+from rookery.shared.store.sql import insert_rows
+from rookery.shared.xmpp.stanza import Stanza
+from rookery.shared.xmpp.xml import Element
+
+ME = "router-1"
+
+
+def message(text: str) -> Stanza:
+    return Stanza.build("message", Element("jabber:client", "body", None, text), to="bob@example.org", id="é")
+
+
+async def seed(db: Database, *rows: tuple[int, int, str, bool, bool, float]) -> None:
+    """Rows as (account, id, text, archived, owed, stamp)."""
+    made = [
+        make_row(
+            account, id, b"s" * 16, id, message(text),
+            peer="alice@example.org", outgoing=False, archived=archived, owed=owed, stamp=stamp,
+        )
+        for account, id, text, archived, owed, stamp in rows
+    ]  # fmt: skip
+
+    async def work(conn: Connection) -> None:
+        await conn.execute("INSERT INTO domain (name) VALUES ('example.org')")
+        await conn.execute(
+            "INSERT INTO account (localpart, domain) SELECT 'user' || i, 'example.org' FROM generate_series(1, 9) i"
+        )
+        await conn.execute("INSERT INTO fence (incarnation) VALUES ($1)", ME)
+        if made:
+            await insert_rows(conn, ME, made)
+
+    await db.run(0, work)
+
+
+async def left(db: Database) -> list[tuple[int, bool]]:
+    rows = await db.run(0, lambda conn: conn.fetch("SELECT id, owed FROM message ORDER BY id"))
+    return [tuple(row) for row in rows]
+
+
+async def test_pages_follow_each_other_in_order_within_both_limits(database: Database) -> None:
+    await seed(
+        database,
+        *[(1, id, "x" * 1000, False, True, 1000.5 + id) for id in range(1, 8)],
+        (2, 9, "y", False, True, 1.0),
+    )
+    size = (await database.run(0, lambda conn: owed_usage(conn, 1)))[1] // 7
+
+    async def page(after: int, rows: int, size: int) -> list[int]:
+        got = await database.run(
+            0, lambda conn: owed_page(conn, 1, after=after, max_rows=rows, max_bytes=size)
+        )
+        return [one.id for one in got]
+
+    assert await page(0, 3, 10**9) == [1, 2, 3]
+    assert await page(3, 3, 10**9) == [4, 5, 6]
+    assert await page(6, 3, 10**9) == [7]
+    assert await page(7, 3, 10**9) == []
+    assert await page(0, 100, 2 * size) == [1, 2]
+    assert await page(0, 100, 2 * size + 1) == [1, 2, 3]
+    assert await page(0, 100, 1) == [1], "a message larger than a page still gets through"
+
+
+async def test_a_row_comes_back_as_it_was_stored(database: Database) -> None:
+    await seed(database, (1, 5, "käse <&> 🧀", True, True, 1_700_000_000.125))
+    (one,) = await database.run(0, lambda conn: owed_page(conn, 1))
+    assert (one.id, one.peer, one.stamp) == (5, "alice@example.org", 1_700_000_000.125)
+    assert unpack_stanza(one.stanza) == message("käse <&> 🧀")
+
+
+async def test_usage_counts_what_is_owed(database: Database) -> None:
+    await seed(
+        database, (1, 1, "a", True, True, 1.0), (1, 2, "b", True, False, 1.0), (2, 3, "c", True, True, 1.0)
+    )
+    count, size = await database.run(0, lambda conn: owed_usage(conn, 1))
+    assert count == 1
+    assert 20 < size < 200
+    assert await database.run(0, lambda conn: owed_usage(conn, 3)) == (0, 0)
+
+
+async def test_expiry_ends_the_debt_and_keeps_the_archive(database: Database) -> None:
+    await seed(
+        database,
+        (1, 1, "old", False, True, 100.0),
+        (1, 2, "old", True, True, 100.0),
+        (1, 3, "old", True, False, 100.0),
+        (1, 4, "new", False, True, 300.0),
+    )
+    assert await database.run(0, lambda conn: expire_owed(conn, ME, 200.0)) == 2
+    assert await left(database) == [(2, False), (3, False), (4, True)]
+    assert await database.run(0, lambda conn: expire_owed(conn, ME, 200.0)) == 0
+
+
+async def test_retention_never_takes_what_is_owed(database: Database) -> None:
+    await seed(database, *[(1, id, "old", True, id % 2 == 0, 100.0) for id in range(1, 11)])
+    assert await database.run(0, lambda conn: delete_archived(conn, ME, 200.0, 3)) == 3
+    assert await database.run(0, lambda conn: delete_archived(conn, ME, 200.0, 3)) == 2
+    assert await left(database) == [(id, True) for id in (2, 4, 6, 8, 10)]
+
+
+async def test_a_fenced_process_deletes_nothing(database: Database) -> None:
+    await seed(database, (1, 1, "old", False, True, 100.0), (1, 2, "old", True, False, 100.0))
+    await database.run(0, lambda conn: conn.execute("UPDATE fence SET open = false"))
+    for sweep in (expire_owed, delete_archived):
+        with pytest.raises(Fenced):
+            await database.run(0, lambda conn, sweep=sweep: sweep(conn, ME, 200.0))  # type: ignore[misc]
+    assert len(await left(database)) == 2
+
+
+HOT = {
+    "owed_page": (reader._PAGE, "bigint, bigint, integer, bigint", "7, 0, 100, 200000"),
+    "owed_usage": (reader._USAGE, "bigint", "7"),
+    "settle": (sql._SETTLE, "text, bigint[], bigint[]", "'router-1', '{7,7,8}', '{1,2,3}'"),
+}
+
+
+@pytest.mark.parametrize("name", HOT)
+@pytest.mark.parametrize("analyzed", [False, True])
+async def test_hot_statements_use_indexes_and_touch_only_their_partitions(
+    database: Database, name: str, analyzed: bool
+) -> None:
+    """A plan made once for all parameters: of a table that Postgres knows nothing of yet, and of one that it knows."""
+    statement, types, values = HOT[name]
+    await seed(database)
+
+    async def work(conn: Connection) -> list[str]:
+        await conn.execute(
+            "INSERT INTO message SELECT i % 9 + 1, i, '\\x00', i, '\\x00', 'a@b', false, true, i % 100 = 0, now(), '\\x00'"
+            " FROM generate_series(1, 20000) i"
+        )
+        if analyzed:
+            await conn.execute("ANALYZE message")
+        async with conn.transaction():
+            await conn.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+            await conn.execute(f"PREPARE hot ({types}) AS {statement}")
+            rows = await conn.fetch(f"EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) EXECUTE hot ({values})")
+        await conn.execute("DEALLOCATE hot")
+        return [row[0] for row in rows]
+
+    plan = [line for line in await database.run(0, work) if "never executed" not in line]
+    text = "\n".join(plan)
+    assert not re.search(r"Seq Scan on message", text), text
+    scanned = set(re.findall(r"Scan (?:using \S+ )?on (message_\d+)", text))
+    assert len(scanned) <= (1 if name != "settle" else 2), text
