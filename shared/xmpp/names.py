@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from rookery.shared.xmpp import ns
@@ -10,11 +11,23 @@ from rookery.shared.xmpp.parse import split_name
 from rookery.shared.xmpp.xml import escape_attr
 
 STANZAS: Final = frozenset({"message", "presence", "iq"})
+#: The characters of a URI (RFC 3986), a little wider than its grammar.
+_URI: Final = re.compile(r"(?:[A-Za-z0-9\-._~:/?#@!$&'()*+,;=]|%[0-9A-Fa-f]{2})*\Z")
 _CONTENT: Final = frozenset({ns.CLIENT, ns.SERVER, ""})
 
 #: (namespace, local name, start of the tag in that namespace, start of the tag elsewhere, end tag, payload name, what it is as a
 #: first-level element: True a stanza, False another element, else the stream error that it causes)
 Name = tuple[str, str, str, str, str, tuple[str, str], bool | str]
+
+
+def check_uri(uri: str) -> str:
+    """A namespace name is a URI. Raises StreamError(bad-format).
+
+    expat takes any text; some clients' parsers do not and would end their stream, so it must not reach them.
+    """
+    if _URI.match(uri):
+        return uri
+    raise StreamError("bad-format", "the name of a namespace is a URI")
 
 
 class Names(dict[str, Name]):
@@ -29,6 +42,7 @@ class Names(dict[str, Name]):
 
     def __missing__(self, expanded: str) -> Name:
         uri, name = split_name(expanded)
+        check_uri(uri)
         if uri == ns.XML:
             raise StreamError("bad-namespace-prefix", "no element is in the xml namespace")
         first = self._first_level(uri, name)

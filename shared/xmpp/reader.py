@@ -15,7 +15,7 @@ from rookery.shared.xmpp import ns
 from rookery.shared.xmpp.errors import StreamError
 from rookery.shared.xmpp.events import Event, StreamLimits
 from rookery.shared.xmpp.longtag import LongTag
-from rookery.shared.xmpp.names import NAMES, Name
+from rookery.shared.xmpp.names import NAMES, Name, check_uri
 from rookery.shared.xmpp.parse import attribute_key, parse_element, split_name
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element, escape_attr, escape_text
@@ -299,7 +299,9 @@ class Reader:
             if uri == ns.XML:
                 out.append(f" xml:{name}='{escape_attr(value)}'")
                 continue
-            out.append(f" xmlns:a{prefixes}='{escape_attr(uri)}' a{prefixes}:{name}='{escape_attr(value)}'")
+            out.append(
+                f" xmlns:a{prefixes}='{escape_attr(check_uri(uri))}' a{prefixes}:{name}='{escape_attr(value)}'"
+            )
             prefixes += 1
 
     def _first(self, name: str, attrs: dict[str, str]) -> None:
@@ -355,16 +357,22 @@ class Reader:
             lang = pop(_XML_LANG, "")
             if len(id_) > MAX_ID or len(lang) > MAX_LANG:
                 raise StreamError("policy-violation", "id or xml:lang is too long")
-            more = tuple([(attribute_key(key), value) for key, value in attrs.items()]) if attrs else ()
+            more = self._keyed(attrs) if attrs else ()
             payloads = tuple(self._payloads)
             # Stanza's own constructor is a Python function around this call.
             event = _new_stanza(Stanza, (name, type_, to, from_, id_, lang, more, payloads, inner.encode()))
             self._events.append(event)
         else:
-            element = Element(uri, name, {attribute_key(key): value for key, value in attrs.items()})
+            element = Element(uri, name, dict(self._keyed(attrs)))
             if inner:
                 element.children = parse_element(f"{head}>{inner}{tail}".encode()).children
             self._events.append(element)
         self._out = []
         self._payloads = []
         self._attrs = {}
+
+    @staticmethod
+    def _keyed(attrs: dict[str, str]) -> tuple[tuple[str, str], ...]:
+        for key in attrs:
+            check_uri(split_name(key)[0])
+        return tuple([(attribute_key(key), value) for key, value in attrs.items()])

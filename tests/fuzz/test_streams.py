@@ -1,0 +1,15 @@
+"""A short run of each fuzzer, on a fixed seed: the long one is `python -m tests.fuzz.streams --count 1000000`."""
+
+from __future__ import annotations
+
+import pytest
+from tests.fuzz.streams import run
+
+
+@pytest.mark.slow
+def test_streams() -> None:
+    tally = run(3000, seed=20261121)
+    assert tally.inputs == 3000
+    # The inputs are neither all good nor all bad, or the run shows nothing.
+    assert min(tally.stanzas, tally.elements, tally.errors) > 300
+    assert tally.closed > 30
