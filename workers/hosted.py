@@ -114,7 +114,10 @@ class HostedWorker:
     async def serve_iq(
         self, origin: Origin, iq: Stanza, work: Callable[[], Awaitable[Stanza | None]]
     ) -> None:
-        """Answer an iq with what `work` returns or with the error that it raises (RFC 6120 section 8.2.3)."""
+        """Answer an iq with what `work` returns or with the error that it raises (RFC 6120 section 8.2.3).
+
+        None means that `work` has sent the answer itself. Then the request is accepted.
+        """
         reply: Stanza | None
         try:
             reply = await work()

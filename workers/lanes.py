@@ -38,6 +38,10 @@ class Lanes:
         """Whether the key has jobs that are not done: what comes after them has to wait in the same lane."""
         return (partition, key) in self._lanes
 
+    def any(self) -> bool:
+        """Whether any job is not done."""
+        return bool(self._lanes)
+
     def submit(self, partition: int, key: str, job: Job) -> None:
         """Add a job at the end of the key's lane."""
         lane = (partition, key)

@@ -91,4 +91,3 @@ def _finish(worker: HostedWorker, item: Handle, name: str, jids: list[str]) -> N
     worker.route(item.stanza.result())
     push = Stanza.build("iq", blocking.items(name, jids), type="set", id="block-push")
     bus.post(Kind.ROUTER, partition, ToResources(account, blocking.MARK, push))
-    worker.accept(item.origin)

@@ -147,7 +147,6 @@ async def _change_password(worker: HostedWorker, partition: int, item: Handle, q
         raise StanzaError("item-not-found")
     worker.route(item.stanza.result())
     _tell(worker, account.bare, "password")
-    worker.accept(item.origin)
 
 
 async def _remove(worker: HostedWorker, partition: int, item: Handle) -> None:
@@ -160,7 +159,6 @@ async def _remove(worker: HostedWorker, partition: int, item: Handle) -> None:
     # The answer first: the router ends the sessions when it hears of the removal (section 3.2).
     worker.route(item.stanza.result())
     removed(worker, account.bare, contacts or ())
-    worker.accept(item.origin)
 
 
 def removed(worker: HostedWorker, account: str, contacts: list[str] | tuple[()]) -> None:

@@ -93,7 +93,6 @@ class RosterService(HostedWorker):
         self._push(account, edited.account_id, edited.item)
         if change.remove:
             self._removed(account, change.contact, edited.before)
-        self.accept(item.origin)
         return None
 
     async def _get(self, partition: int, item: Handle, ver: str | None) -> Stanza | None:
@@ -107,7 +106,6 @@ class RosterService(HostedWorker):
         self.route(item.stanza.result())
         for changed in found.items:
             self.route(roster.push(changed, found.account_id, item.full))
-        self.accept(item.origin)
         return None
 
     def _removed(self, account: str, contact: str, before: State) -> None:
