@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Union, get_args, get_origin, get_type_hints
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 
@@ -91,6 +91,17 @@ def load(path: Path | None, environ: Mapping[str, str], overrides: Overrides | N
     collected = _Collected()
     if path is not None:
         _from_file(path, collected)
+    return _finish(collected, environ, overrides)
+
+
+def loads(text: str) -> Config:
+    """The configuration in a TOML text alone, as `to_toml` writes it. Raises SettingsError."""
+    collected = _Collected()
+    _from_text(text, "configuration", collected)
+    return _finish(collected, {}, None).config
+
+
+def _finish(collected: _Collected, environ: Mapping[str, str], overrides: Overrides | None) -> Loaded:
     _from_environment(environ, collected)
     for (section, name), value in (overrides or {}).items():
         option = "--" + name.replace("_", "-")
@@ -107,10 +118,18 @@ def load(path: Path | None, environ: Mapping[str, str], overrides: Overrides | N
 
 def _from_file(path: Path, collected: _Collected) -> None:
     try:
-        tree = tomllib.loads(path.read_text("utf-8"))
+        text = path.read_text("utf-8")
     except OSError as error:
         raise SettingsError([f"{path}: cannot read: {error.strerror}"]) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise SettingsError([f"{path}: not TOML: {error}"]) from error
+    _from_text(text, str(path), collected)
+
+
+def _from_text(text: str, path: str, collected: _Collected) -> None:
+    try:
+        tree = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
         raise SettingsError([f"{path}: not TOML: {error}"]) from error
     for section, table in tree.items():
         if section not in FIELDS:
@@ -119,7 +138,7 @@ def _from_file(path: Path, collected: _Collected) -> None:
             collected.errors.append(f"{path}: {section}: must be a table: write [{section}]")
         else:
             for name, value in table.items():
-                collected.put(section, name, value, str(path), f"{path}: {section}.{name}")
+                collected.put(section, name, value, path, f"{path}: {section}.{name}")
 
 
 def _from_environment(environ: Mapping[str, str], collected: _Collected) -> None:
@@ -253,6 +272,21 @@ def is_loopback(host: str) -> bool:
     """Whether only this machine can reach a listener on `host`."""
     address = _address(host)
     return host == "localhost" or (address is not None and address.is_loopback)
+
+
+def with_servers(config: Config, nats_url: str, database_url: str) -> Config:
+    """`config` on other servers; "" leaves one as it is. A NATS URL with a user but no password has a token there."""
+    replace = msgspec.structs.replace
+    if nats_url:
+        parts = urlsplit(nats_url)
+        if parts.username and parts.password is None and "," not in nats_url:
+            address = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+            config = replace(config, bus=replace(config.bus, url=address, token=unquote(parts.username)))
+        else:
+            config = replace(config, bus=replace(config.bus, url=nats_url))
+    if database_url:
+        config = replace(config, database=replace(config.database, url=database_url))
+    return config
 
 
 def schema() -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The `rookery` command."""
 
+from rookery.cli import main
 
-def main() -> None:
-    """Run the command line."""
+if __name__ == "__main__":
+    main()

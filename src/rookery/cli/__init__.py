@@ -1,0 +1,120 @@
+"""The command line. Each command is imported when it is used, so that `rookery --help` is quick.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 69 NATS, Postgres or the cluster cannot be reached, 78 wrong configuration, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import Final, NoReturn
+
+import click
+
+from rookery import __version__
+
+EX_FAILED: Final = 1
+EX_UNAVAILABLE: Final = 69
+EX_CONFIG: Final = 78
+EX_INTERRUPTED: Final = 130
+
+#: command -> (module, attribute, one line for --help)
+COMMANDS: Final = {
+    "up": ("up", "up", "Run a whole cluster here: NATS, Postgres, edges, routers, workers."),
+    "user": ("users", "user", "Add, change, remove, list and import users."),
+    "domain": ("domains", "domain", "Add, remove and list hosted domains."),
+    "status": ("status", "status", "Show processes, partitions, NATS and Postgres."),
+    "doctor": ("doctor", "doctor", "Look for what would keep Rookery from running here."),
+    "edge": ("processes", "edge", "Run one edge (production)."),
+    "router": ("processes", "router", "Run one router (production)."),
+    "worker": ("processes", "worker", "Run one worker process of some kinds (production)."),
+    "migrate": ("migrate", "migrate", "Bring the database schema up to date."),
+    "config": ("configs", "config", "Show and check the configuration, print its schema."),
+}
+
+
+class CommandError(Exception):
+    """A command cannot do what it was asked for: one line with the remedy, and the exit code."""
+
+    def __init__(self, text: str, code: int = EX_FAILED) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class _Lazy(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute, _ = COMMANDS[cmd_name]
+        command: click.Command = getattr(import_module(f"rookery.cli.{module}"), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, _, text) in COMMANDS.items()])
+
+
+@click.group(
+    cls=_Lazy,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Begin with `rookery up`, then `rookery user add alice@localhost`. Exit codes: 0 done, 1 failed, 2 wrong "
+    "usage, 69 cluster not reachable, 78 wrong configuration, 130 interrupted.",
+)
+@click.version_option(__version__, prog_name="rookery")
+def cli() -> None:
+    """Rookery, a clustered XMPP server."""
+
+
+def main() -> NoReturn:
+    """Run the command line: a mistake is one line and an exit code, never a traceback."""
+    try:
+        code = cli.main(standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        code = stop.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("rookery: interrupted", err=True)
+        code = EX_INTERRUPTED
+    except BrokenPipeError:
+        # `rookery user list | head`: nobody reads any more, and the interpreter shall not complain at its end either.
+        sys.stderr.close()
+        code = EX_FAILED
+    except Exception as error:
+        code = _told(error)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _told(error: Exception) -> int:
+    """Print what is known about an expected error and return its exit code. Raises what is not expected: a bug."""
+    # Imported here: these cost time that `rookery --help` does not need.
+    from rookery.embedded.child import EmbeddedError
+    from rookery.shared.db.api import DatabaseUnavailable
+    from rookery.shared.db.migrate import SchemaError
+    from rookery.shared.settings import SettingsError
+    from rookery.up.plan import UpError
+
+    inner: BaseException = error
+    while isinstance(inner, ExceptionGroup):
+        inner = inner.exceptions[0]
+    match inner:
+        case SettingsError():
+            lines, code = inner.errors, EX_CONFIG
+        case CommandError():
+            lines, code = [str(inner)], inner.code
+        case DatabaseUnavailable():
+            lines, code = [f"Postgres: {inner}"], EX_UNAVAILABLE
+        case UpError() | EmbeddedError() | SchemaError():
+            lines, code = [str(inner)], EX_FAILED
+        case click.ClickException():
+            inner.show()
+            return inner.exit_code
+        case _:
+            raise error
+    for line in lines:
+        click.echo(f"rookery: {line}", err=True)
+    return code

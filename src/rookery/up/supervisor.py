@@ -1,0 +1,265 @@
+"""`rookery up` from its first line to its last: servers, schema, domains, certificates, children, and the way down."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import structlog
+import trio
+
+from rookery.embedded.child import Lock, Scratch
+from rookery.shared.bus.messages import DomainsChanged, Item, Left
+from rookery.shared.bus.nats import NatsBus
+from rookery.shared.db import migrate
+from rookery.shared.db.api import Connection
+from rookery.shared.db.bridge import open_database
+from rookery.shared.observe.admin import Health
+from rookery.shared.observe.http import serve_http
+from rookery.shared.settings import with_servers
+from rookery.up import admin
+from rookery.up.certificates import Authority
+from rookery.up.children import Children
+from rookery.up.plan import Plan, UpError, check_ports, child_specs, open_data_directory
+from rookery.up.servers import Servers
+from rookery.up.state import CLUSTER, Running, write_running, write_whole
+from rookery.up.zygote import Target
+from rookery.workers.account import store
+
+_log = structlog.get_logger()
+_READY_SECONDS: Final = 60.0
+#: A child is killed so long after its own limit for a drain.
+_GRACE: Final = 5.0
+
+Say = Callable[[str], None]
+
+
+def run(plan: Plan, target: Target, say: Say, welcome: Callable[[Supervisor, float], None]) -> None:
+    """Run the cluster until a signal stops it. `target` runs one child; `welcome` is called once all is ready.
+
+    Raises UpError, EmbeddedError, SchemaError, DatabaseUnavailable. Call it in the main thread of a process that has no other.
+    """
+    started = time.monotonic()
+    check_ports(plan.config, plan.admin_port)
+    scratch = Scratch("up") if plan.data is None else None
+    data = scratch.path if scratch is not None else open_data_directory(plan.data or Path())
+    if scratch is not None:
+        data.chmod(0o711)  # the account of Postgres passes through; everything in it has a mode of its own
+    lock = Lock(data / "up.lock")
+    if not lock.acquire(wait=False):
+        raise UpError(f"a cluster runs on {data} already: see `rookery status`, or choose another --data")
+    servers = Servers(
+        data, nats=not plan.nats_url, postgres=not plan.database_url, ephemeral=plan.data is None
+    )
+    # SIGTERM must take the way of Ctrl-C also before the loop listens to it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    children: Children | None = None
+    try:
+        children = Children(target)
+        say(f"starting in {data}" + (", removed at the end" if scratch else ""))
+        servers.start()
+        supervisor = Supervisor(plan, data, servers, children)
+        trio.run(supervisor.run, lambda: welcome(supervisor, time.monotonic() - started))
+    finally:
+        if children is not None:
+            children.close()
+        servers.stop()
+        for path in (plan.ready_file, data / CLUSTER):
+            if path is not None:
+                path.unlink(missing_ok=True)
+        if scratch is not None:
+            scratch.remove()
+            shutil.rmtree(data, ignore_errors=True)
+        lock.release()
+
+
+class Supervisor:
+    """The running cluster."""
+
+    def __init__(self, plan: Plan, data: Path, servers: Servers, children: Children) -> None:
+        self.plan = plan
+        self.data = data
+        self.domains: list[str] = []
+        self.servers = servers
+        self.children = children
+        self.admin_port = 0
+        base = plan.config
+        self._nats_url = servers.nats.url if servers.nats else plan.nats_url or base.bus.url
+        self._database_url = (
+            servers.postgres.url if servers.postgres else plan.database_url or base.database.url
+        )
+        config = with_servers(base, self._nats_url, self._database_url)
+        self._database = msgspec.structs.replace(config.database, pool_max=1)
+        # With certificates of his own the user needs no authority of ours.
+        self._authority = None if base.tls.directory else Authority(data / "tls")
+        self._health = Health()
+        self._bus = NatsBus(f"up-{secrets.token_hex(6)}", config.bus)
+        self._domains_changed = trio.Event()
+
+    @property
+    def ca_file(self) -> str:
+        """What clients shall trust; "" with certificates of the user's own."""
+        return str(self._authority.ca_file) if self._authority else ""
+
+    async def run(self, welcome: Callable[[], None]) -> None:
+        """Run until a signal."""
+        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._signals, signals, nursery.cancel_scope)
+                await self._prepare()
+                await self._start(nursery)
+                with trio.move_on_after(_READY_SECONDS) as limit:
+                    await self.children.ready.wait()
+                if limit.cancelled_caught:
+                    late = [child.name for child in self.children.all.values() if child.state != "ready"]
+                    raise UpError(
+                        f"not ready after {_READY_SECONDS:.0f} s: {', '.join(late)}: the lines above may say why"
+                    )
+                self.children.changed = self._write
+                self._write()
+                welcome()
+
+    async def _prepare(self) -> None:
+        """Schema, domains and certificates."""
+        await migrate.up(self._database)
+        registration = {"open": True, "closed": False, None: None}[self.plan.registration]
+
+        async def seed(conn: Connection) -> list[str]:
+            known = await store.domains(conn)
+            names = self.plan.domains or (() if known else ("localhost",))
+            for name in names:
+                await store.put_domain(conn, name, registration=registration)
+            if not names and registration is not None:
+                for domain in known:
+                    await store.put_domain(conn, domain.name, registration=registration)
+            return [domain.name for domain in await store.domains(conn)]
+
+        async with open_database(self._database) as db:
+            found = await db.run(0, seed)
+        # Those that were asked for come first: they are what is shown.
+        self.domains = [*self.plan.domains, *(name for name in found if name not in self.plan.domains)]
+        self._certify(self.domains)
+
+    def _certify(self, domains: Sequence[str]) -> None:
+        for domain in domains if self._authority else ():
+            assert self._authority is not None
+            self._authority.ensure(domain)
+
+    async def _start(self, nursery: trio.Nursery) -> None:
+        tls = str(self._authority.directory) if self._authority else ""
+        specs = child_specs(self.plan, self._nats_url, self._database_url, tls)
+        self.children.left = lambda incarnation: self._bus.announce(Left(incarnation))
+        nursery.start_soon(self.children.run, specs)
+        nursery.start_soon(self.servers.watch, lambda: self.children.changed())
+        nursery.start_soon(self._bus.run)
+        nursery.start_soon(self._follow_domains)
+        nursery.start_soon(self._health.watch_loop)
+        self._bus.on_control = self._heard
+        self._health.checks["nats"] = lambda: self._bus.connected
+        self._health.checks["processes"] = lambda: all(c.state == "ready" for c in self.children.all.values())
+        routes = admin.routes(self._health, self.children.all.values, self.status)
+        host = self.plan.config.admin.host
+        self.admin_port = await nursery.start(serve_http, host, self.plan.admin_port, routes)
+
+    # --- what the outside sees ------------------------------------------------------------------------------------------
+
+    def processes(self) -> list[dict[str, Any]]:
+        """The processes that are ready, as the ready file lists them."""
+        found: list[dict[str, Any]] = [
+            {"kinds": list(child.spec.kinds), "pid": child.pid, "ports": child.ports}
+            for child in self.children.all.values()
+            if child.state == "ready"
+        ]
+        return found + [
+            {"kinds": [kind], "pid": pid, "ports": {kind: port}} for kind, pid, port in self.servers.running()
+        ]
+
+    def status(self) -> dict[str, Any]:
+        """What `/status` answers: every process with its state, without secrets."""
+        processes = [
+            {
+                "name": child.name,
+                "kinds": list(child.spec.kinds),
+                "pid": child.pid,
+                "state": child.state,
+                "incarnation": child.incarnation,
+                "ports": child.ports,
+                "uptime": round(trio.current_time() - child.since, 1) if child.pid else 0.0,
+                "deaths": child.deaths,
+            }
+            for child in self.children.all.values()
+        ]
+        servers = [
+            {"kinds": [kind], "pid": pid, "ports": {kind: port}} for kind, pid, port in self.servers.running()
+        ]
+        return {"data": str(self.data), "domains": self.domains, "processes": processes, "servers": servers}
+
+    def _write(self) -> None:
+        running = Running(
+            pid=os.getpid(),
+            database_url=self._database_url,
+            nats_url=self._nats_url,
+            prefix=self.plan.config.bus.prefix,
+            admin_port=self.admin_port,
+            domains=tuple(self.domains),
+        )
+        write_running(self.data, running)
+        if self.plan.ready_file is not None:
+            content = {
+                "domains": self.domains,
+                "ca_file": self.ca_file,
+                "admin_port": self.admin_port,
+                "processes": self.processes(),
+            }
+            write_whole(self.plan.ready_file, content, 0o644)
+
+    # --- domains that come while we run ---------------------------------------------------------------------------------
+
+    def _heard(self, item: Item) -> None:
+        if isinstance(item, DomainsChanged):
+            self._domains_changed.set()
+
+    async def _follow_domains(self) -> None:
+        """Make a certificate for a domain that was added; edges read the directory again by themselves."""
+        while True:
+            await self._domains_changed.wait()
+            self._domains_changed = trio.Event()
+            async with open_database(self._database) as db:
+                try:
+                    found = await db.run(0, store.domains)
+                except Exception as error:
+                    _log.error("domains_not_read", error=str(error))
+                    continue
+            self.domains = [domain.name for domain in found]
+            self._certify(self.domains)
+            self._write()
+
+    # --- the way down -----------------------------------------------------------------------------------------------------
+
+    async def _signals(self, signals: Any, scope: trio.CancelScope) -> None:  # trio has no public type for it
+        async for number in signals:
+            if number == signal.SIGHUP:
+                await self.children.reload()
+                continue
+            break
+        self._health.draining = True
+        self.children.changed = lambda: None
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._second, signals, nursery.cancel_scope)
+            if self.children.all:
+                await self.children.stop(self.plan.config.cluster.drain_limit + _GRACE)
+            nursery.cancel_scope.cancel()
+        scope.cancel()
+
+    async def _second(self, signals: Any, scope: trio.CancelScope) -> None:
+        async for number in signals:
+            if number != signal.SIGHUP:
+                _log.warning("stopping_at_once")
+                scope.cancel()

@@ -1,0 +1,250 @@
+"""The composition root: a configuration and some kinds in, a running process out. The only module that knows them all.
+
+A process answers on its admin port from its first moment, waits for Postgres and NATS as long as it takes, serves, and on SIGTERM
+gives away what it holds. SIGHUP lets an edge read its certificates again.
+"""
+
+from __future__ import annotations
+
+import gc
+import resource
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
+from functools import partial
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+import trio
+
+from rookery import __version__
+from rookery.shared import settings
+from rookery.shared.bus.messages import Kind
+from rookery.shared.cluster.api import Service
+from rookery.shared.cluster.node import EXIT_FAILED, ClusterNode, NodeFailed, new_incarnation, open_node
+from rookery.shared.config import Config
+from rookery.shared.db import migrate
+from rookery.shared.db.api import DatabaseUnavailable
+from rookery.shared.db.bridge import open_database
+from rookery.shared.observe import log, metrics
+from rookery.shared.observe.admin import Health, serve_admin
+
+if TYPE_CHECKING:
+    from rookery.up.zygote import ChildSpec
+
+_log = structlog.get_logger()
+
+#: Told to whoever started this process: {"say": "hello", "incarnation"}, then {"say": "ready", "incarnation", "ports"}.
+Report = Callable[[Mapping[str, Any]], None]
+#: Kinds that this version has; each is `<module>.service.<Name>Service`.
+SERVICES: Final = {
+    Kind.EDGE: ("rookery.edge.service", "EdgeService"),
+    Kind.ROUTER: ("rookery.router.service", "RouterService"),
+    Kind.ROSTER: ("rookery.workers.roster.service", "RosterService"),
+    Kind.PRESENCE: ("rookery.workers.presence.service", "PresenceService"),
+    Kind.OFFLINE: ("rookery.workers.offline.service", "OfflineService"),
+    Kind.ACCOUNT: ("rookery.workers.account.service", "AccountService"),
+}
+#: What an edge must be able to reach before it calls itself ready for the first time.
+_NEEDED: Final = (Kind.ROUTER, Kind.ACCOUNT)
+_POLL: Final = 0.02
+#: An edge says ready after so long even when some partitions have no holder: they may come later, and items wait for them.
+_PATIENCE: Final = 10.0
+
+
+def preload() -> None:
+    """Import what the processes of a cluster need, before they are forked."""
+    for module, _ in SERVICES.values():
+        import_module(module)
+
+
+def run_child(spec: ChildSpec, report: Report) -> None:
+    """Run one child of `rookery up` (see `up.zygote`)."""
+    run_process(settings.loads(spec.config), tuple(Kind[name.upper()] for name in spec.kinds), report)
+
+
+def run_process(config: Config, kinds: Sequence[Kind], report: Report | None = None) -> None:
+    """Run one process until SIGTERM. Ends with SystemExit: 0, or EXIT_FAILED when it is to be started anew."""
+    if Kind.EDGE in kinds and len(kinds) > 1:
+        raise ValueError("an edge shares its process with no other kind: the mirror is the second copy")
+    _raise_file_limit()
+    code = 0
+    try:
+        trio.run(_Process(config, tuple(kinds), report or _log_report).run)
+    except* (NodeFailed, migrate.SchemaError) as group:
+        code = EXIT_FAILED
+        for error in leaves(group):
+            _log.critical("process_stops", reason=str(error))
+    except* OSError as group:
+        code = EXIT_FAILED
+        for error in leaves(group):
+            _log.critical("process_stops", reason=f"{type(error).__name__}: {error}", exc_info=error)
+    except* Exception:
+        code = 1
+        _log.exception("process_failed")
+    sys.exit(code)
+
+
+def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    """The single errors in a group."""
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from leaves(error)
+        else:
+            yield error
+
+
+def _log_report(message: Mapping[str, Any]) -> None:
+    if message["say"] == "ready":
+        _log.info("process_ready", ports=message["ports"])
+
+
+def _raise_file_limit() -> None:
+    """A connection needs a file descriptor: take all that we may have."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (ValueError, OSError):
+        pass  # a hard limit above what this kernel allows: keep the soft one
+
+
+class _Process:
+    def __init__(self, config: Config, kinds: tuple[Kind, ...], report: Report) -> None:
+        self._config = config
+        self._kinds = kinds
+        self._report = report
+        self._health = Health()
+        self._incarnation = new_incarnation(kinds)
+        self._services: list[Service] = []
+        self._node: ClusterNode | None = None
+
+    async def run(self) -> None:
+        config, names = self._config, "+".join(kind.label for kind in self._kinds)
+        log.configure(
+            level=config.log.level, form=config.log.format, kind=names, incarnation=self._incarnation
+        )
+        metrics.BUILD_INFO.labels(__version__, names).set(1)
+        self._report({"say": "hello", "incarnation": self._incarnation})
+        self._health.checks["started"] = lambda: self._node is not None
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+            async with trio.open_nursery() as nursery, AsyncExitStack() as stack:
+                nursery.start_soon(self._signals, signals, nursery.cancel_scope)
+                port = await nursery.start(serve_admin, self._health, config.admin.host, config.admin.port)
+                node = await self._join(stack)
+                nursery.start_soon(self._announce, node, port)
+                await node.run(*self._services)
+                nursery.cancel_scope.cancel()
+
+    async def _join(self, stack: AsyncExitStack) -> ClusterNode:
+        """Database, schema and bus, each awaited for as long as it takes; then the services."""
+        db = None
+        if self._kinds != (Kind.EDGE,):
+            db = await stack.enter_async_context(open_database(self._config.database))
+            while True:
+                try:
+                    await migrate.check(db)
+                except DatabaseUnavailable as error:
+                    _log.warning("waiting_for_database", error=str(error))
+                    await trio.sleep(1)
+                else:
+                    break
+        node = await stack.enter_async_context(
+            open_node(self._config, self._kinds, db, incarnation=self._incarnation)
+        )
+        self._services = [make(kind, node) for kind in self._kinds]
+        self._watch(node)
+        self._node = node
+        # What was imported and made so far stays: the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
+        return node
+
+    def _watch(self, node: ClusterNode) -> None:
+        """Readiness and the metrics that are read from the node's own totals."""
+        checks = self._health.checks
+        checks["nats"] = lambda: node.bus.connected
+        if node.db is not None:
+            checks["database"] = lambda: node.db.healthy
+            checks["partitions"] = lambda: (state := node.readiness()).settled and not state.acquiring
+            metrics.DB_HEALTHY.sample(lambda: float(node.db.healthy))
+        stats = node.bus.stats
+        metrics.BUS_ITEMS.sample(lambda: stats.items_in, "in")
+        metrics.BUS_ITEMS.sample(lambda: stats.items_out, "out")
+        metrics.BUS_ITEMS.sample(lambda: stats.items_local, "local")
+        metrics.BUS_BATCHES.sample(lambda: stats.batches_in, "in")
+        metrics.BUS_BATCHES.sample(lambda: stats.batches_out, "out")
+        metrics.BUS_DROPPED.sample(lambda: stats.expired, "expired")
+        metrics.BUS_DROPPED.sample(lambda: stats.unsendable, "unsendable")
+        for kind in self._kinds:
+            if kind is not Kind.EDGE:
+                metrics.LEASE_HELD.sample(partial(_held, node, kind.label), kind.label)
+
+    async def _announce(self, node: ClusterNode, admin_port: int) -> None:
+        """Report once that this process is ready, with its ports."""
+        with trio.move_on_after(_PATIENCE if self._kinds == (Kind.EDGE,) else float("inf")):
+            while not self._ready(node):  # noqa: ASYNC110  it depends on three modules that announce nothing
+                await trio.sleep(_POLL)
+        ports = {**_listening(self._services), "admin": admin_port}
+        self._report({"say": "ready", "incarnation": self._incarnation, "ports": ports})
+
+    def _ready(self, node: ClusterNode) -> bool:
+        state = node.readiness()
+        if self._kinds != (Kind.EDGE,):
+            return state.ready
+        return (
+            state.bus
+            and bool(_listening(self._services))
+            and all(state.known.get(kind.label, 0) == node.partitions for kind in _NEEDED)
+        )
+
+    async def _signals(self, signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
+        async for number in signals:
+            if number == signal.SIGHUP:
+                for service in self._services:
+                    if (reload := getattr(service, "reload", None)) is not None:
+                        reload()
+                continue
+            if self._health.draining or self._node is None:
+                break  # asked twice, or there is nothing to drain yet
+            self._health.draining = True
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._drain, self._node, nursery.cancel_scope)
+                nursery.start_soon(_second, signals, nursery.cancel_scope)
+            break
+        scope.cancel()
+
+    async def _drain(self, node: ClusterNode, done: trio.CancelScope) -> None:
+        _log.info("draining")
+        with trio.move_on_after(self._config.cluster.drain_limit) as limit:
+            for service in self._services:
+                if (drain := getattr(service, "drain", None)) is not None:
+                    await drain()
+            await node.drain()
+        _log.info("drained", complete=not limit.cancelled_caught)
+        done.cancel()
+
+
+async def _second(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
+    async for number in signals:
+        if number != signal.SIGHUP:
+            scope.cancel()
+
+
+def make(kind: Kind, node: ClusterNode) -> Service:
+    """The service of a kind."""
+    module, name = SERVICES[kind]
+    service: Service = getattr(import_module(module), name)(node)
+    return service
+
+
+def _held(node: ClusterNode, label: str) -> int:
+    return node.readiness().held.get(label, 0)
+
+
+def _listening(services: Iterable[Service]) -> dict[str, int]:
+    ports: dict[str, int] = {}
+    for service in services:
+        ports |= getattr(service, "ports", {})
+    return ports
