@@ -186,14 +186,14 @@ class BusCore:
         if key in self._parking.ready():  # no barrier: perhaps we know a later holder already
             self._release(key)
 
-    def holder_changed(self, former: str | None, keys: list[Key]) -> None:
-        """The resolver answers differently for `keys`, whose holder was `former` (None: unknown or lost).
+    def holder_changed(self, former: str | None, keys: list[Key], *, wait: bool = True) -> None:
+        """The resolver answers differently for `keys`, whose holder was `former` (None: there was none).
 
-        While `former` lives, it must first say that it has given back what it refused.
+        While `former` lives (`wait`), it must first say that it has given back what it refused.
         """
-        if former is None or (former not in self._links and former != self.incarnation):
+        if not wait or former is None or (former not in self._links and former != self.incarnation):
             for key in keys:
-                self._release(key, changed=True)
+                self._release(key, changed=former is not None)
             return
         self._serial += 1
         self._parking.raise_barrier(self._serial, former, keys, self._clock() + BARRIER_SECONDS)

@@ -211,10 +211,14 @@ class SendPresence(NamedTuple):
 
 
 class AccountChanged(NamedTuple):
-    """Committed change of an account: "created", "removed", "password", "blocklist", "disabled"."""
+    """Committed change of an account: "created", "removed", "password", "blocklist", "disabled".
+
+    `full` is the resource that asked for it, if one did: a new password does not end its session.
+    """
 
     account: str
     what: str
+    full: str = ""
 
 
 class Gated(NamedTuple):
@@ -430,6 +434,13 @@ class Passed(NamedTuple):
     token: int
 
 
+class Granted(NamedTuple):
+    """These partitions of `kind`, (partition, epoch), are now leased to the receiver: their former holder gave them away."""
+
+    kind: int
+    held: Sequence[tuple[int, int]]
+
+
 # --- control subject (every process hears it) -------------------------------------------------------------------------
 
 
@@ -513,6 +524,7 @@ Item = (
     | Refused
     | Barrier
     | Passed
+    | Granted
     | Beat
     | Holds
     | AskHolds
@@ -561,6 +573,7 @@ TAGS: Final[dict[type, int]] = {
     Refused: 62,
     Barrier: 63,
     Passed: 64,
+    Granted: 65,
     Beat: 70,
     Holds: 71,
     AskHolds: 72,

@@ -22,6 +22,8 @@ class Node(Protocol):
     partitions: int
     #: Called with the incarnation of a process that is gone (its beats stopped, or Left was heard).
     on_lost: list[Callable[[str], None]]
+    #: Called with the incarnation of a process that was not known to live, and the kinds that it hosts.
+    on_found: list[Callable[[str, frozenset[Kind]], None]]
     #: Called with (kind, partition) when another process holds it now, before anything else is sent there: send again what is
     #: kept for it and not accepted (the former holder may have lost it; repetitions are dropped by their uid).
     on_holder: list[Callable[[Kind, int], None]]

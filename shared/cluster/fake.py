@@ -31,12 +31,16 @@ class FakeCluster:
         self.network = Network(clock=clock)
         self.nodes: dict[str, FakeNode] = {}
         self.holders: dict[Kind, tuple[str, int]] = {}
+        self._last: dict[Kind, tuple[str, int]] = {}
 
     def node(
         self, incarnation: str, *kinds: Kind, config: Config | None = None, db: Database | None = None
     ) -> FakeNode:
         """Add a process that hosts `kinds`."""
         node = FakeNode(self, incarnation, kinds, config or Config(), db)
+        for other in self.nodes.values():
+            for callback in other.on_found:
+                callback(incarnation, frozenset(kinds))
         self.nodes[incarnation] = node
         for kind in kinds:
             if kind is not Kind.EDGE and kind not in self.holders:
@@ -45,8 +49,8 @@ class FakeCluster:
 
     def move(self, kind: Kind, incarnation: str) -> None:
         """All partitions of the kind have another holder now, with a higher epoch."""
-        former, epoch = self.holders.get(kind, (None, 0))
-        self.holders[kind] = (incarnation, epoch + 1)
+        former, epoch = self._last.get(kind, (None, 0))
+        self.holders[kind] = self._last[kind] = (incarnation, epoch + 1)
         keys = [(kind, partition) for partition in range(256)]
         for node in self.nodes.values():
             node.bus.holder_changed(former, keys)
@@ -83,6 +87,7 @@ class FakeNode:
         self.db = cast("Database", db)
         self.partitions = 256
         self.on_lost: list[Callable[[str], None]] = []
+        self.on_found: list[Callable[[str, frozenset[Kind]], None]] = []
         self.on_holder: list[Callable[[Kind, int], None]] = []
         self.on_reset: list[Callable[[str], None]] = []
         self.on_domains: list[Callable[[], None]] = []

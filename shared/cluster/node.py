@@ -1,0 +1,378 @@
+"""One process in the cluster: the bus, who lives, the map of partitions, and, for processes with a database, the holder.
+
+async with open_node(config, (Kind.ROUTER,), db) as node:
+    await node.run(RouterService(node))      # until `drain` is done, `fail`, or cancelled
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from typing import Final, NamedTuple, cast
+
+import structlog
+import trio
+
+from rookery.shared.bus.api import Call
+from rookery.shared.bus.core import BusCore
+from rookery.shared.bus.messages import (
+    VERSION,
+    AskHolds,
+    Beat,
+    DomainsChanged,
+    Granted,
+    Holds,
+    Item,
+    Kind,
+    Left,
+    Yield,
+)
+from rookery.shared.bus.nats import NatsBus, open_bus
+from rookery.shared.bus.subjects import partition_of
+from rookery.shared.cluster.api import Service
+from rookery.shared.cluster.holder import Holder
+from rookery.shared.cluster.liveness import Liveness
+from rookery.shared.cluster.map import PartitionMap
+from rookery.shared.cluster.parts import Parts
+from rookery.shared.config import Bus as BusConfig
+from rookery.shared.config import Config
+from rookery.shared.db.api import Database
+
+_log = structlog.get_logger()
+
+#: A new process listens for so long before it holds anything: every living process answers AskHolds with a beat.
+LISTEN_SECONDS: Final = 0.4
+#: Seconds between questions for holders that are not known.
+_ASK_SECONDS: Final = 0.5
+#: The exit code of a process that `fail`ed: its parent starts it anew (EX_TEMPFAIL).
+EXIT_FAILED: Final = 75
+
+
+class NodeFailed(Exception):  # noqa: N818  what happened
+    """This process could not go on holding anything; the text says why. Exit with EXIT_FAILED and start anew."""
+
+
+class Readiness(NamedTuple):
+    """For /readyz. `held` and `acquiring` count partitions of this process, `known` those in the cluster with a known holder."""
+
+    bus: bool
+    database: bool
+    settled: bool
+    draining: bool
+    held: dict[str, int]
+    acquiring: int
+    known: dict[str, int]
+
+    @property
+    def ready(self) -> bool:
+        """Whether work should come here."""
+        return self.bus and self.database and self.settled and not self.draining and not self.acquiring
+
+
+def new_incarnation(kinds: Iterable[Kind]) -> str:
+    """A name for one life of one process, also a part of NATS subjects."""
+    return f"{'x'.join(kind.label for kind in kinds)[:24]}{secrets.token_hex(6)}"
+
+
+class ClusterNode:
+    """Implements `shared.cluster.api.Node`. Use `open_node`."""
+
+    def __init__(self, config: Config, kinds: tuple[Kind, ...], db: Database | None, bus: BusCore) -> None:
+        self.incarnation = bus.incarnation
+        self.config = config
+        self.kinds = kinds
+        self.bus = bus
+        self.db = cast("Database", db)
+        self.partitions = 256
+        self.on_lost: list[Callable[[str], None]] = []
+        self.on_found: list[Callable[[str, frozenset[Kind]], None]] = []
+        self.on_holder: list[Callable[[Kind, int], None]] = []
+        self.on_reset: list[Callable[[str], None]] = []
+        self.on_domains: list[Callable[[], None]] = []
+        #: Why `fail` was called.
+        self.failure: str | None = None
+        self.map = PartitionMap()
+        self.draining = False
+        self._services: dict[Kind, Service] = {}
+        self._liveness = Liveness(self.incarnation, trio.current_time())
+        self._parts: Parts | None = None
+        self._holder: Holder | None = None
+        self._stop = trio.Event()
+        self._asked = 0.0
+        self._silence = config.cluster.heartbeat * 2.2
+        self._connected = True
+        self._items = 0
+        self._control: dict[type, Callable[[Item], None]] = {
+            Beat: self._on_beat,
+            Left: self._on_left,
+            Holds: self._on_holds,
+            AskHolds: self._on_ask,
+            Yield: self._on_yield,
+            DomainsChanged: self._on_domains_changed,
+        }
+        bus.resolver = self.map.holder
+        bus.receiver = self._receive
+        bus.on_control = self._on_control
+        bus.on_holder = self._on_holder
+        bus.on_reset = self._on_reset
+        bus.on_unresolved = self._on_unresolved
+
+    # --- what services use ---
+
+    def partition(self, bare: str) -> int:
+        """The partition of a bare JID."""
+        return partition_of(bare, self.partitions)
+
+    def epoch(self, kind: Kind, partition: int) -> int | None:
+        """The epoch under which this process holds the partition, or None."""
+        part = self._parts.get(kind, partition) if self._parts is not None else None
+        return None if part is None else part.epoch
+
+    def edges(self) -> list[str]:
+        """Incarnations of the live edges."""
+        edges = self._liveness.of_kind(Kind.EDGE)
+        return [*edges, self.incarnation] if Kind.EDGE in self.kinds else edges
+
+    def fail(self, reason: str) -> None:
+        """This process cannot go on holding anything (it was fenced): it stops at once and is started anew."""
+        if self.failure is None:
+            self.failure = reason
+            _log.critical("node_failed", incarnation=self.incarnation, reason=reason)
+            self._stop.set()
+
+    # --- what wiring uses ---
+
+    async def run(self, *services: Service) -> None:
+        """Serve until drained, failed or cancelled. `open_node` raises NodeFailed when it failed."""
+        self._services = {service.kind: service for service in services}
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._beats)
+            for service in services:
+                nursery.start_soon(service.run)
+            await self._listen()
+            if any(kind is not Kind.EDGE for kind in self._services):
+                await self._hold(nursery)
+            await self._stop.wait()
+            nursery.cancel_scope.cancel()
+
+    async def drain(self) -> None:
+        """SIGTERM: give everything away, say Left, end `run`."""
+        if self.draining:
+            return
+        self.draining = True
+        self._say_beat()
+        if self._holder is not None:
+            await self._holder.drain()
+        self.bus.announce(Left(self.incarnation))
+        if isinstance(self.bus, NatsBus):
+            await self.bus.drain()
+        self._stop.set()
+
+    def readiness(self) -> Readiness:
+        """What /readyz tells."""
+        parts = [] if self._parts is None else list(self._parts.all())
+        held = {kind.label: 0 for kind in self._services if kind is not Kind.EDGE}
+        for kind, _, part in parts:
+            held[kind.label] += bool(part.state)
+        return Readiness(
+            bus=self.bus.connected,
+            database=self.db is None or self.db.healthy,
+            settled=self._holder is None or self._holder.settled,
+            draining=self.draining,
+            held=held,
+            acquiring=sum(not part.state for _, _, part in parts),
+            known={kind.label: count for kind, count in self.map.count().items()},
+        )
+
+    # --- start ---
+
+    async def _listen(self) -> None:
+        """Learn who lives and who holds what before holding anything."""
+        self.bus.announce(AskHolds(self.incarnation))
+        self._say_beat()
+        await trio.sleep(LISTEN_SECONDS)
+
+    async def _hold(self, nursery: trio.Nursery) -> None:
+        parts = self._parts = Parts(self._services, self.partitions, self.bus.refuse)
+        holder = Holder(
+            self.incarnation,
+            self.bus,
+            self.db,
+            self.config.cluster,
+            self._services,
+            self._liveness,
+            parts,
+            announce=self._say_holds,
+            fail=self.fail,
+        )
+        count = await holder.join()
+        if count != self.partitions:
+            self.fail(f"the installation has {count} partitions, this version works with {self.partitions}")
+            return
+        self._holder = holder
+        nursery.start_soon(holder.run)
+
+    # --- the bus ---
+
+    def _receive(self, source: str, kind: Kind, partition: int, epoch: int, item: Item | Call) -> None:
+        if kind is Kind.EDGE:
+            if (handler := self._control.get(item.__class__)) is not None:
+                handler(cast("Item", item))
+            elif isinstance(item, Granted):
+                if self._holder is not None:
+                    self._holder.granted(item)
+            elif (service := self._services.get(kind)) is not None:
+                service.receive(source, partition, epoch, item)
+        elif self._parts is not None:
+            self._parts.dispatch(source, kind, partition, epoch, item)
+        else:
+            self.bus.refuse(source, kind, partition, epoch, item)
+
+    def _on_control(self, item: Item) -> None:
+        if (handler := self._control.get(item.__class__)) is not None:
+            handler(item)
+
+    def _on_beat(self, item: Item) -> None:
+        assert isinstance(item, Beat)
+        if self._liveness.heard(item, trio.current_time()):
+            self.bus.version = self._liveness.lowest_version()
+            kinds = frozenset(kind for kind in Kind if kind in item.kinds)
+            if kinds - {Kind.EDGE}:
+                self.bus.post_to(item.incarnation, AskHolds(self.incarnation))
+            for callback in self.on_found:
+                callback(item.incarnation, kinds)
+
+    def _on_left(self, item: Item) -> None:
+        assert isinstance(item, Left)
+        if item.incarnation != self.incarnation:
+            known = self._liveness.left(item.incarnation)
+            if known:
+                self._lost(item.incarnation)
+            elif self._holder is not None:
+                self._holder.poke()
+
+    def _on_holds(self, item: Item) -> None:
+        assert isinstance(item, Holds)
+        if item.incarnation != self.incarnation and not self._liveness.gone(item.incarnation):
+            self._learn(item.incarnation, Kind(item.kind), item.held)
+
+    def _learn(self, incarnation: str, kind: Kind, held: Iterable[tuple[int, int]]) -> None:
+        for former, keys in self.map.learn(incarnation, kind, held).items():
+            if incarnation != self.incarnation and self._holder is not None and self._parts is not None:
+                for _, partition in keys:
+                    part = self._parts.get(kind, partition)
+                    if part is not None and self.map.higher(self.incarnation, kind, partition, part.epoch):
+                        self._holder.drop(kind, partition)
+            # A former holder that is silent was taken over: it will pass no barrier.
+            waits = former is not None and not self._liveness.silent(
+                former, self._silence, trio.current_time()
+            )
+            self.bus.holder_changed(former, keys, wait=waits)
+
+    def _on_ask(self, item: Item) -> None:
+        assert isinstance(item, AskHolds)
+        if item.incarnation == self.incarnation:
+            return
+        self.bus.post_to(item.incarnation, self._beat())
+        if self._parts is not None:
+            for kind in self._services:
+                if held := self._parts.served(kind):
+                    self.bus.post_to(item.incarnation, Holds(self.incarnation, kind, tuple(held)))
+
+    def _on_yield(self, item: Item) -> None:
+        assert isinstance(item, Yield)
+        self._liveness.yielded(item.incarnation, trio.current_time())
+
+    def _on_domains_changed(self, item: Item) -> None:
+        for callback in self.on_domains:
+            callback()
+
+    def _on_holder(self, kind: Kind, partition: int) -> None:
+        for callback in self.on_holder:
+            callback(kind, partition)
+
+    def _on_reset(self, peer: str) -> None:
+        for callback in self.on_reset:
+            callback(peer)
+
+    def _on_unresolved(self, kind: Kind) -> None:
+        now = trio.current_time()
+        if now - self._asked >= _ASK_SECONDS:
+            self._asked = now
+            self.bus.announce(AskHolds(self.incarnation))
+
+    def _say_holds(self, kind: Kind, held: list[tuple[int, int]]) -> None:
+        self._learn(self.incarnation, kind, held)
+        self.bus.announce(Holds(self.incarnation, kind, tuple(held)))
+
+    # --- beats ---
+
+    def _beat(self) -> Beat:
+        load, self._items = self.bus.stats.items_in - self._items, self.bus.stats.items_in
+        return Beat(
+            self.incarnation,
+            tuple(int(kind) for kind in self.kinds),
+            load,
+            "draining" if self.draining else "up",
+            VERSION,
+        )
+
+    def _say_beat(self) -> None:
+        self.bus.announce(self._beat())
+
+    async def _beats(self) -> None:
+        while True:
+            await trio.sleep(self.config.cluster.heartbeat)
+            connected, now = self.bus.connected, trio.current_time()
+            self._liveness.hearing(connected, now)
+            if connected and not self._connected:
+                # Announcements may have been missed, ours and others'.
+                self.bus.announce(AskHolds(self.incarnation))
+                for kind in self._services:
+                    if self._parts is not None and (held := self._parts.served(kind)):
+                        self.bus.announce(Holds(self.incarnation, kind, tuple(held)))
+            self._connected = connected
+            self._say_beat()
+            if self._holder is not None and self._holder.yields:
+                self.bus.announce(Yield(self.incarnation))
+            for name in self._liveness.lose(now):
+                self._lost(name)
+            self.bus.version = self._liveness.lowest_version()
+
+    def _lost(self, name: str) -> None:
+        """A process is gone: nobody holds what it held, nothing is sent to it any more, services forget it."""
+        _log.warning("process_lost", lost=name)
+        self.map.forget(name)
+        self.bus.forget(name)
+        for callback in self.on_lost:
+            callback(name)
+        if self._holder is not None:
+            self._holder.poke()
+
+
+@asynccontextmanager
+async def open_node(
+    config: Config, kinds: tuple[Kind, ...], db: Database | None = None, *, incarnation: str = ""
+) -> AsyncIterator[ClusterNode]:
+    """This process in the cluster, connected to the bus. Kinds other than EDGE need `db`.
+
+    Raises NodeFailed at the end when the node failed.
+    """
+    if db is None and any(kind is not Kind.EDGE for kind in kinds):
+        raise ValueError("only an edge works without a database")
+    async with open_bus(incarnation or new_incarnation(kinds), config.bus) as bus:
+        node = ClusterNode(config, kinds, db, bus)
+        yield node
+    if node.failure is not None:
+        raise NodeFailed(node.failure)
+
+
+async def say_left(config: BusConfig, incarnations: Iterable[str], timeout: float = 2.0) -> bool:
+    """Tell the cluster that processes are dead, for the parent that reaped them; False when NATS was not reached in time."""
+    with trio.move_on_after(timeout):
+        async with open_bus(f"parent{secrets.token_hex(6)}", config) as bus:
+            for incarnation in incarnations:
+                bus.announce(Left(incarnation))
+            return await bus.drain(timeout)
+    return False
