@@ -73,7 +73,9 @@ class RosterService(HostedWorker):
     async def _iq(self, partition: int, item: Handle) -> Stanza | None:
         iq, account = item.stanza, item.account
         if not item.outbound:
-            raise StanzaError("service-unavailable")  # as for no account: only the account itself (section 2.1.6)
+            raise StanzaError(
+                "service-unavailable"
+            )  # as for no account: only the account itself (section 2.1.6)
         query = iq.find(ns.ROSTER, "query")
         if query is None:
             raise StanzaError("bad-request")
@@ -212,9 +214,14 @@ class RosterService(HostedWorker):
             return
         account_id, now = found
         router, partition = Kind.ROUTER, self.node.partition(item.account)
-        for type in ("unsubscribe", "unsubscribed"):
+        # Its sessions could tell nobody that they ended: the subscriptions were gone before them.
+        for which, type in (
+            ("available", "unavailable"),
+            (INTERESTED, "unsubscribe"),
+            (INTERESTED, "unsubscribed"),
+        ):
             stanza = Stanza.build("presence", type=type, to=item.account, from_=item.contact)
-            self.node.bus.post(router, partition, ToResources(item.account, INTERESTED, stanza))
+            self.node.bus.post(router, partition, ToResources(item.account, which, stanza))
         if now.listed:
             self._push(item.account, account_id, now)
         self._tell_presence(item.account, item.contact, now.state.subscription)

@@ -1,0 +1,176 @@
+"""Broadcasts, probes and gates: nobody learns of presence who was not let, and what was let is told at once."""
+
+from __future__ import annotations
+
+from rookery.shared.bus.messages import (
+    AccountChanged,
+    Broadcast,
+    Fanout,
+    Gate,
+    Gated,
+    Item,
+    Kind,
+    Probe,
+    RosterChanged,
+    Route,
+    SendPresence,
+)
+from rookery.shared.db.api import Connection, Database
+from rookery.shared.xmpp.stanza import Stanza
+
+from .people import ALICE, BOB, EVE, PHONE, People, of, people, sent_presence, told
+
+DESK = f"{BOB}/desk"
+AVAILABLE = Stanza.build("presence", from_=PHONE)
+
+
+async def befriend(world: People, *, to: str = BOB) -> None:
+    """Bob sees Alice, and Alice sees Bob."""
+    for subscriber, contact in ((ALICE, to), (to, ALICE)):
+        await world.presence(f"{subscriber}/x", "subscribe", contact)
+        await world.presence(f"{contact}/x", "subscribed", subscriber)
+    world.take()
+
+
+async def broadcast(world: People, *, initial: bool = False, account: str = ALICE) -> list[Item]:
+    stanza = AVAILABLE.replace(from_=f"{account}/phone")
+    world.post(Kind.PRESENCE, account, Broadcast(account, f"{account}/phone", stanza, initial))
+    await world.rest()
+    return world.take()
+
+
+async def test_initial_presence_goes_to_subscribers_and_asks_contacts(database: Database) -> None:
+    """RFC 6121 section 4.2.2."""
+    async with people(database) as world:
+        await befriend(world)
+        items = await broadcast(world, initial=True)
+        assert of(items, Fanout) == [Fanout(AVAILABLE, (BOB,))]
+        assert of(items, SendPresence) == [SendPresence(BOB, PHONE, True, probe=True)]
+        assert sent_presence(await broadcast(world)) == []
+
+
+async def test_a_one_way_subscription_is_one_way(database: Database) -> None:
+    async with people(database) as world:
+        await world.presence(PHONE, "subscribe", BOB)
+        assert told(await broadcast(world)) == set()
+        assert told(await broadcast(world, account=BOB)) == set()
+        await world.presence(DESK, "subscribed", ALICE)
+        world.take()
+        assert told(await broadcast(world)) == set()
+        assert told(await broadcast(world, account=BOB)) == {ALICE}
+        await world.presence(DESK, "unsubscribed", ALICE)
+        world.take()
+        assert told(await broadcast(world, account=BOB)) == set()
+
+
+async def test_a_probe_is_answered_to_subscribers_alone(database: Database) -> None:
+    """RFC 6121 section 4.3.2."""
+    async with people(database) as world:
+        await befriend(world)
+        for asker, account in ((DESK, ALICE), (PHONE, ALICE)):
+            world.post(Kind.PRESENCE, account, Probe(asker, account))
+            await world.rest()
+            assert world.take() == [SendPresence(account, asker, True, probe=True)]
+        answers = []
+        for account in (ALICE, "ghost@one.org"):
+            world.post(Kind.PRESENCE, account, Probe(f"{EVE}/x", account))
+            await world.rest()
+            (route,) = of(world.take(), Route)
+            assert route.stanza.from_ == account
+            answers.append(route.stanza.replace(from_=""))
+        assert answers[0] == answers[1] == Stanza.build("presence", type="unsubscribed", to=EVE)
+
+
+async def test_a_gate_lets_subscribers_through_and_hides_the_account_from_others(database: Database) -> None:
+    """XEP-0030 section 8, XEP-0012 section 7: a stranger gets what an account that does not exist answers."""
+    async with people(database) as world:
+        await befriend(world)
+        iq = Stanza.build("iq", type="get", from_=DESK, to=ALICE, id="7")
+        origin = world.origin()
+        world.post(Kind.PRESENCE, ALICE, Gate(origin, ALICE, iq))
+        await world.rest()
+        assert world.take() == [Gated(origin, ALICE, iq)]
+        assert world.accepted() == []
+        errors = []
+        for account in (ALICE, "ghost@one.org"):
+            origin = world.origin()
+            asked = iq.replace(from_=f"{EVE}/x", to=account)
+            world.post(Kind.PRESENCE, account, Gate(origin, account, asked))
+            await world.rest()
+            (route,) = of(world.take(), Route)
+            assert b"service-unavailable" in route.stanza.inner
+            errors.append(route.stanza.replace(from_=""))
+            assert world.accepted() == [origin.n]
+        assert errors[0] == errors[1]
+
+
+async def test_whom_the_account_blocks_gets_nothing(database: Database) -> None:
+    """XEP-0191 section 3.3: no presence, and no answer to a probe."""
+    async with people(database) as world:
+        await befriend(world)
+        assert told(await broadcast(world)) == {BOB}
+        await world.iq(Kind.ACCOUNT, f"<block xmlns='urn:xmpp:blocking'><item jid='{BOB}'/></block>", "set")
+        world.take()
+        assert told(await broadcast(world, initial=True)) == set()
+        world.post(Kind.PRESENCE, ALICE, Probe(DESK, ALICE))
+        await world.rest()
+        assert world.take() == []
+        await world.iq(Kind.ACCOUNT, "<unblock xmlns='urn:xmpp:blocking'/>", "set")
+        world.take()
+        assert told(await broadcast(world)) == {BOB}
+
+
+async def test_a_stale_cache_refuses_nobody(database: Database) -> None:
+    """A refusal would end a subscription, so it is read again first; a notice that was lost does no harm there."""
+    async with people(database) as world:
+        await broadcast(world)  # the cache knows: nobody
+
+        async def subscribe(conn: Connection) -> None:
+            await conn.execute(
+                "INSERT INTO roster_item (account_id, contact, sub_from) SELECT id, $1, true FROM account "
+                "WHERE localpart = 'alice'",
+                BOB,
+            )
+
+        await database.run(0, subscribe)
+        world.post(Kind.PRESENCE, ALICE, Probe(DESK, ALICE))
+        await world.rest()
+        assert sent_presence(world.take()) == [(ALICE, DESK, True)]
+
+
+async def test_an_item_behind_one_that_waits_keeps_its_place(database: Database) -> None:
+    async with people(database) as world:
+        await befriend(world)
+        world.post(Kind.PRESENCE, ALICE, AccountChanged(ALICE, "blocklist"))
+        await world.rest()
+        stanzas = [AVAILABLE.replace(id=str(n)) for n in range(3)]
+        for stanza in stanzas:
+            world.post(Kind.PRESENCE, ALICE, Broadcast(ALICE, PHONE, stanza, False))
+        world.post(Kind.PRESENCE, ALICE, RosterChanged(ALICE, BOB, "none"))
+        world.post(Kind.PRESENCE, ALICE, Broadcast(ALICE, PHONE, AVAILABLE, False))
+        await world.rest()
+        assert [item.stanza for item in of(world.take(), Fanout)] == stanzas
+
+
+async def test_what_moves_away_is_forgotten(database: Database) -> None:
+    async with people(database) as world:
+        await befriend(world)
+        await broadcast(world)
+        service = world.services[1]
+        await service.release(world.worker.partition(ALICE))
+        assert len(service.cache) == 0  # type: ignore[attr-defined]
+
+
+async def test_contacts_elsewhere_are_left_alone(database: Database) -> None:
+    async with people(database) as world:
+
+        async def subscribe(conn: Connection) -> None:
+            await conn.execute(
+                "INSERT INTO roster_item (account_id, contact, sub_from, sub_to) SELECT id, c, true, true FROM account, "
+                "unnest($1::text[]) AS c WHERE localpart = 'alice'",
+                [EVE, "x@elsewhere.net"],
+            )
+
+        await database.run(0, subscribe)
+        items = await broadcast(world, initial=True)
+        assert told(items) == {EVE}
