@@ -10,12 +10,14 @@ from __future__ import annotations
 import socket
 import ssl
 from enum import IntEnum
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from rookery.edge import hello
 from rookery.edge.handshakes import HandshakePool, Step
 from rookery.edge.loop import GONE, READ, WRITE, Reactor
 from rookery.edge.proxy import ProxyError, ProxyReader
+from rookery.edge.tls import CertificateStore
+from rookery.shared.observe import metrics
 
 #: Bytes read from one socket in one turn.
 READ_BYTES: Final = 32_768
@@ -49,8 +51,8 @@ class Peer(Protocol):
     def on_again(self) -> None:
         """The channel was asked for another turn with `again`."""
 
-    def on_secure(self) -> None:
-        """The TLS handshake is done."""
+    def on_secure(self, binding: bytes | None) -> None:
+        """The TLS handshake is done; `binding` is the channel's `tls-server-end-point`."""
 
     def on_progress(self, drained: bool) -> None:
         """Queued bytes left; `drained` when none wait any more."""
@@ -59,15 +61,36 @@ class Peer(Protocol):
         """The socket is closed; nothing comes after this."""
 
 
+class TlsSide(NamedTuple):
+    """What a server's side of TLS needs."""
+
+    pool: HandshakePool
+    certificates: CertificateStore
+
+
 class Channel:
     """See the module's text. `held` is a set of reasons (bits) not to read; the channel reads while it is 0."""
 
     __slots__ = (
-        "_out", "_peer", "_pool", "_proxy", "_rest", "_watch",
-        "fd", "held", "open", "queued", "reactor", "sent", "since", "sock", "state", "tls",
+        "_out",
+        "_peer",
+        "_proxy",
+        "_rest",
+        "_side",
+        "_watch",
+        "fd",
+        "held",
+        "open",
+        "queued",
+        "reactor",
+        "sent",
+        "since",
+        "sock",
+        "state",
+        "tls",
     )  # fmt: skip
 
-    def __init__(self, reactor: Reactor, pool: HandshakePool, sock: socket.socket, peer: Peer) -> None:
+    def __init__(self, reactor: Reactor, side: TlsSide, sock: socket.socket, peer: Peer) -> None:
         self.reactor = reactor
         self.sock = sock
         self.fd = sock.fileno()
@@ -80,7 +103,7 @@ class Channel:
         self.sent = 0
         self.since = 0.0
         self._peer = peer
-        self._pool = pool
+        self._side = side
         self._out: list[bytes] | None = None
         #: What a partial write left; OpenSSL wants it again byte for byte.
         self._rest = b""
@@ -95,8 +118,17 @@ class Channel:
         self._proxy = ProxyReader()
         self.state = State.PROXY
 
-    def start_tls(self, context: ssl.SSLContext, *, look: bool = False) -> None:
-        """Begin the server's side of a handshake; with `look`, check the client's ALPN first (direct TLS)."""
+    def secure(self, domain: str, *, direct: bool = False) -> bool:
+        """Begin the server's side of a handshake; with `direct`, check the client's ALPN first. False: no certificate."""
+        certificate = self._side.certificates.find(domain)
+        if certificate is None or self.state != State.OPEN:
+            return False
+        self.flush()
+        if self.open:
+            self._wrap(certificate.direct if direct else certificate.context, look=direct)
+        return True
+
+    def _wrap(self, context: ssl.SSLContext, *, look: bool) -> None:
         try:
             self.sock = context.wrap_socket(
                 self.sock, server_side=True, do_handshake_on_connect=False, suppress_ragged_eofs=True
@@ -133,6 +165,7 @@ class Channel:
                 socket.socket.send(self.sock, hello.NO_APPLICATION_PROTOCOL)
             except OSError:
                 pass
+            metrics.TLS_FAILURES.labels("alpn").inc()
             self.abort("alpn")
             return
         self.state = State.HANDSHAKE
@@ -141,7 +174,7 @@ class Channel:
     def _step(self) -> None:
         self._want(0)
         assert isinstance(self.sock, ssl.SSLSocket)
-        self._pool.submit(self.sock, self._stepped)
+        self._side.pool.submit(self.sock, self._stepped)
 
     def _stepped(self, result: Step) -> None:
         """A thread has given the socket back."""
@@ -149,18 +182,26 @@ class Channel:
             self.reactor.bury(self.sock)
         elif result is Step.DONE:
             self.state = State.OPEN
-            self._want(READ)
-            self._peer.on_secure()
-            self._more()
+            self._rearm()
+            self._secured()
         elif result is Step.FAILED:
-            self._busy_free()
+            # No thread has the socket any more: abort may close it.
+            self.state = State.OPEN
+            metrics.TLS_FAILURES.labels("handshake").inc()
             self.abort("tls")
         else:
             self._want(READ if result is Step.READ else WRITE)
 
-    def _busy_free(self) -> None:
-        # So that abort closes the socket itself: no thread has it any more.
-        self.state = State.OPEN
+    def _secured(self) -> None:
+        sock = self.sock
+        assert isinstance(sock, ssl.SSLSocket)
+        cipher = sock.cipher()
+        metrics.TLS_HANDSHAKES.labels(sock.version() or "", cipher[0] if cipher else "").inc()
+        certificate = self._side.certificates.of(sock)
+        self._peer.on_secure(certificate.binding if certificate is not None else None)
+        if self.state == State.OPEN and not self.held:
+            # The client's first bytes may have come with its last handshake message.
+            self.reactor.again(self)
 
     # --- reading ---
 
@@ -301,7 +342,7 @@ class Channel:
                 break
         if self._rest:
             if self.sent != before or not self.since:
-                self.since = self.reactor.now or 1e-9
+                self.since = self.reactor.clock() or 1e-9
         else:
             self.since = 0.0
         self._rearm()

@@ -21,8 +21,10 @@ _OUT_OF: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENO
 Accept = Callable[[socket.socket, str], None]
 
 
-def open_sockets(hosts: Sequence[str], port: int, backlog: int) -> list[socket.socket]:
-    """Bind and listen on each address, all with the same port; SO_REUSEPORT for a fixed one, so that edges share it.
+def bind_sockets(hosts: Sequence[str], port: int) -> list[socket.socket]:
+    """Bind each address, all with the same port; SO_REUSEPORT for a fixed one, so that edges share it.
+
+    Nobody is let in before `Listener` listens: until then the kernel gives clients to the other edges.
 
     An address family that this machine does not have is skipped as long as one address works. Raises OSError.
     """
@@ -44,7 +46,6 @@ def open_sockets(hosts: Sequence[str], port: int, backlog: int) -> list[socket.s
             # With port 0 the second family takes the port that the first one got.
             bound = port or (sockets[0].getsockname()[1] if sockets else 0)
             sock.bind((host, bound))
-            sock.listen(backlog)
         except OSError as error:
             close_quietly(sock)
             if error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
@@ -64,7 +65,7 @@ class Listener:
 
     __slots__ = ("_accept", "_pause_until", "_reactor", "_sock", "_watched", "open", "wake_slot")
 
-    def __init__(self, reactor: Reactor, sock: socket.socket, accept: Accept) -> None:
+    def __init__(self, reactor: Reactor, sock: socket.socket, backlog: int, accept: Accept) -> None:
         self._reactor = reactor
         self._sock = sock
         self._accept = accept
@@ -72,13 +73,8 @@ class Listener:
         self._watched = True
         self.open = True
         self.wake_slot = 0
+        sock.listen(backlog)
         reactor.register(sock.fileno(), self, READ)
-
-    @property
-    def port(self) -> int:
-        """The port that was bound."""
-        port: int = self._sock.getsockname()[1]
-        return port
 
     def on_events(self, mask: int) -> None:
         """Accept a burst; epoll tells again when more are waiting."""
@@ -118,6 +114,8 @@ class Listener:
     def close(self) -> None:
         """Stop listening at once: with SO_REUSEPORT the kernel gives new connections to the other edges."""
         if self.open:
+            # Whoever has connected already would be reset.
+            self.on_events(READ)
             self.open = False
             self._reactor.unregister(self._sock.fileno())
             close_quietly(self._sock)

@@ -106,6 +106,14 @@ class Reactor:
         if not self._in_turn:
             self._lot.unpark()
 
+    def clock(self) -> float:
+        """The clock now, for what happens outside of turns."""
+        return trio.current_time()
+
+    def touch(self) -> None:
+        """Something other than a turn begins to work: its time is now."""
+        self.now = trio.current_time()
+
     def at(self, timed: Timed, when: float) -> None:
         """Let the wheel ask `timed` at `when`."""
         if self.wheel.schedule(timed, when, trio.current_time()):
@@ -177,6 +185,7 @@ class Reactor:
         """Ends the turns of others: what the bus delivers between two turns is sent when its task yields."""
         while True:
             await self._lot.park()
+            self.now = trio.current_time()
             self._finish()
 
     def _finish(self) -> None:

@@ -1,0 +1,403 @@
+"""One client: joins a transport (TCP or WebSocket) with parser, negotiation and session.
+
+What a turn may do is bounded here; what the cluster has to answer is asked in short tasks; all deadlines of the connection
+live in `on_timer`. There is no task for a connection.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Final, Protocol
+
+from rookery.edge import iqs
+from rookery.edge.context import Congested, Context
+from rookery.edge.features import Security
+from rookery.edge.framing import Framing
+from rookery.edge.limits import Bucket
+from rookery.edge.login import Login
+from rookery.edge.session import Session
+from rookery.edge.timers import NEVER
+from rookery.edge.transport import ASKING, BACKLOG, CONGESTED, FULL, SHAPED, Transport
+from rookery.shared.observe import metrics
+from rookery.shared.xmpp.errors import StreamError
+from rookery.shared.xmpp.stanza import Stanza
+from rookery.shared.xmpp.stream import Event, FrameParser, StreamClosed, StreamParser
+
+#: Stanzas that one connection may send in one turn.
+TURN_STANZAS: Final = 64
+#: After so many quiet seconds the XML parser is freed until the next byte.
+HIBERNATE_SECONDS: Final = 10.0
+#: How long a closed stream may take to say its last words.
+LINGER_SECONDS: Final = 2.0
+#: What ends a turn early, and what keeps a backlog waiting.
+_PAUSED: Final = ASKING | FULL
+_BUSY: Final = _PAUSED | SHAPED
+_LIMITED: Final = metrics.RATELIMIT.labels("session")
+
+
+class Owner(Protocol):
+    """Whoever accepted the connection."""
+
+    def arrived(self, connection: Connection, host: str) -> bool:
+        """A PROXY header named the client; False closes at once."""
+
+    def left(self, connection: Connection) -> None:
+        """The connection is closed."""
+
+
+class Connection(Congested):
+    """See the module's text."""
+
+    __slots__ = (
+        "_backlog", "_bytes", "_context", "_deadline", "_epoch", "_framing", "_handshake", "_heard", "_login", "_owner",
+        "_parser", "_pinged", "_quiet", "_reason", "_shaped_until", "_stanzas", "host", "is_full", "session",
+        "transport", "wake_slot", "xmlns",
+    )  # fmt: skip
+    transport: Transport
+
+    def __init__(
+        self,
+        context: Context,
+        framing: Framing,
+        security: Security,
+        host: str,
+        owner: Owner,
+    ) -> None:
+        now = context.reactor.clock()
+        self._context = context
+        self._framing = framing
+        #: The client's address.
+        self.host = host
+        self._owner = owner
+        self._login: Login | None = Login(self, context, security, framing)
+        self._parser = self._new_parser()
+        self._backlog: deque[Event] | None = None
+        self._bytes: Bucket | None = None
+        self._stanzas: Bucket | None = None
+        #: Changes with every restart: what a loop over events then still has is not to be handled.
+        self._epoch = 0
+        self._heard = now
+        self._pinged = 0.0
+        self._quiet = False
+        self._shaped_until = 0.0
+        #: Absolute end of negotiation, later of lingering; NEVER for a session.
+        self._deadline = now + context.limits.preauth_seconds
+        self._handshake = NEVER
+        self._reason = ""
+        self._sid = 0
+        self.session: Session | None = None
+        self.is_full = False
+        self.wake_slot = 0
+        self.xmlns = framing.xmlns
+
+    @property
+    def ended(self) -> bool:
+        """Whether the stream is over (its transport may still linger)."""
+        return bool(self._reason)
+
+    @property
+    def slow(self) -> bool:
+        """Whether the socket does not take what is written."""
+        return self.transport.since != 0.0
+
+    def start(self, *, tls: bool = False) -> None:
+        """The transport is attached; with `tls`, a handshake comes first."""
+        if tls:
+            self._handshake = self._context.reactor.clock() + self._context.limits.tls_seconds
+        self._context.reactor.at(self, min(self._deadline, self._handshake))
+
+    def _new_parser(self) -> StreamParser | FrameParser:
+        limits = self._context.after if self._authenticated() else self._context.before
+        return FrameParser(limits) if self._framing.websocket else StreamParser(limits)
+
+    def _authenticated(self) -> bool:
+        return self._login is None or bool(self._login.account)
+
+    # --- bytes in ---
+
+    def on_source(self, host: str) -> bool:
+        """A load balancer named the client ("": it speaks for itself)."""
+        return self._owner.arrived(self, host)
+
+    def on_data(self, data: bytes) -> None:
+        """Bytes of a TCP stream, or one message of a WebSocket."""
+        if self._reason:
+            return
+        context = self._context
+        now = self._heard = context.reactor.now
+        self._pinged = 0.0
+        context.sessions.counters.bytes_in += len(data)
+        if self._quiet:
+            self._quiet = False
+            context.reactor.at(self, now + HIBERNATE_SECONDS)
+        parser = self._parser
+        events = parser.feed_message(data) if isinstance(parser, FrameParser) else parser.feed(data)
+        if self._bytes is not None and (wait := self._bytes.take(len(data), now)):
+            self._shape(wait)
+        if events:
+            self._handle(events)
+
+    def _shape(self, wait: float) -> None:
+        until = self._context.reactor.now + wait
+        self._shaped_until = max(self._shaped_until, until)
+        if not self.transport.held & SHAPED:
+            _LIMITED.inc()
+        self.transport.hold(SHAPED)
+        self._context.reactor.at(self, self._shaped_until)
+
+    def _handle(self, events: Iterable[Event]) -> None:
+        """Handle events in order, as many as a turn allows; keep the rest."""
+        if self._backlog is not None:
+            self._backlog.extend(events)
+            return
+        session = self.session
+        budget = TURN_STANZAS
+        epoch = self._epoch
+        rest = iter(events)
+        for event in rest:
+            if session is not None and event.__class__ is Stanza:
+                session.take(event)
+            else:
+                self._other(event)
+                session = self.session
+            budget -= 1
+            if self._reason:
+                return
+            if epoch != self._epoch:
+                if (
+                    not (self._login is not None and self._login.in_handshake)
+                    and next(rest, None) is not None
+                ):
+                    self.fail(StreamError("policy-violation", "wait for the restart of the stream"))
+                return
+            if budget <= 0 or self.transport.held & _PAUSED:
+                break
+        if self._stanzas is not None and (wait := self._stanzas.take(TURN_STANZAS - budget, self._heard)):
+            self._shape(wait)
+        left = deque(rest)
+        if left:
+            self._backlog = left
+            self.transport.hold(BACKLOG)
+            if not self.transport.held & _BUSY:
+                self.transport.again()
+        elif session is not None and self._context.bus.congested():
+            self.transport.hold(CONGESTED)
+            self._context.congested.append(self)
+
+    def on_again(self) -> None:
+        """Handle what an earlier turn left."""
+        if self._backlog is None or self._reason or self.transport.held & _BUSY:
+            return
+        left, self._backlog = self._backlog, None
+        self._handle(left)
+        if self._backlog is None and not self._reason:
+            self.transport.release(BACKLOG)
+
+    def _resume(self, reason: int) -> None:
+        self.transport.release(reason)
+        if self._backlog is not None:
+            self.transport.again()
+
+    def full(self) -> None:
+        """The session has as many un-accepted stanzas as it may have."""
+        self.is_full = True
+        self.transport.hold(FULL)
+
+    def roomy(self) -> None:
+        """The session may send again."""
+        self.is_full = False
+        self._resume(FULL)
+
+    def uncongested(self) -> None:
+        """The bus has room again."""
+        if not self._reason:
+            self._resume(CONGESTED)
+
+    # --- negotiation ---
+
+    def _other(self, event: Event) -> None:
+        """What is no stanza of a session."""
+        login = self._login
+        if login is not None:
+            login.handle(event)
+        elif isinstance(event, StreamClosed):
+            self.end("closed", None, closing=True)
+        else:
+            self.fail(event if isinstance(event, StreamError) else StreamError("unsupported-stanza-type"))
+
+    def ask(self, question: Callable[[], Awaitable[None]]) -> None:
+        """Run `question` in a task of its own; nothing more of this stream is handled until `answered`."""
+        self.transport.hold(ASKING)
+        self._context.spawn(question)
+
+    def answered(self) -> None:
+        """The answer has been applied."""
+        if not self._reason:
+            self._resume(ASKING)
+
+    def restart(self, *, tls: bool = False) -> None:
+        """The stream begins anew: what came before is not of the new one.
+
+        Before TLS it came in clear and is forgotten (RFC 6120 section 5.4.3.3); after SASL a client has to wait for our answer.
+        """
+        self._epoch += 1
+        left, self._backlog = self._backlog, None
+        self._parser.close()
+        self._parser = self._new_parser()
+        self.transport.release(BACKLOG)
+        if left and not tls:
+            self.fail(StreamError("policy-violation", "wait for the restart of the stream"))
+
+    def start_tls(self, domain: str) -> None:
+        """`<proceed/>` is queued: begin the handshake."""
+        self.restart(tls=True)
+        self.start(tls=True)
+        if not self.transport.secure(domain):
+            self.end("tls", None)
+
+    def until(self, seconds: float) -> None:
+        """Give negotiation so long from now."""
+        self._deadline = self._context.reactor.clock() + seconds
+        self._context.reactor.at(self, self._deadline)
+
+    def on_secure(self, binding: bytes | None = None) -> None:
+        """The TLS handshake is done."""
+        self._handshake = NEVER
+        if self._login is not None and not self._reason:
+            self._login.secured(binding)
+
+    def begin(self, session: Session) -> None:
+        """The resource is bound: negotiation is forgotten, the session's limits begin."""
+        context = self._context
+        self.session = session
+        self._login = None
+        self._deadline = NEVER
+        now = context.reactor.clock()
+        if self.host not in context.exempt:
+            limits = context.limits
+            self._bytes = Bucket(limits.bytes_per_second, limits.bytes_burst, now)
+            self._stanzas = Bucket(limits.stanzas_per_second, limits.stanzas_burst, now)
+        context.reactor.at(self, now + HIBERNATE_SECONDS)
+        context.sessions.replay_early(session)
+
+    # --- out ---
+
+    def send(self, data: bytes) -> int:
+        """Queue a stanza; returns how many bytes have been queued in all. A client that does not read is closed."""
+        transport = self.transport
+        transport.write(data)
+        self._context.sessions.counters.bytes_out += len(data)
+        if transport.since and transport.waiting > self._context.limits.outbox_bytes:
+            transport.abort("slow")
+        return transport.queued
+
+    def on_progress(self, drained: bool) -> None:
+        """The socket took bytes."""
+        transport = self.transport
+        if self.session is not None:
+            self.session.progress(transport.queued - transport.waiting, drained)
+        if not drained:
+            self._context.reactor.at(self, transport.since + self._context.limits.outbox_seconds)
+
+    # --- the end ---
+
+    def fail(self, error: StreamError) -> None:
+        """Close with a stream error."""
+        if self._reason:
+            return
+        if self._login is not None:
+            self._login.fail(error)
+        else:
+            self.transport.write(self._framing.error(error))
+            self.end("error", error, closing=True)
+
+    def end(self, reason: str, error: StreamError | None, *, closing: bool = False) -> None:
+        """The stream is over: release what it holds, and let the transport finish."""
+        if self._reason:
+            return
+        if error is not None:
+            metrics.STREAM_ERRORS.labels(error.condition).inc()
+            reason = error.condition
+        if closing:
+            self.transport.write(self._framing.close())
+        self._reason = reason
+        self._release(reason)
+        self._deadline = self._context.reactor.clock() + LINGER_SECONDS
+        self._context.reactor.at(self, self._deadline)
+        self.transport.finish()
+
+    def _release(self, reason: str) -> None:
+        self._parser.close()
+        self._backlog = None
+        self._login = None
+        session, self.session = self.session, None
+        if session is not None:
+            self._context.sessions.close(session, reason)
+
+    def on_lost(self, reason: str) -> None:
+        """The transport is closed."""
+        if not self._reason:
+            self._reason = reason
+            self._release(reason)
+        self._owner.left(self)
+
+    # --- time ---
+
+    def on_timer(self, now: float) -> float:
+        """All deadlines of the connection."""
+        transport = self.transport
+        if not transport.open:
+            return NEVER
+        if now >= min(self._deadline, self._handshake):
+            self._late()
+            return self._deadline if transport.open else NEVER
+        limits = self._context.limits
+        following = min(self._deadline, self._handshake)
+        if transport.since:
+            stalled = transport.since + limits.outbox_seconds
+            if now >= stalled:
+                transport.abort("slow")
+                return NEVER
+            following = min(following, stalled)
+        if transport.held & SHAPED:
+            if now >= self._shaped_until:
+                self._resume(SHAPED)
+            else:
+                following = min(following, self._shaped_until)
+        if self.session is not None:
+            following = min(following, self._idle(now))
+        return following
+
+    def _late(self) -> None:
+        """Negotiation, the handshake or lingering took too long."""
+        handshake = self._handshake != NEVER
+        self._deadline = self._handshake = NEVER
+        if self._reason or handshake:
+            self.transport.abort("timeout")
+        else:
+            self.fail(StreamError("connection-timeout"))
+
+    def _idle(self, now: float) -> float:
+        """Free the parser of a quiet session; ask a silent one whether it lives; close a dead one."""
+        limits = self._context.limits
+        session = self.session
+        assert session is not None
+        if self._pinged:
+            if now < self._pinged + limits.idle_answer_seconds:
+                return self._pinged + limits.idle_answer_seconds
+            session.ping = ""
+            self.fail(StreamError("connection-timeout"))
+            return self._deadline
+        quiet = now - self._heard
+        if quiet >= limits.idle_seconds:
+            self._pinged = now
+            session.ping = f"ping-{self._context.token()}"
+            domain = session.bare.partition("@")[2]
+            self.send(iqs.ping(session.ping, domain, session.full).encode(self.xmlns))
+            return now + limits.idle_answer_seconds
+        if quiet >= HIBERNATE_SECONDS:
+            self._quiet = True
+            self._parser.hibernate()
+            return self._heard + limits.idle_seconds
+        return self._heard + HIBERNATE_SECONDS

@@ -1,0 +1,45 @@
+"""What all connections of an edge share."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from rookery.edge.features import Policy
+from rookery.edge.handshakes import HandshakePool
+from rookery.edge.limits import Failures, Nets
+from rookery.edge.loop import Reactor
+from rookery.edge.sessions import Sessions
+from rookery.edge.tls import CertificateStore
+from rookery.shared.bus.api import Bus
+from rookery.shared.config import Limits
+from rookery.shared.xmpp.stream import StreamLimits
+
+
+@dataclass(slots=True)
+class Context:
+    """The parts of an edge. `spawn` starts a task that must not raise; `left` is told when a counted connection ends."""
+
+    reactor: Reactor
+    bus: Bus
+    sessions: Sessions
+    policy: Policy
+    limits: Limits
+    certificates: CertificateStore
+    pool: HandshakePool
+    failures: Failures
+    exempt: Nets
+    spawn: Callable[[Callable[[], Awaitable[None]]], None]
+    token: Callable[[], str]
+    before: StreamLimits
+    after: StreamLimits
+    #: Connections that wait until the bus has room again.
+    congested: list[Congested]
+
+
+class Congested:
+    """A connection that is not read while the bus has more waiting than its peers take."""
+
+    def uncongested(self) -> None:
+        """Read again."""
+        raise NotImplementedError

@@ -1,0 +1,183 @@
+"""Carries out what negotiation wants: writes, restarts, and asks account workers and routers.
+
+It exists from the first byte until a resource is bound; then the connection forgets it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TYPE_CHECKING, assert_never
+
+import trio
+
+from rookery.edge.context import Context
+from rookery.edge.effects import (
+    AskBind,
+    AskCredentials,
+    AskRegister,
+    AuthEnded,
+    Begin,
+    CheckPassword,
+    Close,
+    Effect,
+    Restart,
+    Send,
+    StartTls,
+)
+from rookery.edge.features import Security
+from rookery.edge.framing import Framing
+from rookery.edge.negotiation import Negotiation, Phase
+from rookery.edge.session import Session
+from rookery.shared.bus.api import BusTimeout
+from rookery.shared.bus.messages import Bind, Bound, Credentials, GetCredentials, Kind, Register
+from rookery.shared.observe import metrics
+from rookery.shared.xmpp.errors import StanzaError, StreamError
+from rookery.shared.xmpp.sasl.keys import verify_plain
+from rookery.shared.xmpp.stream import Event
+
+if TYPE_CHECKING:
+    from rookery.edge.connection import Connection
+
+
+def _unanswered() -> StanzaError:
+    return StanzaError("resource-constraint", "try again later", type="wait")
+
+
+class Login:
+    """The negotiation of one connection with its surroundings."""
+
+    __slots__ = ("_connection", "_context", "_negotiation", "_session")
+
+    def __init__(
+        self, connection: Connection, context: Context, security: Security, framing: Framing
+    ) -> None:
+        self._connection = connection
+        self._context = context
+        self._negotiation = Negotiation(context.policy, security, framing, context.token)
+        self._session: Session | None = None
+
+    @property
+    def account(self) -> str:
+        """Who has authenticated, "" before."""
+        return self._negotiation.account
+
+    @property
+    def in_handshake(self) -> bool:
+        """Whether STARTTLS is under way: nothing can be said meanwhile."""
+        return self._negotiation.phase is Phase.TLS
+
+    def handle(self, event: Event) -> None:
+        """Take one event of the parser."""
+        self._apply(self._negotiation.handle(event))
+
+    def secured(self, binding: bytes | None) -> None:
+        """A TLS handshake is done: of STARTTLS, or of direct TLS before the first byte."""
+        if self.in_handshake:
+            self._apply(self._negotiation.secured(binding))
+        else:
+            self._negotiation.security = Security(secure=True, binding=binding)
+
+    def fail(self, error: StreamError) -> None:
+        """End with a stream error."""
+        self._apply(self._negotiation.fail(error))
+
+    def _apply(self, effects: list[Effect]) -> None:
+        connection = self._connection
+        for effect in effects:
+            if isinstance(effect, Send):
+                connection.transport.write(effect.data)
+            elif isinstance(effect, Close):
+                connection.end("error" if effect.error else "closed", effect.error)
+            elif isinstance(effect, Restart):
+                connection.restart()
+            elif isinstance(effect, StartTls):
+                connection.start_tls(effect.domain)
+            elif isinstance(effect, AuthEnded):
+                self._auth_ended(effect)
+            elif isinstance(effect, Begin):
+                assert self._session is not None
+                self._session.lang = effect.lang
+                connection.begin(self._session)
+            elif isinstance(effect, AskCredentials):
+                self._ask(partial(self._credentials, effect))
+            elif isinstance(effect, CheckPassword):
+                self._ask(partial(self._check, effect))
+            elif isinstance(effect, AskRegister):
+                self._ask(partial(self._register, effect))
+            elif isinstance(effect, AskBind):
+                self._ask(partial(self._bind, effect))
+            else:
+                assert_never(effect)
+
+    def _auth_ended(self, effect: AuthEnded) -> None:
+        metrics.AUTH.labels(effect.mechanism, effect.result).inc()
+        if effect.result == "not-authorized":
+            self._context.failures.add(self._connection.host, self._context.reactor.clock())
+        elif effect.result == "success":
+            # Binding has its own time; everything before had to be done in the first.
+            self._connection.until(self._context.limits.preauth_seconds)
+
+    # --- questions to the cluster ---
+
+    def _ask(self, question: Callable[[], Awaitable[list[Effect]]]) -> None:
+        async def run() -> None:
+            effects = await question()
+            if self._connection.ended:
+                return
+            self._apply(effects)
+            if not self._negotiation.asking:
+                self._connection.answered()
+
+        self._connection.ask(run)
+
+    async def _credentials(self, ask: AskCredentials) -> list[Effect]:
+        context = self._context
+        if context.failures.blocked(self._connection.host, context.reactor.clock()):
+            metrics.RATELIMIT.labels("auth").inc()
+            return self._negotiation.denied()
+        request = GetCredentials(ask.account, ask.mechanism)
+        try:
+            answer = await context.bus.call(Kind.ACCOUNT, context.sessions.partition(ask.account), request)
+        except (BusTimeout, StanzaError):
+            return self._negotiation.denied()
+        assert isinstance(answer, Credentials)
+        return self._negotiation.credentials(answer)
+
+    async def _check(self, ask: CheckPassword) -> list[Effect]:
+        right = await trio.to_thread.run_sync(verify_plain, ask.password, ask.credentials)
+        return self._negotiation.checked(right)
+
+    async def _register(self, ask: AskRegister) -> list[Effect]:
+        partition = self._context.sessions.partition(ask.account)
+        request = Register(ask.domain, ask.username, ask.password, ask.email, self._connection.host)
+        error: StanzaError | None = None
+        try:
+            await self._context.bus.call(Kind.ACCOUNT, partition, request)
+        except BusTimeout:
+            error = _unanswered()
+        except StanzaError as refused:
+            error = refused
+        return self._negotiation.registered(error)
+
+    async def _bind(self, ask: AskBind) -> list[Effect]:
+        sessions = self._context.sessions
+        sid, stream = sessions.reserve()
+        partition = sessions.partition(ask.account)
+        request = Bind(ask.account, ask.resource, sessions.incarnation, sid, stream)
+        try:
+            bound = await self._context.bus.call(Kind.ROUTER, partition, request)
+        except BusTimeout:
+            sessions.forget(sid)
+            return self._negotiation.refused(_unanswered())
+        except StanzaError as error:
+            sessions.forget(sid)
+            return self._negotiation.refused(error)
+        assert isinstance(bound, Bound)
+        if self._connection.ended:
+            # The client did not wait: nobody will use the resource.
+            sessions.forget(sid)
+            sessions.unbind(bound.full, bound.grant, "closed")
+            return []
+        self._session = sessions.begin(self._connection, sid, stream, bound, "")
+        return self._negotiation.bound(bound)

@@ -1,0 +1,274 @@
+"""The edge kind: listeners, TLS, connections, and their end, in one service."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import secrets
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Final
+
+import structlog
+import trio
+
+from rookery.edge.context import Congested, Context
+from rookery.edge.domains import HostedDomains
+from rookery.edge.door import Door
+from rookery.edge.features import Policy
+from rookery.edge.handshakes import HandshakePool
+from rookery.edge.limits import Failures, Nets
+from rookery.edge.listener import Accept, Listener, bind_sockets
+from rookery.edge.loop import NEVER, Reactor, close_quietly
+from rookery.edge.sessions import Sessions
+from rookery.edge.tls import CertificateStore
+from rookery.edge.websocket import WebDoor
+from rookery.shared.bus.api import Call
+from rookery.shared.bus.messages import Item, Kind
+from rookery.shared.cluster.api import Node
+from rookery.shared.config import Config
+from rookery.shared.observe import metrics
+from rookery.shared.xmpp.errors import StreamError
+from rookery.shared.xmpp.stream import StreamLimits
+
+_log = structlog.get_logger()
+#: How often connections that wait for room on the bus are looked at, when nothing else wakes the loop.
+CONGESTION_SECONDS: Final = 0.1
+#: How often stanzas that nobody accepted are sent again.
+REPEAT_SECONDS: Final = 15.0
+#: Streams ended in one slice of a drain, and the share of its time that all slices may take.
+DRAIN_SLICE: Final = 200
+DRAIN_SHARE: Final = 0.5
+
+
+def stream_limits(config: Config) -> tuple[StreamLimits, StreamLimits]:
+    """The parser's limits before and after authentication."""
+    limits = config.limits
+    before = StreamLimits(
+        limits.preauth_bytes, limits.preauth_elements, limits.preauth_depth, limits.element_attributes
+    )
+    after = StreamLimits(
+        limits.stanza_bytes, limits.stanza_elements, limits.stanza_depth, limits.element_attributes
+    )
+    return before, after
+
+
+class EdgeService:
+    """Terminates client streams. `ports` has the bound ports of c2s, c2s_tls and http as soon as `run` has begun."""
+
+    kind = Kind.EDGE
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._config = config = node.config
+        self._domains = HostedDomains(node)
+        self._reactor = Reactor()
+        self._nursery: trio.Nursery | None = None
+        self._listeners: list[Listener] = []
+        self._draining = False
+        self.wake_slot = 0
+        self.ports: dict[str, int] = {}
+        #: Set when the ports are bound.
+        self.bound = trio.Event()
+        before, after = stream_limits(config)
+        limits = config.limits
+        self._sessions = Sessions(node, self._reactor, self._domains)
+        self._context = Context(
+            reactor=self._reactor,
+            bus=node.bus,
+            sessions=self._sessions,
+            policy=Policy(
+                find=self._domains.find,
+                fallback=self._domains.first,
+                mechanisms=tuple(config.account.mechanisms),
+                stanza_bytes=limits.stanza_bytes,
+                preauth_bytes=limits.preauth_bytes,
+                idle_seconds=int(limits.idle_seconds + limits.idle_answer_seconds),
+                failures=limits.auth_failures,
+            ),
+            limits=limits,
+            certificates=CertificateStore(config.tls),
+            pool=HandshakePool(config.tls.handshake_threads),
+            failures=Failures(limits.auth_failures_per_ip, limits.auth_failures_window),
+            exempt=Nets(limits.exempt_nets),
+            spawn=self._spawn,
+            token=lambda: secrets.token_urlsafe(18),
+            before=before,
+            after=after,
+            congested=[],
+        )
+        self._door = Door(self._context, config)
+        self._web = WebDoor(self._context, self._door, config)
+        self._domains.changed = self._domains_changed
+        self._reactor.on_turn_end = self._turn_end
+        node.on_domains.append(self._domains.refresh)
+        node.on_holder.append(self._sessions.on_holder)
+        node.on_reset.append(self._sessions.on_reset)
+
+    # --- state that others ask for ---
+
+    @property
+    def ready(self) -> bool:
+        """Whether clients are let in."""
+        return bool(self._listeners) and not self._draining
+
+    @property
+    def connections(self) -> int:
+        """Open connections: what this process reports as its load."""
+        return len(self._door.connections)
+
+    # --- Service ---
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        self._load_certificates()
+        self._context.pool.start()
+        try:
+            with self._bound_sockets() as bound:
+                async with trio.open_nursery() as nursery:
+                    self._nursery = nursery
+                    nursery.start_soon(self._domains.run)
+                    nursery.start_soon(self._reactor.run)
+                    nursery.start_soon(self._tick)
+                    nursery.start_soon(self._watch_certificates)
+                    self.bound.set()
+                    await self._domains.known.wait()
+                    if not self._draining:
+                        self._listen(bound)
+        finally:
+            for connection in list(self._door.connections):
+                connection.transport.abort("shutdown")
+            self._reactor.close()
+            self._context.pool.stop()
+
+    async def acquire(self, partition: int, epoch: int) -> None:
+        """An edge holds no partitions."""
+
+    async def release(self, partition: int) -> None:
+        """An edge holds no partitions."""
+
+    def drop(self, partition: int) -> None:
+        """An edge holds no partitions."""
+
+    def receive(self, source: str, partition: int, epoch: int, item: Item | Call) -> None:
+        """Deliveries, acceptances and requests of routers."""
+        self._sessions.receive(source, item)
+
+    def reload(self) -> None:
+        """Read changed certificates now (SIGHUP)."""
+        self._load_certificates()
+
+    async def drain(self, limit: float) -> None:
+        """End every stream in order and wait until the cluster has accepted what their clients sent; at most `limit` seconds."""
+        self._draining = True
+        deadline = trio.current_time() + limit
+        for listener in self._listeners:
+            listener.close()
+        everyone = list(self._door.connections)
+        slices = max(1, math.ceil(len(everyone) / DRAIN_SLICE))
+        pause = min(0.1, limit * DRAIN_SHARE / slices)
+        for at in range(0, len(everyone), DRAIN_SLICE):
+            for connection in everyone[at : at + DRAIN_SLICE]:
+                connection.fail(StreamError("system-shutdown"))
+            self._node.bus.flush()
+            await trio.sleep(pause)
+        while (  # noqa: ASYNC110  both change in many places; this runs once in a life
+            trio.current_time() < deadline and (self._sessions.unaccepted or self._door.connections)
+        ):
+            await trio.sleep(0.02)
+        self._sessions.send_acks()
+        self._node.bus.flush()
+        if self._sessions.unaccepted:
+            _log.warning("drain_incomplete", unaccepted=self._sessions.unaccepted)
+
+    # --- parts ---
+
+    @contextlib.contextmanager
+    def _bound_sockets(self) -> Iterator[list[tuple[socket.socket, Accept]]]:
+        edge = self._config.edge
+        wanted: list[tuple[str, int, Accept]] = [("c2s", edge.c2s_port, self._door.accept)]
+        if self._config.tls.directory:
+            wanted.append(("c2s_tls", edge.c2s_tls_port, self._door.accept_direct))
+        wanted.append(("http", edge.http_port, self._web.accept))
+        bound: list[tuple[socket.socket, Accept]] = []
+        try:
+            for name, port, accept in wanted:
+                sockets = bind_sockets(edge.host, port)
+                self.ports[name] = sockets[0].getsockname()[1]
+                bound += [(sock, accept) for sock in sockets]
+            yield bound
+        finally:
+            for listener in self._listeners:
+                listener.close()
+            for sock, _ in bound:
+                close_quietly(sock)
+
+    def _listen(self, bound: list[tuple[socket.socket, Accept]]) -> None:
+        backlog = self._config.edge.backlog
+        self._listeners = [Listener(self._reactor, sock, backlog, accept) for sock, accept in bound]
+        _log.info("edge_listening", **self.ports)
+
+    def _spawn(self, task: Callable[[], Awaitable[None]]) -> None:
+        assert self._nursery is not None
+        self._nursery.start_soon(self._guarded, task)
+
+    async def _guarded(self, task: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await task()
+        except Exception:  # one connection's trouble is not everybody's
+            _log.exception("edge_task_failed")
+
+    def _turn_end(self) -> None:
+        self._node.bus.flush()
+        waiting = self._context.congested
+        if waiting:
+            if self._node.bus.congested():
+                self._reactor.at(self, self._reactor.clock() + CONGESTION_SECONDS)
+            else:
+                self._read_again(waiting)
+
+    def _read_again(self, waiting: list[Congested]) -> None:
+        self._context.congested = []
+        for connection in waiting:
+            connection.uncongested()
+
+    def on_timer(self, now: float) -> float:
+        """Look whether the bus has room again."""
+        waiting = self._context.congested
+        if not waiting:
+            return NEVER
+        if self._node.bus.congested():
+            return now + CONGESTION_SECONDS
+        self._read_again(waiting)
+        return NEVER
+
+    async def _tick(self) -> None:
+        repeat_at = trio.current_time() + REPEAT_SECONDS
+        while True:
+            await trio.sleep(1)
+            now = trio.current_time()
+            self._sessions.tick(now)
+            if now >= repeat_at:
+                repeat_at = now + REPEAT_SECONDS
+                self._sessions.repeat(now)
+
+    def _load_certificates(self) -> None:
+        certificates = self._context.certificates
+        if certificates.reload():
+            certificates.prefer(self._domains.first())
+            for certificate in certificates:
+                metrics.TLS_CERT_EXPIRY.labels(certificate.domain).set(certificate.not_after.timestamp())
+
+    async def _watch_certificates(self) -> None:
+        while True:
+            await trio.sleep(self._config.tls.reload_interval)
+            await trio.to_thread.run_sync(self._load_certificates)
+
+    def _domains_changed(self, gone: set[str]) -> None:
+        self._context.certificates.prefer(self._domains.first())
+        if not gone:
+            return
+        for connection in list(self._door.connections):
+            session = connection.session
+            if session is not None and session.bare.partition("@")[2] in gone:
+                connection.fail(StreamError("host-gone"))

@@ -1,0 +1,341 @@
+"""All bound streams of an edge, as the cluster sees them: deliveries, acceptances, mirrors, re-sending, deadlines."""
+
+from __future__ import annotations
+
+import math
+import secrets
+import time
+from collections import deque
+from collections.abc import Collection
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from rookery.edge.counters import Counters
+from rookery.edge.inflight import Inflight
+from rookery.edge.iqs import IqTable, timeout_answer
+from rookery.edge.loop import NEVER, Reactor
+from rookery.edge.mirror import Attachments, Verdict, chunks
+from rookery.edge.session import Session
+from rookery.shared.bus.api import Call
+from rookery.shared.bus.messages import (
+    NOBODY,
+    Accepted,
+    Acked,
+    Bound,
+    Deliver,
+    DeliverMany,
+    End,
+    Item,
+    Kind,
+    MirrorRequest,
+    Note,
+    Route,
+    Unbind,
+)
+from rookery.shared.cluster.api import Node
+from rookery.shared.observe import metrics
+from rookery.shared.xmpp.errors import STREAM_CONDITIONS, StreamError
+
+if TYPE_CHECKING:
+    from rookery.edge.connection import Connection
+
+_log = structlog.get_logger()
+#: Acknowledgements of written deliveries are collected this long: nobody waits for them.
+ACK_SECONDS: Final = 0.1
+#: A stanza that nobody accepted in this time is sent again, in case something was lost unnoticed.
+AGAIN_SECONDS: Final = 15.0
+#: A delivery that is missing for longer will not come: the session ends, so that its client notices.
+HOLE_SECONDS: Final = 10.0
+#: An Unbind is repeated when its router changes within this time.
+UNBIND_SECONDS: Final = 30.0
+#: Un-accepted stanzas of a closed stream are kept at most so long.
+ORPHAN_SECONDS: Final = 300.0
+#: Deliveries that may come before our call of Bind has returned.
+_EARLY: Final = 1024
+
+
+class Sessions:
+    """The bus side of an edge. `domains` are the names of the hosted domains."""
+
+    def __init__(self, node: Node, reactor: Reactor, domains: Collection[str]) -> None:
+        limits = node.config.limits
+        self._node = node
+        self._bus = node.bus
+        self._reactor = reactor
+        self._limits = limits
+        self.incarnation = node.incarnation
+        self.domains = domains
+        self.counters = Counters()
+        self.partition = lru_cache(maxsize=65536)(node.partition)
+        self.post = node.bus.post
+        self.iqs = IqTable(limits.iq_seconds)
+        self.attachments = Attachments()
+        self.wake_slot = 0
+        #: Streams with un-accepted stanzas, and streams that miss a delivery.
+        self.unsettled: set[Session] = set()
+        self.holes: set[Session] = set()
+        self._by_sid: dict[int, Session] = {}
+        self._by_stream: dict[bytes, Session] = {}
+        self._by_partition: dict[int, dict[int, Session]] = {}
+        self._early: dict[int, list[tuple[str, Item]]] = {}
+        self._acks: dict[int, Session] = {}
+        self._ack_at = NEVER
+        self._unbinds: deque[tuple[float, int, Unbind]] = deque()
+        self._orphans: deque[tuple[float, Session]] = deque()
+        # Stream numbers do not start at 1, so that one of a former life of this address is not mistaken for ours.
+        self._next_sid = secrets.randbits(31)
+
+    @property
+    def now(self) -> float:
+        """The reactor's clock."""
+        return self._reactor.now
+
+    def clock(self) -> float:
+        """The same clock, read now: outside of turns `now` is that of the last one."""
+        return self._reactor.clock()
+
+    @property
+    def iq_deadline(self) -> int:
+        """When a request that comes now has to be answered, in Unix milliseconds."""
+        return int((time.time() + self._limits.iq_seconds) * 1000)
+
+    def new_inflight(self) -> Inflight:
+        """Room for the un-accepted stanzas of one stream."""
+        return Inflight(self._limits.uncommitted_stanzas, self._limits.uncommitted_bytes)
+
+    def __len__(self) -> int:
+        return len(self._by_sid)
+
+    @property
+    def unaccepted(self) -> int:
+        """Stanzas that the cluster has not accepted yet."""
+        return sum(session.unaccepted for session in self.unsettled)
+
+    # --- the life of a session ---
+
+    def reserve(self) -> tuple[int, bytes]:
+        """A stream number and a stream id for a binding; deliveries to it are kept until `begin` or `forget`."""
+        self._next_sid += 1
+        self._early[self._next_sid] = []
+        return self._next_sid, secrets.token_bytes(16)
+
+    def forget(self, sid: int) -> None:
+        """The binding failed."""
+        self._early.pop(sid, None)
+
+    def begin(self, connection: Connection, sid: int, stream: bytes, bound: Bound, lang: str) -> Session:
+        """The router granted a resource: the session is in the tables before anything else happens."""
+        session = Session(self, connection, sid, stream, bound.full, bound.grant, lang)
+        session.own_first = bound.own_first
+        self._by_sid[sid] = session
+        self._by_stream[stream] = session
+        self._by_partition.setdefault(session.partition, {})[sid] = session
+        self.attachments.bound(session.partition, bound.grant)
+        metrics.SESSIONS_OPENED.inc()
+        return session
+
+    def replay_early(self, session: Session) -> None:
+        """Hand over what the router sent before its answer reached us; call it once the bind result is written."""
+        for source, item in self._early.pop(session.sid, ()):
+            self.receive(source, item)
+
+    def close(self, session: Session, reason: str) -> None:
+        """The stream's socket is gone. What it sent is still seen through."""
+        if self._by_sid.pop(session.sid, None) is None:
+            return
+        session.connection = None
+        held = self._by_partition[session.partition]
+        del held[session.sid]
+        if not held:
+            del self._by_partition[session.partition]
+        self._acks.pop(session.sid, None)
+        self.holes.discard(session)
+        self.iqs.close(session.sid)
+        if session.unaccepted:
+            self._orphans.append((self.clock(), session))
+        else:
+            del self._by_stream[session.stream]
+        self.unbind(session.full, session.grant, reason)
+        metrics.SESSIONS_CLOSED.labels(reason).inc()
+
+    def unbind(self, full: str, grant: int, reason: str) -> None:
+        """Tell the router, and again if its link or holder changes soon."""
+        item = Unbind(full, grant, reason)
+        partition = self.partition(full.partition("/")[0])
+        self._unbinds.append((self.clock(), partition, item))
+        self.post(Kind.ROUTER, partition, item)
+
+    # --- arrivals ---
+
+    def receive(self, source: str, item: Item | Call) -> None:
+        """Handle what came for this edge."""
+        if isinstance(item, Deliver):
+            session = self._by_sid.get(item.sid)
+            if session is None:
+                self._unknown(source, item.sid, item.grant, item.stanza.to, item)
+            elif self._allowed(session, source):
+                verdict = session.deliver(
+                    item.grant, item.n, item.origin_stream, item.origin_n, item.stanza, None
+                )
+                if verdict is Verdict.STALE:
+                    self._stale(item.stanza.to, item.grant)
+        elif isinstance(item, DeliverMany):
+            self._many(source, item)
+        elif isinstance(item, Accepted):
+            by_stream = self._by_stream
+            for stream, n in item.uids:
+                session = by_stream.get(stream)
+                if session is not None and session.accepted(n) and session.connection is None:
+                    del by_stream[stream]
+        elif isinstance(item, End):
+            self._end(source, item)
+        elif isinstance(item, Note):
+            session = self._by_sid.get(item.sid)
+            if session is None:
+                if item.sid in self._early:
+                    self._early[item.sid].append((source, item))
+            elif session.grant == item.grant and self._allowed(session, source):
+                session.mirror.note = item.note
+                session.own_first = item.own_first
+        elif isinstance(item, MirrorRequest):
+            self._mirror(item)
+        else:
+            _log.warning("edge_unexpected_item", item=type(item).__name__, source=source)
+
+    def _allowed(self, session: Session, source: str) -> bool:
+        return self.attachments.allows(session.partition, source)
+
+    def _many(self, source: str, item: DeliverMany) -> None:
+        stanza = item.stanza
+        for sid, grant, n, to in item.targets:
+            session = self._by_sid.get(sid)
+            if session is None:
+                self._unknown(source, sid, grant, to, DeliverMany(stanza, ((sid, grant, n, to),)))
+            elif (
+                self._allowed(session, source)
+                and session.deliver(grant, n, b"", 0, stanza, to) is Verdict.STALE
+            ):
+                self._stale(to, grant)
+
+    def _unknown(self, source: str, sid: int, grant: int, to: str, item: Item) -> None:
+        early = self._early.get(sid)
+        if early is not None:
+            if len(early) < _EARLY:
+                early.append((source, item))
+            return
+        self._stale(to, grant)
+
+    def _stale(self, to: str, grant: int) -> None:
+        """The router has a session that we do not have (it missed an Unbind): tell it."""
+        if "/" in to and len(self._unbinds) < 10_000:
+            self.unbind(to, grant, "gone")
+
+    def _end(self, source: str, item: End) -> None:
+        session = self._by_sid.get(item.sid) if item.sid else None
+        if session is None and item.stream:
+            session = self._by_stream.get(item.stream)
+        if session is None:
+            if item.sid in self._early:
+                self._early[item.sid].append((source, item))
+            return
+        if (item.sid and session.grant != item.grant) or session.connection is None:
+            return
+        condition = item.condition if item.condition in STREAM_CONDITIONS else "undefined-condition"
+        session.connection.fail(StreamError(condition, item.text or None))
+
+    # --- a router's successor ---
+
+    def _mirror(self, item: MirrorRequest) -> None:
+        if not self.attachments.attach(item.partition, item.epoch, item.router):
+            return
+        sessions = self._by_partition.get(item.partition, {})
+        described = (s.mirror.describe(s.sid, s.stream, s.full) for s in sessions.values())
+        for chunk in chunks(self.incarnation, item.partition, described):
+            self._bus.post_to(
+                item.router, chunk, kind=Kind.ROUTER, partition=item.partition, epoch=item.epoch
+            )
+
+    def on_holder(self, kind: Kind, partition: int) -> None:
+        """Another process holds the partition now: it gets again what the former one did not accept."""
+        if kind is Kind.ROUTER:
+            self._send_again(frozenset((partition,)))
+
+    def on_reset(self, peer: str) -> None:
+        """A process gave our link up: what was on the way to its partitions may be lost."""
+        resolver = self._bus.resolver
+        held = {p for p in range(self._node.partitions) if (resolver(Kind.ROUTER, p) or ("",))[0] == peer}
+        self._send_again(frozenset(held))
+
+    def _send_again(self, partitions: frozenset[int], before: float = math.inf) -> None:
+        if not partitions:
+            return
+        for session in list(self.unsettled):
+            for entry in session.again(partitions, before):
+                self.post(Kind.ROUTER, entry.partition, entry.item)
+            if session.connection is None and not session.unaccepted:
+                self._by_stream.pop(session.stream, None)
+        if before == math.inf:
+            for _, partition, item in self._unbinds:
+                if partition in partitions:
+                    self.post(Kind.ROUTER, partition, item)
+
+    # --- time ---
+
+    def ack(self, session: Session) -> None:
+        """Report soon that the session's deliveries have left."""
+        self._acks[session.sid] = session
+        if self._ack_at == NEVER:
+            self._ack_at = self._reactor.now + ACK_SECONDS
+            self._reactor.at(self, self._ack_at)
+
+    def watch_iqs(self) -> None:
+        """An iq was opened: its deadline is a timer."""
+        if not self.wake_slot:
+            self._reactor.at(self, self._reactor.now + self._limits.iq_seconds)
+
+    def on_timer(self, now: float) -> float:
+        """Send acknowledgements and answer requests that nobody else did."""
+        if now >= self._ack_at:
+            self.send_acks()
+        for key in self.iqs.expire(now):
+            session = self._by_sid.get(key.sid)
+            if session is not None:
+                answer = timeout_answer(key, session.full)
+                self.post(Kind.ROUTER, session.partition, Route(NOBODY, answer))
+        due = self.iqs.due()
+        return min(self._ack_at, NEVER if due is None else due)
+
+    def send_acks(self) -> None:
+        """Report everything that has left by now."""
+        acks, self._acks = self._acks, {}
+        self._ack_at = NEVER
+        for session in acks.values():
+            self.post(
+                Kind.ROUTER, session.partition, Acked(session.full, session.grant, session.mirror.acked)
+            )
+
+    def tick(self, now: float) -> None:
+        """Once a second: metrics, and what has waited too long."""
+        self.counters.pump()
+        metrics.C2S_SESSIONS.set(len(self._by_sid))
+        metrics.UNACCEPTED.set(self.unaccepted)
+        while self._unbinds and self._unbinds[0][0] < now - UNBIND_SECONDS:
+            self._unbinds.popleft()
+        while self._orphans and self._orphans[0][0] < now - ORPHAN_SECONDS:
+            _, session = self._orphans.popleft()
+            if session.unaccepted:
+                _log.warning("stanzas_not_accepted", count=session.unaccepted, account=session.bare)
+            self.unsettled.discard(session)
+            self._by_stream.pop(session.stream, None)
+        for session in [s for s in self.holes if s.hole_since == 0.0 or s.hole_since < now - HOLE_SECONDS]:
+            self.holes.discard(session)
+            if session.hole_since and session.connection is not None:
+                _log.warning("delivery_missing", account=session.bare, n=session.mirror.n + 1)
+                session.connection.fail(StreamError("internal-server-error", "a delivery was lost"))
+
+    def repeat(self, now: float) -> None:
+        """Every few seconds: send again what was not accepted for too long."""
+        every = frozenset(range(self._node.partitions))
+        self._send_again(every, now - AGAIN_SECONDS)

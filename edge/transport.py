@@ -1,0 +1,47 @@
+"""What carries a connection's bytes, and the reasons not to read it."""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+#: Bits of `Transport.held`: an answer of the cluster is awaited; tokens are used up; too much is un-accepted; the bus
+#: has no room; events of an earlier read are not handled yet.
+ASKING: Final = 1
+SHAPED: Final = 2
+FULL: Final = 4
+CONGESTED: Final = 8
+BACKLOG: Final = 16
+
+
+class Transport(Protocol):
+    """`Channel` or `WebSocketTransport`. `since` is when a write began to wait for the peer (0.0: none waits)."""
+
+    open: bool
+    held: int
+    queued: int
+    since: float
+
+    @property
+    def waiting(self) -> int:
+        """Bytes queued and not sent."""
+
+    def write(self, data: bytes) -> None:
+        """Queue bytes (one message)."""
+
+    def finish(self) -> None:
+        """Send everything and close in order."""
+
+    def abort(self, reason: str) -> None:
+        """Close now."""
+
+    def hold(self, reason: int) -> None:
+        """Stop reading."""
+
+    def release(self, reason: int) -> None:
+        """Read again when no other reason is left."""
+
+    def again(self) -> None:
+        """Call `on_again` in the next turn."""
+
+    def secure(self, domain: str) -> bool:
+        """Begin TLS on a plain stream; False when that is not possible."""
