@@ -84,6 +84,7 @@ class WebSocketTransport:
         self._part = ""
         self._accepted = False
         self._ended = False
+        self._sending = trio.Lock()
 
     @staticmethod
     async def open(
@@ -117,21 +118,25 @@ class WebSocketTransport:
                         self._frames.append(self._part.encode())
                         self._part = ""
                 case Ping():
-                    await self._stream.send_all(self._ws.send(event.response()))
+                    await self._write(self._ws.send(event.response()))
                 case CloseConnection():
                     self._ended = True
                     if self._ws.state is ConnectionState.REMOTE_CLOSING:
-                        await self._stream.send_all(self._ws.send(event.response()))
+                        await self._write(self._ws.send(event.response()))
                 case RejectConnection():
                     self._ended = True
                 case _:
                     pass
 
+    async def _write(self, data: bytes) -> None:
+        async with self._sending:
+            await self._stream.send_all(data)
+
     async def send(self, data: bytes) -> None:
         """Send one text frame."""
         if self._ended:
             raise trio.BrokenResourceError("closed by the server")
-        await self._stream.send_all(self._ws.send(TextMessage(data.decode())))
+        await self._write(self._ws.send(TextMessage(data.decode())))
 
     async def receive(self) -> bytes:
         """One text frame; b"" at the end."""
