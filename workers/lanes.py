@@ -14,21 +14,28 @@ import trio
 Job = Callable[[], Awaitable[None]]
 
 
+class _Lane:
+    __slots__ = ("jobs", "scope")
+
+    def __init__(self, job: Job) -> None:
+        self.jobs = deque((job,))
+        self.scope = trio.CancelScope()
+
+
 class Lanes:
     """Serial lanes by (partition, key). Jobs must not raise; they run once `run` does."""
 
     def __init__(self) -> None:
-        self._lanes: dict[tuple[int, str], deque[Job]] = {}
-        self._scopes: dict[tuple[int, str], trio.CancelScope] = {}
-        self._waiting: dict[int, trio.Event] = {}
+        self._lanes: dict[tuple[int, str], _Lane] = {}
+        self._drained: dict[int, trio.Event] = {}
         self._nursery: trio.Nursery | None = None
 
     async def run(self) -> None:
         """Do the jobs until cancelled."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
-            for lane in self._lanes:
-                nursery.start_soon(self._work, lane)
+            for key, lane in self._lanes.items():
+                nursery.start_soon(self._work, key, lane)
             try:
                 await trio.sleep_forever()
             finally:
@@ -44,47 +51,39 @@ class Lanes:
 
     def submit(self, partition: int, key: str, job: Job) -> None:
         """Add a job at the end of the key's lane."""
-        lane = (partition, key)
-        jobs = self._lanes.get(lane)
-        if jobs is not None:
-            jobs.append(job)
+        lane = self._lanes.get((partition, key))
+        if lane is not None:
+            lane.jobs.append(job)
             return
-        self._lanes[lane] = deque((job,))
+        lane = self._lanes[partition, key] = _Lane(job)
         if self._nursery is not None:
-            self._nursery.start_soon(self._work, lane)
+            self._nursery.start_soon(self._work, (partition, key), lane)
 
     async def drain(self, partition: int) -> None:
         """Wait until every lane of the partition is empty."""
-        while any(lane[0] == partition for lane in self._lanes):
-            await self._waiting.setdefault(partition, trio.Event()).wait()
+        while any(key[0] == partition for key in self._lanes):
+            await self._drained.setdefault(partition, trio.Event()).wait()
 
     def drop(self, partition: int) -> None:
         """Forget the jobs of the partition; one that runs is cancelled."""
-        for lane in [lane for lane in self._lanes if lane[0] == partition]:
-            self._lanes[lane].clear()
-            scope = self._scopes.get(lane)
-            if scope is None:
-                self._finish(lane)
-            else:
-                scope.cancel()
+        for key in [key for key in self._lanes if key[0] == partition]:
+            lane = self._lanes[key]
+            lane.jobs.clear()
+            lane.scope.cancel()
+            self._finish(key, lane)
 
-    async def _work(self, lane: tuple[int, str]) -> None:
-        jobs = self._lanes.get(lane)
-        if jobs is None or lane in self._scopes:
-            return
-        with trio.CancelScope() as scope:
-            self._scopes[lane] = scope
-            try:
-                while jobs:
-                    await jobs[0]()
-                    if jobs:
-                        jobs.popleft()
-            finally:
-                self._finish(lane)
+    async def _work(self, key: tuple[int, str], lane: _Lane) -> None:
+        try:
+            with lane.scope:
+                while lane.jobs:
+                    await lane.jobs.popleft()()
+        finally:
+            self._finish(key, lane)
 
-    def _finish(self, lane: tuple[int, str]) -> None:
-        self._lanes.pop(lane, None)
-        self._scopes.pop(lane, None)
-        event = self._waiting.pop(lane[0], None)
-        if event is not None:
-            event.set()
+    def _finish(self, key: tuple[int, str], lane: _Lane) -> None:
+        # A dropped lane may still be unwinding while a new one has its key.
+        if self._lanes.get(key) is lane:
+            del self._lanes[key]
+            drained = self._drained.pop(key[0], None)
+            if drained is not None:
+                drained.set()

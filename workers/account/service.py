@@ -26,6 +26,7 @@ from rookery.shared.bus.messages import (
 from rookery.shared.cluster.api import Node
 from rookery.shared.db.api import DatabaseUnavailable, Fenced
 from rookery.shared.db.secrets import shared_secrets
+from rookery.shared.observe.metrics import REGISTRATIONS
 from rookery.shared.xeps import blocking, last_activity, private_xml, vcard_temp
 from rookery.shared.xeps import registration as registration_xep
 from rookery.shared.xmpp.errors import StanzaError
@@ -142,7 +143,12 @@ class AccountService(HostedWorker):
         return Credentials(account.bare, True, keys.salt, keys.iterations, keys.stored_key, keys.server_key)
 
     async def _register(self, partition: int, request: Register) -> Done:
-        await registration.register(self, partition, request)
+        try:
+            await registration.register(self, partition, request)
+        except StanzaError as exc:
+            REGISTRATIONS.labels(exc.condition).inc()
+            raise
+        REGISTRATIONS.labels("created").inc()
         return Done()
 
     async def _domains(self, partition: int) -> Domains:

@@ -21,6 +21,7 @@ from rookery.shared.bus.messages import (
     SendPresence,
 )
 from rookery.shared.cluster.api import Node
+from rookery.shared.observe.metrics import PRESENCE_FANOUT
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.jid import Jid, bare_of
 from rookery.shared.xmpp.stanza import Stanza
@@ -149,6 +150,7 @@ class PresenceService(HostedWorker):
         bus = self.node.bus
         for partition, recipients in group(known.audience(), self._router_of):
             bus.post(Kind.ROUTER, partition, Fanout(item.stanza, recipients))
+            PRESENCE_FANOUT.inc(len(recipients))
         if item.initial:
             for contact, partition in known.probed():
                 bus.post(Kind.PRESENCE, partition, Probe(item.full, contact))

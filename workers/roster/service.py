@@ -20,6 +20,7 @@ from rookery.shared.bus.messages import (
     ToResources,
 )
 from rookery.shared.cluster.api import Node
+from rookery.shared.observe.metrics import ROSTER_OPS
 from rookery.shared.xeps.registry import INTERESTED
 from rookery.shared.xmpp import ns
 from rookery.shared.xmpp.errors import StanzaError
@@ -31,6 +32,7 @@ from rookery.workers.roster.subscription import TYPES, State, removal
 
 #: What a kept request may carry (a status, a nick); a longer one is kept without it.
 _KEPT_BYTES: Final = 4096
+_OPS: Final = {op: ROSTER_OPS.labels(op) for op in ("get", "set", "outbound", "inbound")}
 
 
 class RosterService(HostedWorker):
@@ -58,9 +60,11 @@ class RosterService(HostedWorker):
 
     async def _handle(self, partition: int, item: Handle) -> None:
         stanza = item.stanza
-        if stanza.kind == "iq":
+        if stanza.kind == "iq" and stanza.type in ("get", "set"):
+            _OPS[stanza.type].inc()
             await self.serve_iq(item.origin, stanza, partial(self._iq, partition, item))
         elif stanza.kind == "presence" and stanza.type in TYPES:
+            _OPS["outbound" if item.outbound else "inbound"].inc()
             if item.outbound:
                 await self._outbound(partition, item)
             else:

@@ -1,0 +1,113 @@
+"""Patience with the database, and who is told what when it ends."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+import trio
+
+from rookery.shared.bus.messages import Accepted, Kind, Origin, Route
+from rookery.shared.cluster.fake import FakeCluster
+from rookery.shared.db.api import DatabaseUnavailable, Fenced
+from rookery.shared.xmpp.errors import StanzaError
+from rookery.shared.xmpp.stanza import Stanza
+from rookery.workers.hosted import DeadlineError, HostedWorker, uid
+
+ORIGIN = Origin(b"s" * 16, 7, "edge1")
+IQ = Stanza.build("iq", type="get", from_="a@x/r", to="x", id="1")
+
+
+class FakeDatabase:
+    """Fails with these errors one after the other, then works."""
+
+    healthy = True
+
+    def __init__(self, *errors: Exception) -> None:
+        self.errors = list(errors)
+
+    async def run(self, partition: int, work: Any) -> Any:
+        await trio.lowlevel.checkpoint()
+        if self.errors:
+            raise self.errors.pop(0)
+        return await work(None)
+
+
+async def value(_conn: object) -> int:
+    return 5
+
+
+def build(*errors: Exception) -> tuple[FakeCluster, HostedWorker]:
+    cluster = FakeCluster(clock=lambda: 0.0)
+    cluster.node("edge1", Kind.EDGE)
+    cluster.node("router1", Kind.ROUTER)
+    node = cluster.node("worker1", Kind.ACCOUNT, db=FakeDatabase(*errors))
+    return cluster, HostedWorker(node)
+
+
+def outcome(cluster: FakeCluster) -> tuple[list[str], list[int]]:
+    """(types of the answers that were routed, numbers that were accepted)."""
+    cluster.network.settle()
+    routed = [i[4].stanza.type for i in cluster.nodes["router1"].received if isinstance(i[4], Route)]
+    accepted = [i[4] for i in cluster.nodes["edge1"].received]
+    return routed, [n for item in accepted if isinstance(item, Accepted) for _, n in item.uids]
+
+
+async def test_it_waits_for_postgres(autojump_clock: object) -> None:
+    _, worker = build(*[DatabaseUnavailable()] * 5)
+    assert await worker.database(0, value) == 5
+
+
+async def test_it_waits_no_longer_than_the_deadline(autojump_clock: object) -> None:
+    _, worker = build(*[DatabaseUnavailable()] * 5)
+    with pytest.raises(DeadlineError):
+        await worker.database(0, value, int(time.time() * 1000) - 1)
+
+
+async def test_a_closed_fence_stops_the_process() -> None:
+    cluster, worker = build(Fenced())
+    with pytest.raises(Fenced):
+        await worker.database(0, value)
+    assert cluster.nodes["worker1"].failures
+
+
+async def answer(worker: HostedWorker, error: Exception | None, result: Stanza | None = None) -> None:
+    async def work() -> Stanza | None:
+        if error is not None:
+            raise error
+        return result
+
+    await worker.serve_iq(ORIGIN, IQ, work)
+
+
+@pytest.mark.parametrize(
+    ("error", "result", "routed", "accepted"),
+    [
+        (None, IQ.result(), ["result"], [7]),
+        (None, None, [], [7]),  # it answered by itself
+        (StanzaError("not-allowed"), None, ["error"], [7]),
+        (DeadlineError(), None, [], [7]),  # the edge has answered already
+        (Fenced(), None, [], []),  # the next holder will
+    ],
+)
+async def test_each_request_has_one_answer(
+    error: Exception | None, result: Stanza | None, routed: list[str], accepted: list[int]
+) -> None:
+    cluster, worker = build()
+    await answer(worker, error, result)
+    assert outcome(cluster) == (routed, accepted)
+
+
+async def test_a_bug_is_an_internal_error_without_details() -> None:
+    cluster, worker = build()
+    await answer(worker, RuntimeError("secret detail"))
+    assert outcome(cluster) == (["error"], [7])
+    inner = cluster.nodes["router1"].received[0][4].stanza.inner  # type: ignore[union-attr]
+    assert b"internal-server-error" in inner
+    assert b"secret" not in inner
+
+
+def test_a_uid_is_empty_for_what_the_server_made() -> None:
+    assert uid(ORIGIN) == b"s" * 16 + (7).to_bytes(8, "big")
+    assert uid(Origin(b"", 0, "")) == b""
