@@ -129,7 +129,7 @@ class _Nats:
         #: One for each PING that waits for its PONG; PONGs come in the order of PINGs.
         self._pings: deque[trio.Event | None] = deque()
         self._scope = trio.CancelScope()
-        self._reason = ""
+        self._reason = self._told = ""
         self._headers: dict[str, bytes] = {}
 
     # --- what the core calls ---
@@ -194,8 +194,7 @@ class _Nats:
 
     async def run(self, task_status: trio.TaskStatus[None]) -> None:
         """Connect again and again. The first connection is `started`."""
-        turn = 0
-        first = True
+        turn, first = 0, True
         while True:
             server = self._servers[turn % len(self._servers)]
             turn += 1
@@ -207,6 +206,7 @@ class _Nats:
                         self.connections += 1
                         _log.info("bus_connected", host=server.host, port=server.port)
                         self._bus.reconnected()
+                        self._told = ""
                         if first:
                             first = False
                             task_status.started()
@@ -217,9 +217,8 @@ class _Nats:
                     trio.BrokenResourceError,
                     trio.ClosedResourceError,
                     wire.ProtocolError,
+                    ValueError,
                 ) as group:
-                    self._reason = self._reason or _first(group)
-                except* (ssl.SSLError, ValueError) as group:
                     self._reason = self._reason or _first(group)
             self._disconnected()
             # Every time-out and refusal waits: a server that closes at once must not be hammered.
@@ -287,10 +286,13 @@ class _Nats:
             "protocol": 1,
             "name": self._bus.incarnation,
         }
-        if user := config.user or server.user:
+        user = config.user or (server.user if server.password or config.password else "")
+        # NATS writes a token into a URL as a user without a password.
+        token = config.token or ("" if user else server.user)
+        if user:
             options |= {"user": user, "pass": config.password or server.password}
-        if config.token:
-            options["auth_token"] = config.token
+        if token:
+            options["auth_token"] = token
         if config.nkey_seed_file:
             seed, jwt = wire.credentials(Path(config.nkey_seed_file).read_text())
             public, signature = wire.sign_nonce(seed, str(info.get("nonce", "")))

@@ -93,7 +93,7 @@ class Server(NamedTuple):
 
 
 def parse_urls(urls: str) -> list[Server]:
-    """Parse `nats://[user:password@]host[:port]` or `tls://...`, several separated by commas. Raises ValueError."""
+    """Parse `nats://[user:password@|token@]host[:port]` or `tls://...`, several separated by commas. Raises ValueError."""
     servers = []
     for url in filter(None, (part.strip() for part in urls.split(","))):
         parts = urlsplit(url if "://" in url else f"nats://{url}")

@@ -103,5 +103,9 @@ class Evidence:
         return {
             m.incarnation: m.kinds
             for m in self._members.values()
-            if m.open and not m.draining and (m.late <= 0 or m.incarnation == self._me)
+            if m.open
+            and not m.draining
+            and (m.late <= 0 or m.incarnation == self._me)
+            and not self._liveness.draining(m.incarnation)
+            and not self._liveness.gone(m.incarnation)
         }

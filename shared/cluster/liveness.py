@@ -79,6 +79,11 @@ class Liveness:
         """Whether the process has left."""
         return incarnation in self._left
 
+    def draining(self, incarnation: str) -> bool:
+        """Whether its last beat said that it drains: sooner known than from its row."""
+        beat = self._beats.get(incarnation)
+        return beat is not None and beat[1].state == "draining"
+
     def beats(self) -> Iterable[Beat]:
         """The last beat of each living process, without our own."""
         return [beat for _, beat in self._beats.values()]
