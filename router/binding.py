@@ -75,8 +75,8 @@ class Bindings:
             self._after(part, account, binding.replaced)
         session = binding.session
         self._core.count.sessions += 1
-        answer = Bound(session.full, session.grant, account.blocked is not None)
-        self._core.bus.reply(call, answer)
+        session.own_first = account.blocked is not None
+        self._core.bus.reply(call, Bound(session.full, session.grant, session.own_first))
 
     # --- the end of a session ----------------------------------------------------------------------------------------
 

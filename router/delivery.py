@@ -50,7 +50,8 @@ class Delivery:
             if account is None:
                 return
         if account.blocked is not None and self._blocked(account, stanza):
-            self._core.bounce(stanza, StanzaError("service-unavailable"))
+            if stanza.kind != "presence":
+                self._core.bounce(stanza, StanzaError("service-unavailable"))
             self._core.accept(part, origin)
             return
         kind = stanza.kind
@@ -73,10 +74,12 @@ class Delivery:
 
     @staticmethod
     def _blocked(account: Account, stanza: Stanza) -> bool:
-        """XEP-0191 section 3.3; nobody blocks their own resources (section 6)."""
+        """XEP-0191 section 3.3; nobody blocks their own resources (section 6), nor the answers of their server."""
         assert account.blocked is not None
         sender = stanza.from_
-        return bool(sender) and sender.partition("/")[0] != account.bare and matches(account.blocked, sender)
+        if not sender or sender == account.bare.rpartition("@")[2]:
+            return False
+        return sender.partition("/")[0] != account.bare and matches(account.blocked, sender)
 
     # --- messages ----------------------------------------------------------------------------------------------------
 

@@ -34,7 +34,7 @@ def unpack(note: bytes, session: Session) -> bool:
     if not note:
         return False
     try:
-        version, presence, priority, since, marks, directed = msgpack.unpackb(note)
+        version, presence, priority, since, marks, directed = msgpack.unpackb(note, use_list=False)
         if version != VERSION:
             return False
         stanza = None if presence is None else Stanza.unpack(presence)

@@ -201,11 +201,13 @@ class Presence:
     def note(self, part: Part, account: Account, session: Session) -> None:
         """Leave what we know of the session at its edge, when it has changed."""
         note = pack(session)
-        if note != session.noted:
+        own_first = account.blocked is not None
+        if note != session.noted or own_first is not session.own_first:
             session.noted = note
+            session.own_first = own_first
             self._core.bus.post_to(
                 session.edge,
-                Note(session.sid, session.grant, note, account.blocked is not None),
+                Note(session.sid, session.grant, note, own_first),
                 partition=part.number,
                 epoch=part.epoch,
             )

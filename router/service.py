@@ -92,7 +92,7 @@ class RouterService:
         self.iqs = Iqs(core)
         self.delivery = Delivery(core, self.accounts, self.pushing, self.keeping, self.flushes, self.iqs)
         self.presence = Presence(core, self.pushing, self.flushes)
-        self.submits = Submits(core, self.accounts, self.delivery, self.iqs, self.presence)
+        self.submits = Submits(core, self.accounts, self.pushing, self.delivery, self.iqs, self.presence)
         self.bindings = Bindings(
             core, self.accounts, self.delivery, self.presence, self.flushes, self.keeping
         )
@@ -172,6 +172,9 @@ class RouterService:
             error = StanzaError("internal-server-error")
         if isinstance(item, Call):
             self.core.bus.reply(item, error)
+            return
+        if isinstance(item, Submit):
+            self.submits.refuse(part, item, error)
             return
         stanza, origin = getattr(item, "stanza", None), getattr(item, "origin", None)
         if isinstance(stanza, Stanza) and isinstance(origin, Origin):

@@ -83,6 +83,7 @@ class Session:
         "marks",
         "n",
         "noted",
+        "own_first",
         "presence",
         "priority",
         "resource",
@@ -117,6 +118,8 @@ class Session:
         self.stalled = False
         #: The note that its edge has.
         self.noted = b""
+        #: Whether its edge sends everything as Submit (a block list must be checked).
+        self.own_first = False
         self._budget = PRESENCE_BURST
         self._budget_at = 0.0
 

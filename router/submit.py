@@ -8,6 +8,7 @@ from rookery.router.delivery import Delivery
 from rookery.router.iqs import Iqs
 from rookery.router.part import Account, Part
 from rookery.router.presence import Presence
+from rookery.router.pushing import Pushing
 from rookery.router.sessions import Session
 from rookery.shared.bus.messages import End, Origin, Route, Submit
 from rookery.shared.xeps.blocking import matches, outbound_error
@@ -19,9 +20,16 @@ class Submits:
     """Handles Submit."""
 
     def __init__(
-        self, core: Core, accounts: Accounts, delivery: Delivery, iqs: Iqs, presence: Presence
+        self,
+        core: Core,
+        accounts: Accounts,
+        pushing: Pushing,
+        delivery: Delivery,
+        iqs: Iqs,
+        presence: Presence,
     ) -> None:
         self._core = core
+        self._pushing = pushing
         self._accounts = accounts
         self._delivery = delivery
         self._iqs = iqs
@@ -47,6 +55,18 @@ class Submits:
             self._iq(part, account, session, origin, stanza)
         else:
             self._message(part, account, origin, stanza)
+
+    def refuse(self, part: Part, item: Submit, error: StanzaError) -> None:
+        """Answer the stream itself: its own block list does not concern what its server says about its own stanza."""
+        stanza = item.stanza
+        bare, _, resource = item.full.partition("/")
+        account = part.accounts.get(bare)
+        session = None if account is None else account.resources.current(resource, item.grant)
+        answerable = stanza.type != "error" and (stanza.kind != "iq" or stanza.type != "result")
+        if session is not None and answerable:
+            self._core.count.bounced += 1
+            self._pushing.push(part, session, stanza.error(error), b"", 0, 0.0)
+        self._core.accept(part, item.origin)
 
     def _unbound(self, part: Part, account: Account, resource: str, item: Submit) -> None:
         """The stream lost its resource, or this router does not know it: it must bind again. What it said still counts."""

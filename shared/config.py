@@ -89,6 +89,8 @@ class Limits(Struct, forbid_unknown_fields=True, frozen=True):
     roster_items: Positive = 5000
     offline_messages: Positive = 1000
     offline_bytes: Positive = 10 * 1024 * 1024
+    #: Messages that nobody fetched for this long are given up.
+    offline_days: Positive = 90
     #: What one stream may have unaccepted before its socket is not read.
     uncommitted_stanzas: Positive = 1024
     uncommitted_bytes: Positive = 1024 * 1024

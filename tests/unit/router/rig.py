@@ -1,0 +1,404 @@
+"""A router among fake edges and workers on the memory bus, with a fake database and store that tests command."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from rookery.router.accounts import LOAD
+from rookery.router.service import RouterService
+from rookery.shared.bus.api import Call
+from rookery.shared.bus.messages import (
+    Accepted,
+    AccountChanged,
+    Acked,
+    Bind,
+    Bound,
+    Deliver,
+    DeliverMany,
+    End,
+    Item,
+    Kind,
+    Mirror,
+    MirrorRequest,
+    MirrorSession,
+    Note,
+    Origin,
+    Replay,
+    Route,
+    SessionUp,
+    Submit,
+    Unbind,
+)
+from rookery.shared.cluster.fake import FakeCluster, FakeNode
+from rookery.shared.config import Config
+from rookery.shared.db.api import DatabaseUnavailable, UnitOfWork
+from rookery.shared.store.rows import Row, unpack_stanza
+from rookery.shared.xeps.delayed_delivery import stamped
+from rookery.shared.xmpp.stanza import Stanza
+from rookery.shared.xmpp.xml import Element
+
+DOMAIN = "example.org"
+WORKERS = (Kind.ROSTER, Kind.PRESENCE, Kind.OFFLINE, Kind.ACCOUNT)
+
+
+class FakeStore:
+    """Rows that wait until the test commits; owed rows by account."""
+
+    def __init__(self) -> None:
+        self.waiting: list[tuple[Row, Callable[[Row, bool], None]]] = []
+        self.rows: list[Row] = []
+        self.settled: list[tuple[int, int]] = []
+        self.full = False
+
+    def put(self, row: Row, done: Callable[[Row, bool], None]) -> None:
+        self.waiting.append((row, done))
+
+    def settle(self, account_id: int, ids: Iterable[int]) -> None:
+        for id in ids:
+            self.settled.append((account_id, id))
+            self.rows = [row for row in self.rows if (row.account_id, row.id) != (account_id, id)]
+
+    def commit(self) -> None:
+        waiting, self.waiting = self.waiting, []
+        for row, done in waiting:
+            new = all((row.stream, row.n, row.digest) != (old.stream, old.n, old.digest) for old in self.rows)
+            if new:
+                self.rows.append(row)
+            done(row, new)
+
+    def owed(self, account_id: int) -> list[Row]:
+        return sorted((row for row in self.rows if row.account_id == account_id), key=lambda row: row.id)
+
+
+class FakeDb:
+    """Answers the router's two statements from plain data."""
+
+    def __init__(self, store: FakeStore) -> None:
+        self.store = store
+        self.ids: dict[str, int] = {}
+        self.blocked: dict[str, list[str]] = {}
+        self.disabled: set[str] = set()
+        self.domains = [DOMAIN]
+        self.up = True
+        self.loads = 0
+
+    @property
+    def healthy(self) -> bool:
+        return self.up
+
+    async def run(self, partition: int, work: UnitOfWork[Any]) -> Any:
+        await trio.lowlevel.checkpoint()
+        if not self.up:
+            raise DatabaseUnavailable("away")
+        return await work(self)  # type: ignore[arg-type]
+
+    async def fetch(self, query: str, *args: Any) -> list[dict[str, Any]]:
+        if query != LOAD:
+            return [{"name": name, "registration": False, "policy": "{}"} for name in self.domains]
+        self.loads += 1
+        rows = []
+        for local, domain in zip(*args, strict=True):
+            bare = f"{local}@{domain}"
+            if bare in self.ids:
+                owed = self.store.owed(self.ids[bare])
+                rows.append(
+                    {
+                        "localpart": local,
+                        "domain": domain,
+                        "id": self.ids[bare],
+                        "disabled": bare in self.disabled,
+                        "blocked": self.blocked.get(bare, []),
+                        "n": len(owed),
+                        "bytes": sum(len(row.stanza) for row in owed),
+                    }
+                )
+        return rows
+
+
+class Client:
+    """One bound stream at a fake edge."""
+
+    def __init__(self, edge: Edge, full: str, grant: int, sid: int, stream: bytes) -> None:
+        self.edge = edge
+        self.full = full
+        self.bare = full.partition("/")[0]
+        self.grant = grant
+        self.sid = sid
+        self.stream = stream
+        self.n = 0
+        self.taken: list[Deliver] = []
+        self.acked = 0
+        self.ends: list[End] = []
+        self.note = b""
+        self.own_first = False
+        self._seen = 0
+
+    def origin(self, n: int | None = None) -> Origin:
+        if n is None:
+            self.n += 1
+            n = self.n
+        return Origin(self.stream, n, self.edge.node.incarnation)
+
+    def route(self, stanza: Stanza, n: int | None = None) -> Origin:
+        """Send to somebody: edge -> router(to)."""
+        origin = self.origin(n)
+        stanza = stanza.replace(from_=self.full)
+        self.edge.post(stanza.to, Route(origin, stanza))
+        return origin
+
+    def submit(self, stanza: Stanza, n: int | None = None) -> Origin:
+        """Send to the own router."""
+        origin = self.origin(n)
+        self.edge.post(self.full, Submit(origin, self.full, self.grant, stanza.replace(from_=self.full)))
+        return origin
+
+    def presence(self, priority: int | None = None, type: str = "", to: str = "") -> Origin:
+        children = () if priority is None else (Element("jabber:client", "priority", {}, str(priority)),)
+        return self.submit(Stanza.build("presence", *children, type=type, to=to))
+
+    def unbind(self) -> None:
+        self.edge.post(self.full, Unbind(self.full, self.grant, "closed"))
+
+    def ack(self) -> None:
+        """Everything was written to the client."""
+        if self.taken:
+            self.acked = self.taken[-1].n
+            self.edge.post(self.full, Acked(self.full, self.grant, self.acked))
+
+    def news(self) -> list[Stanza]:
+        """Stanzas taken since the last look."""
+        new = [one.stanza for one in self.taken[self._seen :]]
+        self._seen = len(self.taken)
+        return new
+
+
+class Edge:
+    """Takes what routers send to an edge, as the real one does: exactly the next number of each session."""
+
+    def __init__(self, rig: Rig, name: str) -> None:
+        self.rig = rig
+        self.node = rig.cluster.node(name, Kind.EDGE)
+        self.clients: dict[int, Client] = {}
+        self.accepted: list[tuple[bytes, int]] = []
+        self.answers_mirrors = True
+
+    def post(self, address: str, item: Item) -> None:
+        self.node.bus.post(Kind.ROUTER, self.node.partition(address.partition("/")[0]), item)
+
+    def take(self) -> None:
+        received, self.node.received = self.node.received, []
+        for source, _, partition, _, item in received:
+            self._take(source, partition, item)
+
+    def _take(self, source: str, partition: int, item: Item | Call) -> None:
+        if isinstance(item, Accepted):
+            self.accepted.extend((stream, n) for stream, n in item.uids)
+        elif isinstance(item, Deliver):
+            self._deliver(item.sid, item)
+        elif isinstance(item, DeliverMany):
+            for sid, grant, n, to in item.targets:
+                stanza = item.stanza.replace(to=to)
+                self._deliver(sid, Deliver(sid, grant, n, b"", 0, stanza))
+        elif isinstance(item, End):
+            for client in self.clients.values():
+                if client.sid == item.sid or client.stream == item.stream:
+                    client.ends.append(item)
+        elif isinstance(item, Note):
+            self.clients[item.sid].note = item.note
+            self.clients[item.sid].own_first = item.own_first
+        elif isinstance(item, MirrorRequest) and self.answers_mirrors:
+            self._mirror(source, item)
+
+    def _deliver(self, sid: int, item: Deliver) -> None:
+        client = self.clients[sid]
+        if item.grant != client.grant:
+            return
+        expected = client.taken[-1].n + 1 if client.taken else 1
+        if item.n < expected:
+            return  # a repetition
+        assert item.n == expected, f"{client.full} got {item.n} instead of {expected}"
+        client.taken.append(item)
+
+    def _mirror(self, source: str, item: MirrorRequest) -> None:
+        sessions = []
+        for client in self.clients.values():
+            if self.node.partition(client.bare) == item.partition and not client.ends:
+                inflight = [
+                    (d.n, d.origin_stream, d.origin_n)
+                    for d in client.taken
+                    if d.n > client.acked and d.origin_n
+                ]
+                n = client.taken[-1].n if client.taken else 0
+                sessions.append(
+                    MirrorSession(
+                        client.sid,
+                        client.stream,
+                        client.full,
+                        client.grant,
+                        n,
+                        client.acked,
+                        client.note,
+                        inflight,
+                    )
+                )
+        self.node.bus.post_to(
+            source,
+            Mirror(self.node.incarnation, item.partition, sessions, True),
+            kind=Kind.ROUTER,
+            partition=item.partition,
+        )
+
+
+class Rig:
+    """The whole set-up. `now` is the time that the router sees, in seconds."""
+
+    def __init__(self, config: Config | None = None) -> None:
+        self.now = 1_800_000_000.0
+        self.config = config or Config()
+        self.cluster = FakeCluster(clock=lambda: self.now)
+        self.store = FakeStore()
+        self.db = FakeDb(self.store)
+        self.edges: dict[str, Edge] = {}
+        self.workers: dict[Kind, FakeNode] = {kind: self.cluster.node(kind.label, kind) for kind in WORKERS}
+        self.offline_answers = True
+        self._sids = 0
+        self.nursery: trio.Nursery
+        self.router: RouterService
+
+    async def start_router(self, name: str) -> RouterService:
+        """Start a router process and let it hold everything."""
+        node = self.cluster.node(name, Kind.ROUTER, config=self.config, db=self.db)
+        self.cluster.move(Kind.ROUTER, name)
+        service = RouterService(node, store=self.store, clock=lambda: self.now, ticks=lambda: self.now)
+        node.serve(service)
+        self.nursery.start_soon(service.run)
+        epoch = self.cluster.holders[Kind.ROUTER][1]
+        async with trio.open_nursery() as nursery:
+            for partition in range(256):
+                nursery.start_soon(service.acquire, partition, epoch)
+            await self.settle()
+        self.router = service
+        return service
+
+    def edge(self, name: str = "edge1") -> Edge:
+        if name not in self.edges:
+            self.edges[name] = Edge(self, name)
+        return self.edges[name]
+
+    def account(self, *names: str) -> None:
+        for name in names:
+            self.db.ids.setdefault(f"{name}@{DOMAIN}", len(self.db.ids) + 1)
+
+    async def bind(self, name: str, resource: str = "r", edge: str = "edge1") -> Client:
+        """Bind a resource; the account is made when it is new. Raises StanzaError."""
+        self.account(name)
+        at = self.edge(edge)
+        self._sids += 1
+        sid, stream = self._sids, self._sids.to_bytes(16, "big")
+        bare = f"{name}@{DOMAIN}"
+        request = Bind(bare, resource, at.node.incarnation, sid, stream)
+        outcome: list[Any] = []
+
+        async def call() -> None:
+            try:
+                outcome.append(await at.node.bus.call(Kind.ROUTER, at.node.partition(bare), request))
+            except Exception as exc:
+                outcome.append(exc)
+
+        self.nursery.start_soon(call)
+        await self.settle()
+        if isinstance(outcome[0], Exception):
+            raise outcome[0]
+        assert isinstance(outcome[0], Bound)
+        client = Client(at, outcome[0].full, outcome[0].grant, sid, stream)
+        client.own_first = outcome[0].own_first
+        at.clients[sid] = client
+        return client
+
+    async def online(
+        self, name: str, resource: str = "r", priority: int | None = None, edge: str = "edge1"
+    ) -> Client:
+        """Bind and send initial presence."""
+        client = await self.bind(name, resource, edge)
+        client.presence(priority)
+        await self.settle()
+        client.news()
+        return client
+
+    async def settle(self) -> None:
+        """Let everything that is under way happen."""
+        while True:
+            self.cluster.network.settle()
+            await wait_all_tasks_blocked()
+            for edge in self.edges.values():
+                edge.take()
+            self._offline()
+            if not any(bus.wanted for bus in self.cluster.network.buses.values()):
+                return
+
+    def _offline(self) -> None:
+        """What the offline worker does: answer each SessionUp with a page of two."""
+        node = self.workers[Kind.OFFLINE]
+        for one in list(node.received):
+            item = one[4]
+            if isinstance(item, SessionUp) and self.offline_answers:
+                node.received.remove(one)
+                rows = [row for row in self.store.owed(self.db.ids[item.account]) if row.id > item.after]
+                page = [
+                    (row.id, stamped(unpack_stanza(row.stanza), row.stamp, DOMAIN, "Offline Storage"))
+                    for row in rows[:2]
+                ]
+                replay = Replay(item.full, item.grant, page, len(rows) <= 2)
+                node.bus.post(Kind.ROUTER, node.partition(item.account), replay)
+
+    def seen(self, kind: Kind, *types: type) -> list[Any]:
+        """Items that a kind of worker got since the last look."""
+        node = self.workers[kind]
+        found = [one[4] for one in node.received if not types or isinstance(one[4], types)]
+        node.received = [one for one in node.received if one[4] not in found]
+        return found
+
+    def accepted(self, origin: Origin) -> bool:
+        return any((origin.stream, origin.n) in edge.accepted for edge in self.edges.values())
+
+    async def change(self, name: str, what: str, full: str = "") -> None:
+        bare = f"{name}@{DOMAIN}"
+        node = self.workers[Kind.ACCOUNT]
+        node.bus.post(Kind.ROUTER, node.partition(bare), AccountChanged(bare, what, full))
+        await self.settle()
+
+
+@asynccontextmanager
+async def rig(config: Config | None = None) -> AsyncIterator[Rig]:
+    """A running rig with one edge."""
+    set_up = Rig(config)
+    set_up.edge()
+    async with trio.open_nursery() as nursery:
+        set_up.nursery = nursery
+        await set_up.start_router("router1")
+        yield set_up
+        nursery.cancel_scope.cancel()
+
+
+def chat(to: str, body: str = "hi", type: str = "chat", id: str = "") -> Stanza:
+    return Stanza.build("message", Element("jabber:client", "body", {}, body), type=type, to=to, id=id)
+
+
+def bodies(stanzas: Iterable[Stanza]) -> list[str]:
+    return [
+        text
+        for one in stanzas
+        if (body := one.find("jabber:client", "body")) is not None and (text := body.text)
+    ]
+
+
+def condition(stanza: Stanza) -> str:
+    """The stanza error's condition."""
+    error = stanza.find("jabber:client", "error")
+    assert error is not None
+    return next(child.name for child in error.elements("urn:ietf:params:xml:ns:xmpp-stanzas"))

@@ -1,0 +1,61 @@
+"""The offline worker: hands owed messages to the router page by page, and gives up what is too old.
+
+It keeps no state: each SessionUp names where its page begins. The router numbers, delivers and settles what it was handed, so
+a message is removed only after it was written to a client.
+"""
+
+from __future__ import annotations
+
+import structlog
+import trio
+
+from rookery.shared.bus.api import Call
+from rookery.shared.bus.messages import Item, Kind, Replay, SessionUp
+from rookery.shared.cluster.api import Node
+from rookery.shared.db.api import Connection
+from rookery.shared.store.reader import Owed
+from rookery.shared.xmpp.errors import StanzaError
+from rookery.shared.xmpp.jid import Jid
+from rookery.workers.hosted import HostedWorker
+from rookery.workers.offline import expiry, pages
+
+_log = structlog.get_logger()
+
+
+class OfflineService(HostedWorker):
+    """Implements `shared.cluster.api.Service` for the kind offline."""
+
+    kind = Kind.OFFLINE
+
+    def __init__(self, node: Node) -> None:
+        super().__init__(node)
+
+    def receive(self, source: str, partition: int, epoch: int, item: Item | Call) -> None:
+        """Take a SessionUp; everything else does not concern stored messages."""
+        if isinstance(item, SessionUp):
+            if item.priority >= 0:
+                self.job(partition, item.account, lambda: self._page(partition, item))
+        elif isinstance(item, Call):
+            self.node.bus.reply(item, StanzaError("feature-not-implemented"))
+
+    async def run(self) -> None:
+        """Background work; runs until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(super().run)
+            nursery.start_soon(expiry.run, self.node)
+
+    async def _page(self, partition: int, item: SessionUp) -> None:
+        account = Jid.trusted(item.account)
+        after = item.after
+
+        async def work(conn: Connection) -> list[Owed]:
+            return await pages.read(conn, account.local or "", account.domain, after)
+
+        while True:
+            page = pages.prepare(await self.database(partition, work), account.domain)
+            if page.unreadable:
+                _log.error("stored_message_unreadable", rows=page.unreadable)
+            if page.rows or page.last:
+                break
+            after = page.unreadable[-1]  # nothing to hand over, but there is more behind
+        self.node.bus.post(Kind.ROUTER, partition, Replay(item.full, item.grant, page.rows, page.last))
