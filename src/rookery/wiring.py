@@ -165,6 +165,9 @@ class _Process:
         """Readiness and the metrics that are read from the node's own totals."""
         checks = self._health.checks
         checks["nats"] = lambda: node.bus.connected
+        for service in self._services:
+            if hasattr(service, "ready"):
+                checks["listeners"] = partial(getattr, service, "ready")
         if node.db is not None:
             checks["database"] = lambda: node.db.healthy
             checks["partitions"] = lambda: (state := node.readiness()).settled and not state.acquiring
@@ -191,12 +194,13 @@ class _Process:
 
     def _ready(self, node: ClusterNode) -> bool:
         state = node.readiness()
-        if self._kinds != (Kind.EDGE,):
-            return state.ready
+        # Our own kinds must have a holder for every partition, us or another; an edge needs those that it logs in with.
+        edge = self._kinds == (Kind.EDGE,)
+        needed = _NEEDED if edge else self._kinds
         return (
-            state.bus
-            and bool(_listening(self._services))
-            and all(state.known.get(kind.label, 0) == node.partitions for kind in _NEEDED)
+            state.ready
+            and (not edge or bool(_listening(self._services)))
+            and all(state.known.get(kind.label, 0) == node.partitions for kind in needed)
         )
 
     async def _signals(self, signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
@@ -220,7 +224,7 @@ class _Process:
         with trio.move_on_after(self._config.cluster.drain_limit) as limit:
             for service in self._services:
                 if (drain := getattr(service, "drain", None)) is not None:
-                    await drain()
+                    await drain(0.8 * self._config.cluster.drain_limit)
             await node.drain()
         _log.info("drained", complete=not limit.cancelled_caught)
         done.cancel()

@@ -70,18 +70,21 @@ class Children:
         """Start the children and keep them alive until cancelled. Raises UpError when one cannot start."""
         self._sock = trio.socket.from_stdlib_socket(self._plain)
         self.all = {spec.name: Child(spec) for spec in specs}
-        async with trio.open_nursery() as nursery:
-            for child in self.all.values():
-                nursery.start_soon(self._start, child)
-            while True:
-                try:
-                    packet = await self._sock.recv(_PACKET)
-                except ConnectionResetError:
-                    packet = b""
-                if packet:
-                    self._heard(json.loads(packet), nursery)
-                else:
-                    await self._new_zygote(nursery)
+        try:
+            async with trio.open_nursery() as nursery:
+                for child in self.all.values():
+                    nursery.start_soon(self._start, child)
+                while True:
+                    try:
+                        packet = await self._sock.recv(_PACKET)
+                    except ConnectionResetError:
+                        packet = b""
+                    if packet:
+                        self._heard(json.loads(packet), nursery)
+                    else:
+                        await self._new_zygote(nursery)
+        finally:
+            self._sock.close()
 
     async def _start(self, child: Child) -> None:
         child.state = "waiting"
@@ -168,14 +171,14 @@ class Children:
             self._replaced.wait()
         else:
             os.waitpid(self._zygote, 0)
+        self._zygote = 0
 
     def close(self) -> None:
         """End the zygote (its children die with it) and wait for it. Call it last, outside the loop."""
-        sock = getattr(self, "_sock", self._plain)
-        if sock.fileno() != -1:
+        if self._zygote:
             os.kill(self._zygote, signal.SIGKILL)
-            sock.close()
             self._reap_zygote()
+        self._plain.close()
 
     # --- stopping ---------------------------------------------------------------------------------------------------------
 

@@ -164,7 +164,7 @@ class Supervisor:
         self._bus.on_control = self._heard
         self._health.checks["nats"] = lambda: self._bus.connected
         self._health.checks["processes"] = lambda: all(c.state == "ready" for c in self.children.all.values())
-        routes = admin.routes(self._health, self.children.all.values, self.status)
+        routes = admin.routes(self._health, lambda: self.children.all.values(), self.status)
         host = self.plan.config.admin.host
         self.admin_port = await nursery.start(serve_http, host, self.plan.admin_port, routes)
 
