@@ -1,0 +1,1 @@
+"""Tests that run real clusters: several processes of each kind, faults, attacks."""
