@@ -7,8 +7,12 @@
 from __future__ import annotations
 
 import itertools
+import os
 import secrets
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 import trio
@@ -21,6 +25,18 @@ from rookery.shared.db.bridge import open_database
 
 _TEMPLATE = "migrated_template"
 _numbers = itertools.count(1)
+_MEMORY = Path("/dev/shm")
+_MEMORY_NEEDED = 2 * 1024**3
+
+
+def scratch_directory() -> Path:
+    """The name of a new directory, in memory where there is plenty: making and dropping databases is 8 times as fast there.
+
+    Every account may pass it, which pytest's own `tmp_path` does not allow; whoever makes it removes it.
+    """
+    in_memory = os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free >= _MEMORY_NEEDED
+    base = _MEMORY if in_memory else Path(tempfile.gettempdir())
+    return base / f"rookery-test-{secrets.token_hex(6)}"
 
 
 def run_sql(url: str, *statements: str) -> None:
@@ -40,11 +56,13 @@ def run_sql(url: str, *statements: str) -> None:
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[Postgres]:
     """The Postgres of this test run."""
-    server = start_postgres()
+    home = scratch_directory()
+    server = start_postgres(home, ephemeral=True)
     try:
         yield server
     finally:
         server.stop()
+        shutil.rmtree(home)
 
 
 @pytest.fixture(scope="session")

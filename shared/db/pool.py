@@ -124,9 +124,8 @@ class Pool:
         self.closing = True
         if self._reaper is not None:
             self._reaper.cancel()
-        closing = DatabaseUnavailable("the database is being closed")
         while self.waiting:
-            self.fail(self.waiting.popleft(), closing)
+            self.fail(self.waiting.popleft(), DatabaseUnavailable("the database is being closed"))
         tasks = [server.task for server in self._servers]
         for task in tasks:
             task.cancel()
@@ -141,7 +140,8 @@ class _Server:
         self._pool = pool
         self._connection: asyncpg.Connection[Any] | None = None
         self._turn: asyncio.Future[None] | None = None
-        self._working = False
+        #: The job whose work runs just now; it may be over for its caller while this server is at the next one.
+        self._job: Job | None = None
         self.idle_since = 0.0
         self.task = asyncio.get_running_loop().create_task(self._serve())
 
@@ -150,7 +150,7 @@ class _Server:
             self._turn.set_result(None)
 
     def interrupt(self, job: Job) -> None:
-        if self._working and job.server is self:
+        if self._job is job:
             self.task.cancel()
 
     async def _serve(self) -> None:
@@ -178,12 +178,12 @@ class _Server:
             job.value = await self._work(self._connection, job)
             pool.healthy = True
         except asyncio.CancelledError:
-            self._drop_unless_clean()
             if not job.cancelled:
-                pool.fail(job, DatabaseUnavailable("the database is being closed"))
+                pool.fail(job, DatabaseUnavailable("interrupted: the database is being closed"))
             if pool.closing:
                 raise
             self.task.uncancel()
+            await self._quiet()
             return
         except Exception as exc:
             closed = self._connection is None or self._connection.is_closed()
@@ -194,7 +194,7 @@ class _Server:
 
     async def _work(self, connection: asyncpg.Connection[Any], job: Job) -> object:
         job.server = self
-        self._working = True
+        self._job = job
         try:
             for _ in range(ATTEMPTS - 1):
                 try:
@@ -204,7 +204,7 @@ class _Server:
                         raise
             return self._checked(connection, await job.work(connection))
         finally:
-            self._working = False
+            self._job = None
 
     @staticmethod
     def _checked(connection: asyncpg.Connection[Any], value: object) -> object:
@@ -217,6 +217,16 @@ class _Server:
         if connection is not None and (connection.is_closed() or connection.is_in_transaction()):
             connection.terminate()
             self._connection = None
+
+    async def _quiet(self) -> None:
+        """Wait until a cancelled statement is over: asyncpg breaks when the wait for that is itself cancelled."""
+        self._drop_unless_clean()
+        if self._connection is not None:
+            try:
+                await self._connection.execute("SELECT 1", timeout=GRACE_SECONDS)
+            except Exception:
+                self._connection.terminate()
+                self._connection = None
 
     async def _disconnect(self) -> None:
         connection, self._connection = self._connection, None

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import random
-import secrets
+import shutil
 import signal
-import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 import trio
+from tests.conftest import scratch_directory
 
 from rookery.embedded import Postgres, start_postgres
-from rookery.embedded.postgres import remove_data
 from rookery.shared import config
 from rookery.shared.db import migrate
 from rookery.shared.db.api import Connection, Database
@@ -244,7 +242,7 @@ class Killable:
     """A Postgres that a test may kill, on data that outlives it."""
 
     def __init__(self) -> None:
-        self._home = Path(tempfile.gettempdir()) / f"rookery-test-{secrets.token_hex(6)}"
+        self._home = scratch_directory()
         self.server: Postgres = start_postgres(self._home)
 
     def kill(self) -> None:
@@ -257,8 +255,7 @@ class Killable:
 
     def remove(self) -> None:
         self.server.stop()
-        remove_data(self._home)
-        self._home.rmdir()
+        shutil.rmtree(self._home)
 
 
 @pytest.fixture

@@ -142,10 +142,9 @@ def _copy(found: Binaries) -> Binaries:
             root.mkdir(mode=0o755, parents=True, exist_ok=True)
             draft = Path(tempfile.mkdtemp(prefix="draft-", dir=root))
             draft.chmod(0o755)
-            ignore = shutil.ignore_patterns(
-                "include", "*.a", "pg_*", "psql", "ecpg", "vacuumdb", "reindexdb", "doc"
+            shutil.copytree(
+                install, draft / install.parent.name / install.name, ignore=_needless, symlinks=True
             )
-            shutil.copytree(install, draft / install.parent.name / install.name, ignore=ignore, symlinks=True)
             libraries = install.parent.with_name(f"{install.parent.name}.libs")
             if libraries.exists():
                 shutil.copytree(libraries, draft / libraries.name)
@@ -155,6 +154,13 @@ def _copy(found: Binaries) -> Binaries:
                 f"cannot copy Postgres to {root} for an account other than root: {exc}"
             ) from exc
     return Binaries(target / "bin", found.major, found.version)
+
+
+def _needless(folder: str, names: list[str]) -> list[str]:
+    """What of an installation a server does without."""
+    if Path(folder).name == "bin":
+        return [name for name in names if name not in ("initdb", "postgres")]
+    return [name for name in names if name in ("include", "doc", "man") or name.endswith(".a")]
 
 
 def _publish(draft: Path, target: Path) -> None:

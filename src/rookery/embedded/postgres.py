@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -231,6 +230,8 @@ def _launch(
             raise
         said = log.read_bytes()[start:]
         # The free port was taken meanwhile, or the processes of a killed server are not all gone yet.
+        if wanted and b"could not create any TCP/IP sockets" in said:
+            raise EmbeddedError(f"Postgres cannot listen on 127.0.0.1:{port}: the port is in use")
         again = (not wanted and b"Address already in use" in said) or b"still in use" in said
         if not again or time.monotonic() > deadline:
             raise EmbeddedError(f"Postgres ended with code {process.returncode}: {tail(log)}")
@@ -251,10 +252,3 @@ def _await_ready(process: subprocess.Popen[bytes], data: Path, deadline: float) 
             return False
         time.sleep(0.002)
     raise EmbeddedError(f"Postgres was not ready after {_READY_SECONDS:.0f} s")
-
-
-def remove_data(directory: Path) -> None:
-    """Remove what `start_postgres` made in `directory`; no server may run there."""
-    shutil.rmtree(directory / "data", ignore_errors=True)
-    for name in ("postgres.lock", "postgres.password", "postgres.log", "postgres.log.old"):
-        (directory / name).unlink(missing_ok=True)
