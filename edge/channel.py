@@ -10,13 +10,14 @@ from __future__ import annotations
 import socket
 import ssl
 from enum import IntEnum
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 from rookery.edge import hello
 from rookery.edge.handshakes import HandshakePool, Step
 from rookery.edge.loop import GONE, READ, WRITE, Reactor
 from rookery.edge.proxy import ProxyError, ProxyReader
 from rookery.edge.tls import CertificateStore
+from rookery.edge.transport import Peer
 from rookery.shared.observe import metrics
 
 #: Bytes read from one socket in one turn.
@@ -35,30 +36,6 @@ class State(IntEnum):
     OPEN = 3
     LINGER = 4
     CLOSED = 5
-
-
-class Peer(Protocol):
-    """Who speaks through a channel."""
-
-    wake_slot: int
-
-    def on_source(self, host: str) -> bool:
-        """The PROXY header named the client; False closes at once."""
-
-    def on_data(self, data: bytes) -> None:
-        """Bytes came (decrypted)."""
-
-    def on_again(self) -> None:
-        """The channel was asked for another turn with `again`."""
-
-    def on_secure(self, binding: bytes | None) -> None:
-        """The TLS handshake is done; `binding` is the channel's `tls-server-end-point`."""
-
-    def on_progress(self, drained: bool) -> None:
-        """Queued bytes left; `drained` when none wait any more."""
-
-    def on_lost(self, reason: str) -> None:
-        """The socket is closed; nothing comes after this."""
 
 
 class TlsSide(NamedTuple):

@@ -135,7 +135,22 @@ class Connection(Congested):
         events = parser.feed_message(data) if isinstance(parser, FrameParser) else parser.feed(data)
         if self._bytes is not None and (wait := self._bytes.take(len(data), now)):
             self._shape(wait)
-        if events:
+        if not events:
+            return
+        session = self.session
+        if (
+            session is not None
+            and len(events) == 1
+            and events[0].__class__ is Stanza
+            and self._backlog is None
+        ):
+            # The usual case, without the care that many events need.
+            session.take(events[0])
+            if self._stanzas is not None and (wait := self._stanzas.take(1, now)):
+                self._shape(wait)
+            if context.is_congested:
+                self._congested()
+        else:
             self._handle(events)
 
     def _shape(self, wait: float) -> None:
@@ -181,7 +196,11 @@ class Connection(Congested):
             self.transport.hold(BACKLOG)
             if not self.transport.held & _BUSY:
                 self.transport.again()
-        elif session is not None and self._context.bus.congested():
+        elif session is not None and self._context.is_congested:
+            self._congested()
+
+    def _congested(self) -> None:
+        if not self.transport.held & CONGESTED:
             self.transport.hold(CONGESTED)
             self._context.congested.append(self)
 

@@ -33,8 +33,9 @@ class Context:
     token: Callable[[], str]
     before: StreamLimits
     after: StreamLimits
-    #: Connections that wait until the bus has room again.
+    #: Connections that wait until the bus has room again, and whether it had none at the end of the last turn.
     congested: list[Congested]
+    is_congested: bool = False
 
 
 class Congested:

@@ -178,7 +178,6 @@ class Reactor:
             if done % _LOOK == 0 and time.perf_counter() > limit:
                 self._carry = work[done:]
                 break
-        self._in_turn = False
         self._finish()
 
     async def _flusher(self) -> None:
@@ -189,17 +188,25 @@ class Reactor:
             self._finish()
 
     def _finish(self) -> None:
-        while self._dirty:
-            dirty = self._dirty
-            self._dirty = []
-            for item in dirty:
-                item.flush()
-        self.on_turn_end()
+        """Write what was queued, hand the bus its batch, write what that brought in from this very process; close sockets."""
+        self._in_turn = True
+        for _ in range(2):
+            while self._dirty:
+                dirty = self._dirty
+                self._dirty = []
+                for item in dirty:
+                    item.flush()
+            self.on_turn_end()
+            if not self._dirty:
+                break
+        self._in_turn = False
         if self._graves:
             graves = self._graves
             self._graves = []
             for sock in graves:
                 close_quietly(sock)
+        if self._dirty:
+            self._lot.unpark()
 
     def close(self) -> None:
         """Free the descriptor; the sources close their own sockets."""

@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 import trio
 
-from rookery.edge.context import Congested, Context
+from rookery.edge.context import Context
 from rookery.edge.domains import HostedDomains
 from rookery.edge.door import Door
 from rookery.edge.features import Policy
@@ -220,27 +220,23 @@ class EdgeService:
 
     def _turn_end(self) -> None:
         self._node.bus.flush()
-        waiting = self._context.congested
-        if waiting:
-            if self._node.bus.congested():
-                self._reactor.at(self, self._reactor.clock() + CONGESTION_SECONDS)
-            else:
-                self._read_again(waiting)
+        if self._look():
+            self._reactor.at(self, self._reactor.clock() + CONGESTION_SECONDS)
 
-    def _read_again(self, waiting: list[Congested]) -> None:
-        self._context.congested = []
+    def _look(self) -> bool:
+        """Note whether the bus has room; when it has again, read those that waited. True when some still wait."""
+        context = self._context
+        context.is_congested = self._node.bus.congested()
+        if context.is_congested or not context.congested:
+            return bool(context.congested)
+        waiting, context.congested = context.congested, []
         for connection in waiting:
             connection.uncongested()
+        return False
 
     def on_timer(self, now: float) -> float:
         """Look whether the bus has room again."""
-        waiting = self._context.congested
-        if not waiting:
-            return NEVER
-        if self._node.bus.congested():
-            return now + CONGESTION_SECONDS
-        self._read_again(waiting)
-        return NEVER
+        return now + CONGESTION_SECONDS if self._look() else NEVER
 
     async def _tick(self) -> None:
         repeat_at = trio.current_time() + REPEAT_SECONDS

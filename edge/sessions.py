@@ -150,7 +150,9 @@ class Sessions:
         del held[session.sid]
         if not held:
             del self._by_partition[session.partition]
-        self._acks.pop(session.sid, None)
+        if self._acks.pop(session.sid, None) is not None:
+            # What was written must not be taken for lost by the router, which gives what a dead session missed another way.
+            self._ack(session)
         self.holes.discard(session)
         self.iqs.close(session.sid)
         if session.unaccepted:

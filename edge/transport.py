@@ -45,3 +45,27 @@ class Transport(Protocol):
 
     def secure(self, domain: str) -> bool:
         """Begin TLS on a plain stream; False when that is not possible."""
+
+
+class Peer(Protocol):
+    """Who speaks through a channel."""
+
+    wake_slot: int
+
+    def on_source(self, host: str) -> bool:
+        """The PROXY header named the client; False closes at once."""
+
+    def on_data(self, data: bytes) -> None:
+        """Bytes came (decrypted)."""
+
+    def on_again(self) -> None:
+        """The channel was asked for another turn with `again`."""
+
+    def on_secure(self, binding: bytes | None) -> None:
+        """The TLS handshake is done; `binding` is the channel's `tls-server-end-point`."""
+
+    def on_progress(self, drained: bool) -> None:
+        """Queued bytes left; `drained` when none wait any more."""
+
+    def on_lost(self, reason: str) -> None:
+        """The socket is closed; nothing comes after this."""

@@ -20,8 +20,8 @@ from rookery.shared.bus.messages import (
     Bound,
     Credentials,
     Deliver,
-    Done,
     Domains,
+    Done,
     GetCredentials,
     GetDomains,
     Item,
@@ -169,7 +169,7 @@ class Client:
         """Read until the pattern has come; returns everything up to its end and forgets it."""
         with trio.fail_after(seconds):
             while True:
-                match = re.search(pattern.encode(), self.seen, re.S)
+                match = re.search(pattern.encode(), self.seen, re.DOTALL)
                 if match:
                     text, self.seen = self.seen[: match.end()], self.seen[match.end() :]
                     return text.decode()
@@ -258,7 +258,7 @@ async def running(
         nursery.start_soon(cluster.network.run)
         nursery.start_soon(service.run)
         with trio.fail_after(5):
-            while not service.ready:
+            while not service.ready:  # noqa: ASYNC110  a test may poll
                 await trio.sleep(0.005)
         yield lab
         nursery.cancel_scope.cancel()
