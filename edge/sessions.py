@@ -314,9 +314,10 @@ class Sessions:
         acks, self._acks = self._acks, {}
         self._ack_at = NEVER
         for session in acks.values():
-            self.post(
-                Kind.ROUTER, session.partition, Acked(session.full, session.grant, session.mirror.acked)
-            )
+            self._ack(session)
+
+    def _ack(self, session: Session) -> None:
+        self.post(Kind.ROUTER, session.partition, Acked(session.full, session.grant, session.mirror.acked))
 
     def tick(self, now: float) -> None:
         """Once a second: metrics, and what has waited too long."""
