@@ -3,15 +3,12 @@
 A `Transport` carries bytes to subjects; `BusCore` does the rest, without tasks of its own: `wake` asks whoever drives it to
 call `turn` soon (`shared.bus.nats` and `shared.bus.memory` do). One turn delivers what was posted to this very process and
 sends one batch to each peer that something is due for.
-
-What was posted to a partition whose holder moves goes in order: the former holder is asked to pass a barrier, so that
-everything that it refuses is back before later items go to the new holder.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -22,7 +19,8 @@ from rookery.shared.bus.api import Call
 from rookery.shared.bus.batch import BadBatch, Entry, Head, WrongVersion
 from rookery.shared.bus.calls import Calls, answer_item
 from rookery.shared.bus.links import Link
-from rookery.shared.bus.messages import TAGS, VERSION, Barrier, Failed, Item, Kind, Passed, Refused, Return
+from rookery.shared.bus.messages import VERSION, Barrier, Failed, Item, Kind, Passed, Refused, Return
+from rookery.shared.bus.moves import Moves
 from rookery.shared.bus.parking import Key, Parking
 from rookery.shared.bus.pump import Pump, Stats, Transport
 from rookery.shared.bus.streams import BACKLOG_LIMIT
@@ -31,8 +29,6 @@ from rookery.shared.xmpp.errors import StanzaError
 
 _log = structlog.get_logger()
 
-#: A former holder that does not pass a barrier in this time is not waited for.
-BARRIER_SECONDS: Final = 3.0
 #: Peers that we remember: bounds what forged sources can make us keep.
 MAX_LINKS: Final = 8192
 
@@ -66,24 +62,25 @@ class BusCore:
         #: Called when `turn` is wanted.
         self.wake: Callable[[], None] = _ignore
         self._window_items, self._window_bytes = window_items, window_bytes
-        self._clock = clock
+        self.clock = clock
         self._links: dict[str, Link] = {}
         self._dead: dict[str, int] = {}
         self._dirty: dict[str, Link] = {}
         self._blocked: set[str] = set()
         self._local: deque[Entry] = deque()
         self._announcements: list[Item] = []
-        self._parking = Parking()
+        self.parking = Parking()
         self._awake = False
         self._serial = 0
-        self._calls = Calls()
+        self.calls = Calls()
+        self._moves = Moves(self)
         self._paused = 0
         self._internal: dict[type, Callable[[str, Item], None]] = {
-            Return: self._calls.on_return,
-            Failed: self._calls.on_failed,
-            Refused: self._on_refused,
-            Barrier: self._on_barrier,
-            Passed: self._on_passed,
+            Return: self.calls.on_return,
+            Failed: self.calls.on_failed,
+            Refused: self._moves.on_refused,
+            Barrier: self._moves.on_barrier,
+            Passed: self._moves.on_passed,
         }
         self._warned: set[str] = set()
 
@@ -96,31 +93,31 @@ class BusCore:
 
     def post(self, kind: Kind, partition: int, item: Item) -> None:
         """Send to whoever holds the partition; parked for at most 30 s while nobody does."""
-        self._post(kind, partition, item, 0)
+        self.post_call(kind, partition, item, 0)
 
     def post_to(
         self, incarnation: str, item: Item, *, kind: Kind = Kind.EDGE, partition: int = 0, epoch: int = 0
     ) -> None:
         """Send to one process (deliveries to an edge, answers to a sender)."""
-        self._put(incarnation, (kind, partition, epoch, item, 0))
+        self.put(incarnation, (kind, partition, epoch, item, 0))
 
     def announce(self, item: Item) -> None:
         """Tell every process, this one included, on the control subject. Not repeated when the transport is away."""
         self._announcements.append(item)
         self.want()
 
-    def _post(self, kind: Kind, partition: int, item: Item, call: int) -> None:
-        parking = self._parking
+    def post_call(self, kind: Kind, partition: int, item: Item, call: int) -> None:
+        """`post` for an item that may be the request of a call (0: it is none)."""
+        parking = self.parking
         if (parking and (kind, partition) in parking) or (holder := self.resolver(kind, partition)) is None:
-            if not parking.park((kind, partition), item, call, self._clock()):
-                self._warn("bus_parking_full", kind=kind.label, partition=partition)
-            self.on_unresolved(kind)
+            self._moves.park(kind, partition, item, call)
             return
         if call:
-            self._calls.asked(call, holder[0])
-        self._put(holder[0], (kind, partition, holder[1], item, call))
+            self.calls.asked(call, holder[0])
+        self.put(holder[0], (kind, partition, holder[1], item, call))
 
-    def _put(self, incarnation: str, entry: Entry) -> None:
+    def put(self, incarnation: str, entry: Entry) -> None:
+        """Queue an entry for one process."""
         if incarnation == self.incarnation:
             self._local.append(entry)
         else:
@@ -139,10 +136,14 @@ class BusCore:
 
     def _link(self, peer: str) -> Link:
         self.subjects.node(peer)
-        self._serial += 1
-        link = Link(self._serial, self._window_items, self._window_bytes, self._dead.get(peer, 0))
+        link = Link(self.serial(), self._window_items, self._window_bytes, self._dead.get(peer, 0))
         self._links[peer] = link
         return link
+
+    def serial(self) -> int:
+        """A number that this process has not used before: generations, calls, barriers."""
+        self._serial += 1
+        return self._serial
 
     # --- calls ---
 
@@ -151,85 +152,33 @@ class BusCore:
 
         BusTimeout comes at once when the process that was asked is lost: whether it did what was asked is then unknown.
         """
-        self._serial += 1
-        number = self._serial
-        self._calls.begin(number)
-        self._post(kind, partition, request, number)
-        return await self._calls.finish(number, kind, partition, timeout)
+        number = self.serial()
+        self.calls.begin(number)
+        self.post_call(kind, partition, request, number)
+        return await self.calls.finish(number, kind, partition, timeout)
 
     def reply(self, call: Call, answer: Item | StanzaError) -> None:
         """Answer a Call."""
-        self._put(call.reply_to, (Kind.EDGE, 0, 0, answer_item(call.id, answer), 0))
+        self.put(call.reply_to, (Kind.EDGE, 0, 0, answer_item(call.id, answer), 0))
 
-    # --- partitions that move ---
+    # --- partitions that move: see `shared.bus.moves` ---
 
     def refuse(self, source: str, kind: Kind, partition: int, epoch: int, item: Item | Call) -> None:
         """Give an item back to its sender: this process does not hold the partition."""
-        self.stats.refused += 1
-        plain, call = (item.request, item.id) if isinstance(item, Call) else (item, 0)
-        back = Refused(kind, partition, epoch, TAGS[type(plain)], plain, call)
-        self._put(source, (Kind.EDGE, 0, 0, back, 0))
-
-    def _on_refused(self, source: str, item: Item) -> None:
-        assert isinstance(item, Refused)
-        try:
-            plain = batch.read_fields(item.tag, tuple(item.fields))
-            kind = Kind(item.kind)
-        except (BadBatch, ValueError):
-            self.stats.bad_items += 1
-            return
-        if item.call and item.call not in self._calls:
-            return  # the caller has given up
-        key = (kind, int(item.partition))
-        self._parking.park(key, plain, item.call, self._clock(), item.epoch)
-        self.on_unresolved(kind)
-        if key in self._parking.ready():  # no barrier: perhaps we know a later holder already
-            self._release(key)
+        self._moves.refuse(source, kind, partition, epoch, item)
 
     def holder_changed(self, former: str | None, keys: list[Key], *, wait: bool = True) -> None:
         """The resolver answers differently for `keys`, whose holder was `former` (None: there was none).
 
         While `former` lives (`wait`), it must first say that it has given back what it refused.
         """
-        if not wait or former is None or (former not in self._links and former != self.incarnation):
-            for key in keys:
-                self._release(key, changed=former is not None)
-            return
-        self._serial += 1
-        self._parking.raise_barrier(self._serial, former, keys, self._clock() + BARRIER_SECONDS)
-        self._put(former, (Kind.EDGE, 0, 0, Barrier(self._serial), 0))
+        if former is not None and former not in self._links and former != self.incarnation:
+            wait = False
+        self._moves.holder_changed(former, keys, wait=wait)
 
     def holders_changed(self) -> None:
         """The resolver may answer differently now: send what was parked."""
-        for key in self._parking.ready():
-            self._release(key)
-
-    def _release(self, key: Key, *, changed: bool = False) -> None:
-        holder = self.resolver(*key)
-        if holder is None:
-            if changed:
-                self.on_unresolved(key[0])
-            return
-        if holder[1] <= self._parking.refused_under(key):
-            return  # the holder that we know has refused these items
-        held = self._parking.pop(key)
-        if changed:
-            self.on_holder(*key)
-        for parked in held:
-            if not parked.call or parked.call in self._calls:
-                self._post(*key, parked.item, parked.call)
-
-    def _on_barrier(self, source: str, item: Item) -> None:
-        assert isinstance(item, Barrier)
-        self._put(source, (Kind.EDGE, 0, 0, Passed(item.token), 0))
-
-    def _on_passed(self, source: str, item: Item) -> None:
-        assert isinstance(item, Passed)
-        self._free(self._parking.lower_barrier(item.token, source))
-
-    def _free(self, keys: Iterable[Key]) -> None:
-        for key in keys:
-            self._release(key, changed=True)
+        self._moves.release_all()
 
     def forget(self, peer: str) -> None:
         """The peer is lost: drop its link and what waited for it, fail the calls that it was asked.
@@ -239,7 +188,6 @@ class BusCore:
         link = self._links.pop(peer, None)
         self._dirty.pop(peer, None)
         self._blocked.discard(peer)
-        self._calls.lost(peer)
         if link is not None:
             if len(self._dead) >= MAX_LINKS:
                 del self._dead[next(iter(self._dead))]
@@ -247,8 +195,9 @@ class BusCore:
             for kind, partition, _, item, call in link.queue:
                 # Never sent: it may go to the next holder. What went to the process itself is lost with it.
                 if kind is not Kind.EDGE and type(item) not in self._internal:
-                    self._post(kind, partition, item, call)
-        self._free(self._parking.lower_for(peer, 0.0))
+                    self.post_call(kind, partition, item, call)
+        self.calls.lost(peer)
+        self._moves.lost(peer)
 
     # --- arrivals ---
 
@@ -256,20 +205,17 @@ class BusCore:
         """A message came to this process's own subject."""
         try:
             head, items = batch.unpack_batch(raw)
-            self.subjects.node(head.source)
-        except (BadBatch, ValueError) as exc:
-            self.stats.bad_batches += 1
-            self._warn(
-                "bus_wrong_version" if isinstance(exc, WrongVersion) else "bus_bad_batch", error=str(exc)
-            )
+            source = head.source
+            link = self._links.get(source)
+            if link is None:
+                if head.generation < 1 or source == self.incarnation or len(self._links) >= MAX_LINKS:
+                    raise BadBatch("not from a link")
+                link = self._link(source)
+            elif head.generation < 1:
+                raise BadBatch("not from a link")
+        except ValueError as exc:  # BadBatch, or a source that can be no incarnation
+            self._bad_batch(exc)
             return
-        source = head.source
-        link = self._links.get(source)
-        if link is None:
-            if head.generation < 1 or source == self.incarnation or len(self._links) >= MAX_LINKS:
-                self.stats.bad_batches += 1
-                return
-            link = self._link(source)
         self.stats.batches_in += 1
         if link.acknowledged(head):
             self._restart(source, link)
@@ -284,7 +230,7 @@ class BusCore:
                 entry = read(raw_item)
                 if entry is None:
                     self.stats.bad_items += 1
-                    self._warn("bus_bad_item", source=source)
+                    self.warn("bus_bad_item", source=source)
                 else:
                     self._dispatch(source, entry)
 
@@ -293,10 +239,7 @@ class BusCore:
         try:
             head, items = batch.unpack_batch(raw)
         except BadBatch as exc:
-            self.stats.bad_batches += 1
-            self._warn(
-                "bus_wrong_version" if isinstance(exc, WrongVersion) else "bus_bad_batch", error=str(exc)
-            )
+            self._bad_batch(exc)
             return
         if head.source == self.incarnation:
             return
@@ -304,6 +247,12 @@ class BusCore:
             entry = batch.read_item(raw_item)
             if entry is not None:
                 self._control(entry[3])
+
+    def _bad_batch(self, error: ValueError) -> None:
+        self.stats.bad_batches += 1
+        self.warn(
+            "bus_wrong_version" if isinstance(error, WrongVersion) else "bus_bad_batch", error=str(error)
+        )
 
     def _control(self, item: Item) -> None:
         try:
@@ -328,8 +277,7 @@ class BusCore:
     def _restart(self, peer: str, link: Link) -> None:
         """The peer knows nothing of our link (it gave us up): begin anew; services first, then what was queued."""
         self.stats.resets += 1
-        self._serial += 1
-        held = link.restart(self._serial)
+        held = link.restart(self.serial())
         _log.warning("bus_link_reset", peer=peer)
         try:
             self.on_reset(peer)
@@ -386,15 +334,7 @@ class BusCore:
 
     def tick(self) -> None:
         """Call once a second: time-outs, acknowledgements that are owed, links that got no answer."""
-        now = self._clock()
-        for key, parked in self._parking.expire(now):
-            self.stats.expired += 1
-            self._warn(
-                "bus_item_expired", kind=key[0].label, partition=key[1], item=type(parked.item).__name__
-            )
-        self._free(self._parking.lower_for(None, now))
-        for kind in self._parking.wanted():
-            self.on_unresolved(kind)
+        self._moves.tick()
         for peer, link in self._links.items():
             link.tick()
             if link.reply_due:
@@ -422,7 +362,7 @@ class BusCore:
         return (
             bool(self._blocked)
             or not self.transport.connected
-            or self._parking.count >= self._window_items
+            or self.parking.count >= self._window_items
             or len(self._local) >= self._window_items
         )
 
@@ -439,7 +379,7 @@ class BusCore:
                 self._dirty[peer] = link
             self.want()
 
-    def _warn(self, event: str, **fields: object) -> None:
+    def warn(self, event: str, **fields: object) -> None:
         """Log at most once a second for each event."""
         if event not in self._warned:
             self._warned.add(event)

@@ -41,6 +41,10 @@ class Parking:
     def __bool__(self) -> bool:
         return bool(self._items) or bool(self._held)
 
+    def held(self, key: Key) -> bool:
+        """Whether a barrier holds the partition back."""
+        return key in self._held
+
     def ready(self) -> list[Key]:
         """Partitions that have waiting items and no barrier."""
         return [key for key in self._items if key not in self._held]

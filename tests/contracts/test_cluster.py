@@ -169,6 +169,9 @@ async def test_items_and_calls_follow_the_partition(cluster: Cluster) -> None:
         edge.node.bus.post(Kind.ROUTER, sent % 256, Acked("a@x/r", 1, sent))
         sent += 1
         await trio.sleep(0.0005)
+    for partition in range(256):
+        edge.node.bus.post(Kind.ROUTER, partition, Acked("a@x/r", 1, sent + partition))
+    sent += 256
     assert await edge.node.bus.call(Kind.ROUTER, min(second.service.held), GetDomains(), timeout=2) == Done()
     await until(lambda: len(first.service.received) + len(second.service.received) == sent)
     for partition in range(256):
