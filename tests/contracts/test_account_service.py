@@ -151,7 +151,7 @@ async def test_a_password_change(database: Database) -> None:
     async with people(database, CHEAP) as world:
         form = REGISTER.format("<username>Alice</username><password>new</password>")
         assert (await world.iq(Kind.ACCOUNT, form, "set", to="one.org")).type == "result"
-        assert (ALICE, "password") in changed(world.take())
+        assert AccountChanged(ALICE, "password", PHONE) in world.take()
         keys = await call(world, GetCredentials(ALICE, "SCRAM-SHA-1"))
         assert isinstance(keys, Credentials)
         assert verify_plain("new", keys)

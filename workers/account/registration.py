@@ -146,7 +146,7 @@ async def _change_password(worker: HostedWorker, partition: int, item: Handle, q
     if not done:
         raise StanzaError("item-not-found")
     worker.route(item.stanza.result())
-    _tell(worker, account.bare, "password")
+    _tell(worker, account.bare, "password", item.full)
 
 
 async def _remove(worker: HostedWorker, partition: int, item: Handle) -> None:
@@ -168,8 +168,8 @@ def removed(worker: HostedWorker, account: str, contacts: list[str] | tuple[()])
         worker.node.bus.post(Kind.ROSTER, worker.node.partition(contact), ContactRemoved(contact, account))
 
 
-def _tell(worker: HostedWorker, account: str, what: str) -> None:
-    changed = AccountChanged(account, what)
+def _tell(worker: HostedWorker, account: str, what: str, full: str = "") -> None:
+    changed = AccountChanged(account, what, full)
     for kind in (Kind.ROUTER, Kind.PRESENCE, Kind.OFFLINE):
         worker.node.bus.post(kind, worker.node.partition(account), changed)
 
