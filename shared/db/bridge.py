@@ -20,6 +20,7 @@ import uvloop
 from rookery.shared import config
 from rookery.shared.db.api import DatabaseUnavailable, UnitOfWork
 from rookery.shared.db.pool import Job, Pool
+from rookery.shared.observe.metrics import DB_HEALTHY
 
 T = TypeVar("T")
 _CLOSE_SECONDS: Final = 8.0
@@ -151,6 +152,7 @@ class Bridge:
 async def open_database(settings: config.Database) -> AsyncIterator[Bridge]:
     """Open the database that `settings` names. Connects with the first unit of work, and again for ever when it is away."""
     bridge = Bridge(settings)
+    DB_HEALTHY.sample(lambda: float(bridge.healthy))
     try:
         yield bridge
     finally:

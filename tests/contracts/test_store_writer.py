@@ -8,6 +8,7 @@ import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 
+import asyncpg
 import pytest
 import trio
 from tests.conftest import scratch_directory
@@ -19,6 +20,7 @@ from rookery.shared.db.api import Connection, Database
 from rookery.shared.db.bridge import open_database
 from rookery.shared.store.reader import owed_page, owed_usage
 from rookery.shared.store.rows import Row, make_row
+from rookery.shared.store.sql import insert_rows
 from rookery.shared.store.writer import StoreWriter
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element
@@ -168,6 +170,24 @@ async def test_an_unknown_incarnation_counts_as_fenced(database: Database) -> No
         writer.put(row(1, 1), seen.done)
         await seen.until(lambda: bool(seen.failed))
     assert await stored(database) == []
+
+
+async def test_closing_the_fence_waits_for_a_write_that_has_passed_it(
+    database: Database, database_settings: config.Database
+) -> None:
+    await seed(database)
+
+    async def write(conn: Connection) -> None:
+        other = await asyncpg.connect(database_settings.url, server_settings={"lock_timeout": "200"})
+        async with conn.transaction():
+            await insert_rows(conn, ME, [row(1, 1)])
+            with pytest.raises(asyncpg.LockNotAvailableError):
+                await other.execute("UPDATE fence SET open = false")
+        await other.execute("UPDATE fence SET open = false")
+        await other.close()
+
+    await database.run(0, write)
+    assert await stored(database) == [(1, 1)]
 
 
 async def test_two_messages_with_one_id_stop_the_process_and_lose_nothing(database: Database) -> None:
