@@ -70,10 +70,11 @@ def group(
     What nobody holds now goes by its own partition.
     """
     runs: dict[str | int, tuple[int, list[str]]] = {}
+    keys: dict[int, str | int] = {}
     for jid, partition in recipients:
-        key: str | int | None = holder(partition)
+        key = keys.get(partition)
         if key is None:
-            key = partition
+            key = keys[partition] = holder(partition) or partition
         run = runs.get(key)
         if run is None:
             run = runs[key] = (partition, [])
