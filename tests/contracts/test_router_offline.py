@@ -1,0 +1,214 @@
+"""Router and offline worker together on a real Postgres: commit before acceptance, flush, settling, expiry, fencing."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import cast
+
+import trio
+from tests.unit.router.rig import DOMAIN, Client, Rig, bodies, chat, condition
+
+from rookery.router.service import RouterService
+from rookery.shared.bus.messages import Kind
+from rookery.shared.config import Config, Limits
+from rookery.shared.db.api import Connection, Database
+from rookery.shared.xmpp.stanza import Stanza
+from rookery.workers.offline import expiry
+from rookery.workers.offline.pages import MAX_ROWS
+from rookery.workers.offline.service import OfflineService
+
+BOB = f"bob@{DOMAIN}"
+
+
+class RealRig(Rig):
+    """The rig with a real database, the real store and the real offline worker."""
+
+    def __init__(self, database: Database, config: Config | None = None) -> None:
+        super().__init__(config)
+        self.database = database
+        self.offline = self.cluster.node("offline1", Kind.OFFLINE, config=self.config, db=database)
+        self.cluster.move(Kind.OFFLINE, "offline1")
+        self.service = OfflineService(self.offline)
+        self.offline.serve(self.service)
+
+    def _offline(self) -> None:
+        pass
+
+    async def start_router(self, name: str) -> RouterService:
+        await self.sql("INSERT INTO fence (incarnation) VALUES ($1) ON CONFLICT DO NOTHING", name)
+        node = self.cluster.node(name, Kind.ROUTER, config=self.config, db=self.database)
+        self.cluster.move(Kind.ROUTER, name)
+        service = RouterService(node)
+        node.serve(service)
+        self.nursery.start_soon(service.run)
+        epoch = self.cluster.holders[Kind.ROUTER][1]
+        async with trio.open_nursery() as nursery:
+            for partition in range(256):
+                nursery.start_soon(service.acquire, partition, epoch)
+            await self.until(lambda: len(service.core.parts) == 256)
+        self.router = service
+        return service
+
+    async def settle(self) -> None:
+        """Until nothing has moved for a while."""
+        quiet = 0
+        while quiet < 4:
+            moved = any(bus.wanted for bus in self.cluster.network.buses.values())
+            self.cluster.network.settle()
+            for edge in self.edges.values():
+                moved = moved or bool(edge.node.received)
+                edge.take()
+            quiet = 0 if moved else quiet + 1
+            await trio.sleep(0.01)
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        with trio.fail_after(10):
+            while not condition():
+                await self.settle()
+
+    async def sql(self, query: str, *args: object) -> list[tuple[object, ...]]:
+        async def work(conn: Connection) -> list[tuple[object, ...]]:
+            return [tuple(row) for row in await conn.fetch(query, *args)]
+
+        return await self.database.run(0, work)
+
+    async def owed(self) -> int:
+        return cast("int", (await self.sql("SELECT count(*) FROM message WHERE owed"))[0][0])
+
+    async def until_owed(self, count: int) -> None:
+        with trio.fail_after(10):
+            while await self.owed() != count:
+                await self.settle()
+
+
+@asynccontextmanager
+async def rig(database: Database, config: Config | None = None) -> AsyncIterator[RealRig]:
+    it = RealRig(database, config)
+    await it.sql("INSERT INTO domain (name) VALUES ($1)", DOMAIN)
+    for name in ("alice", "bob"):
+        await it.sql("INSERT INTO account (localpart, domain) VALUES ($1, $2)", name, DOMAIN)
+    await it.sql("INSERT INTO fence (incarnation) VALUES ('offline1')")
+    it.edge()
+    async with trio.open_nursery() as nursery:
+        it.nursery = nursery
+        nursery.start_soon(it.service.run)
+        await it.start_router("router1")
+        yield it
+        nursery.cancel_scope.cancel()
+
+
+def messages(client: Client) -> list[Stanza]:
+    return [one for one in client.news() if one.kind == "message"]
+
+
+async def test_three_pages_of_messages_wait_for_bob_and_go_only_when_written(database: Database) -> None:
+    count = 2 * MAX_ROWS + 10
+    async with rig(database) as it:
+        alice = await it.online("alice")
+        origins = [alice.route(chat(BOB, str(n))) for n in range(count)]
+        await it.until(lambda: all(it.accepted(origin) for origin in origins))
+        assert await it.owed() == count
+        bob = await it.bind("bob")
+        bob.presence(0)
+        got: list[Stanza] = []
+
+        def all_there() -> bool:
+            got.extend(messages(bob))
+            return len(got) >= count
+
+        await it.until(all_there)
+        assert bodies(got) == [str(n) for n in range(count)]
+        assert all(one.has("urn:xmpp:delay", "delay") for one in got)
+        assert await it.owed() == count
+        bob.ack()
+        await it.until_owed(0)
+        assert await it.sql("SELECT count(*) FROM message") == [(0,)]
+
+
+async def test_live_messages_follow_the_stored_ones(database: Database) -> None:
+    async with rig(database) as it:
+        alice = await it.online("alice")
+        for n in range(50):
+            alice.route(chat(BOB, f"stored {n}"))
+        bob = await it.bind("bob")
+        bob.presence(0)
+        for n in range(50):
+            alice.route(chat(BOB, f"live {n}"))
+        got: list[Stanza] = []
+
+        def all_there() -> bool:
+            got.extend(messages(bob))
+            return len(got) >= 100
+
+        await it.until(all_there)
+        assert bodies(got) == [f"stored {n}" for n in range(50)] + [f"live {n}" for n in range(50)]
+
+
+async def test_a_session_that_dies_half_way_leaves_the_rest(database: Database) -> None:
+    async with rig(database) as it:
+        alice = await it.online("alice")
+        origins = [alice.route(chat(BOB, str(n))) for n in range(20)]
+        await it.until(lambda: all(it.accepted(origin) for origin in origins))
+        bob = await it.bind("bob")
+        bob.presence(0)
+        await it.until(lambda: len([d for d in bob.taken if d.stanza.kind == "message"]) == 20)
+        written = [d for d in bob.taken if d.stanza.kind == "message"][:7]
+        bob.taken = bob.taken[: bob.taken.index(written[-1]) + 1]
+        bob.ack()
+        bob.unbind()
+        await it.until_owed(13)
+        again = await it.bind("bob", "again")
+        again.presence(0)
+        await it.until(lambda: len([d for d in again.taken if d.stanza.kind == "message"]) == 13)
+        assert bodies(messages(again)) == [str(n) for n in range(7, 20)]
+
+
+async def test_the_quota_is_known_again_after_a_takeover(database: Database) -> None:
+    async with rig(database, Config(limits=Limits(offline_messages=5))) as it:
+        alice = await it.online("alice")
+        origins = [alice.route(chat(BOB, str(n))) for n in range(5)]
+        await it.until(lambda: all(it.accepted(origin) for origin in origins))
+        await it.start_router("router2")
+        origin = alice.route(chat(BOB, "one too many"))
+        await it.until(lambda: it.accepted(origin))
+        assert [condition(one) for one in alice.news() if one.type == "error"] == ["service-unavailable"]
+        assert await it.owed() == 5
+
+
+async def test_a_stanza_sent_again_to_the_next_holder_is_stored_once(database: Database) -> None:
+    async with rig(database) as it:
+        alice = await it.online("alice")
+        origin = alice.route(chat(BOB))
+        await it.until(lambda: it.accepted(origin))
+        alice.edge.accepted.clear()
+        await it.start_router("router2")
+        alice.route(chat(BOB), origin.n)
+        await it.until(lambda: it.accepted(origin))
+        assert await it.owed() == 1
+
+
+async def test_a_fenced_router_accepts_nothing_more(database: Database) -> None:
+    async with rig(database) as it:
+        alice = await it.online("alice")
+        await it.sql("UPDATE fence SET open = false WHERE incarnation = 'router1'")
+        origin = alice.route(chat(BOB))
+        node = it.cluster.nodes["router1"]
+        await it.until(lambda: bool(node.failures))
+        assert not it.accepted(origin)
+        assert await it.owed() == 0
+
+
+async def test_what_nobody_fetched_is_given_up_by_the_holder_of_the_first_partition(
+    database: Database,
+) -> None:
+    async with rig(database) as it:
+        alice = await it.online("alice")
+        origins = [alice.route(chat(BOB, str(n))) for n in range(3)]
+        await it.until(lambda: all(it.accepted(origin) for origin in origins))
+        days = it.config.limits.offline_days
+        now = it.router.core.clock()
+        assert await expiry.sweep(it.offline, now + (days - 1) * 86_400) == 0
+        assert await expiry.sweep(it.cluster.nodes["router1"], now + (days + 1) * 86_400) == 0
+        assert await expiry.sweep(it.offline, now + (days + 1) * 86_400) == 3
+        assert await it.owed() == 0
