@@ -88,6 +88,7 @@ class Reader:
     __slots__ = (
         "_attributes",
         "_attrs",
+        "_base",
         "_count",
         "_dead",
         "_depth",
@@ -121,6 +122,8 @@ class Reader:
         self._tail = b""
         self._held: LongTag | None = None
         self._renew_at = 0
+        #: Where a parser that was made inside the root begins.
+        self._base = 0
         self._events: list[Event] = []
         self._out: list[str] = []
         self._stack: list[Name] = []
@@ -308,7 +311,8 @@ class Reader:
         """The start of a first-level element: is it allowed here at all?"""
         parser = self._parser
         start = parser.CurrentByteIndex
-        if start > RENEW_BYTES or len(parser.intern) > self._limits.names:
+        # A new parser has to take what comes first, however many names its start tag has.
+        if (start > RENEW_BYTES or len(parser.intern) > self._limits.names) and start != self._base:
             self._renew_at = start
             raise Renew
         entry = self._names[name]

@@ -134,7 +134,7 @@ class StreamParser(Reader):
         self._depth = 1
         self._tail = b""
         self._held = None
-        self._fed = self._start = len(header)
+        self._fed = self._start = self._base = len(header)
 
 
 def _wrong_start(first: bytes) -> str:
@@ -223,4 +223,4 @@ class FrameParser(Reader):
         self._depth = 1
         self._tail = b""
         self._held = None
-        self._fed = self._start = 6
+        self._fed = self._start = self._base = 6

@@ -8,6 +8,7 @@ installed). It ends with status 1 at the first input that fails, slow inputs or 
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ VICTIM = StreamLimits(4_000_000, 10_000, 100, 10_000)
 WRAPPER = b"<w xmlns='jabber:client'>%b</w>"
 #: Seconds that one input may take and bytes that the process may grow.
 SLOW = 1.0
+HANG = 10
 GROWTH = 16 * 1024 * 1024
 
 
@@ -168,13 +170,15 @@ def one(seed: int, number: int, tally: Tally) -> None:
     check_events(events, tally)
 
 
-def run(count: int, seed: int, *, first: int = 0, progress: int = 0) -> Tally:
-    """Run inputs `first` to `first + count` of `seed`. Raises FuzzError."""
+def run(count: int, seed: int, *, first: int = 0, progress: int = 0, guard: bool = False) -> Tally:
+    """Run inputs `first` to `first + count` of `seed`; `guard` ends one that hangs (SIGALRM). Raises FuzzError."""
     tally = Tally()
     base = 0
     warm = max(count // 10, 1)
     for number in range(first, first + count):
         before = time.perf_counter()
+        if guard:
+            signal.alarm(HANG)
         try:
             one(seed, number, tally)
         except Exception as exc:
@@ -194,6 +198,11 @@ def run(count: int, seed: int, *, first: int = 0, progress: int = 0) -> Tally:
     return tally
 
 
+def hung(_signal: int, _frame: object) -> None:
+    """SIGALRM: an input never ends."""
+    raise FuzzError("it hangs")
+
+
 def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -202,8 +211,9 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0)
     options = parser.parse_args()
     started = time.perf_counter()
+    signal.signal(signal.SIGALRM, hung)
     try:
-        tally = run(options.count, options.seed, first=options.first, progress=100_000)
+        tally = run(options.count, options.seed, first=options.first, progress=100_000, guard=True)
     except FuzzError as exc:
         print(exc, file=sys.stderr)
         return 1

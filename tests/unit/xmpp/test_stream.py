@@ -444,3 +444,16 @@ def test_close_frees_and_ends() -> None:
     parser.close()
     assert parser.ended
     assert parser.feed(MESSAGE) == []
+
+
+@pytest.mark.parametrize("before", [b"", b" ", b"<iq/>"])
+def test_more_names_in_one_tag_than_a_parser_keeps(before: bytes) -> None:
+    tag = b"<iq %b/>" % b" ".join(b"a%d=''" % i for i in range(100))
+    parser = opened(StreamLimits(10_000, 32, 8, 256, names=10))
+    assert told(parser.feed(before + tag + tag + MESSAGE)) == ["iq"] * (2 + before.count(b"<")) + ["message"]
+    parser.hibernate()
+    assert told(parser.feed(before + tag)) == ["iq"] * (1 + before.count(b"<"))
+    parser = opened(StreamLimits(100_000, 32, 8, 16, names=10))
+    assert told(parser.feed(b"<iq %b/>" % b" ".join(b"a%d=''" % i for i in range(5000)))) == [
+        "policy-violation"
+    ]
