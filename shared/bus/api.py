@@ -12,7 +12,7 @@ from rookery.shared.xmpp.errors import StanzaError
 Resolver = Callable[[Kind, int], "tuple[str, int] | None"]
 
 
-class BusTimeout(Exception):
+class BusTimeout(Exception):  # noqa: N818  says what happened
     """A call had no answer in time (no holder, a dead holder, or a slow one)."""
 
 

@@ -14,10 +14,10 @@ class Connection(Protocol):
     async def fetch(self, query: str, *args: object) -> list[Any]:
         """All rows."""
 
-    async def fetchrow(self, query: str, *args: object) -> Any:  # noqa: ANN401  asyncpg.Record is untyped
+    async def fetchrow(self, query: str, *args: object) -> Any:
         """The first row, or None."""
 
-    async def fetchval(self, query: str, *args: object) -> Any:  # noqa: ANN401
+    async def fetchval(self, query: str, *args: object) -> Any:
         """The first value of the first row, or None."""
 
     async def execute(self, query: str, *args: object) -> str:
@@ -26,7 +26,7 @@ class Connection(Protocol):
     async def executemany(self, query: str, args: Sequence[Sequence[object]]) -> None:
         """Run a statement for each row of arguments."""
 
-    def transaction(self) -> Any:  # noqa: ANN401
+    def transaction(self) -> Any:
         """An asynchronous context manager."""
 
 
@@ -34,11 +34,11 @@ class Connection(Protocol):
 UnitOfWork = Callable[[Connection], Awaitable[T]]
 
 
-class DatabaseUnavailable(Exception):
+class DatabaseUnavailable(Exception):  # noqa: N818  says what happened
     """Postgres cannot be reached or does not answer in time; the outcome of a write is unknown."""
 
 
-class Fenced(Exception):
+class Fenced(Exception):  # noqa: N818  says what happened
     """This process may not write any more: its fence row is closed. It must stop holding partitions at once."""
 
 
