@@ -105,7 +105,8 @@ class Mirror(NamedTuple):
 class MirrorSession(NamedTuple):
     """One session as its edge knows it.
 
-    `note` is what the router last stored with Note; `inflight` are deliveries (n, origin stream, origin n) above `acked`.
+    `note` is what the router last stored with Note; `inflight` are deliveries (n, origin stream, origin n) above `acked`, each
+    with the stanza as a fourth value where the edge still has it.
     """
 
     sid: int
@@ -115,7 +116,7 @@ class MirrorSession(NamedTuple):
     n: int
     acked: int
     note: bytes
-    inflight: Sequence[tuple[int, bytes, int]]
+    inflight: Sequence[tuple[int, bytes, int] | tuple[int, bytes, int, Stanza]]
 
 
 # --- router -> edge ---------------------------------------------------------------------------------------------------

@@ -26,14 +26,16 @@ class Parked(NamedTuple):
 
 
 class Parking:
-    """Waiting items by (kind, partition), in order, and the barriers that hold a partition back."""
+    """Waiting items by (kind, partition), in order, and the barriers that hold a partition back.
+
+    What came back refused was posted before whatever waits since, so it stands before it.
+    """
 
     def __init__(self) -> None:
-        self._items: dict[Key, deque[Parked]] = {}
+        self._items: dict[Key, tuple[deque[Parked], deque[Parked]]] = {}
         self._barriers: dict[int, tuple[float, str, list[Key]]] = {}
         self._held: dict[Key, int] = {}
         self.count = 0
-        self.lost = 0
 
     def __contains__(self, key: Key) -> bool:
         return key in self._items or key in self._held
@@ -54,37 +56,33 @@ class Parking:
         return {kind for kind, _ in self._items}
 
     def park(self, key: Key, item: Item, call: int, now: float, refused: int = 0) -> bool:
-        """Let an item wait; False when there is no room."""
+        """Let an item wait; `refused` is the epoch under which it came back. False when there is no room."""
         if self.count >= PARK_ITEMS:
-            self.lost += 1
             return False
         self.count += 1
-        self._items.setdefault(key, deque()).append(Parked(now + PARK_SECONDS, item, call, refused))
+        queues = self._items.get(key) or self._items.setdefault(key, (deque(), deque()))
+        queues[0 if refused else 1].append(Parked(now + PARK_SECONDS, item, call, refused))
         return True
 
     def refused_under(self, key: Key) -> int:
         """The highest epoch under which one of the waiting items was refused."""
-        return max((parked.refused for parked in self._items.get(key, ())), default=0)
+        queues = self._items.get(key)
+        return max((parked.refused for parked in queues[0]), default=0) if queues else 0
 
-    def pop(self, key: Key) -> deque[Parked]:
+    def pop(self, key: Key) -> list[Parked]:
         """Take what waits for a partition."""
-        items = self._items.pop(key, None) or deque()
+        items = [parked for queue in self._items.pop(key, ()) for parked in queue]
         self.count -= len(items)
         return items
 
     def expire(self, now: float) -> Iterator[tuple[Key, Parked]]:
-        """Drop what has waited too long. A refused item may stand before an older one, hence the whole scan."""
-        for key, items in list(self._items.items()):
-            if all(parked.deadline > now for parked in items):
-                continue
-            kept = deque(parked for parked in items if parked.deadline > now)
-            self.count -= len(items) - len(kept)
-            for parked in items:
-                if parked.deadline <= now:
-                    yield key, parked
-            if kept:
-                self._items[key] = kept
-            else:
+        """Drop what has waited too long."""
+        for key, queues in list(self._items.items()):
+            for queue in queues:
+                while queue and queue[0].deadline <= now:
+                    self.count -= 1
+                    yield key, queue.popleft()
+            if not queues[0] and not queues[1]:
                 del self._items[key]
 
     # --- barriers ---
