@@ -303,7 +303,7 @@ def to_toml(config: Config, *, secrets: bool, sources: Mapping[tuple[str, str], 
             value = getattr(getattr(config, section), name)
             if (section, name) in SECRETS and value and not secrets:
                 value = "********"
-            if (section, name) == ("database", "url") and not secrets:
+            if name == "url" and not secrets:
                 value = without_password(value)
             source = (sources or {}).get((section, name))
             lines.append(f"{name} = {_toml(value)}" + (f"  # {source}" if source else ""))
@@ -312,8 +312,9 @@ def to_toml(config: Config, *, secrets: bool, sources: Mapping[tuple[str, str], 
 
 
 def without_password(url: str) -> str:
-    """A URL that may be printed."""
-    return re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:********@", url)
+    """A URL that may be printed: no password, and no token in the place of a user (NATS)."""
+    url = re.sub(r"(://[^/@:,]*):[^/@]*@", r"\1:********@", url)
+    return re.sub(r"((?:nats|tls)://)[^/@:,]+@", r"\1********@", url)
 
 
 def _toml(value: object) -> str:

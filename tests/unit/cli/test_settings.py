@@ -125,3 +125,30 @@ def test_toml_is_read_again_as_it_was(password: str, prefix: str) -> None:
 
 def test_schema_names_every_section() -> None:
     assert set(settings.FIELDS) <= {name.lower() for name in settings.schema()["$defs"]}
+
+
+@pytest.mark.parametrize(
+    ("url", "address", "token"),
+    [
+        ("nats://tok%2Fen@h:4", "nats://h:4", "tok/en"),
+        ("nats://user:pw@h:4", "nats://user:pw@h:4", ""),
+        ("nats://h:4,nats://i:4", "nats://h:4,nats://i:4", ""),
+    ],
+)
+def test_nats_url_with_a_token(url: str, address: str, token: str) -> None:
+    bus = settings.with_servers(Config(), url, "").bus
+    assert (bus.url, bus.token) == (address, token)
+    assert settings.with_servers(Config(), "", "") == Config()
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://u:pw@h/db", "postgresql://u:********@h/db"),
+        ("postgresql://u@h/db", "postgresql://u@h/db"),
+        ("nats://token@h:1,nats://u:pw@i:1", "nats://********@h:1,nats://u:********@i:1"),
+        ("nats://h:1", "nats://h:1"),
+    ],
+)
+def test_urls_are_shown_without_secrets(url: str, shown: str) -> None:
+    assert settings.without_password(url) == shown

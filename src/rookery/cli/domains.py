@@ -1,0 +1,115 @@
+"""`rookery domain`: the hosted domains."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Unpack
+
+import click
+
+from rookery.cli import CommandError
+from rookery.cli.options import resolve, run, target_options
+from rookery.cli.users import Target
+from rookery.shared.config import Config
+from rookery.shared.xmpp.jid import prepare_domain
+
+
+def _name(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
+    try:
+        return prepare_domain(value)
+    except ValueError as error:
+        raise click.BadParameter(f"{value!r} is not a domain: {error}") from None
+
+
+@click.group()
+def domain() -> None:
+    """Add, remove and list hosted domains. A change needs no restart."""
+
+
+@domain.command()
+@click.argument("name", callback=_name)
+@click.option(
+    "--registration", type=click.Choice(["open", "closed"]), help="In-band registration (XEP-0077)."
+)
+@target_options
+def add(name: str, registration: str | None, **target: Unpack[Target]) -> None:
+    """Host the domain NAME, or change its registration.
+
+    It needs a certificate: `rookery up` makes one; else put it into <tls.directory>/NAME/.
+    """
+    from rookery.workers.account import store
+
+    config, _ = resolve(**target)
+    opened = None if registration is None else registration == "open"
+    fresh = _change(config, lambda conn: store.put_domain(conn, name, registration=opened))
+    click.echo(
+        f"added {name}"
+        if fresh
+        else f"{name} was hosted already" + (f"; registration {registration}" if registration else "")
+    )
+
+
+@domain.command("del")
+@click.argument("name", callback=_name)
+@target_options
+def delete(name: str, **target: Unpack[Target]) -> None:
+    """Host the domain NAME no longer; it must have no users."""
+
+    async def work(conn: Any) -> tuple[int, str]:
+        async with conn.transaction():
+            users = await conn.fetchval(
+                "SELECT count(*) FROM (SELECT FROM account WHERE domain = $1 LIMIT 10000) AS u", name
+            )
+            return users, "" if users else await conn.execute("DELETE FROM domain WHERE name = $1", name)
+
+    config, _ = resolve(**target)
+    users, tag = _change(config, work)
+    if users:
+        raise CommandError(
+            f"{name} has {users if users < 10_000 else '10000 or more'} users: remove them first (`rookery user list --domain {name}`)"
+        )
+    if tag == "DELETE 0":
+        raise CommandError(f"{name} is not hosted here: see `rookery domain list`")
+    click.echo(f"removed {name}")
+
+
+@domain.command("list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@target_options
+def list_(as_json: bool, **target: Unpack[Target]) -> None:
+    """List the hosted domains and whether registration is open."""
+    from rookery.shared.db.bridge import open_database
+    from rookery.workers.account import store
+
+    config, _ = resolve(**target)
+
+    async def main() -> None:
+        async with open_database(config.database) as db:
+            for found in await db.run(0, store.domains):
+                if as_json:
+                    click.echo(
+                        json.dumps(
+                            {"name": found.name, "registration": found.registration}, ensure_ascii=False
+                        )
+                    )
+                else:
+                    click.echo(f"{found.name}  registration {'open' if found.registration else 'closed'}")
+
+    run(main)
+
+
+def _change(config: Config, work: Any) -> Any:
+    from rookery.cli.notify import domains_changed
+    from rookery.shared.db.bridge import open_database
+
+    async def main() -> Any:
+        async with open_database(config.database) as db:
+            result = await db.run(0, work)
+        if not await domains_changed(config.bus):
+            click.echo(
+                "rookery: done, but NATS was not reached: a running cluster notices late (see --nats-url)",
+                err=True,
+            )
+        return result
+
+    return run(main)

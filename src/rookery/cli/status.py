@@ -1,0 +1,174 @@
+"""`rookery status`: the processes of a cluster, what they hold, and its servers."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import trio
+
+from rookery.cli import EX_FAILED, EX_UNAVAILABLE
+from rookery.cli.options import resolve, run, target_options
+from rookery.shared.bus.api import Call
+from rookery.shared.bus.messages import AskHolds, Beat, Item, Kind
+from rookery.shared.bus.nats import open_bus
+from rookery.shared.config import Config
+from rookery.shared.db import migrate
+from rookery.shared.db.api import Connection, DatabaseUnavailable
+from rookery.shared.db.bridge import open_database
+from rookery.shared.observe.client import get
+from rookery.shared.settings import without_password
+from rookery.up.state import Running
+
+#: How long answers are collected; a process that is alive answers at once.
+_LISTEN: Final = 0.5
+_CONNECT: Final = 3.0
+_HELD: Final = """
+SELECT kind, incarnation, count(*) AS n FROM lease WHERE incarnation IS NOT NULL GROUP BY kind, incarnation"""
+
+Status = dict[str, Any]
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@target_options
+@click.pass_context
+def status(
+    ctx: click.Context,
+    as_json: bool,
+    config_file: Path | None,
+    data: Path | None,
+    database_url: str,
+    nats_url: str,
+) -> None:
+    """Show processes, the partitions they hold, NATS and Postgres.
+
+    Exit code 69 when NATS or Postgres cannot be reached, 1 when a partition has no holder.
+    """
+    config, running = resolve(config_file, data, database_url, nats_url)
+    found = run(_gather, config, running)
+    click.echo(json.dumps(found, indent=1, ensure_ascii=False)) if as_json else _show(found)
+    if not (found["nats"]["ok"] and found["postgres"]["ok"]):
+        ctx.exit(EX_UNAVAILABLE)
+    if any(count["held"] < count["total"] for count in found["partitions"].values()):
+        ctx.exit(EX_FAILED)
+
+
+async def _gather(config: Config, running: Running | None) -> Status:
+    found: Status = {"nats": {"ok": False}, "postgres": {"ok": False}, "partitions": {}}
+    beats: dict[str, Beat] = {}
+    held: dict[str, dict[str, int]] = {}
+    parent: dict[str, Any] = {}
+
+    async def ask_parent() -> None:
+        if running is not None:
+            try:
+                _, body = await get("127.0.0.1", running.admin_port, "/status")
+                parent.update(json.loads(body))
+            except (OSError, ValueError):
+                pass  # it is stopping, or of another version: what the bus says remains
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask_parent)
+        nursery.start_soon(_ask_bus, config, found["nats"], beats)
+        nursery.start_soon(_ask_database, config, found, held)
+    named = {
+        process["incarnation"]: process for process in parent.get("processes", []) if process["incarnation"]
+    }
+    found["processes"] = [
+        _process(name, beats.get(name), held.get(name, {}), named.get(name, {}))
+        for name in sorted({*beats, *held, *named})
+    ]
+    found["servers"] = parent.get("servers", [])
+    return found
+
+
+def _process(name: str, beat: Beat | None, held: dict[str, int], parent: Mapping[str, Any]) -> Status:
+    kinds = [Kind(number).label for number in beat.kinds] if beat else list(parent.get("kinds", sorted(held)))
+    return {
+        "incarnation": name,
+        "name": parent.get("name", ""),
+        "kinds": kinds,
+        "pid": parent.get("pid"),
+        "ports": parent.get("ports", {}),
+        "state": beat.state if beat else "silent",
+        "load": beat.load if beat else 0,
+        "partitions": held,
+    }
+
+
+async def _ask_bus(config: Config, told: Status, beats: dict[str, Beat]) -> None:
+    told["url"] = without_password(config.bus.url)
+
+    def receive(source: str, kind: Kind, partition: int, epoch: int, item: Item | Call) -> None:
+        if isinstance(item, Beat):
+            beats[item.incarnation] = item
+
+    started = time.monotonic()
+    with trio.move_on_after(_CONNECT):
+        async with open_bus(f"cli{secrets.token_hex(6)}", config.bus) as bus:
+            bus.receiver = receive
+            bus.on_control = lambda item: receive("", Kind.EDGE, 0, 0, item)
+            bus.announce(AskHolds(bus.incarnation))
+            told["ok"] = await bus.drain(_CONNECT)
+            told["ms"] = round((time.monotonic() - started) * 1000, 1)
+            await trio.sleep(_LISTEN)
+
+
+async def _ask_database(config: Config, found: Status, held: dict[str, dict[str, int]]) -> None:
+    told = found["postgres"]
+    told["url"] = without_password(config.database.url)
+
+    async def read(conn: Connection) -> None:
+        told["version"] = await conn.fetchval("SHOW server_version")
+        total = await conn.fetchval("SELECT partitions FROM installation")
+        for kind in await conn.fetch(
+            "SELECT kind, count(incarnation) AS n FROM lease GROUP BY kind ORDER BY kind"
+        ):
+            found["partitions"][kind["kind"]] = {"held": kind["n"], "total": total}
+        for row in await conn.fetch(_HELD):
+            held.setdefault(row["incarnation"], {})[row["kind"]] = row["n"]
+
+    started = time.monotonic()
+    async with open_database(config.database) as db:
+        try:
+            with trio.fail_after(_CONNECT):
+                applied = await migrate.status(db)
+                told["schema"], told["pending"] = applied.version, len(applied.pending)
+                await db.run(0, read)
+        except (DatabaseUnavailable, trio.TooSlowError) as error:
+            told["error"] = str(error) or "no answer"
+        else:
+            told["ok"], told["ms"] = True, round((time.monotonic() - started) * 1000, 1)
+
+
+def _show(found: Status) -> None:
+    for name in ("nats", "postgres"):
+        told = found[name]
+        more = (
+            f"version {told['version']}, schema {told['schema']:04}"
+            if "version" in told
+            else told.get("error", "")
+        )
+        state = f"ok in {told['ms']} ms" if told["ok"] else "NOT REACHED"
+        click.echo(f"{name:9} {state:16} {told['url']}  {more}".rstrip())
+    for kind, count in found["partitions"].items():
+        if count["held"] < count["total"]:
+            click.echo(
+                f"{kind}: {count['total'] - count['held']} of {count['total']} partitions have no holder"
+            )
+    click.echo(f"\n{'process':12} {'pid':>8} {'state':9} {'load/s':>7}  holds")
+    for process in found["processes"]:
+        holds = ", ".join(f"{kind} {count}" for kind, count in sorted(process["partitions"].items()))
+        name = process["name"] or "+".join(process["kinds"])
+        click.echo(
+            f"{name:12} {process['pid'] or '-':>8} {process['state']:9} {process['load']:>7}  {holds or '-'}"
+            f"  [{process['incarnation']}]"
+        )
+    for server in found["servers"]:
+        click.echo(f"{server['kinds'][0]:12} {server['pid']:>8} {'up':9}")

@@ -1,0 +1,290 @@
+"""`rookery user`: accounts and their passwords."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sys
+from pathlib import Path
+from typing import Any, TypedDict, Unpack
+
+import click
+
+from rookery.cli import CommandError
+from rookery.cli.options import resolve, run, target_options
+from rookery.shared.config import Config
+from rookery.shared.xmpp.jid import Jid
+
+_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
+
+
+class Target(TypedDict):
+    """The values of `target_options`."""
+
+    config_file: Path | None
+    data: Path | None
+    database_url: str
+    nats_url: str
+
+
+def _jid(_ctx: click.Context, _param: click.Parameter, value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(parse_account(text) for text in value)
+    return parse_account(value)
+
+
+def parse_account(text: str) -> Jid:
+    """A bare JID with a localpart. Raises click.BadParameter with the remedy."""
+    try:
+        jid = Jid.parse(text)
+    except ValueError as error:
+        raise click.BadParameter(
+            f"{text!r} is not an address: {error}; write it as alice@localhost"
+        ) from None
+    if jid.local is None or jid.resource is not None:
+        raise click.BadParameter(f"{text!r} is not a user: write it as alice@localhost")
+    return jid
+
+
+@click.group()
+def user() -> None:
+    """Add, change, remove, list and import users.
+
+    Without options these work on the `rookery up` of this user. What is stored of a password are SCRAM keys (RFC 5802).
+    """
+
+
+def password_options(function: Any) -> Any:
+    """How a command is given a password."""
+    for option in (
+        click.option("--generate", is_flag=True, help="Make a random password and print it."),
+        click.option(
+            "--password-file",
+            type=click.Path(path_type=Path, dir_okay=False),
+            help="Read it from the first line there.",
+        ),
+        click.option(
+            "--password", help="The password; other users of this machine can see it while the command runs."
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def _password(jid: Jid, password: str | None, password_file: Path | None, generate: bool) -> str:
+    """The password from wherever it was given: options, terminal, or the first line of standard input."""
+    if sum([password is not None, password_file is not None, generate]) > 1:
+        raise click.UsageError("give one of --password, --password-file and --generate")
+    if generate:
+        made = "-".join("".join(secrets.choice(_ALPHABET) for _ in range(5)) for _ in range(4))
+        click.echo(f"password: {made}")
+        return made
+    if password_file is not None:
+        try:
+            password = password_file.read_text("utf-8").split("\n", 1)[0].rstrip("\r")
+        except (OSError, UnicodeDecodeError) as error:
+            raise CommandError(f"cannot read {password_file}: {error}") from None
+    elif password is None and sys.stdin.isatty():
+        password = click.prompt(f"Password of {jid}", hide_input=True, confirmation_prompt="Again", type=str)
+    elif password is None:
+        password = sys.stdin.readline().rstrip("\r\n")
+    if not password:
+        raise CommandError(
+            "no password was given: use --password, --password-file, --generate, or standard input"
+        )
+    return password
+
+
+def _keys(password: str, config: Config) -> Any:
+    from rookery.workers.account.credentials import derive
+
+    try:
+        return derive(password, config.account.mechanisms, config.account.iterations)
+    except ValueError as error:
+        raise CommandError(f"this password cannot be used: {error}") from None
+
+
+@user.command()
+@click.argument("jid", callback=_jid)
+@password_options
+@click.option("--email", default="", help="Kept with the account.")
+@target_options
+def add(
+    jid: Jid,
+    password: str | None,
+    password_file: Path | None,
+    generate: bool,
+    email: str,
+    **target: Unpack[Target],
+) -> None:
+    """Add the user JID, such as alice@localhost."""
+    config, _ = resolve(**target)
+    keys = _keys(_password(jid, password, password_file, generate), config)
+
+    async def work(conn: Any) -> bool:
+        try:
+            return await store.create_account(conn, jid.local or "", jid.domain, keys, email) is not None
+        except store.UnknownDomainError:
+            raise CommandError(
+                f"{jid.domain} is not hosted here: `rookery domain add {jid.domain}` first"
+            ) from None
+
+    from rookery.workers.account import store
+
+    if not _change(config, work, lambda made: [(str(jid), "created", [])] if made else []):
+        raise CommandError(f"{jid} exists already: `rookery user passwd {jid}` changes the password")
+    click.echo(f"added {jid}")
+
+
+@user.command()
+@click.argument("jid", callback=_jid)
+@password_options
+@target_options
+def passwd(
+    jid: Jid, password: str | None, password_file: Path | None, generate: bool, **target: Unpack[Target]
+) -> None:
+    """Give the user JID another password and end the sessions that the old one opened."""
+    config, _ = resolve(**target)
+    keys = _keys(_password(jid, password, password_file, generate), config)
+    from rookery.workers.account import store
+
+    async def work(conn: Any) -> bool:
+        return await store.set_password(conn, jid.local or "", jid.domain, keys)
+
+    if not _change(config, work, lambda done: [(str(jid), "password", [])] if done else []):
+        raise CommandError(f"there is no user {jid}: `rookery user add {jid}` makes one")
+    click.echo(f"changed the password of {jid}")
+
+
+@user.command("del")
+@click.argument("jids", nargs=-1, required=True, callback=_jid, metavar="JID...")
+@target_options
+def delete(jids: tuple[Jid, ...], **target: Unpack[Target]) -> None:
+    """Remove users with every trace: sessions, messages, rosters, also what they are in the rosters of others."""
+    config, _ = resolve(**target)
+    from rookery.workers.account import store
+
+    missing = []
+    for jid in jids:
+
+        async def work(conn: Any, jid: Jid = jid) -> list[str] | None:
+            return await store.delete_account(conn, jid.local or "", jid.domain)
+
+        def changed(contacts: list[str] | None, jid: Jid = jid) -> list[tuple[str, str, list[str]]]:
+            return [] if contacts is None else [(str(jid), "removed", contacts)]
+
+        if _change(config, work, changed) is None:
+            missing.append(str(jid))
+        else:
+            click.echo(f"removed {jid}")
+    if missing:
+        raise CommandError(f"there is no user {', '.join(missing)}")
+
+
+@user.command("list")
+@click.option("--domain", help="Only users of this domain.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@target_options
+def list_(domain: str | None, as_json: bool, **target: Unpack[Target]) -> None:
+    """List users by domain and name."""
+    config, _ = resolve(**target)
+    from rookery.shared.db.bridge import open_database
+    from rookery.workers.account import store
+
+    async def main() -> None:
+        async with open_database(config.database) as db:
+            for hosted in await db.run(0, store.domains):
+                if domain not in (None, hosted.name):
+                    continue
+                after = ""
+
+                async def page(conn: Any, name: str = hosted.name) -> list[Any]:
+                    return list(await store.list_accounts(conn, name, after))  # noqa: B023  runs in this very turn
+
+                while accounts := await db.run(0, page):
+                    for account in accounts:
+                        click.echo(_row(account) if as_json else _line(account))
+                    after = accounts[-1].localpart
+
+    run(main)
+
+
+def _row(account: Any) -> str:
+    row = {
+        "jid": f"{account.localpart}@{account.domain}",
+        "email": account.email,
+        "disabled": account.disabled,
+        "created": account.created.isoformat(timespec="seconds"),
+        "last_seen": account.last_seen.isoformat(timespec="seconds") if account.last_seen else None,
+    }
+    return json.dumps(row, ensure_ascii=False)
+
+
+def _line(account: Any) -> str:
+    return f"{account.localpart}@{account.domain}" + ("  (disabled)" if account.disabled else "")
+
+
+def _change(config: Config, work: Any, told: Any) -> Any:
+    """Commit `work`, then tell the cluster what `told(result)` says changed: (account, what, contacts)."""
+    from rookery.cli.notify import account_changed, notify
+    from rookery.shared.db.bridge import open_database
+
+    async def main() -> Any:
+        async with open_database(config.database) as db:
+            result = await db.run(0, work)
+            posts = [post for change in told(result) for post in account_changed(*change)]
+            if not await notify(config.bus, db, posts):
+                click.echo(
+                    "rookery: done, but NATS was not reached: a running cluster notices late (see --nats-url)",
+                    err=True,
+                )
+        return result
+
+    return run(main)
+
+
+@user.command("import")
+@click.argument("file", type=click.File("r", encoding="utf-8-sig"))
+@click.option("--domain", help="Domain of rows that have only a name.")
+@click.option(
+    "--mechanism",
+    "mechanisms",
+    multiple=True,
+    type=click.Choice(["SCRAM-SHA-256", "SCRAM-SHA-1"]),
+    help="Keys to make of passwords; repeat for several.  [default: account.mechanisms of the configuration]",
+)
+@click.option(
+    "--iterations",
+    type=click.IntRange(min=4096),
+    default=4096,
+    show_default=True,
+    help="Of the keys made of passwords.",
+)
+@click.option("--dry-run", is_flag=True, help="Only check the file.")
+@target_options
+def import_(
+    file: Any,
+    domain: str | None,
+    mechanisms: tuple[str, ...],
+    iterations: int,
+    dry_run: bool,
+    **target: Unpack[Target],
+) -> None:
+    """Import users from the CSV FILE ("-" for standard input); its first line names the columns.
+
+    \b
+    jid, or username (with --domain or the column domain)
+    password, or: mechanism, iterations, salt, stored_key, server_key
+        (keys in base64 as other servers store them; several rows for several mechanisms)
+    email (optional)
+
+    The whole file is checked before anything is written. Users that exist stay as they are. A password costs CPU time on every core;
+    one mechanism costs half of two.
+    """
+    from rookery.cli import users_import
+
+    config, _ = resolve(**target)
+    plan = users_import.read(file, domain)
+    click.echo(f"{file.name}: {len(plan)} users", err=True)
+    if not dry_run:
+        users_import.load(plan, config, mechanisms or config.account.mechanisms, iterations)
