@@ -105,8 +105,8 @@ class Mirror(NamedTuple):
 class MirrorSession(NamedTuple):
     """One session as its edge knows it.
 
-    `note` is what the router last stored with Note; `inflight` are deliveries (n, origin stream, origin n) above `acked`, each
-    with the stanza as a fourth value where the edge still has it.
+    `note` is what the router last stored with Note; `inflight` are deliveries (n, origin stream, origin n) above `acked`, and
+    `stanzas` is (n, stanza) of those messages among them that the edge can still tell.
     """
 
     sid: int
@@ -116,7 +116,8 @@ class MirrorSession(NamedTuple):
     n: int
     acked: int
     note: bytes
-    inflight: Sequence[tuple[int, bytes, int] | tuple[int, bytes, int, Stanza]]
+    inflight: Sequence[tuple[int, bytes, int]]
+    stanzas: Sequence[tuple[int, Stanza]] = ()
 
 
 # --- router -> edge ---------------------------------------------------------------------------------------------------
