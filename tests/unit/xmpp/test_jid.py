@@ -123,6 +123,7 @@ MANY = st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=500)
 @given(
     text=st.text(MANY | st.characters(exclude_categories=["Cs"]), max_size=16)

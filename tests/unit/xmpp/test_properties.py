@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.xmpp import streams
@@ -15,6 +16,8 @@ from rookery.shared.xmpp.parse import parse_element, parse_fragment
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.stream import Event, FrameParser, StreamLimits, StreamParser
 from rookery.shared.xmpp.xml import Element
+
+pytestmark = pytest.mark.slow
 
 CUTS = st.lists(st.integers(0, 10_000), max_size=12)
 
