@@ -127,7 +127,7 @@ class Negotiation:
         act = TABLE.get((self.phase, word))
         try:
             if act is None:
-                return self.fail(StreamError(OTHERWISE[self.phase]))
+                return self.fail(StreamError("bad-format" if word == "header" else OTHERWISE[self.phase]))
             return act(self, event)
         except StreamError as error:
             return self.fail(error)

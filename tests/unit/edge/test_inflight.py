@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from rookery.edge.inflight import Entry, Inflight
+from rookery.shared.bus.messages import Origin, Route
+from rookery.shared.xmpp.stanza import Stanza
+
+MESSAGE = Stanza.build("message", to="b@x", from_="a@x/r")
+
+
+def entry(n: int, partition: int = 1, size: int = 10, once: bool = False, at: float = 0.0) -> Entry:
+    return Entry(partition, Route(Origin(b"s", n, "edge"), MESSAGE), size, once, at)
+
+
+def numbers(entries: list[Entry]) -> list[int]:
+    return [kept.item.origin.n for kept in entries]
+
+
+def test_full_by_count_and_by_bytes() -> None:
+    by_count = Inflight(3, 1_000_000)
+    assert [by_count.add(n, entry(n)) for n in (1, 2, 3)] == [False, False, True]
+    by_bytes = Inflight(1000, 25)
+    assert [by_bytes.add(n, entry(n)) for n in (1, 2, 3)] == [False, False, True]
+
+
+def test_room_comes_back_at_half() -> None:
+    inflight = Inflight(4, 1_000_000)
+    for n in range(1, 5):
+        inflight.add(n, entry(n))
+    inflight.accepted(2)
+    assert not inflight.room
+    inflight.accepted(1)
+    assert inflight.room
+
+
+def test_a_repeated_acceptance_changes_nothing() -> None:
+    inflight = Inflight(10, 100)
+    inflight.add(1, entry(1))
+    assert inflight.accepted(1)
+    assert not inflight.accepted(1)
+    assert inflight.bytes == 0
+
+
+def test_again_is_in_order_and_only_for_those_partitions() -> None:
+    inflight = Inflight(10, 1000)
+    for n, partition in enumerate([1, 2, 1, 3, 1], 1):
+        inflight.add(n, entry(n, partition))
+    assert numbers(inflight.again({1})) == [1, 3, 5]
+    assert numbers(inflight.again({2, 3})) == [2, 4]
+    assert len(inflight) == 5
+
+
+def test_what_is_delivered_at_most_once_is_not_repeated_and_does_not_fill_the_stream() -> None:
+    inflight = Inflight(10, 1000)
+    inflight.add(1, entry(1, once=True))
+    inflight.add(2, entry(2))
+    inflight.add(3, entry(3, partition=2, once=True))
+    assert numbers(inflight.again({1})) == [2]
+    assert len(inflight) == 2
+    assert inflight.bytes == 20
+
+
+def test_a_young_stream_is_not_repeated_by_time_and_an_old_one_is_as_a_whole() -> None:
+    inflight = Inflight(10, 1000)
+    inflight.add(1, entry(1, at=5.0))
+    inflight.add(2, entry(2, at=50.0))
+    assert inflight.again({1}, before=5.0) == []
+    assert numbers(inflight.again({1}, before=6.0)) == [1, 2]
+
+
+def test_by_time_a_young_item_of_the_at_most_once_kind_still_waits() -> None:
+    inflight = Inflight(10, 1000)
+    inflight.add(1, entry(1, at=5.0, once=True))
+    inflight.add(2, entry(2, at=50.0, once=True))
+    assert inflight.again({1}, before=10.0) == []
+    assert len(inflight) == 1
+
+
+class Against(RuleBasedStateMachine):
+    """The machine against a list of what was neither accepted nor given up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.machine = Inflight(50, 10_000)
+        self.model: list[tuple[int, Entry]] = []
+        self.n = 0
+
+    @rule(partition=st.integers(0, 3), size=st.integers(0, 500), once=st.booleans())
+    def add(self, partition: int, size: int, once: bool) -> None:
+        self.n += 1
+        kept = entry(self.n, partition, size, once)
+        full = self.machine.add(self.n, kept)
+        self.model.append((self.n, kept))
+        assert full == (len(self.model) >= 50 or sum(e.size for _, e in self.model) >= 10_000)
+
+    @rule(n=st.integers(0, 60))
+    def accept(self, n: int) -> None:
+        known = any(number == n for number, _ in self.model)
+        assert self.machine.accepted(n) == known
+        self.model = [(number, kept) for number, kept in self.model if number != n]
+
+    @rule(partition=st.integers(0, 3))
+    def lose(self, partition: int) -> None:
+        expected = [n for n, kept in self.model if kept.partition == partition and not kept.once]
+        assert numbers(self.machine.again({partition})) == expected
+        self.model = [(n, kept) for n, kept in self.model if not (kept.partition == partition and kept.once)]
+
+    @invariant()
+    def sums(self) -> None:
+        assert len(self.machine) == len(self.model)
+        assert self.machine.bytes == sum(kept.size for _, kept in self.model)
+
+
+TestAgainst = Against.TestCase
+
+
+@given(st.lists(st.integers(1, 100), unique=True))
+def test_everything_accepted_leaves_nothing(order: list[int]) -> None:
+    inflight = Inflight(1000, 1_000_000)
+    for n in sorted(order):
+        inflight.add(n, entry(n))
+    for n in order:
+        inflight.accepted(n)
+    assert (len(inflight), inflight.bytes) == (0, 0)

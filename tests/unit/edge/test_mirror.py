@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rookery.edge.mirror import Attachments, SessionMirror, Verdict, chunks
+from rookery.shared.bus.messages import MirrorSession
+
+
+def test_numbers_are_taken_densely() -> None:
+    mirror = SessionMirror(7)
+    assert mirror.take(7, 1, b"s", 4) is Verdict.TAKE
+    assert mirror.take(7, 3, b"s", 5) is Verdict.HOLE
+    assert mirror.take(7, 1, b"s", 4) is Verdict.REPEATED
+    assert mirror.take(6, 2, b"s", 5) is Verdict.STALE
+    assert mirror.take(8, 2, b"s", 5) is Verdict.STALE
+    assert mirror.take(7, 2, b"s", 5) is Verdict.TAKE
+    assert mirror.n == 2
+
+
+def test_what_was_written_is_reported_once() -> None:
+    mirror = SessionMirror(1)
+    for n in (1, 2, 3):
+        mirror.take(1, n, b"s", n)
+    assert mirror.inflight() == [(1, b"s", 1), (2, b"s", 2), (3, b"s", 3)]
+    assert mirror.written(2)
+    assert not mirror.written(2)
+    assert not mirror.written(1)
+    assert mirror.inflight() == [(3, b"s", 3)]
+    assert mirror.written(3)
+    assert mirror.inflight() == []
+
+
+def test_a_stanza_of_the_server_has_no_origin_to_keep() -> None:
+    mirror = SessionMirror(1)
+    mirror.take(1, 1, b"", 0)
+    assert mirror.inflight() == []
+    assert mirror.describe(5, b"stream", "a@x/r") == MirrorSession(5, b"stream", "a@x/r", 1, 1, 0, b"", [])
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("take"), st.integers(1, 12)), st.tuples(st.just("write"), st.integers(0, 12))
+        )
+    )
+)
+def test_the_mirror_is_what_was_taken_and_not_written(steps: list[tuple[str, int]]) -> None:
+    mirror, taken, acked = SessionMirror(1), [], 0
+    for what, n in steps:
+        if what == "take":
+            took = mirror.take(1, n, b"s", n) is Verdict.TAKE
+            assert took == (n == len(taken) + 1)
+            if took:
+                taken.append(n)
+        else:
+            n = min(n, len(taken))
+            assert mirror.written(n) == (n > acked)
+            acked = max(acked, n)
+        assert [number for number, _, _ in mirror.inflight()] == taken[acked:]
+        assert (mirror.n, mirror.acked) == (len(taken), acked)
+
+
+def test_the_first_router_that_delivers_after_a_binding_is_the_one() -> None:
+    attachments = Attachments()
+    attachments.bound(3, 5 << 32 | 1)
+    assert attachments.allows(3, "router1")
+    assert attachments.allows(3, "router1")
+    assert not attachments.allows(3, "router2")
+    assert attachments.epoch(3) == 5
+
+
+def test_a_deposed_router_can_neither_deliver_nor_attach() -> None:
+    attachments = Attachments()
+    assert attachments.attach(3, 5, "router1")
+    assert attachments.attach(3, 6, "router2")
+    assert not attachments.attach(3, 5, "router1")
+    assert not attachments.allows(3, "router1")
+    assert attachments.allows(3, "router2")
+    assert attachments.allows(4, "router1")
+
+
+def test_a_binding_under_an_older_epoch_changes_nothing() -> None:
+    attachments = Attachments()
+    attachments.attach(3, 6, "router2")
+    attachments.bound(3, 5 << 32)
+    attachments.bound(3, 6 << 32 | 9)
+    assert attachments.allows(3, "router2")
+    assert not attachments.allows(3, "router1")
+
+
+@given(st.lists(st.integers(0, 9), max_size=40), st.integers(1, 5), st.integers(1, 12))
+def test_chunks_have_everything_once_and_one_end(sizes: list[int], sessions: int, inflight: int) -> None:
+    described = [
+        MirrorSession(sid, b"", "a@x/r", 1, 0, 0, b"", [(n, b"s", n) for n in range(size)])
+        for sid, size in enumerate(sizes)
+    ]
+    out = list(chunks("edge1", 9, described, sessions, inflight))
+    assert [chunk.last for chunk in out] == [False] * (len(out) - 1) + [True]
+    assert [session for chunk in out for session in chunk.sessions] == described
+    for chunk in out:
+        assert len(chunk.sessions) <= sessions
+        assert len(chunk.sessions) == 1 or sum(len(s.inflight) for s in chunk.sessions) <= inflight
