@@ -34,7 +34,7 @@ BACK: Final = 2
 UNKNOWN: Final = -1
 
 
-class BadBatch(ValueError):
+class BadBatch(ValueError):  # noqa: N818  says what it is
     """These bytes are not a batch that this version reads."""
 
 

@@ -14,7 +14,7 @@ BACKLOG_LIMIT: Final = 8 * 1024 * 1024
 READ_BYTES: Final = 65_536
 
 
-class Lost(Exception):
+class Lost(Exception):  # noqa: N818  an event
     """The connection is over; the text says why."""
 
 
