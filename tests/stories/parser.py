@@ -3,9 +3,11 @@
 A script has tags (`## key: value`), comments (`#`, `--`), characters (`[Client] Romeo` and indented `key: value` lines), a
 line of dashes, and actions: `Romeo sends:` followed by an indented body. What we add to the language, all of it additive:
 
-* verbs `drops` (the connection goes without closing the stream) and `is disconnected` (the server ends the stream);
+* verbs `drops` (the connection goes without closing the stream), `is disconnected` (the server ends the stream) and `may
+  receive` (what the RFC says that a server SHOULD or MAY send);
 * client properties `resource` and `transport` (`starttls`, `tls`, `websocket`, `plain`);
-* tags: `## order: any` (receives that follow one another may match in any order), `## skip-prosody: reason`.
+* tags: `## order: any` (receives that follow one another may match in any order), `## skip-prosody: reason`, `## unfiltered`
+  (no habit of a target is overlooked, see `targets`).
 """
 
 from __future__ import annotations
@@ -14,8 +16,8 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-VERBS = ("connects", "disconnects", "sends", "receives", "drops", "is disconnected")
-_WITH_BODY = ("sends", "receives")
+VERBS = ("connects", "disconnects", "sends", "receives", "may receive", "drops", "is disconnected")
+_WITH_BODY = ("sends", "receives", "may receive")
 _CHARACTER = re.compile(r"\[(?P<kind>\w+)\]\s+(?P<name>.+?)\s*\Z")
 _PROPERTY = re.compile(r"\s+(?P<key>\w+):\s*(?P<value>.*?)\s*\Z")
 _RULER = re.compile(r"-{3,}\s*\Z")
