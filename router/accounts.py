@@ -164,6 +164,9 @@ class Accounts:
         finally:
             limit.release_on_behalf_of(holder)
         if rows is None:
+            if part.live:
+                for account in accounts:
+                    self._unreadable(part, account)
             return
         for account in accounts:
             if account.stale:
@@ -184,7 +187,18 @@ class Accounts:
                 # What waits stays unaccepted, so the edges keep it; requests have their own time limit there.
                 await trio.sleep(pause)
                 pause = min(2.0, pause * 2)
+            except Exception:
+                _log.exception("accounts_unreadable", count=len(bares))
+                return None
         return None
+
+    def _unreadable(self, part: Part, account: Account) -> None:
+        """Loading failed in a way that trying again does not mend: what waited is answered, the next item tries anew."""
+        waiting, account.waiting = account.waiting or [], None
+        if account.idle:
+            part.accounts.pop(account.bare, None)
+        for _, item in waiting:
+            self._guard(part, _fail, item)
 
     def _loaded(self, part: Part, account: Account, row: Row | None) -> None:
         if row is None:
@@ -213,6 +227,10 @@ class Accounts:
             self._core.bounce(stanza, StanzaError("resource-constraint", "the server is busy"))
             self._core.accept(part, origin)
         self._core.count.dropped += 1
+
+
+def _fail(part: Part, item: Any) -> None:
+    raise StanzaError("internal-server-error")
 
 
 def _ignore(part: Part, account: Account) -> None:

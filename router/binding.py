@@ -105,10 +105,11 @@ class Bindings:
                 session, Stanza.build("presence", type="unavailable", from_=session.full)
             )
         orphans = session.abandon()
-        self._flushes.ended(part, account, session)
-        self._delivery.redeliver(part, account, orphans)
-        # Stored messages that it was given and did not get are still owed.
+        backlog = self._flushes.stop(account, session)
+        # Stored messages that it was given and did not get are still owed; newer ones stay behind them.
         self._flushes.again(part, account, any(one.row for one in orphans))
+        self._delivery.redeliver(part, account, orphans)
+        self._flushes.resume(part, account, backlog)
 
     def _say_end(self, part: Part, session: Session, condition: str, text: str) -> None:
         self._core.bus.post_to(

@@ -136,18 +136,19 @@ class Delivery:
         at: float,
     ) -> None:
         """Several resources: when one of them has got it, it needs no other way."""
-        fate = Fate(len(targets))
-        first = True
-        for session in targets:
-            if not session.behind:
-                self._pushing.push(part, session, stanza, origin.stream, origin.n, at, fate=fate)
-                first = False
-        if not first:
+        now = [session for session in targets if not session.behind]
+        # At most one session of an account is behind a flush; those that are stalled are passed by.
+        later = [session for session in targets if self._flushes.holds(account, session)]
+        if not now and not later:
+            self._keeping.keep(part, account, origin, stanza, at)
+            return
+        fate = Fate(len(now) + len(later)) if len(now) + len(later) > 1 else None
+        for session in now:
+            self._pushing.push(part, session, stanza, origin.stream, origin.n, at, fate=fate)
+        if now:
             self._core.accept(part, origin)
-        for session in targets:
-            if session.behind:
-                self._flushes.behind(part, account, session, origin, stanza, at, first, fate)
-                first = False
+        for session in later:
+            self._flushes.behind(part, account, session, origin, stanza, at, not now, fate)
 
     def _undelivered(
         self, part: Part, account: Account, action: Action, origin: Origin, stanza: Stanza, at: float

@@ -7,7 +7,7 @@ messages for that session wait behind, at most HOLD seconds without progress.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from rookery.router.core import Core
@@ -16,7 +16,6 @@ from rookery.router.part import Account, Flush, Part
 from rookery.router.pushing import Pushing
 from rookery.router.sessions import MAX_KEPT, MAX_KEPT_BYTES, OVERHEAD, Fate, Session
 from rookery.shared.bus.messages import Kind, Origin, Replay, SessionUp
-from rookery.shared.store.rows import offline_eligible
 from rookery.shared.xmpp.stanza import Stanza
 
 #: Live messages wait this long behind a flush that makes no progress.
@@ -24,6 +23,8 @@ HOLD: Final = 10.0
 #: A page that did not come is asked for again after this long.
 ASK_AGAIN: Final = 3.0
 
+#: What waited: (origin, stanza, at, first, fate).
+Backlog = Iterable[tuple[Origin, Stanza, float, bool, Fate | None]]
 Message = Callable[[Part, Account, str, Origin, Stanza, float], None]
 
 
@@ -91,31 +92,33 @@ class Flushes:
         flush.since = self._core.ticks()
         passed = self._on_their_way(account)
         for row, stanza in item.rows:
+            if flush.barrier and row >= flush.barrier:
+                flush.read = True  # newer than what waits behind
+                break
             flush.after = max(flush.after, row)
             if row not in passed:
                 self._pushing.push(part, session, Stanza.unpack(stanza), b"", row, 0.0)
                 self._core.count.flushed += 1
-        if not item.last:
-            self._ask(part, account, flush)
-        else:
-            self._last_page(part, account, session, flush)
+        if item.last:
+            flush.read = True
+        self._go_on(part, account, session, flush)
 
-    @staticmethod
-    def _on_their_way(account: Account) -> set[int]:
-        """Stored messages that some session was given already, or that were settled a moment ago."""
-        passed = set(account.settled or ())
-        for session in account.resources.by_resource.values():
-            passed.update(one.row for one in session.kept)
-        return passed
-
-    def _last_page(self, part: Part, account: Account, session: Session, flush: Flush) -> None:
+    def _go_on(self, part: Part, account: Account, session: Session, flush: Flush) -> None:
+        """The next step: another page, what waited behind, or the end."""
+        if not flush.read:
+            if not flush.asked:
+                self._ask(part, account, flush)
+            return
+        self._release(part, account, session, flush)
+        if flush.backlog:
+            return  # when the session has caught up
         if flush.again or account.puts:
             # Something was stored behind the backlog.
-            flush.again = False
+            flush.again = flush.read = False
+            flush.barrier = 0
             if flush.rewind:
                 flush.rewind = False
                 flush.after = 0
-            self._release(part, account, session, flush)
             self._ask(part, account, flush)
             return
         account.flush = None
@@ -125,15 +128,21 @@ class Flushes:
         rows = [one for any_ in account.resources.by_resource.values() for one in any_.kept if one.row]
         account.owed = len(rows)
         account.owed_bytes = sum(len(one.stanza.inner) + OVERHEAD for one in rows)
-        self._release(part, account, session, flush)
+
+    @staticmethod
+    def _on_their_way(account: Account) -> set[int]:
+        """Stored messages that some session was given already, or that were settled a moment ago."""
+        passed = set(account.settled or ())
+        for session in account.resources.by_resource.values():
+            passed.update(one.row for one in session.kept)
+        return passed
 
     def _release(self, part: Part, account: Account, session: Session, flush: Flush) -> None:
-        """Give the session what waited behind."""
-        backlog, flush.backlog, flush.backlog_bytes = flush.backlog, [], 0
-        for origin, stanza, at, first, fate in backlog:
-            if fate is None and session.stalled and offline_eligible(stanza):
-                self._keeping.keep(part, account, origin, stanza, at)
-                continue
+        """Give the session what waited behind, as far as it has room."""
+        backlog = flush.backlog
+        while backlog and not session.stalled:
+            origin, stanza, at, first, fate = backlog.popleft()
+            flush.backlog_bytes -= len(stanza.inner) + OVERHEAD
             self._pushing.push(part, session, stanza, origin.stream, origin.n, at, fate=fate)
             if first:
                 self._core.accept(part, origin)
@@ -150,49 +159,59 @@ class Flushes:
         fate: Fate | None,
     ) -> None:
         """A live message for a session that is behind. `first`: its acceptance depends on this session."""
-        flush = account.flush
-        flushing = flush is not None and flush.grant == session.grant
-        if flush is not None and flushing and flush.held and not flush.again:
+        flush = account.flush if self.holds(account, session) else None
+        if flush is not None:
             size = len(stanza.inner) + OVERHEAD
-            if len(flush.backlog) < MAX_KEPT and flush.backlog_bytes + size <= MAX_KEPT_BYTES:
+            fits = len(flush.backlog) < MAX_KEPT and flush.backlog_bytes + size <= MAX_KEPT_BYTES
+            if flush.again or not fits:
+                flush.again = True  # it is read behind the backlog
+            elif flush.held or flush.backlog or session.stalled:
                 flush.backlog.append((origin, stanza, at, first, fate))
                 flush.backlog_bytes += size
                 if first and origin.edge:
                     part.recent.mark(origin.stream, origin.n, False)
                 return
-            flush.again = True
-        if flushing and flush is not None and not flush.held and not session.stalled:
-            self._pushing.push(part, session, stanza, origin.stream, origin.n, at, fate=fate)
-            if first:
-                self._core.accept(part, origin)
-        elif fate is None or (first and fate.holders == 1):
-            self._keeping.keep(part, account, origin, stanza, at)
-        else:
-            # Another resource has it or decides its fate.
+            else:
+                self._pushing.push(part, session, stanza, origin.stream, origin.n, at, fate=fate)
+                if first:
+                    self._core.accept(part, origin)
+                return
+        if fate is not None:
             fate.holders -= 1
-            if first:
-                self._keeping.keep(part, account, origin, stanza, at)
+        if first:
+            row = self._keeping.keep(part, account, origin, stanza, at)
+            if flush is not None and not flush.barrier:
+                flush.barrier = row
+
+    @staticmethod
+    def holds(account: Account, session: Session) -> bool:
+        """Whether live messages for the session go through its flush."""
+        return account.flush is not None and account.flush.grant == session.grant
 
     def progressed(self, part: Part, account: Account, session: Session) -> None:
         """The edge reported deliveries as gone out: a session that was behind may go on."""
-        flush = account.flush
         if session.stalled and session.caught_up:
             session.stalled = False
-            session.behind = flush is not None and flush.grant == session.grant
+            session.behind = self.holds(account, session)
             self.wanted(part, account)
+        flush = account.flush
         if flush is not None and flush.grant == session.grant:
             flush.since = self._core.ticks()
-            if not flush.asked:
-                self._ask(part, account, flush)
+            self._go_on(part, account, session, flush)
 
-    def ended(self, part: Part, account: Account, session: Session) -> None:
-        """The session is gone: what waited behind its flush starts anew, and another may get what is owed."""
+    def stop(self, account: Account, session: Session) -> Backlog:
+        """The session may not have it any more; returns what waited behind its flush, for `resume`."""
         flush = account.flush
         if flush is None or flush.grant != session.grant:
-            return
+            return ()
         account.flush = None
+        session.behind = session.stalled
         self._running.pop(account.bare, None)
-        for origin, stanza, at, first, fate in flush.backlog:
+        return flush.backlog
+
+    def resume(self, part: Part, account: Account, backlog: Backlog) -> None:
+        """What waited behind a flush that was stopped starts anew; call it after `again`, to stay behind what is owed."""
+        for origin, stanza, at, first, fate in backlog:
             if fate is not None:
                 fate.holders -= 1
             if first and (fate is None or not fate.got):
@@ -212,7 +231,9 @@ class Flushes:
             if flush.held and now - flush.since > HOLD:
                 flush.held = False
                 self._release(part, account, session, flush)
-            if not flush.asked or now - flush.asked > (ASK_AGAIN if flush.held else HOLD):
+            if flush.read:
+                self._go_on(part, account, session, flush)
+            elif not flush.asked or now - flush.asked > (ASK_AGAIN if flush.held else HOLD):
                 self._ask(part, account, flush)
 
     def forget(self, part: Part) -> None:

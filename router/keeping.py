@@ -38,25 +38,25 @@ class Keeping:
         self.on_committed: Callable[[Part, Account], None] = _ignore
         self.on_refused: Callable[[], None] = _nothing
 
-    def keep(self, part: Part, account: Account, origin: Origin, stanza: Stanza, at: float) -> bool:
+    def keep(self, part: Part, account: Account, origin: Origin, stanza: Stanza, at: float) -> int:
         """Store a message that arrived at `at`, or drop what is not to be kept. Over quota it goes back (XEP-0160 section 2).
 
-        True when it was put into the store. Acceptance follows the commit.
+        Returns its archive id, or 0 when it was not put into the store. Acceptance follows the commit.
         """
         core = self._core
         if not offline_eligible(stanza):
             core.count.dropped += 1
             core.accept(part, origin)
-            return False
+            return 0
         if self._store.full:
             core.bounce(stanza, StanzaError("resource-constraint", "the server cannot store messages now"))
             core.accept(part, origin)
-            return False
+            return 0
         if account.owed >= core.limits.offline_messages or account.owed_bytes >= core.limits.offline_bytes:
             self.on_refused()
             core.bounce(stanza, StanzaError("service-unavailable", "offline storage is full"))
             core.accept(part, origin)
-            return False
+            return 0
         row = make_row(
             account.id,
             part.ids.next(),
@@ -76,7 +76,7 @@ class Keeping:
         if origin.edge:
             part.recent.mark(origin.stream, origin.n, False)
         self._store.put(row, partial(self._committed, part, account, origin))
-        return True
+        return row.id
 
     def _committed(self, part: Part, account: Account, origin: Origin, row: Row, new: bool) -> None:
         account.puts -= 1

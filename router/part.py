@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -85,8 +86,10 @@ class Flush:
         "asked",
         "backlog",
         "backlog_bytes",
+        "barrier",
         "grant",
         "held",
+        "read",
         "resource",
         "rewind",
         "since",
@@ -102,12 +105,16 @@ class Flush:
         #: When it last made progress.
         self.since = now
         #: Live messages behind it: (origin, stanza, at, first, fate); `first` when it decides the origin's acceptance.
-        self.backlog: list[Any] = []
+        self.backlog: deque[Any] = deque()
         self.backlog_bytes = 0
         #: False once live messages no longer wait (it took too long).
         self.held = True
+        #: All pages were read.
+        self.read = False
         #: More was stored meanwhile: read once more after the last page.
         self.again = False
+        #: The first archive id of that; 0 for none.
+        self.barrier = 0
         #: Then from the beginning: another session died with older ones.
         self.rewind = False
 

@@ -102,8 +102,8 @@ class Presence:
         if initial:
             up = SessionUp(account.bare, session.full, session.grant, priority)
             core.bus.post(Kind.ROSTER, part.number, up)
-        if priority >= 0 and not was_non_negative:
-            self._flushes.wanted(part, account)
+        if (priority >= 0) is not was_non_negative:
+            self._hand_over(part, account, session)
 
     def gone(self, part: Part, account: Account, session: Session, explicit: Stanza | None = None) -> None:
         """An available session becomes unavailable (section 4.5): by its own presence, or because it ended."""
@@ -119,10 +119,17 @@ class Presence:
         self.end_directed(session, stanza)
         if explicit is not None:
             self.note(part, account, session)
+            self._hand_over(part, account, session)
         if not account.resources.available():
             status = stanza.find(ns.CLIENT, "status") if stanza.has(ns.CLIENT, "status") else None
             text = "" if status is None else status.text[:MAX_STATUS]
             core.bus.post(Kind.ACCOUNT, part.number, LastSeen(account.bare, int(core.clock() * 1000), text))
+
+    def _hand_over(self, part: Part, account: Account, session: Session) -> None:
+        """The session may have stored messages now, or may not any more."""
+        backlog = () if session.priority >= 0 and session.presence else self._flushes.stop(account, session)
+        self._flushes.wanted(part, account)
+        self._flushes.resume(part, account, backlog)
 
     def end_directed(self, session: Session, stanza: Stanza) -> None:
         """Unavailable also goes to those who had directed presence (section 4.6.3)."""

@@ -86,9 +86,13 @@ class Takeover:
         session = Session(mirrored.full, mirrored.grant, edge, mirrored.sid, mirrored.stream)
         session.n, session.acked = mirrored.n, mirrored.acked
         unpack(mirrored.note, session)
+        now = self._core.clock()
+        # Where the edge still has the stanza, it finds another way should this session die.
+        stanzas = dict(mirrored.stanzas)
         for n, stream, origin_n in mirrored.inflight:
-            session.kept.append(Kept(n, GONE, "", stream, origin_n, 0.0, None))
-            session.kept_bytes += OVERHEAD
+            stanza = stanzas.get(n, GONE)
+            session.kept.append(Kept(n, stanza, "", stream, origin_n, now, None))
+            session.kept_bytes += len(stanza.inner) + OVERHEAD
             if stream:
                 part.recent.mark(stream, origin_n, True)
         if account.resources.restore(session) is None:

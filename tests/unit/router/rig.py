@@ -228,11 +228,9 @@ class Edge:
         sessions = []
         for client in self.clients.values():
             if self.node.partition(client.bare) == item.partition and not client.ends:
-                inflight = [
-                    (d.n, d.origin_stream, d.origin_n)
-                    for d in client.taken
-                    if d.n > client.acked and d.origin_n
-                ]
+                unwritten = [d for d in client.taken if d.n > client.acked and d.origin_n]
+                inflight = [(d.n, d.origin_stream, d.origin_n) for d in unwritten]
+                stanzas = [(d.n, d.stanza) for d in unwritten]
                 n = client.taken[-1].n if client.taken else 0
                 sessions.append(
                     MirrorSession(
@@ -244,6 +242,7 @@ class Edge:
                         client.acked,
                         client.note,
                         inflight,
+                        stanzas,
                     )
                 )
         self.node.bus.post_to(

@@ -164,6 +164,18 @@ async def test_a_stored_message_on_its_way_is_settled_by_the_next_holder() -> No
         assert it.store.rows == []
 
 
+async def test_a_session_that_dies_after_the_takeover_loses_nothing_that_its_edge_still_had() -> None:
+    async with rig() as it:
+        alice, bob = await it.online("alice"), await it.online("bob")
+        origin = alice.route(chat(BOB))
+        await it.settle()
+        await it.start_router("router2")
+        bob.unbind()
+        await it.settle()
+        ((row, _),) = it.store.waiting
+        assert (row.stream, row.n) == (alice.stream, origin.n)
+
+
 async def test_a_released_partition_serves_no_more() -> None:
     async with rig() as it:
         await it.online("bob")

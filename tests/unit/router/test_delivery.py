@@ -498,3 +498,18 @@ async def test_the_limit_of_waiting_items_is_told() -> None:
         await it.settle()
         assert errors(alice) == ["resource-constraint"] * 5
         assert [it.accepted(origin) for origin in origins] == [False] * 1000 + [True] * 5
+
+
+async def test_an_account_that_cannot_be_read_answers_what_waited() -> None:
+    async with rig() as it:
+        alice = await it.online("alice")
+        it.account("bob")
+        fetch, it.db.fetch = it.db.fetch, None  # type: ignore[method-assign, assignment]
+        origin = alice.route(chat(BOB))
+        await it.settle()
+        assert errors(alice) == ["internal-server-error"]
+        assert it.accepted(origin)
+        it.db.fetch = fetch  # type: ignore[method-assign]
+        alice.route(chat(BOB))
+        await it.settle()
+        assert len(it.store.waiting) == 1

@@ -386,3 +386,93 @@ async def test_a_lost_link_is_repeated_without_holes_or_doubles() -> None:
         it.cluster.network.tick()
         await it.settle()
         assert bodies(bob.news()) == ["lost", "next"]
+
+
+async def test_a_resource_that_turns_negative_gets_no_more_and_another_does() -> None:
+    async with rig() as it:
+        await stored(it, 4)
+        it.offline_answers = False
+        alice, one, two = await it.online("alice"), await it.bind("bob", "one"), await it.bind("bob", "two")
+        one.presence(5)
+        await it.settle()
+        alice.route(chat(BOB, "live"))
+        two.presence(1)
+        await it.settle()
+        one.presence(-1)
+        await it.settle()
+        assert bodies(two.news()) == []
+        it.offline_answers = True
+        await it.settle()
+        assert bodies(one.news()) == []
+        assert bodies(two.news()) == ["0", "1", "2", "3", "live"]
+
+
+async def test_of_equal_resources_the_one_that_reads_gets_it() -> None:
+    async with rig() as it:
+        alice, slow, quick = (
+            await it.online("alice"),
+            await it.online("bob", "slow"),
+            await it.online("bob", "quick"),
+        )
+        slow.ack()
+        for n in range(MAX_KEPT):
+            alice.route(chat(slow.full, str(n)))
+        await it.settle()
+        quick.news()
+        origin = alice.route(chat(BOB, "both"))
+        await it.settle()
+        assert bodies(quick.news()) == ["both"]
+        assert it.store.waiting == []
+        assert it.accepted(origin)
+        quick.unbind()
+        await it.settle()
+        assert len(it.store.waiting) == 1
+
+
+async def test_when_no_resource_reads_it_is_stored_once_and_comes_when_one_does() -> None:
+    async with rig() as it:
+        alice, one, two = (
+            await it.online("alice"),
+            await it.online("bob", "one"),
+            await it.online("bob", "two"),
+        )
+        one.ack(), two.ack()
+        for n in range(MAX_KEPT):
+            alice.route(chat(BOB, str(n)))
+        await it.settle()
+        alice.route(chat(BOB, "last"))
+        await it.settle()
+        assert len(it.store.waiting) == 1
+        it.store.commit()
+        await it.settle()
+        one.news(), two.news()
+        one.ack()
+        await it.settle()
+        assert bodies(one.news()) == ["last"]
+        two.ack()
+        await it.settle()
+        assert bodies(two.news()) == []
+        one.ack()
+        await it.settle()
+        assert it.store.rows == []
+
+
+async def test_a_backlog_that_is_too_long_goes_through_the_store_in_order() -> None:
+    async with rig(Config(limits=Limits(offline_messages=2000))) as it:
+        await stored(it, 1)
+        it.offline_answers = False
+        alice, bob = await it.online("alice"), await it.bind("bob")
+        bob.presence(0)
+        await it.settle()
+        for n in range(MAX_KEPT + 3):
+            alice.route(chat(BOB, f"live {n}"))
+        await it.settle()
+        assert len(it.store.waiting) == 3
+        it.offline_answers = True
+        seen: list[str] = []
+        for _ in range(6):
+            it.store.commit()
+            await it.settle()
+            seen += bodies(bob.news())
+            bob.ack()
+        assert seen == ["0", *(f"live {n}" for n in range(MAX_KEPT + 3))]
