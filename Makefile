@@ -1,0 +1,53 @@
+# The only verbs to learn: run, test, check, docs. Everything happens in .venv, made from the lock files.
+# make run ARGS="--ephemeral --edges 2"      make test ARGS="-k roster"      make PYTHON=python3.12 run
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+ARGS ?=
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --require-hashes
+OWN := src/rookery edge router workers shared tests bench scripts
+
+export PIP_ROOT_USER_ACTION := ignore
+.PHONY: run test check docs format clean help
+
+help:
+	@echo 'make run     start a whole cluster here, in the foreground (ARGS="--ephemeral" keeps nothing)'
+	@echo 'make test    the whole suite, with real NATS, Postgres and clusters (ARGS for pytest)'
+	@echo 'make check   under a minute: format, lint, types, floors, unit tests, generated documents'
+	@echo 'make docs    write the generated documents anew'
+
+run: $(VENV)/.installed
+	@exec $(BIN)/rookery up $(ARGS)
+
+test: $(VENV)/.installed-dev
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.installed-dev
+	@$(BIN)/ruff format --check --quiet . || { echo 'run: make format'; exit 1; }
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-timings 2>&1 | tail -n 20
+	@$(BIN)/python -m pytest -q tests/unit tests/xeps tests/house
+
+docs: $(VENV)/.installed-dev
+	@$(BIN)/python scripts/docs.py
+
+format: $(VENV)/.installed-dev
+	@$(BIN)/ruff format --quiet .
+	@$(BIN)/ruff check --quiet --fix .
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(VENV)/.installed: requirements.lock requirements-build.lock pyproject.toml scripts/venv.py
+	@echo 'making $(VENV) (once, about a minute)'
+	@$(PYTHON) scripts/venv.py $(VENV)
+	@$(PIP) -r requirements.lock -r requirements-build.lock
+	@$(BIN)/python -m pip --disable-pip-version-check --quiet install --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.lock $(VENV)/.installed
+	@echo 'adding what tests and checks need to $(VENV) (once)'
+	@$(PIP) -r requirements-dev.lock
+	@touch $@
