@@ -94,4 +94,5 @@ class Liveness:
 
     def lowest_version(self) -> int:
         """The item version that everyone alive reads, at most one below ours."""
-        return max(VERSION - 1, min((beat.version for _, beat in self._beats.values()), default=VERSION), 1)
+        lowest = min((beat.version for _, beat in self._beats.values()), default=VERSION)
+        return max(1, VERSION - 1, min(VERSION, lowest))

@@ -1,0 +1,101 @@
+"""Held partitions: what arrives waits, is served or goes back, by the state of its partition."""
+
+from __future__ import annotations
+
+import pytest
+
+from rookery.shared.bus.api import Call
+from rookery.shared.bus.messages import Acked, Item, Kind, Mirror
+from rookery.shared.cluster.parts import Parts, State
+
+
+class Service:
+    kind = Kind.ROUTER
+
+    def __init__(self) -> None:
+        self.received: list[Item | Call] = []
+        self.dropped: list[int] = []
+
+    async def run(self) -> None: ...
+
+    async def acquire(self, partition: int, epoch: int) -> None: ...
+
+    async def release(self, partition: int) -> None: ...
+
+    def drop(self, partition: int) -> None:
+        self.dropped.append(partition)
+
+    def receive(self, source: str, partition: int, epoch: int, item: Item | Call) -> None:
+        self.received.append(item)
+
+
+class Scene:
+    def __init__(self) -> None:
+        self.service = Service()
+        self.refused: list[Item | Call] = []
+        self.parts = Parts({Kind.ROUTER: self.service}, 8, lambda s, k, p, e, item: self.refused.append(item))
+
+    def send(self, item: Item | Call, epoch: int = 3, partition: int = 5, kind: Kind = Kind.ROUTER) -> None:
+        self.parts.dispatch("edge1", kind, partition, epoch, item)
+
+
+A, B = Acked("a@x/r", 1, 1), Acked("a@x/r", 1, 2)
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+def test_what_is_not_held_goes_back(scene: Scene) -> None:
+    scene.send(A)
+    scene.send(A, kind=Kind.ROSTER)
+    scene.send(A, partition=8)
+    scene.send(A, partition=-1)
+    assert scene.refused == [A] * 4
+
+
+def test_items_wait_until_hydrated_but_mirrors_pass(scene: Scene) -> None:
+    part = scene.parts.add(Kind.ROUTER, 5, 3)
+    mirror = Mirror("edge1", 5, (), True)
+    call = Call(1, "edge1", B)
+    scene.send(A)
+    scene.send(mirror)
+    scene.send(call)
+    assert scene.service.received == [mirror]
+    assert scene.parts.served(Kind.ROUTER) == []
+    scene.parts.serve(Kind.ROUTER, 5, part)
+    assert scene.service.received == [mirror, A, call]
+    assert scene.parts.served(Kind.ROUTER) == [(5, 3)]
+    scene.send(B)
+    assert scene.service.received[-1] == B
+
+
+def test_older_epoch_is_served_and_higher_goes_back(scene: Scene) -> None:
+    scene.parts.serve(Kind.ROUTER, 5, scene.parts.add(Kind.ROUTER, 5, 3))
+    scene.send(A, epoch=2)
+    scene.send(B, epoch=4)
+    assert scene.service.received == [A]
+    assert scene.refused == [B]
+
+
+def test_what_comes_while_releasing_goes_back(scene: Scene) -> None:
+    part = scene.parts.add(Kind.ROUTER, 5, 3)
+    scene.parts.serve(Kind.ROUTER, 5, part)
+    part.state = State.RELEASING
+    scene.send(A)
+    scene.parts.remove(Kind.ROUTER, 5)
+    scene.send(B)
+    assert scene.refused == [A, B]
+
+
+def test_dropped_while_acquiring_gives_back_what_waited(scene: Scene) -> None:
+    part = scene.parts.add(Kind.ROUTER, 5, 3)
+    scene.send(A)
+    scene.parts.drop(Kind.ROUTER, 5)
+    assert scene.refused == [A]
+    assert scene.service.dropped == [5]
+    assert part.scope.cancel_called
+    assert list(scene.parts.all()) == []
+    scene.parts.drop(Kind.ROUTER, 5)
+    assert scene.service.dropped == [5], "once"
