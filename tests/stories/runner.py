@@ -48,6 +48,8 @@ class Actor:
         self.mode: Mode = properties.get("transport", "starttls")  # type: ignore[assignment]
         self.client: Client | None = None
         self.full = f"{self.bare}/{self.resource}" if self.resource else ""
+        #: Barrier requests that wait for an answer.
+        self.asked: set[str] = set()
 
 
 class Performance:
@@ -167,7 +169,7 @@ class Performance:
             if node.tag != f"{{{CLIENT}}}iq" or not node.get("id", "").startswith(_BARRIER):
                 return False
             if node.get("type") != "get":
-                return False  # taken by whoever asked
+                return node.get("id") not in actor.asked  # else taken by whoever asked
             sender = node.get("from")
             if len(node) and node[0].tag == _PING and sender:
                 answer = Element(
@@ -261,13 +263,17 @@ class Performance:
         (node,) = fragments(f"<iq type='get' id='{_BARRIER}{self._barriers}'>{payload}</iq>")
         if to:
             node.set("to", to)
+        id = node.attrib["id"]
+        actor.asked.add(id)
         try:
             await actor.client.send(node)
-            await actor.client.answer(node.attrib["id"])
+            await actor.client.answer(id)
         except StreamEndError:
             return
         except trio.TooSlowError as exc:
             raise StoryError(f"{self._story.path}: no answer to {serialise(node)} of {actor.name}") from exc
+        finally:
+            actor.asked.discard(id)
 
     # -- helpers ---------------------------------------------------------------------------------------------------
 
