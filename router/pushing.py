@@ -130,7 +130,10 @@ class Pushing:
             return
         for session in list(account.resources.by_resource.values()):
             if self._meant(session, item.which):
-                stanza = item.stanza.replace(to=session.full)
+                stanza = item.stanza
+                # Presence that was sent to the bare JID keeps that address (RFC 6121 section 8.5.2.1.2).
+                if stanza.kind != "presence" or not stanza.to:
+                    stanza = stanza.replace(to=session.full)
                 if stanza.kind == "iq" and stanza.type == "set":
                     stanza = stanza.replace(id=f"{session.grant:x}-{session.n + 1:x}")
                 self.push(part, session, stanza, b"", 0, 0.0)

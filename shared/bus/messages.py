@@ -194,7 +194,8 @@ class ToResources(NamedTuple):
     """Give `stanza` to an account's resources. `which`: "interested" (roster pushes), "available" or "all".
 
     It may also be another mark that a registry entry sets (`Forward.marks`: "blocklist"), or the full JID of one resource.
-    `to` becomes each full JID; an iq of type set gets an id of its own for each.
+    `to` becomes each full JID, except that of presence, which keeps the bare one (RFC 6121 section 8.5.2.1.2); an iq of type set
+    gets an id of its own for each.
     """
 
     account: str

@@ -319,5 +319,9 @@ async def test_to_resources_names_its_targets_by_mark_availability_or_full_jid()
             got = one.news(), two.news()
             assert (len(got[0]), len(got[1])) == expected
             assert all(stanza.to == one.full for stanza in got[0])
+        await from_worker(
+            it, BOB, ToResources(BOB, "available", Stanza.build("presence", type="subscribe", to=BOB))
+        )
+        assert [stanza.to for stanza in one.news()] == [BOB]
         ids = [d.stanza.id for client in (one, two) for d in client.taken if d.stanza.kind == "iq"]
         assert len(ids) == len(set(ids)) == 5
