@@ -106,6 +106,9 @@ class Channel:
         return True
 
     def _wrap(self, context: ssl.SSLContext, *, look: bool) -> None:
+        # Python closes a socket whose peer is already gone, and its number may come back at once: so the reactor
+        # must not know it meanwhile.
+        self.reactor.unregister(self.fd)
         try:
             self.sock = context.wrap_socket(
                 self.sock, server_side=True, do_handshake_on_connect=False, suppress_ragged_eofs=True
@@ -113,12 +116,13 @@ class Channel:
         except (OSError, ValueError):
             self.abort("tls")
             return
+        self._watch = READ
+        self.reactor.register(self.fd, self, READ)
         self.tls = True
         if look:
             self.state = State.HELLO
         else:
             self.state = State.HANDSHAKE
-            self._want(READ)
 
     def _look(self) -> None:
         try:

@@ -130,7 +130,7 @@ class Connection(Congested):
         context.sessions.counters.bytes_in += len(data)
         if self._quiet:
             self._quiet = False
-            context.reactor.at(self, now + HIBERNATE_SECONDS)
+            context.reactor.at(self, now + min(HIBERNATE_SECONDS, context.limits.idle_seconds))
         parser = self._parser
         events = parser.feed_message(data) if isinstance(parser, FrameParser) else parser.feed(data)
         if self._bytes is not None and (wait := self._bytes.take(len(data), now)):
@@ -297,7 +297,7 @@ class Connection(Congested):
             limits = context.limits
             self._bytes = Bucket(limits.bytes_per_second, limits.bytes_burst, now)
             self._stanzas = Bucket(limits.stanzas_per_second, limits.stanzas_burst, now)
-        context.reactor.at(self, now + HIBERNATE_SECONDS)
+        context.reactor.at(self, now + min(HIBERNATE_SECONDS, context.limits.idle_seconds))
         context.sessions.replay_early(session)
 
     # --- out ---
@@ -419,4 +419,4 @@ class Connection(Congested):
             self._quiet = True
             self._parser.hibernate()
             return self._heard + limits.idle_seconds
-        return self._heard + HIBERNATE_SECONDS
+        return self._heard + min(HIBERNATE_SECONDS, limits.idle_seconds)

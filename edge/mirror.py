@@ -8,8 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from enum import Enum
+from typing import Final
 
 from rookery.shared.bus.messages import Mirror, MirrorSession
+from rookery.shared.xmpp.stanza import Stanza
+
+
+#: Bytes of messages in one session's description, and in one chunk: both have to fit into a bus message.
+MAX_BYTES: Final = 262_144
+#: What a stanza weighs besides its inner XML.
+OVERHEAD: Final = 500
 
 
 class Verdict(Enum):
@@ -35,19 +43,20 @@ class SessionMirror:
         self.acked = 0
         self.note = b""
         # Made when needed: an idle session has nothing between.
-        self._between: dict[int, tuple[bytes, int]] | None = None
+        self._between: dict[int, tuple[bytes, int, Stanza | None]] | None = None
 
-    def take(self, grant: int, n: int, origin_stream: bytes, origin_n: int) -> Verdict:
-        """Judge delivery `n`; when it is TAKE, it counts as taken and must be written."""
+    def take(self, grant: int, n: int, origin_stream: bytes, origin_n: int, stanza: Stanza) -> Verdict:
+        """Judge delivery `n`; when it is TAKE, it counts as taken and must be written. Messages are kept until then."""
         if grant != self.grant:
             return Verdict.STALE
         if n != self.n + 1:
             return Verdict.REPEATED if n <= self.n else Verdict.HOLE
         self.n = n
-        if origin_n:
+        message = stanza if stanza.kind == "message" else None
+        if origin_n or message is not None:
             if self._between is None:
                 self._between = {}
-            self._between[n] = (origin_stream, origin_n)
+            self._between[n] = (origin_stream, origin_n, message)
         return Verdict.TAKE
 
     def written(self, n: int) -> bool:
@@ -66,11 +75,25 @@ class SessionMirror:
 
     def inflight(self) -> list[tuple[int, bytes, int]]:
         """(n, origin stream, origin n) of what was taken and is not acked, in order."""
-        return [(n, *origin) for n, origin in (self._between or {}).items()]
+        return [(n, stream, origin_n) for n, (stream, origin_n, _) in (self._between or {}).items()]
+
+    def messages(self) -> list[tuple[int, Stanza]]:
+        """(n, stanza) of the messages among them, the oldest first, as many as fit into one item."""
+        kept: list[tuple[int, Stanza]] = []
+        room = MAX_BYTES
+        for n, (_, _, message) in (self._between or {}).items():
+            if message is not None:
+                room -= len(message.inner) + OVERHEAD
+                if room < 0:
+                    break
+                kept.append((n, message))
+        return kept
 
     def describe(self, sid: int, stream: bytes, full: str) -> MirrorSession:
         """This session for a new holder."""
-        return MirrorSession(sid, stream, full, self.grant, self.n, self.acked, self.note, self.inflight())
+        return MirrorSession(
+            sid, stream, full, self.grant, self.n, self.acked, self.note, self.inflight(), self.messages()
+        )
 
 
 class Attachments:
@@ -118,14 +141,21 @@ def chunks(
     sessions: Iterable[MirrorSession],
     max_sessions: int = 256,
     max_inflight: int = 4096,
+    max_bytes: int = MAX_BYTES,
 ) -> Iterator[Mirror]:
     """The answer to a MirrorRequest: bounded chunks, exactly one of which is the `last`."""
     chunk: list[MirrorSession] = []
-    inflight = 0
+    inflight = size = 0
     for session in sessions:
-        if chunk and (len(chunk) >= max_sessions or inflight + len(session.inflight) > max_inflight):
+        more = sum(len(stanza.inner) + OVERHEAD for _, stanza in session.stanzas)
+        if chunk and (
+            len(chunk) >= max_sessions
+            or inflight + len(session.inflight) > max_inflight
+            or size + more > max_bytes
+        ):
             yield Mirror(edge, partition, chunk, False)
-            chunk, inflight = [], 0
+            chunk, inflight, size = [], 0, 0
         chunk.append(session)
         inflight += len(session.inflight)
+        size += more
     yield Mirror(edge, partition, chunk, True)

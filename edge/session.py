@@ -208,7 +208,7 @@ class Session:
         self, grant: int, n: int, origin_stream: bytes, origin_n: int, stanza: Stanza, to: str | None
     ) -> Verdict:
         """Take delivery `n` and queue it for the client."""
-        verdict = self.mirror.take(grant, n, origin_stream, origin_n)
+        verdict = self.mirror.take(grant, n, origin_stream, origin_n, stanza)
         if verdict is not Verdict.TAKE:
             if verdict is Verdict.HOLE and not self.hole_since:
                 self.hole_since = self._sessions.clock()

@@ -5,23 +5,26 @@ from hypothesis import strategies as st
 
 from rookery.edge.mirror import Attachments, SessionMirror, Verdict, chunks
 from rookery.shared.bus.messages import MirrorSession
+from rookery.shared.xmpp.stanza import Stanza
+
+MESSAGE = Stanza.build("message", to="a@x/r")
 
 
 def test_numbers_are_taken_densely() -> None:
     mirror = SessionMirror(7)
-    assert mirror.take(7, 1, b"s", 4) is Verdict.TAKE
-    assert mirror.take(7, 3, b"s", 5) is Verdict.HOLE
-    assert mirror.take(7, 1, b"s", 4) is Verdict.REPEATED
-    assert mirror.take(6, 2, b"s", 5) is Verdict.STALE
-    assert mirror.take(8, 2, b"s", 5) is Verdict.STALE
-    assert mirror.take(7, 2, b"s", 5) is Verdict.TAKE
+    assert mirror.take(7, 1, b"s", 4, MESSAGE) is Verdict.TAKE
+    assert mirror.take(7, 3, b"s", 5, MESSAGE) is Verdict.HOLE
+    assert mirror.take(7, 1, b"s", 4, MESSAGE) is Verdict.REPEATED
+    assert mirror.take(6, 2, b"s", 5, MESSAGE) is Verdict.STALE
+    assert mirror.take(8, 2, b"s", 5, MESSAGE) is Verdict.STALE
+    assert mirror.take(7, 2, b"s", 5, MESSAGE) is Verdict.TAKE
     assert mirror.n == 2
 
 
 def test_what_was_written_is_reported_once() -> None:
     mirror = SessionMirror(1)
     for n in (1, 2, 3):
-        mirror.take(1, n, b"s", n)
+        mirror.take(1, n, b"s", n, MESSAGE)
     assert mirror.inflight() == [(1, b"s", 1), (2, b"s", 2), (3, b"s", 3)]
     assert mirror.written(2)
     assert not mirror.written(2)
@@ -33,9 +36,11 @@ def test_what_was_written_is_reported_once() -> None:
 
 def test_a_stanza_of_the_server_has_no_origin_to_keep() -> None:
     mirror = SessionMirror(1)
-    mirror.take(1, 1, b"", 0)
+    mirror.take(1, 1, b"", 0, Stanza.build("presence"))
     assert mirror.inflight() == []
-    assert mirror.describe(5, b"stream", "a@x/r") == MirrorSession(5, b"stream", "a@x/r", 1, 1, 0, b"", [])
+    assert mirror.describe(5, b"stream", "a@x/r") == MirrorSession(
+        5, b"stream", "a@x/r", 1, 1, 0, b"", [], []
+    )
 
 
 @given(
@@ -49,7 +54,7 @@ def test_the_mirror_is_what_was_taken_and_not_written(steps: list[tuple[str, int
     mirror, taken, acked = SessionMirror(1), [], 0
     for what, n in steps:
         if what == "take":
-            took = mirror.take(1, n, b"s", n) is Verdict.TAKE
+            took = mirror.take(1, n, b"s", n, MESSAGE) is Verdict.TAKE
             assert took == (n == len(taken) + 1)
             if took:
                 taken.append(n)
@@ -101,3 +106,21 @@ def test_chunks_have_everything_once_and_one_end(sizes: list[int], sessions: int
     for chunk in out:
         assert len(chunk.sessions) <= sessions
         assert len(chunk.sessions) == 1 or sum(len(s.inflight) for s in chunk.sessions) <= inflight
+
+
+def test_messages_are_told_until_they_are_written_as_far_as_they_fit() -> None:
+    mirror = SessionMirror(1)
+    big = MESSAGE.replace(inner=b"x" * 100_000)
+    for n in range(1, 6):
+        mirror.take(1, n, b"s", n, big if n != 2 else Stanza.build("iq"))
+    described = mirror.describe(5, b"stream", "a@x/r")
+    assert [n for n, _, _ in described.inflight] == [1, 2, 3, 4, 5]
+    assert [n for n, _ in described.stanzas] == [1, 3]
+    mirror.written(3)
+    assert mirror.messages() == [(4, big), (5, big)]
+
+
+def test_chunks_are_bounded_by_bytes() -> None:
+    message = MESSAGE.replace(inner=b"x" * 1000)
+    described = [MirrorSession(sid, b"", "a@x/r", 1, 0, 0, b"", [], [(1, message)]) for sid in range(10)]
+    assert [len(chunk.sessions) for chunk in chunks("edge1", 9, described, max_bytes=5000)] == [3, 3, 3, 1]
