@@ -1,0 +1,149 @@
+"""The commands on a running cluster: what they do, what they say, and how they end."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.cluster.harness import Cluster
+
+pytestmark = pytest.mark.cluster
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with Cluster(edges=1, routers=1, workers=1) as running:
+        yield running
+
+
+def refused(cluster: Cluster, *arguments: str, text: str | None = None) -> tuple[int, str]:
+    """Exit code and the one line that an expected mistake gives."""
+    done = cluster.cli(*arguments, text=text, check=False)
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1, done.stderr
+    return done.returncode, done.stderr.strip()
+
+
+def test_a_user_from_the_first_to_the_last(cluster: Cluster) -> None:
+    assert cluster.cli("user", "add", "Anna@localhost", text="secret\n").stdout == "added anna@localhost\n"
+    code, line = refused(cluster, "user", "add", "anna@localhost", "--password", "x")
+    assert (code, line) == (
+        1,
+        "rookery: anna@localhost exists already: `rookery user passwd anna@localhost` changes the password",
+    )
+    assert (
+        cluster.cli("user", "passwd", "anna@localhost", "--password", "y").stdout
+        == "changed the password of anna@localhost\n"
+    )
+    assert "anna@localhost\n" in cluster.cli("user", "list").stdout
+    rows = [json.loads(line) for line in cluster.cli("user", "list", "--json").stdout.splitlines()]
+    assert "anna@localhost" in [row["jid"] for row in rows]
+    assert cluster.cli("user", "del", "anna@localhost").stdout == "removed anna@localhost\n"
+    assert refused(cluster, "user", "del", "anna@localhost") == (
+        1,
+        "rookery: there is no user anna@localhost",
+    )
+    assert refused(cluster, "user", "passwd", "anna@localhost", "--password", "x")[0] == 1
+
+
+def test_a_generated_password_is_printed_once(cluster: Cluster) -> None:
+    out = cluster.cli("user", "add", "gen@localhost", "--generate").stdout
+    assert out.startswith("password: ")
+    assert len(out.splitlines()[0]) > 25
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["add", "x@nowhere.example", "--password", "x"], "`rookery domain add nowhere.example` first"),
+        (["add", "x@localhost"], "no password was given"),
+    ],
+)
+def test_wrong_input_has_its_remedy(cluster: Cluster, arguments: list[str], part: str) -> None:
+    code, line = refused(cluster, "user", *arguments, text="")
+    assert code == 1
+    assert part in line
+
+
+@pytest.mark.parametrize("text", ["localhost", "a@localhost/r", "a b@localhost", "@localhost", ""])
+def test_what_is_not_a_user_is_refused(cluster: Cluster, text: str) -> None:
+    done = cluster.cli("user", "add", text, "--password", "x", check=False)
+    assert done.returncode == 2
+    assert "write it as alice@localhost" in done.stderr
+
+
+def test_import_passwords_and_keys(cluster: Cluster, tmp_path: Path) -> None:
+    salt = b"0123456789abcdef"
+    salted = hashlib.pbkdf2_hmac("sha1", b"pencil", salt, 4096)
+    stored = hashlib.sha1(hmac.digest(salted, b"Client Key", "sha1")).digest()
+    server = hmac.digest(salted, b"Server Key", "sha1")
+    keys = ",".join(base64.b64encode(value).decode() for value in (salt, stored, server))
+    file = tmp_path / "users.csv"
+    file.write_text(
+        "jid,password,email,mechanism,iterations,salt,stored_key,server_key\n"
+        "imp1@localhost,pw1,one@example.org,,,,,\n"
+        f"imp2@localhost,,,SCRAM-SHA-1,4096,{keys}\n"
+    )
+    assert cluster.cli("user", "import", str(file)).stdout.splitlines()[-1].startswith("imported 2 users in ")
+    again = cluster.cli("user", "import", str(file)).stdout
+    assert "2 were there already and stay as they are" in again
+    rows = {
+        row["jid"]: row for row in map(json.loads, cluster.cli("user", "list", "--json").stdout.splitlines())
+    }
+    assert rows["imp1@localhost"]["email"] == "one@example.org"
+
+
+def test_an_import_with_a_mistake_writes_nothing(cluster: Cluster) -> None:
+    done = cluster.cli(
+        "user", "import", "-", text="jid,password\ngood@localhost,x\nbad jid@localhost,x\n", check=False
+    )
+    assert done.returncode == 1
+    assert "line 3: " in done.stderr
+    assert "good@localhost" not in cluster.cli("user", "list").stdout
+    done = cluster.cli("user", "import", "-", text="jid,password\na@elsewhere.example,x\n", check=False)
+    assert done.returncode == 1
+    assert "`rookery domain add elsewhere.example` first" in done.stderr
+
+
+def test_domains(cluster: Cluster) -> None:
+    assert (
+        cluster.cli("domain", "add", "Example.ORG", "--registration", "open").stdout == "added example.org\n"
+    )
+    assert "example.org  registration open\n" in cluster.cli("domain", "list").stdout
+    assert "hosted already" in cluster.cli("domain", "add", "example.org").stdout
+    cluster.cli("user", "add", "u@example.org", "--password", "x")
+    code, line = refused(cluster, "domain", "del", "example.org")
+    assert code == 1
+    assert "1 user" in line
+    cluster.cli("user", "del", "u@example.org")
+    assert cluster.cli("domain", "del", "example.org").stdout == "removed example.org\n"
+    assert refused(cluster, "domain", "del", "example.org")[0] == 1
+
+
+def test_status_tells_processes_and_what_they_hold(cluster: Cluster) -> None:
+    status = json.loads(cluster.cli("status", "--json").stdout)
+    assert status["nats"]["ok"]
+    assert status["postgres"]["ok"]
+    assert {kind: count["held"] for kind, count in status["partitions"].items()} == dict.fromkeys(
+        ["account", "offline", "presence", "roster", "router"], 256
+    )
+    processes = {process["name"]: process for process in status["processes"]}
+    assert sorted(processes) == ["edge-1", "router-1", "worker-1"]
+    assert processes["router-1"]["partitions"] == {"router": 256}
+    assert processes["edge-1"]["pid"] == cluster.pids("edge")[0]
+    text = cluster.cli("status").stdout
+    assert "NOT REACHED" not in text
+    secret = (
+        json.loads((cluster.data / "cluster.json").read_text())["nats_url"].split("@")[0].rpartition("/")[2]
+    )
+    assert secret not in text + json.dumps(status)
+
+
+def test_migrate_and_doctor(cluster: Cluster) -> None:
+    assert cluster.cli("migrate").stdout.startswith("schema version 0")
+    assert "FAIL" not in cluster.cli("doctor").stdout
