@@ -108,7 +108,7 @@ class Bindings:
         backlog = self._flushes.stop(account, session)
         # Stored messages that it was given and did not get are still owed; newer ones stay behind them.
         self._flushes.again(part, account, any(one.row for one in orphans))
-        self._delivery.redeliver(part, account, orphans)
+        self._delivery.redeliver(part, account, session, orphans)
         self._flushes.resume(part, account, backlog)
 
     def _say_end(self, part: Part, session: Session, condition: str, text: str) -> None:

@@ -163,7 +163,7 @@ class Delivery:
             core.count.dropped += 1
         core.accept(part, origin)
 
-    def redeliver(self, part: Part, account: Account, orphans: Iterable[Kept]) -> None:
+    def redeliver(self, part: Part, account: Account, session: Session, orphans: Iterable[Kept]) -> None:
         """What a dead session did not get: another resource, the store, or back to its sender.
 
         Stored messages among them are still owed; requests are answered; presence and answers are of no use any more.
@@ -178,7 +178,8 @@ class Delivery:
                 self.message(
                     part, account, resource, Origin(one.stream, one.origin_n, ""), stanza, one.at, late=True
                 )
-            elif stanza.kind == "iq" and stanza.type in ("get", "set"):
+            elif stanza.kind == "iq" and stanza.type in ("get", "set") and one.stream != session.stream:
+                # (what it asked itself would be answered to whoever has its resource now)
                 self._core.bounce(stanza, StanzaError("service-unavailable"))
 
     # --- presence ----------------------------------------------------------------------------------------------------

@@ -399,6 +399,17 @@ async def test_a_request_of_a_session_that_died_is_answered() -> None:
         assert errors(alice) == ["service-unavailable"]
 
 
+async def test_what_a_dead_session_asked_itself_is_not_answered_to_its_successor() -> None:
+    async with rig() as it:
+        old = await it.online("alice")
+        old.route(iq("get", old.full))
+        await it.settle()
+        new = await it.bind("alice")
+        await it.settle()
+        assert new.full == old.full
+        assert new.news() == []
+
+
 # --- accounts and faults ----------------------------------------------------------------------------------------------------
 
 
