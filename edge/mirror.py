@@ -13,7 +13,6 @@ from typing import Final
 from rookery.shared.bus.messages import Mirror, MirrorSession
 from rookery.shared.xmpp.stanza import Stanza
 
-
 #: Bytes of messages in one session's description, and in one chunk: both have to fit into a bus message.
 MAX_BYTES: Final = 262_144
 #: What a stanza weighs besides its inner XML.

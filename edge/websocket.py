@@ -252,13 +252,13 @@ class WebDoor:
         offered = [name.strip() for name in headers.get("sec-websocket-protocol", "").split(",")]
         if SUBPROTOCOL not in offered:
             return Response(400, b"the subprotocol is xmpp\n")
-        return TakeOver(partial(self._speak, client, host, secure))
-
-    async def _speak(self, client: str, host: str, secure: bool, stream: ReplayStream) -> None:
-        # A client behind a proxy is counted here; any other was when it connected.
+        # A client behind a proxy is counted from here on; any other was when it connected.
         proxied = host in self._proxies
         if proxied and not self._door.enter(client):
-            return
+            return Response(429, b"too many connections\n")
+        return TakeOver(partial(self._speak, client, proxied, secure))
+
+    async def _speak(self, client: str, proxied: bool, secure: bool, stream: ReplayStream) -> None:
         connection: Connection | None = None
         try:
             async with trio.open_nursery() as nursery:
