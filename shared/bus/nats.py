@@ -36,6 +36,8 @@ PING_LIMIT: Final = 2
 #: Seconds for the way from a TCP connection to the first PONG.
 GREETING_SECONDS: Final = 5.0
 RECONNECT_SECONDS: Final = 0.25
+#: So many turns may follow each other at once before they are paced: a question and its answer are not yet a load.
+CLOSE_TURNS: Final = 4
 _NODE_SID, _CONTROL_SID = 1, 2
 
 
@@ -76,13 +78,14 @@ class NatsBus(BusCore):
             self._sleeper = None
 
     async def _turns(self) -> None:
-        last = 0.0
+        last, close = 0.0, 0
         while True:
             if not self._awake:
                 self._sleeper = trio.lowlevel.current_task()
                 await trio.lowlevel.wait_task_rescheduled(self._abort)
             wait = last + self._pace - trio.current_time()
-            if wait > 0:
+            close = close + 1 if wait > 0 else 0
+            if close > CLOSE_TURNS:
                 await trio.sleep(wait)
             else:
                 await trio.lowlevel.checkpoint()
