@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-_SAMPLE: Final = re.compile(r"([A-Za-z_:][A-Za-z0-9_:]*)(\{)?")
+_SAMPLE: Final = re.compile(r"([A-Za-z_:][A-Za-z0-9_:]*)(?:\{(.*)\})? ([0-9.eE+-]+|NaN|[+-]Inf)( [0-9]+)?\Z")
 
 
 def merge(expositions: Mapping[str, str]) -> str:
@@ -23,10 +23,8 @@ def merge(expositions: Mapping[str, str]) -> str:
                 samples.setdefault(family, [])
             elif match := _SAMPLE.match(line):
                 owner = family if match[1].startswith(family) else match[1]
-                rest = line[match.end() :]
-                separator = "" if not match[2] or rest.startswith("}") else ","
-                labels = f'{{process="{label}"' + (separator + rest if match[2] else "}" + rest)
-                samples.setdefault(owner, []).append(match[1] + labels)
+                labels = f'process="{label}"' + (f",{match[2]}" if match[2] else "")
+                samples.setdefault(owner, []).append(f"{match[1]}{{{labels}}} {match[3]}")
     lines: list[str] = []
     for family, found in samples.items():
         lines += heads.get(family, {}).values()

@@ -1,0 +1,70 @@
+"""Documents: links resolve, generated ones are up to date, and what they say about the code is so."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import click
+import msgspec
+import pytest
+
+from rookery.cli import COMMANDS, cli
+from rookery.cli.documents import generated
+from rookery.shared.config import Limits
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+_LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)(?:#[^)]*)?\)")
+
+
+@pytest.mark.parametrize("name", generated())
+def test_generated_documents_are_up_to_date(name: str) -> None:
+    assert (ROOT / name).read_text("utf-8") == generated()[name], "run `make docs`"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_between_files_resolve(page: Path) -> None:
+    for target in _LINK.findall(page.read_text("utf-8")):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
+
+
+def test_every_limit_is_told_with_its_default() -> None:
+    rows = dict(
+        re.findall(r"^\| `(\w+)` \| ([^|]+) \|", (ROOT / "docs/limits.md").read_text("utf-8"), re.MULTILINE)
+    )
+    for field in msgspec.structs.fields(Limits):
+        default = field.default
+        text = ", ".join(default) if isinstance(default, tuple) else str(default)
+        assert rows.pop(field.name).strip() == text, field.name
+    assert not rows
+
+
+def test_every_command_that_the_readme_names_exists() -> None:
+    context = click.Context(cli)
+    for line in re.findall(r"rookery ([a-z]+(?: [a-z]+)?)", (ROOT / "README.md").read_text("utf-8")):
+        first, _, second = line.partition(" ")
+        if first not in COMMANDS:
+            continue
+        command = cli.get_command(context, first)
+        if isinstance(command, click.Group) and second:
+            assert command.get_command(context, second) is not None, line
+
+
+def test_every_verb_that_a_page_names_is_in_the_makefile() -> None:
+    verbs = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for page in PAGES:
+        named = set(re.findall(r"`make ([a-z]+)", page.read_text("utf-8")))
+        assert named <= verbs, page
+
+
+def test_no_file_that_git_knows_ends_a_line_with_a_space() -> None:
+    names = subprocess.run(
+        ["git", "ls-files", "*.md", "*.py", "*.toml"], cwd=ROOT, capture_output=True, text=True
+    )
+    for name in names.stdout.split("\n"):
+        path = ROOT / name
+        if name and path.is_file():
+            assert not re.search(r"[ \t]$", path.read_text("utf-8"), re.MULTILINE), name
