@@ -6,7 +6,6 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --require-hashes
-OWN := src/rookery edge router workers shared tests bench scripts
 
 export PIP_ROOT_USER_ACTION := ignore
 .PHONY: run test check docs format clean help
