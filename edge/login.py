@@ -21,13 +21,14 @@ from rookery.edge.effects import (
     CheckPassword,
     Close,
     Effect,
+    Phase,
     Restart,
     Send,
     StartTls,
 )
 from rookery.edge.features import Security
 from rookery.edge.framing import Framing
-from rookery.edge.negotiation import Negotiation, Phase
+from rookery.edge.negotiation import Negotiation
 from rookery.edge.session import Session
 from rookery.shared.bus.api import BusTimeout
 from rookery.shared.bus.messages import Bind, Bound, Credentials, GetCredentials, Kind, Register
@@ -112,7 +113,7 @@ class Login:
 
     def _auth_ended(self, effect: AuthEnded) -> None:
         metrics.AUTH.labels(effect.mechanism, effect.result).inc()
-        if effect.result == "not-authorized":
+        if effect.result == "not-authorized" and self._connection.host not in self._context.exempt:
             self._context.failures.add(self._connection.host, self._context.reactor.clock())
         elif effect.result == "success":
             # Binding has its own time; everything before had to be done in the first.
@@ -123,7 +124,7 @@ class Login:
     def _ask(self, question: Callable[[], Awaitable[list[Effect]]]) -> None:
         async def run() -> None:
             effects = await question()
-            if self._connection.ended:
+            if self._connection.reason:
                 return
             self._apply(effects)
             if not self._negotiation.asking:
@@ -174,10 +175,11 @@ class Login:
             sessions.forget(sid)
             return self._negotiation.refused(error)
         assert isinstance(bound, Bound)
-        if self._connection.ended:
-            # The client did not wait: nobody will use the resource.
+        deposed = sessions.attachments.epoch(partition) > bound.grant >> 32
+        if self._connection.reason or deposed:
+            # The client did not wait, or the router that granted this has a successor that does not know of it.
             sessions.forget(sid)
             sessions.unbind(bound.full, bound.grant, "closed")
-            return []
+            return self._negotiation.refused(_unanswered()) if deposed else []
         self._session = sessions.begin(self._connection, sid, stream, bound, "")
         return self._negotiation.bound(bound)

@@ -7,7 +7,6 @@ else is the stream error that OTHERWISE names for it. While `asking`, the shell 
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import Enum
 from typing import Final
 
 from rookery.edge.authentication import Challenge, Exchange, NeedCheck, NeedCredentials, Outcome
@@ -20,6 +19,7 @@ from rookery.edge.effects import (
     CheckPassword,
     Close,
     Effect,
+    Phase,
     Restart,
     Send,
     StartTls,
@@ -45,19 +45,6 @@ from rookery.shared.xmpp.xml import Element
 
 #: Failed bindings and registrations on one stream before it is closed.
 MAX_TRIES: Final = 10
-
-
-class Phase(Enum):
-    """What the stream waits for."""
-
-    HEADER = "a stream header"
-    FEATURES = "STARTTLS, authentication or registration"
-    EXCHANGE = "a SASL response"
-    BINDING = "a resource"
-    TLS = "the TLS handshake"
-    BOUND = "nothing: the session has begun"
-    CLOSED = "nothing: the stream is over"
-
 
 #: First-level elements that negotiation knows, by expanded name; everything else is "stanza" or "element".
 _WORDS: Final = {

@@ -83,6 +83,8 @@ class Sessions:
         self._acks: dict[int, Session] = {}
         self._ack_at = NEVER
         self._unbinds: deque[tuple[float, int, Unbind]] = deque()
+        #: Bindings in `_unbinds`: what is still on the way to them is no news.
+        self._told: set[tuple[str, int]] = set()
         self._orphans: deque[tuple[float, Session]] = deque()
         # Stream numbers do not start at 1, so that one of a former life of this address is not mistaken for ours.
         self._next_sid = secrets.randbits(31)
@@ -167,6 +169,7 @@ class Sessions:
         item = Unbind(full, grant, reason)
         partition = self.partition(full.partition("/")[0])
         self._unbinds.append((self.clock(), partition, item))
+        self._told.add((full, grant))
         self.post(Kind.ROUTER, partition, item)
 
     # --- arrivals ---
@@ -231,7 +234,7 @@ class Sessions:
 
     def _stale(self, to: str, grant: int) -> None:
         """The router has a session that we do not have (it missed an Unbind): tell it."""
-        if "/" in to and len(self._unbinds) < 10_000:
+        if "/" in to and (to, grant) not in self._told:
             self.unbind(to, grant, "gone")
 
     def _end(self, source: str, item: End) -> None:
@@ -325,7 +328,8 @@ class Sessions:
         metrics.C2S_SESSIONS.set(len(self._by_sid))
         metrics.UNACCEPTED.set(self.unaccepted)
         while self._unbinds and self._unbinds[0][0] < now - UNBIND_SECONDS:
-            self._unbinds.popleft()
+            item = self._unbinds.popleft()[2]
+            self._told.discard((item.full, item.grant))
         while self._orphans and self._orphans[0][0] < now - ORPHAN_SECONDS:
             _, session = self._orphans.popleft()
             if session.unaccepted:
