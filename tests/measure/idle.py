@@ -93,7 +93,7 @@ def main() -> None:
         ready = Path(folder, "ready.json")
         command = [sys.executable, "-m", "rookery", "up", "--ephemeral", "--ready-file", str(ready)]
         command += ["--c2s-port", "0", "--c2s-tls-port", "0", "--http-port", "0", "--admin-port", "0"]
-        up = subprocess.Popen([*command, *(["--allow-plaintext"] if args.plaintext else [])], stdout=subprocess.DEVNULL)
+        up = subprocess.Popen([*command, *(["--allow-plaintext"] if args.plaintext else [])], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             while not ready.exists():
                 if up.poll() is not None:
@@ -110,7 +110,7 @@ def measure(info: dict[str, object], pid: int, steps: list[int], args: argparse.
     users = [f"idle{i}" for i in range(-(-steps[-1] // RESOURCES_PER_USER))]
     table = folder / "users.csv"
     table.write_text("jid,password\n" + "".join(f"{user}@localhost,secret\n" for user in users))
-    data = Path(str(info["ca_file"])).parent
+    data = Path(str(info["ca_file"])).parents[1]
     subprocess.run([sys.executable, "-m", "rookery", "user", "import", str(table), "--data", str(data)], check=True)
     processes = info["processes"]
     assert isinstance(processes, list)
