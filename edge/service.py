@@ -54,7 +54,7 @@ def stream_limits(config: Config) -> tuple[StreamLimits, StreamLimits]:
 
 
 class EdgeService:
-    """Terminates client streams. `ports` has the bound ports of c2s, c2s_tls and http as soon as `run` has begun."""
+    """Terminates client streams. `ports` has the ports of c2s, c2s_tls and http once clients are let in."""
 
     kind = Kind.EDGE
 
@@ -68,8 +68,6 @@ class EdgeService:
         self._draining = False
         self.wake_slot = 0
         self.ports: dict[str, int] = {}
-        #: Set when the ports are bound.
-        self.bound = trio.Event()
         before, after = stream_limits(config)
         limits = config.limits
         self._sessions = Sessions(node, self._reactor, self._domains)
@@ -131,7 +129,6 @@ class EdgeService:
                     nursery.start_soon(self._reactor.run)
                     nursery.start_soon(self._tick)
                     nursery.start_soon(self._watch_certificates)
-                    self.bound.set()
                     await self._domains.known.wait()
                     if not self._draining:
                         self._listen(bound)
@@ -184,28 +181,28 @@ class EdgeService:
     # --- parts ---
 
     @contextlib.contextmanager
-    def _bound_sockets(self) -> Iterator[list[tuple[socket.socket, Accept]]]:
+    def _bound_sockets(self) -> Iterator[list[tuple[str, socket.socket, Accept]]]:
         edge = self._config.edge
         wanted: list[tuple[str, int, Accept]] = [("c2s", edge.c2s_port, self._door.accept)]
         if self._config.tls.directory:
             wanted.append(("c2s_tls", edge.c2s_tls_port, self._door.accept_direct))
         wanted.append(("http", edge.http_port, self._web.accept))
-        bound: list[tuple[socket.socket, Accept]] = []
+        bound: list[tuple[str, socket.socket, Accept]] = []
         try:
             for name, port, accept in wanted:
                 sockets = bind_sockets(edge.host, port)
-                self.ports[name] = sockets[0].getsockname()[1]
-                bound += [(sock, accept) for sock in sockets]
+                bound += [(name, sock, accept) for sock in sockets]
             yield bound
         finally:
             for listener in self._listeners:
                 listener.close()
-            for sock, _ in bound:
+            for _, sock, _ in bound:
                 close_quietly(sock)
 
-    def _listen(self, bound: list[tuple[socket.socket, Accept]]) -> None:
+    def _listen(self, bound: list[tuple[str, socket.socket, Accept]]) -> None:
         backlog = self._config.edge.backlog
-        self._listeners = [Listener(self._reactor, sock, backlog, accept) for sock, accept in bound]
+        self._listeners = [Listener(self._reactor, sock, backlog, accept) for _, sock, accept in bound]
+        self.ports = {name: sock.getsockname()[1] for name, sock, _ in bound}
         _log.info("edge_listening", **self.ports)
 
     def _spawn(self, task: Callable[[], Awaitable[None]]) -> None:
