@@ -25,6 +25,7 @@ from rookery.shared.bus.parking import Key, Parking
 from rookery.shared.bus.pump import Pump, Stats, Transport
 from rookery.shared.bus.streams import BACKLOG_LIMIT
 from rookery.shared.bus.subjects import Subjects
+from rookery.shared.bus.versions import OLDEST, Unspoken
 from rookery.shared.xmpp.errors import StanzaError
 
 _log = structlog.get_logger()
@@ -49,8 +50,11 @@ class BusCore:
         self.incarnation = incarnation
         self.subjects = subjects
         self.stats = Stats()
-        #: The version that batches are written in: the lowest alive (the cluster layer sets it).
-        self.version = VERSION
+        #: The highest version that this process reads; the cluster layer lowers it for a rehearsal.
+        self.speaks = VERSION
+        #: The version that batches are written in: the lowest alive (the cluster layer sets it). Who does not know yet who lives
+        #: writes what all can read.
+        self.version = OLDEST
         self.receiver: Callable[[str, Kind, int, int, Item | Call], None] = self._refuse_unset
         self.on_control: Callable[[Item], None] = _ignore
         self.on_reset: Callable[[str], None] = _ignore
@@ -204,7 +208,7 @@ class BusCore:
     def take_batch(self, raw: bytes) -> None:
         """A message came to this process's own subject."""
         try:
-            head, items = batch.unpack_batch(raw)
+            head, items = batch.unpack_batch(raw, self.speaks)
             source = head.source
             link = self._links.get(source)
             if link is None:
@@ -237,7 +241,7 @@ class BusCore:
     def take_control(self, raw: bytes) -> None:
         """A message came to the control subject."""
         try:
-            head, items = batch.unpack_batch(raw)
+            head, items = batch.unpack_batch(raw, self.speaks)
         except BadBatch as exc:
             self._bad_batch(exc)
             return
@@ -312,10 +316,11 @@ class BusCore:
             head = Head(self.version, self.incarnation, 0, 0, 0, 0, 0, 0, 0, 0)
             # Each by itself: none is long, they are rare, and Holds of a whole kind may come together.
             for item in items:
-                self.transport.send(
-                    self.subjects.control,
-                    batch.pack_batch(head, [batch.pack_item((Kind.EDGE, 0, 0, item, 0))]),
-                )
+                try:
+                    packed = batch.pack_item((Kind.EDGE, 0, 0, item, 0), self.version)
+                except Unspoken:
+                    continue
+                self.transport.send(self.subjects.control, batch.pack_batch(head, [packed]))
         return items
 
     def flush(self) -> None:

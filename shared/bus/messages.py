@@ -1,8 +1,8 @@
 """What processes say to each other: every item of the bus, its wire tag, and who may send it to whom.
 
 An item is a NamedTuple of plain values, so a batch packs it as it is. The wire form of a batch is described in
-`shared.bus.batch`. Fields may only be added at the end, with a default, under a new `VERSION`; a reader accepts this
-version and the previous one.
+`shared.bus.batch`. Fields may only be added at the end, with a default, under a new `VERSION` and with a line in
+`shared.bus.versions`; a reader accepts this version and the previous one.
 
 Words: *account* is a prepared bare JID; *full* a prepared full JID; *sid* is the edge's own number for a stream, *grant*
 the number that the router gave to that binding (`epoch << 32 | counter`): the higher grant wins a resource.
@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 from rookery.shared.xmpp.stanza import Stanza
 
 #: The version of the envelope and of the items. Readers accept VERSION and VERSION - 1.
-VERSION: Final = 1
+VERSION: Final = 2
 
 
 class Kind(IntEnum):
@@ -473,9 +473,10 @@ class AskHolds(NamedTuple):
 
 
 class Left(NamedTuple):
-    """A process has left for good: said by itself at the end of a drain, or by the parent that reaped it."""
+    """A process has left for good: said by itself at the end of a drain (`drained`), or by the parent that reaped it."""
 
     incarnation: str
+    drained: bool = False
 
 
 class DomainsChanged(NamedTuple):

@@ -103,7 +103,10 @@ class Holder:
         while True:
             try:
                 return await self._db.run(
-                    0, lambda conn: members.join(conn, self._me, self._kinds, self._config.lease_ttl)
+                    0,
+                    lambda conn: members.join(
+                        conn, self._me, self._kinds, self._config.lease_ttl, self._bus.speaks
+                    ),
                 )
             except DatabaseUnavailable:
                 _log.warning("cluster_waits_for_database")
