@@ -10,7 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import trio
 from tests.cluster.harness import Cluster
+
+from rookery.shared.config import Database
+from rookery.shared.db.bridge import open_database
 
 pytestmark = pytest.mark.cluster
 
@@ -19,6 +23,16 @@ pytestmark = pytest.mark.cluster
 def cluster() -> Iterator[Cluster]:
     with Cluster(edges=1, routers=1, workers=1) as running:
         yield running
+
+
+def sql(cluster: Cluster, query: str) -> list[tuple[object, ...]]:
+    url = json.loads((cluster.data / "cluster.json").read_text())["database_url"]
+
+    async def main() -> list[tuple[object, ...]]:
+        async with open_database(Database(url=url)) as db:
+            return [tuple(row) for row in await db.run(0, lambda conn: conn.fetch(query))]
+
+    return trio.run(main)
 
 
 def refused(cluster: Cluster, *arguments: str, text: str | None = None) -> tuple[int, str]:
@@ -89,7 +103,10 @@ def test_import_passwords_and_keys(cluster: Cluster, tmp_path: Path) -> None:
         "imp1@localhost,pw1,one@example.org,,,,,\n"
         f"imp2@localhost,,,SCRAM-SHA-1,4096,{keys}\n"
     )
-    assert cluster.cli("user", "import", str(file)).stdout.splitlines()[-1].startswith("imported 2 users in ")
+    assert cluster.cli("user", "import", str(file)).stdout.startswith("imported 2 users in ")
+    keys_of = "SELECT localpart, array_agg(mechanism ORDER BY mechanism) FROM account JOIN credential ON id = account_id"
+    found = sql(cluster, f"{keys_of} WHERE localpart LIKE 'imp_' GROUP BY localpart ORDER BY localpart")
+    assert found == [("imp1", ["SCRAM-SHA-1", "SCRAM-SHA-256"]), ("imp2", ["SCRAM-SHA-1"])]
     again = cluster.cli("user", "import", str(file)).stdout
     assert "2 were there already and stay as they are" in again
     rows = {
