@@ -32,14 +32,16 @@ class Verdict(Enum):
 
 
 class SessionMirror:
-    """Numbers of one session: `n` taken, `acked` reported to the router; (stream, number) of what lies between."""
+    """Numbers of one session: `n` taken, `acked` written; (stream, number) of what lies between."""
 
-    __slots__ = ("_between", "acked", "grant", "n", "note")
+    __slots__ = ("_between", "acked", "grant", "n", "note", "reported")
 
     def __init__(self, grant: int) -> None:
         self.grant = grant
         self.n = 0
         self.acked = 0
+        #: What of `acked` the router was told: the shell's own account.
+        self.reported = 0
         self.note = b""
         # Made when needed: an idle session has nothing between.
         self._between: dict[int, tuple[bytes, int, Stanza | None]] | None = None

@@ -42,8 +42,10 @@ if TYPE_CHECKING:
     from rookery.edge.connection import Connection
 
 _log = structlog.get_logger()
-#: Acknowledgements of written deliveries are collected this long: nobody waits for them.
-ACK_SECONDS: Final = 0.1
+#: Acknowledgements of written deliveries are collected this long, or until there are so many: nobody waits for them, but
+#: the router keeps what is not acknowledged.
+ACK_SECONDS: Final = 0.05
+ACK_EVERY: Final = 32
 #: A stanza that nobody accepted in this time is sent again, in case something was lost unnoticed.
 AGAIN_SECONDS: Final = 15.0
 #: A delivery that is missing for longer will not come: the session ends, so that its client notices.
@@ -154,7 +156,7 @@ class Sessions:
             del self._by_partition[session.partition]
         if self._acks.pop(session.sid, None) is not None:
             # What was written must not be taken for lost by the router, which gives what a dead session missed another way.
-            self._ack(session)
+            self._report(session)
         self.holes.discard(session)
         self.iqs.close(session.sid)
         if session.unaccepted:
@@ -289,7 +291,12 @@ class Sessions:
     # --- time ---
 
     def ack(self, session: Session) -> None:
-        """Report soon that the session's deliveries have left."""
+        """Report that the session's deliveries have left: at once when they are many, else soon."""
+        mirror = session.mirror
+        if mirror.acked - mirror.reported >= ACK_EVERY:
+            self._acks.pop(session.sid, None)
+            self._report(session)
+            return
         self._acks[session.sid] = session
         if self._ack_at == NEVER:
             self._ack_at = self._reactor.now + ACK_SECONDS
@@ -317,10 +324,11 @@ class Sessions:
         acks, self._acks = self._acks, {}
         self._ack_at = NEVER
         for session in acks.values():
-            self._ack(session)
+            self._report(session)
 
-    def _ack(self, session: Session) -> None:
-        self.post(Kind.ROUTER, session.partition, Acked(session.full, session.grant, session.mirror.acked))
+    def _report(self, session: Session) -> None:
+        acked = session.mirror.reported = session.mirror.acked
+        self.post(Kind.ROUTER, session.partition, Acked(session.full, session.grant, acked))
 
     def tick(self, now: float) -> None:
         """Once a second: metrics, and what has waited too long."""
