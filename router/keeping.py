@@ -9,7 +9,7 @@ from typing import Protocol
 from rookery.router.core import Core
 from rookery.router.part import Account, Part
 from rookery.shared.bus.messages import Origin
-from rookery.shared.store.rows import Row, make_row, offline_eligible
+from rookery.shared.store.rows import Row, make_row, offline_eligible, unpack_stanza
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.stanza import Stanza
 
@@ -17,8 +17,8 @@ from rookery.shared.xmpp.stanza import Stanza
 class Store(Protocol):
     """The part of `shared.store.writer.StoreWriter` that the router needs."""
 
-    def put(self, row: Row, done: Callable[[Row, bool], None]) -> None:
-        """Commit the row with the next group; `done` is called after the commit."""
+    def put(self, row: Row, done: Callable[[Row, bool | None], None]) -> None:
+        """Commit the row with the next group; `done` is called after the commit, with None when the row cannot be stored."""
 
     def settle(self, account_id: int, ids: Iterable[int]) -> None:
         """These rows are no longer owed."""
@@ -78,8 +78,13 @@ class Keeping:
         self._store.put(row, partial(self._committed, part, account, origin))
         return row.id
 
-    def _committed(self, part: Part, account: Account, origin: Origin, row: Row, new: bool) -> None:
+    def _committed(self, part: Part, account: Account, origin: Origin, row: Row, new: bool | None) -> None:
         account.puts -= 1
+        if new is None:
+            account.owed = max(0, account.owed - 1)
+            account.owed_bytes = max(0, account.owed_bytes - len(row.stanza))
+            error = StanzaError("internal-server-error", "this message cannot be stored")
+            self._core.bounce(unpack_stanza(row.stanza), error)
         self._core.accept(part, origin)
         if part.live and not account.puts:
             self.on_committed(part, account)

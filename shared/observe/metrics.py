@@ -133,6 +133,11 @@ COMMIT_ROWS: Final = _histogram(
     "commit_rows", "Rows of one group commit of the message store.", buckets=_COUNTS
 )
 COMMIT_SECONDS: Final = _histogram("commit_seconds", "Duration of one group commit of the message store.")
+STORE_REFUSED: Final = _counter(
+    "store_refused_total",
+    "Messages that cannot be stored (reason is data or collision); their senders got an error.",
+    "reason",
+)
 
 # --- workers ----------------------------------------------------------------------------------------------------------
 
