@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import trio
 from tests.cluster.harness import Cluster
+from tests.stories.client import Client, LoginError, Mode
 
 from rookery.shared.config import Database
 from rookery.shared.db.bridge import open_database
@@ -164,3 +165,20 @@ def test_status_tells_processes_and_what_they_hold(cluster: Cluster) -> None:
 def test_migrate_and_doctor(cluster: Cluster) -> None:
     assert cluster.cli("migrate").stdout.startswith("schema version 0")
     assert "FAIL" not in cluster.cli("doctor").stdout
+
+
+@pytest.mark.parametrize("mode", ["starttls", "tls", "websocket"])
+async def test_a_new_password_and_a_removal_end_sessions(cluster: Cluster, mode: Mode) -> None:
+    jid = f"live-{mode}@localhost"
+    await trio.to_thread.run_sync(lambda: cluster.cli("user", "add", jid, "--password", "one"))
+    for command, password in ((("passwd", jid, "--password", "two"), "one"), (("del", jid), "two")):
+        async with trio.open_nursery() as nursery:
+            client = Client(cluster.endpoint(0, mode), "localhost")
+            await client.login(f"live-{mode}", password)
+            nursery.start_soon(client.run)
+            await trio.to_thread.run_sync(cluster.cli, "user", *command)
+            await client.wait_end(5)
+            nursery.cancel_scope.cancel()
+    client = Client(cluster.endpoint(0, mode), "localhost")
+    with pytest.raises(LoginError):
+        await client.login(f"live-{mode}", "two")
