@@ -27,6 +27,7 @@ from rookery.shared.bus.core import BusCore
 from rookery.shared.bus.streams import Lost, PlainStream, TlsStream
 from rookery.shared.bus.subjects import Subjects
 from rookery.shared.config import Bus as BusConfig
+from rookery.shared.observe.metrics import NATS_PENDING, NATS_RECONNECTS
 
 _log = structlog.get_logger()
 
@@ -52,6 +53,8 @@ class NatsBus(BusCore):
             window_bytes=config.window_bytes,
         )
         self._nats = _Nats(self, config)
+        NATS_RECONNECTS.sample(lambda: max(0, self._nats.connections - 1))
+        NATS_PENDING.sample(lambda: self._nats.backlog)
         self.attach(self._nats)
         self.wake = self._wake
         self._pace = pace

@@ -198,7 +198,8 @@ class StoreWriter:
     async def _insert(self, rows: Sequence[Row]) -> list[bool | None]:
         """Store rows and say what became of each. One that is refused is looked for by halves, in order; the others are stored."""
         try:
-            new = (await self._persist(partial(insert_rows, incarnation=self._incarnation, rows=rows))).new
+            insert = partial(insert_rows, incarnation=self._incarnation, rows=rows)
+            new = (await self._persist("store_insert", insert)).new
         except RowsRefusedError as exc:
             if len(rows) > 1:
                 half = len(rows) // 2
@@ -234,14 +235,16 @@ class StoreWriter:
             self._settling = owed
             while self._oldest() <= last:
                 await self._landed.wait()
-            await self._persist(partial(settle_rows, incarnation=self._incarnation, owed=owed))
+            await self._persist(
+                "store_settle", partial(settle_rows, incarnation=self._incarnation, owed=owed)
+            )
             self._settling = []
             self._settled.set()
             self._settled = trio.Event()
 
     # --- both ---------------------------------------------------------------------------------------------------------
 
-    async def _persist(self, work: UnitOfWork[T]) -> T:
+    async def _persist(self, op: str, work: UnitOfWork[T]) -> T:
         """Run `work` until Postgres has taken it; never returns when this process may not write any more.
 
         Raises RowsRefusedError. Any other error is the database's, and is waited out like its absence.
@@ -251,7 +254,7 @@ class StoreWriter:
             if self._failed:
                 await trio.sleep_forever()
             try:
-                return await self._db.run(0, work)
+                return await self._db.run(0, work, op=op)
             except DatabaseUnavailable as exc:
                 if pause == _BACKOFF[0]:
                     _log.warning("store_waits", reason=str(exc), rows=self._rows)

@@ -91,7 +91,7 @@ class FakeDb:
     def healthy(self) -> bool:
         return self.up
 
-    async def run(self, partition: int, work: UnitOfWork[Any]) -> Any:
+    async def run(self, partition: int, work: UnitOfWork[Any], *, op: str = "") -> Any:
         await trio.lowlevel.checkpoint()
         if not self.up:
             raise DatabaseUnavailable("away")

@@ -60,9 +60,6 @@ async def test_a_message_that_cannot_be_stored_goes_back_to_its_sender() -> None
         assert all(it.accepted(origin) for origin in origins)
         (back,) = alice.news()
         assert (condition(back), back.from_) == ("internal-server-error", BOB)
-        bob = await it.online("bob")
-        await it.settle()
-        assert bodies(bob.news()) == ["1"]
 
 
 async def test_only_negative_resources_means_stored() -> None:
