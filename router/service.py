@@ -118,6 +118,7 @@ class RouterService:
         self._lost: list[str] = []
         self._lost_some = trio.Event()
         node.on_lost.append(self._on_lost)
+        node.on_found.append(self.takeover.found)
         node.on_reset.append(self._on_reset)
         node.on_domains.append(self.domains.changed)
 

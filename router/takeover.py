@@ -1,4 +1,8 @@
-"""A new holder of a partition learns its sessions from the edges before it serves: MirrorRequest -> Mirror."""
+"""A new holder of a partition learns its sessions from the edges before it serves: MirrorRequest -> Mirror.
+
+An edge that answers late, or that was given up and is back, has streams that the router does not know: those are ended, so that
+their clients connect again instead of waiting for what never comes.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ from rookery.router.core import Core
 from rookery.router.notes import unpack
 from rookery.router.part import Part
 from rookery.router.sessions import GONE, OVERHEAD, Kept, Session
-from rookery.shared.bus.messages import Mirror, MirrorRequest, MirrorSession
+from rookery.shared.bus.messages import End, Kind, Mirror, MirrorRequest, MirrorSession
 
 _log = structlog.get_logger()
 
@@ -51,8 +55,7 @@ class Takeover:
         gathering = self._gathering[part.number] = _Gathering(part, edges)
         try:
             for edge in edges:
-                request = MirrorRequest(part.number, part.epoch, self._core.node.incarnation)
-                self._core.bus.post_to(edge, request, partition=part.number, epoch=part.epoch)
+                self._ask(edge, part)
             with trio.move_on_after(LIMIT):
                 await gathering.done.wait()
         finally:
@@ -63,10 +66,28 @@ class Takeover:
         for edge, mirrored in gathering.sessions:
             self._restore(part, edge, mirrored)
 
+    def _ask(self, edge: str, part: Part) -> None:
+        request = MirrorRequest(part.number, part.epoch, self._core.node.incarnation)
+        self._core.bus.post_to(edge, request, partition=part.number, epoch=part.epoch)
+
+    def found(self, incarnation: str, kinds: frozenset[Kind]) -> None:
+        """An edge was not known to live: new, or given up and back, or not heard of when its sessions were gathered."""
+        if Kind.EDGE in kinds:
+            for gathering in self._gathering.values():
+                gathering.missing.add(incarnation)
+                self._ask(incarnation, gathering.part)
+            for part in self._core.parts.values():
+                self._ask(incarnation, part)
+
     def on_mirror(self, item: Mirror) -> None:
         """A chunk of an edge's answer."""
         gathering = self._gathering.get(item.partition)
-        if gathering is None or item.edge not in gathering.missing:
+        if gathering is None:
+            part = self._core.parts.get(item.partition)
+            if part is not None:
+                self._compare(part, item)
+            return
+        if item.edge not in gathering.missing:
             return
         gathering.sessions.extend((item.edge, MirrorSession._make(one)) for one in item.sessions)
         if item.last:
@@ -79,6 +100,16 @@ class Takeover:
             gathering.missing.discard(edge)
             gathering.sessions = [one for one in gathering.sessions if one[0] != edge]
             gathering.check()
+
+    def _compare(self, part: Part, item: Mirror) -> None:
+        """It came too late, or from an edge that was given up: streams that have no session any more must bind again."""
+        for fields in item.sessions:
+            mirrored = MirrorSession._make(fields)
+            bare, _, resource = mirrored.full.partition("/")
+            account = part.accounts.get(bare)
+            if account is None or account.resources.current(resource, mirrored.grant) is None:
+                end = End(mirrored.sid, mirrored.grant, "reset", "session lost", mirrored.stream)
+                self._core.bus.post_to(item.edge, end, partition=part.number, epoch=part.epoch)
 
     def _restore(self, part: Part, edge: str, mirrored: MirrorSession) -> None:
         bare = mirrored.full.partition("/")[0]
@@ -95,6 +126,11 @@ class Takeover:
             session.kept_bytes += len(stanza.inner) + OVERHEAD
             if stream:
                 part.recent.mark(stream, origin_n, True)
-        if account.resources.restore(session) is None:
+        loser = account.resources.restore(session)
+        if loser is None:
             self._core.count.sessions += 1
+        elif account.resources.by_resource[session.resource].grant != loser.grant:
+            # The former router has said so, but may have died before it was heard.
+            end = End(loser.sid, loser.grant, "conflict", "replaced by a new connection", loser.stream)
+            self._core.bus.post_to(loser.edge, end, partition=part.number, epoch=part.epoch)
         self._core.count.restored += 1

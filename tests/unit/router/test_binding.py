@@ -7,7 +7,7 @@ import trio
 from tests.unit.router.rig import DOMAIN, bodies, chat, rig
 
 from rookery.router.takeover import LIMIT
-from rookery.shared.bus.messages import Broadcast, Kind, SessionUp
+from rookery.shared.bus.messages import Broadcast, Kind, MirrorRequest, SessionUp
 from rookery.shared.config import Config, Limits, Router
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.stanza import Stanza
@@ -174,6 +174,48 @@ async def test_a_session_that_dies_after_the_takeover_loses_nothing_that_its_edg
         await it.settle()
         ((row, _),) = it.store.waiting
         assert (row.stream, row.n) == (alice.stream, origin.n)
+
+
+async def test_an_edge_that_was_given_up_and_is_back_ends_the_streams_that_have_no_session() -> None:
+    async with rig() as it:
+        bob = await it.online("bob")
+        router = it.cluster.nodes["router1"]
+        for lost in router.on_lost:
+            lost("edge1")
+        await it.settle()
+        new = await it.online("alice")
+        for found in router.on_found:
+            found("edge1", frozenset({Kind.EDGE}))
+        await it.settle()
+        assert [end.condition for end in bob.ends] == ["reset"]
+        assert new.ends == []
+
+
+async def test_an_edge_that_answers_too_late_ends_the_streams_that_have_no_session(
+    autojump_clock: object,
+) -> None:
+    async with rig() as it:
+        bob = await it.online("bob")
+        it.edge().answers_mirrors = False
+        await it.start_router("router2")
+        await trio.sleep(LIMIT + 0.1)
+        await it.settle()
+        edge = it.edge()
+        edge.answers_mirrors = True
+        number = edge.node.partition(BOB)
+        edge._take("router2", number, MirrorRequest(number, 2, "router2"))
+        await it.settle()
+        assert [end.condition for end in bob.ends] == ["reset"]
+
+
+async def test_of_two_streams_with_one_resource_the_new_holder_ends_the_older() -> None:
+    async with rig() as it:
+        old = await it.online("bob")
+        new = await it.bind("bob", edge="edge2")
+        old.ends.clear()  # as if the former router had died before it was heard
+        await it.start_router("router2")
+        assert [end.condition for end in old.ends] == ["conflict"]
+        assert new.ends == []
 
 
 async def test_a_released_partition_serves_no_more() -> None:
