@@ -57,6 +57,12 @@ class Liveness:
             self._hearing_since = now
             self._beats = {name: (now, beat) for name, (_, beat) in self._beats.items()}
 
+    def paused(self, now: float) -> None:
+        """This process itself stood still for a while: what it did not hear meanwhile proves nothing about the others."""
+        if self._hearing_since is not None:
+            self._hearing_since = None
+            self.hearing(True, now)
+
     def lose(self, now: float) -> list[str]:
         """Forget and return the processes that have been silent for too long."""
         if self._hearing_since is None:

@@ -47,6 +47,8 @@ _log = structlog.get_logger()
 LISTEN_SECONDS: Final = 0.4
 #: Seconds between questions for holders that are not known.
 _ASK_SECONDS: Final = 0.5
+#: A process whose beat is so much late stood still (stopped, swapped, starved): it has heard nobody, not nobody was there.
+_PAUSE_SECONDS: Final = 1.0
 #: The exit code of a process that `fail`ed: its parent starts it anew (EX_TEMPFAIL).
 EXIT_FAILED: Final = 75
 
@@ -327,10 +329,15 @@ class ClusterNode:
         self.bus.announce(self._beat())
 
     async def _beats(self) -> None:
+        heartbeat = self.config.cluster.heartbeat
         while True:
-            await trio.sleep(self.config.cluster.heartbeat)
+            due = trio.current_time() + heartbeat
+            await trio.sleep_until(due)
             connected, now = self.bus.connected, trio.current_time()
             self._liveness.hearing(connected, now)
+            if now - due > _PAUSE_SECONDS:
+                _log.warning("process_paused", seconds=round(now - due, 1))
+                self._liveness.paused(now)
             if connected and not self._connected:
                 # Announcements may have been missed, ours and others'.
                 self.bus.announce(AskHolds(self.incarnation))
