@@ -39,6 +39,8 @@ REPEAT_SECONDS: Final = 15.0
 #: Streams ended in one slice of a drain, and the share of its time that all slices may take.
 DRAIN_SLICE: Final = 200
 DRAIN_SHARE: Final = 0.5
+#: How long a drain waits for routers to confirm that streams have ended: long enough for one of them to be replaced.
+CONFIRM_SECONDS: Final = 6.0
 
 
 def stream_limits(config: Config) -> tuple[StreamLimits, StreamLimits]:
@@ -169,8 +171,10 @@ class EdgeService:
                 connection.fail(StreamError("system-shutdown"))
             self._node.bus.flush()
             await trio.sleep(pause)
-        while (  # noqa: ASYNC110  both change in many places; this runs once in a life
-            trio.current_time() < deadline and (self._sessions.unaccepted or self._door.connections)
+        confirmed_by = min(deadline, trio.current_time() + CONFIRM_SECONDS)
+        while (  # noqa: ASYNC110  all change in many places; this runs once in a life
+            (trio.current_time() < deadline and (self._sessions.unaccepted or self._door.connections))
+            or (trio.current_time() < confirmed_by and self._sessions.unconfirmed)
         ):
             await trio.sleep(0.02)
         self._sessions.send_acks()

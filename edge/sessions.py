@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Collection
 from functools import lru_cache
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -30,6 +31,7 @@ from rookery.shared.bus.messages import (
     Item,
     Kind,
     MirrorRequest,
+    MirrorSession,
     Note,
     Route,
     Unbind,
@@ -88,6 +90,9 @@ class Sessions:
         #: Bindings in `_unbinds`: what is still on the way to them is no news.
         self._told: set[tuple[str, int]] = set()
         self._orphans: deque[tuple[float, Session]] = deque()
+        #: Closed streams whose end their router has not confirmed: (since, partition, description).
+        self._closed: dict[bytes, tuple[float, int, MirrorSession]] = {}
+        self._ending: Session | None = None
         # Stream numbers do not start at 1, so that one of a former life of this address is not mistaken for ours.
         self._next_sid = secrets.randbits(31)
 
@@ -116,6 +121,11 @@ class Sessions:
     def unaccepted(self) -> int:
         """Stanzas that the cluster has not accepted yet."""
         return sum(session.unaccepted for session in self.unsettled)
+
+    @property
+    def unconfirmed(self) -> int:
+        """Closed streams whose end no router has confirmed yet."""
+        return len(self._closed)
 
     # --- the life of a session ---
 
@@ -150,6 +160,10 @@ class Sessions:
         if self._by_sid.pop(session.sid, None) is None:
             return
         session.connection = None
+        if session is not self._ending:
+            # A successor of its router must know it too: nobody else can tell that it is gone to those who saw it.
+            described = session.mirror.describe(session.sid, session.stream, session.full)
+            self._closed[session.stream] = (self.clock(), session.partition, described)
         held = self._by_partition[session.partition]
         del held[session.sid]
         if not held:
@@ -193,6 +207,9 @@ class Sessions:
         elif isinstance(item, Accepted):
             by_stream = self._by_stream
             for stream, n in item.uids:
+                if not n:  # the end of the stream
+                    self._closed.pop(stream, None)
+                    continue
                 session = by_stream.get(stream)
                 if session is not None and session.accepted(n) and session.connection is None:
                     del by_stream[stream]
@@ -250,7 +267,11 @@ class Sessions:
         if (item.sid and session.grant != item.grant) or session.connection is None:
             return
         condition = item.condition if item.condition in STREAM_CONDITIONS else "undefined-condition"
-        session.connection.fail(StreamError(condition, item.text or None))
+        self._ending = session
+        try:
+            session.connection.fail(StreamError(condition, item.text or None))
+        finally:
+            self._ending = None
 
     # --- a router's successor ---
 
@@ -259,7 +280,8 @@ class Sessions:
             return
         sessions = self._by_partition.get(item.partition, {})
         described = (s.mirror.describe(s.sid, s.stream, s.full) for s in sessions.values())
-        for chunk in chunks(self.incarnation, item.partition, described):
+        closed = [session for _, partition, session in self._closed.values() if partition == item.partition]
+        for chunk in chunks(self.incarnation, item.partition, chain(closed, described)):
             self._bus.post_to(
                 item.router, chunk, kind=Kind.ROUTER, partition=item.partition, epoch=item.epoch
             )
@@ -338,6 +360,8 @@ class Sessions:
         while self._unbinds and self._unbinds[0][0] < now - UNBIND_SECONDS:
             item = self._unbinds.popleft()[2]
             self._told.discard((item.full, item.grant))
+        for stream in [s for s, (since, _, _) in self._closed.items() if since < now - UNBIND_SECONDS]:
+            del self._closed[stream]
         while self._orphans and self._orphans[0][0] < now - ORPHAN_SECONDS:
             _, session = self._orphans.popleft()
             if session.unaccepted:

@@ -13,7 +13,7 @@ from rookery.router.part import Account, Part
 from rookery.router.presence import Presence
 from rookery.router.sessions import OVERHEAD, Session
 from rookery.shared.bus.api import Call
-from rookery.shared.bus.messages import AccountChanged, Acked, Bind, Bound, End, Unbind
+from rookery.shared.bus.messages import AccountChanged, Acked, Bind, Bound, End, Origin, Unbind
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.stanza import Stanza
 
@@ -89,6 +89,8 @@ class Bindings:
         session = account.resources.current(resource, item.grant)
         if session is not None:
             self.end(part, account, session)
+            # Until then the edge tells of it whoever takes this partition over.
+            self._core.accept(part, Origin(session.stream, 0, session.edge))
 
     def end(self, part: Part, account: Account, session: Session) -> None:
         """The session is over: tell those who saw it, and find another way for what it did not get."""

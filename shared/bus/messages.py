@@ -142,7 +142,7 @@ class DeliverMany(NamedTuple):
 
 
 class Accepted(NamedTuple):
-    """The cluster has taken responsibility for these stanzas of this edge's streams: (stream, n)."""
+    """The cluster has taken responsibility for these stanzas of this edge's streams: (stream, n); n is 0 for their end."""
 
     uids: Sequence[tuple[bytes, int]]
 

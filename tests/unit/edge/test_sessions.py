@@ -10,7 +10,7 @@ import trio
 from rookery.edge.connection import Connection
 from rookery.edge.loop import Reactor
 from rookery.edge.session import Session
-from rookery.edge.sessions import Sessions
+from rookery.edge.sessions import UNBIND_SECONDS, Sessions
 from rookery.shared.bus.messages import (
     Accepted,
     Acked,
@@ -313,6 +313,41 @@ def test_an_unbind_is_repeated_for_a_while_when_its_router_changes(world: World)
 
 
 # --- deliveries -------------------------------------------------------------------------------------------------------
+
+
+def mirrored(world: World, partition: int) -> list[str]:
+    world.arrived()
+    world.sessions.receive("router1", MirrorRequest(partition, 2, "router1"))
+    (mirror,) = world.arrived()
+    assert isinstance(mirror, Mirror)
+    return [session.full for session in mirror.sessions]
+
+
+def test_a_successor_is_told_of_a_closed_stream_until_its_end_is_confirmed(world: World) -> None:
+    session, _ = world.bind()
+    world.sessions.close(session, "eof")
+    assert world.sessions.unconfirmed == 1
+    assert mirrored(world, session.partition) == [FULL]
+    world.sessions.receive("router1", Accepted([(session.stream, 0)]))
+    assert world.sessions.unconfirmed == 0
+    assert mirrored(world, session.partition) == []
+
+
+def test_the_end_of_a_stream_is_not_told_for_ever(world: World) -> None:
+    session, _ = world.bind()
+    world.sessions.close(session, "eof")
+    world.sessions.tick(world.clock.now + UNBIND_SECONDS - 1)
+    assert mirrored(world, session.partition) == [FULL]
+    world.sessions.tick(world.clock.now + UNBIND_SECONDS + 1)
+    assert mirrored(world, session.partition) == []
+
+
+def test_a_stream_that_its_router_ended_needs_no_confirmation(world: World) -> None:
+    session, line = world.bind()
+    line.fail = lambda error: world.sessions.close(session, error.condition)  # type: ignore[method-assign]
+    world.sessions.receive("router1", End(session.sid, session.grant, "conflict", ""))
+    assert len(world.sessions) == 0
+    assert world.sessions.unconfirmed == 0
 
 
 def test_deliveries_are_written_once_and_in_order(world: World) -> None:

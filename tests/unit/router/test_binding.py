@@ -208,6 +208,21 @@ async def test_an_edge_that_answers_too_late_ends_the_streams_that_have_no_sessi
         assert [end.condition for end in bob.ends] == ["reset"]
 
 
+async def test_the_end_of_a_stream_is_confirmed_by_whoever_holds_its_partition_then() -> None:
+    async with rig() as it:
+        bob, gone = await it.online("bob"), await it.online("alice")
+        bob.unbind()
+        await it.settle()
+        assert (bob.stream, 0) in it.edge().accepted
+        it.seen(Kind.PRESENCE)
+        await it.start_router("router2")  # the former router died before it heard of alice's end
+        gone.unbind()
+        await it.settle()
+        assert (gone.stream, 0) in it.edge().accepted
+        (broadcast,) = [one for one in it.seen(Kind.PRESENCE, Broadcast) if one.full == gone.full]
+        assert broadcast.stanza.type == "unavailable"
+
+
 async def test_of_two_streams_with_one_resource_the_new_holder_ends_the_older() -> None:
     async with rig() as it:
         old = await it.online("bob")
