@@ -160,7 +160,9 @@ NATS_RECONNECTS: Final = _sampled(
     "nats_reconnects_total", "counter", "Times the connection to NATS was made again."
 )
 NATS_PENDING: Final = _sampled("nats_pending_bytes", "gauge", "Bytes that wait for the connection to NATS.")
-REQUEST_SECONDS: Final = _histogram("nats_request_seconds", "Calls over the bus, until their answer or time limit.", "kind")
+REQUEST_SECONDS: Final = _histogram(
+    "nats_request_seconds", "Calls over the bus, until their answer or time limit.", "kind"
+)
 DB_SECONDS: Final = _histogram("db_seconds", "Units of work, with their wait for a connection.", "op")
 DB_HEALTHY: Final = _sampled("db_healthy", "gauge", "1 when the last unit of work reached Postgres.")
 LEASE_HELD: Final = _sampled("lease_held", "gauge", "Partitions that this process holds.", "kind")

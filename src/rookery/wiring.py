@@ -100,7 +100,7 @@ def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
 
 def _log_report(message: Mapping[str, Any]) -> None:
     if message["say"] == "ready":
-        _log.info("process_ready", ports=message["ports"])
+        _log.info("process_ready", **message["ports"])
 
 
 def _raise_file_limit() -> None:
