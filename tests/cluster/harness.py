@@ -41,7 +41,10 @@ class Cluster:
         domains: Sequence[str] = ("localhost", "other.localhost"),
         options: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
+        authority: str = "",
     ) -> None:
+        """`authority`: the CA in PEM when the certificates are the test's own (tls.directory)."""
+        self._authority = authority
         self.home = Path(tempfile.mkdtemp(prefix="rookery-"))
         self.home.chmod(0o755)  # Postgres runs as another user when the tests run as root
         self.data = self.home / "data"
@@ -92,7 +95,7 @@ class Cluster:
     @property
     def authority(self) -> str:
         """The CA that clients trust, in PEM."""
-        return Path(self.ready()["ca_file"]).read_text()
+        return self._authority or Path(self.ready()["ca_file"]).read_text()
 
     def endpoint(self, index: int, mode: Mode = "starttls") -> Endpoint:
         """The `index`-th edge, modulo their number."""
