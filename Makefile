@@ -1,6 +1,8 @@
 # The only verbs to learn: run, test, check, docs. Everything happens in .venv, made from the lock files.
 # make run ARGS="--ephemeral --edges 2"      make test ARGS="-k roster"      make PYTHON=python3.12 run
 
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
