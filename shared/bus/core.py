@@ -23,6 +23,7 @@ from rookery.shared.bus.messages import VERSION, Barrier, Failed, Item, Kind, Pa
 from rookery.shared.bus.moves import Moves
 from rookery.shared.bus.parking import Key, Parking
 from rookery.shared.bus.pump import Pump, Stats, Transport
+from rookery.shared.bus.repeats import take_back
 from rookery.shared.bus.streams import BACKLOG_LIMIT
 from rookery.shared.bus.subjects import Subjects
 from rookery.shared.bus.versions import OLDEST, Unspoken
@@ -178,6 +179,8 @@ class BusCore:
         """
         if former is not None and former not in self._links and former != self.incarnation:
             wait = False
+        if not wait and (link := self._links.get(former or "")) is not None:
+            self._moves.repeat(take_back(link, frozenset(keys).__contains__))
         self._moves.holder_changed(former, keys, wait=wait)
 
     def holders_changed(self) -> None:
@@ -196,10 +199,8 @@ class BusCore:
             if len(self._dead) >= MAX_LINKS:
                 del self._dead[next(iter(self._dead))]
             self._dead[peer] = max(link.peer_generation, link.dead)
-            for kind, partition, _, item, call in link.queue:
-                # Never sent: it may go to the next holder. What went to the process itself is lost with it.
-                if kind is not Kind.EDGE and type(item) not in self._internal:
-                    self.post_call(kind, partition, item, call)
+            # What another holds by now has gone there already, but for what was never sent.
+            self._moves.repeat(take_back(link, lambda key: self.resolver(*key) is None, unsent=True))
         self.calls.lost(peer)
         self._moves.lost(peer)
 
