@@ -28,7 +28,7 @@ check: $(VENV)/.installed-dev
 	@$(BIN)/ruff format --check --quiet . || { echo 'run: make format'; exit 1; }
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-timings 2>&1 | tail -n 20
+	@$(BIN)/lint-imports 2>&1 | tail -n 20
 	@$(BIN)/python -m pytest -q tests/unit tests/xeps tests/house
 
 docs: $(VENV)/.installed-dev
