@@ -28,6 +28,7 @@ from rookery.shared.bus.messages import Item, Kind
 from rookery.shared.cluster.api import Node
 from rookery.shared.config import Config
 from rookery.shared.observe import metrics
+from rookery.shared.xmpp import expat
 from rookery.shared.xmpp.errors import StreamError
 from rookery.shared.xmpp.stream import StreamLimits
 
@@ -121,6 +122,8 @@ class EdgeService:
 
     async def run(self) -> None:
         """Serve until cancelled."""
+        if problem := expat.outdated():
+            _log.warning("expat_outdated", problem=problem, remedy=expat.REMEDY)
         self._load_certificates()
         self._context.pool.start()
         try:

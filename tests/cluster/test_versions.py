@@ -267,9 +267,7 @@ async def test_a_rolling_upgrade_loses_nothing(fleet: Fleet, database_settings: 
     talks = [Talk(0, old_edge, old_edge), Talk(1, old_edge, old_edge)]
     async with talking(*talks):
         edge, router, worker = await fleet.three(VERSION)
-        talks[0].reader = talks[1].writer = (
-            edge  # from here each talk has one end on either edge, once it moves
-        )
+        talks[0].reader = talks[1].writer = edge
         await everything_works(fleet, old_edge, edge, 4)
         await everything_works(fleet, edge, old_edge, 6)
 
