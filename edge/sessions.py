@@ -281,9 +281,11 @@ class Sessions:
         sessions = self._by_partition.get(item.partition, {})
         described = (s.mirror.describe(s.sid, s.stream, s.full) for s in sessions.values())
         closed = [session for _, partition, session in self._closed.values() if partition == item.partition]
-        for chunk in chunks(self.incarnation, item.partition, chain(closed, described)):
+        # Their ends come right behind, before anything is delivered to them.
+        ends = (Unbind(session.full, session.grant, "closed") for session in closed)
+        for answer in chain(chunks(self.incarnation, item.partition, chain(closed, described)), ends):
             self._bus.post_to(
-                item.router, chunk, kind=Kind.ROUTER, partition=item.partition, epoch=item.epoch
+                item.router, answer, kind=Kind.ROUTER, partition=item.partition, epoch=item.epoch
             )
 
     def on_holder(self, kind: Kind, partition: int) -> None:

@@ -318,8 +318,9 @@ def test_an_unbind_is_repeated_for_a_while_when_its_router_changes(world: World)
 def mirrored(world: World, partition: int) -> list[str]:
     world.arrived()
     world.sessions.receive("router1", MirrorRequest(partition, 2, "router1"))
-    (mirror,) = world.arrived()
+    mirror, *ends = world.arrived()
     assert isinstance(mirror, Mirror)
+    assert [type(end) for end in ends] == [Unbind] * len(mirror.sessions)
     return [session.full for session in mirror.sessions]
 
 
