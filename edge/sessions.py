@@ -6,7 +6,7 @@ import math
 import secrets
 import time
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING, Final
@@ -283,7 +283,8 @@ class Sessions:
         closed = [session for _, partition, session in self._closed.values() if partition == item.partition]
         # Their ends come right behind, before anything is delivered to them.
         ends = (Unbind(session.full, session.grant, "closed") for session in closed)
-        for answer in chain(chunks(self.incarnation, item.partition, chain(closed, described)), ends):
+        mirrors: Iterable[Item] = chunks(self.incarnation, item.partition, chain(closed, described))
+        for answer in chain(mirrors, ends):
             self._bus.post_to(
                 item.router, answer, kind=Kind.ROUTER, partition=item.partition, epoch=item.epoch
             )
