@@ -168,6 +168,8 @@ class Login:
         request = Bind(ask.account, ask.resource, sessions.incarnation, sid, stream)
         try:
             bound = await self._context.bus.call(Kind.ROUTER, partition, request)
+            while isinstance(bound, Bound) and sessions.outdated(partition, bound.grant):
+                bound = await self._context.bus.call(Kind.ROUTER, partition, request)
         except BusTimeout:
             sessions.forget(sid)
             return self._negotiation.refused(_unanswered())

@@ -130,6 +130,7 @@ class Session:
         inflight = self._inflight
         if inflight is None:
             inflight = self._inflight = self._sessions.new_inflight()
+        self._sessions.waiting_for = None
         if not len(inflight):
             self._sessions.unsettled.add(self)
         if inflight.add(n, entry) and self.connection is not None:
@@ -191,6 +192,10 @@ class Session:
     def unaccepted(self) -> int:
         """How many stanzas are not accepted yet."""
         return 0 if self._inflight is None else len(self._inflight)
+
+    def targets(self) -> set[int]:
+        """The partitions whose routers have not accepted something."""
+        return set() if self._inflight is None else self._inflight.partitions()
 
     def again(self, partitions: frozenset[int], before: float = float("inf")) -> list[Entry]:
         """What has to be sent again to these partitions (see `Inflight.again`)."""

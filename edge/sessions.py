@@ -80,6 +80,8 @@ class Sessions:
         #: Streams with un-accepted stanzas, and streams that miss a delivery.
         self.unsettled: set[Session] = set()
         self.holes: set[Session] = set()
+        #: Unsettled streams by the partitions that they wait for; None when it has to be made anew.
+        self.waiting_for: dict[int, list[Session]] | None = None
         self._by_sid: dict[int, Session] = {}
         self._by_stream: dict[bytes, Session] = {}
         self._by_partition: dict[int, dict[int, Session]] = {}
@@ -134,6 +136,10 @@ class Sessions:
         self._next_sid += 1
         self._early[self._next_sid] = []
         return self._next_sid, secrets.token_bytes(16)
+
+    def outdated(self, partition: int, grant: int) -> bool:
+        """Whether a new router was told of our sessions after this was granted, and so without it."""
+        return grant >> 32 < self.attachments.epoch(partition)
 
     def forget(self, sid: int) -> None:
         """The binding failed."""
@@ -222,7 +228,8 @@ class Sessions:
                     self._early[item.sid].append((source, item))
             elif session.grant == item.grant and self._allowed(session, source):
                 session.mirror.note = item.note
-                session.own_first = item.own_first
+                # Once set it stays: a direct way would overtake what is still on the longer one.
+                session.own_first |= item.own_first
         elif isinstance(item, MirrorRequest):
             self._mirror(item)
         else:
@@ -303,7 +310,7 @@ class Sessions:
     def _send_again(self, partitions: frozenset[int], before: float = math.inf) -> None:
         if not partitions:
             return
-        for session in list(self.unsettled):
+        for session in self._waiting(partitions) if before == math.inf else list(self.unsettled):
             for entry in session.again(partitions, before):
                 self.post(Kind.ROUTER, entry.partition, entry.item)
             if session.connection is None and not session.unaccepted:
@@ -312,6 +319,16 @@ class Sessions:
             for _, partition, item in self._unbinds:
                 if partition in partitions:
                     self.post(Kind.ROUTER, partition, item)
+
+    def _waiting(self, partitions: frozenset[int]) -> list[Session]:
+        """Streams that wait for these partitions. A router's end changes a hundred of them at once, and each asks."""
+        index = self.waiting_for
+        if index is None:
+            index = self.waiting_for = {}
+            for session in self.unsettled:
+                for partition in session.targets():
+                    index.setdefault(partition, []).append(session)
+        return list(dict.fromkeys(chain.from_iterable(index.get(p, ()) for p in partitions)))
 
     # --- time ---
 

@@ -165,6 +165,35 @@ def test_everything_goes_to_the_own_router_first_when_that_is_wanted(world: Worl
     session.take(stanza("message", "bob@example.org"))
     assert [type(item) for item in world.arrived()] == [Submit]
     assert session.mirror.note == b"note"
+    # It stays so: the direct way would overtake what is still on the longer one.
+    world.sessions.receive("router1", Note(session.sid, session.grant, b"note", False))
+    session.take(stanza("message", "bob@example.org"))
+    assert [type(item) for item in world.arrived()] == [Submit]
+
+
+def test_a_binding_of_a_former_router_is_outdated(world: World) -> None:
+    partition = world.sessions.partition(ALICE)
+    assert not world.sessions.outdated(partition, 1 << 32 | 1)
+    mirrored(world, partition)  # router1 asks under epoch 2
+    assert world.sessions.outdated(partition, 1 << 32 | 1)
+    assert not world.sessions.outdated(partition, 2 << 32 | 1)
+
+
+def test_each_partition_gets_again_what_is_its_own_and_what_came_meanwhile(world: World) -> None:
+    session, _ = world.bind()
+    names = ["bob@example.org", "carol@example.org"]
+    for name in names:
+        session.take(stanza("message", name))
+    world.arrived()
+    for name in names:
+        world.sessions.on_holder(Kind.ROUTER, world.sessions.partition(name))
+        (item,) = world.arrived()
+        assert isinstance(item, Route)
+        assert item.stanza.to == name
+    session.take(stanza("message", names[0]))
+    world.arrived()
+    world.sessions.on_holder(Kind.ROUTER, world.sessions.partition(names[0]))
+    assert len(world.arrived()) == 2
 
 
 def test_the_language_of_the_stream_is_stamped_where_none_is(world: World) -> None:
