@@ -98,6 +98,7 @@ def _process(name: str, beat: Beat | None, held: dict[str, int], parent: Mapping
         "ports": parent.get("ports", {}),
         "state": beat.state if beat else "silent",
         "load": beat.load if beat else 0,
+        "version": beat.version if beat else None,
         "partitions": held,
     }
 

@@ -311,6 +311,9 @@ class Rig:
 
         self.nursery.start_soon(call)
         await self.settle()
+        with trio.fail_after(20):  # a real database may take longer than things take to settle
+            while not outcome:
+                await self.settle()
         if isinstance(outcome[0], Exception):
             raise outcome[0]
         assert isinstance(outcome[0], Bound)
