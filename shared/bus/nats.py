@@ -31,8 +31,9 @@ from rookery.shared.observe.metrics import NATS_PENDING, NATS_RECONNECTS
 
 _log = structlog.get_logger()
 
-#: Seconds between our pings, and how many may be unanswered.
-PING_SECONDS: Final = 5
+#: Seconds between our pings, and how many may be unanswered. A server that stands still must be noticed before the beats that it
+#: does not carry make processes give each other up (`shared.cluster.liveness.LOST_SECONDS`).
+PING_SECONDS: Final = 1
 PING_LIMIT: Final = 2
 #: Seconds for the way from a TCP connection to the first PONG.
 GREETING_SECONDS: Final = 5.0
