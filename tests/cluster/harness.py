@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import secrets
@@ -22,7 +23,16 @@ import psutil  # type: ignore[import-untyped]
 from tests.stories.client import Endpoint, Mode, tls_context
 
 START_LIMIT = 60.0
+_LIBC = ctypes.CDLL(None)
 _PORTS: dict[Mode, str] = {"plain": "c2s", "starttls": "c2s", "tls": "c2s_tls", "websocket": "http"}
+
+
+def end_with_parent() -> None:
+    """In a child, before exec: a test process that is killed leaves nothing behind (Linux, prctl PR_SET_PDEATHSIG).
+
+    The signal comes when the starting thread ends, so servers are started from the main thread.
+    """
+    _LIBC.prctl(1, signal.SIGTERM)
 
 
 class ClusterError(AssertionError):
@@ -63,7 +73,12 @@ class Cluster:
         began = time.monotonic()
         with self._log_path.open("wb") as log:
             self._process = subprocess.Popen(
-                [*command, *options], stdout=log, stderr=log, env=self.environment, start_new_session=True
+                [*command, *options],
+                stdout=log,
+                stderr=log,
+                env=self.environment,
+                start_new_session=True,
+                preexec_fn=end_with_parent,
             )
         try:
             self.until(self._ready_file.exists, "to be ready", START_LIMIT)
