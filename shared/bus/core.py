@@ -23,7 +23,7 @@ from rookery.shared.bus.messages import VERSION, Barrier, Failed, Item, Kind, Pa
 from rookery.shared.bus.moves import Moves
 from rookery.shared.bus.parking import Key, Parking
 from rookery.shared.bus.pump import Pump, Stats, Transport
-from rookery.shared.bus.repeats import take_back
+from rookery.shared.bus.repeats import restart, take_back
 from rookery.shared.bus.streams import BACKLOG_LIMIT
 from rookery.shared.bus.subjects import Subjects
 from rookery.shared.bus.versions import OLDEST, Unspoken
@@ -282,7 +282,7 @@ class BusCore:
     def _restart(self, peer: str, link: Link) -> None:
         """The peer knows nothing of our link (it gave us up): begin anew; services first, then what was queued."""
         self.stats.resets += 1
-        held = link.restart(self.serial())
+        held = restart(link, self.serial())
         _log.warning("bus_link_reset", peer=peer)
         try:
             self.on_reset(peer)

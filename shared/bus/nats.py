@@ -69,6 +69,12 @@ class NatsBus(BusCore):
             await nursery.start(self._nats.run)
             task_status.started()
 
+    async def emptied(self, timeout: float = 3.0) -> None:
+        """Wait until nothing is parked or without credit: what was posted to partitions that change hands would end with us."""
+        with trio.move_on_after(timeout):
+            while self.parking.count or self.congested():  # noqa: ASYNC110  once in a process's life
+                await trio.sleep(0.02)
+
     async def drain(self, timeout: float = 1.0) -> bool:
         """Send what is posted and wait until the server has it; False when that took too long."""
         with trio.move_on_after(timeout) as scope:

@@ -68,15 +68,29 @@ def take_back(link: Link, wanted: Callable[[Key], bool], *, unsent: bool = False
 
     With `unsent`, that is what was not sent of all partitions.
     """
+    entries = _unknown(link, wanted)
+    left: deque[Entry] = deque()
+    for entry in link.queue:
+        (entries if _moves(entry, _any if unsent else wanted) else left).append(entry)
+    link.queue = left
+    return entries
+
+
+def restart(link: Link, generation: int) -> deque[Entry]:
+    """Begin a link anew whose peer gave us up; returns what goes out behind what the services send again."""
+    unknown = _unknown(link, _any)
+    queued = link.restart(generation)
+    queued.extendleft(reversed(unknown))
+    return queued
+
+
+def _unknown(link: Link, wanted: Callable[[Key], bool]) -> list[Entry]:
+    """What was sent, may not have been handled, and may be handled twice."""
     entries: list[Entry] = []
     for packed in link.unacknowledged:
         entry = read_item(msgpack.unpackb(packed, use_list=False))
         if entry is not None and _moves(entry, wanted) and not entry[4] and repeatable(entry[3]):
             entries.append(entry)
-    left: deque[Entry] = deque()
-    for entry in link.queue:
-        (entries if _moves(entry, _any if unsent else wanted) else left).append(entry)
-    link.queue = left
     return entries
 
 

@@ -47,7 +47,7 @@ _log = structlog.get_logger()
 LISTEN_SECONDS: Final = 0.4
 #: Seconds between questions for holders that are not known.
 _ASK_SECONDS: Final = 0.5
-#: A process whose beat is so much late stood still (stopped, swapped, starved): it has heard nobody, not nobody was there.
+#: A process whose beat is so much late stood still: that it heard nobody does not mean that nobody was there.
 _PAUSE_SECONDS: Final = 1.0
 #: The exit code of a process that `fail`ed: its parent starts it anew (EX_TEMPFAIL).
 EXIT_FAILED: Final = 75
@@ -169,8 +169,9 @@ class ClusterNode:
         self._say_beat()
         if self._holder is not None:
             await self._holder.drain()
-        self.bus.announce(Left(self.incarnation, drained=True))
         if isinstance(self.bus, NatsBus):
+            await self.bus.emptied()
+            self.bus.announce(Left(self.incarnation, drained=True))
             await self.bus.drain()
         self._stop.set()
 
@@ -329,9 +330,8 @@ class ClusterNode:
         self.bus.announce(self._beat())
 
     async def _beats(self) -> None:
-        heartbeat = self.config.cluster.heartbeat
         while True:
-            due = trio.current_time() + heartbeat
+            due = trio.current_time() + self.config.cluster.heartbeat
             await trio.sleep_until(due)
             connected, now = self.bus.connected, trio.current_time()
             self._liveness.hearing(connected, now)

@@ -96,6 +96,18 @@ def test_what_had_no_credit_is_not_overtaken(world: World) -> None:
     assert world.got["router2"] == [*many, "last"]
 
 
+def test_a_link_that_begins_anew_repeats_what_may_be_lost(world: World) -> None:
+    world.post("one")
+    world.net.settle()
+    world.net.buses["router1"].forget("sender")
+    world.sender.on_reset = lambda peer: world.post("service")
+    world.post("two")
+    world.net.settle()
+    world.post("three")
+    world.net.settle()
+    assert world.got["router1"] == ["one", "service", "one", "two", "three"]
+
+
 @pytest.mark.parametrize(
     ("item", "again"),
     [
