@@ -6,6 +6,7 @@ writes it, and says `Acked` once it left. A new holder of the partition asks for
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from enum import Enum
 from typing import Final
@@ -34,7 +35,7 @@ class Verdict(Enum):
 class SessionMirror:
     """Numbers of one session: `n` taken, `acked` written; (stream, number) of what lies between."""
 
-    __slots__ = ("_between", "acked", "grant", "n", "note", "reported")
+    __slots__ = ("_between", "_rows", "_seen", "acked", "grant", "n", "note", "reported")
 
     def __init__(self, grant: int) -> None:
         self.grant = grant
@@ -45,6 +46,9 @@ class SessionMirror:
         self.note = b""
         # Made when needed: an idle session has nothing between.
         self._between: dict[int, tuple[bytes, int, Stanza | None]] | None = None
+        #: Stored messages, (n, archive id), of a while ago too: a router may die before it has settled what was written.
+        self._rows: deque[tuple[int, int]] | None = None
+        self._seen = 0
 
     def take(self, grant: int, n: int, origin_stream: bytes, origin_n: int, stanza: Stanza) -> Verdict:
         """Judge delivery `n`; when it is TAKE, it counts as taken and must be written. Messages are kept until then."""
@@ -58,6 +62,10 @@ class SessionMirror:
             if self._between is None:
                 self._between = {}
             self._between[n] = (origin_stream, origin_n, message)
+            if not origin_stream and origin_n:
+                if self._rows is None:
+                    self._rows = deque()
+                self._rows.append((n, origin_n))
         return Verdict.TAKE
 
     def written(self, n: int) -> bool:
@@ -90,10 +98,20 @@ class SessionMirror:
                 kept.append((n, message))
         return kept
 
+    def age(self) -> bool:
+        """Forget the stored messages that were written before the last call; True when none is left."""
+        rows, self._seen, seen = self._rows, self.acked, self._seen
+        while rows and rows[0][0] <= seen:
+            rows.popleft()
+        if not rows:
+            self._rows = None
+        return not rows
+
     def describe(self, sid: int, stream: bytes, full: str) -> MirrorSession:
         """This session for a new holder."""
+        inflight = [(n, b"", row) for n, row in self._rows or () if n <= self.acked] + self.inflight()
         return MirrorSession(
-            sid, stream, full, self.grant, self.n, self.acked, self.note, self.inflight(), self.messages()
+            sid, stream, full, self.grant, self.n, self.acked, self.note, inflight, self.messages()
         )
 
 

@@ -221,6 +221,8 @@ class Session:
             return verdict
         if self.hole_since:
             self.hole_since = 0.0
+        if origin_n and not origin_stream:
+            self._sessions.flushed.add(self)
         connection = self.connection
         if connection is None:
             return verdict

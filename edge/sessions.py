@@ -77,9 +77,10 @@ class Sessions:
         self.iqs = IqTable(limits.iq_seconds)
         self.attachments = Attachments()
         self.wake_slot = 0
-        #: Streams with un-accepted stanzas, and streams that miss a delivery.
+        #: Streams with un-accepted stanzas, streams that miss a delivery, and those that got stored messages lately.
         self.unsettled: set[Session] = set()
         self.holes: set[Session] = set()
+        self.flushed: set[Session] = set()
         #: Unsettled streams by the partitions that they wait for; None when it has to be made anew.
         self.waiting_for: dict[int, list[Session]] | None = None
         self._by_sid: dict[int, Session] = {}
@@ -178,6 +179,7 @@ class Sessions:
             # What was written must not be taken for lost by the router, which gives what a dead session missed another way.
             self._report(session)
         self.holes.discard(session)
+        self.flushed.discard(session)
         self.iqs.close(session.sid)
         if session.unaccepted:
             self._orphans.append((self.clock(), session))
@@ -252,11 +254,10 @@ class Sessions:
 
     def _unknown(self, source: str, sid: int, grant: int, to: str, item: Item) -> None:
         early = self._early.get(sid)
-        if early is not None:
-            if len(early) < _EARLY:
-                early.append((source, item))
-            return
-        self._stale(to, grant)
+        if early is None:
+            self._stale(to, grant)
+        elif len(early) < _EARLY:
+            early.append((source, item))
 
     def _stale(self, to: str, grant: int) -> None:
         """The router has a session that we do not have (it missed an Unbind): tell it."""
@@ -275,19 +276,17 @@ class Sessions:
             return
         condition = item.condition if item.condition in STREAM_CONDITIONS else "undefined-condition"
         self._ending = session
-        try:
-            session.connection.fail(StreamError(condition, item.text or None))
-        finally:
-            self._ending = None
+        session.connection.fail(StreamError(condition, item.text or None))
+        self._ending = None
 
     # --- a router's successor ---
 
     def _mirror(self, item: MirrorRequest) -> None:
         if not self.attachments.attach(item.partition, item.epoch, item.router):
             return
-        sessions = self._by_partition.get(item.partition, {})
-        described = (s.mirror.describe(s.sid, s.stream, s.full) for s in sessions.values())
-        closed = [session for _, partition, session in self._closed.values() if partition == item.partition]
+        sessions = self._by_partition.get(item.partition, {}).values()
+        described = (s.mirror.describe(s.sid, s.stream, s.full) for s in sessions)
+        closed = [session for _, number, session in self._closed.values() if number == item.partition]
         # Their ends come right behind, before anything is delivered to them.
         ends = (Unbind(session.full, session.grant, "closed") for session in closed)
         mirrors: Iterable[Item] = chunks(self.incarnation, item.partition, chain(closed, described))
@@ -396,5 +395,6 @@ class Sessions:
 
     def repeat(self, now: float) -> None:
         """Every few seconds: send again what was not accepted for too long."""
+        self.flushed = {session for session in self.flushed if not session.mirror.age()}
         every = frozenset(range(self._node.partitions))
         self._send_again(every, now - AGAIN_SECONDS)

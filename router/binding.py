@@ -167,6 +167,7 @@ class Bindings:
 
     def _reloaded(self, part: Part, account: Account) -> None:
         """The account's row was read: sessions of an account that is gone end, others learn about a block list."""
+        self._keeping.settle_again(account)
         for session in list(account.resources.by_resource.values()):
             if not account.id or account.disabled:
                 self.terminate(part, account, session, *ENDS["disabled" if account.id else "removed"])

@@ -99,6 +99,11 @@ class Keeping:
         account.settled.update(ids)
         self._store.settle(account.id, ids)
 
+    def settle_again(self, account: Account) -> None:
+        """The former router may have died before it settled what its edges had written."""
+        if account.id and account.settled:
+            self._store.settle(account.id, account.settled)
+
 
 def _ignore(part: Part, account: Account) -> None:
     pass

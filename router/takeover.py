@@ -121,6 +121,11 @@ class Takeover:
         # Where the edge still has the stanza, it finds another way should this session die.
         stanzas = dict(mirrored.stanzas)
         for n, stream, origin_n in mirrored.inflight:
+            if n <= session.acked:
+                # Stored, and written to the client; settled again once the account is loaded.
+                account.settled = account.settled or set()
+                account.settled.add(origin_n)
+                continue
             stanza = stanzas.get(n, GONE)
             session.kept.append(Kept(n, stanza, "", stream, origin_n, now, None))
             session.kept_bytes += len(stanza.inner) + OVERHEAD

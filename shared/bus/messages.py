@@ -106,7 +106,7 @@ class MirrorSession(NamedTuple):
     """One session as its edge knows it.
 
     `note` is what the router last stored with Note; `inflight` are deliveries (n, origin stream, origin n) above `acked`, and
-    `stanzas` is (n, stanza) of those messages among them that the edge can still tell.
+    below it stored messages that were written lately (b"", archive id), which the router may not have settled. `stanzas` is (n, stanza) of those messages among them that the edge can still tell.
     """
 
     sid: int

@@ -229,7 +229,10 @@ class Edge:
         for client in self.clients.values():
             if self.node.partition(client.bare) == item.partition and not client.ends:
                 unwritten = [d for d in client.taken if d.n > client.acked and d.origin_n]
-                inflight = [(d.n, d.origin_stream, d.origin_n) for d in unwritten]
+                written = [
+                    d for d in client.taken if d.n <= client.acked and d.origin_n and not d.origin_stream
+                ]
+                inflight = [(d.n, d.origin_stream, d.origin_n) for d in written + unwritten]
                 stanzas = [(d.n, d.stanza) for d in unwritten]
                 n = client.taken[-1].n if client.taken else 0
                 sessions.append(

@@ -164,6 +164,23 @@ async def test_a_stored_message_on_its_way_is_settled_by_the_next_holder() -> No
         assert it.store.rows == []
 
 
+async def test_a_stored_message_that_was_written_is_not_given_again_by_the_next_holder() -> None:
+    async with rig() as it:
+        it.account("bob")
+        alice = await it.online("alice")
+        alice.route(chat(BOB))
+        await it.settle()
+        it.store.commit()
+        await it.settle()
+        bob = await it.online("bob")
+        bob.acked = bob.taken[-1].n  # written, but the router died before it heard so
+        assert len(it.store.rows) == 1
+        await it.start_router("router2")
+        await it.settle()
+        assert it.store.rows == []
+        assert bodies(bob.news()) == []
+
+
 async def test_a_session_that_dies_after_the_takeover_loses_nothing_that_its_edge_still_had() -> None:
     async with rig() as it:
         alice, bob = await it.online("alice"), await it.online("bob")
