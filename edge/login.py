@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 
 import trio
 
@@ -43,6 +43,10 @@ if TYPE_CHECKING:
 
 def _unanswered() -> StanzaError:
     return StanzaError("resource-constraint", "try again later", type="wait")
+
+
+#: A binding whose partition moved meanwhile is asked for again after these pauses, in seconds.
+REBIND_PAUSES: Final = (0.05, 0.2, 0.5, 0.0)
 
 
 class Login:
@@ -167,17 +171,20 @@ class Login:
         partition = sessions.partition(ask.account)
         request = Bind(ask.account, ask.resource, sessions.incarnation, sid, stream)
         try:
-            bound = await self._context.bus.call(Kind.ROUTER, partition, request)
-            while isinstance(bound, Bound) and sessions.outdated(partition, bound.grant):
+            for pause in REBIND_PAUSES:
                 bound = await self._context.bus.call(Kind.ROUTER, partition, request)
+                assert isinstance(bound, Bound)
+                if not sessions.outdated(partition, bound.grant):
+                    break
+                # The partition moved meanwhile: its new holder must know of this binding.
+                await trio.sleep(pause)
         except BusTimeout:
             sessions.forget(sid)
             return self._negotiation.refused(_unanswered())
         except StanzaError as error:
             sessions.forget(sid)
             return self._negotiation.refused(error)
-        assert isinstance(bound, Bound)
-        deposed = sessions.attachments.epoch(partition) > bound.grant >> 32
+        deposed = sessions.outdated(partition, bound.grant)
         if self._connection.reason or deposed:
             # The client did not wait, or the router that granted this has a successor that does not know of it.
             sessions.forget(sid)
