@@ -105,8 +105,9 @@ class Mirror(NamedTuple):
 class MirrorSession(NamedTuple):
     """One session as its edge knows it.
 
-    `note` is what the router last stored with Note; `inflight` are deliveries (n, origin stream, origin n) above `acked`, and
-    below it stored messages that were written lately (b"", archive id), which the router may not have settled. `stanzas` is (n, stanza) of those messages among them that the edge can still tell.
+    `note` is what the router last stored with Note; `inflight` are deliveries (n, origin stream, origin n) above `acked`, and below
+    it stored messages (n, b"", archive id) that were written lately and that the router may not have settled. `stanzas` is (n, stanza)
+    of those messages in flight that the edge can still tell.
     """
 
     sid: int
