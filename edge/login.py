@@ -172,8 +172,9 @@ class Login:
         request = Bind(ask.account, ask.resource, sessions.incarnation, sid, stream)
         try:
             for pause in REBIND_PAUSES:
-                bound = await self._context.bus.call(Kind.ROUTER, partition, request)
-                assert isinstance(bound, Bound)
+                answer = await self._context.bus.call(Kind.ROUTER, partition, request)
+                assert isinstance(answer, Bound)
+                bound = answer
                 if not sessions.outdated(partition, bound.grant):
                     break
                 # The partition moved meanwhile: its new holder must know of this binding.
