@@ -13,7 +13,7 @@ from rookery.edge.counters import SAMPLE
 from rookery.edge.inflight import Entry, Inflight
 from rookery.edge.iqs import Key
 from rookery.edge.mirror import SessionMirror, Verdict
-from rookery.shared.bus.messages import NOBODY, Kind, Origin, Route, Submit
+from rookery.shared.bus.messages import NOBODY, Copy, Kind, Origin, Route, Submit
 from rookery.shared.observe import metrics
 from rookery.shared.xmpp import ns
 from rookery.shared.xmpp.errors import JidError, StanzaError
@@ -32,6 +32,8 @@ _PRESENCE: Final = frozenset(
 )
 #: Message types that are delivered at most once.
 _ONCE: Final = frozenset({"headline", "error"})
+#: Message types that the sender's own router does nothing with: no archive has them, and no carbons are made of them.
+_NO_COPY: Final = frozenset({"headline", "error", "groupchat"})
 #: What a kept stanza weighs besides its inner XML.
 _OVERHEAD: Final = 200
 
@@ -40,7 +42,7 @@ class Session:
     """One bound stream. `connection` is None once its socket is gone and only un-accepted stanzas are left."""
 
     __slots__ = (
-        "_full", "_inflight", "_marks", "_sessions", "bare", "connection", "full", "grant", "hole_since", "lang",
+        "_full", "_inflight", "_marks", "_sessions", "bare", "connection", "copies", "full", "grant", "hole_since", "lang",
         "mirror", "n", "own_first", "partition", "ping", "sid", "stream",
     )  # fmt: skip
 
@@ -73,6 +75,8 @@ class Session:
         self.hole_since = 0.0
         #: Everything goes to the own router first: it refuses what goes to blocked contacts.
         self.own_first = False
+        #: The own router also gets a copy of each message: for the archive, for carbons.
+        self.copies = False
         #: The id of our ping that the client has not answered, "" when none is.
         self.ping = ""
 
@@ -120,19 +124,30 @@ class Session:
             item = Route(origin, stamped)
             partition = sessions.partition(target.bare)
         sessions.post(Kind.ROUTER, partition, item)
+        copy: Entry | None = None
         if kind == "message":
             once = type_ in _ONCE
+            if self.copies and type_ not in _NO_COPY and target is not None and target.bare != self.bare:
+                copy = self._copy(origin, item, stamped)
         else:
             once = kind == "iq" and target is not None and target.resource is not None
-        self._keep(n, Entry(partition, item, len(inner) + _OVERHEAD, once, sessions.now))
+        self._keep(n, Entry(partition, item, len(inner) + _OVERHEAD, once, sessions.now), copy)
 
-    def _keep(self, n: int, entry: Entry) -> None:
+    def _copy(self, origin: Origin, item: Submit | Route, stanza: Stanza) -> Entry:
+        """The second leg of a message: what goes to the own router first says both."""
+        asked: Submit | Route | Copy = item
+        if isinstance(item, Route):
+            asked = Copy(origin, self.full, self.grant, stanza)
+            self._sessions.post(Kind.ROUTER, self.partition, asked)
+        return Entry(self.partition, asked, len(stanza.inner) + _OVERHEAD, False, self._sessions.now)
+
+    def _keep(self, n: int, entry: Entry, copy: Entry | None) -> None:
         inflight = self._inflight
         if inflight is None:
             inflight = self._inflight = self._sessions.new_inflight()
         if not len(inflight):
             self._sessions.unsettled.add(self)
-        if inflight.add(n, entry) and self.connection is not None:
+        if inflight.add(n, entry, copy) and self.connection is not None:
             self.connection.full()
 
     def _check_iq(self, iq: Stanza, target: Jid | None) -> bool:
@@ -173,12 +188,15 @@ class Session:
 
     # --- from the cluster ---
 
-    def accepted(self, n: int) -> bool:
-        """The cluster has taken stanza `n`. True when nothing is left un-accepted."""
+    def accepted(self, n: int, copied: bool = False) -> bool:
+        """The cluster has taken stanza `n`, or (`copied`) the own router has done its part. True when nothing is left open."""
         inflight = self._inflight
         if inflight is None:
             return True
-        inflight.accepted(n)
+        if copied:
+            inflight.copied(n)
+        else:
+            inflight.accepted(n)
         if self.connection is not None and self.connection.is_full and inflight.room:
             self.connection.roomy()
         if len(inflight):

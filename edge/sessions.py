@@ -24,6 +24,7 @@ from rookery.shared.bus.messages import (
     Accepted,
     Acked,
     Bound,
+    Copied,
     Deliver,
     DeliverMany,
     End,
@@ -129,6 +130,7 @@ class Sessions:
         """The router granted a resource: the session is in the tables before anything else happens."""
         session = Session(self, connection, sid, stream, bound.full, bound.grant, lang)
         session.own_first = bound.own_first
+        session.copies = bound.copies
         self._by_sid[sid] = session
         self._by_stream[stream] = session
         self._by_partition.setdefault(session.partition, {})[sid] = session
@@ -185,11 +187,12 @@ class Sessions:
                     self._stale(item.stanza.to, item.grant)
         elif isinstance(item, DeliverMany):
             self._many(source, item)
-        elif isinstance(item, Accepted):
+        elif isinstance(item, Accepted | Copied):
             by_stream = self._by_stream
+            copied = isinstance(item, Copied)
             for stream, n in item.uids:
                 session = by_stream.get(stream)
-                if session is not None and session.accepted(n) and session.connection is None:
+                if session is not None and session.accepted(n, copied) and session.connection is None:
                     del by_stream[stream]
         elif isinstance(item, End):
             self._end(source, item)
@@ -201,6 +204,7 @@ class Sessions:
             elif session.grant == item.grant and self._allowed(session, source):
                 session.mirror.note = item.note
                 session.own_first = item.own_first
+                session.copies = item.copies
         elif isinstance(item, MirrorRequest):
             self._mirror(item)
         else:

@@ -17,7 +17,18 @@ from typing import Any, Final, NamedTuple, cast
 
 import msgpack
 
-from rookery.shared.bus.messages import TAGS, VERSION, Deliver, Handle, Item, Kind, Origin, Route, Submit
+from rookery.shared.bus.messages import (
+    TAGS,
+    VERSION,
+    Copy,
+    Deliver,
+    Handle,
+    Item,
+    Kind,
+    Origin,
+    Route,
+    Submit,
+)
 from rookery.shared.xmpp.stanza import Stanza
 
 #: Longest batch that a reader looks at; NATS itself refuses more than its `max_payload` (1 MiB by default).
@@ -224,10 +235,11 @@ def _fast(cls: Any, build: Reader) -> Reader:
 _origin: Final = Origin._make
 _stanza: Final = Stanza._make
 
-#: Wire tag -> reader. The four item types of the message path have readers written out: half the time of the general one.
+#: Wire tag -> reader. The item types of the message path have readers written out: half the time of the general one.
 READERS: Final[dict[int, Reader]] = {tag: _reader(cls) for cls, tag in TAGS.items()} | {
     TAGS[Submit]: _fast(Submit, lambda f: Submit(_origin(f[0]), f[1], f[2], _stanza(f[3]))),
     TAGS[Route]: _fast(Route, lambda f: Route(_origin(f[0]), _stanza(f[1]))),
+    TAGS[Copy]: _fast(Copy, lambda f: Copy(_origin(f[0]), f[1], f[2], _stanza(f[3]))),
     TAGS[Deliver]: _fast(Deliver, lambda f: Deliver(f[0], f[1], f[2], f[3], f[4], _stanza(f[5]))),
     TAGS[Handle]: _fast(Handle, lambda f: Handle(_origin(f[0]), f[1], f[2], f[3], _stanza(f[4]))),
 }

@@ -93,6 +93,14 @@ class Acked(NamedTuple):
     n: int
 
 
+class ClientState(NamedTuple):
+    """The client of this session says that nobody looks at it, or that somebody does again (XEP-0352)."""
+
+    full: str
+    grant: int
+    active: bool
+
+
 class Mirror(NamedTuple):
     """An edge's answer to MirrorRequest: its sessions of one partition, in chunks; `last` ends the answer."""
 
@@ -100,6 +108,19 @@ class Mirror(NamedTuple):
     partition: int
     sessions: Sequence[MirrorSession]
     last: bool
+
+
+class Copy(NamedTuple):
+    """A message that the edge gave to another account's router as Route, for its sender's archive and carbons.
+
+    Only while the session's Bound or Note says `copies`. The sender's router answers Copied: both that and Accepted make the
+    stanza handled.
+    """
+
+    origin: Origin
+    full: str
+    grant: int
+    stanza: Stanza
 
 
 class MirrorSession(NamedTuple):
@@ -147,6 +168,12 @@ class Accepted(NamedTuple):
     uids: Sequence[tuple[bytes, int]]
 
 
+class Copied(NamedTuple):
+    """The sender's own router has done (and committed) what it owes to these stanzas: (stream, n)."""
+
+    uids: Sequence[tuple[bytes, int]]
+
+
 class End(NamedTuple):
     """Close stream `sid` with a stream error (conflict, reset, policy-violation ...).
 
@@ -163,13 +190,14 @@ class End(NamedTuple):
 class Note(NamedTuple):
     """The router's own small state of a session, opaque to the edge, which hands it back in MirrorSession.
 
-    `own_first` as in Bound, from now on.
+    `own_first` and `copies` as in Bound, from now on.
     """
 
     sid: int
     grant: int
     note: bytes
     own_first: bool = False
+    copies: bool = False
 
 
 class MirrorRequest(NamedTuple):
@@ -241,6 +269,17 @@ class Replay(NamedTuple):
     last: bool
 
 
+class ToSession(NamedTuple):
+    """Give these stanzas to one session, in order (answers that are many stanzas). Ignored when `grant` is not its grant.
+
+    `grant` 0 is whatever session has the resource now.
+    """
+
+    full: str
+    grant: int
+    stanzas: Sequence[Stanza]
+
+
 # --- router -> worker -------------------------------------------------------------------------------------------------
 
 
@@ -260,13 +299,14 @@ class Handle(NamedTuple):
 class Broadcast(NamedTuple):
     """A resource of `account` sent presence without `to`, or went away: tell the subscribers.
 
-    `initial` also probes the contacts (RFC 6121 section 4.2.2) on behalf of `full`.
+    `initial` also probes the contacts (RFC 6121 section 4.2.2) on behalf of `full`; `quiet` does only that.
     """
 
     account: str
     full: str
     stanza: Stanza
     initial: bool
+    quiet: bool = False
 
 
 class SessionUp(NamedTuple):
@@ -344,11 +384,14 @@ class Bound(NamedTuple):
 
     `own_first`: the account has a block list, so the edge sends everything as Submit: its own router must refuse what goes to
     blocked contacts (XEP-0191 section 3.3).
+
+    `copies`: the account archives what it sends, or another resource wants carbons: the edge also posts a Copy of each message.
     """
 
     full: str
     grant: int
     own_first: bool = False
+    copies: bool = False
 
 
 class GetCredentials(NamedTuple):
@@ -493,10 +536,13 @@ Item = (
     | Route
     | Unbind
     | Acked
+    | ClientState
     | Mirror
+    | Copy
     | Deliver
     | DeliverMany
     | Accepted
+    | Copied
     | End
     | Note
     | MirrorRequest
@@ -506,6 +552,7 @@ Item = (
     | AccountChanged
     | Gated
     | Replay
+    | ToSession
     | Handle
     | Broadcast
     | SessionUp
@@ -543,18 +590,22 @@ TAGS: Final[dict[type, int]] = {
     Unbind: 3,
     Acked: 4,
     Mirror: 5,
+    Copy: 6,
+    ClientState: 8,
     Deliver: 10,
     DeliverMany: 11,
     Accepted: 12,
     End: 13,
     Note: 14,
     MirrorRequest: 15,
+    Copied: 16,
     Fanout: 20,
     ToResources: 21,
     SendPresence: 22,
     AccountChanged: 23,
     Gated: 24,
     Replay: 25,
+    ToSession: 26,
     Handle: 30,
     Broadcast: 31,
     SessionUp: 32,
