@@ -100,6 +100,8 @@ class Limits(Struct, forbid_unknown_fields=True, frozen=True):
     idle_seconds: float = 300.0
     idle_answer_seconds: float = 30.0
     iq_seconds: float = 30.0
+    #: How long a session lives without a socket, for its client to resume it (XEP-0198).
+    resume_seconds: Positive = 600
     vcard_bytes: Positive = 65_536
     private_bytes: Positive = 262_144
     blocklist_items: Positive = 1000

@@ -78,11 +78,28 @@ class Route(NamedTuple):
 
 
 class Unbind(NamedTuple):
-    """A stream has ended. Ignored when `grant` is not the resource's current grant."""
+    """A stream has ended. Ignored when `grant` is not the resource's current grant.
+
+    `resumable`: its client did not close it and may resume it (XEP-0198 section 6): the session goes on without a socket.
+    """
 
     full: str
     grant: int
     reason: str
+    resumable: bool = False
+
+
+class Frontier(NamedTuple):
+    """Everything up to inbound number `n` of a resumable stream is handled; answered `Noted` once that is recorded.
+
+    `requests` are the iq requests of its client that wait for an answer: (id, `to` or "" for the account, deadline in Unix
+    milliseconds). Whoever resumes the stream goes on waiting.
+    """
+
+    full: str
+    grant: int
+    n: int
+    requests: Sequence[tuple[str, str, int]] = ()
 
 
 class Acked(NamedTuple):
@@ -99,6 +116,22 @@ class ClientState(NamedTuple):
     full: str
     grant: int
     active: bool
+
+
+class Management(NamedTuple):
+    """What makes a stream resumable (XEP-0198): its `token`, how many seconds without a socket it lives, and its numbers.
+
+    `base_in` and `base_out` are the inbound and outbound numbers at which the client's counting began; `frontier` is the highest
+    inbound number that is recorded as handled; `requests` as in Frontier; `asleep`: its socket is gone.
+    """
+
+    token: bytes
+    seconds: int
+    base_in: int
+    base_out: int
+    frontier: int
+    requests: Sequence[tuple[str, str, int]] = ()
+    asleep: bool = False
 
 
 class Mirror(NamedTuple):
@@ -126,7 +159,8 @@ class Copy(NamedTuple):
 class MirrorSession(NamedTuple):
     """One session as its edge knows it.
 
-    `note` is what the router last stored with Note; `inflight` are deliveries (n, origin stream, origin n) above `acked`, and
+    `managed` has one Management when the stream is resumable: then `stanzas` has all that is in flight, and a session with more of
+    them than fit into one item is told in several, one after the other. `note` is what the router last stored with Note; `inflight` are deliveries (n, origin stream, origin n) above `acked`, and
     `stanzas` is (n, stanza) of those messages among them that the edge can still tell.
     """
 
@@ -139,6 +173,7 @@ class MirrorSession(NamedTuple):
     note: bytes
     inflight: Sequence[tuple[int, bytes, int]]
     stanzas: Sequence[tuple[int, Stanza]] = ()
+    managed: Sequence[Management] = ()
 
 
 # --- router -> edge ---------------------------------------------------------------------------------------------------
@@ -172,6 +207,18 @@ class Copied(NamedTuple):
     """The sender's own router has done (and committed) what it owes to these stanzas: (stream, n)."""
 
     uids: Sequence[tuple[bytes, int]]
+
+
+class Noted(NamedTuple):
+    """The router has recorded the frontier `n`: the client may be told (`<a h>`).
+
+    `stored`: the session, whose socket is gone, is in the database now: its former edge need not keep its mirror.
+    """
+
+    sid: int
+    grant: int
+    n: int
+    stored: bool = False
 
 
 class End(NamedTuple):
@@ -394,6 +441,64 @@ class Bound(NamedTuple):
     copies: bool = False
 
 
+class Enable(NamedTuple):
+    """Make a bound stream resumable (XEP-0198 section 3). `seconds` is what the client wants, 0 when it does not say.
+
+    The client's counting begins at inbound number `base_in` and outbound number `base_out`.
+    """
+
+    full: str
+    grant: int
+    seconds: int
+    base_in: int
+    base_out: int
+
+
+class Enabled(NamedTuple):
+    """Answer to Enable: the SM-ID's bytes, and how long a session may be without a socket."""
+
+    token: bytes
+    seconds: int
+
+
+class Resume(NamedTuple):
+    """The authenticated `account` wants to go on with the stream of `token`, of which its client has handled `h` stanzas."""
+
+    account: str
+    token: bytes
+    h: int
+    edge: str
+    sid: int
+
+
+class Resumed(NamedTuple):
+    """Answer to Resume: the stream goes on at the edge that asked, under a new grant.
+
+    `n` is the last outbound number that the client has; what follows is delivered again. `note`, `own_first` and `copies` as in Note
+    and Bound.
+    """
+
+    full: str
+    grant: int
+    stream: bytes
+    n: int
+    management: Management
+    note: bytes
+    own_first: bool = False
+    copies: bool = False
+
+
+class NotResumed(NamedTuple):
+    """Answer to Resume: there is no such session for this account, or its client claims more than it was sent.
+
+    `h` is what was handled of the stream, when that is still known (else -1); `sent`, when not -1, is how many stanzas the client was
+    sent: its own number is higher.
+    """
+
+    h: int = -1
+    sent: int = -1
+
+
 class GetCredentials(NamedTuple):
     """Ask the account worker for what a SASL exchange needs (also for unknown users: fake but stable)."""
 
@@ -581,6 +686,13 @@ Item = (
     | Left
     | DomainsChanged
     | Yield
+    | Frontier
+    | Noted
+    | Enable
+    | Enabled
+    | Resume
+    | Resumed
+    | NotResumed
 )
 
 #: Wire tags: never reused, never renumbered.
@@ -634,4 +746,11 @@ TAGS: Final[dict[type, int]] = {
     Left: 73,
     DomainsChanged: 74,
     Yield: 75,
+    Frontier: 7,
+    Noted: 17,
+    Enable: 80,
+    Enabled: 81,
+    Resume: 82,
+    Resumed: 83,
+    NotResumed: 84,
 }
