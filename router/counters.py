@@ -8,6 +8,7 @@ class Counters:
 
     __slots__ = (
         "bounced",
+        "copied",
         "dropped",
         "failed",
         "flushed",
@@ -26,6 +27,8 @@ class Counters:
         #: Messages put into the store because no resource took them.
         self.offline = 0
         self.bounced = 0
+        #: Copies of messages for other resources (XEP-0280).
+        self.copied = 0
         #: Stanzas that the rules drop without an answer.
         self.dropped = 0
         #: Stanzas whose handler failed.

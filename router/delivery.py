@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rookery.router.accounts import Accounts
+from rookery.router.carbons import Carbons
 from rookery.router.core import Core
 from rookery.router.flushes import Flushes
 from rookery.router.iqs import Iqs
@@ -17,6 +18,7 @@ from rookery.router.sessions import Fate, Kept, Session
 from rookery.router.sieve import sift
 from rookery.shared.bus.messages import Handle, Kind, Origin, Probe, Route
 from rookery.shared.xeps.blocking import matches
+from rookery.shared.xeps.carbons import is_copy
 from rookery.shared.xeps.delayed_delivery import stamped
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.stanza import Stanza
@@ -29,7 +31,14 @@ class Delivery:
     """Handles Route: what is addressed to an account of this partition."""
 
     def __init__(
-        self, core: Core, accounts: Accounts, pushing: Pushing, keeping: Keeping, flushes: Flushes, iqs: Iqs
+        self,
+        core: Core,
+        accounts: Accounts,
+        pushing: Pushing,
+        keeping: Keeping,
+        flushes: Flushes,
+        iqs: Iqs,
+        carbons: Carbons,
     ) -> None:
         self._core = core
         self._accounts = accounts
@@ -37,6 +46,7 @@ class Delivery:
         self._keeping = keeping
         self._flushes = flushes
         self._iqs = iqs
+        self._carbons = carbons
 
     def on_route(self, part: Part, item: Route) -> None:
         """Deliver a stanza by the address that it has."""
@@ -56,7 +66,10 @@ class Delivery:
             return
         kind = stanza.kind
         if kind == "message":
-            self.message(part, account, resource, origin, sift(stanza, bare), self._core.clock())
+            stanza = sift(stanza, bare)
+            got = self.message(part, account, resource, origin, stanza, self._core.clock())
+            if got is not None and account.resources.carbons:
+                self._carbons.received(part, account, stanza, got)
         elif kind == "presence":
             self._presence(part, account, resource, origin, stanza)
         else:
@@ -92,8 +105,11 @@ class Delivery:
         stanza: Stanza,
         at: float,
         late: bool = False,
-    ) -> None:
-        """Give a message its one fate. `late`: it was given to a session before that is dead now; it arrived at `at`."""
+    ) -> Sequence[Session] | None:
+        """Give a message its one fate. `late`: it was given to a session before that is dead now; it arrived at `at`.
+
+        Returns who gets it now or soon, or None when its sender gets an error.
+        """
         resources = account.resources
         session: Session | None = None
         if not account.id:
@@ -112,19 +128,19 @@ class Delivery:
         elif action is _EACH:
             targets = resources.non_negative
         else:
-            self._undelivered(part, account, action, origin, stanza, at)
-            return
+            return self._undelivered(part, account, action, origin, stanza, at)
         if late:
             stanza = stamped(stanza, at, account.bare.rpartition("@")[2])
         if len(targets) == 1:
             session = targets[0]
             if session.behind:
                 self._flushes.behind(part, account, session, origin, stanza, at, True, None)
-                return
+                return targets
             self._pushing.push(part, session, stanza, origin.stream, origin.n, at)
             self._core.accept(part, origin)
         else:
             self._spread(part, account, targets, origin, stanza, at)
+        return targets
 
     def _spread(
         self,
@@ -152,25 +168,26 @@ class Delivery:
 
     def _undelivered(
         self, part: Part, account: Account, action: Action, origin: Origin, stanza: Stanza, at: float
-    ) -> None:
+    ) -> Sequence[Session] | None:
         core = self._core
         if action is Action.STORE:
             self._keeping.keep(part, account, origin, stanza, at)
-            return
+            return ()
         if action is Action.ERROR:
             core.bounce(stanza, StanzaError("service-unavailable"))
         else:
             core.count.dropped += 1
         core.accept(part, origin)
+        return None if action is Action.ERROR else ()
 
     def redeliver(self, part: Part, account: Account, session: Session, orphans: Iterable[Kept]) -> None:
         """What a dead session did not get: another resource, the store, or back to its sender.
 
-        Stored messages among them are still owed; requests are answered; presence and answers are of no use any more.
+        Stored messages among them are still owed; requests are answered; presence, answers and copies are of no use any more.
         """
         for one in orphans:
             stanza = one.stanza
-            if one.row or not stanza.kind:
+            if one.row or not stanza.kind or is_copy(stanza):
                 continue
             if stanza.kind == "message":
                 self._core.count.rerouted += 1

@@ -25,7 +25,7 @@ ASK_AGAIN: Final = 3.0
 
 #: What waited: (origin, stanza, at, first, fate).
 Backlog = Iterable[tuple[Origin, Stanza, float, bool, Fate | None]]
-Message = Callable[[Part, Account, str, Origin, Stanza, float], None]
+Message = Callable[[Part, Account, str, Origin, Stanza, float], object]
 
 
 class Flushes:

@@ -23,7 +23,7 @@ class Iqs:
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        #: Called when a session asked for something that makes the registry mark it.
+        #: Called when a session's marks have changed by what it asked for (`Forward.marks`, `Local.marks`).
         self.on_marked: Callable[[Part, Account, Session], None] = _ignore
 
     def answer_account(
@@ -44,9 +44,8 @@ class Iqs:
             core.post(Kind.PRESENCE, account.bare, Gate(origin, account.bare, iq))
             return
         if isinstance(entry, Forward):
-            if own and entry.marks and session is not None and entry.marks not in session.marks:
-                session.marks = (*session.marks, entry.marks)
-                self.on_marked(part, account, session)
+            if own and entry.marks and session is not None:
+                self._mark(part, account, session, entry.marks, True)
             if entry.online is None or not account.resources.available():
                 handle = Handle(origin, account.bare, iq.from_, own, iq)
                 core.bus.post(_KINDS[entry.kind], part.number, handle)
@@ -55,8 +54,18 @@ class Iqs:
         assert handler is not None
         domain = account.bare.rpartition("@")[2]
         resources = tuple(one.full for one in account.resources.available())
-        core.route(handler(iq, self._context(domain, own, resources)))
+        answer = handler(iq, self._context(domain, own, resources))
+        if own and session is not None and isinstance(entry, Local):
+            if entry.marks:
+                self._mark(part, account, session, entry.marks, True)
+            if entry.unmarks:
+                self._mark(part, account, session, entry.unmarks, False)
+        core.route(answer)
         core.accept(part, origin)
+
+    def _mark(self, part: Part, account: Account, session: Session, mark: str, on: bool) -> None:
+        if account.resources.mark(session, mark, on):
+            self.on_marked(part, account, session)
 
     def answer_domain(self, part: Part, bare: str, origin: Origin, iq: Stanza) -> None:
         """A request of the account `bare` of this partition to a hosted domain. Raises StanzaError."""

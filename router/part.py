@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from rookery.router.recent import Recent
 from rookery.router.sessions import Resources
 from rookery.shared.store.ids import ArchiveIds
+
+if TYPE_CHECKING:
+    from rookery.router.carbons import Answerable
 
 #: Items that wait while an account is loading; more are refused (resource-constraint, wait).
 MAX_WAITING: Final = 1000
@@ -27,6 +30,7 @@ class Account:
     """
 
     __slots__ = (
+        "answerable",
         "bare",
         "blocked",
         "disabled",
@@ -50,6 +54,8 @@ class Account:
         #: XEP-0191 block list; None when empty.
         self.blocked: frozenset[str] | None = None
         self.resources = resources
+        #: Copied messages that errors may answer (XEP-0280), None while there is none.
+        self.answerable: Answerable | None = None
         self.waiting: list[Waiting] | None = []
         #: Changed in the database while it was being loaded: load again.
         self.stale = False

@@ -205,6 +205,11 @@ class Presence:
         if item.probe and not available:
             core.route(Stanza.build("presence", type="unavailable", from_=item.account, to=item.to))
 
+    def notes(self, part: Part, account: Account, session: Session) -> None:
+        """The session's marks have changed: what the edges must do for its siblings may have, too."""
+        for one in account.resources.by_resource.values():
+            self.note(part, account, one)
+
     def note(self, part: Part, account: Account, session: Session) -> None:
         """Leave what we know of the session at its edge, when it has changed."""
         note = pack(session)

@@ -22,6 +22,8 @@ class Pushing:
         #: Called with a session that keeps so much that it must be ended.
         self.on_overrun: Callable[[Part, Session], None] = _ignore
         self._overrun: list[tuple[Part, Session]] = []
+        #: Inactive sessions that something was held back from (XEP-0352) since the last look.
+        self.held_lately: dict[Session, Part] = {}
 
     def push(
         self,
@@ -33,8 +35,11 @@ class Pushing:
         at: float,
         *,
         fate: Fate | None = None,
+        like: Stanza | None = None,
     ) -> None:
-        """Send one stanza to one session."""
+        """Send one stanza to one session, or hold it back. `like` is the message that a copy of ours wraps."""
+        if session.held is not None and self._held_back(part, session, stanza, "", like):
+            return
         n = session.give(stanza, stream, origin_n, at, "", fate)
         core = self._core
         core.bus.post_to(
@@ -47,6 +52,32 @@ class Pushing:
         core.count.local += 1
         if len(session.kept) >= MAX_KEPT or session.kept_bytes >= MAX_KEPT_BYTES:
             self._full(part, session)
+
+    def _held_back(
+        self, part: Part, session: Session, stanza: Stanza, to: str, like: Stanza | None = None
+    ) -> bool:
+        """Whether an inactive client is spared this; else it first gets what waits."""
+        held = session.held
+        assert held is not None
+        if not held.hold(stanza, to, like):
+            self.give_held(part, session)
+            return False
+        if held.full:
+            self.give_held(part, session)
+        else:
+            self.held_lately[session] = part
+        return True
+
+    def give_held(self, part: Part, session: Session) -> None:
+        """Number and send all that waits for an inactive client."""
+        held, session.held = session.held, None
+        assert held is not None
+        for stanza, to in held.drain():
+            if to:
+                self.spread(part, stanza, ((session, to),))
+            else:
+                self.push(part, session, stanza, b"", 0, 0.0)
+        session.held = held
 
     def _full(self, part: Part, session: Session) -> None:
         """From here on its messages go to the store, until the edge has caught up."""
@@ -65,6 +96,8 @@ class Pushing:
         """Send one stanza to many sessions, each with its own `to`: one item for each edge."""
         by_edge: dict[str, list[tuple[int, int, int, str]]] = {}
         for session, to in targets:
+            if session.held is not None and self._held_back(part, session, stanza, to):
+                continue
             n = session.give(stanza, b"", 0, 0.0, to)
             by_edge.setdefault(session.edge, []).append((session.sid, session.grant, n, to))
             self._core.count.local += 1

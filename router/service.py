@@ -16,6 +16,8 @@ import trio
 
 from rookery.router.accounts import Accounts
 from rookery.router.binding import Bindings
+from rookery.router.carbons import Carbons
+from rookery.router.client_state import ClientStates
 from rookery.router.core import Core
 from rookery.router.delivery import Delivery
 from rookery.router.domains import Domains
@@ -34,6 +36,7 @@ from rookery.shared.bus.messages import (
     AccountChanged,
     Acked,
     Bind,
+    ClientState,
     Fanout,
     Gated,
     Item,
@@ -90,8 +93,12 @@ class RouterService:
         self.keeping = Keeping(core, store)
         self.flushes = Flushes(core, self.pushing, self.keeping)
         self.iqs = Iqs(core)
-        self.delivery = Delivery(core, self.accounts, self.pushing, self.keeping, self.flushes, self.iqs)
+        self.carbons = Carbons(core, self.pushing)
+        self.delivery = Delivery(
+            core, self.accounts, self.pushing, self.keeping, self.flushes, self.iqs, self.carbons
+        )
         self.presence = Presence(core, self.pushing, self.flushes)
+        self.client_states = ClientStates(core, self.pushing, self.presence)
         self.submits = Submits(core, self.accounts, self.pushing, self.delivery, self.iqs, self.presence)
         self.bindings = Bindings(
             core, self.accounts, self.delivery, self.presence, self.flushes, self.keeping
@@ -99,12 +106,14 @@ class RouterService:
         self.takeover = Takeover(core, self.accounts)
         self.totals = Totals(core)
         self.flushes.message = self.delivery.message
-        self.iqs.on_marked = self.presence.note
+        self.iqs.on_marked = self.presence.notes
+        self.takeover.on_restored = self.client_states.restored
         self.pushing.on_overrun = self.bindings.overrun
         self._handlers: dict[type, Handler] = {
             Route: self.delivery.on_route,
             Submit: self.submits.on_submit,
             Acked: self.bindings.on_acked,
+            ClientState: self.client_states.on_state,
             Unbind: self.bindings.on_unbind,
             Fanout: self.pushing.on_fanout,
             ToResources: self.pushing.on_to_resources,
@@ -233,6 +242,7 @@ class RouterService:
             await trio.sleep(TICK)
             try:
                 self.flushes.tick()
+                self.client_states.tick()
                 self.core.flush_accepted()
                 self.pushing.end_overrun()
                 self.totals.export()

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from rookery.router.rules import MISS, Case
+from rookery.shared.xeps.carbons import MARK as CARBONS
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.stanza import Stanza
+
+if TYPE_CHECKING:
+    from rookery.router.held import HeldBack
 
 #: Live delivery to a session stops above this; its messages then go to the store until it has caught up (A47).
 MAX_KEPT: Final = 1000
@@ -78,6 +82,7 @@ class Session:
         "edge",
         "full",
         "grant",
+        "held",
         "kept",
         "kept_bytes",
         "marks",
@@ -116,6 +121,8 @@ class Session:
         #: True when messages must not be given directly: behind a flush of stored messages, or stalled.
         self.behind = False
         self.stalled = False
+        #: What waits while its client is inactive (XEP-0352), None while it is active.
+        self.held: HeldBack | None = None
         #: The note that its edge has.
         self.noted = b""
         #: Whether its edge sends everything as Submit (a block list must be checked).
@@ -210,7 +217,7 @@ class Binding(NamedTuple):
 class Resources:
     """The sessions of one account."""
 
-    __slots__ = ("best", "by_resource", "case", "non_negative", "ties")
+    __slots__ = ("best", "by_resource", "carbons", "case", "non_negative", "ties")
 
     def __init__(self, ties: Literal["all", "latest"]) -> None:
         self.by_resource: dict[str, Session] = {}
@@ -219,6 +226,8 @@ class Resources:
         self.case = Case.NONE
         self.best: tuple[Session, ...] = ()
         self.non_negative: tuple[Session, ...] = ()
+        #: Those that want copies of messages (XEP-0280).
+        self.carbons: tuple[Session, ...] = ()
 
     def __len__(self) -> int:
         return len(self.by_resource)
@@ -306,8 +315,20 @@ class Resources:
         self._recount()
         return initial
 
+    def mark(self, session: Session, mark: str, on: bool) -> bool:
+        """Remember or forget that a session asked for something; True when that is a change."""
+        if (mark in session.marks) is on:
+            return False
+        if on:
+            session.marks = (*session.marks, mark)
+        else:
+            session.marks = tuple(one for one in session.marks if one != mark)
+        self._recount()
+        return True
+
     def _recount(self) -> None:
         available = self.available()
+        self.carbons = tuple(session for session in self.by_resource.values() if CARBONS in session.marks)
         non_negative = tuple(session for session in available if session.priority >= 0)
         self.non_negative = non_negative
         if not non_negative:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -10,7 +11,7 @@ import trio
 from rookery.router.accounts import Accounts
 from rookery.router.core import Core
 from rookery.router.notes import unpack
-from rookery.router.part import Part
+from rookery.router.part import Account, Part
 from rookery.router.sessions import GONE, OVERHEAD, Kept, Session
 from rookery.shared.bus.messages import Mirror, MirrorRequest, MirrorSession
 
@@ -44,6 +45,8 @@ class Takeover:
         self._core = core
         self._accounts = accounts
         self._gathering: dict[int, _Gathering] = {}
+        #: Called with a session that was rebuilt.
+        self.on_restored: Callable[[Part, Account, Session], None] = _ignore
 
     async def gather(self, part: Part) -> None:
         """Ask all live edges and fill `part`; returns when each has answered, died, or had LIMIT seconds."""
@@ -98,3 +101,8 @@ class Takeover:
         if account.resources.restore(session) is None:
             self._core.count.sessions += 1
         self._core.count.restored += 1
+        self.on_restored(part, account, session)
+
+
+def _ignore(part: Part, account: Account, session: Session) -> None:
+    pass

@@ -46,10 +46,15 @@ Handler = Callable[[Stanza, Context], Stanza]
 
 @dataclass(frozen=True, slots=True)
 class Local:
-    """The router answers with `handler`; `subscribers_only` goes through the presence worker's Gate first."""
+    """The router answers with `handler`; `subscribers_only` goes through the presence worker's Gate first.
+
+    When it answers a request of the account itself, that session is marked with `marks` and loses the mark `unmarks`.
+    """
 
     handler: Handler
     subscribers_only: bool = False
+    marks: str = ""
+    unmarks: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +95,21 @@ class Xep:
     entries: dict[Key, Entry] = field(default_factory=dict)
 
     def iq(
-        self, type: str, ns: str, name: str, *targets: Target, subscribers_only: bool = False
+        self,
+        type: str,
+        ns: str,
+        name: str,
+        *targets: Target,
+        subscribers_only: bool = False,
+        marks: str = "",
+        unmarks: str = "",
     ) -> Callable[[Handler], Handler]:
         """Register a stateless handler for an iq payload; it returns the answer or raises StanzaError."""
 
         def register(handler: Handler) -> Handler:
             for target in targets:
-                self._add(
-                    (target, type, ns, name), Local(handler, subscribers_only and target is Target.ACCOUNT)
-                )
+                gate = subscribers_only and target is Target.ACCOUNT
+                self._add((target, type, ns, name), Local(handler, gate, marks, unmarks))
             return handler
 
         return register

@@ -148,9 +148,10 @@ class PresenceService(HostedWorker):
 
     def _broadcast(self, item: Broadcast, known: Subscriptions) -> None:
         bus = self.node.bus
-        for partition, recipients in group(known.audience(), self._router_of):
-            bus.post(Kind.ROUTER, partition, Fanout(item.stanza, recipients))
-            PRESENCE_FANOUT.inc(len(recipients))
+        if not item.quiet:
+            for partition, recipients in group(known.audience(), self._router_of):
+                bus.post(Kind.ROUTER, partition, Fanout(item.stanza, recipients))
+                PRESENCE_FANOUT.inc(len(recipients))
         if item.initial:
             for contact, partition in known.probed():
                 bus.post(Kind.PRESENCE, partition, Probe(item.full, contact))
