@@ -20,9 +20,11 @@ from rookery.edge.session import Session
 from rookery.edge.timers import NEVER
 from rookery.edge.transport import ASKING, BACKLOG, CONGESTED, FULL, SHAPED, Transport
 from rookery.shared.observe import metrics
+from rookery.shared.xeps import client_state
 from rookery.shared.xmpp.errors import StreamError
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.stream import Event, FrameParser, StreamClosed, StreamParser
+from rookery.shared.xmpp.xml import Element
 
 #: Stanzas that one connection may send in one turn.
 TURN_STANZAS: Final = 64
@@ -33,6 +35,7 @@ LINGER_SECONDS: Final = 2.0
 #: What ends a turn early, and what keeps a backlog waiting.
 _PAUSED: Final = ASKING | FULL
 _BUSY: Final = _PAUSED | SHAPED
+_CLIENT_STATES: Final = frozenset({"active", "inactive"})
 _LIMITED: Final = metrics.RATELIMIT.labels("session")
 
 
@@ -242,6 +245,9 @@ class Connection(Congested):
             login.handle(event)
         elif isinstance(event, StreamClosed):
             self.end("closed", None, closing=True)
+        elif isinstance(event, Element) and event.ns == client_state.NS and event.name in _CLIENT_STATES:
+            assert self.session is not None
+            self.session.client_state(event.name == "active")
         else:
             self.fail(event if isinstance(event, StreamError) else StreamError("unsupported-stanza-type"))
 

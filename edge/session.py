@@ -13,7 +13,7 @@ from rookery.edge.counters import SAMPLE
 from rookery.edge.inflight import Entry, Inflight
 from rookery.edge.iqs import Key
 from rookery.edge.mirror import SessionMirror, Verdict
-from rookery.shared.bus.messages import NOBODY, Copy, Kind, Origin, Route, Submit
+from rookery.shared.bus.messages import NOBODY, ClientState, Copy, Kind, Origin, Route, Submit
 from rookery.shared.observe import metrics
 from rookery.shared.xmpp import ns
 from rookery.shared.xmpp.errors import JidError, StanzaError
@@ -42,7 +42,7 @@ class Session:
     """One bound stream. `connection` is None once its socket is gone and only un-accepted stanzas are left."""
 
     __slots__ = (
-        "_full", "_inflight", "_marks", "_sessions", "bare", "connection", "copies", "full", "grant", "hole_since", "lang",
+        "_full", "_inflight", "_marks", "_sessions", "active", "bare", "connection", "copies", "full", "grant", "hole_since", "lang",
         "mirror", "n", "own_first", "partition", "ping", "sid", "stream",
     )  # fmt: skip
 
@@ -77,10 +77,23 @@ class Session:
         self.own_first = False
         #: The own router also gets a copy of each message: for the archive, for carbons.
         self.copies = False
+        #: What the client last said of itself (XEP-0352), None while it has said nothing.
+        self.active: bool | None = None
         #: The id of our ping that the client has not answered, "" when none is.
         self.ping = ""
 
     # --- from the client ---
+
+    def client_state(self, active: bool) -> None:
+        """The client said whether somebody looks at it; its router acts on that."""
+        if self.active is not active:
+            self.active = active
+            self.tell_client_state()
+
+    def tell_client_state(self) -> None:
+        """Tell the router, or its successor."""
+        if self.active is not None:
+            self._sessions.post(Kind.ROUTER, self.partition, ClientState(self.full, self.grant, self.active))
 
     def take(self, stanza: Stanza) -> None:
         """One stanza of the client: give it to the cluster, or answer it with an error."""

@@ -286,6 +286,9 @@ class Sessions:
             for _, partition, item in self._unbinds:
                 if partition in partitions:
                     self.post(Kind.ROUTER, partition, item)
+            for partition in partitions:
+                for session in self._by_partition.get(partition, {}).values():
+                    session.tell_client_state()
 
     # --- time ---
 
