@@ -41,6 +41,13 @@ kept AS (
 )
 SELECT EXISTS (SELECT FROM fence_ok)"""  # noqa: S608  constants only
 
+_OWE: Final = f"""{FENCE},
+owed AS (
+    UPDATE message m SET owed = true FROM unnest($2::bigint[], $3::bigint[]) AS r (account_id, id), fence_ok
+    WHERE m.account_id = r.account_id AND m.id = r.id AND NOT m.owed
+)
+SELECT EXISTS (SELECT FROM fence_ok)"""  # noqa: S608  constants only
+
 _RETRIES: Final = 3
 
 
@@ -83,4 +90,11 @@ async def settle_rows(conn: Connection, incarnation: str, owed: Sequence[tuple[i
     """(account, id) rows have reached a client: archived ones are no longer owed, others go. Safe to repeat. Raises Fenced."""
     accounts, ids = [list(column) for column in zip(*owed, strict=True)]
     if not await conn.fetchval(_SETTLE, incarnation, accounts, ids):
+        raise Fenced(incarnation)
+
+
+async def owe_rows(conn: Connection, incarnation: str, rows: Sequence[tuple[int, int]]) -> None:
+    """(account, id) rows were given to a session that is gone: offline delivery owes them. Safe to repeat. Raises Fenced."""
+    accounts, ids = [list(column) for column in zip(*rows, strict=True)]
+    if not await conn.fetchval(_OWE, incarnation, accounts, ids):
         raise Fenced(incarnation)

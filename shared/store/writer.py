@@ -18,7 +18,7 @@ import trio
 from rookery.shared.db.api import Database, DatabaseUnavailable, Fenced, UnitOfWork
 from rookery.shared.observe.metrics import COMMIT_ROWS, COMMIT_SECONDS
 from rookery.shared.store.rows import Row
-from rookery.shared.store.sql import IdCollisionError, insert_rows, settle_rows
+from rookery.shared.store.sql import IdCollisionError, insert_rows, owe_rows, settle_rows
 
 #: Called once a row is safe: True when this commit stored it, False when it was there already (a repetition, or a commit
 #: whose answer was lost), or its account was removed meanwhile.
@@ -34,6 +34,12 @@ _SETTLE_ROWS: Final = 500
 _BACKOFF: Final = (0.05, 1.0)
 T = TypeVar("T")
 _log = structlog.get_logger()
+
+
+class _Owing(NamedTuple):
+    account_id: int
+    id: int
+    done: Callable[[], None]
 
 
 class _Waiting(NamedTuple):
@@ -76,6 +82,7 @@ class StoreWriter:
         self._landed = trio.Event()
         self._owed: list[tuple[int, int]] = []
         self._settling: list[tuple[int, int]] = []
+        self._owing: list[_Owing] = []
         self._settle_arrived = trio.Event()
         self._settled = trio.Event()
         self._draining = 0
@@ -98,9 +105,13 @@ class StoreWriter:
 
     def settle(self, account_id: int, ids: Iterable[int]) -> None:
         """A client has acknowledged these rows: archived ones are no longer owed, the others are deleted (soon)."""
-        if not self._owed:
-            self._settle_arrived.set()
+        self._settle_arrived.set()
         self._owed.extend([(account_id, id) for id in ids])
+
+    def owe(self, account_id: int, id: int, done: Callable[[], None]) -> None:
+        """A stored message reached nobody after all: mark it as owed (soon), then call `done`."""
+        self._settle_arrived.set()
+        self._owing.append(_Owing(account_id, id, done))
 
     @property
     def full(self) -> bool:
@@ -121,7 +132,7 @@ class StoreWriter:
                 self._arrived.set()
                 self._filled.set()
                 await self._landed.wait()
-            while self._owed or self._settling:
+            while self._owed or self._owing or self._settling:
                 await self._settled.wait()
         finally:
             self._draining -= 1
@@ -202,7 +213,7 @@ class StoreWriter:
 
     async def _settle_loop(self) -> None:
         while True:
-            while not self._owed:
+            while not self._owed and not self._owing:
                 self._settle_arrived = trio.Event()
                 await self._settle_arrived.wait()
             if not self._draining:
@@ -210,13 +221,20 @@ class StoreWriter:
             # A client may be quicker than the commit of what it acknowledges.
             last = self._seq
             owed, self._owed = self._owed[:_SETTLE_ROWS], self._owed[_SETTLE_ROWS:]
-            self._settling = owed
+            owing, self._owing = self._owing[:_SETTLE_ROWS], self._owing[_SETTLE_ROWS:]
+            to_owe = [(one.account_id, one.id) for one in owing]
+            self._settling = owed + to_owe
             while self._oldest() <= last:
                 await self._landed.wait()
-            await self._persist(partial(settle_rows, incarnation=self._incarnation, owed=owed))
+            if owed:
+                await self._persist(partial(settle_rows, incarnation=self._incarnation, owed=owed))
+            if to_owe:
+                await self._persist(partial(owe_rows, incarnation=self._incarnation, rows=to_owe))
             self._settling = []
             self._settled.set()
             self._settled = trio.Event()
+            for one in owing:
+                one.done()
 
     # --- both ---------------------------------------------------------------------------------------------------------
 

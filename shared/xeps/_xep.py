@@ -63,13 +63,15 @@ class Forward:
 
     `online`, when given, answers instead while the account has an available resource. A request of the account itself
     makes the router remember `marks` for that session: `ToResources(which=marks)` then reaches it (roster and block list
-    pushes go to the resources that asked for the list).
+    pushes go to the resources that asked for the list). `own_only` requests of others are forbidden, whether or not the account
+    exists.
     """
 
     kind: str
     subscribers_only: bool = False
     online: Handler | None = None
     marks: str = ""
+    own_only: bool = False
 
 
 Entry = Local | Forward
@@ -124,11 +126,12 @@ class Xep:
         subscribers_only: bool = False,
         online: Handler | None = None,
         marks: str = "",
+        own_only: bool = False,
     ) -> None:
         """Let a worker of `kind` answer this iq payload."""
         for target in targets:
             for type in types:
-                self._add((target, type, ns, name), Forward(kind, subscribers_only, online, marks))
+                self._add((target, type, ns, name), Forward(kind, subscribers_only, online, marks, own_only))
 
     def _add(self, key: Key, entry: Entry) -> None:
         if key in self.entries:

@@ -10,11 +10,15 @@ NS = "urn:xmpp:delay"
 XEP = Xep(203, "2.0", "complete", features={Target.DOMAIN: (NS,)})
 
 
-def delay(seconds: float, by: str, reason: str = "") -> Element:
-    """A delay stamp: Unix seconds, cut to milliseconds in UTC (XEP-0082), and the entity that delayed the stanza."""
+def stamp(seconds: float) -> str:
+    """A time as XEP-0082 writes it: Unix seconds, cut to milliseconds in UTC."""
     moment = datetime.fromtimestamp(seconds, UTC)
-    stamp = f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03}Z"
-    return Element(NS, "delay", {"from": by, "stamp": stamp}, reason or None)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03}Z"
+
+
+def delay(seconds: float, by: str, reason: str = "") -> Element:
+    """A delay stamp, and the entity that delayed the stanza."""
+    return Element(NS, "delay", {"from": by, "stamp": stamp(seconds)}, reason or None)
 
 
 def stamped(stanza: Stanza, seconds: float, by: str, reason: str = "") -> Stanza:
