@@ -13,14 +13,15 @@ from typing import Final, Protocol
 from rookery.edge import iqs
 from rookery.edge.context import Congested, Context
 from rookery.edge.features import Security
-from rookery.edge.framing import Framing
+from rookery.edge.framing import TCP, WEBSOCKET, Framing
 from rookery.edge.limits import Bucket
 from rookery.edge.login import Login
+from rookery.edge.managing import on_element
 from rookery.edge.session import Session
 from rookery.edge.timers import NEVER
 from rookery.edge.transport import ASKING, BACKLOG, CONGESTED, FULL, SHAPED, Transport
 from rookery.shared.observe import metrics
-from rookery.shared.xeps import client_state
+from rookery.shared.xeps import client_state, stream_management
 from rookery.shared.xmpp.errors import StreamError
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.stream import Event, FrameParser, StreamClosed, StreamParser
@@ -36,6 +37,10 @@ LINGER_SECONDS: Final = 2.0
 _PAUSED: Final = ASKING | FULL
 _BUSY: Final = _PAUSED | SHAPED
 _CLIENT_STATES: Final = frozenset({"active", "inactive"})
+#: A managed session may have so much more unwritten: all that its router keeps comes at once after a resumption.
+_RESUMED_BYTES: Final = 8 * 1024 * 1024
+#: `<r/>` over TCP and over WebSocket.
+REQUEST: Final = tuple(framing.element(Element(stream_management.NS, "r")) for framing in (TCP, WEBSOCKET))
 _LIMITED: Final = metrics.RATELIMIT.labels("session")
 
 
@@ -245,6 +250,9 @@ class Connection(Congested):
             login.handle(event)
         elif isinstance(event, StreamClosed):
             self.end("closed", None, closing=True)
+        elif isinstance(event, Element) and event.ns == stream_management.NS:
+            assert self.session is not None
+            on_element(self.session, self, event)
         elif isinstance(event, Element) and event.ns == client_state.NS and event.name in _CLIENT_STATES:
             assert self.session is not None
             self.session.client_state(event.name == "active")
@@ -314,8 +322,30 @@ class Connection(Congested):
         transport.write(data)
         self._context.sessions.counters.bytes_out += len(data)
         if transport.since and transport.waiting > self._context.limits.outbox_bytes:
-            transport.abort("slow")
+            managed = self.session is not None and self.session.manager is not None
+            if not managed or transport.waiting > self._context.limits.outbox_bytes + _RESUMED_BYTES:
+                transport.abort("slow")
         return transport.queued
+
+    def say(self, element: Element) -> None:
+        """Write an element that is no stanza."""
+        self.send(self._framing.element(element))
+
+    def ask_client(self) -> None:
+        """Ask what the client has (XEP-0198 section 4)."""
+        self.send(REQUEST[self._framing.websocket])
+
+    def wake(self, at: float) -> None:
+        """Look at the deadlines at `at`."""
+        self._context.reactor.at(self, at)
+
+    def vacate(self) -> bool:
+        """Give up the socket of a stream that its client can resume elsewhere; False when it cannot."""
+        session = self.session
+        if session is None or session.manager is None or not session.manager.resumable:
+            return False
+        self.transport.abort("shutdown")
+        return True
 
     def on_progress(self, drained: bool) -> None:
         """The socket took bytes."""
@@ -347,24 +377,25 @@ class Connection(Congested):
         if closing:
             self.transport.write(self._framing.close())
         self._reason = reason
-        self._release(reason)
+        # The client may not know that the stream is over when it is because nothing came from it.
+        self._release(reason, reason == "connection-timeout")
         self._deadline = self._context.reactor.clock() + LINGER_SECONDS
         self._context.reactor.at(self, self._deadline)
         self.transport.finish()
 
-    def _release(self, reason: str) -> None:
+    def _release(self, reason: str, resumable: bool) -> None:
         self._parser.close()
         self._backlog = None
         self._login = None
         session, self.session = self.session, None
         if session is not None:
-            self._context.sessions.close(session, reason)
+            self._context.sessions.close(session, reason, resumable)
 
     def on_lost(self, reason: str) -> None:
         """The transport is closed."""
         if not self._reason:
             self._reason = reason
-            self._release(reason)
+            self._release(reason, resumable=True)
         self._owner.left(self)
 
     # --- time ---
@@ -392,6 +423,8 @@ class Connection(Congested):
                 following = min(following, self._shaped_until)
         if self.session is not None:
             following = min(following, self._idle(now))
+            if self.session is not None and self.session.manager is not None:
+                following = min(following, self.session.manager.look(self, self._heard, now))
         return following
 
     def _late(self) -> None:
@@ -417,6 +450,9 @@ class Connection(Congested):
         quiet = now - self._heard
         if quiet >= limits.idle_seconds:
             self._pinged = now
+            if session.manager is not None:
+                self.ask_client()  # a ping would be a stanza that its router has not numbered
+                return now + limits.idle_answer_seconds
             session.ping = f"ping-{self._context.token()}"
             domain = session.bare.partition("@")[2]
             self.send(iqs.ping(session.ping, domain, session.full).encode(self.xmlns))

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from enum import Enum
 from typing import Final
 
-from rookery.shared.bus.messages import Mirror, MirrorSession
+from rookery.shared.bus.messages import Management, Mirror, MirrorSession
 from rookery.shared.xmpp.stanza import Stanza
 
 #: Bytes of messages in one session's description, and in one chunk: both have to fit into a bus message.
@@ -34,24 +34,34 @@ class Verdict(Enum):
 class SessionMirror:
     """Numbers of one session: `n` taken, `acked` reported to the router; (stream, number) of what lies between."""
 
-    __slots__ = ("_between", "acked", "grant", "n", "note")
+    __slots__ = ("_between", "acked", "grant", "managed", "n", "note")
 
     def __init__(self, grant: int) -> None:
         self.grant = grant
         self.n = 0
         self.acked = 0
         self.note = b""
+        #: Acknowledged by the client (XEP-0198), not by its socket: everything is kept until then, not only messages.
+        self.managed = False
         # Made when needed: an idle session has nothing between.
         self._between: dict[int, tuple[bytes, int, Stanza | None]] | None = None
 
-    def take(self, grant: int, n: int, origin_stream: bytes, origin_n: int, stanza: Stanza) -> Verdict:
-        """Judge delivery `n`; when it is TAKE, it counts as taken and must be written. Messages are kept until then."""
+    def take(
+        self, grant: int, n: int, origin_stream: bytes, origin_n: int, stanza: Stanza, to: str | None = None
+    ) -> Verdict:
+        """Judge delivery `n`; when it is TAKE, it counts as taken and must be written. Messages are kept until then.
+
+        `to` overrides the stanza's address.
+        """
         if grant != self.grant:
             return Verdict.STALE
         if n != self.n + 1:
             return Verdict.REPEATED if n <= self.n else Verdict.HOLE
         self.n = n
-        message = stanza if stanza.kind == "message" else None
+        if self.managed:
+            message: Stanza | None = stanza if to is None else stanza.replace(to=to)
+        else:
+            message = stanza if stanza.kind == "message" else None
         if origin_n or message is not None:
             if self._between is None:
                 self._between = {}
@@ -92,6 +102,35 @@ class SessionMirror:
         """This session for a new holder."""
         return MirrorSession(
             sid, stream, full, self.grant, self.n, self.acked, self.note, self.inflight(), self.messages()
+        )
+
+    def parts(self, sid: int, stream: bytes, full: str, managed: Management) -> Iterator[MirrorSession]:
+        """A resumable session for a new holder: told whole, in as many parts as it takes."""
+        inflight: list[tuple[int, bytes, int]] = []
+        stanzas: list[tuple[int, Stanza]] = []
+        room = MAX_BYTES
+        for n, (origin_stream, origin_n, stanza) in (self._between or {}).items():
+            assert stanza is not None
+            size = len(stanza.inner) + OVERHEAD
+            if stanzas and size > room:
+                yield self._part(sid, stream, full, managed, inflight, stanzas)
+                inflight, stanzas, room = [], [], MAX_BYTES
+            room -= size
+            inflight.append((n, origin_stream, origin_n))
+            stanzas.append((n, stanza))
+        yield self._part(sid, stream, full, managed, inflight, stanzas)
+
+    def _part(
+        self,
+        sid: int,
+        stream: bytes,
+        full: str,
+        managed: Management,
+        inflight: list[tuple[int, bytes, int]],
+        stanzas: list[tuple[int, Stanza]],
+    ) -> MirrorSession:
+        return MirrorSession(
+            sid, stream, full, self.grant, self.n, self.acked, self.note, inflight, stanzas, (managed,)
         )
 
 

@@ -15,6 +15,7 @@ from rookery.edge.effects import (
     AskBind,
     AskCredentials,
     AskRegister,
+    AskResume,
     AuthEnded,
     Begin,
     CheckPassword,
@@ -33,8 +34,9 @@ from rookery.edge.features import (
     mechanisms,
 )
 from rookery.edge.framing import Framing
-from rookery.shared.bus.messages import Bound, Credentials
+from rookery.shared.bus.messages import Bound, Credentials, NotResumed, Resumed
 from rookery.shared.xeps import registration
+from rookery.shared.xeps import stream_management as sm
 from rookery.shared.xmpp import ns
 from rookery.shared.xmpp.errors import JidError, StanzaError, StreamError
 from rookery.shared.xmpp.jid import Jid, prepare_domain, prepare_local, prepare_resource
@@ -65,6 +67,8 @@ _WORDS: Final = {
     (ns.SASL, "auth"): "auth",
     (ns.SASL, "response"): "response",
     (ns.SASL, "abort"): "abort",
+    (sm.NS, "enable"): "enable",
+    (sm.NS, "resume"): "resume",
 }
 #: What a phase answers to what it does not allow.
 OTHERWISE: Final = {
@@ -81,7 +85,7 @@ class Negotiation:
     """One stream's negotiation. `token` gives fresh unpredictable text for stream ids and nonces."""
 
     __slots__ = (
-        "_exchange", "_failures", "_framing", "_host", "_iq", "_mechanism", "_opened", "_policy", "_token", "_tries",
+        "_exchange", "_failures", "_framing", "_h", "_host", "_iq", "_mechanism", "_opened", "_policy", "_token", "_tries",
         "account", "asking", "lang", "phase", "security",
     )  # fmt: skip
 
@@ -97,6 +101,7 @@ class Negotiation:
         self._mechanism = ""
         self._failures = 0
         self._tries = 0
+        self._h = 0
         self._iq: Stanza | None = None
         self.security = security
         self.phase = Phase.HEADER
@@ -370,6 +375,52 @@ class Negotiation:
         self.asking = True
         return [AskBind(self.account, resource)]
 
+    # --- resumption (XEP-0198 section 5) ---
+
+    def _too_early(self, event: Event) -> list[Effect]:
+        """Stream management before its time: nothing is said about any stream (section 3)."""
+        return self._sm_failed("unexpected-request")
+
+    def _sm_failed(self, condition: str, h: int = -1, text: str = "") -> list[Effect]:
+        self.asking = False
+        out: list[Effect] = [Send(self._framing.element(sm.failed(condition, h, text)))]
+        self._tries += 1
+        if self._tries >= MAX_TRIES:
+            out += self.fail(StreamError("policy-violation", "too many attempts"))
+        return out
+
+    def _resume(self, event: Event) -> list[Effect]:
+        assert isinstance(event, Element)
+        previd = event.get("previd")
+        try:
+            h = sm.parse_number(event.get("h"))
+        except ValueError:
+            return self._sm_failed("bad-request", text="h is a number from 0 to 4294967295")
+        if previd is None:
+            return self._sm_failed("bad-request", text="previd names the stream")
+        token = sm.read_token(previd)
+        if not token:
+            return self._sm_failed("item-not-found")
+        self.asking = True
+        self._h = h
+        return [AskResume(self.account, token, h)]
+
+    def resumed(self, resumed: Resumed) -> list[Effect]:
+        """The router moved the stream here."""
+        management = resumed.management
+        self.asking = False
+        self.phase = Phase.BOUND
+        element = sm.resumed(bytes(management.token), max(0, management.frontier - management.base_in))
+        bound = Bound(resumed.full, resumed.grant, resumed.own_first, resumed.copies)
+        return [Send(self._framing.element(element)), Begin(bound, self.lang)]
+
+    def not_resumed(self, answer: NotResumed) -> list[Effect]:
+        """The router has no such stream for this account, or the client counts too high."""
+        if answer.sent >= 0:
+            self.asking = False
+            return self.fail(sm.too_high(self._h, answer.sent))
+        return self._sm_failed("item-not-found", answer.h)
+
     def bound(self, bound: Bound) -> list[Effect]:
         """The router granted a resource."""
         out = self._answer(None, Element(ns.BIND, "bind", None, Element(ns.BIND, "jid", None, bound.full)))
@@ -398,6 +449,10 @@ TABLE: Final[dict[tuple[Phase, str], Callable[[Negotiation, Event], list[Effect]
     (Phase.FEATURES, "response"): Negotiation._misplaced,
     (Phase.FEATURES, "abort"): Negotiation._abort,
     (Phase.FEATURES, "stanza"): Negotiation._early_stanza,
+    (Phase.FEATURES, "enable"): Negotiation._too_early,
+    (Phase.FEATURES, "resume"): Negotiation._too_early,
+    (Phase.BINDING, "enable"): Negotiation._too_early,
+    (Phase.BINDING, "resume"): Negotiation._resume,
     (Phase.EXCHANGE, "response"): Negotiation._response,
     (Phase.EXCHANGE, "abort"): Negotiation._abort,
     (Phase.EXCHANGE, "auth"): Negotiation._second_auth,

@@ -37,7 +37,7 @@ CONGESTION_SECONDS: Final = 0.1
 #: How often stanzas that nobody accepted are sent again.
 REPEAT_SECONDS: Final = 15.0
 #: Streams ended in one slice of a drain, and the share of its time that all slices may take.
-DRAIN_SLICE: Final = 200
+DRAIN_SLICE: Final = 100
 DRAIN_SHARE: Final = 0.5
 
 
@@ -159,21 +159,26 @@ class EdgeService:
         self._load_certificates()
 
     async def drain(self, limit: float) -> None:
-        """End every stream in order and wait until the cluster has accepted what their clients sent; at most `limit` seconds."""
+        """End every stream in order and wait until the cluster has accepted what their clients sent; at most `limit` seconds.
+
+        Streams that can be resumed lose only their socket: a stream error would make their clients begin anew.
+        """
         self._draining = True
         deadline = trio.current_time() + limit
         for listener in self._listeners:
             listener.close()
         everyone = list(self._door.connections)
         slices = max(1, math.ceil(len(everyone) / DRAIN_SLICE))
-        pause = min(0.1, limit * DRAIN_SHARE / slices)
+        pause = min(0.5, limit * DRAIN_SHARE / slices)
         for at in range(0, len(everyone), DRAIN_SLICE):
             for connection in everyone[at : at + DRAIN_SLICE]:
-                connection.fail(StreamError("system-shutdown"))
+                if not connection.vacate():
+                    connection.fail(StreamError("system-shutdown"))
             self._node.bus.flush()
             await trio.sleep(pause)
         while (  # noqa: ASYNC110  both change in many places; this runs once in a life
-            trio.current_time() < deadline and (self._sessions.unaccepted or self._door.connections)
+            trio.current_time() < deadline
+            and (self._sessions.unaccepted or self._door.connections or self._sessions.asleep)
         ):
             await trio.sleep(0.02)
         self._sessions.send_acks()

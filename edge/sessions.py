@@ -6,7 +6,7 @@ import math
 import secrets
 import time
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +16,7 @@ from rookery.edge.counters import Counters
 from rookery.edge.inflight import Inflight
 from rookery.edge.iqs import IqTable, timeout_answer
 from rookery.edge.loop import NEVER, Reactor
+from rookery.edge.managing import take_up
 from rookery.edge.mirror import Attachments, Verdict, chunks
 from rookery.edge.session import Session
 from rookery.shared.bus.api import Call
@@ -32,6 +33,8 @@ from rookery.shared.bus.messages import (
     Kind,
     MirrorRequest,
     Note,
+    Noted,
+    Resumed,
     Route,
     Unbind,
 )
@@ -53,8 +56,8 @@ HOLE_SECONDS: Final = 10.0
 UNBIND_SECONDS: Final = 30.0
 #: Un-accepted stanzas of a closed stream are kept at most so long.
 ORPHAN_SECONDS: Final = 300.0
-#: Deliveries that may come before our call of Bind has returned.
-_EARLY: Final = 1024
+#: Items that may come before our call of Bind or Resume has returned: a router keeps no more for one session.
+_EARLY: Final = 20_000
 
 
 class Sessions:
@@ -63,7 +66,7 @@ class Sessions:
     def __init__(self, node: Node, reactor: Reactor, domains: Collection[str]) -> None:
         limits = node.config.limits
         self._node = node
-        self._bus = node.bus
+        self.bus = node.bus
         self._reactor = reactor
         self._limits = limits
         self.incarnation = node.incarnation
@@ -77,6 +80,12 @@ class Sessions:
         #: Streams with un-accepted stanzas, and streams that miss a delivery.
         self.unsettled: set[Session] = set()
         self.holes: set[Session] = set()
+        #: Managed streams that may have more handled than their router knows.
+        self._lagging: set[Session] = set()
+        #: Resumable streams without a socket, and until when they are kept: their router has no second copy yet.
+        self._asleep: dict[Session, float] = {}
+        #: What streams that went on under a new binding here have un-accepted from before.
+        self._elders: dict[bytes, list[Session]] = {}
         self._by_sid: dict[int, Session] = {}
         self._by_stream: dict[bytes, Session] = {}
         self._by_partition: dict[int, dict[int, Session]] = {}
@@ -107,7 +116,12 @@ class Sessions:
         return Inflight(self._limits.uncommitted_stanzas, self._limits.uncommitted_bytes)
 
     def __len__(self) -> int:
-        return len(self._by_sid)
+        return len(self._by_sid) - len(self._asleep)
+
+    @property
+    def asleep(self) -> int:
+        """Streams without a socket whose routers have not stored them yet."""
+        return len(self._asleep)
 
     @property
     def unaccepted(self) -> int:
@@ -138,35 +152,82 @@ class Sessions:
         metrics.SESSIONS_OPENED.inc()
         return session
 
+    def resume(self, connection: Connection, sid: int, resumed: Resumed) -> Session:
+        """The router lets a stream go on here (XEP-0198 section 5)."""
+        former = self._by_stream.get(resumed.stream)
+        bound = Bound(resumed.full, resumed.grant, resumed.own_first, resumed.copies)
+        session = self.begin(connection, sid, resumed.stream, bound, "")
+        take_up(self, session, resumed)
+        if former is not None:
+            # Before it ends it was of this very edge; what it has un-accepted stays under the same stream.
+            if former.unaccepted:
+                self._elders.setdefault(former.stream, []).append(former)
+            if former.connection is not None:
+                former.connection.fail(StreamError("conflict", "resumed by a new connection"))
+            elif former in self._asleep:
+                self._drop(former)
+        return session
+
+    def ended_early(self, sid: int) -> bool:
+        """Whether the router has ended a binding before its answer was looked at: another resumption was later."""
+        return any(isinstance(item, End) for _, item in self._early.get(sid, ()))
+
     def replay_early(self, session: Session) -> None:
         """Hand over what the router sent before its answer reached us; call it once the bind result is written."""
         for source, item in self._early.pop(session.sid, ()):
             self.receive(source, item)
 
-    def close(self, session: Session, reason: str) -> None:
-        """The stream's socket is gone. What it sent is still seen through."""
-        if self._by_sid.pop(session.sid, None) is None:
+    def close(self, session: Session, reason: str, resumable: bool = False) -> None:
+        """The stream's socket is gone; with `resumable` its client did not end it. What it sent is still seen through."""
+        if session.sid not in self._by_sid:
             return
-        session.connection = None
-        held = self._by_partition[session.partition]
-        del held[session.sid]
-        if not held:
-            del self._by_partition[session.partition]
         if self._acks.pop(session.sid, None) is not None:
             # What was written must not be taken for lost by the router, which gives what a dead session missed another way.
             self._ack(session)
         self.holes.discard(session)
+        manager = session.manager
+        asleep = resumable and manager is not None and manager.resumable
+        if manager is not None and asleep:
+            manager.requests = manager.open_requests()
+            session.connection = None
+            manager.machine.lost()
+            manager.moved()
+            self._asleep[session] = self.clock() + manager.machine.seconds
+        session.connection = None
         self.iqs.close(session.sid)
+        if not asleep:
+            self._drop(session)
+        self.unbind(session.full, session.grant, reason, asleep)
+        metrics.SESSIONS_CLOSED.labels(reason).inc()
+
+    def _drop(self, session: Session) -> None:
+        """The session is no longer ours, but for what is un-accepted."""
+        self._asleep.pop(session, None)
+        del self._by_sid[session.sid]
+        held = self._by_partition[session.partition]
+        del held[session.sid]
+        if not held:
+            del self._by_partition[session.partition]
         if session.unaccepted:
             self._orphans.append((self.clock(), session))
         else:
-            del self._by_stream[session.stream]
-        self.unbind(session.full, session.grant, reason)
-        metrics.SESSIONS_CLOSED.labels(reason).inc()
+            self._settled(session)
 
-    def unbind(self, full: str, grant: int, reason: str) -> None:
+    def _settled(self, session: Session) -> None:
+        """Nothing of a session without a socket is un-accepted any more."""
+        if session.connection is not None or session in self._asleep:
+            return
+        stream = session.stream
+        if self._by_stream.get(stream) is session:
+            del self._by_stream[stream]
+        elif (elders := self._elders.get(stream)) is not None and session in elders:
+            elders.remove(session)
+            if not elders:
+                del self._elders[stream]
+
+    def unbind(self, full: str, grant: int, reason: str, resumable: bool = False) -> None:
         """Tell the router, and again if its link or holder changes soon."""
-        item = Unbind(full, grant, reason)
+        item = Unbind(full, grant, reason, resumable)
         partition = self.partition(full.partition("/")[0])
         self._unbinds.append((self.clock(), partition, item))
         self.post(Kind.ROUTER, partition, item)
@@ -188,12 +249,7 @@ class Sessions:
         elif isinstance(item, DeliverMany):
             self._many(source, item)
         elif isinstance(item, Accepted | Copied):
-            by_stream = self._by_stream
-            copied = isinstance(item, Copied)
-            for stream, n in item.uids:
-                session = by_stream.get(stream)
-                if session is not None and session.accepted(n, copied) and session.connection is None:
-                    del by_stream[stream]
+            self._accepted(item.uids, isinstance(item, Copied))
         elif isinstance(item, End):
             self._end(source, item)
         elif isinstance(item, Note):
@@ -205,10 +261,40 @@ class Sessions:
                 session.mirror.note = item.note
                 session.own_first = item.own_first
                 session.copies = item.copies
+        elif isinstance(item, Noted):
+            session = self._by_sid.get(item.sid)
+            if session is not None and session.manager is not None and session.grant == item.grant:
+                session.manager.noted(item.n)
+                if item.stored and session in self._asleep:
+                    self._drop(session)
         elif isinstance(item, MirrorRequest):
             self._mirror(item)
         else:
             _log.warning("edge_unexpected_item", item=type(item).__name__, source=source)
+
+    def _accepted(self, uids: Sequence[tuple[bytes, int]], copied: bool) -> None:
+        by_stream = self._by_stream
+        urgent: set[Session] | None = None
+        for stream, n in uids:
+            session = by_stream.get(stream)
+            if session is None:
+                continue
+            if session.accepted(n, copied) and session.connection is None:
+                self._settled(session)
+            manager = session.manager
+            if manager is not None:
+                if manager.machine.wanted or session.connection is None:
+                    urgent = urgent or set()
+                    urgent.add(session)
+                else:
+                    self._lagging.add(session)
+            if self._elders and stream in self._elders:
+                for elder in list(self._elders[stream]):
+                    if elder.accepted(n, copied):
+                        self._settled(elder)
+        for session in urgent or ():
+            assert session.manager is not None
+            session.manager.moved()
 
     def _allowed(self, session: Session, source: str) -> bool:
         return self.attachments.allows(session.partition, source)
@@ -246,7 +332,11 @@ class Sessions:
             if item.sid in self._early:
                 self._early[item.sid].append((source, item))
             return
-        if (item.sid and session.grant != item.grant) or session.connection is None:
+        if session.grant != item.grant and (item.sid or session.manager is not None):
+            return
+        if session.connection is None:
+            if session in self._asleep:
+                self._drop(session)
             return
         condition = item.condition if item.condition in STREAM_CONDITIONS else "undefined-condition"
         session.connection.fail(StreamError(condition, item.text or None))
@@ -257,11 +347,9 @@ class Sessions:
         if not self.attachments.attach(item.partition, item.epoch, item.router):
             return
         sessions = self._by_partition.get(item.partition, {})
-        described = (s.mirror.describe(s.sid, s.stream, s.full) for s in sessions.values())
+        described = (part for session in sessions.values() for part in session.describe())
         for chunk in chunks(self.incarnation, item.partition, described):
-            self._bus.post_to(
-                item.router, chunk, kind=Kind.ROUTER, partition=item.partition, epoch=item.epoch
-            )
+            self.bus.post_to(item.router, chunk, kind=Kind.ROUTER, partition=item.partition, epoch=item.epoch)
 
     def on_holder(self, kind: Kind, partition: int) -> None:
         """Another process holds the partition now: it gets again what the former one did not accept."""
@@ -270,7 +358,7 @@ class Sessions:
 
     def on_reset(self, peer: str) -> None:
         """A process gave our link up: what was on the way to its partitions may be lost."""
-        resolver = self._bus.resolver
+        resolver = self.bus.resolver
         held = {p for p in range(self._node.partitions) if (resolver(Kind.ROUTER, p) or ("",))[0] == peer}
         self._send_again(frozenset(held))
 
@@ -281,7 +369,7 @@ class Sessions:
             for entry in session.again(partitions, before):
                 self.post(Kind.ROUTER, entry.partition, entry.item)
             if session.connection is None and not session.unaccepted:
-                self._by_stream.pop(session.stream, None)
+                self._settled(session)
         if before == math.inf:
             for _, partition, item in self._unbinds:
                 if partition in partitions:
@@ -289,6 +377,9 @@ class Sessions:
             for partition in partitions:
                 for session in self._by_partition.get(partition, {}).values():
                     session.tell_client_state()
+                    if session.manager is not None:
+                        session.manager.machine.lost()
+                        session.manager.moved()
 
     # --- time ---
 
@@ -338,12 +429,21 @@ class Sessions:
             if session.unaccepted:
                 _log.warning("stanzas_not_accepted", count=session.unaccepted, account=session.bare)
             self.unsettled.discard(session)
-            self._by_stream.pop(session.stream, None)
+            self._settled(session)
+        for session in [s for s, until in self._asleep.items() if until < now]:
+            self._drop(session)
+        lagging, self._lagging = self._lagging, set()
+        for session in lagging:
+            if session.manager is not None:
+                session.manager.moved()
         for session in [s for s in self.holes if s.hole_since == 0.0 or s.hole_since < now - HOLE_SECONDS]:
             self.holes.discard(session)
             if session.hole_since and session.connection is not None:
                 _log.warning("delivery_missing", account=session.bare, n=session.mirror.n + 1)
-                session.connection.fail(StreamError("internal-server-error", "a delivery was lost"))
+                if session.manager is not None and session.manager.resumable:
+                    session.connection.transport.abort("lost")  # the router has it for whoever resumes
+                else:
+                    session.connection.fail(StreamError("internal-server-error", "a delivery was lost"))
 
     def repeat(self, now: float) -> None:
         """Every few seconds: send again what was not accepted for too long."""
