@@ -1,0 +1,75 @@
+"""`python -m tests.cluster.chaos --seed 1 --minutes 10 --faults all --pairs 20`: see `docs/faults.md`."""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+import shutil
+import sys
+from pathlib import Path
+
+from tests.cluster.chaos.faults import FAULTS, chosen
+from tests.cluster.chaos.runner import Runner, Settings, as_json, render
+from tests.cluster.harness import Cluster
+
+
+def main(arguments: list[str]) -> int:
+    """Run, print the table, return 0 only when all that must be zero is."""
+    parser = argparse.ArgumentParser(prog="python -m tests.cluster.chaos", description=__doc__)
+    parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000), help="repeats a run's dice")
+    parser.add_argument("--minutes", type=float, default=2.0)
+    parser.add_argument(
+        "--faults", default="all", help="names or ids, with commas; all; -name for all but that; none"
+    )
+    parser.add_argument("--pairs", type=int, default=20)
+    parser.add_argument("--rate", type=float, default=80.0, help="messages a second of all clients together")
+    parser.add_argument("--gap", type=float, nargs=2, default=(1.0, 4.0), help="seconds between two faults")
+    parser.add_argument(
+        "--no-sm", action="store_true", help="without stream management: only order and requests count"
+    )
+    parser.add_argument("--edges", type=int, default=3)
+    parser.add_argument("--routers", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--json", type=Path, help="write the figures there")
+    parser.add_argument("--log", type=Path, help="keep the cluster's log there")
+    parser.add_argument("--list", action="store_true", help="list the faults")
+    options = parser.parse_args(arguments)
+    if options.list:
+        for fault in FAULTS:
+            print(f"{fault.id}  {fault.name:<14} {fault.what}")
+        return 0
+    try:
+        faults = chosen(options.faults)
+    except ValueError as exc:
+        parser.error(str(exc))
+    settings = Settings(
+        seed=options.seed,
+        seconds=options.minutes * 60,
+        pairs=options.pairs,
+        rate=options.rate,
+        managed=not options.no_sm,
+        edges=options.edges,
+        routers=options.routers,
+        workers=options.workers,
+        gap=tuple(options.gap),
+    )
+    print(f"seed {settings.seed}, {len(faults)} sorts of faults, {settings.pairs} pairs", flush=True)
+    with Cluster(
+        edges=settings.edges,
+        routers=settings.routers,
+        workers=settings.workers,
+        options=["--allow-plaintext"],
+    ) as cluster:
+        try:
+            report = Runner(cluster, settings, faults, lambda text: print(text, flush=True)).run()
+        finally:
+            if options.log is not None:
+                shutil.copyfile(cluster.home / "log", options.log)
+    print(render(report, settings))
+    if options.json is not None:
+        options.json.write_text(as_json(report, settings))
+    return 0 if report.good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
