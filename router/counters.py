@@ -18,6 +18,7 @@ class Counters:
         "repeated",
         "rerouted",
         "restored",
+        "resumed",
         "sessions",
     )
 
@@ -42,5 +43,7 @@ class Counters:
         self.rerouted = 0
         #: Sessions rebuilt from an edge's mirror.
         self.restored = 0
+        #: Streams that went on after a resumption (XEP-0198).
+        self.resumed = 0
         #: Sessions now.
         self.sessions = 0

@@ -20,6 +20,7 @@ from rookery.shared.bus.messages import Handle, Kind, Origin, Probe, Route
 from rookery.shared.xeps.blocking import matches
 from rookery.shared.xeps.carbons import is_copy
 from rookery.shared.xeps.delayed_delivery import stamped
+from rookery.shared.xeps.message_archive import is_result
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.stanza import Stanza
 
@@ -69,7 +70,7 @@ class Delivery:
             stanza = sift(stanza, bare)
             got = self.message(part, account, resource, origin, stanza, self._core.clock())
             if got is not None and account.resources.carbons:
-                self._carbons.received(part, account, stanza, got)
+                self._carbons.received(part, account, got[1], got[0])
         elif kind == "presence":
             self._presence(part, account, resource, origin, stanza)
         else:
@@ -105,10 +106,13 @@ class Delivery:
         stanza: Stanza,
         at: float,
         late: bool = False,
-    ) -> Sequence[Session] | None:
+        row: int = 0,
+        owed: bool = False,
+    ) -> tuple[Sequence[Session], Stanza] | None:
         """Give a message its one fate. `late`: it was given to a session before that is dead now; it arrived at `at`.
 
-        Returns who gets it now or soon, or None when its sender gets an error.
+        `row` and `owed` are as in Kept, of what has a row already. Returns who gets it now or soon, and in which form, or None when its
+        sender gets an error. Raises StanzaError.
         """
         resources = account.resources
         session: Session | None = None
@@ -128,19 +132,24 @@ class Delivery:
         elif action is _EACH:
             targets = resources.non_negative
         else:
-            return self._undelivered(part, account, action, origin, stanza, at)
+            return self._undelivered(part, account, action, origin, stanza, at, row)
         if late:
             stanza = stamped(stanza, at, account.bare.rpartition("@")[2])
+        elif not row:
+            waits = all(one.behind for one in targets)
+            if not waits or any(self._flushes.holds(account, one) for one in targets):
+                stanza, row, owed = self._keeping.record(part, account, origin, stanza, at, waits)
         if len(targets) == 1:
             session = targets[0]
             if session.behind:
-                self._flushes.behind(part, account, session, origin, stanza, at, True, None)
-                return targets
-            self._pushing.push(part, session, stanza, origin.stream, origin.n, at)
-            self._core.accept(part, origin)
+                self._flushes.behind(part, account, session, origin, stanza, at, True, None, row, owed)
+                return targets, stanza
+            self._pushing.push(part, session, stanza, origin.stream, origin.n, at, row=row, owed=owed)
+            if not row:
+                self._core.accept(part, origin)
         else:
-            self._spread(part, account, targets, origin, stanza, at)
-        return targets
+            self._spread(part, account, targets, origin, stanza, at, row, owed)
+        return targets, stanza
 
     def _spread(
         self,
@@ -150,35 +159,53 @@ class Delivery:
         origin: Origin,
         stanza: Stanza,
         at: float,
+        row: int,
+        owed: bool,
     ) -> None:
         """Several resources: when one of them has got it, it needs no other way."""
         now = [session for session in targets if not session.behind]
         # At most one session of an account is behind a flush; those that are stalled are passed by.
         later = [session for session in targets if self._flushes.holds(account, session)]
         if not now and not later:
-            self._keeping.keep(part, account, origin, stanza, at)
+            if row:
+                self._keeping.owe(part, account, row, stanza)
+            else:
+                self._keeping.keep(part, account, origin, stanza, at)
             return
         fate = Fate(len(now) + len(later)) if len(now) + len(later) > 1 else None
         for session in now:
-            self._pushing.push(part, session, stanza, origin.stream, origin.n, at, fate=fate)
-        if now:
+            self._pushing.push(
+                part, session, stanza, origin.stream, origin.n, at, fate=fate, row=row, owed=owed
+            )
+        if now and not row:
             self._core.accept(part, origin)
         for session in later:
-            self._flushes.behind(part, account, session, origin, stanza, at, not now, fate)
+            self._flushes.behind(part, account, session, origin, stanza, at, not now, fate, row, owed)
 
     def _undelivered(
-        self, part: Part, account: Account, action: Action, origin: Origin, stanza: Stanza, at: float
-    ) -> Sequence[Session] | None:
+        self,
+        part: Part,
+        account: Account,
+        action: Action,
+        origin: Origin,
+        stanza: Stanza,
+        at: float,
+        row: int,
+    ) -> tuple[Sequence[Session], Stanza] | None:
         core = self._core
+        if row:
+            # Once it is stored it has its fate: it is never sent back.
+            self._keeping.owe(part, account, row, stanza)
+            return (), stanza
         if action is Action.STORE:
             self._keeping.keep(part, account, origin, stanza, at)
-            return ()
+            return (), stanza
         if action is Action.ERROR:
             core.bounce(stanza, StanzaError("service-unavailable"))
         else:
             core.count.dropped += 1
         core.accept(part, origin)
-        return None if action is Action.ERROR else ()
+        return None if action is Action.ERROR else ((), stanza)
 
     def redeliver(self, part: Part, account: Account, session: Session, orphans: Iterable[Kept]) -> None:
         """What a dead session did not get: another resource, the store, or back to its sender.
@@ -187,13 +214,14 @@ class Delivery:
         """
         for one in orphans:
             stanza = one.stanza
-            if one.row or not stanza.kind or is_copy(stanza):
+            if one.flushed or not stanza.kind or is_copy(stanza) or is_result(stanza):
                 continue
             if stanza.kind == "message":
                 self._core.count.rerouted += 1
                 resource = stanza.to.partition("/")[2]
+                origin = Origin(one.stream, one.origin_n, "")
                 self.message(
-                    part, account, resource, Origin(one.stream, one.origin_n, ""), stanza, one.at, late=True
+                    part, account, resource, origin, stanza, one.at, late=True, row=one.row, owed=one.owed
                 )
             elif stanza.kind == "iq" and stanza.type in ("get", "set") and one.stream != session.stream:
                 # (what it asked itself would be answered to whoever has its resource now)
@@ -252,7 +280,8 @@ class Delivery:
             self._iqs.answer_account(part, account, origin, stanza, own=own)
             return
         elif action is Action.ERROR:
-            core.bounce(stanza, StanzaError("service-unavailable"))
+            known = account.id or resource
+            core.bounce(stanza, StanzaError("service-unavailable") if known else self._iqs.unknown(stanza))
         else:
             core.count.dropped += 1
         core.accept(part, origin)

@@ -40,6 +40,8 @@ class Iqs:
         """A request to an account. Raises StanzaError."""
         entry = self._entry(Target.ACCOUNT, iq)
         core = self._core
+        if not own and isinstance(entry, Forward) and entry.own_only:
+            raise StanzaError("forbidden")
         if entry.subscribers_only and not own and not gated:
             core.post(Kind.PRESENCE, account.bare, Gate(origin, account.bare, iq))
             return
@@ -76,6 +78,14 @@ class Iqs:
             return
         core.route(entry.handler(iq, self._context(iq.to, False, ())))
         core.accept(part, origin)
+
+    def unknown(self, iq: Stanza) -> StanzaError:
+        """What a request to an account that does not exist gets: the same as one to somebody else's account."""
+        payloads = iq.payloads
+        entry = lookup(Target.ACCOUNT, iq.type, *payloads[0]) if len(payloads) == 1 else None
+        return StanzaError(
+            "forbidden" if isinstance(entry, Forward) and entry.own_only else "service-unavailable"
+        )
 
     @staticmethod
     def _entry(target: Target, iq: Stanza) -> Entry:

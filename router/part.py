@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 from rookery.router.recent import Recent
 from rookery.router.sessions import Resources
 from rookery.shared.store.ids import ArchiveIds
+from rookery.shared.xeps.archive_preferences import Preferences
+from rookery.shared.xeps.stanza_ids import prefix
 
 if TYPE_CHECKING:
     from rookery.router.carbons import Answerable
@@ -31,14 +33,17 @@ class Account:
 
     __slots__ = (
         "answerable",
+        "archiving",
         "bare",
         "blocked",
         "disabled",
         "flush",
         "id",
+        "id_prefix",
         "owed",
         "owed_bytes",
         "puts",
+        "relaxed",
         "resources",
         "settled",
         "stale",
@@ -51,6 +56,12 @@ class Account:
         self.bare = bare
         self.id = 0
         self.disabled = False
+        #: Which messages are archived; None: all.
+        self.archiving: Preferences | None = None
+        #: Messages are accepted on receipt, and stored only when no resource takes them.
+        self.relaxed = False
+        #: What our stanza ids begin with (XEP-0359).
+        self.id_prefix = prefix(bare)
         #: XEP-0191 block list; None when empty.
         self.blocked: frozenset[str] | None = None
         self.resources = resources
@@ -65,7 +76,7 @@ class Account:
         self.owed_bytes = 0
         #: Archive ids that were settled lately: a reader may still find them owed.
         self.settled: set[int] | None = None
-        #: Rows on their way into the store.
+        #: Owed rows on their way into the store.
         self.puts = 0
         #: The resource that is being given what is owed.
         self.flush: Flush | None = None
@@ -110,7 +121,7 @@ class Flush:
         self.asked = 0.0
         #: When it last made progress.
         self.since = now
-        #: Live messages behind it: (origin, stanza, at, first, fate); `first` when it decides the origin's acceptance.
+        #: Live messages behind it: (origin, stanza, at, first, fate, row, owed); `first` when it decides the message's fate.
         self.backlog: deque[Any] = deque()
         self.backlog_bytes = 0
         #: False once live messages no longer wait (it took too long).
@@ -128,7 +139,7 @@ class Flush:
 class Part:
     """One held partition."""
 
-    __slots__ = ("accounts", "counter", "epoch", "ids", "live", "number", "recent")
+    __slots__ = ("accounts", "copied", "counter", "epoch", "ids", "live", "number", "recent")
 
     def __init__(self, number: int, epoch: int) -> None:
         self.number = number
@@ -139,6 +150,8 @@ class Part:
         self.counter = 0
         self.accounts: dict[str, Account] = {}
         self.recent = Recent()
+        #: The same for the other leg: copies of what accounts of this partition have sent.
+        self.copied = Recent()
 
     def next_grant(self) -> int:
         """Grants grow over all epochs: `epoch << 32 | counter`."""

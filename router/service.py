@@ -18,15 +18,18 @@ from rookery.router.accounts import Accounts
 from rookery.router.binding import Bindings
 from rookery.router.carbons import Carbons
 from rookery.router.client_state import ClientStates
+from rookery.router.copies import Copies
 from rookery.router.core import Core
 from rookery.router.delivery import Delivery
 from rookery.router.domains import Domains
 from rookery.router.flushes import Flushes
+from rookery.router.hibernation import Hibernation
 from rookery.router.iqs import Iqs
 from rookery.router.keeping import Keeping, Store
 from rookery.router.part import Part
 from rookery.router.presence import Presence
 from rookery.router.pushing import Pushing
+from rookery.router.resumption import Resumptions
 from rookery.router.submit import Submits
 from rookery.router.takeover import Takeover
 from rookery.router.totals import Totals
@@ -37,20 +40,27 @@ from rookery.shared.bus.messages import (
     Acked,
     Bind,
     ClientState,
+    Copy,
+    Enable,
     Fanout,
+    Frontier,
     Gated,
     Item,
     Kind,
     Mirror,
     Origin,
     Replay,
+    Resume,
     Route,
     SendPresence,
     Submit,
     ToResources,
+    ToSession,
     Unbind,
 )
 from rookery.shared.cluster.api import Node
+from rookery.shared.db.api import DatabaseUnavailable
+from rookery.shared.store.ids import cluster_seal
 from rookery.shared.store.writer import StoreWriter
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.stanza import Stanza
@@ -99,30 +109,55 @@ class RouterService:
         )
         self.presence = Presence(core, self.pushing, self.flushes)
         self.client_states = ClientStates(core, self.pushing, self.presence)
-        self.submits = Submits(core, self.accounts, self.pushing, self.delivery, self.iqs, self.presence)
-        self.bindings = Bindings(
-            core, self.accounts, self.delivery, self.presence, self.flushes, self.keeping
+        self.copies = Copies(core, self.accounts, self.keeping, self.carbons)
+        self.submits = Submits(
+            core, self.accounts, self.pushing, self.delivery, self.iqs, self.presence, self.copies
         )
-        self.takeover = Takeover(core, self.accounts)
+        self.hibernation = Hibernation(core)
+        self.bindings = Bindings(
+            core,
+            self.accounts,
+            self.delivery,
+            self.presence,
+            self.flushes,
+            self.keeping,
+            self.hibernation,
+        )
+        self.resumptions = Resumptions(
+            core,
+            self.accounts,
+            self.pushing,
+            self.flushes,
+            self.bindings,
+            self.client_states,
+            self.hibernation,
+        )
+        self.takeover = Takeover(core, self.accounts, self.hibernation)
         self.totals = Totals(core)
         self.flushes.message = self.delivery.message
         self.iqs.on_marked = self.presence.notes
         self.takeover.on_restored = self.client_states.restored
         self.pushing.on_overrun = self.bindings.overrun
+        self.pushing.on_asleep = self.hibernation.changed
         self._handlers: dict[type, Handler] = {
             Route: self.delivery.on_route,
             Submit: self.submits.on_submit,
+            Copy: self.copies.on_copy,
             Acked: self.bindings.on_acked,
             ClientState: self.client_states.on_state,
             Unbind: self.bindings.on_unbind,
             Fanout: self.pushing.on_fanout,
             ToResources: self.pushing.on_to_resources,
+            ToSession: self.pushing.on_to_session,
             SendPresence: self.presence.on_send_presence,
             AccountChanged: self.bindings.on_account_changed,
             Gated: self.delivery.on_gated,
             Replay: self.flushes.on_replay,
             Accepted: self._end_of_turn,
             Bind: self.bindings.on_bind,
+            Enable: self.resumptions.on_enable,
+            Resume: self.resumptions.on_resume,
+            Frontier: self.resumptions.on_frontier,
         }
         self._lost: list[str] = []
         self._lost_some = trio.Event()
@@ -202,9 +237,18 @@ class RouterService:
     async def acquire(self, partition: int, epoch: int) -> None:
         """Rebuild the partition's sessions from the edges' mirrors."""
         await self.domains.known()
+        await self._sealed()
         part = Part(partition, epoch)
         await self.takeover.gather(part)
         self.core.parts[partition] = part
+
+    async def _sealed(self) -> None:
+        """Know the secret of the archive ids."""
+        while self.keeping.seal is None:
+            try:
+                self.keeping.seal = await cluster_seal(self.core.node.db)
+            except DatabaseUnavailable:
+                await trio.sleep(TICK)
 
     async def release(self, partition: int) -> None:
         """Commit what was received; what still waits is not accepted, so the edges send it to the next holder."""
@@ -213,6 +257,7 @@ class RouterService:
             return
         if self._writer is not None:
             await self._writer.drain(partition)
+        await self.hibernation.flush(part)
         self.core.flush_accepted()
         self.drop(partition)
 
@@ -222,6 +267,7 @@ class RouterService:
         if part is not None:
             part.live = False
             self.flushes.forget(part)
+            self.hibernation.drop(part)
             self.core.count.sessions -= sum(len(account.resources) for account in part.accounts.values())
 
     # --- background --------------------------------------------------------------------------------------------------
@@ -233,6 +279,7 @@ class RouterService:
             nursery.start_soon(self.accounts.run)
             nursery.start_soon(self._ticks)
             nursery.start_soon(self._bury)
+            nursery.start_soon(self.hibernation.run)
             if self._writer is not None:
                 nursery.start_soon(self._writer.run)
 
@@ -242,6 +289,7 @@ class RouterService:
             await trio.sleep(TICK)
             try:
                 self.flushes.tick()
+                self.hibernation.tick()
                 self.client_states.tick()
                 self.core.flush_accepted()
                 self.pushing.end_overrun()
@@ -251,6 +299,7 @@ class RouterService:
                     for part in list(self.core.parts.values()):
                         self.accounts.sweep(part)
                         part.recent.rotate()
+                        part.copied.rotate()
                         await trio.lowlevel.checkpoint()
             except Exception:
                 _log.exception("router_tick_failed")

@@ -18,6 +18,7 @@ from rookery.shared.xmpp.stanza import Stanza
 
 if TYPE_CHECKING:
     from rookery.router.held import HeldBack
+    from rookery.router.resumable import Resumable
 
 #: Live delivery to a session stops above this; its messages then go to the store until it has caught up (A47).
 MAX_KEPT: Final = 1000
@@ -52,8 +53,9 @@ class Fate:
 class Kept(NamedTuple):
     """A delivery that the edge has not reported as gone out.
 
-    (stream, origin_n) is its uid; a stored message has the stream b"" and its archive id. `to` is "" or overrides the stanza's
-    address. `at` is when it arrived, in Unix seconds.
+    (stream, origin_n) is its uid; one that offline delivery brings has the stream b"" and its archive id. `to` is "" or overrides the
+    stanza's address. `at` is when it arrived, in Unix seconds. `row` is the archive id of what is stored, else 0; `owed` when
+    its row says that nobody has got it.
     """
 
     n: int
@@ -63,11 +65,13 @@ class Kept(NamedTuple):
     origin_n: int
     at: float
     fate: Fate | None
+    row: int = 0
+    owed: bool = False
 
     @property
-    def row(self) -> int:
-        """The archive id of a stored message, else 0."""
-        return 0 if self.stream else self.origin_n
+    def flushed(self) -> bool:
+        """Whether offline delivery brought it: it is still owed when its session ends."""
+        return self.owed and not self.stream
 
 
 class Session:
@@ -78,6 +82,7 @@ class Session:
         "_budget_at",
         "acked",
         "behind",
+        "copies",
         "directed",
         "edge",
         "full",
@@ -92,6 +97,7 @@ class Session:
         "presence",
         "priority",
         "resource",
+        "resumable",
         "sid",
         "since",
         "stalled",
@@ -123,19 +129,31 @@ class Session:
         self.stalled = False
         #: What waits while its client is inactive (XEP-0352), None while it is active.
         self.held: HeldBack | None = None
+        #: What makes it resumable (XEP-0198); without a socket its `edge` is "".
+        self.resumable: Resumable | None = None
         #: The note that its edge has.
         self.noted = b""
         #: Whether its edge sends everything as Submit (a block list must be checked).
         self.own_first = False
+        #: Whether its edge posts a copy of each message (for the archive, for carbons).
+        self.copies = False
         self._budget = PRESENCE_BURST
         self._budget_at = 0.0
 
     def give(
-        self, stanza: Stanza, stream: bytes, origin_n: int, at: float, to: str = "", fate: Fate | None = None
+        self,
+        stanza: Stanza,
+        stream: bytes,
+        origin_n: int,
+        at: float,
+        to: str = "",
+        fate: Fate | None = None,
+        row: int = 0,
+        owed: bool = False,
     ) -> int:
         """Count a delivery and keep it; returns its number."""
         self.n = n = self.n + 1
-        self.kept.append(Kept(n, stanza, to, stream, origin_n, at, fate))
+        self.kept.append(Kept(n, stanza, to, stream, origin_n, at, fate, row, owed))
         self.kept_bytes += len(stanza.inner) + OVERHEAD
         return n
 

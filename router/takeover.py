@@ -10,10 +10,12 @@ import trio
 
 from rookery.router.accounts import Accounts
 from rookery.router.core import Core
+from rookery.router.hibernation import Hibernation
 from rookery.router.notes import unpack
 from rookery.router.part import Account, Part
+from rookery.router.resumable import Resumable
 from rookery.router.sessions import GONE, OVERHEAD, Kept, Session
-from rookery.shared.bus.messages import Mirror, MirrorRequest, MirrorSession
+from rookery.shared.bus.messages import Management, Mirror, MirrorRequest, MirrorSession
 
 _log = structlog.get_logger()
 
@@ -41,8 +43,9 @@ class _Gathering:
 class Takeover:
     """Gathers mirrors and rebuilds sessions."""
 
-    def __init__(self, core: Core, accounts: Accounts) -> None:
+    def __init__(self, core: Core, accounts: Accounts, hibernation: Hibernation) -> None:
         self._core = core
+        self._hibernation = hibernation
         self._accounts = accounts
         self._gathering: dict[int, _Gathering] = {}
         #: Called with a session that was rebuilt.
@@ -56,6 +59,7 @@ class Takeover:
             for edge in edges:
                 request = MirrorRequest(part.number, part.epoch, self._core.node.incarnation)
                 self._core.bus.post_to(edge, request, partition=part.number, epoch=part.epoch)
+            rows = await self._hibernation.load(part.number)
             with trio.move_on_after(LIMIT):
                 await gathering.done.wait()
         finally:
@@ -63,8 +67,10 @@ class Takeover:
                 del self._gathering[part.number]
         if gathering.missing:
             _log.warning("mirrors_missing", partition=part.number, edges=sorted(gathering.missing))
-        for edge, mirrored in gathering.sessions:
+        for edge, mirrored in _whole(gathering.sessions):
             self._restore(part, edge, mirrored)
+        for session, seconds in rows:
+            self._wake(part, session, seconds)
 
     def on_mirror(self, item: Mirror) -> None:
         """A chunk of an edge's answer."""
@@ -83,6 +89,35 @@ class Takeover:
             gathering.sessions = [one for one in gathering.sessions if one[0] != edge]
             gathering.check()
 
+    def _wake(self, part: Part, session: Session, seconds: float) -> None:
+        """A session that slept under the former holder. Its row knows more than the mirror of its former edge."""
+        bare = session.full.partition("/")[0]
+        account = part.accounts.get(bare) or self._accounts.adopt(part, bare)
+        other = account.resources.by_resource.get(session.resource)
+        if other is not None and (
+            other.grant > session.grant or (other.grant == session.grant and other.edge)
+        ):
+            # It went on, and the row is a former holder's leftover.
+            self._hibernation.forget_row(session.full, session.grant - (other.grant == session.grant))
+            return
+        resumable = session.resumable
+        assert resumable is not None
+        if other is not None:
+            self._hibernation.forget(other)
+            account.resources.remove(other)
+            self._core.count.sessions -= 1
+            if other.resumable is not None and other.grant == session.grant:
+                resumable.frontier = max(resumable.frontier, other.resumable.frontier)
+                resumable.former = other.resumable.former
+        for one in session.kept:
+            if one.stream:
+                part.recent.mark(one.stream, one.origin_n, True)
+        account.resources.restore(session)
+        self._core.count.sessions += 1
+        self._core.count.restored += 1
+        self._hibernation.sleep(part, account, session, seconds)
+        self.on_restored(part, account, session)
+
     def _restore(self, part: Part, edge: str, mirrored: MirrorSession) -> None:
         bare = mirrored.full.partition("/")[0]
         account = part.accounts.get(bare) or self._accounts.adopt(part, bare)
@@ -94,14 +129,33 @@ class Takeover:
         stanzas = dict(mirrored.stanzas)
         for n, stream, origin_n in mirrored.inflight:
             stanza = stanzas.get(n, GONE)
-            session.kept.append(Kept(n, stanza, "", stream, origin_n, now, None))
+            row = 0 if stream else origin_n
+            session.kept.append(Kept(n, stanza, "", stream, origin_n, now, None, row, bool(row)))
             session.kept_bytes += len(stanza.inner) + OVERHEAD
             if stream:
                 part.recent.mark(stream, origin_n, True)
         if account.resources.restore(session) is None:
             self._core.count.sessions += 1
         self._core.count.restored += 1
+        if mirrored.managed and account.resources.by_resource.get(session.resource) is session:
+            management = Management._make(mirrored.managed[0])
+            session.resumable = Resumable.of(management)
+            if management.asleep:
+                self._hibernation.sleep(part, account, session)
         self.on_restored(part, account, session)
+
+
+def _whole(parts: list[tuple[str, MirrorSession]]) -> list[tuple[str, MirrorSession]]:
+    """Sessions that were told in several parts, each in one."""
+    whole: dict[tuple[str, int], MirrorSession] = {}
+    for edge, part in parts:
+        first = whole.get((edge, part.sid))
+        if first is not None:
+            part = first._replace(
+                inflight=(*first.inflight, *part.inflight), stanzas=(*first.stanzas, *part.stanzas)
+            )
+        whole[edge, part.sid] = part
+    return [(edge, session) for (edge, _), session in whole.items()]
 
 
 def _ignore(part: Part, account: Account, session: Session) -> None:

@@ -161,7 +161,7 @@ async def test_a_stored_message_on_its_way_is_settled_by_the_next_holder() -> No
         assert bodies(bob.news()) == []  # it has it already
         bob.ack()
         await it.settle()
-        assert it.store.rows == []
+        assert it.store.debts() == []
 
 
 async def test_a_session_that_dies_after_the_takeover_loses_nothing_that_its_edge_still_had() -> None:

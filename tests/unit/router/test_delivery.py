@@ -180,6 +180,7 @@ async def test_marks_of_trust_forged_in_our_name_are_taken_out() -> None:
             ("stanza-id", "room@muc.example"),
             ("delay", "room@muc.example"),
             ("body", None),
+            ("stanza-id", BOB),
         ]
         assert tuple(got.payloads) == tuple((e.ns, e.name) for e in got.elements())
         assert bodies([got]) == ["x & y"]
