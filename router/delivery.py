@@ -135,10 +135,10 @@ class Delivery:
             return self._undelivered(part, account, action, origin, stanza, at, row)
         if late:
             stanza = stamped(stanza, at, account.bare.rpartition("@")[2])
-        elif not row:
-            waits = all(one.behind for one in targets)
-            if not waits or any(self._flushes.holds(account, one) for one in targets):
-                stanza, row, owed = self._keeping.record(part, account, origin, stanza, at, waits)
+        elif not row and any(not one.behind or self._flushes.holds(account, one) for one in targets):
+            # Behind a flush, or without a socket: there is no copy of it at an edge.
+            waits = all(one.behind or not one.edge for one in targets)
+            stanza, row, owed = self._keeping.record(part, account, origin, stanza, at, waits)
         if len(targets) == 1:
             session = targets[0]
             if session.behind:

@@ -57,7 +57,7 @@ class Keeping:
     ) -> tuple[Stanza, int, bool]:
         """Store a message that is about to be given to resources: (as they get it, archive id, owed); 0 when it has no row.
 
-        One that `waits` behind a flush is owed until then, since no edge has a copy of it. With a row, acceptance follows the commit;
+        One that `waits` behind a flush or for a socket is owed until then, since no edge has a copy of it. With a row, acceptance follows the commit;
         without, the caller accepts. Raises StanzaError while no more can be stored.
         """
         if not offline_eligible(stanza):

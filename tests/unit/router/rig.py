@@ -10,6 +10,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from rookery.router.accounts import LOAD
+from rookery.router.hibernation import FORGET, LOAD_SESSIONS, STORE
 from rookery.router.service import RouterService
 from rookery.shared.bus.api import Call
 from rookery.shared.bus.messages import (
@@ -135,6 +136,8 @@ class FakeDb:
         self.archiving: dict[str, tuple[str, list[str], list[str], list[str]]] = {}
         self.up = True
         self.loads = 0
+        #: Rows of sleeping sessions by (jid, granted).
+        self.sessions: dict[tuple[str, int], dict[str, Any]] = {}
 
     @property
     def healthy(self) -> bool:
@@ -146,9 +149,25 @@ class FakeDb:
             raise DatabaseUnavailable("away")
         return await work(self)  # type: ignore[arg-type]
 
+    async def execute(self, query: str, *args: Any) -> str:
+        assert query == FORGET
+        for jid, grant in zip(*args[1:], strict=True):
+            for key in [key for key in self.sessions if key[0] == jid and key[1] <= grant]:
+                del self.sessions[key]
+        return "DELETE"
+
     async def fetch(self, query: str, *args: Any) -> list[dict[str, Any]]:
+        if "FROM session" in query:
+            return []
         if "FROM secret" in query:
             return [{"value": b"secret"}]
+        if query == LOAD_SESSIONS:
+            return [row for row in self.sessions.values() if row["partition"] == args[0]]
+        if query == STORE:
+            keys = ("account_id", "partition", "jid", "granted", "stream", "state", "seconds")
+            rows = [dict(zip(keys, row, strict=True)) for row in zip(*args[1:], strict=True)]
+            self.sessions.update({(row["jid"], row["granted"]): row for row in rows})
+            return rows
         if query != LOAD:
             return [{"name": name, "registration": False, "policy": self.policy} for name in self.domains]
         self.loads += 1
