@@ -9,6 +9,7 @@ import msgpack
 
 from rookery.shared.bus.api import Call
 from rookery.shared.bus.messages import (
+    AccountChanged,
     ContactRemoved,
     Handle,
     Item,
@@ -242,6 +243,8 @@ class RosterService(HostedWorker):
         self.node.bus.post(
             Kind.PRESENCE, self.node.partition(account), RosterChanged(account, contact, subscription)
         )
+        # Who archives only contacts (XEP-0441) has others now.
+        self.node.bus.post(Kind.ROUTER, self.node.partition(account), AccountChanged(account, "roster"))
 
     def _send_presence(self, account: str, contact: str, available: bool) -> None:
         self.node.bus.post(
