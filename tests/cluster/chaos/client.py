@@ -386,6 +386,11 @@ class Stream:
         if not self._client.silent:
             self.close(f"login took {LOGIN_SECONDS} s in {self._step.__name__}")
 
+    @property
+    def closed(self) -> bool:
+        """Whether the connection has ended."""
+        return not self._open
+
     # --- bytes ---
 
     def write(self, data: bytes) -> None:

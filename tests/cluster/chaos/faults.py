@@ -100,6 +100,11 @@ class Stage:
         if self.loop.now > deadline:
             self.complain(f"{'/'.join(kinds)} {pid} was not replaced in {REPLACED} s")
 
+    def within(self, seconds: float, condition: Callable[[], bool]) -> Callable[[], bool]:
+        """The condition, or that so much time has passed."""
+        deadline = self.loop.now + seconds
+        return lambda: condition() or self.loop.now > deadline
+
     # --- clients ---
 
     def some(self, share: float) -> list[Client]:
@@ -146,7 +151,7 @@ def _stop(seconds: float, *kinds: str, family: bool = False) -> Callable[[Stage]
             stage.signal(one, signal.SIGCONT)
         # A holder that was deposed meanwhile ends itself and is replaced.
         yield 2.0
-        yield lambda: len(stage.pids(*kinds)) >= count
+        yield stage.within(REPLACED, lambda: len(stage.pids(*kinds)) >= count)
 
     return run
 
@@ -200,8 +205,7 @@ def _handshake(stage: Stage) -> Script:
     for client in chosen:
         if client.stream is not None:
             client.stream.close("reset", abort=True)
-    deadline = stage.loop.now + 30
-    yield lambda: not stage.cuts or stage.loop.now > deadline
+    yield stage.within(30, lambda: not stage.cuts)
     stage.cuts.clear()
 
 
@@ -221,7 +225,7 @@ def _steal(stage: Stage) -> Script:
     stage.say(f"{len(chosen)} clients resume while their old stream is open")
     for client in chosen:
         client.steal()
-    yield lambda: all(client.up or client.stream is None for client in chosen)
+    yield stage.within(20, lambda: all(client.up for client in chosen))
     yield 1.0
 
 
@@ -237,10 +241,9 @@ def _flush(stage: Stage) -> Script:
     for _ in range(BURST):
         peer.talk()
         yield 0.002
-    yield lambda: peer.chain is None or not peer.chain.queue or not peer.up
+    yield stage.within(5, lambda: peer.chain is None or not peer.chain.queue)
     client.come_back()
-    deadline = stage.loop.now + 20
-    yield lambda: client.up or stage.loop.now > deadline
+    yield stage.within(20, lambda: client.up)
     yield stage.rng.uniform(0, 0.15)
     port = client.stream.port if client.stream is not None else 0
     count = len(stage.pids("edge"))

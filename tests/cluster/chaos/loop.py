@@ -23,6 +23,10 @@ Script = Generator["float | Callable[[], bool]", None, None]
 class Watcher(Protocol):
     """Whoever owns a socket."""
 
+    @property
+    def closed(self) -> bool:
+        """Whether the socket is no more."""
+
     def readable(self) -> None:
         """There is something to read, or the connection has ended."""
 
@@ -104,9 +108,10 @@ class Loop:
             self.now = began = time.monotonic()
             wait = POLL if not self._timers else max(0.0, min(POLL, self._timers[0][0] - began))
             for key, events in self._selector.select(wait):
-                if events & selectors.EVENT_READ:
+                if events & selectors.EVENT_READ and not key.data.closed:
                     key.data.readable()
-                if events & selectors.EVENT_WRITE and key.fileobj in self._selector.get_map():
+                # What it did there may have closed the socket.
+                if events & selectors.EVENT_WRITE and not key.data.closed:
                     key.data.writable()
             self.now = time.monotonic()
             while self._timers and self._timers[0][0] <= self.now:
