@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from rookery.edge.iqs import Key
 from rookery.edge.loop import NEVER
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from rookery.edge.session import Session
     from rookery.edge.sessions import Sessions
 
+#: An SM-ID: so many random bytes that nobody guesses one.
+TOKEN_BYTES: Final = 24
 #: Arguments of `Session.deliver`.
 Delivery = tuple[int, int, bytes, int, Stanza, "str | None"]
 
@@ -170,21 +173,25 @@ def _enable(session: Session, connection: Connection, element: Element) -> None:
     if not resumable:
         connection.say(sm.enabled(b"", 0))
         return
+    machine.token = secrets.token_bytes(TOKEN_BYTES)
+    machine.seconds = seconds
     manager.waiting = []
-    connection.ask(partial(_make_resumable, manager, connection, seconds))
+    connection.ask(partial(_make_resumable, manager, connection))
 
 
-async def _make_resumable(manager: Manager, connection: Connection, seconds: int) -> None:
+async def _make_resumable(manager: Manager, connection: Connection) -> None:
     """Ask the router; nothing of the stream goes in or out until it has answered."""
     session, machine = manager.session, manager.machine
-    request = Enable(session.full, session.grant, seconds, machine.base_in, machine.base_out)
+    request = Enable(
+        session.full, session.grant, machine.token, machine.seconds, machine.base_in, machine.base_out
+    )
     reply = sm.failed("internal-server-error")
     ok = False
     try:
         answer = await manager.sessions.bus.call(Kind.ROUTER, session.partition, request)
         assert isinstance(answer, Enabled)
-        machine.token, machine.seconds = answer.token, answer.seconds
-        reply, ok = sm.enabled(answer.token, answer.seconds), True
+        machine.seconds = answer.seconds
+        reply, ok = sm.enabled(machine.token, answer.seconds), True
     except (BusTimeout, StanzaError):
         pass
     if not connection.ended and session.connection is connection:

@@ -7,8 +7,6 @@ user's, a guessed and an expired one are told apart by nobody.
 from __future__ import annotations
 
 import hmac
-import secrets
-from typing import Final
 
 from rookery.router.accounts import Accounts
 from rookery.router.binding import Bindings
@@ -24,8 +22,6 @@ from rookery.shared.bus.api import Call
 from rookery.shared.bus.messages import Enable, Enabled, End, Frontier, Noted, NotResumed, Resume, Resumed
 from rookery.shared.xeps.stream_management import advance
 from rookery.shared.xmpp.errors import StanzaError
-
-TOKEN_BYTES: Final = 24
 
 
 class Resumptions:
@@ -63,11 +59,10 @@ class Resumptions:
         limit = self._core.limits.resume_seconds
         seconds = min(request.seconds or limit, limit)
         if session.resumable is None:
-            # (a request that is repeated because its answer was lost gets the same one)
-            token = secrets.token_bytes(TOKEN_BYTES)
-            session.resumable = Resumable(token, seconds, request.base_in, request.base_out)
-        resumable = session.resumable
-        self._core.bus.reply(call, Enabled(resumable.token, resumable.seconds))
+            session.resumable = Resumable(request.token, seconds, request.base_in, request.base_out)
+        # (a new holder may know it from the edge's mirror already)
+        session.resumable.seconds = seconds
+        self._core.bus.reply(call, Enabled(seconds))
 
     def on_frontier(self, part: Part, item: Frontier) -> None:
         """An edge knows more of a stream's stanzas as handled: record it, and say so."""

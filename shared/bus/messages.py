@@ -444,20 +444,21 @@ class Bound(NamedTuple):
 class Enable(NamedTuple):
     """Make a bound stream resumable (XEP-0198 section 3). `seconds` is what the client wants, 0 when it does not say.
 
-    The client's counting begins at inbound number `base_in` and outbound number `base_out`.
+    The client's counting begins at inbound number `base_in` and outbound number `base_out`. The edge makes the `token`, so that its mirror
+    has it from the first moment.
     """
 
     full: str
     grant: int
+    token: bytes
     seconds: int
     base_in: int
     base_out: int
 
 
 class Enabled(NamedTuple):
-    """Answer to Enable: the SM-ID's bytes, and how long a session may be without a socket."""
+    """Answer to Enable: how long a session may be without a socket."""
 
-    token: bytes
     seconds: int
 
 
