@@ -176,7 +176,7 @@ async def count(conn: Connection, account_id: int, wanted: Filter, *, exact: boo
     args.append(COUNTED + 1)
     found = int(
         await conn.fetchval(
-            f"SELECT count(*) FROM (SELECT 1 FROM message WHERE {where} LIMIT ${len(args)}) AS some",  # noqa: S608
+            f"SELECT count(*) FROM (SELECT 1 FROM message WHERE {where} LIMIT ${len(args)}) AS counted",  # noqa: S608
             *args,
         )
     )
