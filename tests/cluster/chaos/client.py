@@ -351,9 +351,7 @@ class Client:
         if request is None:
             return
         if request.answered:
-            ledger.violation(
-                self._world.loop.now, self.index, f"a second answer to {id}: {element.get('type')}"
-            )
+            request.again = element.get("type", "")
         else:
             request.answered = self._world.loop.now
 

@@ -44,12 +44,14 @@ class Message:
 class Request:
     """One iq of a client."""
 
-    __slots__ = ("answered", "chain", "sent", "up", "void")
+    __slots__ = ("again", "answered", "chain", "sent", "up", "void")
 
     def __init__(self, chain: int, now: float) -> None:
         self.chain = chain
         self.sent = now
         self.answered = 0.0
+        #: How it was answered after its first answer.
+        self.again = ""
         self.void = False
         #: Since when its client has been connected without a break (an answer needs somebody who can hear it).
         self.up = now
@@ -82,6 +84,7 @@ class Verdict(NamedTuple):
     bounced: int
     requests: int
     late_answers: int
+    answered_twice: int
     ack_stall: float
     delivery_stall: float
     lost_chains: int
@@ -218,6 +221,7 @@ class Ledger:
             bounced=sum(1 for m in messages if m.bounced),
             requests=len(self.requests),
             late_answers=sum(1 for one in answered if one.answered - max(one.sent, one.up) > IQ_SECONDS + 1),
+            answered_twice=sum(1 for one in self.requests.values() if one.again),
             ack_stall=max((m.acked - m.sent for m in messages if m.acked), default=0.0),
             delivery_stall=max((m.got[0].at - m.sent for m in messages if m.got), default=0.0),
             lost_chains=self.lost_chains,

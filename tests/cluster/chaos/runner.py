@@ -292,6 +292,7 @@ def render(report: Report, settings: Settings) -> str:
         ("duplicates across sessions", verdict.duplicates_across),
         ("requests", verdict.requests),
         ("  answered later than 30 s", verdict.late_answers),
+        ("  answered twice", verdict.answered_twice),
         ("faults injected", len(report.injected)),
         ("resumptions", len(resumes)),
         ("sessions lost", verdict.lost_chains),
