@@ -187,12 +187,22 @@ class Hibernation:
                 await trio.sleep(1.0)
 
     async def flush(self, part: Part) -> None:
-        """Write what is to be written of a partition now (it is given away)."""
-        while any(self._asleep[session][0] is part and self._asleep[session][1].id for session in self._due):
-            try:
-                await self._write(float("inf"))
-            except DatabaseUnavailable:
-                await trio.sleep(0.2)
+        """Write all resumable sessions of a partition (it is given away): an edge may die before its next holder has asked it."""
+        sessions = [
+            (session, part, account)
+            for account in part.accounts.values()
+            if account.id
+            for session in account.resources.by_resource.values()
+            if session.resumable is not None
+        ]
+        async with self._writing:
+            for start in range(0, len(sessions), BATCH):
+                while True:
+                    try:
+                        await self._store(sessions[start : start + BATCH])
+                        break
+                    except DatabaseUnavailable:
+                        await trio.sleep(0.2)
 
     async def _write(self, now: float) -> None:
         # One at a time: what is forgotten while it is written is deleted after that.
@@ -218,7 +228,7 @@ class Hibernation:
             batch = [session for session in batch if self._asleep[session][1].id]
             if not batch:
                 return
-            await self._store(batch)
+            await self._store([(session, *self._asleep[session]) for session in batch])
 
     async def _delete(self, gone: Sequence[tuple[str, int]]) -> None:
         incarnation = self._core.node.incarnation
@@ -228,14 +238,13 @@ class Hibernation:
 
         await self._core.node.db.run(0, work)
 
-    async def _store(self, batch: list[Session]) -> None:
+    async def _store(self, batch: list[tuple[Session, Part, Account]]) -> None:
         """Write rows and tell their former edges, which then forget the mirrors."""
         now = self._core.ticks()
         rows: list[_Row] = []
-        for session in batch:
-            part, account = self._asleep[session]
+        for session, part, account in batch:
             state = pack_session(session)
-            left = max(0.0, _until(session) - now)
+            left = max(0.0, _until(session) - now) if session in self._asleep else _seconds(session)
             rows.append((account.id, part.number, session.full, session.grant, session.stream, state, left))
             assert session.resumable is not None
             session.resumable.store_at = 0.0
@@ -248,11 +257,10 @@ class Hibernation:
         try:
             done = {(row["jid"], row["granted"]) for row in await self._core.node.db.run(0, work)}
         except BaseException:
-            for session in batch:
-                if session in self._asleep:
-                    self.changed(self._asleep[session][0], session)
+            for session, part, _ in batch:
+                self.changed(part, session)
             raise
-        for session in batch:
+        for session, _, _ in batch:
             if session in self._asleep and (session.full, session.grant) in done:
                 self._stored(session)
 
@@ -296,6 +304,11 @@ class Hibernation:
 def _until(session: Session) -> float:
     assert session.resumable is not None
     return session.resumable.until
+
+
+def _seconds(session: Session) -> int:
+    assert session.resumable is not None
+    return session.resumable.seconds
 
 
 def _store_at(session: Session) -> float:

@@ -29,6 +29,7 @@ from rookery.router.keeping import Keeping, Store
 from rookery.router.part import Part
 from rookery.router.presence import Presence
 from rookery.router.pushing import Pushing
+from rookery.router.recovery import recover
 from rookery.router.resumption import Resumptions
 from rookery.router.submit import Submits
 from rookery.router.takeover import Takeover
@@ -240,6 +241,8 @@ class RouterService:
         await self._sealed()
         part = Part(partition, epoch)
         await self.takeover.gather(part)
+        assert self.keeping.seal is not None
+        await recover(self.core, self.keeping.seal, part)
         self.core.parts[partition] = part
 
     async def _sealed(self) -> None:

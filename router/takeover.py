@@ -83,10 +83,14 @@ class Takeover:
             gathering.check()
 
     def lost(self, edge: str) -> None:
-        """An edge died: its sessions are gone, nobody waits for it."""
+        """An edge died: its sessions are gone but for those that can be resumed, and nobody waits for it."""
         for gathering in self._gathering.values():
             gathering.missing.discard(edge)
-            gathering.sessions = [one for one in gathering.sessions if one[0] != edge]
+            gathering.sessions = [
+                one if one[0] != edge else ("", one[1])
+                for one in gathering.sessions
+                if one[0] != edge or one[1].managed
+            ]
             gathering.check()
 
     def _wake(self, part: Part, session: Session, seconds: float) -> None:
@@ -98,7 +102,7 @@ class Takeover:
             other.grant > session.grant or (other.grant == session.grant and other.edge)
         ):
             # It went on, and the row is a former holder's leftover.
-            self._hibernation.forget_row(session.full, session.grant - (other.grant == session.grant))
+            self._hibernation.forget_row(session.full, session.grant)
             return
         resumable = session.resumable
         assert resumable is not None
@@ -140,7 +144,7 @@ class Takeover:
         if mirrored.managed and account.resources.by_resource.get(session.resource) is session:
             management = Management._make(mirrored.managed[0])
             session.resumable = Resumable.of(management)
-            if management.asleep:
+            if management.asleep or not edge:
                 self._hibernation.sleep(part, account, session)
         self.on_restored(part, account, session)
 

@@ -1,0 +1,132 @@
+"""What a former holder delivered and perhaps had no time to commit: it is stored before anything new gets an id.
+
+The edges' mirrors and the rows of sleeping sessions say what was delivered and not acknowledged. A sender's edge sends all that was not
+accepted again, and for these it is told `Accepted` without another delivery: so their rows must be there, under the ids that
+the recipients were told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+
+import trio
+
+from rookery.router.core import Core
+from rookery.router.part import Account, Part
+from rookery.router.sessions import Fate, Kept, Session
+from rookery.shared.db.api import Connection, DatabaseUnavailable, Fenced
+from rookery.shared.store.ids import Seal
+from rookery.shared.store.rows import Row, make_row, offline_eligible
+from rookery.shared.store.sql import insert_missing
+from rookery.shared.xeps.stanza_ids import split
+
+_RETRY: Final = 0.2
+_ACCOUNTS: Final = """
+SELECT a.localpart || '@' || a.domain AS bare, a.id
+FROM unnest($1::text[], $2::text[]) AS want(localpart, domain)
+JOIN account a ON a.domain = want.domain AND a.localpart = want.localpart"""
+_STORED: Final = """
+SELECT m.account_id, m.stream, m.n, m.id, m.owed
+FROM unnest($1::bigint[], $2::bytea[], $3::bigint[]) AS want(account_id, stream, n)
+JOIN message m ON m.account_id = want.account_id AND m.stream = want.stream AND m.n = want.n AND NOT m.outgoing"""
+
+#: (bare JID, stream, number): a message that some session was given.
+_Uid = tuple[str, bytes, int]
+
+
+class _Place(NamedTuple):
+    """Where a delivery is kept."""
+
+    account: Account
+    session: Session
+    index: int
+
+
+async def recover(core: Core, seal: Seal, part: Part) -> None:
+    """Store what the sessions of a new partition were given, and note which rows their deliveries have."""
+    found: dict[_Uid, list[_Place]] = {}
+    for place, one in _deliveries(part):
+        if one.stream and not one.row and one.stanza.kind in ("message", ""):
+            found.setdefault((place.account.bare, one.stream, one.origin_n), []).append(place)
+    if not found:
+        return
+
+    async def work(conn: Connection) -> dict[_Uid, tuple[int, bool]]:
+        ids = await _numbers(conn, {bare for bare, _, _ in found})
+        rows = [
+            row
+            for uid, places in found.items()
+            if uid[0] in ids and (row := _row(core, seal, part, ids[uid[0]], uid, places[0])) is not None
+        ]
+        if rows:
+            await insert_missing(conn, core.node.incarnation, rows)
+        return await _stored(conn, ids, [uid for uid in found if uid[0] in ids])
+
+    while True:
+        try:
+            stored = await core.node.db.run(part.number, work)
+        except DatabaseUnavailable:
+            await trio.sleep(_RETRY)
+        except Fenced:
+            core.node.fail("the fence is closed")
+            return
+        else:
+            break
+    for uid, places in found.items():
+        row, owed = stored.get(uid, (0, False))
+        fate = Fate(len(places)) if len(places) > 1 else None
+        for place in places:
+            kept = place.session.kept
+            kept[place.index] = kept[place.index]._replace(row=row, owed=owed, fate=fate)
+
+
+def _deliveries(part: Part) -> Iterable[tuple[_Place, Kept]]:
+    for account in part.accounts.values():
+        for session in account.resources.by_resource.values():
+            for index, one in enumerate(session.kept):
+                yield _Place(account, session, index), one
+
+
+def _row(core: Core, seal: Seal, part: Part, number: int, uid: _Uid, place: _Place) -> Row | None:
+    """The row that the former holder meant it to have; None when it needs none, or is not known any more."""
+    account, session, index = place
+    one = session.kept[index]
+    stanza, text = split(one.stanza, account.id_prefix)
+    id = seal.open(number, text) if text else None
+    relaxed = account.bare.rpartition("@")[2] in core.relaxed
+    if id is None and (relaxed or not offline_eligible(stanza)):
+        return None
+    return make_row(
+        number,
+        part.ids.next() if id is None else id,
+        uid[1],
+        uid[2],
+        stanza,
+        peer=stanza.from_.partition("/")[0],
+        outgoing=False,
+        archived=id is not None,
+        owed=id is None,
+        stamp=one.at,
+    )
+
+
+async def _numbers(conn: Connection, bares: Iterable[str]) -> dict[str, int]:
+    pairs = [bare.rpartition("@") for bare in bares]
+    rows = await conn.fetch(_ACCOUNTS, [local for local, _, _ in pairs], [domain for _, _, domain in pairs])
+    return {row["bare"]: row["id"] for row in rows}
+
+
+async def _stored(
+    conn: Connection, ids: dict[str, int], uids: Sequence[_Uid]
+) -> dict[_Uid, tuple[int, bool]]:
+    bares = {number: bare for bare, number in ids.items()}
+    rows = await conn.fetch(
+        _STORED,
+        [ids[bare] for bare, _, _ in uids],
+        [stream for _, stream, _ in uids],
+        [n for _, _, n in uids],
+    )
+    return {
+        (bares[row["account_id"]], bytes(row["stream"]), row["n"]): (row["id"], row["owed"]) for row in rows
+    }
