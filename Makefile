@@ -5,17 +5,19 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
+MINUTES ?= 10
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --require-hashes
 OWN := src/rookery edge router workers shared tests bench scripts
 
 export PIP_ROOT_USER_ACTION := ignore
-.PHONY: run test check docs format clean help
+.PHONY: run test check docs chaos format clean help
 
 help:
 	@echo 'make run     start a whole cluster here, in the foreground (ARGS="--ephemeral" keeps nothing)'
 	@echo 'make test    the whole suite, with real NATS, Postgres and clusters (ARGS for pytest)'
 	@echo 'make check   under a minute: format, lint, types, floors, unit tests, generated documents'
 	@echo 'make docs    write the generated documents anew'
+	@echo 'make chaos   break a whole cluster under its clients and judge it (SEED=1 MINUTES=10, docs/faults.md)'
 
 run: $(VENV)/.installed
 	@exec $(BIN)/rookery up $(ARGS)
@@ -32,6 +34,9 @@ check: $(VENV)/.installed-dev
 
 docs: $(VENV)/.installed-dev
 	@$(BIN)/python scripts/docs.py
+
+chaos: $(VENV)/.installed-dev
+	@$(BIN)/python -m tests.cluster.chaos $(if $(SEED),--seed $(SEED)) --minutes $(MINUTES) $(ARGS)
 
 format: $(VENV)/.installed-dev
 	@$(BIN)/ruff format --quiet .
