@@ -1,6 +1,6 @@
 """The fault runner: client pairs exchange numbered messages while the cluster under them is broken, and a ledger judges.
 
 `python -m tests.cluster.chaos --help`, `make chaos`, `docs/faults.md`. Where to look: `loop` (one thread, sockets and timers), `wire`
-(bytes to stanzas), `client` (one client that follows XEP-0198 to the letter), `ledger` (what was sent, acknowledged, received; the
+(bytes to stanzas), `stream` (one connection), `client` (one client that follows XEP-0198 to the letter), `ledger` (what was sent, acknowledged, received; the
 verdict), `faults` (the table F01 and so on), `autopsy` (where a lost message was last seen), `runner` (all together).
 """

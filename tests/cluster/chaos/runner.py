@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from tests.cluster.chaos import autopsy
-from tests.cluster.chaos.client import DOMAIN, Client
+from tests.cluster.chaos.client import Client
 from tests.cluster.chaos.faults import Fault, Stage, deck
 from tests.cluster.chaos.ledger import Ledger, Message, Verdict
 from tests.cluster.chaos.loop import Loop, Script
+from tests.cluster.chaos.stream import DOMAIN
 from tests.cluster.harness import Cluster
 
 #: How long everybody may take to connect at the start, and again at the end.
@@ -71,7 +72,7 @@ class Report(NamedTuple):
 
 
 class Runner:
-    """One run on one cluster; implements `client.World`."""
+    """One run on one cluster; implements `world.World`."""
 
     def __init__(
         self,
