@@ -40,14 +40,14 @@ class _Place(NamedTuple):
 
     account: Account
     session: Session
-    index: int
+    at: int
 
 
 async def recover(core: Core, seal: Seal, part: Part) -> None:
     """Store what the sessions of a new partition were given, and note which rows their deliveries have."""
     found: dict[_Uid, list[_Place]] = {}
     for place, one in _deliveries(part):
-        if one.stream and not one.row and one.stanza.kind in ("message", ""):
+        if one.stream and one.stanza.kind in ("message", ""):
             found.setdefault((place.account.bare, one.stream, one.origin_n), []).append(place)
     if not found:
         return
@@ -78,7 +78,7 @@ async def recover(core: Core, seal: Seal, part: Part) -> None:
         fate = Fate(len(places)) if len(places) > 1 else None
         for place in places:
             kept = place.session.kept
-            kept[place.index] = kept[place.index]._replace(row=row, owed=owed, fate=fate)
+            kept[place.at] = kept[place.at]._replace(row=row, owed=owed, fate=fate)
 
 
 def _deliveries(part: Part) -> Iterable[tuple[_Place, Kept]]:
@@ -90,10 +90,11 @@ def _deliveries(part: Part) -> Iterable[tuple[_Place, Kept]]:
 
 def _row(core: Core, seal: Seal, part: Part, number: int, uid: _Uid, place: _Place) -> Row | None:
     """The row that the former holder meant it to have; None when it needs none, or is not known any more."""
-    account, session, index = place
-    one = session.kept[index]
+    account, session, at = place
+    one = session.kept[at]
     stanza, text = split(one.stanza, account.id_prefix)
-    id = seal.open(number, text) if text else None
+    id = seal.open(number, text) if text else one.row or None
+    owed = one.owed if one.row else id is None
     relaxed = account.bare.rpartition("@")[2] in core.relaxed
     if id is None and (relaxed or not offline_eligible(stanza)):
         return None
@@ -105,8 +106,8 @@ def _row(core: Core, seal: Seal, part: Part, number: int, uid: _Uid, place: _Pla
         stanza,
         peer=stanza.from_.partition("/")[0],
         outgoing=False,
-        archived=id is not None,
-        owed=id is None,
+        archived=bool(text) or not owed,
+        owed=owed,
         stamp=one.at,
     )
 

@@ -249,3 +249,48 @@ async def test_an_answer_of_many_stanzas_comes_in_order_and_to_nobody_else() -> 
         await it.settle()
         assert [one for one in two.news() if one.kind == "message"] == []
         assert it.store.coming == 0
+
+
+async def test_a_new_holder_stores_what_the_former_delivered_and_did_not_commit() -> None:
+    async with rig() as it:
+        alice, bob = await pair(it)
+        it.store.hold = True
+        origin = alice.route(chat(BOB, "1"))
+        other = alice.route(hinted(BOB, "no-permanent-store"))
+        await it.settle()
+        got = bob.news()[0].find("urn:xmpp:sid:0", "stanza-id")
+        assert got is not None
+        it.store.live.clear(), it.store.waiting.clear()  # the router is killed before its commit
+        it.store.hold = False
+        await it.start_router("router2")
+        (archived,) = it.store.archive(it.db.ids[BOB])
+        assert Seal(b"secret").open(archived.account_id, got.get("id") or "") == archived.id
+        assert not unpack_stanza(archived.stanza).has("urn:xmpp:sid:0")
+        assert [row.archived for row in it.store.debts()] == [False]
+        alice.route(chat(BOB, "1"), origin.n), alice.route(hinted(BOB, "no-permanent-store"), other.n)
+        await it.settle()
+        assert it.accepted(origin)
+        assert it.accepted(other)
+        assert bob.news() == []
+        alice.route(chat(BOB, "2"))
+        await it.settle()
+        assert min(row.id for row in it.store.archive(it.db.ids[BOB])) == archived.id
+        bob.ack()
+        await it.settle()
+        assert it.store.debts() == []
+
+
+async def test_after_a_takeover_what_nobody_acknowledged_is_owed_once() -> None:
+    async with rig() as it:
+        alice = await it.online("alice")
+        one, two = await it.online("bob", "1"), await it.online("bob", "2")
+        alice.route(chat(BOB))
+        await it.settle()
+        await it.start_router("router2")
+        one.unbind()
+        await it.settle()
+        assert it.store.coming == 0, "the other may still get it"
+        two.unbind()
+        await it.settle()
+        it.store.commit()
+        assert len(it.store.debts()) == len(it.store.rows) == 1

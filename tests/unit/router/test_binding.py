@@ -172,7 +172,8 @@ async def test_a_session_that_dies_after_the_takeover_loses_nothing_that_its_edg
         await it.start_router("router2")
         bob.unbind()
         await it.settle()
-        ((row, _),) = it.store.waiting
+        it.store.commit()
+        (row,) = it.store.debts()
         assert (row.stream, row.n) == (alice.stream, origin.n)
 
 
