@@ -135,12 +135,32 @@ class RouterService:
         )
         self.takeover = Takeover(core, self.accounts, self.hibernation)
         self.totals = Totals(core)
+        self._wire()
+        self._handlers = self._table()
+        self._lost: list[str] = []
+        self._lost_some = trio.Event()
+        node.on_lost.append(self._on_lost)
+        node.on_reset.append(self._on_reset)
+        node.on_domains.append(self.domains.changed)
+
+    def _wire(self) -> None:
+        """What the parts tell one another."""
         self.flushes.message = self.delivery.message
         self.iqs.on_marked = self.presence.notes
         self.takeover.on_restored = self.client_states.restored
         self.pushing.on_overrun = self.bindings.overrun
         self.pushing.on_asleep = self.hibernation.changed
-        self._handlers: dict[type, Handler] = {
+        self.domains.on_durability = self._durability
+
+    def _durability(self, domains: frozenset[str]) -> None:
+        """Messages of these domains are accepted at another moment from now on."""
+        for part in self.core.parts.values():
+            for bare in [bare for bare in part.accounts if bare.rpartition("@")[2] in domains]:
+                self.accounts.changed(part, bare)
+
+    def _table(self) -> dict[type, Handler]:
+        """Who handles what."""
+        return {
             Route: self.delivery.on_route,
             Submit: self.submits.on_submit,
             Copy: self.copies.on_copy,
@@ -160,11 +180,6 @@ class RouterService:
             Resume: self.resumptions.on_resume,
             Frontier: self.resumptions.on_frontier,
         }
-        self._lost: list[str] = []
-        self._lost_some = trio.Event()
-        node.on_lost.append(self._on_lost)
-        node.on_reset.append(self._on_reset)
-        node.on_domains.append(self.domains.changed)
 
     # --- items -------------------------------------------------------------------------------------------------------
 

@@ -294,3 +294,17 @@ async def test_after_a_takeover_what_nobody_acknowledged_is_owed_once() -> None:
         await it.settle()
         it.store.commit()
         assert len(it.store.debts()) == len(it.store.rows) == 1
+
+
+async def test_a_domain_that_becomes_relaxed_is_so_at_once() -> None:
+    async with rig() as it:
+        alice, bob = await pair(it)
+        assert alice.copies
+        it.db.policy = '{"durability": "relaxed"}'
+        it.router.domains.changed()
+        await it.settle()
+        assert not alice.copies
+        alice.route(chat(BOB))
+        await it.settle()
+        assert bodies(bob.news()) == ["hi"]
+        assert it.store.rows == []
