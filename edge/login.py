@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, assert_never
 
 import trio
 
+from rookery.edge.beginning import Phase
 from rookery.edge.context import Context
 from rookery.edge.effects import (
     AskBind,
@@ -28,7 +29,7 @@ from rookery.edge.effects import (
 )
 from rookery.edge.features import Security
 from rookery.edge.framing import Framing
-from rookery.edge.negotiation import Negotiation, Phase
+from rookery.edge.negotiation import Negotiation
 from rookery.edge.session import Session
 from rookery.shared.bus.api import BusTimeout
 from rookery.shared.bus.messages import (

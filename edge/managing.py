@@ -32,13 +32,15 @@ Delivery = tuple[int, int, bytes, int, Stanza, "str | None"]
 class Manager:
     """A managed session's machine in its session. `waiting` holds deliveries back while `<enabled/>` is under way."""
 
-    __slots__ = ("machine", "requests", "session", "sessions", "waiting")
+    __slots__ = ("machine", "requests", "session", "sessions", "until", "waiting")
 
     def __init__(self, sessions: Sessions, session: Session, machine: Management) -> None:
         self.sessions = sessions
         self.session = session
         self.machine = machine
         self.waiting: list[Delivery] | None = None
+        #: While its socket is gone and its router has no second copy: until when it is kept (0.0: otherwise).
+        self.until = 0.0
         #: Open requests of a stream whose socket is gone.
         self.requests: tuple[tuple[str, str, int], ...] = ()
 

@@ -225,6 +225,11 @@ class Session:
         self._inflight = None
         return True
 
+    @property
+    def asleep(self) -> bool:
+        """Whether its socket is gone and its mirror is kept for its router."""
+        return self.manager is not None and self.manager.until > 0.0
+
     def frontier(self) -> int:
         """The highest inbound number of a managed stream with nothing un-handled at or below it."""
         inflight = self._inflight

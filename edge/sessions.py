@@ -6,7 +6,7 @@ import math
 import secrets
 import time
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +19,7 @@ from rookery.edge.loop import NEVER, Reactor
 from rookery.edge.managing import take_up
 from rookery.edge.mirror import Attachments, Verdict, chunks
 from rookery.edge.session import Session
+from rookery.edge.streams import Streams
 from rookery.shared.bus.api import Call
 from rookery.shared.bus.messages import (
     NOBODY,
@@ -54,8 +55,6 @@ AGAIN_SECONDS: Final = 15.0
 HOLE_SECONDS: Final = 10.0
 #: An Unbind is repeated when its router changes within this time.
 UNBIND_SECONDS: Final = 30.0
-#: Un-accepted stanzas of a closed stream are kept at most so long.
-ORPHAN_SECONDS: Final = 300.0
 #: Items that may come before our call of Bind or Resume has returned: a router keeps no more for one session.
 _EARLY: Final = 20_000
 
@@ -77,23 +76,18 @@ class Sessions:
         self.iqs = IqTable(limits.iq_seconds)
         self.attachments = Attachments()
         self.wake_slot = 0
-        #: Streams with un-accepted stanzas, and streams that miss a delivery.
-        self.unsettled: set[Session] = set()
+        self.streams = Streams()
+        self.unsettled = self.streams.unsettled
+        #: Streams that miss a delivery.
         self.holes: set[Session] = set()
-        #: Managed streams that may have more handled than their router knows.
-        self._lagging: set[Session] = set()
         #: Resumable streams without a socket, and until when they are kept: their router has no second copy yet.
-        self._asleep: dict[Session, float] = {}
-        #: What streams that went on under a new binding here have un-accepted from before.
-        self._elders: dict[bytes, list[Session]] = {}
+        self._asleep: set[Session] = set()
         self._by_sid: dict[int, Session] = {}
-        self._by_stream: dict[bytes, Session] = {}
         self._by_partition: dict[int, dict[int, Session]] = {}
         self._early: dict[int, list[tuple[str, Item]]] = {}
         self._acks: dict[int, Session] = {}
         self._ack_at = NEVER
         self._unbinds: deque[tuple[float, int, Unbind]] = deque()
-        self._orphans: deque[tuple[float, Session]] = deque()
         # Stream numbers do not start at 1, so that one of a former life of this address is not mistaken for ours.
         self._next_sid = secrets.randbits(31)
 
@@ -146,7 +140,7 @@ class Sessions:
         session.own_first = bound.own_first
         session.copies = bound.copies
         self._by_sid[sid] = session
-        self._by_stream[stream] = session
+        self.streams.add(session)
         self._by_partition.setdefault(session.partition, {})[sid] = session
         self.attachments.bound(session.partition, bound.grant)
         metrics.SESSIONS_OPENED.inc()
@@ -154,18 +148,14 @@ class Sessions:
 
     def resume(self, connection: Connection, sid: int, resumed: Resumed) -> Session:
         """The router lets a stream go on here (XEP-0198 section 5)."""
-        former = self._by_stream.get(resumed.stream)
         bound = Bound(resumed.full, resumed.grant, resumed.own_first, resumed.copies)
+        former = self.streams.get(resumed.stream)
         session = self.begin(connection, sid, resumed.stream, bound, "")
         take_up(self, session, resumed)
-        if former is not None:
-            # Before it ends it was of this very edge; what it has un-accepted stays under the same stream.
-            if former.unaccepted:
-                self._elders.setdefault(former.stream, []).append(former)
-            if former.connection is not None:
-                former.connection.fail(StreamError("conflict", "resumed by a new connection"))
-            elif former in self._asleep:
-                self._drop(former)
+        if former is not None and former.connection is not None:
+            former.connection.fail(StreamError("conflict", "resumed by a new connection"))
+        elif former in self._asleep:
+            self._drop(former)
         return session
 
     def ended_early(self, sid: int) -> bool:
@@ -192,7 +182,8 @@ class Sessions:
             session.connection = None
             manager.machine.lost()
             manager.moved()
-            self._asleep[session] = self.clock() + manager.machine.seconds
+            manager.until = self.clock() + manager.machine.seconds
+            self._asleep.add(session)
         session.connection = None
         self.iqs.close(session.sid)
         if not asleep:
@@ -202,28 +193,15 @@ class Sessions:
 
     def _drop(self, session: Session) -> None:
         """The session is no longer ours, but for what is un-accepted."""
-        self._asleep.pop(session, None)
+        if session.manager is not None:
+            session.manager.until = 0.0
+        self._asleep.discard(session)
         del self._by_sid[session.sid]
         held = self._by_partition[session.partition]
         del held[session.sid]
         if not held:
             del self._by_partition[session.partition]
-        if session.unaccepted:
-            self._orphans.append((self.clock(), session))
-        else:
-            self._settled(session)
-
-    def _settled(self, session: Session) -> None:
-        """Nothing of a session without a socket is un-accepted any more."""
-        if session.connection is not None or session in self._asleep:
-            return
-        stream = session.stream
-        if self._by_stream.get(stream) is session:
-            del self._by_stream[stream]
-        elif (elders := self._elders.get(stream)) is not None and session in elders:
-            elders.remove(session)
-            if not elders:
-                del self._elders[stream]
+        self.streams.closed(session, self.clock())
 
     def unbind(self, full: str, grant: int, reason: str, resumable: bool = False) -> None:
         """Tell the router, and again if its link or holder changes soon."""
@@ -249,7 +227,7 @@ class Sessions:
         elif isinstance(item, DeliverMany):
             self._many(source, item)
         elif isinstance(item, Accepted | Copied):
-            self._accepted(item.uids, isinstance(item, Copied))
+            self.streams.accepted(item.uids, isinstance(item, Copied))
         elif isinstance(item, End):
             self._end(source, item)
         elif isinstance(item, Note):
@@ -271,30 +249,6 @@ class Sessions:
             self._mirror(item)
         else:
             _log.warning("edge_unexpected_item", item=type(item).__name__, source=source)
-
-    def _accepted(self, uids: Sequence[tuple[bytes, int]], copied: bool) -> None:
-        by_stream = self._by_stream
-        urgent: set[Session] | None = None
-        for stream, n in uids:
-            session = by_stream.get(stream)
-            if session is None:
-                continue
-            if session.accepted(n, copied) and session.connection is None:
-                self._settled(session)
-            manager = session.manager
-            if manager is not None:
-                if manager.machine.wanted or session.connection is None:
-                    urgent = urgent or set()
-                    urgent.add(session)
-                else:
-                    self._lagging.add(session)
-            if self._elders and stream in self._elders:
-                for elder in list(self._elders[stream]):
-                    if elder.accepted(n, copied):
-                        self._settled(elder)
-        for session in urgent or ():
-            assert session.manager is not None
-            session.manager.moved()
 
     def _allowed(self, session: Session, source: str) -> bool:
         return self.attachments.allows(session.partition, source)
@@ -327,7 +281,7 @@ class Sessions:
     def _end(self, source: str, item: End) -> None:
         session = self._by_sid.get(item.sid) if item.sid else None
         if session is None and item.stream:
-            session = self._by_stream.get(item.stream)
+            session = self.streams.get(item.stream)
         if session is None:
             if item.sid in self._early:
                 self._early[item.sid].append((source, item))
@@ -369,7 +323,7 @@ class Sessions:
             for entry in session.again(partitions, before):
                 self.post(Kind.ROUTER, entry.partition, entry.item)
             if session.connection is None and not session.unaccepted:
-                self._settled(session)
+                self.streams.settled(session)
         if before == math.inf:
             for _, partition, item in self._unbinds:
                 if partition in partitions:
@@ -424,18 +378,9 @@ class Sessions:
         metrics.UNACCEPTED.set(self.unaccepted)
         while self._unbinds and self._unbinds[0][0] < now - UNBIND_SECONDS:
             self._unbinds.popleft()
-        while self._orphans and self._orphans[0][0] < now - ORPHAN_SECONDS:
-            _, session = self._orphans.popleft()
-            if session.unaccepted:
-                _log.warning("stanzas_not_accepted", count=session.unaccepted, account=session.bare)
-            self.unsettled.discard(session)
-            self._settled(session)
-        for session in [s for s, until in self._asleep.items() if until < now]:
+        self.streams.tick(now)
+        for session in [one for one in self._asleep if one.manager is None or one.manager.until < now]:
             self._drop(session)
-        lagging, self._lagging = self._lagging, set()
-        for session in lagging:
-            if session.manager is not None:
-                session.manager.moved()
         for session in [s for s in self.holes if s.hole_since == 0.0 or s.hole_since < now - HOLE_SECONDS]:
             self.holes.discard(session)
             if session.hole_since and session.connection is not None:

@@ -298,7 +298,7 @@ def test_a_closed_stream_is_seen_through_and_then_forgotten(world: World) -> Non
     assert isinstance(world.arrived()[0], Route)
     world.sessions.receive("router1", Accepted([(session.stream, 1)]))
     assert world.sessions.unaccepted == 0
-    assert world.sessions._by_stream == {}
+    assert world.sessions.streams._by_stream == {}
 
 
 def test_an_unbind_is_repeated_for_a_while_when_its_router_changes(world: World) -> None:
