@@ -164,8 +164,6 @@ class FakeDb:
         return {"open": True}
 
     async def fetch(self, query: str, *args: Any) -> list[dict[str, Any]]:
-        if "FROM session" in query:
-            return []
         if "FROM secret" in query:
             return [{"value": b"secret"}]
         if "AS bare" in query:
