@@ -14,6 +14,7 @@ from rookery.router.keeping import Keeping
 from rookery.router.part import Account, Part
 from rookery.router.presence import Presence
 from rookery.router.sessions import OVERHEAD, Session
+from rookery.router.strays import Strays
 from rookery.shared.bus.api import Call
 from rookery.shared.bus.messages import AccountChanged, Acked, Bind, Bound, End, Unbind
 from rookery.shared.xmpp.errors import StanzaError
@@ -39,6 +40,7 @@ class Bindings:
         flushes: Flushes,
         keeping: Keeping,
         hibernation: Hibernation,
+        strays: Strays,
     ) -> None:
         self._core = core
         self._accounts = accounts
@@ -47,6 +49,7 @@ class Bindings:
         self._flushes = flushes
         self._keeping = keeping
         self._hibernation = hibernation
+        self._strays = strays
         hibernation.end = self.end
         accounts.on_loaded = self._reloaded
 
@@ -160,6 +163,7 @@ class Bindings:
         """End the account's sessions on a dead edge, but for those that can be resumed; True when there was one."""
         lost = [session for session in account.resources.by_resource.values() if session.edge == edge]
         for session in lost:
+            self._strays.lost(part, account, session, edge)
             if session.resumable is not None:
                 self._hibernation.sleep(part, account, session)
                 session.resumable.former = ("", 0)

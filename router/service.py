@@ -31,6 +31,7 @@ from rookery.router.presence import Presence
 from rookery.router.pushing import Pushing
 from rookery.router.recovery import recover
 from rookery.router.resumption import Resumptions
+from rookery.router.strays import Strays
 from rookery.router.submit import Submits
 from rookery.router.takeover import Takeover
 from rookery.router.totals import Totals
@@ -115,6 +116,7 @@ class RouterService:
             core, self.accounts, self.pushing, self.delivery, self.iqs, self.presence, self.copies
         )
         self.hibernation = Hibernation(core)
+        self.strays = Strays(core, self.pushing, self.hibernation, self.flushes)
         self.bindings = Bindings(
             core,
             self.accounts,
@@ -123,6 +125,7 @@ class RouterService:
             self.flushes,
             self.keeping,
             self.hibernation,
+            self.strays,
         )
         self.resumptions = Resumptions(
             core,
@@ -140,6 +143,7 @@ class RouterService:
         self._lost: list[str] = []
         self._lost_some = trio.Event()
         node.on_lost.append(self._on_lost)
+        node.on_found.append(self._on_found)
         node.on_reset.append(self._on_reset)
         node.on_domains.append(self.domains.changed)
 
@@ -308,6 +312,7 @@ class RouterService:
             try:
                 self.flushes.tick()
                 self.hibernation.tick()
+                self.strays.tick()
                 self.client_states.tick()
                 self.core.flush_accepted()
                 self.pushing.end_overrun()
@@ -335,6 +340,8 @@ class RouterService:
             lost, self._lost = self._lost, []
             for edge in lost:
                 await self._bury_edge(edge)
+                if edge in self.core.node.edges():
+                    self._found(edge)
 
     async def _bury_edge(self, edge: str) -> None:
         ended = 0
@@ -351,6 +358,15 @@ class RouterService:
             await trio.lowlevel.checkpoint()
         if ended:
             _log.info("edge_lost", edge=edge, accounts=ended)
+
+    def _on_found(self, incarnation: str, kinds: frozenset[Kind]) -> None:
+        if Kind.EDGE in kinds:
+            self._found(incarnation)
+
+    def _found(self, edge: str) -> None:
+        """An edge that was given up lives: its sessions go on, or are ended there too."""
+        if attached := self.strays.found(edge):
+            _log.info("edge_found", edge=edge, sessions=attached)
 
     def _on_reset(self, peer: str) -> None:
         """The link to an edge began anew: repeat what it has not reported."""
