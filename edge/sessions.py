@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 _log = structlog.get_logger()
 #: Acknowledgements of written deliveries are collected this long: nobody waits for them.
 ACK_SECONDS: Final = 0.1
+#: So many are reported at once: the router keeps what was not reported, and stops long answers when that is much.
+ACK_MANY: Final = 128
 #: A stanza that nobody accepted in this time is sent again, in case something was lost unnoticed.
 AGAIN_SECONDS: Final = 15.0
 #: A delivery that is missing for longer will not come: the session ends, so that its client notices.
@@ -85,7 +87,8 @@ class Sessions:
         self._by_sid: dict[int, Session] = {}
         self._by_partition: dict[int, dict[int, Session]] = {}
         self._early: dict[int, list[tuple[str, Item]]] = {}
-        self._acks: dict[int, Session] = {}
+        #: What is to be reported: the session, and the number that was not yet.
+        self._acks: dict[int, tuple[Session, int]] = {}
         self._ack_at = NEVER
         self._unbinds: deque[tuple[float, int, Unbind]] = deque()
         # Stream numbers do not start at 1, so that one of a former life of this address is not mistaken for ours.
@@ -339,7 +342,13 @@ class Sessions:
 
     def ack(self, session: Session) -> None:
         """Report soon that the session's deliveries have left."""
-        self._acks[session.sid] = session
+        waiting = self._acks.get(session.sid)
+        if waiting is None:
+            self._acks[session.sid] = (session, session.mirror.acked)
+        elif session.mirror.acked - waiting[1] >= ACK_MANY:
+            del self._acks[session.sid]
+            self._ack(session)
+            return
         if self._ack_at == NEVER:
             self._ack_at = self._reactor.now + ACK_SECONDS
             self._reactor.at(self, self._ack_at)
@@ -365,7 +374,7 @@ class Sessions:
         """Report everything that has left by now."""
         acks, self._acks = self._acks, {}
         self._ack_at = NEVER
-        for session in acks.values():
+        for session, _ in acks.values():
             self._ack(session)
 
     def _ack(self, session: Session) -> None:

@@ -191,7 +191,7 @@ class Pushing:
             return
         stanzas = item.stanzas
         last = stanzas[-1] if stanzas else None
-        if session.full_up and last is not None and last.kind == "iq" and last.type == "result":
+        if session.overfull and last is not None and last.kind == "iq" and last.type == "result":
             # An error goes the other way than the result that it takes the place of.
             request = last.replace(to=last.from_, from_=last.to)
             stanzas = (request.error(StanzaError("resource-constraint", "read what you were sent first")),)

@@ -163,6 +163,11 @@ class Session:
         return len(self.kept) >= MAX_KEPT or self.kept_bytes >= MAX_KEPT_BYTES
 
     @property
+    def overfull(self) -> bool:
+        """Whether long answers must stop: an edge reports what has gone out only ten times a second."""
+        return len(self.kept) * 2 >= HARD_KEPT or self.kept_bytes * 2 >= HARD_KEPT_BYTES
+
+    @property
     def overrun(self) -> bool:
         """Whether the session must be ended."""
         return len(self.kept) >= HARD_KEPT or self.kept_bytes >= HARD_KEPT_BYTES
