@@ -105,12 +105,12 @@ class Client:
             self.abandon()
         self._again()
 
-    def abandon(self) -> None:
-        """The session cannot be resumed."""
+    def abandon(self, *, left: bool = False) -> None:
+        """The session cannot be resumed; `left`: the client has closed it."""
         chain, self.chain = self.chain, None
         if chain is not None:
             void = [one.message for one in chain.queue if one.message is not None]
-            self._world.ledger.abandoned(void, self.index, chain.number)
+            self._world.ledger.abandoned(void, self.index, chain.number, left=left)
 
     def bound(self, full: str) -> None:
         """A resource is bound: a new session begins."""
@@ -243,7 +243,7 @@ class Client:
         self.up = False
         if self.stream is not None:
             self.stream.end()
-        self.abandon()
+        self.abandon(left=True)
 
     def come_back(self) -> None:
         """Log in again after `leave`."""

@@ -152,9 +152,9 @@ class Ledger:
         else:
             message.bounced.append((now, condition))
 
-    def abandoned(self, messages: list[Message], client: int, chain: int) -> None:
-        """A session is lost: nobody knows what became of what it had not had acknowledged."""
-        self.lost_chains += 1
+    def abandoned(self, messages: list[Message], client: int, chain: int, *, left: bool = False) -> None:
+        """A session is lost, or was left on purpose: nobody knows what became of what it had not had acknowledged."""
+        self.lost_chains += not left
         for message in messages:
             message.void = True
         for (owner, _), request in self.requests.items():

@@ -64,6 +64,7 @@ class Report(NamedTuple):
     seconds: float
     messages: Sequence[Message]
     slowest_round: float
+    stuck: int
 
     @property
     def good(self) -> bool:
@@ -97,7 +98,7 @@ class Runner:
         self._resumes: list[float] = []
         self._ports: tuple[float, list[int]] = (0.0, [])
         self._talking = False
-        self._fault = ""
+        self.stuck = 0
         accounts = cluster.add_users(2 * settings.pairs, DOMAIN)
         self.clients = [
             Client(self, index, user, password, accounts[index ^ 1][0])
@@ -178,6 +179,7 @@ class Runner:
             seconds,
             list(self.ledger.messages.values()),
             loop.longest,
+            self.stuck,
         )
 
     def _wait(self, condition: Callable[[], bool], seconds: float, what: str) -> None:
@@ -226,6 +228,14 @@ class Runner:
             lambda: all(client.up for client in self.clients), CONNECT_SECONDS, "everybody to be connected"
         )
         self._wait(self.ledger.settled, SETTLE_SECONDS, "everything to be settled")
+        if not self.ledger.settled():
+            # Somebody hangs. What a session keeps without telling is stuck, not lost: see what comes after a resumption.
+            self.stuck = len(list(self.ledger.undelivered())) + len(list(self.ledger.unacked()))
+            self.say(f"{self.stuck} messages are stuck: everybody resumes")
+            for client in self.clients:
+                if client.stream is not None:
+                    client.stream.close("reset", abort=True)
+            self._wait(self.ledger.settled, SETTLE_SECONDS, "everything to be settled after resuming")
         quiet = self.loop.now + QUIET_SECONDS
         self.loop.run(lambda: self.loop.now > quiet)
 
@@ -274,6 +284,7 @@ def render(report: Report, settings: Settings) -> str:
         ("unanswered requests", verdict.unanswered),
         ("never acknowledged", len(verdict.never_acked)),
         ("breaches of XEP-0198", len(verdict.violations)),
+        ("stuck until their client resumed", report.stuck),
         ("complaints", len(report.complaints)),
     ]
     lines += [f"  {name:<38}{value:>8}" for name, value in rows]
