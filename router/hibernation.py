@@ -136,7 +136,6 @@ class Hibernation:
     def forget_row(self, full: str, grant: int) -> None:
         """Delete the rows of this grant and older ones, soon."""
         self._gone.append((full, grant))
-        self._wake.set()
 
     def handled(self, bare: str, token: bytes) -> int:
         """What was handled of an ended stream of this account, -1 when that is not known."""
@@ -167,7 +166,8 @@ class Hibernation:
         for session, (part, account) in list(self._asleep.items()):
             if _until(session) <= now:
                 self.end(part, account, session)
-        if any(_store_at(session) <= now for session in self._due):
+        # Not sooner: in a storm of resumptions one statement deletes the rows of many.
+        if self._gone or any(_store_at(session) <= now for session in self._due):
             self._wake.set()
 
     async def run(self) -> None:

@@ -261,6 +261,7 @@ async def test_a_sleeping_session_has_a_row_until_it_goes_on() -> None:
         await pass_time(set_up, 1)
         assert set_up.db.sessions[bob.full, bob.grant]["state"] != before
         await resumed(set_up, BOB, 0)
+        await pass_time(set_up, 1)
         assert not set_up.db.sessions
 
 
@@ -295,6 +296,7 @@ async def test_a_new_holder_reads_the_rows() -> None:
         again = await resumed(set_up, BOB, 0)
         assert bodies(again.news()) == ["one", "two"]
         assert again.n == bob.n + 3
+        await pass_time(set_up, 1)
         assert not set_up.db.sessions
 
 
@@ -313,6 +315,7 @@ async def test_a_row_that_was_left_behind_does_not_wake_what_went_on() -> None:
         (await set_up.online("alice")).route(chat(BOB, "one"))
         await set_up.settle()
         assert bodies(again.news()) == ["one"]
+        await pass_time(set_up, 1)
         assert not set_up.db.sessions
 
 
