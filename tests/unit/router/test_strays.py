@@ -13,7 +13,7 @@ async def give_up(it: Rig, edge: str = "edge1") -> None:
     """The router has not heard the edge for too long; what is on the link is gone."""
     node = it.router.core.node
     node.edges = lambda: [name for name in it.edges if name != edge]  # type: ignore[method-assign]
-    it.router.core.bus.forget(edge)
+    it.cluster.nodes[node.incarnation].bus.forget(edge)
     for callback in node.on_lost:
         callback(edge)
     await it.settle()
