@@ -7,6 +7,8 @@ from typing import Final, NamedTuple
 
 import msgpack
 
+from rookery.shared.xeps.delayed_delivery import NS as NS_DELAY
+from rookery.shared.xeps.delayed_delivery import unstamped
 from rookery.shared.xmpp.stanza import Stanza
 
 HINTS: Final = "urn:xmpp:hints"
@@ -80,7 +82,7 @@ def make_row(
         id,
         stream,
         n if stream else id,
-        digest(packed),
+        digest(packed if b"urn:xmpp:delay" not in stanza.inner else pack_stanza(_unstamped(stanza))),
         peer,
         outgoing,
         archived,
@@ -88,6 +90,12 @@ def make_row(
         stamp,
         packed,
     )
+
+
+def _unstamped(stanza: Stanza) -> Stanza:
+    """Without its sender's delay stamps: a repetition may have one that its original had not."""
+    payloads = tuple(payload for payload in stanza.payloads if tuple(payload) != (NS_DELAY, "delay"))
+    return stanza.replace(payloads=payloads, inner=unstamped(stanza.inner))
 
 
 def message_type(stanza: Stanza) -> str:

@@ -8,7 +8,7 @@ from typing import Final
 from zlib import crc32
 
 from rookery.shared.xeps._xep import Xep
-from rookery.shared.xeps.delayed_delivery import NS as NS_DELAY
+from rookery.shared.xeps.delayed_delivery import unstamped
 from rookery.shared.xmpp import ns
 from rookery.shared.xmpp.errors import StanzaError, StreamError
 from rookery.shared.xmpp.xml import Element
@@ -31,7 +31,6 @@ MAX_TOKEN: Final = 128
 DIGEST_BITS: Final = 31
 
 _DIGITS: Final = re.compile("[0-9]{1,10}", re.ASCII)
-_DELAY: Final = re.compile(rb"<delay xmlns='urn:xmpp:delay'[^>]*?(?:/>|>[^<]*</delay>)")
 _TRUE: Final = frozenset({"true", "1"})
 _FALSE: Final = frozenset({"false", "0", ""})
 
@@ -134,6 +133,4 @@ def uid_number(n: int, to: str, id: str, inner: bytes) -> int:
 
     A delay stamp does not count: clients add one to what they send again (section 4).
     """
-    if NS_DELAY.encode() in inner:
-        inner = _DELAY.sub(b"", inner)
-    return n << DIGEST_BITS | crc32(inner, crc32(f"{to}\0{id}".encode())) >> 1
+    return n << DIGEST_BITS | crc32(unstamped(inner), crc32(f"{to}\0{id}".encode())) >> 1

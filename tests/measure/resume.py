@@ -14,7 +14,7 @@ import json
 import time
 from functools import partial
 
-import asyncpg  # type: ignore[import-untyped]
+import asyncpg
 import trio
 from tests.cluster.harness import Cluster
 from tests.cluster.managed import Device, Refused

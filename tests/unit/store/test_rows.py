@@ -17,6 +17,7 @@ from rookery.shared.store.rows import (
     pack_stanza,
     unpack_stanza,
 )
+from rookery.shared.xeps.delayed_delivery import stamped
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element
 
@@ -115,3 +116,20 @@ def test_stanzas_of_the_server_itself_are_never_repetitions() -> None:
         return made.stream, made.n
 
     assert key(10) != key(11)
+
+
+def test_a_repetition_with_a_delay_stamp_has_the_digest_of_its_original() -> None:
+    """Clients add one to what they send again after a resumption (XEP-0198 section 4)."""
+    first = Stanza.build("message", Element("jabber:client", "body", {}, "hi"), type="chat", to="b@x")
+    again = stamped(first, 1_800_000_000.0, "a@x")
+    other = Stanza.build("message", Element("jabber:client", "body", {}, "ho"), type="chat", to="b@x")
+
+    def digest_of(stanza: Stanza) -> bytes:
+        row = make_row(
+            1, 1, b"s", 1, stanza, peer="a@x", outgoing=False, archived=True, owed=False, stamp=0.0
+        )
+        return row.digest
+
+    assert digest_of(again) == digest_of(first)
+    assert digest_of(other) != digest_of(first)
+    assert digest_of(stamped(other, 1_800_000_000.0, "a@x")) != digest_of(again)
