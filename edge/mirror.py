@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from enum import Enum
 from typing import Final
 
+from rookery.edge.late import Late
 from rookery.shared.bus.messages import Management, Mirror, MirrorSession
 from rookery.shared.xmpp.stanza import Stanza
 
@@ -34,10 +35,12 @@ class Verdict(Enum):
 class SessionMirror:
     """Numbers of one session: `n` taken, `acked` reported to the router; (stream, number) of what lies between."""
 
-    __slots__ = ("_between", "acked", "grant", "managed", "n", "note")
+    __slots__ = ("_between", "_late", "acked", "grant", "managed", "n", "note")
 
-    def __init__(self, grant: int) -> None:
+    def __init__(self, grant: int, late: Late | None = None) -> None:
         self.grant = grant
+        #: Remembers for a while what was acknowledged.
+        self._late = late
         self.n = 0
         self.acked = 0
         self.note = b""
@@ -74,11 +77,15 @@ class SessionMirror:
             return False
         between = self._between
         if between is not None:
-            if n >= self.n:
+            late = self._late
+            for number in range(self.acked + 1, n + 1):
+                left = between.pop(number, None)
+                if left is not None and late is not None and left[0]:
+                    stream, origin_n, message = left
+                    if message is not None and message.kind == "message":
+                        late.add(stream, origin_n, message)
+            if not between:
                 self._between = None
-            else:
-                for number in range(self.acked + 1, n + 1):
-                    between.pop(number, None)
         self.acked = n
         return True
 

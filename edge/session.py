@@ -73,7 +73,7 @@ class Session:
         self.lang = lang
         #: Stanzas that came from the client.
         self.n = 0
-        self.mirror = SessionMirror(grant)
+        self.mirror = SessionMirror(grant, sessions.late)
         #: Since when a delivery is missing (0.0: none is).
         self.hole_since = 0.0
         #: Everything goes to the own router first: it refuses what goes to blocked contacts.

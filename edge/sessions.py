@@ -8,13 +8,16 @@ import time
 from collections import deque
 from collections.abc import Collection
 from functools import lru_cache
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from rookery.edge.acks import Acks
 from rookery.edge.counters import Counters
 from rookery.edge.inflight import Inflight
 from rookery.edge.iqs import IqTable, timeout_answer
+from rookery.edge.late import Late
 from rookery.edge.loop import NEVER, Reactor
 from rookery.edge.managing import take_up
 from rookery.edge.mirror import Attachments, Verdict, chunks
@@ -49,8 +52,6 @@ if TYPE_CHECKING:
 _log = structlog.get_logger()
 #: Acknowledgements of written deliveries are collected this long: nobody waits for them.
 ACK_SECONDS: Final = 0.1
-#: So many are reported at once: the router keeps what was not reported, and stops long answers when that is much.
-ACK_MANY: Final = 128
 #: A stanza that nobody accepted in this time is sent again, in case something was lost unnoticed.
 AGAIN_SECONDS: Final = 15.0
 #: A delivery that is missing for longer will not come: the session ends, so that its client notices.
@@ -77,6 +78,7 @@ class Sessions:
         self.post = node.bus.post
         self.iqs = IqTable(limits.iq_seconds)
         self.attachments = Attachments()
+        self.late = Late()
         self.wake_slot = 0
         self.streams = Streams()
         self.unsettled = self.streams.unsettled
@@ -87,9 +89,7 @@ class Sessions:
         self._by_sid: dict[int, Session] = {}
         self._by_partition: dict[int, dict[int, Session]] = {}
         self._early: dict[int, list[tuple[str, Item]]] = {}
-        #: What is to be reported: the session, and the number that was not yet.
-        self._acks: dict[int, tuple[Session, int]] = {}
-        self._ack_at = NEVER
+        self._acks, self._ack_at = Acks(), NEVER
         self._unbinds: deque[tuple[float, int, Unbind]] = deque()
         # Stream numbers do not start at 1, so that one of a former life of this address is not mistaken for ours.
         self._next_sid = secrets.randbits(31)
@@ -174,7 +174,7 @@ class Sessions:
         """The stream's socket is gone; with `resumable` its client did not end it. What it sent is still seen through."""
         if session.sid not in self._by_sid:
             return
-        if self._acks.pop(session.sid, None) is not None:
+        if self._acks.drop(session.sid):
             # What was written must not be taken for lost by the router, which gives what a dead session missed another way.
             self._ack(session)
         self.holes.discard(session)
@@ -305,7 +305,8 @@ class Sessions:
             return
         sessions = self._by_partition.get(item.partition, {})
         described = (part for session in sessions.values() for part in session.describe())
-        for chunk in chunks(self.incarnation, item.partition, described):
+        late = self.late.chunks(self.incarnation, item.partition, self.partition)
+        for chunk in chain(late, chunks(self.incarnation, item.partition, described)):
             self.bus.post_to(item.router, chunk, kind=Kind.ROUTER, partition=item.partition, epoch=item.epoch)
 
     def on_holder(self, kind: Kind, partition: int) -> None:
@@ -342,14 +343,9 @@ class Sessions:
 
     def ack(self, session: Session) -> None:
         """Report soon that the session's deliveries have left."""
-        waiting = self._acks.get(session.sid)
-        if waiting is None:
-            self._acks[session.sid] = (session, session.mirror.acked)
-        elif session.mirror.acked - waiting[1] >= ACK_MANY:
-            del self._acks[session.sid]
+        if self._acks.add(session):
             self._ack(session)
-            return
-        if self._ack_at == NEVER:
+        elif self._ack_at == NEVER:
             self._ack_at = self._reactor.now + ACK_SECONDS
             self._reactor.at(self, self._ack_at)
 
@@ -372,13 +368,12 @@ class Sessions:
 
     def send_acks(self) -> None:
         """Report everything that has left by now."""
-        acks, self._acks = self._acks, {}
         self._ack_at = NEVER
-        for session, _ in acks.values():
-            self._ack(session)
+        for one in self._acks.take():
+            self._ack(one)
 
-    def _ack(self, session: Session) -> None:
-        self.post(Kind.ROUTER, session.partition, Acked(session.full, session.grant, session.mirror.acked))
+    def _ack(self, one: Session) -> None:
+        self.post(Kind.ROUTER, one.partition, Acked(one.full, one.grant, one.mirror.acked))
 
     def tick(self, now: float) -> None:
         """Once a second: metrics, and what has waited too long."""
@@ -388,6 +383,7 @@ class Sessions:
         while self._unbinds and self._unbinds[0][0] < now - UNBIND_SECONDS:
             self._unbinds.popleft()
         self.streams.tick(now)
+        self.late.tick(now)
         for session in [one for one in self._asleep if one.manager is None or one.manager.until < now]:
             self._drop(session)
         for session in [s for s in self.holes if s.hole_since == 0.0 or s.hole_since < now - HOLE_SECONDS]:
@@ -401,5 +397,4 @@ class Sessions:
 
     def repeat(self, now: float) -> None:
         """Every few seconds: send again what was not accepted for too long."""
-        every = frozenset(range(self._node.partitions))
-        self._send_again(every, now - AGAIN_SECONDS)
+        self._send_again(frozenset(range(self._node.partitions)), now - AGAIN_SECONDS)

@@ -19,7 +19,8 @@ from rookery.shared.db.api import Connection, DatabaseUnavailable, Fenced
 from rookery.shared.store.ids import Seal
 from rookery.shared.store.rows import Row, make_row, offline_eligible
 from rookery.shared.store.sql import insert_missing
-from rookery.shared.xeps.stanza_ids import split
+from rookery.shared.xeps.stanza_ids import prefix, split
+from rookery.shared.xmpp.stanza import Stanza
 
 _RETRY: Final = 0.2
 _ACCOUNTS: Final = """
@@ -43,22 +44,33 @@ class _Place(NamedTuple):
     at: int
 
 
-async def recover(core: Core, seal: Seal, part: Part) -> None:
-    """Store what the sessions of a new partition were given, and note which rows their deliveries have."""
+async def recover(core: Core, seal: Seal, part: Part, late: Sequence[tuple[bytes, int, Stanza]]) -> None:
+    """Store what the sessions of a new partition were given, and note which rows their deliveries have.
+
+    `late` was given to sessions, too, which have acknowledged it: (origin stream, origin n, stanza).
+    """
     found: dict[_Uid, list[_Place]] = {}
     for place, one in _deliveries(part):
         if one.stream and one.stanza.kind in ("message", ""):
             found.setdefault((place.account.bare, one.stream, one.origin_n), []).append(place)
-    if not found:
+    gone = {(stanza.to.partition("/")[0], stream, n): stanza for stream, n, stanza in late}
+    if not found and not gone:
         return
 
     async def work(conn: Connection) -> dict[_Uid, tuple[int, bool]]:
-        ids = await _numbers(conn, {bare for bare, _, _ in found})
+        ids = await _numbers(conn, {bare for bare, _, _ in (*found, *gone)})
         rows = [
             row
             for uid, places in found.items()
             if uid[0] in ids and (row := _row(core, seal, part, ids[uid[0]], uid, places[0])) is not None
         ]
+        rows += [
+            row
+            for uid, stanza in gone.items()
+            if uid[0] in ids and uid not in found and (row := _archived(core, seal, ids[uid[0]], uid, stanza))
+        ]
+        # In the order in which they were to be stored: who reads meanwhile misses nothing.
+        rows.sort(key=lambda row: row.id)
         if rows:
             await insert_missing(conn, core.node.incarnation, rows)
         return await _stored(conn, ids, [uid for uid in found if uid[0] in ids])
@@ -109,6 +121,26 @@ def _row(core: Core, seal: Seal, part: Part, number: int, uid: _Uid, place: _Pla
         archived=bool(text) or not owed,
         owed=owed,
         stamp=one.at,
+    )
+
+
+def _archived(core: Core, seal: Seal, number: int, uid: _Uid, stanza: Stanza) -> Row | None:
+    """The row of a message that somebody has acknowledged; None when it was not to be archived: then it needs none any more."""
+    original, text = split(stanza, prefix(uid[0]))
+    id = seal.open(number, text) if text else None
+    if id is None:
+        return None
+    return make_row(
+        number,
+        id,
+        uid[1],
+        uid[2],
+        original,
+        peer=stanza.from_.partition("/")[0],
+        outgoing=False,
+        archived=True,
+        owed=False,
+        stamp=core.clock(),
     )
 
 

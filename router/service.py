@@ -142,10 +142,6 @@ class RouterService:
         self._handlers = self._table()
         self._lost: list[str] = []
         self._lost_some = trio.Event()
-        node.on_lost.append(self._on_lost)
-        node.on_found.append(self._on_found)
-        node.on_reset.append(self._on_reset)
-        node.on_domains.append(self.domains.changed)
 
     def _wire(self) -> None:
         """What the parts tell one another."""
@@ -155,6 +151,11 @@ class RouterService:
         self.pushing.on_overrun = self.bindings.overrun
         self.pushing.on_asleep = self.hibernation.changed
         self.domains.on_durability = self._durability
+        node = self.core.node
+        node.on_lost.append(self._on_lost)
+        node.on_found.append(self._on_found)
+        node.on_reset.append(self._on_reset)
+        node.on_domains.append(self.domains.changed)
 
     def _durability(self, domains: frozenset[str]) -> None:
         """Messages of these domains are accepted at another moment from now on."""
@@ -259,9 +260,9 @@ class RouterService:
         await self.domains.known()
         await self._sealed()
         part = Part(partition, epoch)
-        await self.takeover.gather(part)
+        late = await self.takeover.gather(part)
         assert self.keeping.seal is not None
-        await recover(self.core, self.keeping.seal, part)
+        await recover(self.core, self.keeping.seal, part, late)
         self.core.parts[partition] = part
 
     async def _sealed(self) -> None:

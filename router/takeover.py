@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import structlog
@@ -16,6 +16,7 @@ from rookery.router.part import Account, Part
 from rookery.router.resumable import Resumable
 from rookery.router.sessions import GONE, OVERHEAD, Kept, Session
 from rookery.shared.bus.messages import Management, Mirror, MirrorRequest, MirrorSession
+from rookery.shared.xmpp.stanza import Stanza
 
 _log = structlog.get_logger()
 
@@ -26,12 +27,13 @@ LIMIT: Final = 3.0
 class _Gathering:
     """The answers that one partition waits for."""
 
-    __slots__ = ("done", "missing", "part", "sessions")
+    __slots__ = ("done", "late", "missing", "part", "sessions")
 
     def __init__(self, part: Part, edges: list[str]) -> None:
         self.part = part
         self.missing = set(edges)
         self.sessions: list[tuple[str, MirrorSession]] = []
+        self.late: list[tuple[bytes, int, Stanza]] = []
         self.done = trio.Event()
         self.check()
 
@@ -51,8 +53,11 @@ class Takeover:
         #: Called with a session that was rebuilt.
         self.on_restored: Callable[[Part, Account, Session], None] = _ignore
 
-    async def gather(self, part: Part) -> None:
-        """Ask all live edges and fill `part`; returns when each has answered, died, or had LIMIT seconds."""
+    async def gather(self, part: Part) -> Sequence[tuple[bytes, int, Stanza]]:
+        """Ask all live edges and fill `part`; returns when each has answered, died, or had LIMIT seconds.
+
+        Returns the messages (origin stream, origin n, stanza) that left their sessions lately.
+        """
         edges = self._core.node.edges()
         gathering = self._gathering[part.number] = _Gathering(part, edges)
         try:
@@ -71,12 +76,16 @@ class Takeover:
             self._restore(part, edge, mirrored)
         for session, seconds in rows:
             self._wake(part, session, seconds)
+        for stream, n, _ in gathering.late:
+            part.recent.mark(stream, n, True)
+        return gathering.late
 
     def on_mirror(self, item: Mirror) -> None:
         """A chunk of an edge's answer."""
         gathering = self._gathering.get(item.partition)
         if gathering is None or item.edge not in gathering.missing:
             return
+        gathering.late.extend((stream, n, Stanza.unpack(stanza)) for stream, n, stanza in item.late)
         gathering.sessions.extend((item.edge, MirrorSession._make(one)) for one in item.sessions)
         if item.last:
             gathering.missing.discard(item.edge)

@@ -135,12 +135,16 @@ class Management(NamedTuple):
 
 
 class Mirror(NamedTuple):
-    """An edge's answer to MirrorRequest: its sessions of one partition, in chunks; `last` ends the answer."""
+    """An edge's answer to MirrorRequest: its sessions of one partition, in chunks; `last` ends the answer.
+
+    `late` are messages (origin stream, origin n, stanza) that were delivered and acknowledged lately, perhaps before their commit.
+    """
 
     edge: str
     partition: int
     sessions: Sequence[MirrorSession]
     last: bool
+    late: Sequence[tuple[bytes, int, Stanza]] = ()
 
 
 class Copy(NamedTuple):

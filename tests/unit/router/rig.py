@@ -283,6 +283,8 @@ class Edge:
         self.clients: dict[int, Client] = {}
         self.accepted: list[tuple[bytes, int]] = []
         self.copied: list[tuple[bytes, int]] = []
+        #: What its sessions acknowledged lately: (origin stream, origin n, stanza).
+        self.late: list[tuple[bytes, int, Stanza]] = []
         self.answers_mirrors = True
 
     def post(self, address: str, item: Item) -> None:
@@ -348,10 +350,13 @@ class Edge:
                 )
         self.node.bus.post_to(
             source,
-            Mirror(self.node.incarnation, item.partition, sessions, True),
+            Mirror(self.node.incarnation, item.partition, sessions, True, self._late_of(item.partition)),
             kind=Kind.ROUTER,
             partition=item.partition,
         )
+
+    def _late_of(self, partition: int) -> list[tuple[bytes, int, Stanza]]:
+        return [one for one in self.late if self.node.partition(one[2].to.partition("/")[0]) == partition]
 
 
 class Rig:

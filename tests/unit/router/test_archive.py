@@ -308,3 +308,27 @@ async def test_a_domain_that_becomes_relaxed_is_so_at_once() -> None:
         await it.settle()
         assert bodies(bob.news()) == ["hi"]
         assert it.store.rows == []
+
+
+async def test_what_a_client_acknowledged_before_the_commit_is_stored_and_not_given_again() -> None:
+    async with rig() as it:
+        alice, bob = await pair(it)
+        it.store.hold = True
+        origin = alice.route(chat(BOB))
+        await it.settle()
+        (got,) = bob.news()
+        bob.ack()
+        await it.settle()
+        it.edge().late.append((origin.stream, origin.n, got))
+        it.store.live.clear()  # the router is killed before its commit
+        it.store.hold = False
+        await it.start_router("router2")
+        alice.route(chat(BOB), origin.n)
+        await it.settle()
+        assert it.accepted(origin)
+        assert bob.news() == []
+        (row,) = it.store.archive(it.db.ids[BOB])
+        assert (row.stream, row.n, row.owed) == (origin.stream, origin.n, False)
+        bob.unbind()
+        await it.settle()
+        assert it.store.coming == 0
