@@ -221,5 +221,4 @@ def take_up(sessions: Sessions, session: Session, resumed: Resumed) -> None:
     offset = time.time() - sessions.clock()
     for id_, to, deadline in management.requests:
         sessions.iqs.reopen(Key(session.sid, id_, to), deadline / 1000 - offset)
-    if management.requests:
-        sessions.watch_iqs()
+        sessions.watch_iqs(deadline / 1000 - offset)

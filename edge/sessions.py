@@ -349,10 +349,10 @@ class Sessions:
             self._ack_at = self._reactor.now + ACK_SECONDS
             self._reactor.at(self, self._ack_at)
 
-    def watch_iqs(self) -> None:
-        """An iq was opened: its deadline is a timer."""
-        if not self.wake_slot:
-            self._reactor.at(self, self._reactor.now + self._limits.iq_seconds)
+    def watch_iqs(self, due: float = 0.0) -> None:
+        """An iq is open: its deadline is a timer, at `due` when it began before."""
+        if due or not self.wake_slot:
+            self._reactor.at(self, due or self._reactor.now + self._limits.iq_seconds)
 
     def on_timer(self, now: float) -> float:
         """Send acknowledgements and answer requests that nobody else did."""
