@@ -74,15 +74,15 @@ def figures(results: Iterable[Result]) -> list[Figure]:
     leading = list(dict.fromkeys(name for run in runs if (name := main_operation(run))))
     others = dict.fromkeys(name for run in runs for name in run.operations if name not in leading)
     found = [
-        Figure("server.cpu_us", "server CPU per stanza", "us"),
+        Figure("server.cpu_us", "server CPU", "us/stanza"),
         *(figure for name in leading for figure in _operation(name)),
         Figure("lost", "lost", ""),
         Figure("duplicated", "duplicated", ""),
         Figure("reordered", "reordered", ""),
         Figure("errors", "errors", ""),
         Figure("server.pss_kib", "server memory", "KiB"),
-        Figure("server.pss_kib_per_connection", "memory per connection", "KiB"),
-        Figure("driver.cpu_us", "driver CPU per stanza", "us"),
+        Figure("server.pss_kib_per_connection", "memory", "KiB/connection"),
+        Figure("driver.cpu_us", "driver CPU", "us/stanza"),
         *(figure for name in others for figure in _operation(name)),
     ]
     return [figure for figure in found if any(measure(figure.name, run) is not None for run in runs)]
@@ -151,7 +151,7 @@ def _sides(before: Sequence[float], after: Sequence[float]) -> tuple[float, floa
 
 def _operation(name: str) -> list[Figure]:
     return [
-        Figure(f"{name}.rate", f"{name}s per second", "/s", higher_is_better=True),
+        Figure(f"{name}.rate", f"{name} rate", "/s", higher_is_better=True),
         Figure(f"{name}.p50", f"{name} p50", "ms"),
         Figure(f"{name}.p99", f"{name} p99", "ms"),
         Figure(f"{name}.p99_9", f"{name} p99.9", "ms"),

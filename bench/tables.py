@@ -161,18 +161,21 @@ def servers_table(runs: Sequence[Result], reference: str = "") -> Table:
     table.add_column("runs", justify="right")
     columns = server_figures(runs)
     for figure in columns:
-        table.add_column(f"{figure.title} {figure.unit}".rstrip(), justify="right")
+        table.add_column(f"{figure.title}\n{figure.unit}", justify="right")
     for label, found in sets.items():
         cells = [_cell(figure, found, sets[reference]) for figure in columns]
         table.add_row(label, str(len(found)), *cells)
     return table
 
 
-def _cell(figure: Figure, found: Sequence[Result], reference: Sequence[Result]) -> str:
+def _cell(figure: Figure, found: Sequence[Result], reference: Sequence[Result]) -> Text:
     here, there = values(figure, found), values(figure, reference)
     if not here:
-        return "-"
-    shown = spread(Spread.of(here))
-    if there and found is not reference and Spread.of(there).median:
-        shown += f"  {Spread.of(here).median / Spread.of(there).median:.2f}x"
-    return shown
+        return Text("-")
+    median, base = Spread.of(here), Spread.of(there) if there else None
+    cell = Text(number(median.median))
+    if base is not None and base.median and found is not reference:
+        cell.append(f"  {median.median / base.median:.2f}x", style="bold")
+    if median.low != median.high:
+        cell.append(f"\n{number(median.low)}-{number(median.high)}", style="dim")
+    return cell

@@ -70,6 +70,7 @@ def configuration(site: Site, ports: Ports, *, gc: int = 0, database: Archive | 
         "allow_unencrypted_plain_auth = true",
         'authentication = "internal_hashed"',
         "allow_registration = true",
+        "registration_invite_only = false",
         f"ssl = {{ certificate = {_quote(site.certificate)}; key = {_quote(site.key)} }}",
         f"log = {{ info = {_quote(site.folder / 'prosody.log')} }}",
     ]
