@@ -138,6 +138,9 @@ def make(*layers: Mapping[str, Any]) -> Plan:
     except msgspec.ValidationError as error:
         raise PlanError(f"not a plan: {error}") from None
     check(plan)
+    if plan.count or plan.storm:
+        # What is done once must not be over before it is measured.
+        plan = msgspec.structs.replace(plan, warmup=0.0)
     return plan
 
 

@@ -7,6 +7,7 @@ import random
 import time
 from collections import Counter, deque
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from rookery.bench.driver.client import Client, answer, ignore
@@ -19,11 +20,11 @@ from rookery.bench.driver.scram import Keys
 from rookery.bench.driver.script import Script, Send
 from rookery.bench.driver.target import Target
 from rookery.bench.scenarios import find
-from rookery.bench.scenarios._scenario import Window
+from rookery.bench.scenarios._scenario import Phase, Window
 from rookery.bench.users import accounts, share
 
 SECOND: Final = 1_000_000_000
-_FOLD_NS: Final = 20_000_000
+_FOLD_NS: Final = 50_000_000
 _SWEEP_NS: Final = 500_000_000
 #: Logins of the preparation that are under way at once.
 _AT_ONCE: Final = 200
@@ -59,6 +60,7 @@ class Driver:
         self._active: set[Client] = set()
         self._marks: list[tuple[int, int, int, int]] = []
         self._over = False
+        self._phases = deque(self.scenario.phases())
         loop.at(loop.clock() + _SWEEP_NS, self._sweep)
 
     # -- scripts of single clients ---------------------------------------------------------------------------------
@@ -123,10 +125,47 @@ class Driver:
             self._log_in_all()
 
     def _log_in_all(self) -> None:
-        if self.scenario.online:
-            self._each("logging in", self._log_in, self._ready)
+        if self.scenario.online or self._rehearses():
+            self._each("logging in", self._log_in, self._next_phase)
         else:
             self._ready()
+
+    def _rehearses(self) -> bool:
+        """Keys are derived before the load, which real clients do once in their life (RFC 5802 section 3)."""
+        return self.plan.mechanism != "PLAIN"
+
+    def _next_phase(self) -> None:
+        if not self.scenario.online:
+            for client in self.clients:
+                client.leave()
+            self.recorder.connected = 0
+        elif self._phases:
+            phase = self._phases.popleft()
+            self._each(phase.name, partial(self._in_phase, phase), self._next_phase)
+            return
+        self._settle(self.loop.clock())
+
+    def _in_phase(self, phase: Phase, client: Client, now: int) -> None:
+        def done(_client: Client, condition: str) -> None:
+            if condition:
+                self._failed[f"{phase.name}: {condition}"] += 1
+            self._passed()
+
+        script = phase.script(client) if client.open else None
+        if script is None:
+            self._passed()
+        else:
+            self.start(client, script, done, now)
+
+    def _settle(self, began: int) -> None:
+        """Wait until all that the preparation began is there."""
+        left = self.scenario.unsettled()
+        if left and self.loop.clock() - began < self.plan.timeout * SECOND:
+            self.loop.at(self.loop.clock() + _FOLD_NS, lambda _now: self._settle(began))
+            return
+        if left:
+            self.notes.append(f"the preparation is not complete: {left} are missing")
+        self._ready()
 
     def _each(self, phase: str, begin: Callable[[Client, int], None], following: Callable[[], None]) -> None:
         """Run `begin` for each client, at the ramp rate and not too many at once; then `following`."""
@@ -170,9 +209,7 @@ class Driver:
         def script() -> Script:
             yield from self.login_script(client)
             yield Send(b"<presence%b/>" % client.xmlns)
-            setup = self.scenario.setup(client)
-            if setup is not None:
-                yield from setup
+            yield from self.scenario.setup(client)
 
         def done(client: Client, condition: str) -> None:
             if condition:
@@ -182,7 +219,7 @@ class Driver:
                 self.recorder.connected += 1
             self._passed()
 
-        client.sink = self.passive
+        client.sink = self.scenario.listen
         self.start(client, script(), done, now)
 
     def _ready(self) -> None:

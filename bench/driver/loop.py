@@ -20,7 +20,7 @@ Action = Callable[[int], None]
 READ: Final = select.EPOLLIN
 WRITE: Final = select.EPOLLOUT
 #: Timers nearer than this are waited for by select.
-_NEAR_NS: Final = 5_000_000
+_NEAR_NS: Final = 2_500_000
 _FAR_NS: Final = 1_000_000_000
 _BATCH: Final = 512
 _PR_SET_TIMERSLACK: Final = 29

@@ -1,6 +1,6 @@
 """What a driver process counts: latencies and errors by operation, second by second.
 
-Hot paths only append nanoseconds to a list; every 20 ms the lists are folded into counts of microseconds, with 11 significant
+Hot paths only append nanoseconds to a list; every 50 ms the lists are folded into counts of microseconds, with 11 significant
 bits, which is what an HDR histogram of three digits keeps. The parent makes histograms of them.
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from rookery.bench.driver.script import Script
@@ -19,6 +20,13 @@ class Window(NamedTuple):
     begin: int
     first: int
     last: int
+
+
+class Phase(NamedTuple):
+    """A step of the preparation that each client takes, once all have taken the one before; None: this one need not."""
+
+    name: str
+    script: Callable[[Client], Script | None]
 
 
 class Scenario:
@@ -42,9 +50,21 @@ class Scenario:
     def check(cls, plan: Plan) -> None:
         """Refuse a plan that this scenario cannot run. Raises PlanError."""
 
-    def setup(self, client: Client) -> Script | None:
-        """What a client does after its login and before the load: rosters, archives."""
-        return None
+    def setup(self, client: Client) -> Script:
+        """What a client does at the end of its login."""
+        yield from ()
+
+    def phases(self) -> Iterable[Phase]:
+        """What clients do once all are there and before the load: rosters, archives."""
+        return ()
+
+    def unsettled(self) -> int:
+        """What is still missing of what the phases began."""
+        return 0
+
+    def listen(self, client: Client, data: bytes) -> None:
+        """The sink of clients until the load begins."""
+        self.driver.passive(client, data)
 
     def begin(self, window: Window) -> None:
         """Begin the load now."""
