@@ -15,12 +15,14 @@ from typing import Any, Final
 import msgspec
 
 from rookery.bench.peers.machine import account, give, need
-from rookery.bench.peers.peer import Peer, PeerError, Ports, Running, Site, await_port
+from rookery.bench.peers.peer import Peer, PeerError, Ports, Running, Site, await_stream
 from rookery.bench.peers.postgres import Archive, archive
 from rookery.bench.server import Root
 from rookery.embedded.child import spawn, stop
 
 _LIBRARIES: Final = Path("/usr/lib")
+#: Where packages put the code of an Erlang application.
+_PLACES: Final = ("*/{0}-*/ebin/{0}.app", "{0}-*/ebin/{0}.app", "erlang/lib/{0}-*/ebin/{0}.app")
 _SCHEMA: Final = Path("/usr/share/ejabberd/sql/pg.sql")
 #: Busy-waiting schedulers count CPU that serves nobody, four to five times what the work costs.
 SLEEPING: Final = ("+sbwt", "none", "+sbwtdcpu", "none", "+sbwtdio", "none")
@@ -107,6 +109,8 @@ def check(*, sql: bool = False) -> None:
     need("ejabberdctl", "ejabberd")
     need("erl", "erlang-base")
     _code()
+    if sql and not any(found for place in _PLACES for found in _LIBRARIES.glob(place.format("p1_pgsql"))):
+        raise PeerError("ejabberd has no Postgres driver: apt install erlang-p1-pgsql")
     if sql and not _SCHEMA.exists():
         raise PeerError(f"ejabberd's tables are not installed ({_SCHEMA}): apt install --reinstall ejabberd")
 
@@ -130,10 +134,11 @@ def start(site: Site, *, sql: bool = False) -> Iterator[Running]:
                 user=user and user.ids,
             )
         try:
-            await_port(process, ports.c2s, log)
-            await_port(process, ports.tls, log)
+            await_stream(process, ports.c2s, site.domain, log)
             roots = (Root(process.pid, "ejabberd"), *(database.roots if database else ()))
             yield Running(ports, "/xmpp-websocket", roots)
+            if database is not None:
+                database.prove("archive")
         finally:
             stop(process, (signal.SIGTERM, 20.0))
 
@@ -159,12 +164,8 @@ def _argv(site: Site, config: Path) -> list[str]:
 
 def _code() -> Path:
     """The folder `ejabberd-VERSION/ebin`'s parent. Raises PeerError."""
-    for pattern in (
-        "*/ejabberd-*/ebin/ejabberd.app",
-        "ejabberd-*/ebin/ejabberd.app",
-        "erlang/lib/ejabberd-*/ebin/ejabberd.app",
-    ):
-        for found in sorted(_LIBRARIES.glob(pattern)):
+    for pattern in _PLACES:
+        for found in sorted(_LIBRARIES.glob(pattern.format("ejabberd"))):
             return found.parent
     raise PeerError("ejabberd's code was not found in /usr/lib: apt install --reinstall ejabberd")
 

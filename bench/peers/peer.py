@@ -13,6 +13,7 @@ from typing import Final
 
 from rookery.bench.server import Root
 from rookery.embedded.child import free_port, tail
+from rookery.shared.xmpp import ns
 
 _READY_SECONDS: Final = 60.0
 
@@ -73,18 +74,30 @@ class Peer:
     start: Callable[[Site], AbstractContextManager[Running]]
 
 
-def await_port(process: Popen[bytes], port: int, log: Path) -> None:
-    """Return when something accepts connections there. Raises PeerError when the process ends before, or after a minute."""
+def await_stream(process: Popen[bytes], port: int, domain: str, log: Path) -> None:
+    """Return when a stream to `domain` is answered there with features: a listening port alone may still be starting.
+
+    Raises PeerError when the process ends before, or after a minute.
+    """
+    header = (
+        f"<stream:stream xmlns='{ns.CLIENT}' xmlns:stream='{ns.STREAM}' to='{domain}' version='1.0'>".encode()
+    )
     deadline = time.monotonic() + _READY_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise PeerError(f"it ended with code {process.returncode}: {tail(log)}")
         try:
-            with socket.create_connection(("127.0.0.1", port), timeout=1):
-                return
+            with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+                connection.sendall(header)
+                answer = b""
+                while data := connection.recv(4096):
+                    answer += data
+                    if b"features" in answer:
+                        return
         except OSError:
-            time.sleep(0.05)
-    raise PeerError(f"it did not listen on port {port} within {_READY_SECONDS:.0f} s: {tail(log)}")
+            pass
+        time.sleep(0.05)
+    raise PeerError(f"it answered no stream on port {port} within {_READY_SECONDS:.0f} s: {tail(log)}")
 
 
 def choose(peers: Sequence[Peer], names: Sequence[str]) -> list[Peer]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from rookery.bench.peers.machine import account
@@ -29,6 +30,15 @@ class Archive:
     socket: str
     roots: tuple[Root, ...]
     password: str = field(repr=False)
+    #: Runs SQL in the database and returns what it prints.
+    query: Callable[[str], str] = field(repr=False)
+
+    def prove(self, table: str) -> None:
+        """Raises PeerError when the archive is empty: a server that only logs errors must not look cheap."""
+        if self.query(f"SELECT count(*) FROM (SELECT 1 FROM {table} LIMIT 1) AS found") != "1":  # noqa: S608  our word
+            raise PeerError(
+                f"it archived nothing in {table}: the figures would be those of a server without archive"
+            )
 
 
 @contextmanager
@@ -52,12 +62,17 @@ def archive(
                 _sql(postgres, folder, database, ["-f", str(schema)])
         socket = str(postgres.data) if (postgres.data / f".s.PGSQL.{postgres.port}").exists() else ""
         roots = (Root(postgres.pid, "postgres", ("postgres",)),)
-        yield Archive(database, USER, postgres.port, socket, roots, postgres.password)
+        query = partial(_query, postgres, folder, database)
+        yield Archive(database, USER, postgres.port, socket, roots, postgres.password, query)
     finally:
         postgres.stop()
 
 
-def _sql(postgres: Postgres, folder: Path, database: str, arguments: list[str]) -> None:
+def _query(postgres: Postgres, folder: Path, database: str, statement: str) -> str:
+    return _sql(postgres, folder, database, ["-c", statement])
+
+
+def _sql(postgres: Postgres, folder: Path, database: str, arguments: list[str]) -> str:
     log = folder / "psql.log"
     argv = [str(find_postgres(account()).bin / "psql"), "-XqAtv", "ON_ERROR_STOP=1", "-h", "127.0.0.1"]
     argv += ["-p", str(postgres.port), "-U", USER, "-d", database, *arguments]
@@ -66,9 +81,11 @@ def _sql(postgres: Postgres, folder: Path, database: str, arguments: list[str]) 
             argv,
             env={"PATH": os.defpath, "PGPASSWORD": postgres.password, "LC_ALL": "C"},
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
             stderr=errors,
             check=False,
         )
     if done.returncode:
         raise PeerError(f"psql ended with code {done.returncode}: {tail(log)}")
+    return done.stdout.strip()

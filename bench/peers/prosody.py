@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from rookery.bench.peers.machine import account, give, need
-from rookery.bench.peers.peer import Peer, PeerError, Ports, Running, Site, await_port
+from rookery.bench.peers.peer import Peer, PeerError, Ports, Running, Site, await_stream
 from rookery.bench.peers.postgres import Archive, archive
 from rookery.bench.server import Root
 from rookery.embedded.child import spawn, stop
@@ -112,10 +112,11 @@ def start(site: Site, *, gc: int = 0, sql: bool = False) -> Iterator[Running]:
                 argv, cwd=site.folder, log=output, death_signal=signal.SIGTERM, user=user and user.ids
             )
         try:
-            await_port(process, ports.c2s, log)
-            await_port(process, ports.tls, log)
+            await_stream(process, ports.c2s, site.domain, log)
             roots = (Root(process.pid, "prosody"), *(database.roots if database else ()))
             yield Running(ports, "/xmpp-websocket", roots)
+            if database is not None:
+                database.prove("prosodyarchive")
         finally:
             stop(process, (signal.SIGTERM, 20.0))
 

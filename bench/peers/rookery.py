@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from rookery.bench.peers.peer import Peer, PeerError, Ports, Running, Site, await_port
+from rookery.bench.peers.peer import Peer, PeerError, Ports, Running, Site, await_stream
 from rookery.bench.server import Root, read_ready_file
 from rookery.embedded.child import spawn, stop, tail
 
@@ -53,7 +53,7 @@ def start(site: Site, *, durability: str = "", arguments: tuple[str, ...] = ()) 
         process = spawn(argv, cwd=site.folder, log=output, death_signal=signal.SIGTERM)
     try:
         _await_ready(process, ready, log)
-        await_port(process, ports.c2s, log)
+        await_stream(process, ports.c2s, site.domain, log)
         roots = (Root(process.pid, "up", ("up",)), *read_ready_file(ready))
         yield Running(ports, "/xmpp-websocket", roots, partial(_import, data, site.domain))
     finally:
