@@ -41,7 +41,8 @@ class Session:
     features: frozenset[tuple[str, str]] = field(default_factory=frozenset)
 
 
-def _features() -> Generator[Step, Element | None, Element]:
+def open_stream() -> Generator[Step, Element | None, Element]:
+    """Open the stream and return its features. Raises ScriptError."""
     yield OpenStream()
     features = yield from receive()
     if features.name != "features":
@@ -51,7 +52,7 @@ def _features() -> Generator[Step, Element | None, Element]:
 
 def first_stream(starttls: bool) -> Generator[Step, Element | None, Element]:
     """Open the stream, with STARTTLS when asked for, and return the features to authenticate by. Raises ScriptError."""
-    features = yield from _features()
+    features = yield from open_stream()
     if starttls:
         if features.find(ns.TLS, "starttls") is None:
             raise ScriptError("no-starttls")
@@ -61,7 +62,7 @@ def first_stream(starttls: bool) -> Generator[Step, Element | None, Element]:
             raise ScriptError("starttls-refused")
         yield StartTls()
         yield Note("tls")
-        features = yield from _features()
+        features = yield from open_stream()
     return features
 
 
@@ -101,7 +102,7 @@ def login(session: Session, resource: str, mechanism: str, starttls: bool, keys:
     """Authenticate and bind; fills `session`. Raises ScriptError."""
     features = yield from first_stream(starttls)
     yield from authenticate(session.account, mechanism, features, keys)
-    features = yield from _features()
+    features = yield from open_stream()
     yield Note("auth")
     session.features = frozenset((child.ns, child.name) for child in features.elements())
     payload = f"<bind xmlns='{ns.BIND}'><resource>{escape_attr(resource)}</resource></bind>"
