@@ -20,11 +20,11 @@ def number(value: float | None) -> str:
     """A figure with three significant digits, and with thousands apart."""
     if value is None:
         return "-"
-    if value == 0:
-        return "0"
     magnitude = abs(value)
     if magnitude >= 100:
         return f"{value:,.0f}".replace(",", " ")
+    if value == int(value):
+        return f"{value:.0f}"
     return f"{value:.1f}" if magnitude >= 10 else f"{value:.2f}" if magnitude >= 1 else f"{value:.3f}"
 
 

@@ -21,7 +21,7 @@ def histogram(values: list[int]) -> Histogram:
     return made
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(LATENCIES, LATENCIES)
 def test_merged_histograms_are_the_histogram_of_all(left: list[int], right: list[int]) -> None:
     merged = Histogram.decode(histogram(left).encode())
@@ -30,7 +30,7 @@ def test_merged_histograms_are_the_histogram_of_all(left: list[int], right: list
     assert merged.count == len(left) + len(right)
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(st.integers(0, 10_000_000), min_size=1, max_size=60))
 def test_percentiles_are_within_three_digits(values: list[int]) -> None:
     made = histogram(values)
