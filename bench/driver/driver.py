@@ -17,7 +17,7 @@ from rookery.bench.driver.recorder import Recorder
 from rookery.bench.driver.report import Done, Order, Progress, Ready, ToParent
 from rookery.bench.driver.scan import REQUEST, split
 from rookery.bench.driver.scram import Keys
-from rookery.bench.driver.script import Script, Send
+from rookery.bench.driver.script import Script, ScriptError, Send, ask
 from rookery.bench.driver.target import Target
 from rookery.bench.scenarios import find
 from rookery.bench.scenarios._scenario import Phase, Window
@@ -28,6 +28,7 @@ _FOLD_NS: Final = 50_000_000
 _SWEEP_NS: Final = 500_000_000
 #: Logins of the preparation that are under way at once.
 _AT_ONCE: Final = 200
+VERSION: Final = "jabber:iq:version"
 
 Tell = Callable[[ToParent], None]
 
@@ -55,11 +56,11 @@ class Driver:
         self._waiting: deque[Client] = deque()
         self._done = self._under_way = 0
         self._failed: Counter[str] = Counter()
-        self._phase = ""
+        self._phase = self._version = ""
         self._told = 0
         self._active: set[Client] = set()
         self._marks: list[tuple[int, int, int, int]] = []
-        self._over = False
+        self._over = self._loading = False
         self._phases = deque(self.scenario.phases())
         loop.at(loop.clock() + _SWEEP_NS, self._sweep)
 
@@ -113,6 +114,8 @@ class Driver:
         for client in [client for client in self._active if client.started < limit]:
             if client.busy:
                 client.expire()
+        if self._loading:
+            self.scenario.watch(now)
         self.loop.at(now + _SWEEP_NS, self._sweep)
 
     # -- preparation -----------------------------------------------------------------------------------------------
@@ -209,6 +212,8 @@ class Driver:
         def script() -> Script:
             yield from self.login_script(client)
             yield Send(b"<presence%b/>" % client.xmlns)
+            if client is self.clients[0]:
+                yield from self._ask_version()
             yield from self.scenario.setup(client)
 
         def done(client: Client, condition: str) -> None:
@@ -222,9 +227,20 @@ class Driver:
         client.sink = self.scenario.listen
         self.start(client, script(), done, now)
 
+    def _ask_version(self) -> Script:
+        """What the server is (XEP-0092); most say it."""
+        try:
+            result = yield from ask("version", "get", f"<query xmlns='{VERSION}'/>", self.plan.domain)
+        except ScriptError:
+            return
+        query = result.find(VERSION, "query")
+        if query is not None:
+            parts = (query.find_text(VERSION, "name"), query.find_text(VERSION, "version"))
+            self._version = " ".join(part for part in parts if part)
+
     def _ready(self) -> None:
         self.recorder.forget()
-        self._tell(Ready(self.recorder.connected, dict(self._failed)))
+        self._tell(Ready(self.recorder.connected, dict(self._failed), self._version))
 
     # -- load ------------------------------------------------------------------------------------------------------
 
@@ -237,12 +253,16 @@ class Driver:
         gc.freeze()
         gc.disable()
         loop = self.loop
-        loop.at(at, lambda _now: self.scenario.begin(self.window))
+        loop.at(at, self._begin)
         loop.at(first, self._mark)
         loop.at(at + _FOLD_NS, self._fold)
         warm = -(-(first - at) // SECOND)
         loop.at(first - (warm - 1) * SECOND, lambda now: self._second(now, -warm))
         loop.at(self.window.last, self._stop)
+
+    def _begin(self, _now: int) -> None:
+        self._loading = True
+        self.scenario.begin(self.window)
 
     def _mark(self, _now: int) -> None:
         recorder = self.recorder
@@ -267,6 +287,7 @@ class Driver:
         if len(self._marks) != 1:
             return
         self._mark(now)
+        self._loading = False
         self.scenario.finish()
         self._drain(now, self.loop.clock() + int(self.plan.drain * SECOND))
 

@@ -73,6 +73,9 @@ class Scenario:
     def finish(self) -> None:
         """Begin no more operations."""
 
+    def watch(self, now: int) -> None:
+        """Called twice a second during the load: a closed loop goes on after what was lost."""
+
     def outstanding(self) -> int:
         """Operations whose end is awaited."""
         return 0

@@ -13,6 +13,7 @@ from rookery.bench.driver.driver import Driver
 from rookery.bench.driver.flow import Flow, messages
 from rookery.bench.driver.pace import Pace
 from rookery.bench.driver.scan import MARK, MARK_FORMAT, Mark, cut, error_condition, split
+from rookery.bench.driver.stalls import Stalls
 from rookery.bench.plan import MARK_BYTES
 from rookery.bench.result import Messages
 from rookery.bench.scenarios._scenario import Scenario, Window
@@ -50,6 +51,7 @@ class Chat(Scenario):
         self._sending = False
         self._pace: Pace | None = None
         self._turn = 0
+        self._stalls: Stalls[int] = Stalls(int(self.plan.timeout * 1e9))
 
     def begin(self, window: Window) -> None:
         """Send the first message of each pair, or begin the pace."""
@@ -156,6 +158,17 @@ class Chat(Scenario):
         self._sending = False
         if self._pace is not None:
             self._pace.stop()
+
+    def watch(self, now: int) -> None:
+        """Let pairs go on whose message does not come."""
+        if not self.plan.closed_loop:
+            return
+        waiting = ((index, talk.arrived) for index, talk in self.talks.items() if talk.outstanding)
+        for index in self._stalls.look(now, waiting):
+            talk = self.talks[index]
+            self.driver.recorder.error("chat", "timeout")
+            if talk.sender.open and not (self.plan.count and talk.sent >= self.plan.count):
+                self._send(talk, now)
 
     def outstanding(self) -> int:
         """Messages on the way."""

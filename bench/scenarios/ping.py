@@ -10,6 +10,7 @@ from rookery.bench.driver.driver import Driver
 from rookery.bench.driver.flow import Flow, messages
 from rookery.bench.driver.pace import Pace
 from rookery.bench.driver.scan import MARK, MARK_FORMAT, error_condition, split
+from rookery.bench.driver.stalls import Stalls
 from rookery.bench.result import Messages
 from rookery.bench.scenarios._scenario import Scenario, Window
 from rookery.shared.xmpp.xml import escape_attr
@@ -37,6 +38,7 @@ class Ping(Scenario):
         self._head = f" type='get' to='{escape_attr(self.plan.domain)}' id='".encode()
         self._order: list[Client] = []
         self._turn = 0
+        self._stalls: Stalls[Client] = Stalls(int(self.plan.timeout * 1e9))
         self._pace: Pace | None = None
 
     def begin(self, window: Window) -> None:
@@ -109,6 +111,16 @@ class Ping(Scenario):
         self._sending = False
         if self._pace is not None:
             self._pace.stop()
+
+    def watch(self, now: int) -> None:
+        """Let users go on whose answer does not come."""
+        if not self.plan.closed_loop:
+            return
+        waiting = [(client, flow.arrived) for client, flow in self._flows.items() if flow.outstanding]
+        for client in self._stalls.look(now, waiting):
+            self.driver.recorder.error("ping", "timeout")
+            if client.open and not (self.plan.count and self._flows[client].sent >= self.plan.count):
+                self._ping(client, now)
 
     def outstanding(self) -> int:
         """Pings without an answer."""

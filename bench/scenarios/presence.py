@@ -15,6 +15,7 @@ from rookery.bench.driver.driver import Driver
 from rookery.bench.driver.flow import Flow, messages
 from rookery.bench.driver.pace import Pace
 from rookery.bench.driver.scan import MARK, MARK_FORMAT, Mark, cut, split
+from rookery.bench.driver.stalls import Stalls
 from rookery.bench.plan import Plan, PlanError
 from rookery.bench.result import Messages
 from rookery.bench.scenarios._contacts import Contacts
@@ -54,6 +55,7 @@ class Presence(Scenario):
         self._latency = driver.recorder.latency("presence")
         self._order: list[Talker] = []
         self._turn = 0
+        self._stalls: Stalls[Talker] = Stalls(int(self.plan.timeout * 1e9))
         self._pace: Pace | None = None
 
     @classmethod
@@ -163,6 +165,17 @@ class Presence(Scenario):
         self._sending = False
         if self._pace is not None:
             self._pace.stop()
+
+    def watch(self, now: int) -> None:
+        """Let users go on whose broadcast did not reach all: servers may shape or merge changes of presence."""
+        if not self.plan.closed_loop:
+            return
+        waiting = [(talker, talker.left) for talker in self._order if talker.left > 0]
+        for talker in self._stalls.look(now, waiting):
+            self.driver.recorder.error("presence", "timeout")
+            talker.left = 0
+            if talker.client.open and not (self.plan.count and talker.number >= self.plan.count):
+                self._broadcast(talker, now)
 
     def outstanding(self) -> int:
         """Deliveries on the way."""
