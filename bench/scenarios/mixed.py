@@ -100,6 +100,7 @@ class Mixed(Chat):
         if talk.outstanding or (back is not None and back.outstanding):
             return
         client.leave()
+        client.hold = 1 << 63
         recorder = self.driver.recorder
 
         def script() -> Script:
@@ -113,6 +114,7 @@ class Mixed(Chat):
                 recorder.error("login", condition)
             else:
                 self._count("login", intended)
+                client.hold = self.driver.loop.clock()
 
         self.driver.start(client, script(), over, intended)
 
@@ -134,7 +136,9 @@ class Mixed(Chat):
                 else:
                     marks.append((found[1], found[2], found[3]))
             elif element.startswith(b"<presence"):
-                self._count("presence", int(found[3], 16))
+                # Who comes back is told what others said meanwhile (RFC 6121 section 4.3.2): that was no delivery's time.
+                if int(found[3], 16) > (client.hold or 0):
+                    self._count("presence", int(found[3], 16))
             else:
                 operation = "page" if b"=page~" in element.replace(b"'", b"").replace(b'"', b"") else "ping"
                 if _FAILED.match(element):
