@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 WIDTH: Final = 720
 HEIGHT: Final = 230
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 16, 12, 30
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 28, 12, 30
 _BARS: Final = 60
 
 
@@ -56,6 +56,13 @@ def short(value: float) -> str:
     return f"{value:.4g}"
 
 
+def span(ms: float) -> str:
+    """A latency for an axis: 0.05 is 50 us, 20 is 20 ms, 2000 is 2 s."""
+    if ms >= 1000:
+        return f"{ms / 1000:.3g} s"
+    return f"{ms:.3g} ms" if ms >= 1 else f"{ms * 1000:.3g} us"
+
+
 def line_chart(title: str, unit: str, lines: Sequence[Line]) -> str:
     """Values over seconds, from zero up; "" when there is nothing to draw."""
     drawn = [line for line in lines if any(value is not None for _, value in line.points)]
@@ -66,10 +73,7 @@ def line_chart(title: str, unit: str, lines: Sequence[Line]) -> str:
     x = _scale(min(times), max(max(times), min(times) + 1), _LEFT, WIDTH - _RIGHT)
     y = _scale(0, marks[-1], HEIGHT - _BOTTOM, _TOP)
     parts = [_grid_y(mark, y(mark), short(mark)) for mark in marks]
-    span = max(times) - min(times)
-    parts += [
-        _label_x(x(min(times) + mark), f"{min(times) + mark:g} s") for mark in ticks(span, 6) if mark <= span
-    ]
+    parts += [_label_x(x(at), f"{at:g} s") for at in _seconds(min(times), max(times))]
     if min(times) < 0 <= max(times):
         edge = x(0) - x(min(times))
         parts.append(f'<rect class="warmup" x="{_LEFT}" y="{_TOP}" width="{edge:.1f}" height="{_plot()}"/>')
@@ -103,7 +107,7 @@ def distribution(title: str, recorded: Sequence[tuple[int, int]], marks: Sequenc
     rows = powers(1, max(bars))
     y = _scale(-0.3, math.log10(rows[-1]), HEIGHT - _BOTTOM, _TOP)
     parts = [_grid_y(row, y(math.log10(row)), short(row)) for row in rows]
-    parts += [_label_x(x(math.log10(ms)), f"{short(ms)} ms") for ms in axis]
+    parts += [_label_x(x(math.log10(ms)), span(ms)) for ms in axis]
     for index, count in enumerate(bars):
         if count:
             top = y(math.log10(count))
@@ -112,13 +116,13 @@ def distribution(title: str, recorded: Sequence[tuple[int, int]], marks: Sequenc
             )
             parts.append(
                 f'<rect class="bar a" x="{_LEFT + index * width + 0.5:.1f}" y="{top:.1f}" width="{width - 1:.1f}" '
-                f'height="{HEIGHT - _BOTTOM - top:.1f}"><title>from {short(from_ms)} ms: {count}</title></rect>'
+                f'height="{HEIGHT - _BOTTOM - top:.1f}"><title>from {span(from_ms)}: {count}</title></rect>'
             )
     for number, (name, ms) in enumerate(marks):
         at = x(math.log10(max(ms, axis[0])))
         parts.append(f'<line class="mark" x1="{at:.1f}" x2="{at:.1f}" y1="{_TOP}" y2="{HEIGHT - _BOTTOM}"/>')
         parts.append(
-            f'<text class="hint" x="{at + 3:.1f}" y="{_TOP + 10 + 12 * number}">{escape(name)} {short(ms)} ms</text>'
+            f'<text class="hint" x="{at + 3:.1f}" y="{_TOP + 10 + 12 * number}">{escape(name)} {span(ms)}</text>'
         )
     return _figure(title, "operations, both axes logarithmic", "", "".join(parts))
 
@@ -129,7 +133,7 @@ def bar_chart(title: str, unit: str, bars: Sequence[Bar]) -> str:
         return ""
     left, row = 130, 30
     height = row * len(bars) + 8
-    x = _scale(0, max(bar.high for bar in bars) or 1, left, WIDTH - 150)
+    x = _scale(0, max(bar.high for bar in bars) or 1, left, WIDTH - 210)
     parts = []
     for index, bar in enumerate(bars):
         top = 4 + index * row
@@ -150,6 +154,11 @@ def bar_chart(title: str, unit: str, bars: Sequence[Bar]) -> str:
 def _scale(low: float, high: float, start: float, end: float) -> Callable[[float], float]:
     factor = (end - start) / (high - low)
     return lambda value: start + (value - low) * factor
+
+
+def _seconds(first: float, last: float) -> list[float]:
+    step = ticks(max(last - first, 1), 6)[1]
+    return [step * index for index in range(math.ceil(first / step), math.floor(last / step) + 1)]
 
 
 def _plot() -> int:

@@ -25,12 +25,14 @@ Verdict = Literal["better", "worse", "no difference shown", "too few runs", "sam
 
 
 class Figure(Struct, frozen=True):
-    """One figure of a run: its name as in SLO rules, a title for people, its unit, and which way is good."""
+    """One figure of a run: its name as in SLO rules, a title for people, the unit that is shown, and which way is good."""
 
     name: str
     title: str
     unit: str
     higher_is_better: bool = False
+    #: What the measured value is multiplied with to be in that unit.
+    scale: float = 1.0
 
 
 class Spread(Struct, frozen=True):
@@ -80,7 +82,7 @@ def figures(results: Iterable[Result]) -> list[Figure]:
         Figure("duplicated", "duplicated", ""),
         Figure("reordered", "reordered", ""),
         Figure("errors", "errors", ""),
-        Figure("server.pss_kib", "server memory", "KiB"),
+        Figure("server.pss_kib", "server memory", "MiB", scale=1 / 1024),
         Figure("server.pss_kib_per_connection", "memory", "KiB/connection"),
         Figure("driver.cpu_us", "driver CPU", "us/stanza"),
         *(figure for name in others for figure in _operation(name)),
@@ -89,8 +91,8 @@ def figures(results: Iterable[Result]) -> list[Figure]:
 
 
 def values(figure: Figure, runs: Iterable[Result]) -> list[float]:
-    """The figure in each run that has it."""
-    return [value for run in runs if (value := measure(figure.name, run)) is not None]
+    """The figure, in its unit, of each run that has it."""
+    return [value * figure.scale for run in runs if (value := measure(figure.name, run)) is not None]
 
 
 def compare(before: Sequence[Result], after: Sequence[Result], *, seed: int = 1) -> list[Difference]:

@@ -279,7 +279,7 @@ def _servers(runs: Sequence[Result]) -> str:
         "server",
         "settings",
         "runs",
-        *(f"{figure.title} {figure.unit}".strip() for figure in server_figures(runs)),
+        *(f"{figure.title}\n{figure.unit}".strip() for figure in server_figures(runs)),
     )
     return f'<section class="charts">{"".join(charts)}</section>{_table("Medians (ranges)", heads, rows)}<h2>Runs</h2>'
 
@@ -296,7 +296,14 @@ def _bars(figure: Figure, sets: dict[str, list[Result]]) -> str:
 
 def _cell(figure: Figure, found: Sequence[Result]) -> str:
     measured = values(figure, found)
-    return spread(Spread.of(measured)) if measured else "-"
+    if not measured:
+        return "-"
+    of_all = Spread.of(measured)
+    return (
+        number(of_all.median)
+        if of_all.low == of_all.high
+        else f"{number(of_all.median)}\n{number(of_all.low)}-{number(of_all.high)}"
+    )
 
 
 def _table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

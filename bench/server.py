@@ -22,6 +22,8 @@ _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _PPID, _UTIME, _STIME, _CUTIME, _CSTIME = 1, 11, 12, 13, 14
 #: The tree of children is read anew this often: reading it costs as much as a hundred clocks.
 _TREE_SECONDS: Final = 2.0
+#: Cores that others may use meanwhile before the figures are in doubt.
+_FOREIGN_CORES: Final = 0.1
 
 
 class ServerError(Exception):
@@ -78,6 +80,15 @@ def parse_stat(text: str) -> _Stat:
     )
 
 
+def parse_busy(text: str) -> float:
+    """CPU seconds of the whole machine in /proc/stat: all but idle and waiting; guests are in `user`. Raises ValueError."""
+    name, *fields = text.partition("\n")[0].split()
+    if name != "cpu":
+        raise ValueError("no line cpu")
+    user, nice, system, _idle, _waiting, *others = (int(field) for field in fields[:8])
+    return (user + nice + system + sum(others)) / _TICKS
+
+
 def owners(roots: Iterable[int], parents: dict[int, int]) -> dict[int, int]:
     """Which root each process belongs to: itself, or its nearest ancestor that is one; others are left out."""
     owned = {root: root for root in roots}
@@ -92,7 +103,11 @@ def owners(roots: Iterable[int], parents: dict[int, int]) -> dict[int, int]:
 
 
 class Probe:
-    """Reads the clocks and the memory of some processes and of their children."""
+    """Reads the clocks and the memory of some processes and of their children.
+
+    It also knows whether others used the machine between two readings of `processes`: this process and its children, the
+    load generator, are not others.
+    """
 
     def __init__(self, roots: Sequence[Root]) -> None:
         """Raises ServerError when there is none, or one of them does not run or may not be read."""
@@ -106,24 +121,41 @@ class Probe:
         self._owned: dict[int, int] = {}
         self._tree_at = -_TREE_SECONDS
         self._names: dict[int, str] = {}
-        self.notes: set[str] = set()
+        self._notes: set[str] = set()
+        self._own = os.getpid()
+        #: At the last reading: time, CPU seconds of the machine, CPU seconds of the server and of ourselves.
+        self._reading: tuple[float, float, float] | None = None
+        self._foreign = 0.0
         for root in self._roots:
             stat = _stat(root.pid)
             if stat is None:
                 raise ServerError(f"the server's process {root.pid} does not run")
             self._names[root.pid] = root.name or stat.name
 
+    @property
+    def notes(self) -> list[str]:
+        """What a reader of the figures must know."""
+        notes = sorted(self._notes)
+        if self._foreign > _FOREIGN_CORES:
+            notes.append(
+                f"other processes of this machine used {self._foreign:.1f} cores meanwhile: the figures are worse than they "
+                "would be without them"
+            )
+        return notes
+
     def cpu_s(self) -> float:
         """CPU seconds of all processes since they began."""
-        return sum(self._cpu().values())
+        return sum(seconds for pid, seconds in self._cpu().items() if pid != self._own)
 
     def processes(self) -> tuple[ServerProcess, ...]:
         """Each named process with its children: CPU since it began, PSS now (RSS where PSS may not be read)."""
         self._tree_at = -_TREE_SECONDS
         cpu = self._cpu()
+        self._look_around(sum(cpu.values()))
         pss = dict.fromkeys(cpu, 0)
         for pid, root in self._owned.items():
-            pss[root] += self._memory_kib(pid)
+            if root != self._own:
+                pss[root] += self._memory_kib(pid)
         return tuple(
             ServerProcess(root.pid, self._names[root.pid], root.kinds, cpu[root.pid], pss[root.pid])
             for root in self._roots
@@ -134,17 +166,27 @@ class Probe:
         if now - self._tree_at >= _TREE_SECONDS:
             self._tree_at = now
             parents = {pid: stat.ppid for pid in _pids() if (stat := _stat(pid)) is not None}
-            self._owned = owners((root.pid for root in self._roots), parents)
-        used = {root.pid: 0.0 for root in self._roots}
+            self._owned = owners((self._own, *(root.pid for root in self._roots)), parents)
+        used = {self._own: 0.0} | {root.pid: 0.0 for root in self._roots}
         for pid, root in self._owned.items():
             seconds = _process_cpu(pid)
             if seconds is not None:
                 self._last[pid] = seconds
             elif pid == root:
-                self.notes.add(f"the server's process {pid} ({self._names[pid]}) ended")
+                self._notes.add(f"the server's process {pid} ({self._names[pid]}) ended")
                 seconds = self._last.get(pid, 0.0)
             used[root] += seconds or 0.0
         return used
+
+    def _look_around(self, known_s: float) -> None:
+        try:
+            now = time.monotonic(), parse_busy((_PROC / "stat").read_text()), known_s
+        except (OSError, ValueError):
+            return
+        if self._reading is not None and now[0] - self._reading[0] > 0.5:
+            seconds, busy, known = (new - old for new, old in zip(now, self._reading, strict=True))
+            self._foreign = (busy - known) / seconds
+        self._reading = now
 
     def _memory_kib(self, pid: int) -> int:
         try:
@@ -152,7 +194,7 @@ class Probe:
                 if line.startswith("Pss:"):
                     return int(line.split()[1])
         except PermissionError:
-            self.notes.add(
+            self._notes.add(
                 "memory is RSS, which counts shared pages again and again: PSS may not be read by this user"
             )
             try:

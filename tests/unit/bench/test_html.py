@@ -173,6 +173,16 @@ def test_axis_numbers(value: float, text: str) -> None:
     assert charts.short(value) == text
 
 
+@pytest.mark.parametrize(("ms", "text"), [(0.05, "50 us"), (20, "20 ms"), (157.4, "157 ms"), (2000, "2 s")])
+def test_latencies(ms: float, text: str) -> None:
+    assert charts.span(ms) == text
+
+
+def test_seconds_are_counted_from_the_beginning_of_the_window() -> None:
+    page = charts.line_chart("t", "u", [charts.Line("n", "a", [(at, 1.0) for at in range(-3, 31)])])
+    assert re.findall(r">(-?\d+) s</text>", page) == ["0", "10", "20", "30"]
+
+
 def test_a_single_point_and_a_flat_line() -> None:
     read(charts.line_chart("t", "u", [charts.Line("n", "a", [(3, 0.0)])]))
     read(charts.distribution("t", [(1000, 5)], [("p50", 0.0)]))

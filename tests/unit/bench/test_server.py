@@ -22,6 +22,14 @@ def test_stat_with_parentheses_in_the_name() -> None:
     assert (stat.own_s * ticks, stat.children_s * ticks) == (200, 100)
 
 
+def test_busy_is_all_but_idle_and_waiting() -> None:
+    ticks = os.sysconf("SC_CLK_TCK")
+    busy = server.parse_busy("cpu  100 20 30 9999 888 1 2 3 50 50\ncpu0 1 1 1 1 1 1 1 1\n")
+    assert busy * ticks == pytest.approx(156)
+    with pytest.raises(ValueError, match="no line cpu"):
+        server.parse_busy("intr 5\n")
+
+
 def test_each_process_belongs_to_its_nearest_root() -> None:
     #       1 - 10* - 11 - 12* - 13
     #         - 20 - 21*
@@ -97,4 +105,4 @@ def test_cpu_of_a_process_and_of_its_children() -> None:
         assert probe.cpu_s() >= process.cpu_s
         child.communicate()
     assert probe.cpu_s() >= process.cpu_s, "what an ended process had used is not forgotten"
-    assert probe.notes == {f"the server's process {child.pid} (burner) ended"}
+    assert f"the server's process {child.pid} (burner) ended" in probe.notes
