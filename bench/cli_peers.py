@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,9 +37,9 @@ _BASE: Final = {
 _QUICK: Final = {"users": 100, "duration": 3.0, "warmup": 1.0}
 
 
-def all_peers(arguments: tuple[str, ...] = ()) -> list[Peer]:
-    """Every server with every set of settings; `arguments` go to `rookery up`."""
-    return [*rookery.peers(arguments), *prosody.PEERS, *ejabberd.PEERS]
+def all_peers(version: rookery.Version | None = None) -> list[Peer]:
+    """Every server with every set of settings; `version` is the Rookery that is run."""
+    return [*rookery.peers(version), *prosody.PEERS, *ejabberd.PEERS]
 
 
 @click.command(
@@ -58,11 +59,14 @@ def all_peers(arguments: tuple[str, ...] = ()) -> list[Peer]:
 @click.option("--quick", is_flag=True, help="A few seconds with few users: shows that all works, no figures.")
 @click.option("--profile", "profile_name", metavar="NAME|FILE", help="Begin with a profile.")
 @click.option(
-    "--up",
-    "arguments",
+    "--up", "arguments", default="", metavar="OPTIONS", help="Options of `rookery up`, such as '--edges 2'."
+)
+@click.option(
+    "--rookery",
+    "command",
     default="",
-    metavar="OPTIONS",
-    help="More options of `rookery up`, such as '--edges 2'.",
+    metavar="COMMAND",
+    help="Run this Rookery instead of the one at hand, such as 'env PYTHONPATH=other/src python -m rookery'.",
 )
 @_plan_options
 @click.option("--storm", is_flag=True, default=None, help="All begin at once (login, resume).")
@@ -79,6 +83,7 @@ def peers(
     quick: bool,
     profile_name: str | None,
     arguments: str,
+    command: str,
     json_file: Path | None,
     html_file: Path | None,
     **options: Any,
@@ -91,7 +96,8 @@ def peers(
                 f"--{name.replace('_', '-')} makes no sense here: the servers are started for this"
             )
     try:
-        chosen = choose(all_peers(tuple(arguments.split())), [name for name in servers.split(",") if name])
+        version = rookery.Version(tuple(shlex.split(command)) or rookery.THIS, tuple(shlex.split(arguments)))
+        chosen = choose(all_peers(version), [name for name in servers.split(",") if name])
         base = profile(profile_name) if profile_name else {}
         plan = make(_BASE, _QUICK if quick else {}, base, given, {"scenario": scenario})
         find(plan.scenario).check(plan)

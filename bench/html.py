@@ -20,6 +20,9 @@ _STYLE: Final = Path(__file__).with_name("report.css")
 #: Failed operations up to this share are a doubt; more are a failure.
 _FEW: Final = 0.001
 
+#: Reasons that the page of several runs begins with.
+_REASONS: Final = 8
+
 Level = Literal["ok", "doubt", "bad"]
 _WORDS: Final[dict[Level, str]] = {"ok": "OK", "doubt": "Look closer", "bad": "Not OK"}
 
@@ -269,19 +272,40 @@ def _pairs(title: str, pairs: dict[str, object]) -> str:
 
 
 def _servers(runs: Sequence[Result]) -> str:
-    sets = by_label(runs)
-    charts = [_bars(figure, sets) for figure in server_figures(runs)]
-    rows = []
-    for label, found in sets.items():
-        cells = [_cell(figure, found) for figure in server_figures(runs)]
-        rows.append((label, str(found[0].plan.get("settings", "")), str(len(found)), *cells))
-    heads = (
-        "server",
-        "settings",
-        "runs",
-        *(f"{figure.title}\n{figure.unit}".strip() for figure in server_figures(runs)),
+    sets, columns = by_label(runs), server_figures(runs)
+    rows = [
+        (label, str(len(found)), *(_cell(figure, found) for figure in columns))
+        for label, found in sets.items()
+    ]
+    heads = ("server", "runs", *(f"{figure.title}\n{figure.unit}".strip() for figure in columns))
+    settings = [
+        (label, str(found[0].plan["settings"]))
+        for label, found in sets.items()
+        if "settings" in found[0].plan
+    ]
+    return (
+        f'{_overall(runs)}<section class="charts">{"".join(_bars(figure, sets) for figure in columns)}</section>'
+        f"{_table('Medians (ranges)', heads, rows)}{_table('Settings', ('server', 'how it ran'), settings)}<h2>Runs</h2>"
     )
-    return f'<section class="charts">{"".join(charts)}</section>{_table("Medians (ranges)", heads, rows)}<h2>Runs</h2>'
+
+
+def _overall(runs: Sequence[Result]) -> str:
+    """The worst judgement, and each reason once with the servers that it is about."""
+    judged = [(run.label, judge(run)) for run in runs]
+    levels = {judgement.level for _, judgement in judged}
+    worst: Level = "bad" if "bad" in levels else "doubt" if "doubt" in levels else "ok"
+    reasons: dict[str, dict[str, None]] = {}
+    for label, judgement in judged:
+        for reason in judgement.reasons:
+            reasons.setdefault(reason, {})[label] = None
+    lines = [
+        f"<li>{escape(', '.join(labels))}: {escape(why)}</li>"
+        for why, labels in list(reasons.items())[:_REASONS]
+    ]
+    if len(reasons) > _REASONS:
+        lines.append(f"<li>and {len(reasons) - _REASONS} more: see the runs</li>")
+    said = f"<ul>{''.join(lines)}</ul>" if lines else "<p>Every operation of every run succeeded.</p>"
+    return f'<section class="verdict {worst}">{_badge(worst)}{said}</section>'
 
 
 def _bars(figure: Figure, sets: dict[str, list[Result]]) -> str:

@@ -89,6 +89,8 @@ class Campaign:
                 for peer in order(able, round_number):
                     self._tell(f"round {round_number + 1} of {repeat}: {peer.name} ({peer.settings})")
                     self._one(peer, base, first=round_number == 0)
+        except KeyboardInterrupt:
+            self._tell(f"interrupted after {len(self._outcome.results)} runs")
         finally:
             shutil.rmtree(base, ignore_errors=True)
         return self._outcome

@@ -193,6 +193,26 @@ def test_an_archive_without_rows_is_no_archive() -> None:
     assert "pass" not in repr(ARCHIVE)
 
 
+def test_an_interruption_keeps_what_was_measured() -> None:
+    def run(plan: Plan) -> Result:
+        if len(fakes.events) > 3:
+            raise KeyboardInterrupt
+        return fakes.run(plan)
+
+    fakes, told = Fakes(), []
+    outcome = Campaign(plan(), run, told.append).compare([fakes.peer("a"), fakes.peer("b")], 3)
+    assert [result.label for result in outcome.results] == ["a"]
+    assert told[-1] == "interrupted after 1 runs"
+
+
+def test_another_version_of_rookery() -> None:
+    version = rookery.Version(("env", "A=1", "python", "-m", "rookery"), ("--edges", "2"))
+    assert rookery.peers(version)[0].settings == "defaults: durable (env A=1 python -m rookery up --edges 2)"
+    assert rookery.peers()[0].settings == "defaults: durable"
+    with pytest.raises(PeerError, match="cannot run /no/such/program: No such file"):
+        rookery.check(rookery.Version(("/no/such/program",)), "relaxed")
+
+
 def test_rookery_is_given_the_same_certificate(site: Site) -> None:
     assert rookery.configuration(site) == f'[tls]\ndirectory = "{site.folder}/tls"\n'
     assert 'durability = "relaxed"' in rookery.configuration(site, "relaxed")
