@@ -14,13 +14,9 @@ from typing import Any, Final
 from rookery.bench.driver import loop as loops
 from rookery.bench.driver.login import Session
 from rookery.bench.driver.scan import split
-from rookery.bench.driver.script import Note, OpenStream, Script, ScriptError, Send, StartTls, parse
+from rookery.bench.driver.script import Note, OpenStream, Script, ScriptError, Send, StartTls, answer, parse
 from rookery.bench.driver.target import Target
 from rookery.bench.driver.websocket import Socket, WebSocket
-from rookery.shared.xmpp import ns
-from rookery.shared.xmpp.xml import escape_attr
-
-PING: Final = "urn:xmpp:ping"
 
 Sink = Callable[["Client", bytes], None]
 #: Called with the client and the condition, "" when the script went through.
@@ -47,6 +43,7 @@ class Client:
         "_send",
         "_since",
         "_target",
+        "_web",
         "gone",
         "hold",
         "marks",
@@ -77,6 +74,7 @@ class Client:
         self._fd = -1
         self._raw: socket.socket | ssl.SSLSocket | None = None
         self._out = bytearray()
+        self._web: WebSocket | None = None
         self._script: Script | None = None
         self._outcome: Outcome = gone
         self._since = 0
@@ -132,7 +130,14 @@ class Client:
             self._begin()
             return
         assert self._raw is not None
-        web = WebSocket(_raising(self._raw), self._target.domain, self._target.path)
+        loop, fd = self._loop, self._fd
+        web = WebSocket(
+            self._raw,
+            self._target.domain,
+            self._target.path,
+            lambda: loop.change(fd, loops.READ | loops.WRITE),
+        )
+        self._web = web
         web.flush()
         self._plug(web)
 
@@ -245,6 +250,8 @@ class Client:
     def _flush(self) -> None:
         out = self._out
         try:
+            if self._web is not None and not self._web.flush():
+                return
             while out:
                 del out[: self._send(bytes(out))]
         except _AGAIN:
@@ -359,40 +366,3 @@ class Client:
 
 def ignore(_client: Client, _data: bytes) -> None:
     """A sink for those who only listen."""
-
-
-def _raising(raw: socket.socket | ssl.SSLSocket) -> Socket:
-    """The socket as `Socket`: TLS's own exceptions become those of plain sockets."""
-    if not isinstance(raw, ssl.SSLSocket):
-        return raw
-    return _TlsSocket(raw)
-
-
-class _TlsSocket:
-    __slots__ = ("_raw",)
-
-    def __init__(self, raw: ssl.SSLSocket) -> None:
-        self._raw = raw
-
-    def recv(self, size: int, /) -> bytes:
-        try:
-            return self._raw.recv(size)
-        except ssl.SSLWantReadError:
-            raise BlockingIOError from None
-
-    def send(self, data: bytes, /) -> int:
-        try:
-            return self._raw.send(data)
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            raise BlockingIOError from None
-
-
-def answer(element: bytes, xmlns: bytes) -> bytes:
-    """What a request of the server gets: a result for pings and roster pushes, else service-unavailable (RFC 6120 section 8.2.3)."""
-    parsed = parse(element)
-    to = f" to='{escape_attr(parsed.attrs['from'])}'" if "from" in parsed.attrs else ""
-    known = any(child.ns in (PING, ns.ROSTER) for child in parsed.elements())
-    kind = "result" if known else "error"
-    head = f" type='{kind}' id='{escape_attr(parsed.attrs.get('id', ''))}'{to}"
-    error = f"<error type='cancel'><service-unavailable xmlns='{ns.STANZA_ERRORS}'/></error>"
-    return b"<iq%b%b>%b</iq>" % (xmlns, head.encode(), b"" if known else error.encode())

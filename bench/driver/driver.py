@@ -10,14 +10,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from rookery.bench.driver.client import Client, answer, ignore
+from rookery.bench.driver.client import Client, ignore
 from rookery.bench.driver.login import Session, login, register
 from rookery.bench.driver.loop import Loop
 from rookery.bench.driver.recorder import Recorder
 from rookery.bench.driver.report import Done, Order, Progress, Ready, ToParent
 from rookery.bench.driver.scan import REQUEST, split
 from rookery.bench.driver.scram import Keys
-from rookery.bench.driver.script import Script, ScriptError, Send, ask
+from rookery.bench.driver.script import Script, ScriptError, Send, answer, ask
 from rookery.bench.driver.target import Target
 from rookery.bench.scenarios import find
 from rookery.bench.scenarios._scenario import Phase, Window

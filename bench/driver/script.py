@@ -13,6 +13,7 @@ from rookery.shared.xmpp import ns
 from rookery.shared.xmpp.parse import parse_element
 from rookery.shared.xmpp.xml import Element, escape_attr
 
+PING: Final = "urn:xmpp:ping"
 _WRAP: Final = f"<w xmlns='{ns.CLIENT}' xmlns:stream='{ns.STREAM}'>".encode()
 
 
@@ -92,3 +93,14 @@ def ask(id: str, type: str, payload: str, to: str = "") -> Generator[Step, Eleme
             if element.get("type") == "error":
                 raise ScriptError(condition_of(element))
             return element
+
+
+def answer(element: bytes, xmlns: bytes) -> bytes:
+    """What a request of the server gets: a result for pings and roster pushes, else service-unavailable (RFC 6120 section 8.2.3)."""
+    parsed = parse(element)
+    to = f" to='{escape_attr(parsed.attrs['from'])}'" if "from" in parsed.attrs else ""
+    known = any(child.ns in (PING, ns.ROSTER) for child in parsed.elements())
+    kind = "result" if known else "error"
+    head = f" type='{kind}' id='{escape_attr(parsed.attrs.get('id', ''))}'{to}"
+    error = f"<error type='cancel'><service-unavailable xmlns='{ns.STANZA_ERRORS}'/></error>"
+    return b"<iq%b%b>%b</iq>" % (xmlns, head.encode(), b"" if known else error.encode())

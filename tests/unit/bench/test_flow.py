@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rookery.bench.driver.flow import Flow, messages
@@ -17,6 +17,7 @@ def take(flow: Flow, number: int) -> bool:
     return flow.strange(number)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 30), max_size=60))
 def test_counts_are_exact(arrivals: list[int]) -> None:
     flow = Flow()

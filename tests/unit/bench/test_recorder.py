@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rookery.bench.assemble import result
@@ -17,6 +17,7 @@ from rookery.bench.plan import make
 from rookery.bench.result import Messages
 
 
+@settings(deadline=None)
 @given(st.integers(-5, 3_600_000_000))
 def test_rounding_keeps_three_digits(us: int) -> None:
     kept = rounded(us)

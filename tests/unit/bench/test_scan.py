@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rookery.bench.driver.scan import MARK_FORMAT, cut, error_condition, split
@@ -25,6 +25,7 @@ ELEMENTS = [
 ]
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(ELEMENTS), max_size=8), st.data())
 def test_any_chunking_gives_the_same_elements(elements: list[bytes], data: st.DataObject) -> None:
     stream = b"\n".join(elements)
@@ -46,6 +47,7 @@ def message(number: int) -> bytes:
     return b"<message id='m'><body>" + MARK_FORMAT % (1, number, 2) + b"</body></message>"
 
 
+@settings(deadline=None)
 @given(st.integers(1, 6), st.integers(0, 60))
 def test_a_run_of_messages_is_cut_at_its_last_end(count: int, more: int) -> None:
     whole, rest = b"".join(message(number) for number in range(count)), message(9)[:more]

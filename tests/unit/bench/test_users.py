@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rookery.bench.plan import PlanError, make
@@ -55,6 +55,7 @@ def test_mistakes_of_a_file(tmp_path: Path, text: str, told: str) -> None:
         accounts(make({"scenario": "chat", "users": 2, "users_file": str(path)}))
 
 
+@settings(deadline=None)
 @given(st.integers(1, 16).flatmap(lambda n: st.tuples(st.just(n), st.integers(2 * n, 500))))
 def test_processes_share_whole_pairs_and_everybody(case: tuple[int, int]) -> None:
     processes, total = case
