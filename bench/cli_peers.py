@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,6 +27,7 @@ from rookery.bench.tables import number, servers_table
 
 #: Servers where nothing is durable; those with an archive on Postgres are named by hand: they take much longer.
 DEFAULT: Final = "rookery,rookery-relaxed,ejabberd,prosody-gc,prosody"
+_FIGURE: Final = re.compile(r"\d+(?:[. ]\d+)*")
 #: What a comparison runs unless it is told otherwise.
 _BASE: Final = {
     "transport": "plain",
@@ -122,12 +125,29 @@ def show(console: Console, outcome: Outcome) -> None:
     """The table, and what a reader of it must know."""
     if outcome.results:
         console.print(servers_table(outcome.results))
-    for result in outcome.results:
-        for line in doubts(result):
-            console.print(f"{result.label}: {line}", style="yellow", markup=False, highlight=False)
-    for name, reasons in outcome.skipped.items():
-        for why in dict.fromkeys(reasons):
-            console.print(f"{name} left out: {why}", style="yellow", markup=False, highlight=False)
+    for line in (*summary(outcome.results), *_left_out(outcome)):
+        console.print(line, style="yellow", markup=False, highlight=False)
+
+
+def summary(runs: Sequence[Result]) -> list[str]:
+    """Each doubt of each server once: those that differ in nothing but their figures are counted together."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for run in runs:
+        for doubt in doubts(run):
+            found.setdefault((run.label, _FIGURE.sub("#", doubt)), []).append(doubt)
+    lines = []
+    for (label, _), told in found.items():
+        more = f" (and {len(told) - 1} more runs)" if len(told) > 1 else ""
+        lines.append(f"{label}: {told[0]}{more}")
+    return lines
+
+
+def _left_out(outcome: Outcome) -> list[str]:
+    return [
+        f"{name} left out: {why}"
+        for name, reasons in outcome.skipped.items()
+        for why in dict.fromkeys(reasons)
+    ]
 
 
 def doubts(result: Result) -> list[str]:

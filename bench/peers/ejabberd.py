@@ -24,6 +24,8 @@ _LIBRARIES: Final = Path("/usr/lib")
 #: Where packages put the code of an Erlang application.
 _PLACES: Final = ("*/{0}-*/ebin/{0}.app", "{0}-*/ebin/{0}.app", "erlang/lib/{0}-*/ebin/{0}.app")
 _SCHEMA: Final = Path("/usr/share/ejabberd/sql/pg.sql")
+#: Cached entries for each user: rosters of 20 to 40 contacts are kept by item.
+_ENTRIES: Final = 50
 #: Busy-waiting schedulers count CPU that serves nobody, four to five times what the work costs.
 SLEEPING: Final = ("+sbwt", "none", "+sbwtdcpu", "none", "+sbwtdio", "none")
 #: What the package's configuration enables, without mqtt, bosh, stun and the rest that opens ports, and without what limits
@@ -89,6 +91,8 @@ def configuration(site: Site, ports: Ports, *, database: Archive | None = None) 
         "auth_password_format": "scram",
         "disable_sasl_mechanisms": ["digest-md5", "X-OAUTH2"],
         "registration_timeout": "infinity",
+        # The default of 1000 entries is made for fewer users than one comparison has, and says so in the log.
+        "cache_size": max(1000, site.users * _ENTRIES),
         "modules": modules,
     }
     if database is not None:
@@ -171,10 +175,15 @@ def _code() -> Path:
 
 
 PEERS: Final = (
-    Peer("ejabberd", "as packaged, no shapers, schedulers sleep, nothing durable", check, start),
+    Peer(
+        "ejabberd",
+        "as packaged, no shapers, schedulers sleep, caches for all users, nothing durable",
+        check,
+        start,
+    ),
     Peer(
         "ejabberd-pg",
-        "schedulers sleep, archive (mod_mam) on Postgres",
+        "schedulers sleep, caches for all users, archive (mod_mam) on Postgres",
         partial(check, sql=True),
         partial(start, sql=True),
     ),

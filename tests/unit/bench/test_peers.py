@@ -10,13 +10,14 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from rookery.bench.cli_peers import summary
 from rookery.bench.peers import ejabberd, prosody, rookery
 from rookery.bench.peers.campaign import Campaign, RunError, order, plan_for
 from rookery.bench.peers.machine import make_certificate
 from rookery.bench.peers.peer import Peer, PeerError, Ports, Running, Site, choose
 from rookery.bench.peers.postgres import Archive
 from rookery.bench.plan import Plan, make
-from rookery.bench.result import Result
+from rookery.bench.result import Messages, Result
 from rookery.bench.server import Root, read_ready_file
 
 PORTS = Ports(5222, 5223, 5280)
@@ -203,6 +204,13 @@ def test_an_interruption_keeps_what_was_measured() -> None:
     outcome = Campaign(plan(), run, told.append).compare([fakes.peer("a"), fakes.peer("b")], 3)
     assert [result.label for result in outcome.results] == ["a"]
     assert told[-1] == "interrupted after 1 runs"
+
+
+def test_doubts_are_told_once() -> None:
+    busy = ["others used 1.2 cores", "others used 0.9 cores", "odd"]
+    runs = [Result(scenario="chat", started="", seconds=1.0, label="a", notes=(note,)) for note in busy]
+    runs.append(Result(scenario="chat", started="", seconds=1.0, label="b", messages=Messages(3, 1, 2)))
+    assert summary(runs) == ["a: others used 1.2 cores (and 1 more runs)", "a: odd", "b: 2 messages lost"]
 
 
 def test_another_version_of_rookery() -> None:
