@@ -132,9 +132,9 @@ def show(console: Console, outcome: Outcome) -> None:
 def summary(runs: Sequence[Result]) -> list[str]:
     """Each doubt of each server once: those that differ in nothing but their figures are counted together."""
     found: dict[tuple[str, str], list[str]] = {}
-    for run in runs:
-        for doubt in doubts(run):
-            found.setdefault((run.label, _FIGURE.sub("#", doubt)), []).append(doubt)
+    for result in runs:
+        for doubt in doubts(result):
+            found.setdefault((result.label, _FIGURE.sub("#", doubt)), []).append(doubt)
     lines = []
     for (label, _), told in found.items():
         more = f" (and {len(told) - 1} more runs)" if len(told) > 1 else ""
