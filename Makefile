@@ -1,13 +1,14 @@
 # The only verbs to learn: run, test, check, docs. Everything happens in .venv, made from the lock files.
 # make run ARGS="--ephemeral --edges 2"      make test ARGS="-k roster"      make PYTHON=python3.12 run
 
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
 MINUTES ?= 10
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --require-hashes
-OWN := src/rookery edge router workers shared tests bench scripts
 
 export PIP_ROOT_USER_ACTION := ignore
 .PHONY: run test check docs chaos format clean help
@@ -29,7 +30,7 @@ check: $(VENV)/.installed-dev
 	@$(BIN)/ruff format --check --quiet . || { echo 'run: make format'; exit 1; }
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-timings 2>&1 | tail -n 20
+	@$(BIN)/lint-imports 2>&1 | tail -n 20
 	@$(BIN)/python -m pytest -q tests/unit tests/xeps tests/house
 
 docs: $(VENV)/.installed-dev

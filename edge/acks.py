@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from rookery.edge.session import Session
 
 #: So many are reported at once: the router keeps what was not reported, and stops long answers when that is much.
-MANY: Final = 128
+MANY: Final = 32
 
 
 class Acks:

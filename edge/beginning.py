@@ -6,11 +6,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import Enum
 from typing import Final
 
 from rookery.edge.authentication import Exchange
-from rookery.edge.effects import AskBind, AskRegister, AskResume, Begin, Close, Effect, Send
+from rookery.edge.effects import AskBind, AskRegister, AskResume, Begin, Close, Effect, Phase, Send
 from rookery.edge.features import HostedDomain, Policy, Security
 from rookery.edge.framing import Framing
 from rookery.shared.bus.messages import Bound, NotResumed, Resumed
@@ -25,18 +24,6 @@ from rookery.shared.xmpp.xml import Element
 
 #: Failed bindings, resumptions and registrations on one stream before it is closed.
 MAX_TRIES: Final = 10
-
-
-class Phase(Enum):
-    """What the stream waits for."""
-
-    HEADER = "a stream header"
-    FEATURES = "STARTTLS, authentication or registration"
-    EXCHANGE = "a SASL response"
-    BINDING = "a resource"
-    TLS = "the TLS handshake"
-    BOUND = "nothing: the session has begun"
-    CLOSED = "nothing: the stream is over"
 
 
 class Beginning:

@@ -10,14 +10,14 @@ from __future__ import annotations
 import socket
 import ssl
 from enum import IntEnum
-from typing import Final, NamedTuple
+from typing import Final
 
 from rookery.edge import hello
-from rookery.edge.handshakes import HandshakePool, Step
+from rookery.edge.handshakes import Step
 from rookery.edge.loop import GONE, READ, WRITE, Reactor
 from rookery.edge.proxy import ProxyError, ProxyReader
-from rookery.edge.tls import CertificateStore
-from rookery.edge.transport import Peer
+from rookery.edge.tls import TlsSide
+from rookery.edge.transport import FINISHING, Peer
 from rookery.shared.observe import metrics
 
 #: Bytes read from one socket in one turn.
@@ -36,13 +36,6 @@ class State(IntEnum):
     OPEN = 3
     LINGER = 4
     CLOSED = 5
-
-
-class TlsSide(NamedTuple):
-    """What a server's side of TLS needs."""
-
-    pool: HandshakePool
-    certificates: CertificateStore
 
 
 class Channel:
@@ -328,6 +321,8 @@ class Channel:
             self.since = 0.0
         self._rearm()
         self._peer.on_progress(not self._rest)
+        if self.held & FINISHING and not self._rest and self._out is None and self.state == State.OPEN:
+            self._shutdown()
 
     def _send(self, data: bytes) -> bytes:
         size = len(data)
@@ -363,11 +358,11 @@ class Channel:
         if self.state != State.OPEN:
             self.abort("closed")
             return
+        self.held |= FINISHING
         self.flush()
-        if not self.open:
-            return
+
+    def _shutdown(self) -> None:
         self.state = State.LINGER
-        self._out, self._rest = None, b""
         try:
             if isinstance(self.sock, ssl.SSLSocket):
                 self.sock.unwrap()

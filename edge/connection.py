@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Final, Protocol
+from typing import Final
 
 from rookery.edge import iqs
-from rookery.edge.context import Congested, Context
+from rookery.edge.context import Congested, Context, Owner
 from rookery.edge.features import Security
 from rookery.edge.framing import TCP, WEBSOCKET, Framing
-from rookery.edge.limits import Bucket
+from rookery.edge.limits import Shaper
 from rookery.edge.login import Login
 from rookery.edge.managing import on_element
 from rookery.edge.session import Session
@@ -44,22 +44,12 @@ REQUEST: Final = tuple(framing.element(Element(stream_management.NS, "r")) for f
 _LIMITED: Final = metrics.RATELIMIT.labels("session")
 
 
-class Owner(Protocol):
-    """Whoever accepted the connection."""
-
-    def arrived(self, connection: Connection, host: str) -> bool:
-        """A PROXY header named the client; False closes at once."""
-
-    def left(self, connection: Connection) -> None:
-        """The connection is closed."""
-
-
 class Connection(Congested):
     """See the module's text."""
 
     __slots__ = (
-        "_backlog", "_bytes", "_context", "_deadline", "_epoch", "_framing", "_handshake", "_heard", "_login", "_owner",
-        "_parser", "_pinged", "_quiet", "_reason", "_shaped_until", "_stanzas", "host", "is_full", "session",
+        "_backlog", "_context", "_deadline", "_epoch", "_framing", "_handshake", "_heard", "_login", "_owner",
+        "_parser", "_pinged", "_quiet", "_shaper", "host", "is_full", "reason", "session",
         "transport", "wake_slot", "xmlns",
     )  # fmt: skip
     transport: Transport
@@ -81,28 +71,22 @@ class Connection(Congested):
         self._login: Login | None = Login(self, context, security, framing)
         self._parser = self._new_parser()
         self._backlog: deque[Event] | None = None
-        self._bytes: Bucket | None = None
-        self._stanzas: Bucket | None = None
+        self._shaper: Shaper | None = None
         #: Changes with every restart: what a loop over events then still has is not to be handled.
         self._epoch = 0
         self._heard = now
         self._pinged = 0.0
         self._quiet = False
-        self._shaped_until = 0.0
         #: Absolute end of negotiation, later of lingering; NEVER for a session.
         self._deadline = now + context.limits.preauth_seconds
         self._handshake = NEVER
-        self._reason = ""
+        #: Why the stream is over, "" while it is not; its transport may still linger.
+        self.reason = ""
         self._sid = 0
         self.session: Session | None = None
         self.is_full = False
         self.wake_slot = 0
         self.xmlns = framing.xmlns
-
-    @property
-    def ended(self) -> bool:
-        """Whether the stream is over (its transport may still linger)."""
-        return bool(self._reason)
 
     @property
     def slow(self) -> bool:
@@ -116,11 +100,9 @@ class Connection(Congested):
         self._context.reactor.at(self, min(self._deadline, self._handshake))
 
     def _new_parser(self) -> StreamParser | FrameParser:
-        limits = self._context.after if self._authenticated() else self._context.before
+        authenticated = self._login is None or self._login.account
+        limits = self._context.after if authenticated else self._context.before
         return FrameParser(limits) if self._framing.websocket else StreamParser(limits)
-
-    def _authenticated(self) -> bool:
-        return self._login is None or bool(self._login.account)
 
     # --- bytes in ---
 
@@ -130,7 +112,7 @@ class Connection(Congested):
 
     def on_data(self, data: bytes) -> None:
         """Bytes of a TCP stream, or one message of a WebSocket."""
-        if self._reason:
+        if self.reason:
             return
         context = self._context
         now = self._heard = context.reactor.now
@@ -141,9 +123,8 @@ class Connection(Congested):
             context.reactor.at(self, now + min(HIBERNATE_SECONDS, context.limits.idle_seconds))
         parser = self._parser
         events = parser.feed_message(data) if isinstance(parser, FrameParser) else parser.feed(data)
-        if self._bytes is not None and (wait := self._bytes.take(len(data), now)):
-            self._shape(wait)
         if not events:
+            self._shape(len(data), 0)
             return
         session = self.session
         if (
@@ -154,20 +135,20 @@ class Connection(Congested):
         ):
             # The usual case, without the care that many events need.
             session.take(events[0])
-            if self._stanzas is not None and (wait := self._stanzas.take(1, now)):
-                self._shape(wait)
+            self._shape(len(data), 1)
             if context.is_congested:
                 self._congested()
         else:
+            self._shape(len(data), 0)
             self._handle(events)
 
-    def _shape(self, wait: float) -> None:
-        until = self._context.reactor.now + wait
-        self._shaped_until = max(self._shaped_until, until)
-        if not self.transport.held & SHAPED:
-            _LIMITED.inc()
-        self.transport.hold(SHAPED)
-        self._context.reactor.at(self, self._shaped_until)
+    def _shape(self, size: int, stanzas: int) -> None:
+        shaper = self._shaper
+        if shaper is not None and shaper.take(size, stanzas, self._heard):
+            if not self.transport.held & SHAPED:
+                _LIMITED.inc()
+            self.transport.hold(SHAPED)
+            self._context.reactor.at(self, shaper.until)
 
     def _handle(self, events: Iterable[Event]) -> None:
         """Handle events in order, as many as a turn allows; keep the rest."""
@@ -185,19 +166,17 @@ class Connection(Congested):
                 self._other(event)
                 session = self.session
             budget -= 1
-            if self._reason:
+            if self.reason:
                 return
             if epoch != self._epoch:
-                if (
-                    not (self._login is not None and self._login.in_handshake)
-                    and next(rest, None) is not None
-                ):
+                # What came in clear behind <starttls/> is forgotten; behind anything else a client has to wait.
+                in_clear = self._login is not None and self._login.in_handshake
+                if not in_clear and next(rest, None) is not None:
                     self.fail(StreamError("policy-violation", "wait for the restart of the stream"))
                 return
             if budget <= 0 or self.transport.held & _PAUSED:
                 break
-        if self._stanzas is not None and (wait := self._stanzas.take(TURN_STANZAS - budget, self._heard)):
-            self._shape(wait)
+        self._shape(0, TURN_STANZAS - budget)
         left = deque(rest)
         if left:
             self._backlog = left
@@ -214,11 +193,11 @@ class Connection(Congested):
 
     def on_again(self) -> None:
         """Handle what an earlier turn left."""
-        if self._backlog is None or self._reason or self.transport.held & _BUSY:
+        if self._backlog is None or self.reason or self.transport.held & _BUSY:
             return
         left, self._backlog = self._backlog, None
         self._handle(left)
-        if self._backlog is None and not self._reason:
+        if self._backlog is None and not self.reason:
             self.transport.release(BACKLOG)
 
     def _resume(self, reason: int) -> None:
@@ -238,7 +217,7 @@ class Connection(Congested):
 
     def uncongested(self) -> None:
         """The bus has room again."""
-        if not self._reason:
+        if not self.reason:
             self._resume(CONGESTED)
 
     # --- negotiation ---
@@ -266,7 +245,7 @@ class Connection(Congested):
 
     def answered(self) -> None:
         """The answer has been applied."""
-        if not self._reason:
+        if not self.reason:
             self._resume(ASKING)
 
     def restart(self, *, tls: bool = False) -> None:
@@ -297,7 +276,7 @@ class Connection(Congested):
     def on_secure(self, binding: bytes | None = None) -> None:
         """The TLS handshake is done."""
         self._handshake = NEVER
-        if self._login is not None and not self._reason:
+        if self._login is not None and not self.reason:
             self._login.secured(binding)
 
     def begin(self, session: Session) -> None:
@@ -308,9 +287,7 @@ class Connection(Congested):
         self._deadline = NEVER
         now = context.reactor.clock()
         if self.host not in context.exempt:
-            limits = context.limits
-            self._bytes = Bucket(limits.bytes_per_second, limits.bytes_burst, now)
-            self._stanzas = Bucket(limits.stanzas_per_second, limits.stanzas_burst, now)
+            self._shaper = Shaper(context.limits, now)
         context.reactor.at(self, now + min(HIBERNATE_SECONDS, context.limits.idle_seconds))
         context.sessions.replay_early(session)
 
@@ -359,7 +336,7 @@ class Connection(Congested):
 
     def fail(self, error: StreamError) -> None:
         """Close with a stream error."""
-        if self._reason:
+        if self.reason:
             return
         if self._login is not None:
             self._login.fail(error)
@@ -369,14 +346,14 @@ class Connection(Congested):
 
     def end(self, reason: str, error: StreamError | None, *, closing: bool = False) -> None:
         """The stream is over: release what it holds, and let the transport finish."""
-        if self._reason:
+        if self.reason:
             return
         if error is not None:
             metrics.STREAM_ERRORS.labels(error.condition).inc()
             reason = error.condition
         if closing:
             self.transport.write(self._framing.close())
-        self._reason = reason
+        self.reason = reason
         # The client may not know that the stream is over when it is because nothing came from it.
         self._release(reason, reason == "connection-timeout")
         self._deadline = self._context.reactor.clock() + LINGER_SECONDS
@@ -393,8 +370,8 @@ class Connection(Congested):
 
     def on_lost(self, reason: str) -> None:
         """The transport is closed."""
-        if not self._reason:
-            self._reason = reason
+        if not self.reason:
+            self.reason = reason
             self._release(reason, resumable=True)
         self._owner.left(self)
 
@@ -416,11 +393,11 @@ class Connection(Congested):
                 transport.abort("slow")
                 return NEVER
             following = min(following, stalled)
-        if transport.held & SHAPED:
-            if now >= self._shaped_until:
+        if transport.held & SHAPED and self._shaper is not None:
+            if now >= self._shaper.until:
                 self._resume(SHAPED)
             else:
-                following = min(following, self._shaped_until)
+                following = min(following, self._shaper.until)
         if self.session is not None:
             following = min(following, self._idle(now))
             if self.session is not None and self.session.manager is not None:
@@ -431,7 +408,7 @@ class Connection(Congested):
         """Negotiation, the handshake or lingering took too long."""
         handshake = self._handshake != NEVER
         self._deadline = self._handshake = NEVER
-        if self._reason or handshake:
+        if self.reason or handshake:
             self.transport.abort("timeout")
         else:
             self.fail(StreamError("connection-timeout"))

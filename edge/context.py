@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 from rookery.edge.features import Policy
 from rookery.edge.handshakes import HandshakePool
@@ -14,6 +15,9 @@ from rookery.edge.tls import CertificateStore
 from rookery.shared.bus.api import Bus
 from rookery.shared.config import Limits
 from rookery.shared.xmpp.stream import StreamLimits
+
+if TYPE_CHECKING:
+    from rookery.edge.connection import Connection
 
 
 @dataclass(slots=True)
@@ -44,3 +48,13 @@ class Congested:
     def uncongested(self) -> None:
         """Read again."""
         raise NotImplementedError
+
+
+class Owner(Protocol):
+    """Whoever accepted the connection."""
+
+    def arrived(self, connection: Connection, host: str) -> bool:
+        """A PROXY header named the client; False closes at once."""
+
+    def left(self, connection: Connection) -> None:
+        """The connection is closed."""

@@ -6,13 +6,14 @@ import socket
 import ssl
 from ipaddress import ip_address
 
-from rookery.edge.channel import Channel, TlsSide
+from rookery.edge.channel import Channel
 from rookery.edge.connection import Connection
 from rookery.edge.context import Context
 from rookery.edge.features import Security
 from rookery.edge.framing import TCP, WEBSOCKET
 from rookery.edge.limits import Doorkeeper, Nets, parse_address
 from rookery.edge.loop import close_quietly
+from rookery.edge.tls import TlsSide
 from rookery.edge.transport import Transport
 from rookery.shared.config import Config
 from rookery.shared.observe import metrics

@@ -1,11 +1,24 @@
-"""What negotiation wants done: the effects of `edge.negotiation`, carried out by `edge.connection`."""
+"""What negotiation waits for and wants done: the phases and effects of `edge.negotiation`; `edge.login` carries them out."""
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import NamedTuple
 
 from rookery.shared.bus.messages import Bound, Credentials
 from rookery.shared.xmpp.errors import StreamError
+
+
+class Phase(Enum):
+    """What the stream waits for."""
+
+    HEADER = "a stream header"
+    FEATURES = "STARTTLS, authentication or registration"
+    EXCHANGE = "a SASL response"
+    BINDING = "a resource"
+    TLS = "the TLS handshake"
+    BOUND = "nothing: the session has begun"
+    CLOSED = "nothing: the stream is over"
 
 
 class Send(NamedTuple):

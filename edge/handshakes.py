@@ -9,7 +9,10 @@ from collections import deque
 from collections.abc import Callable
 from enum import Enum
 
+import structlog
 import trio
+
+_log = structlog.get_logger()
 
 
 class Step(Enum):
@@ -80,4 +83,7 @@ class HandshakePool:
     def _deliver(self) -> None:
         while self._results:
             stepped, result = self._results.popleft()
-            stepped(result)
+            try:
+                stepped(result)
+            except Exception:  # this runs inside trio itself: nothing may escape
+                _log.exception("handshake_result_failed")

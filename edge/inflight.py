@@ -83,6 +83,10 @@ class Inflight:
         """Whether a stream that was full may be read again: below half of both bounds, so that it does not flap."""
         return self._open * 2 <= self._max_items and self.bytes * 2 <= self._max_bytes
 
+    def partitions(self) -> set[int]:
+        """Where the kept items went to."""
+        return {entry.partition for entry in self._entries.values()}
+
     def again(self, partitions: Collection[int], before: float = float("inf")) -> list[Entry]:
         """What to send again, in the order of sending, when the holder of these partitions lost or kept back something.
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
+from rookery.shared.config import Limits
+
 Network = IPv4Network | IPv6Network
 #: Addresses kept with nothing open are swept when the table has doubled since the last sweep.
 _SWEEP_FLOOR = 1024
@@ -79,6 +81,24 @@ class Bucket:
         return 0.0 if level > 0 else -level / self._rate + 1 / self._rate
 
 
+class Shaper:
+    """The two buckets of a session, and until when it is not to be read (A112)."""
+
+    __slots__ = ("_bytes", "_stanzas", "until")
+
+    def __init__(self, limits: Limits, now: float) -> None:
+        self._bytes = Bucket(limits.bytes_per_second, limits.bytes_burst, now)
+        self._stanzas = Bucket(limits.stanzas_per_second, limits.stanzas_burst, now)
+        self.until = 0.0
+
+    def take(self, size: int, stanzas: int, now: float) -> bool:
+        """Take what was read. True when reading has to stop until `until`."""
+        wait = max(self._bytes.take(size, now), self._stanzas.take(stanzas, now))
+        if wait:
+            self.until = max(self.until, now + wait)
+        return wait > 0.0
+
+
 class _Peer:
     __slots__ = ("at", "level", "open")
 
@@ -142,7 +162,7 @@ class Doorkeeper:
 class Failures:
     """Failed authentications of each address in a window (A38); the window begins with the first failure.
 
-    Both exempt networks and others are counted: a proxy in front is named by PROXY protocol, not by its own address.
+    Whoever asks leaves exempt networks out: a whole site may come from one of their addresses.
     """
 
     def __init__(self, limit: int, window: float) -> None:

@@ -94,6 +94,9 @@ class Listener:
     def on_again(self) -> None:
         """Listeners never ask."""
 
+    def abort(self, reason: str) -> None:
+        """A mistake with one client: the port stays open."""
+
     def _pause(self) -> None:
         # A level-triggered listener without descriptors would spin; existing connections go on.
         self._reactor.modify(self._sock.fileno(), 0)

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 
 import trio
 
-from rookery.edge.beginning import Phase
 from rookery.edge.context import Context
 from rookery.edge.effects import (
     AskBind,
@@ -23,6 +22,7 @@ from rookery.edge.effects import (
     CheckPassword,
     Close,
     Effect,
+    Phase,
     Restart,
     Send,
     StartTls,
@@ -54,6 +54,10 @@ if TYPE_CHECKING:
 
 def _unanswered() -> StanzaError:
     return StanzaError("resource-constraint", "try again later", type="wait")
+
+
+#: A binding whose partition moved meanwhile is asked for again after these pauses, in seconds.
+REBIND_PAUSES: Final = (0.05, 0.2, 0.5, 0.0)
 
 
 class Login:
@@ -126,7 +130,7 @@ class Login:
 
     def _auth_ended(self, effect: AuthEnded) -> None:
         metrics.AUTH.labels(effect.mechanism, effect.result).inc()
-        if effect.result == "not-authorized":
+        if effect.result == "not-authorized" and self._connection.host not in self._context.exempt:
             self._context.failures.add(self._connection.host, self._context.reactor.clock())
         elif effect.result == "success":
             # Binding has its own time; everything before had to be done in the first.
@@ -137,7 +141,7 @@ class Login:
     def _ask(self, question: Callable[[], Awaitable[list[Effect]]]) -> None:
         async def run() -> None:
             effects = await question()
-            if self._connection.ended:
+            if self._connection.reason:
                 return
             self._apply(effects)
             if not self._negotiation.asking:
@@ -180,19 +184,26 @@ class Login:
         partition = sessions.partition(ask.account)
         request = Bind(ask.account, ask.resource, sessions.incarnation, sid, stream)
         try:
-            bound = await self._context.bus.call(Kind.ROUTER, partition, request)
+            for pause in REBIND_PAUSES:
+                answer = await self._context.bus.call(Kind.ROUTER, partition, request)
+                assert isinstance(answer, Bound)
+                bound = answer
+                if not sessions.outdated(partition, bound.grant):
+                    break
+                # The partition moved meanwhile: its new holder must know of this binding.
+                await trio.sleep(pause)
         except BusTimeout:
             sessions.forget(sid)
             return self._negotiation.refused(_unanswered())
         except StanzaError as error:
             sessions.forget(sid)
             return self._negotiation.refused(error)
-        assert isinstance(bound, Bound)
-        if self._connection.ended:
-            # The client did not wait: nobody will use the resource.
+        deposed = sessions.outdated(partition, bound.grant)
+        if self._connection.reason or deposed:
+            # The client did not wait, or the router that granted this has a successor that does not know of it.
             sessions.forget(sid)
             sessions.unbind(bound.full, bound.grant, "closed")
-            return []
+            return self._negotiation.refused(_unanswered()) if deposed else []
         self._session = sessions.begin(self._connection, sid, stream, bound, "")
         return self._negotiation.bound(bound)
 
@@ -214,7 +225,7 @@ class Login:
             sessions.forget(sid)
             return self._negotiation.fail(StreamError("conflict", "resumed by another connection"))
         self._session = sessions.resume(self._connection, sid, answer)
-        if self._connection.ended:
+        if self._connection.reason:
             # The client did not wait: the stream is without a socket once more.
             sessions.forget(sid)
             sessions.close(self._session, "closed", resumable=True)

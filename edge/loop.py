@@ -16,10 +16,12 @@ import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
+import structlog
 import trio
 
 from rookery.edge.timers import NEVER, Timed, Wheel
 
+_log = structlog.get_logger()
 READ: Final = select.EPOLLIN | select.EPOLLRDHUP
 WRITE: Final = select.EPOLLOUT
 GONE: Final = select.EPOLLHUP | select.EPOLLERR
@@ -42,12 +44,18 @@ class Source(Protocol):
     def on_again(self) -> None:
         """It asked with `again` to be called in the next turn."""
 
+    def abort(self, reason: str) -> None:
+        """Close it: its own code has failed."""
+
 
 class Flushable(Protocol):
     """Something with bytes to send at the end of a turn."""
 
     def flush(self) -> None:
         """Send what was queued; called once for each `dirty`."""
+
+    def abort(self, reason: str) -> None:
+        """Close it: its own code has failed."""
 
 
 class Reactor:
@@ -165,7 +173,10 @@ class Reactor:
         self._again = []
         for source in again:
             if source.open:
-                source.on_again()
+                try:
+                    source.on_again()
+                except Exception:
+                    self._crashed(source)
         sources = self._sources
         for fd, mask in self._epoll.poll(0, 1024):
             source_of = sources.get(fd)
@@ -174,7 +185,10 @@ class Reactor:
         limit = time.perf_counter() + TURN_SECONDS
         for done, (source, mask) in enumerate(work, 1):
             if source.open:
-                source.on_events(mask)
+                try:
+                    source.on_events(mask)
+                except Exception:
+                    self._crashed(source)
             if done % _LOOK == 0 and time.perf_counter() > limit:
                 self._carry = work[done:]
                 break
@@ -195,7 +209,10 @@ class Reactor:
                 dirty = self._dirty
                 self._dirty = []
                 for item in dirty:
-                    item.flush()
+                    try:
+                        item.flush()
+                    except Exception:
+                        self._crashed(item)
             self.on_turn_end()
             if not self._dirty:
                 break
@@ -207,6 +224,14 @@ class Reactor:
                 close_quietly(sock)
         if self._dirty:
             self._lot.unpark()
+
+    def _crashed(self, source: Source | Flushable) -> None:
+        """A mistake of ours in one connection is not the end of all others."""
+        _log.exception("connection_failed")
+        try:
+            source.abort("bug")
+        except Exception:
+            _log.exception("connection_abort_failed")
 
     def close(self) -> None:
         """Free the descriptor; the sources close their own sockets."""

@@ -196,7 +196,7 @@ async def _make_resumable(manager: Manager, connection: Connection) -> None:
         reply, ok = sm.enabled(machine.token, answer.seconds), True
     except (BusTimeout, StanzaError):
         pass
-    if not connection.ended and session.connection is connection:
+    if not connection.reason and session.connection is connection:
         if not ok:
             session.manager = None
             session.mirror.managed = False

@@ -6,6 +6,7 @@ writes it, and says `Acked` once it left. A new holder of the partition asks for
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from enum import Enum
 from typing import Final
@@ -33,9 +34,9 @@ class Verdict(Enum):
 
 
 class SessionMirror:
-    """Numbers of one session: `n` taken, `acked` reported to the router; (stream, number) of what lies between."""
+    """Numbers of one session: `n` taken, `acked` written; (stream, number) of what lies between."""
 
-    __slots__ = ("_between", "_late", "acked", "grant", "managed", "n", "note")
+    __slots__ = ("_between", "_late", "_rows", "_seen", "acked", "grant", "managed", "n", "note")
 
     def __init__(self, grant: int, late: Late | None = None) -> None:
         self.grant = grant
@@ -48,6 +49,9 @@ class SessionMirror:
         self.managed = False
         # Made when needed: an idle session has nothing between.
         self._between: dict[int, tuple[bytes, int, Stanza | None]] | None = None
+        #: Stored messages, (n, archive id), of a while ago too: a router may die before it has settled what was written.
+        self._rows: deque[tuple[int, int]] | None = None
+        self._seen = 0
 
     def take(
         self, grant: int, n: int, origin_stream: bytes, origin_n: int, stanza: Stanza, to: str | None = None
@@ -69,6 +73,10 @@ class SessionMirror:
             if self._between is None:
                 self._between = {}
             self._between[n] = (origin_stream, origin_n, message)
+            if not origin_stream and origin_n:
+                if self._rows is None:
+                    self._rows = deque()
+                self._rows.append((n, origin_n))
         return Verdict.TAKE
 
     def written(self, n: int) -> bool:
@@ -105,15 +113,28 @@ class SessionMirror:
                 kept.append((n, message))
         return kept
 
+    def age(self) -> bool:
+        """Forget the stored messages that were written before the last call; True when none is left."""
+        rows, self._seen, seen = self._rows, self.acked, self._seen
+        while rows and rows[0][0] <= seen:
+            rows.popleft()
+        if not rows:
+            self._rows = None
+        return not rows
+
     def describe(self, sid: int, stream: bytes, full: str) -> MirrorSession:
         """This session for a new holder."""
+        inflight = self._settling() + self.inflight()
         return MirrorSession(
-            sid, stream, full, self.grant, self.n, self.acked, self.note, self.inflight(), self.messages()
+            sid, stream, full, self.grant, self.n, self.acked, self.note, inflight, self.messages()
         )
+
+    def _settling(self) -> list[tuple[int, bytes, int]]:
+        return [(n, b"", row) for n, row in self._rows or () if n <= self.acked]
 
     def parts(self, sid: int, stream: bytes, full: str, managed: Management) -> Iterator[MirrorSession]:
         """A resumable session for a new holder: told whole, in as many parts as it takes."""
-        inflight: list[tuple[int, bytes, int]] = []
+        inflight = self._settling()
         stanzas: list[tuple[int, Stanza]] = []
         room = MAX_BYTES
         for n, (origin_stream, origin_n, stanza) in (self._between or {}).items():
@@ -174,6 +195,10 @@ class Attachments:
             self._known[partition] = (epoch, source)
             return True
         return router == source
+
+    def of(self, router: str) -> list[tuple[int, int]]:
+        """(partition, epoch) of what this router has asked for, or delivered for."""
+        return [(partition, epoch) for partition, (epoch, name) in self._known.items() if name == router]
 
     def epoch(self, partition: int) -> int:
         """The highest epoch seen, 0 for none."""

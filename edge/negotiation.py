@@ -10,12 +10,13 @@ from collections.abc import Callable
 from typing import Final
 
 from rookery.edge.authentication import Challenge, Exchange, NeedCheck, NeedCredentials, Outcome
-from rookery.edge.beginning import Beginning, Phase
+from rookery.edge.beginning import Beginning
 from rookery.edge.effects import (
     AskCredentials,
     AuthEnded,
     CheckPassword,
     Effect,
+    Phase,
     Restart,
     Send,
     StartTls,

@@ -28,6 +28,7 @@ from rookery.shared.bus.messages import Item, Kind
 from rookery.shared.cluster.api import Node
 from rookery.shared.config import Config
 from rookery.shared.observe import metrics
+from rookery.shared.xmpp import expat
 from rookery.shared.xmpp.errors import StreamError
 from rookery.shared.xmpp.stream import StreamLimits
 
@@ -39,6 +40,8 @@ REPEAT_SECONDS: Final = 15.0
 #: Streams ended in one slice of a drain, and the share of its time that all slices may take.
 DRAIN_SLICE: Final = 100
 DRAIN_SHARE: Final = 0.5
+#: How long a drain waits for routers to confirm that streams have ended: long enough for one of them to be replaced.
+CONFIRM_SECONDS: Final = 6.0
 
 
 def stream_limits(config: Config) -> tuple[StreamLimits, StreamLimits]:
@@ -54,7 +57,7 @@ def stream_limits(config: Config) -> tuple[StreamLimits, StreamLimits]:
 
 
 class EdgeService:
-    """Terminates client streams. `ports` has the bound ports of c2s, c2s_tls and http as soon as `run` has begun."""
+    """Terminates client streams. `ports` has the ports of c2s, c2s_tls and http once clients are let in."""
 
     kind = Kind.EDGE
 
@@ -68,8 +71,6 @@ class EdgeService:
         self._draining = False
         self.wake_slot = 0
         self.ports: dict[str, int] = {}
-        #: Set when the ports are bound.
-        self.bound = trio.Event()
         before, after = stream_limits(config)
         limits = config.limits
         self._sessions = Sessions(node, self._reactor, self._domains)
@@ -121,6 +122,8 @@ class EdgeService:
 
     async def run(self) -> None:
         """Serve until cancelled."""
+        if problem := expat.outdated():
+            _log.warning("expat_outdated", problem=problem, remedy=expat.REMEDY)
         self._load_certificates()
         self._context.pool.start()
         try:
@@ -131,7 +134,6 @@ class EdgeService:
                     nursery.start_soon(self._reactor.run)
                     nursery.start_soon(self._tick)
                     nursery.start_soon(self._watch_certificates)
-                    self.bound.set()
                     await self._domains.known.wait()
                     if not self._draining:
                         self._listen(bound)
@@ -176,9 +178,14 @@ class EdgeService:
                     connection.fail(StreamError("system-shutdown"))
             self._node.bus.flush()
             await trio.sleep(pause)
-        while (  # noqa: ASYNC110  both change in many places; this runs once in a life
-            trio.current_time() < deadline
-            and (self._sessions.unaccepted or self._door.connections or self._sessions.asleep)
+        confirmed_by = min(deadline, trio.current_time() + CONFIRM_SECONDS)
+        sessions = self._sessions
+        while (  # noqa: ASYNC110  all change in many places; this runs once in a life
+            (
+                trio.current_time() < deadline
+                and (sessions.unaccepted or self._door.connections or sessions.asleep)
+            )
+            or (trio.current_time() < confirmed_by and sessions.unconfirmed)
         ):
             await trio.sleep(0.02)
         self._sessions.send_acks()
@@ -189,28 +196,28 @@ class EdgeService:
     # --- parts ---
 
     @contextlib.contextmanager
-    def _bound_sockets(self) -> Iterator[list[tuple[socket.socket, Accept]]]:
+    def _bound_sockets(self) -> Iterator[list[tuple[str, socket.socket, Accept]]]:
         edge = self._config.edge
         wanted: list[tuple[str, int, Accept]] = [("c2s", edge.c2s_port, self._door.accept)]
         if self._config.tls.directory:
             wanted.append(("c2s_tls", edge.c2s_tls_port, self._door.accept_direct))
         wanted.append(("http", edge.http_port, self._web.accept))
-        bound: list[tuple[socket.socket, Accept]] = []
+        bound: list[tuple[str, socket.socket, Accept]] = []
         try:
             for name, port, accept in wanted:
                 sockets = bind_sockets(edge.host, port)
-                self.ports[name] = sockets[0].getsockname()[1]
-                bound += [(sock, accept) for sock in sockets]
+                bound += [(name, sock, accept) for sock in sockets]
             yield bound
         finally:
             for listener in self._listeners:
                 listener.close()
-            for sock, _ in bound:
+            for _, sock, _ in bound:
                 close_quietly(sock)
 
-    def _listen(self, bound: list[tuple[socket.socket, Accept]]) -> None:
+    def _listen(self, bound: list[tuple[str, socket.socket, Accept]]) -> None:
         backlog = self._config.edge.backlog
-        self._listeners = [Listener(self._reactor, sock, backlog, accept) for sock, accept in bound]
+        self._listeners = [Listener(self._reactor, sock, backlog, accept) for _, sock, accept in bound]
+        self.ports = {name: sock.getsockname()[1] for name, sock, _ in bound}
         _log.info("edge_listening", **self.ports)
 
     def _spawn(self, task: Callable[[], Awaitable[None]]) -> None:

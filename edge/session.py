@@ -165,6 +165,7 @@ class Session:
         inflight = self._inflight
         if inflight is None:
             inflight = self._inflight = self.sessions.new_inflight()
+        self.sessions.waiting_for = None
         if not len(inflight):
             self.sessions.unsettled.add(self)
         if inflight.add(n, entry, copy) and self.connection is not None:
@@ -258,6 +259,10 @@ class Session:
         """How many stanzas are not accepted yet."""
         return 0 if self._inflight is None else len(self._inflight)
 
+    def targets(self) -> set[int]:
+        """The partitions whose routers have not accepted something."""
+        return set() if self._inflight is None else self._inflight.partitions()
+
     def again(self, partitions: frozenset[int], before: float = float("inf")) -> list[Entry]:
         """What has to be sent again to these partitions (see `Inflight.again`)."""
         if self._inflight is None:
@@ -286,6 +291,8 @@ class Session:
             return verdict
         if self.hole_since:
             self.hole_since = 0.0
+        if origin_n and not origin_stream:
+            self.sessions.flushed.add(self)
         connection = self.connection
         if connection is None:
             return verdict

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import secrets
 import time
-from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING, Final
@@ -15,6 +14,7 @@ import structlog
 
 from rookery.edge.acks import Acks
 from rookery.edge.counters import Counters
+from rookery.edge.endings import Endings
 from rookery.edge.inflight import Inflight
 from rookery.edge.iqs import IqTable, timeout_answer
 from rookery.edge.late import Late
@@ -51,13 +51,11 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger()
 #: Acknowledgements of written deliveries are collected this long: nobody waits for them.
-ACK_SECONDS: Final = 0.1
+ACK_SECONDS: Final = 0.05
 #: A stanza that nobody accepted in this time is sent again, in case something was lost unnoticed.
 AGAIN_SECONDS: Final = 15.0
 #: A delivery that is missing for longer will not come: the session ends, so that its client notices.
 HOLE_SECONDS: Final = 10.0
-#: An Unbind is repeated when its router changes within this time.
-UNBIND_SECONDS: Final = 30.0
 #: Items that may come before our call of Bind or Resume has returned: a router keeps no more for one session.
 _EARLY: Final = 20_000
 
@@ -80,17 +78,21 @@ class Sessions:
         self.attachments = Attachments()
         self.late = Late()
         self.wake_slot = 0
-        self.streams = Streams()
+        self.endings = Endings()
+        self.streams = Streams(self.endings.confirmed)
         self.unsettled = self.streams.unsettled
-        #: Streams that miss a delivery.
+        #: Streams that miss a delivery, and those that got stored messages lately.
         self.holes: set[Session] = set()
+        self.flushed: set[Session] = set()
         #: Resumable streams without a socket, and until when they are kept: their router has no second copy yet.
         self._asleep: set[Session] = set()
+        #: Unsettled streams by the partitions that they wait for; None when it has to be made anew.
+        self.waiting_for: dict[int, list[Session]] | None = None
         self._by_sid: dict[int, Session] = {}
         self._by_partition: dict[int, dict[int, Session]] = {}
         self._early: dict[int, list[tuple[str, Item]]] = {}
         self._acks, self._ack_at = Acks(), NEVER
-        self._unbinds: deque[tuple[float, int, Unbind]] = deque()
+        self._ending: Session | None = None
         # Stream numbers do not start at 1, so that one of a former life of this address is not mistaken for ours.
         self._next_sid = secrets.randbits(31)
 
@@ -125,6 +127,11 @@ class Sessions:
         """Stanzas that the cluster has not accepted yet."""
         return sum(session.unaccepted for session in self.unsettled)
 
+    @property
+    def unconfirmed(self) -> int:
+        """Closed streams whose end no router has confirmed yet."""
+        return self.endings.unconfirmed
+
     # --- the life of a session ---
 
     def reserve(self) -> tuple[int, bytes]:
@@ -132,6 +139,10 @@ class Sessions:
         self._next_sid += 1
         self._early[self._next_sid] = []
         return self._next_sid, secrets.token_bytes(16)
+
+    def outdated(self, partition: int, grant: int) -> bool:
+        """Whether a new router was told of our sessions after this was granted, and so without it."""
+        return grant >> 32 < self.attachments.epoch(partition)
 
     def forget(self, sid: int) -> None:
         """The binding failed."""
@@ -156,7 +167,9 @@ class Sessions:
         session = self.begin(connection, sid, resumed.stream, bound, "")
         take_up(self, session, resumed)
         if former is not None and former.connection is not None:
+            self._ending = former
             former.connection.fail(StreamError("conflict", "resumed by a new connection"))
+            self._ending = None
         elif former in self._asleep:
             self._drop(former)
         return session
@@ -176,7 +189,7 @@ class Sessions:
             return
         if self._acks.drop(session.sid):
             # What was written must not be taken for lost by the router, which gives what a dead session missed another way.
-            self._ack(session)
+            self._report(session)
         self.holes.discard(session)
         manager = session.manager
         asleep = resumable and manager is not None and manager.resumable
@@ -187,6 +200,9 @@ class Sessions:
             manager.moved()
             manager.until = self.clock() + manager.machine.seconds
             self._asleep.add(session)
+        elif session is not self._ending:
+            # A successor of its router must know it too: nobody else can tell that it is gone to those who saw it.
+            self.endings.closed(session, self.clock())
         session.connection = None
         self.iqs.close(session.sid)
         if not asleep:
@@ -199,6 +215,7 @@ class Sessions:
         if session.manager is not None:
             session.manager.until = 0.0
         self._asleep.discard(session)
+        self.flushed.discard(session)
         del self._by_sid[session.sid]
         held = self._by_partition[session.partition]
         del held[session.sid]
@@ -210,7 +227,7 @@ class Sessions:
         """Tell the router, and again if its link or holder changes soon."""
         item = Unbind(full, grant, reason, resumable)
         partition = self.partition(full.partition("/")[0])
-        self._unbinds.append((self.clock(), partition, item))
+        self.endings.told(partition, item, self.clock())
         self.post(Kind.ROUTER, partition, item)
 
     # --- arrivals ---
@@ -240,7 +257,8 @@ class Sessions:
                     self._early[item.sid].append((source, item))
             elif session.grant == item.grant and self._allowed(session, source):
                 session.mirror.note = item.note
-                session.own_first = item.own_first
+                # Once set it stays: a direct way would overtake what is still on the longer one.
+                session.own_first |= item.own_first
                 session.copies = item.copies
         elif isinstance(item, Noted):
             session = self._by_sid.get(item.sid)
@@ -270,15 +288,14 @@ class Sessions:
 
     def _unknown(self, source: str, sid: int, grant: int, to: str, item: Item) -> None:
         early = self._early.get(sid)
-        if early is not None:
-            if len(early) < _EARLY:
-                early.append((source, item))
-            return
-        self._stale(to, grant)
+        if early is None:
+            self._stale(to, grant)
+        elif len(early) < _EARLY:
+            early.append((source, item))
 
     def _stale(self, to: str, grant: int) -> None:
         """The router has a session that we do not have (it missed an Unbind): tell it."""
-        if "/" in to and len(self._unbinds) < 10_000:
+        if "/" in to and not self.endings.knows(to, grant):
             self.unbind(to, grant, "gone")
 
     def _end(self, source: str, item: End) -> None:
@@ -296,7 +313,9 @@ class Sessions:
                 self._drop(session)
             return
         condition = item.condition if item.condition in STREAM_CONDITIONS else "undefined-condition"
+        self._ending = session
         session.connection.fail(StreamError(condition, item.text or None))
+        self._ending = None
 
     # --- a router's successor ---
 
@@ -305,9 +324,16 @@ class Sessions:
             return
         sessions = self._by_partition.get(item.partition, {})
         described = (part for session in sessions.values() for part in session.describe())
+        closed = self.endings.described(item.partition)
         late = self.late.chunks(self.incarnation, item.partition, self.partition)
-        for chunk in chain(late, chunks(self.incarnation, item.partition, described)):
-            self.bus.post_to(item.router, chunk, kind=Kind.ROUTER, partition=item.partition, epoch=item.epoch)
+        mirrors = chunks(self.incarnation, item.partition, chain(closed, described))
+        # The ends of the closed ones come right behind, before anything is delivered to them.
+        ends = (Unbind(session.full, session.grant, "closed") for session in closed)
+        answers: Iterable[Item] = chain(late, mirrors, ends)
+        for answer in answers:
+            self.bus.post_to(
+                item.router, answer, kind=Kind.ROUTER, partition=item.partition, epoch=item.epoch
+            )
 
     def on_holder(self, kind: Kind, partition: int) -> None:
         """Another process holds the partition now: it gets again what the former one did not accept."""
@@ -318,20 +344,21 @@ class Sessions:
         """A process gave our link up: what was on the way to its partitions may be lost."""
         resolver = self.bus.resolver
         held = {p for p in range(self._node.partitions) if (resolver(Kind.ROUTER, p) or ("",))[0] == peer}
+        for partition, epoch in self.attachments.of(peer):
+            self._mirror(MirrorRequest(partition, epoch, peer))
         self._send_again(frozenset(held))
 
     def _send_again(self, partitions: frozenset[int], before: float = math.inf) -> None:
         if not partitions:
             return
-        for session in list(self.unsettled):
+        for session in self._waiting(partitions) if before == math.inf else list(self.unsettled):
             for entry in session.again(partitions, before):
                 self.post(Kind.ROUTER, entry.partition, entry.item)
             if session.connection is None and not session.unaccepted:
                 self.streams.settled(session)
         if before == math.inf:
-            for _, partition, item in self._unbinds:
-                if partition in partitions:
-                    self.post(Kind.ROUTER, partition, item)
+            for partition, item in self.endings.again(partitions):
+                self.post(Kind.ROUTER, partition, item)
             for partition in partitions:
                 for session in self._by_partition.get(partition, {}).values():
                     session.tell_client_state()
@@ -339,12 +366,22 @@ class Sessions:
                         session.manager.machine.lost()
                         session.manager.moved()
 
+    def _waiting(self, partitions: frozenset[int]) -> list[Session]:
+        """Streams that wait for these partitions. A router's end changes a hundred of them at once, and each asks."""
+        index = self.waiting_for
+        if index is None:
+            index = self.waiting_for = {}
+            for session in self.unsettled:
+                for partition in session.targets():
+                    index.setdefault(partition, []).append(session)
+        return list(dict.fromkeys(chain.from_iterable(index.get(p, ()) for p in partitions)))
+
     # --- time ---
 
     def ack(self, session: Session) -> None:
-        """Report soon that the session's deliveries have left."""
+        """Report that the session's deliveries have left: at once when they are many, else soon."""
         if self._acks.add(session):
-            self._ack(session)
+            self._report(session)
         elif self._ack_at == NEVER:
             self._ack_at = self._reactor.now + ACK_SECONDS
             self._reactor.at(self, self._ack_at)
@@ -369,19 +406,18 @@ class Sessions:
     def send_acks(self) -> None:
         """Report everything that has left by now."""
         self._ack_at = NEVER
-        for one in self._acks.take():
-            self._ack(one)
+        for session in self._acks.take():
+            self._report(session)
 
-    def _ack(self, one: Session) -> None:
-        self.post(Kind.ROUTER, one.partition, Acked(one.full, one.grant, one.mirror.acked))
+    def _report(self, session: Session) -> None:
+        self.post(Kind.ROUTER, session.partition, Acked(session.full, session.grant, session.mirror.acked))
 
     def tick(self, now: float) -> None:
         """Once a second: metrics, and what has waited too long."""
         self.counters.pump()
         metrics.C2S_SESSIONS.set(len(self._by_sid))
         metrics.UNACCEPTED.set(self.unaccepted)
-        while self._unbinds and self._unbinds[0][0] < now - UNBIND_SECONDS:
-            self._unbinds.popleft()
+        self.endings.tick(now)
         self.streams.tick(now)
         self.late.tick(now)
         for session in [one for one in self._asleep if one.manager is None or one.manager.until < now]:
@@ -397,4 +433,5 @@ class Sessions:
 
     def repeat(self, now: float) -> None:
         """Every few seconds: send again what was not accepted for too long."""
+        self.flushed = {session for session in self.flushed if not session.mirror.age()}
         self._send_again(frozenset(range(self._node.partitions)), now - AGAIN_SECONDS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -19,9 +19,11 @@ ORPHAN_SECONDS: Final = 300.0
 class Streams:
     """Who gets `Accepted` and `Copied`. `unsettled` are the sessions with un-accepted stanzas."""
 
-    __slots__ = ("_by_stream", "_elders", "_lagging", "_orphans", "unsettled")
+    __slots__ = ("_by_stream", "_elders", "_lagging", "_on_end", "_orphans", "unsettled")
 
-    def __init__(self) -> None:
+    def __init__(self, on_end: Callable[[bytes], None]) -> None:
+        #: Told of streams whose end a router has dealt with: that is uid number 0.
+        self._on_end = on_end
         self.unsettled: set[Session] = set()
         self._by_stream: dict[bytes, Session] = {}
         #: What streams that went on under a new binding at this very edge have un-accepted from before.
@@ -66,6 +68,9 @@ class Streams:
         by_stream = self._by_stream
         urgent: set[Session] | None = None
         for stream, n in uids:
+            if not n:
+                self._on_end(stream)
+                continue
             session = by_stream.get(stream)
             if session is None:
                 continue

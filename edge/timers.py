@@ -11,6 +11,10 @@ import heapq
 import math
 from typing import Final, Protocol
 
+import structlog
+
+_log = structlog.get_logger()
+
 #: Seconds in one slot: shapers resume with this precision.
 RESOLUTION: Final = 0.1
 #: Deadlines further away than this are rounded up to whole COARSE seconds, so that idle connections share slots.
@@ -70,7 +74,13 @@ class Wheel:
                     continue
                 timed.wake_slot = 0
                 asked += 1
-                self.schedule(timed, max(timed.on_timer(now), now + RESOLUTION / 2), now)
+                try:
+                    following = timed.on_timer(now)
+                except Exception:
+                    # The others in this slot must not lose their timers to it.
+                    _log.exception("timer_failed")
+                    continue
+                self.schedule(timed, max(following, now + RESOLUTION / 2), now)
         return asked
 
     def __len__(self) -> int:

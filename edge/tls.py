@@ -11,12 +11,13 @@ import ssl
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from rookery.edge.handshakes import HandshakePool
 from rookery.shared.config import Tls
 from rookery.shared.xmpp.sasl.binding import tls_server_end_point
 
@@ -188,3 +189,10 @@ class _Sni:
             if found is not None and (context := getattr(found, self._kind)) is not sock.context:
                 sock.context = context
         return None
+
+
+class TlsSide(NamedTuple):
+    """What a server's side of TLS needs."""
+
+    pool: HandshakePool
+    certificates: CertificateStore

@@ -11,6 +11,8 @@ SHAPED: Final = 2
 FULL: Final = 4
 CONGESTED: Final = 8
 BACKLOG: Final = 16
+#: The last words are on their way.
+FINISHING: Final = 32
 
 
 class Transport(Protocol):

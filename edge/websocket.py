@@ -107,13 +107,15 @@ class WebSocketTransport:
 
     async def run(self) -> None:
         """Read and write until the end."""
-        with self._scope:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._write)
-                await self._read()
-                nursery.cancel_scope.cancel()
-        self.open = False
-        self.connection.on_lost(self._reason)
+        try:
+            with self._scope:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._write)
+                    await self._read()
+                    nursery.cancel_scope.cancel()
+        finally:
+            self.open = False
+            self.connection.on_lost(self._reason)
 
     async def _read(self) -> None:
         reactor = self._context.reactor

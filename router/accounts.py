@@ -199,7 +199,7 @@ class Accounts:
         pause = 0.1
         while part.live:
             try:
-                return await self._core.node.db.run(part.number, work)
+                return await self._core.node.db.run(part.number, work, op="router_load")
             except DatabaseUnavailable:
                 # What waits stays unaccepted, so the edges keep it; requests have their own time limit there.
                 await trio.sleep(pause)

@@ -14,9 +14,8 @@ from rookery.router.keeping import Keeping
 from rookery.router.part import Account, Part
 from rookery.router.presence import Presence
 from rookery.router.sessions import OVERHEAD, Session
-from rookery.router.strays import Strays
 from rookery.shared.bus.api import Call
-from rookery.shared.bus.messages import AccountChanged, Acked, Bind, Bound, End, Unbind
+from rookery.shared.bus.messages import AccountChanged, Acked, Bind, Bound, End, Origin, Unbind
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.stanza import Stanza
 
@@ -40,7 +39,6 @@ class Bindings:
         flushes: Flushes,
         keeping: Keeping,
         hibernation: Hibernation,
-        strays: Strays,
     ) -> None:
         self._core = core
         self._accounts = accounts
@@ -49,7 +47,6 @@ class Bindings:
         self._flushes = flushes
         self._keeping = keeping
         self._hibernation = hibernation
-        self._strays = strays
         hibernation.end = self.end
         accounts.on_loaded = self._reloaded
 
@@ -115,6 +112,8 @@ class Bindings:
                 self._hibernation.sleep(part, account, session)
         else:
             self.end(part, account, session)
+            # Until then the edge tells of it whoever takes this partition over.
+            self._core.accept(part, Origin(session.stream, 0, session.edge))
 
     def end(self, part: Part, account: Account, session: Session) -> None:
         """The session is over: tell those who saw it, and find another way for what it did not get."""
@@ -163,7 +162,6 @@ class Bindings:
         """End the account's sessions on a dead edge, but for those that can be resumed; True when there was one."""
         lost = [session for session in account.resources.by_resource.values() if session.edge == edge]
         for session in lost:
-            self._strays.lost(part, account, session, edge)
             if session.resumable is not None:
                 self._hibernation.sleep(part, account, session)
                 session.resumable.former = ("", 0)
@@ -210,6 +208,7 @@ class Bindings:
 
     def _reloaded(self, part: Part, account: Account) -> None:
         """The account's row was read: sessions of an account that is gone end, others learn about a block list."""
+        self._keeping.settle_again(account)
         for session in list(account.resources.by_resource.values()):
             if not account.id or account.disabled:
                 self.terminate(part, account, session, *ENDS["disabled" if account.id else "removed"])

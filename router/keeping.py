@@ -15,7 +15,7 @@ from rookery.router.core import Core
 from rookery.router.part import Account, Part
 from rookery.shared.bus.messages import Origin
 from rookery.shared.store.ids import Seal
-from rookery.shared.store.rows import Row, archivable, make_row, offline_eligible
+from rookery.shared.store.rows import Row, archivable, make_row, offline_eligible, unpack_stanza
 from rookery.shared.xeps.stanza_ids import identified
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.stanza import Stanza
@@ -24,8 +24,8 @@ from rookery.shared.xmpp.stanza import Stanza
 class Store(Protocol):
     """The part of `shared.store.writer.StoreWriter` that the router needs."""
 
-    def put(self, row: Row, done: Callable[[Row, bool], None]) -> None:
-        """Commit the row with the next group; `done` is called after the commit."""
+    def put(self, row: Row, done: Callable[[Row, bool | None], None]) -> None:
+        """Commit the row with the next group; `done` is called after the commit, with None when the row cannot be stored."""
 
     def settle(self, account_id: int, ids: Iterable[int]) -> None:
         """These rows are no longer owed."""
@@ -79,7 +79,8 @@ class Keeping:
             stanza = identified(stanza, account.id_prefix, self.seal.seal(account.id, row.id))
         return stanza, row.id, owed
 
-    def _accept(self, part: Part, accepted: bool, origin: Origin, row: Row, new: bool) -> None:
+    def _accept(self, part: Part, accepted: bool, origin: Origin, row: Row, new: bool | None) -> None:
+        # Refused (`new` is None): a resource was given it, so nobody is told that it failed; the archive misses it.
         if not accepted:
             self._core.accept(part, origin)
 
@@ -130,7 +131,12 @@ class Keeping:
         self._store.put(row, partial(self._committed, part, account, origin))
         return row.id
 
-    def _committed(self, part: Part, account: Account, origin: Origin, row: Row, new: bool) -> None:
+    def _committed(self, part: Part, account: Account, origin: Origin, row: Row, new: bool | None) -> None:
+        if new is None:
+            account.owed = max(0, account.owed - 1)
+            account.owed_bytes = max(0, account.owed_bytes - len(row.stanza))
+            error = StanzaError("internal-server-error", "this message cannot be stored")
+            self._core.bounce(unpack_stanza(row.stanza), error)
         if not account.relaxed:
             self._core.accept(part, origin)
         self._landed(part, account)
@@ -150,10 +156,20 @@ class Keeping:
         account.settled.update(ids)
         self._store.settle(account.id, ids)
 
+    def settle_again(self, account: Account) -> None:
+        """The former router may have died before it settled what its edges had written."""
+        if account.id and account.settled:
+            self._store.settle(account.id, account.settled)
+
     # --- what the account sends --------------------------------------------------------------------------------------
 
     def sent(
-        self, part: Part, account: Account, origin: Origin, stanza: Stanza, done: Callable[[Row, bool], None]
+        self,
+        part: Part,
+        account: Account,
+        origin: Origin,
+        stanza: Stanza,
+        done: Callable[[Row, bool | None], None],
     ) -> bool:
         """Archive a message that the account's own client has sent; False when it is not to be archived."""
         if not account.id or not offline_eligible(stanza) or not self._archived(account, stanza, stanza.to):

@@ -26,12 +26,12 @@ from rookery.router.flushes import Flushes
 from rookery.router.hibernation import Hibernation
 from rookery.router.iqs import Iqs
 from rookery.router.keeping import Keeping, Store
-from rookery.router.part import Part
+from rookery.router.part import Account, Part
 from rookery.router.presence import Presence
 from rookery.router.pushing import Pushing
 from rookery.router.recovery import recover
 from rookery.router.resumption import Resumptions
-from rookery.router.strays import Strays
+from rookery.router.sessions import Session
 from rookery.router.submit import Submits
 from rookery.router.takeover import Takeover
 from rookery.router.totals import Totals
@@ -116,7 +116,6 @@ class RouterService:
             core, self.accounts, self.pushing, self.delivery, self.iqs, self.presence, self.copies
         )
         self.hibernation = Hibernation(core)
-        self.strays = Strays(core, self.pushing, self.hibernation, self.flushes)
         self.bindings = Bindings(
             core,
             self.accounts,
@@ -125,7 +124,6 @@ class RouterService:
             self.flushes,
             self.keeping,
             self.hibernation,
-            self.strays,
         )
         self.resumptions = Resumptions(
             core,
@@ -148,12 +146,13 @@ class RouterService:
         self.flushes.message = self.delivery.message
         self.iqs.on_marked = self.presence.notes
         self.takeover.on_restored = self.client_states.restored
+        self.takeover.on_attached = self._attached
         self.pushing.on_overrun = self.bindings.overrun
         self.pushing.on_asleep = self.hibernation.changed
         self.domains.on_durability = self._durability
         node = self.core.node
         node.on_lost.append(self._on_lost)
-        node.on_found.append(self._on_found)
+        node.on_found.append(self.takeover.found)
         node.on_reset.append(self._on_reset)
         node.on_domains.append(self.domains.changed)
 
@@ -313,7 +312,6 @@ class RouterService:
             try:
                 self.flushes.tick()
                 self.hibernation.tick()
-                self.strays.tick()
                 self.client_states.tick()
                 self.core.flush_accepted()
                 self.pushing.end_overrun()
@@ -342,7 +340,7 @@ class RouterService:
             for edge in lost:
                 await self._bury_edge(edge)
                 if edge in self.core.node.edges():
-                    self._found(edge)
+                    self.takeover.found(edge, frozenset({Kind.EDGE}))
 
     async def _bury_edge(self, edge: str) -> None:
         ended = 0
@@ -360,14 +358,11 @@ class RouterService:
         if ended:
             _log.info("edge_lost", edge=edge, accounts=ended)
 
-    def _on_found(self, incarnation: str, kinds: frozenset[Kind]) -> None:
-        if Kind.EDGE in kinds:
-            self._found(incarnation)
-
-    def _found(self, edge: str) -> None:
-        """An edge that was given up lives: its sessions go on, or are ended there too."""
-        if attached := self.strays.found(edge):
-            _log.info("edge_found", edge=edge, sessions=attached)
+    def _attached(self, part: Part, account: Account, session: Session) -> None:
+        """A session that slept while its edge was given up goes on there with what it missed."""
+        self.pushing.repeat(part, session)
+        if session.behind:
+            self.flushes.progressed(part, account, session)
 
     def _on_reset(self, peer: str) -> None:
         """The link to an edge began anew: repeat what it has not reported."""

@@ -1,4 +1,8 @@
-"""A new holder of a partition learns its sessions from the edges before it serves: MirrorRequest -> Mirror."""
+"""A new holder of a partition learns its sessions from the edges before it serves: MirrorRequest -> Mirror.
+
+An edge that answers late, or that was given up and is back, has streams that the router does not know: those are ended, so that
+their clients connect again instead of waiting for what never comes.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,7 @@ from rookery.router.notes import unpack
 from rookery.router.part import Account, Part
 from rookery.router.resumable import Resumable
 from rookery.router.sessions import GONE, OVERHEAD, Kept, Session
-from rookery.shared.bus.messages import Management, Mirror, MirrorRequest, MirrorSession
+from rookery.shared.bus.messages import End, Kind, Management, Mirror, MirrorRequest, MirrorSession
 from rookery.shared.xmpp.stanza import Stanza
 
 _log = structlog.get_logger()
@@ -50,8 +54,9 @@ class Takeover:
         self._hibernation = hibernation
         self._accounts = accounts
         self._gathering: dict[int, _Gathering] = {}
-        #: Called with a session that was rebuilt.
+        #: Called with a session that was rebuilt, and with one that slept and whose edge is back.
         self.on_restored: Callable[[Part, Account, Session], None] = _ignore
+        self.on_attached: Callable[[Part, Account, Session], None] = _ignore
 
     async def gather(self, part: Part) -> Sequence[tuple[bytes, int, Stanza]]:
         """Ask all live edges and fill `part`; returns when each has answered, died, or had LIMIT seconds.
@@ -62,8 +67,7 @@ class Takeover:
         gathering = self._gathering[part.number] = _Gathering(part, edges)
         try:
             for edge in edges:
-                request = MirrorRequest(part.number, part.epoch, self._core.node.incarnation)
-                self._core.bus.post_to(edge, request, partition=part.number, epoch=part.epoch)
+                self._ask(edge, part)
             rows = await self._hibernation.load(part.number)
             with trio.move_on_after(LIMIT):
                 await gathering.done.wait()
@@ -80,10 +84,28 @@ class Takeover:
             part.recent.mark(stream, n, True)
         return gathering.late
 
+    def _ask(self, edge: str, part: Part) -> None:
+        request = MirrorRequest(part.number, part.epoch, self._core.node.incarnation)
+        self._core.bus.post_to(edge, request, partition=part.number, epoch=part.epoch)
+
+    def found(self, incarnation: str, kinds: frozenset[Kind]) -> None:
+        """An edge was not known to live: new, or given up and back, or not heard of when its sessions were gathered."""
+        if Kind.EDGE in kinds:
+            for gathering in self._gathering.values():
+                gathering.missing.add(incarnation)
+                self._ask(incarnation, gathering.part)
+            for part in self._core.parts.values():
+                self._ask(incarnation, part)
+
     def on_mirror(self, item: Mirror) -> None:
         """A chunk of an edge's answer."""
         gathering = self._gathering.get(item.partition)
-        if gathering is None or item.edge not in gathering.missing:
+        if gathering is None:
+            part = self._core.parts.get(item.partition)
+            if part is not None:
+                self._compare(part, item)
+            return
+        if item.edge not in gathering.missing:
             return
         gathering.late.extend((stream, n, Stanza.unpack(stanza)) for stream, n, stanza in item.late)
         gathering.sessions.extend((item.edge, MirrorSession._make(one)) for one in item.sessions)
@@ -101,6 +123,24 @@ class Takeover:
                 if one[0] != edge or one[1].managed
             ]
             gathering.check()
+
+    def _compare(self, part: Part, item: Mirror) -> None:
+        """It came too late, or from an edge that was given up and is back.
+
+        Sessions that slept meanwhile go on there; streams that have no session any more must bind again.
+        """
+        for fields in item.sessions:
+            mirrored = MirrorSession._make(fields)
+            bare, _, resource = mirrored.full.partition("/")
+            account = part.accounts.get(bare)
+            session = None if account is None else account.resources.current(resource, mirrored.grant)
+            if account is None or session is None:
+                end = End(mirrored.sid, mirrored.grant, "reset", "session lost", mirrored.stream)
+                self._core.bus.post_to(item.edge, end, partition=part.number, epoch=part.epoch)
+            elif not session.edge and mirrored.managed and not Management._make(mirrored.managed[0]).asleep:
+                self._hibernation.woke(session)
+                session.edge, session.sid = item.edge, mirrored.sid
+                self.on_attached(part, account, session)
 
     def _wake(self, part: Part, session: Session, seconds: float) -> None:
         """A session that slept under the former holder. Its row knows more than the mirror of its former edge."""
@@ -141,14 +181,24 @@ class Takeover:
         # Where the edge still has the stanza, it finds another way should this session die.
         stanzas = dict(mirrored.stanzas)
         for n, stream, origin_n in mirrored.inflight:
+            if n <= session.acked:
+                # Stored, and written to the client; settled again once the account is loaded.
+                account.settled = account.settled or set()
+                account.settled.add(origin_n)
+                continue
             stanza = stanzas.get(n, GONE)
             row = 0 if stream else origin_n
             session.kept.append(Kept(n, stanza, "", stream, origin_n, now, None, row, bool(row)))
             session.kept_bytes += len(stanza.inner) + OVERHEAD
             if stream:
                 part.recent.mark(stream, origin_n, True)
-        if account.resources.restore(session) is None:
+        loser = account.resources.restore(session)
+        if loser is None:
             self._core.count.sessions += 1
+        elif account.resources.by_resource[session.resource].grant != loser.grant:
+            # The former router has said so, but may have died before it was heard.
+            end = End(loser.sid, loser.grant, "conflict", "replaced by a new connection", loser.stream)
+            self._core.bus.post_to(loser.edge, end, partition=part.number, epoch=part.epoch)
         self._core.count.restored += 1
         if mirrored.managed and account.resources.by_resource.get(session.resource) is session:
             management = Management._make(mirrored.managed[0])
@@ -159,14 +209,14 @@ class Takeover:
 
 
 def _whole(parts: list[tuple[str, MirrorSession]]) -> list[tuple[str, MirrorSession]]:
-    """Sessions that were told in several parts, each in one."""
+    """Sessions that were told in several parts, or once more after the link began anew, each in one."""
     whole: dict[tuple[str, int], MirrorSession] = {}
     for edge, part in parts:
         first = whole.get((edge, part.sid))
         if first is not None:
-            part = first._replace(
-                inflight=(*first.inflight, *part.inflight), stanzas=(*first.stanzas, *part.stanzas)
-            )
+            known = {n for n, _, _ in first.inflight}
+            more = [one for one in part.inflight if one[0] not in known]
+            part = first._replace(inflight=(*first.inflight, *more), stanzas=(*first.stanzas, *part.stanzas))
         whole[edge, part.sid] = part
     return [(edge, session) for (edge, _), session in whole.items()]
 

@@ -26,14 +26,18 @@ REMEDY = "install what it needs: apt install python3-venv (as root), then try ag
 def main() -> int:
     """Make the environment; returns the exit code."""
     if sys.version_info < (3, 11):
-        return fail(f"Rookery needs Python 3.11 or newer, this is {sys.version.split()[0]}: make PYTHON=python3.12 ...")
+        return fail(
+            f"Rookery needs Python 3.11 or newer, this is {sys.version.split()[0]}: make PYTHON=python3.12 ..."
+        )
     target = Path(sys.argv[1])
     python = target / "bin" / "python"
     if works([python, "-m", "pip", "--version"]):
         return 0
     if target.exists():
         shutil.rmtree(target)
-    if not works([sys.executable, "-c", "import ensurepip"]) or not works([sys.executable, "-m", "venv", target]):
+    if not works([sys.executable, "-c", "import ensurepip"]) or not works(
+        [sys.executable, "-m", "venv", target]
+    ):
         shutil.rmtree(target, ignore_errors=True)
         if not works([sys.executable, "-m", "venv", "--without-pip", target]):
             return fail(f"cannot make a virtual environment in {target}: {REMEDY}")
@@ -52,7 +56,10 @@ def fail(text: str) -> int:
 def works(argv: list) -> bool:
     """Whether a command ends well; its output is not shown."""
     try:
-        return subprocess.run(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode == 0
+        return (
+            subprocess.run(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode
+            == 0
+        )
     except OSError:
         return False
 
@@ -80,7 +87,9 @@ def download() -> bytes:
     """The pinned wheel. Raises OSError, or ValueError when it is not what was pinned."""
     index = os.environ.get("PIP_INDEX_URL", "https://pypi.org/simple").rstrip("/") + "/pip/"
     context = ssl.create_default_context(cafile=os.environ.get("PIP_CERT") or None)
-    request = urllib.request.Request(index, headers={"Accept": "application/vnd.pypi.simple.v1+json, text/html;q=0.5"})
+    request = urllib.request.Request(
+        index, headers={"Accept": "application/vnd.pypi.simple.v1+json, text/html;q=0.5"}
+    )
     with urllib.request.urlopen(request, timeout=60, context=context) as answer:
         base, page = answer.url, answer.read().decode()
     try:

@@ -50,6 +50,9 @@ class Cluster(Struct, forbid_unknown_fields=True, frozen=True):
     #: Take over without a silent bus only after this long.
     silent_limit: float = 15.0
     drain_limit: float = 30.0
+    #: Speak and understand at most this version of the bus; 0 for the newest. The previous one rehearses an upgrade: the process
+    #: behaves as one that was not upgraded yet, and everybody writes what it reads for as long as it lives.
+    speak_version: Annotated[int, Meta(ge=0)] = 0
 
 
 class Tls(Struct, forbid_unknown_fields=True, frozen=True):

@@ -30,6 +30,8 @@ class DeadlineError(Exception):
 class HostedWorker:
     """Base of the roster, presence and account services: one lane for each bare JID."""
 
+    kind: Kind
+
     def __init__(self, node: Node) -> None:
         self.node = node
         self.lanes = Lanes()
@@ -49,7 +51,7 @@ class HostedWorker:
         pause = _FIRST_PAUSE
         while True:
             try:
-                return await self.node.db.run(partition, work)
+                return await self.node.db.run(partition, work, op=self.kind.label)
             except DatabaseUnavailable as exc:
                 if deadline and time.time() * 1000 > deadline:
                     raise DeadlineError from exc

@@ -4,7 +4,7 @@ A batch is the MessagePack array `[head, items]`. `head` is the flat array of `H
 `[tag, kind, partition, epoch, fields]`, or with the id of a call behind it `[tag, kind, partition, epoch, fields, call]`; items are packed
 one by one, so that a link knows their sizes and can send the same bytes again.
 
-Readers accept VERSION and VERSION - 1. Fields behind those that this version knows are ignored; missing ones that have
+Readers accept VERSION and VERSION - 1; `shared.bus.versions` says how the latter is written. Fields behind those that this version knows are ignored; missing ones that have
 a default get it. What cannot be read as an item becomes None, so that one bad item does not stop a link.
 """
 
@@ -29,6 +29,7 @@ from rookery.shared.bus.messages import (
     Route,
     Submit,
 )
+from rookery.shared.bus.versions import OLDEST, narrowed
 from rookery.shared.xmpp.stanza import Stanza
 
 #: Longest batch that a reader looks at; NATS itself refuses more than its `max_payload` (1 MiB by default).
@@ -82,12 +83,16 @@ _pack: Final = msgpack.Packer().pack
 _array: Final = msgpack.Packer().pack_array_header
 
 
-def pack_item(entry: Entry) -> bytes:
-    """Pack one item. Raises TypeError, ValueError or OverflowError for values that have no wire form."""
+def pack_item(entry: Entry, version: int = VERSION) -> bytes:
+    """Pack one item as `version` has it.
+
+    Raises TypeError, ValueError or OverflowError for values that have no wire form, Unspoken for what that version does not have.
+    """
     kind, partition, epoch, item, call = entry
+    fields = item if version == VERSION else narrowed(item)
     if call:
-        return cast("bytes", _pack((TAGS[type(item)], kind, partition, epoch, item, call)))
-    return cast("bytes", _pack((TAGS[type(item)], kind, partition, epoch, item)))
+        return cast("bytes", _pack((TAGS[type(item)], kind, partition, epoch, fields, call)))
+    return cast("bytes", _pack((TAGS[type(item)], kind, partition, epoch, fields)))
 
 
 def pack_batch(head: Head, items: Sequence[bytes]) -> bytes:
@@ -95,8 +100,11 @@ def pack_batch(head: Head, items: Sequence[bytes]) -> bytes:
     return b"".join((b"\x92", _pack(head), _array(len(items)), *items))
 
 
-def unpack_batch(raw: bytes) -> tuple[Head, Sequence[Sequence[Any]]]:
-    """Read head and raw items; `read_item` makes an item of each. Raises BadBatch."""
+def unpack_batch(raw: bytes, newest: int = VERSION) -> tuple[Head, Sequence[Sequence[Any]]]:
+    """Read head and raw items; `read_item` makes an item of each. Raises BadBatch.
+
+    `newest` is the highest version that is read: lower than VERSION in a process that rehearses (`cluster.speak_version`).
+    """
     if len(raw) > MAX_BATCH:
         raise BadBatch("batch is too long")
     try:
@@ -122,8 +130,9 @@ def unpack_batch(raw: bytes) -> tuple[Head, Sequence[Sequence[Any]]]:
     if not head or type(head[0]) is not int:
         raise BadBatch("no version")
     # A newer writer writes the lowest version alive, so what is above ours is a mistake in operation.
-    if not VERSION - 1 <= head[0] <= VERSION:
-        raise WrongVersion(f"batch version {head[0]}, this process reads {VERSION - 1} and {VERSION}")
+    if not OLDEST <= head[0] <= newest:
+        reads = f"{OLDEST} and {newest}" if newest > OLDEST else f"only {OLDEST}"
+        raise WrongVersion(f"batch version {head[0]}, this process reads {reads}")
     if len(head) < len(_HEAD_TYPES) or any(type(v) is not t for v, t in zip(head, _HEAD_TYPES, strict=False)):
         raise BadBatch("bad head")
     return Head._make(head[: len(_HEAD_TYPES)]), items

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Final
 
 import trio
@@ -9,6 +10,7 @@ import trio
 from rookery.shared.bus.api import BusTimeout
 from rookery.shared.bus.batch import BadBatch, read_fields
 from rookery.shared.bus.messages import TAGS, Failed, Item, Kind, Return
+from rookery.shared.observe.metrics import REQUEST_SECONDS
 from rookery.shared.xmpp.errors import STANZA_CONDITIONS, StanzaError
 
 _TYPES: Final = frozenset({"auth", "cancel", "continue", "modify", "wait"})
@@ -17,9 +19,10 @@ _TYPES: Final = frozenset({"auth", "cancel", "continue", "modify", "wait"})
 class Waiter:
     """One open call: `peer` is the process that was asked last."""
 
-    __slots__ = ("answer", "error", "event", "peer")
+    __slots__ = ("answer", "began", "error", "event", "peer")
 
     def __init__(self) -> None:
+        self.began = time.monotonic()
         self.event = trio.Event()
         self.answer: Item | None = None
         self.error: Exception | None = None
@@ -48,6 +51,7 @@ class Calls:
                 await waiter.event.wait()
         finally:
             del self._open[number]
+        REQUEST_SECONDS.labels(kind.label).observe(time.monotonic() - waiter.began)
         if waiter.error is not None:
             raise waiter.error
         if waiter.answer is None:

@@ -23,8 +23,10 @@ from rookery.shared.bus.messages import VERSION, Barrier, Failed, Item, Kind, Pa
 from rookery.shared.bus.moves import Moves
 from rookery.shared.bus.parking import Key, Parking
 from rookery.shared.bus.pump import Pump, Stats, Transport
+from rookery.shared.bus.repeats import restart, take_back
 from rookery.shared.bus.streams import BACKLOG_LIMIT
 from rookery.shared.bus.subjects import Subjects
+from rookery.shared.bus.versions import OLDEST, Unspoken
 from rookery.shared.xmpp.errors import StanzaError
 
 _log = structlog.get_logger()
@@ -49,8 +51,11 @@ class BusCore:
         self.incarnation = incarnation
         self.subjects = subjects
         self.stats = Stats()
-        #: The version that batches are written in: the lowest alive (the cluster layer sets it).
-        self.version = VERSION
+        #: The highest version that this process reads; the cluster layer lowers it for a rehearsal.
+        self.speaks = VERSION
+        #: The version that batches are written in: the lowest alive (the cluster layer sets it). Who does not know yet who lives
+        #: writes what all can read.
+        self.version = OLDEST
         self.receiver: Callable[[str, Kind, int, int, Item | Call], None] = self._refuse_unset
         self.on_control: Callable[[Item], None] = _ignore
         self.on_reset: Callable[[str], None] = _ignore
@@ -174,6 +179,8 @@ class BusCore:
         """
         if former is not None and former not in self._links and former != self.incarnation:
             wait = False
+        if not wait and (link := self._links.get(former or "")) is not None:
+            self._moves.repeat(take_back(link, frozenset(keys).__contains__))
         self._moves.holder_changed(former, keys, wait=wait)
 
     def holders_changed(self) -> None:
@@ -192,10 +199,8 @@ class BusCore:
             if len(self._dead) >= MAX_LINKS:
                 del self._dead[next(iter(self._dead))]
             self._dead[peer] = max(link.peer_generation, link.dead)
-            for kind, partition, _, item, call in link.queue:
-                # Never sent: it may go to the next holder. What went to the process itself is lost with it.
-                if kind is not Kind.EDGE and type(item) not in self._internal:
-                    self.post_call(kind, partition, item, call)
+            # What another holds by now has gone there already, but for what was never sent.
+            self._moves.repeat(take_back(link, lambda key: self.resolver(*key) is None, unsent=True))
         self.calls.lost(peer)
         self._moves.lost(peer)
 
@@ -204,7 +209,7 @@ class BusCore:
     def take_batch(self, raw: bytes) -> None:
         """A message came to this process's own subject."""
         try:
-            head, items = batch.unpack_batch(raw)
+            head, items = batch.unpack_batch(raw, self.speaks)
             source = head.source
             link = self._links.get(source)
             if link is None:
@@ -237,7 +242,7 @@ class BusCore:
     def take_control(self, raw: bytes) -> None:
         """A message came to the control subject."""
         try:
-            head, items = batch.unpack_batch(raw)
+            head, items = batch.unpack_batch(raw, self.speaks)
         except BadBatch as exc:
             self._bad_batch(exc)
             return
@@ -277,7 +282,7 @@ class BusCore:
     def _restart(self, peer: str, link: Link) -> None:
         """The peer knows nothing of our link (it gave us up): begin anew; services first, then what was queued."""
         self.stats.resets += 1
-        held = link.restart(self.serial())
+        held = restart(link, self.serial())
         _log.warning("bus_link_reset", peer=peer)
         try:
             self.on_reset(peer)
@@ -312,10 +317,11 @@ class BusCore:
             head = Head(self.version, self.incarnation, 0, 0, 0, 0, 0, 0, 0, 0)
             # Each by itself: none is long, they are rare, and Holds of a whole kind may come together.
             for item in items:
-                self.transport.send(
-                    self.subjects.control,
-                    batch.pack_batch(head, [batch.pack_item((Kind.EDGE, 0, 0, item, 0))]),
-                )
+                try:
+                    packed = batch.pack_item((Kind.EDGE, 0, 0, item, 0), self.version)
+                except Unspoken:
+                    continue
+                self.transport.send(self.subjects.control, batch.pack_batch(head, [packed]))
         return items
 
     def flush(self) -> None:

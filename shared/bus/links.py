@@ -12,7 +12,7 @@ Credit is the receiver's window: so many items and bytes may be unacknowledged; 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import islice
 
 from rookery.shared.bus.batch import ANSWER, BACK, MAX_ITEMS, UNKNOWN, Entry, Head
@@ -68,6 +68,11 @@ class Link:
     def resending(self) -> bool:
         """Whether the peer asked for items again and they have not gone out yet."""
         return self._cursor < self.sent
+
+    @property
+    def unacknowledged(self) -> Iterable[bytes]:
+        """What was sent and may not have arrived, packed, in order."""
+        return self._unacked
 
     @property
     def idle(self) -> bool:

@@ -13,6 +13,7 @@ from typing import Final
 import trio
 
 from rookery.shared.bus.core import BusCore
+from rookery.shared.bus.messages import VERSION
 from rookery.shared.bus.subjects import Subjects
 
 #: What a fault says of a message: None loses it, (1,) delivers it, (1, 1) twice, (3,) after two later rounds.
@@ -34,6 +35,7 @@ class MemoryBus(BusCore):
             window_bytes=window_bytes,
             clock=network.clock,
         )
+        self.version = VERSION  # all buses of a network are of this version, unless a test says otherwise
         self._network = network
         self.up = True
         self.wanted = False

@@ -1,8 +1,8 @@
 """What processes say to each other: every item of the bus, its wire tag, and who may send it to whom.
 
 An item is a NamedTuple of plain values, so a batch packs it as it is. The wire form of a batch is described in
-`shared.bus.batch`. Fields may only be added at the end, with a default, under a new `VERSION`; a reader accepts this
-version and the previous one.
+`shared.bus.batch`. Fields may only be added at the end, with a default, under a new `VERSION` and with a line in
+`shared.bus.versions`; a reader accepts this version and the previous one.
 
 Words: *account* is a prepared bare JID; *full* a prepared full JID; *sid* is the edge's own number for a stream, *grant*
 the number that the router gave to that binding (`epoch << 32 | counter`): the higher grant wins a resource.
@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 from rookery.shared.xmpp.stanza import Stanza
 
 #: The version of the envelope and of the items. Readers accept VERSION and VERSION - 1.
-VERSION: Final = 1
+VERSION: Final = 2
 
 
 class Kind(IntEnum):
@@ -163,9 +163,10 @@ class Copy(NamedTuple):
 class MirrorSession(NamedTuple):
     """One session as its edge knows it.
 
-    `managed` has one Management when the stream is resumable: then `stanzas` has all that is in flight, and a session with more of
-    them than fit into one item is told in several, one after the other. `note` is what the router last stored with Note; `inflight` are deliveries (n, origin stream, origin n) above `acked`, and
-    `stanzas` is (n, stanza) of those messages among them that the edge can still tell.
+    `note` is what the router last stored with Note; `inflight` are deliveries (n, origin stream, origin n) above `acked`, and below
+    it stored messages (n, b"", archive id) that were written lately and that the router may not have settled. `stanzas` is (n, stanza)
+    of those messages in flight that the edge can still tell. `managed` has one Management when the stream is resumable: then
+    `stanzas` has all that is in flight, and a session with more of them than fit into one item is told in several, one after the other.
     """
 
     sid: int
@@ -202,7 +203,7 @@ class DeliverMany(NamedTuple):
 
 
 class Accepted(NamedTuple):
-    """The cluster has taken responsibility for these stanzas of this edge's streams: (stream, n)."""
+    """The cluster has taken responsibility for these stanzas of this edge's streams: (stream, n); n is 0 for their end."""
 
     uids: Sequence[tuple[bytes, int]]
 
@@ -626,9 +627,10 @@ class AskHolds(NamedTuple):
 
 
 class Left(NamedTuple):
-    """A process has left for good: said by itself at the end of a drain, or by the parent that reaped it."""
+    """A process has left for good: said by itself at the end of a drain (`drained`), or by the parent that reaped it."""
 
     incarnation: str
+    drained: bool = False
 
 
 class DomainsChanged(NamedTuple):

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from rookery.shared.bus.api import Call
-from rookery.shared.bus.batch import BadBatch, read_fields
+from rookery.shared.bus.batch import BadBatch, Entry, read_fields
 from rookery.shared.bus.messages import TAGS, Barrier, Item, Kind, Passed, Refused
 from rookery.shared.bus.parking import Key
 
@@ -75,6 +75,11 @@ class Moves:
         token = core.serial()
         self._parking.raise_barrier(token, former, keys, core.clock() + BARRIER_SECONDS)
         core.put(former, (Kind.EDGE, 0, 0, Barrier(token), 0))
+
+    def repeat(self, entries: Iterable[Entry]) -> None:
+        """Post what a dead process left behind."""
+        for kind, partition, _, item, call in entries:
+            self._core.post_call(kind, partition, item, call)
 
     def release_all(self) -> None:
         """Send what waits and need not wait any more."""

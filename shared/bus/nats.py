@@ -27,11 +27,13 @@ from rookery.shared.bus.core import BusCore
 from rookery.shared.bus.streams import Lost, PlainStream, TlsStream
 from rookery.shared.bus.subjects import Subjects
 from rookery.shared.config import Bus as BusConfig
+from rookery.shared.observe.metrics import NATS_PENDING, NATS_RECONNECTS
 
 _log = structlog.get_logger()
 
-#: Seconds between our pings, and how many may be unanswered.
-PING_SECONDS: Final = 5
+#: Seconds between our pings, and how many may be unanswered. A server that stands still must be noticed before the beats that it
+#: does not carry make processes give each other up (`shared.cluster.liveness.LOST_SECONDS`).
+PING_SECONDS: Final = 1
 PING_LIMIT: Final = 2
 #: Seconds for the way from a TCP connection to the first PONG.
 GREETING_SECONDS: Final = 5.0
@@ -52,6 +54,8 @@ class NatsBus(BusCore):
             window_bytes=config.window_bytes,
         )
         self._nats = _Nats(self, config)
+        NATS_RECONNECTS.sample(lambda: max(0, self._nats.connections - 1))
+        NATS_PENDING.sample(lambda: self._nats.backlog)
         self.attach(self._nats)
         self.wake = self._wake
         self._pace = pace
@@ -64,6 +68,12 @@ class NatsBus(BusCore):
             nursery.start_soon(self._ticks)
             await nursery.start(self._nats.run)
             task_status.started()
+
+    async def emptied(self, timeout: float = 3.0) -> None:
+        """Wait until nothing is parked or without credit: what was posted to partitions that change hands would end with us."""
+        with trio.move_on_after(timeout):
+            while self.parking.count or self.congested():  # noqa: ASYNC110  once in a process's life
+                await trio.sleep(0.02)
 
     async def drain(self, timeout: float = 1.0) -> bool:
         """Send what is posted and wait until the server has it; False when that took too long."""

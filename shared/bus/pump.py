@@ -8,6 +8,8 @@ import structlog
 
 from rookery.shared.bus.batch import Entry, pack_batch, pack_item
 from rookery.shared.bus.links import Link
+from rookery.shared.bus.messages import VERSION
+from rookery.shared.bus.versions import Unspoken
 
 _log = structlog.get_logger()
 
@@ -67,11 +69,13 @@ class Pump:
         self._source = source
         self._transport = transport
         self._stats = stats
+        self._version = VERSION
 
     def run(self, link: Link, subject: str, version: int, *, paused: bool) -> None:
         """Send everything that may go, and the head alone when only that is due."""
         transport, source, stats = self._transport, self._source, self._stats
         limit = transport.max_payload - HEAD_BYTES
+        self._version = version
         if link.unknown_due:
             transport.send(subject, pack_batch(link.head(version, source), ()))
         while (taken := link.take(self._pack, limit)) is not None:
@@ -85,7 +89,11 @@ class Pump:
     def _pack(self, entry: Entry) -> bytes | None:
         size = 0
         try:
-            packed = pack_item(entry)
+            packed = pack_item(entry, self._version)
+        except Unspoken:
+            return (
+                None  # somebody lives who does not know it: `shared.bus.versions` tells what happens instead
+            )
         except (TypeError, ValueError, OverflowError, LookupError) as exc:
             error = type(exc).__name__
         else:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import re
 from zlib import crc32
 
-from rookery.shared.bus.messages import Kind
-
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 #: Every subject that this file can build matches.
-GRAMMAR = re.compile(r"[A-Za-z0-9_-]+\.(ctl|node\.[a-z0-9]+|[a-z0-9]+\.[0-9]+)\Z")
+GRAMMAR = re.compile(r"[A-Za-z0-9_-]+\.(ctl|node\.[A-Za-z0-9_-]+)\Z")
 
 
 def partition_of(bare: str, count: int = 256) -> int:
@@ -31,7 +29,3 @@ class Subjects:
         if not _TOKEN.match(incarnation):
             raise ValueError(f"bad incarnation {incarnation!r}")
         return f"{self._prefix}.node.{incarnation}"
-
-    def address(self, kind: Kind, partition: int) -> str:
-        """The address that always works: whoever holds the partition listens here."""
-        return f"{self._prefix}.{kind.label}.{int(partition)}"

@@ -103,7 +103,10 @@ class Holder:
         while True:
             try:
                 return await self._db.run(
-                    0, lambda conn: members.join(conn, self._me, self._kinds, self._config.lease_ttl)
+                    0,
+                    lambda conn: members.join(
+                        conn, self._me, self._kinds, self._config.lease_ttl, self._bus.speaks
+                    ),
                 )
             except DatabaseUnavailable:
                 _log.warning("cluster_waits_for_database")
@@ -135,7 +138,7 @@ class Holder:
                 work = partial(
                     members.beat, incarnation=self._me, ttl=config.lease_ttl, draining=self.draining
                 )
-                may_go_on, rows = await self._db.run(0, work)
+                may_go_on, rows = await self._db.run(0, work, op="cluster_beat")
             except DatabaseUnavailable:
                 self._evidence.blind()
             else:
@@ -181,12 +184,14 @@ class Holder:
     async def _look(self) -> None:
         if not self._evidence.seen:
             return
-        rows = await self._db.run(0, lambda conn: leases.look(conn, self._kinds))
+        rows = await self._db.run(0, lambda conn: leases.look(conn, self._kinds), op="cluster_look")
         now = trio.current_time()
         if not self.draining and self._evidence.free(rows, now):
             consenting, silent = self._evidence.dead(now)
             taken = await self._db.run(
-                0, lambda conn: leases.claim(conn, self._me, self._kinds, consenting, silent)
+                0,
+                lambda conn: leases.claim(conn, self._me, self._kinds, consenting, silent),
+                op="cluster_claim",
             )
             if taken:
                 _log.info("partitions_claimed", count=len(taken))
@@ -338,7 +343,9 @@ class Holder:
     async def _write(self, batch: list[Move]) -> list[Lease]:
         while True:
             try:
-                return await self._db.run(0, lambda conn: leases.move(conn, self._me, batch))
+                return await self._db.run(
+                    0, lambda conn: leases.move(conn, self._me, batch), op="cluster_move"
+                )
             except Fenced:
                 self._fail("fenced: another process has taken over")
                 return []

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from rookery.shared.bus.messages import VERSION, Beat, Kind
+from rookery.shared.bus.versions import OLDEST
 
 #: A process is lost after so many seconds without a beat.
 LOST_SECONDS: Final = 4.0
@@ -14,10 +15,11 @@ _REMEMBERED: Final = 4096
 
 
 class Liveness:
-    """`me` is never lost. Times are monotonic seconds."""
+    """`me` is never lost; `speaks` is the highest item version that it reads. Times are monotonic seconds."""
 
-    def __init__(self, me: str, now: float) -> None:
+    def __init__(self, me: str, now: float, speaks: int = VERSION) -> None:
         self._me = me
+        self._speaks = speaks
         self._beats: dict[str, tuple[float, Beat]] = {}
         self._left: dict[str, None] = {}
         self._yields: dict[str, float] = {}
@@ -54,6 +56,12 @@ class Liveness:
         elif self._hearing_since is None:
             self._hearing_since = now
             self._beats = {name: (now, beat) for name, (_, beat) in self._beats.items()}
+
+    def paused(self, now: float) -> None:
+        """This process itself stood still for a while: what it did not hear meanwhile proves nothing about the others."""
+        if self._hearing_since is not None:
+            self._hearing_since = None
+            self.hearing(True, now)
 
     def lose(self, now: float) -> list[str]:
         """Forget and return the processes that have been silent for too long."""
@@ -93,6 +101,6 @@ class Liveness:
         return [name for name, (_, beat) in self._beats.items() if kind in beat.kinds]
 
     def lowest_version(self) -> int:
-        """The item version that everyone alive reads, at most one below ours."""
-        lowest = min((beat.version for _, beat in self._beats.values()), default=VERSION)
-        return max(1, VERSION - 1, min(VERSION, lowest))
+        """The item version that everyone alive reads, this process included; never below what it can write."""
+        lowest = min((beat.version for _, beat in self._beats.values()), default=self._speaks)
+        return max(OLDEST, min(self._speaks, lowest))

@@ -60,8 +60,10 @@ class Member(NamedTuple):
     late: float
 
 
-async def join(conn: Connection, incarnation: str, kinds: tuple[Kind, ...], ttl: float) -> int:
-    """Make the rows of a new process; returns the number of partitions of the installation."""
+async def join(
+    conn: Connection, incarnation: str, kinds: tuple[Kind, ...], ttl: float, version: int = VERSION
+) -> int:
+    """Make the rows of a new process that reads `version`; returns the number of partitions of the installation."""
     labels = [kind.label for kind in kinds]
     partitions: int = await conn.fetchval("SELECT partitions FROM installation")
     count = await conn.fetchval("SELECT count(*) FROM lease WHERE kind = ANY($1)", labels)
@@ -69,7 +71,7 @@ async def join(conn: Connection, incarnation: str, kinds: tuple[Kind, ...], ttl:
         await conn.execute(_LEASE_ROWS, labels, partitions)
     # A repetition after a lost connection finds its own row.
     if not await conn.fetchval("SELECT 1 FROM member WHERE incarnation = $1", incarnation):
-        await conn.execute(_JOIN, incarnation, labels, VERSION, ttl)
+        await conn.execute(_JOIN, incarnation, labels, version, ttl)
     return partitions
 
 

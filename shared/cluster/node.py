@@ -6,6 +6,7 @@ async with open_node(config, (Kind.ROUTER,), db) as node:
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -30,6 +31,7 @@ from rookery.shared.bus.messages import (
 )
 from rookery.shared.bus.nats import NatsBus, open_bus
 from rookery.shared.bus.subjects import partition_of
+from rookery.shared.bus.versions import OLDEST
 from rookery.shared.cluster.api import Service
 from rookery.shared.cluster.holder import Holder
 from rookery.shared.cluster.liveness import Liveness
@@ -45,6 +47,8 @@ _log = structlog.get_logger()
 LISTEN_SECONDS: Final = 0.4
 #: Seconds between questions for holders that are not known.
 _ASK_SECONDS: Final = 0.5
+#: A process whose beat is so much late stood still: that it heard nobody does not mean that nobody was there.
+_PAUSE_SECONDS: Final = 1.0
 #: The exit code of a process that `fail`ed: its parent starts it anew (EX_TEMPFAIL).
 EXIT_FAILED: Final = 75
 
@@ -95,7 +99,8 @@ class ClusterNode:
         self.map = PartitionMap()
         self.draining = False
         self._services: dict[Kind, Service] = {}
-        self._liveness = Liveness(self.incarnation, trio.current_time())
+        bus.speaks = config.cluster.speak_version or VERSION
+        self._liveness = Liveness(self.incarnation, trio.current_time(), bus.speaks)
         self._parts: Parts | None = None
         self._holder: Holder | None = None
         self._stop = trio.Event()
@@ -164,8 +169,9 @@ class ClusterNode:
         self._say_beat()
         if self._holder is not None:
             await self._holder.drain()
-        self.bus.announce(Left(self.incarnation))
         if isinstance(self.bus, NatsBus):
+            await self.bus.emptied()
+            self.bus.announce(Left(self.incarnation, drained=True))
             await self.bus.drain()
         self._stop.set()
 
@@ -189,8 +195,9 @@ class ClusterNode:
 
     async def _listen(self) -> None:
         """Learn who lives and who holds what before holding anything."""
-        self.bus.announce(AskHolds(self.incarnation))
+        # The beat first: it says which version the answers may be in.
         self._say_beat()
+        self.bus.announce(AskHolds(self.incarnation))
         await trio.sleep(LISTEN_SECONDS)
 
     async def _hold(self, nursery: trio.Nursery) -> None:
@@ -236,7 +243,8 @@ class ClusterNode:
     def _on_beat(self, item: Item) -> None:
         assert isinstance(item, Beat)
         if self._liveness.heard(item, trio.current_time()):
-            self.bus.version = self._liveness.lowest_version()
+            # At once for an older one. To write more waits for the next beat: who has come before may not have been heard yet.
+            self._write(min(self.bus.version, self._liveness.lowest_version()))
             kinds = frozenset(kind for kind in Kind if kind in item.kinds)
             if kinds - {Kind.EDGE}:
                 self.bus.post_to(item.incarnation, AskHolds(self.incarnation))
@@ -246,9 +254,9 @@ class ClusterNode:
     def _on_left(self, item: Item) -> None:
         assert isinstance(item, Left)
         if item.incarnation != self.incarnation:
-            known = self._liveness.left(item.incarnation)
-            if known:
-                self._lost(item.incarnation)
+            drained = item.drained or (self.bus.version < 2 and self._liveness.draining(item.incarnation))
+            if self._liveness.left(item.incarnation):
+                self._gone(item.incarnation, "process_left" if drained else "process_lost")
             elif self._holder is not None:
                 self._holder.poke()
 
@@ -315,7 +323,7 @@ class ClusterNode:
             tuple(int(kind) for kind in self.kinds),
             load,
             "draining" if self.draining else "up",
-            VERSION,
+            self.bus.speaks,
         )
 
     def _say_beat(self) -> None:
@@ -323,9 +331,13 @@ class ClusterNode:
 
     async def _beats(self) -> None:
         while True:
-            await trio.sleep(self.config.cluster.heartbeat)
+            due = trio.current_time() + self.config.cluster.heartbeat
+            await trio.sleep_until(due)
             connected, now = self.bus.connected, trio.current_time()
             self._liveness.hearing(connected, now)
+            if now - due > _PAUSE_SECONDS:
+                _log.warning("process_paused", seconds=round(now - due, 1))
+                self._liveness.paused(now)
             if connected and not self._connected:
                 # Announcements may have been missed, ours and others'.
                 self.bus.announce(AskHolds(self.incarnation))
@@ -337,12 +349,18 @@ class ClusterNode:
             if self._holder is not None and self._holder.yields:
                 self.bus.announce(Yield(self.incarnation))
             for name in self._liveness.lose(now):
-                self._lost(name)
-            self.bus.version = self._liveness.lowest_version()
+                self._gone(name, "process_lost")
+            self._write(self._liveness.lowest_version())
 
-    def _lost(self, name: str) -> None:
+    def _write(self, version: int) -> None:
+        """Send in this version of the items from now on."""
+        if version != self.bus.version:
+            self.bus.version = version
+            _log.info("bus_version", version=version, newest=VERSION)
+
+    def _gone(self, name: str, event: str) -> None:
         """A process is gone: nobody holds what it held, nothing is sent to it any more, services forget it."""
-        _log.warning("process_lost", lost=name)
+        _log.log(logging.INFO if event == "process_left" else logging.WARNING, event, process=name)
         self.map.forget(name)
         self.bus.forget(name)
         for callback in self.on_lost:
@@ -361,6 +379,10 @@ async def open_node(
     """
     if db is None and any(kind is not Kind.EDGE for kind in kinds):
         raise ValueError("only an edge works without a database")
+    if config.cluster.speak_version not in (0, *range(OLDEST, VERSION + 1)):
+        raise NodeFailed(
+            f"cluster.speak_version is {config.cluster.speak_version}; this version speaks {OLDEST} to {VERSION}"
+        )
     async with open_bus(incarnation or new_incarnation(kinds), config.bus) as bus:
         node = ClusterNode(config, kinds, db, bus)
         yield node

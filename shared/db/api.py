@@ -45,8 +45,8 @@ class Fenced(Exception):  # noqa: N818  says what happened
 class Database(Protocol):
     """Runs units of work; each is one crossing into the database thread."""
 
-    async def run(self, partition: int, work: UnitOfWork[T]) -> T:
-        """Run `work` on a pooled connection of the database that holds `partition`.
+    async def run(self, partition: int, work: UnitOfWork[T], *, op: str = "") -> T:
+        """Run `work` on a pooled connection of the database that holds `partition`; a name in `op` has its time measured.
 
         Raises DatabaseUnavailable, Fenced, or what `work` raises. A write that lost its connection has an unknown outcome:
         writes must be idempotent, and the caller repeats them.

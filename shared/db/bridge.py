@@ -20,7 +20,7 @@ import uvloop
 from rookery.shared import config
 from rookery.shared.db.api import DatabaseUnavailable, UnitOfWork
 from rookery.shared.db.pool import Job, Pool
-from rookery.shared.observe.metrics import DB_HEALTHY
+from rookery.shared.observe.metrics import DB_HEALTHY, DB_SECONDS
 
 T = TypeVar("T")
 _CLOSE_SECONDS: Final = 8.0
@@ -50,7 +50,7 @@ class Bridge:
 
     # --- the trio side ------------------------------------------------------------------------------------------------
 
-    async def run(self, partition: int, work: UnitOfWork[T]) -> T:
+    async def run(self, partition: int, work: UnitOfWork[T], *, op: str = "") -> T:
         """See `api.Database.run`; every partition is in the one database.
 
         A caller that is cancelled does not wait: its statement is cancelled too, or, when too late, committed.
@@ -65,7 +65,12 @@ class Bridge:
             self._send(job)
             return trio.lowlevel.Abort.SUCCEEDED
 
-        value: T = await trio.lowlevel.wait_task_rescheduled(abort)
+        started = trio.current_time()
+        try:
+            value: T = await trio.lowlevel.wait_task_rescheduled(abort)
+        finally:
+            if op:
+                DB_SECONDS.labels(op).observe(trio.current_time() - started)
         return value
 
     @property

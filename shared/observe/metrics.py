@@ -128,11 +128,15 @@ UNACCEPTED: Final = _gauge(
 
 ROUTE: Final = _counter("route_total", "What became of routed stanzas (RFC 6121 section 8).", "result")
 ROUTER_SESSIONS: Final = _gauge("sm_sessions", "Sessions that this router holds.", "state")
-PROCESSING: Final = _histogram("stanza_processing_seconds", "Time a stanza spent in a stage.", "stage")
 COMMIT_ROWS: Final = _histogram(
     "commit_rows", "Rows of one group commit of the message store.", buckets=_COUNTS
 )
 COMMIT_SECONDS: Final = _histogram("commit_seconds", "Duration of one group commit of the message store.")
+STORE_REFUSED: Final = _counter(
+    "store_refused_total",
+    "Messages that cannot be stored (reason is data or collision); their senders got an error.",
+    "reason",
+)
 
 # --- workers ----------------------------------------------------------------------------------------------------------
 
@@ -156,7 +160,9 @@ NATS_RECONNECTS: Final = _sampled(
     "nats_reconnects_total", "counter", "Times the connection to NATS was made again."
 )
 NATS_PENDING: Final = _sampled("nats_pending_bytes", "gauge", "Bytes that wait for the connection to NATS.")
-REQUEST_SECONDS: Final = _histogram("nats_request_seconds", "Calls over the bus, until their answer.", "kind")
+REQUEST_SECONDS: Final = _histogram(
+    "nats_request_seconds", "Calls over the bus, until their answer or time limit.", "kind"
+)
 DB_SECONDS: Final = _histogram("db_seconds", "Units of work, with their wait for a connection.", "op")
 DB_HEALTHY: Final = _sampled("db_healthy", "gauge", "1 when the last unit of work reached Postgres.")
 LEASE_HELD: Final = _sampled("lease_held", "gauge", "Partitions that this process holds.", "kind")

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 import asyncpg
 
 from rookery.shared.db.api import FENCE, Connection, Fenced
+from rookery.shared.db.errors import describe
 from rookery.shared.store.rows import Row
 
 _COLUMNS: Final = "account_id, id, stream, n, digest, peer, outgoing, archived, owed, stamp, stanza"
@@ -58,8 +59,27 @@ SELECT EXISTS (SELECT FROM fence_ok)"""  # noqa: S608  constants only
 _RETRIES: Final = 3
 
 
-class IdCollisionError(Exception):
-    """Two messages of one account have one archive id: a holder counted in an epoch that was not its own."""
+#: What is wrong with the rows themselves, and stays wrong however often they are tried: bad values (SQLSTATE classes 22, 23), too
+#: large (54), or no value of the column's type (found by asyncpg before anything is sent).
+_OF_THE_ROWS: Final = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.ProgramLimitExceededError,
+    ValueError,
+    TypeError,
+    OverflowError,
+)
+
+
+class RowsRefusedError(Exception):
+    """Postgres will never take one of these rows, and so took none: `reason` is "data", or "collision".
+
+    A collision is that two messages of one account have one archive id: a holder counted in an epoch that was not its own.
+    """
+
+    def __init__(self, reason: str, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
 
 
 class Stored(NamedTuple):
@@ -71,7 +91,7 @@ class Stored(NamedTuple):
 async def insert_rows(conn: Connection, incarnation: str, rows: Sequence[Row]) -> Stored:
     """Store rows; those whose uid is there already, or whose account is gone, are passed over.
 
-    Safe to repeat. Raises Fenced, IdCollisionError.
+    Safe to repeat. Raises Fenced, RowsRefusedError.
     """
     columns = [list(column) for column in zip(*rows, strict=True)]
     statement = _INSERT_ALL
@@ -84,13 +104,17 @@ async def insert_rows(conn: Connection, incarnation: str, rows: Sequence[Row]) -
         except asyncpg.UniqueViolationError:
             # The same rows may be in a transaction whose answer we lost and which ends just now: look again.
             continue
+        except _OF_THE_ROWS as exc:
+            # asyncpg's own complaints cite the value, which is what users wrote.
+            text = describe(exc) if isinstance(exc, asyncpg.PostgresError) else type(exc).__name__
+            raise RowsRefusedError("data", text) from None
         if not record["open"]:
             raise Fenced(incarnation)
         ids = record["ids"]
         if record["stored"] == len(rows):
             return Stored(None)
         return Stored(frozenset(zip(record["accounts"] or (), ids or (), strict=True)))
-    raise IdCollisionError(f"{len(rows)} rows collide with others")
+    raise RowsRefusedError("collision", "another message has this id")
 
 
 async def insert_missing(conn: Connection, incarnation: str, rows: Sequence[Row]) -> None:

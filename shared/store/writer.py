@@ -2,13 +2,13 @@
 
 Rows wait in memory until the commit that has them returns; only then `done` is called, so what was acknowledged is in Postgres.
 Rows of one account are committed in the order in which they were put. When Postgres is away they wait, and are tried again
-for ever: storing is idempotent.
+for ever: storing is idempotent. A row that Postgres will never take costs only itself.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Final, NamedTuple, TypeVar
 
@@ -16,13 +16,13 @@ import structlog
 import trio
 
 from rookery.shared.db.api import Database, DatabaseUnavailable, Fenced, UnitOfWork
-from rookery.shared.observe.metrics import COMMIT_ROWS, COMMIT_SECONDS
+from rookery.shared.observe.metrics import COMMIT_ROWS, COMMIT_SECONDS, STORE_REFUSED
 from rookery.shared.store.rows import Row
-from rookery.shared.store.sql import IdCollisionError, insert_rows, owe_rows, settle_rows
+from rookery.shared.store.sql import RowsRefusedError, insert_rows, owe_rows, settle_rows
 
 #: Called once a row is safe: True when this commit stored it, False when it was there already (a repetition, or a commit
-#: whose answer was lost), or its account was removed meanwhile.
-Done = Callable[[Row, bool], None]
+#: whose answer was lost), or its account was removed meanwhile. None for a row that cannot be stored: its sender must be told.
+Done = Callable[[Row, bool | None], None]
 
 _COMMITS: Final = 2
 _BATCH_BYTES: Final = 4 * 1024 * 1024
@@ -32,6 +32,8 @@ _SCAN: Final = 4096
 _SETTLE_SECONDS: Final = 0.02
 _SETTLE_ROWS: Final = 500
 _BACKOFF: Final = (0.05, 1.0)
+#: Seconds between log lines about refused rows; the metric counts them all.
+_TELL_SECONDS: Final = 60.0
 T = TypeVar("T")
 _log = structlog.get_logger()
 
@@ -87,6 +89,7 @@ class StoreWriter:
         self._settled = trio.Event()
         self._draining = 0
         self._failed = False
+        self._told_refused = -_TELL_SECONDS
 
     # --- what the router calls ----------------------------------------------------------------------------------------
 
@@ -189,7 +192,7 @@ class StoreWriter:
     async def _commit(self, batch: list[_Waiting]) -> None:
         rows = [waiting.row for waiting in batch]
         started = trio.current_time()
-        stored = await self._persist(partial(insert_rows, incarnation=self._incarnation, rows=rows))
+        outcomes = await self._insert(rows)
         now = trio.current_time()
         COMMIT_ROWS.observe(len(rows))
         COMMIT_SECONDS.observe(now - started)
@@ -200,9 +203,28 @@ class StoreWriter:
         del self._flying[batch[0].seq]
         self._landed.set()
         self._landed = trio.Event()
-        new = stored.new
-        for _, row, done in batch:
-            done(row, new is None or (row.account_id, row.id) in new)
+        for (_, row, done), outcome in zip(batch, outcomes, strict=True):
+            done(row, outcome)
+
+    async def _insert(self, rows: Sequence[Row]) -> list[bool | None]:
+        """Store rows and say what became of each. One that is refused is looked for by halves, in order; the others are stored."""
+        try:
+            insert = partial(insert_rows, incarnation=self._incarnation, rows=rows)
+            new = (await self._persist("store_insert", insert)).new
+        except RowsRefusedError as exc:
+            if len(rows) > 1:
+                half = len(rows) // 2
+                return [*await self._insert(rows[:half]), *await self._insert(rows[half:])]
+            self._refused(rows[0], exc)
+            return [None]
+        return [new is None or (row.account_id, row.id) in new for row in rows]
+
+    def _refused(self, row: Row, error: RowsRefusedError) -> None:
+        STORE_REFUSED.labels(error.reason).inc()
+        now = trio.current_time()
+        if now - self._told_refused >= _TELL_SECONDS:
+            self._told_refused = now
+            _log.error("store_row_refused", account=row.account_id, id=row.id, error=str(error))
 
     def _oldest(self) -> int:
         """The number of the first row that is not committed, or one above all."""
@@ -227,9 +249,13 @@ class StoreWriter:
             while self._oldest() <= last:
                 await self._landed.wait()
             if owed:
-                await self._persist(partial(settle_rows, incarnation=self._incarnation, owed=owed))
+                await self._persist(
+                    "store_settle", partial(settle_rows, incarnation=self._incarnation, owed=owed)
+                )
             if to_owe:
-                await self._persist(partial(owe_rows, incarnation=self._incarnation, rows=to_owe))
+                await self._persist(
+                    "store_owe", partial(owe_rows, incarnation=self._incarnation, rows=to_owe)
+                )
             self._settling = []
             self._settled.set()
             self._settled = trio.Event()
@@ -238,20 +264,28 @@ class StoreWriter:
 
     # --- both ---------------------------------------------------------------------------------------------------------
 
-    async def _persist(self, work: UnitOfWork[T]) -> T:
-        """Run `work` until Postgres has taken it; never returns when this process may not write any more."""
+    async def _persist(self, op: str, work: UnitOfWork[T]) -> T:
+        """Run `work` until Postgres has taken it; never returns when this process may not write any more.
+
+        Raises RowsRefusedError. Any other error is the database's, and is waited out like its absence.
+        """
         pause = _BACKOFF[0]
         while True:
             if self._failed:
                 await trio.sleep_forever()
             try:
-                return await self._db.run(0, work)
+                return await self._db.run(0, work, op=op)
             except DatabaseUnavailable as exc:
                 if pause == _BACKOFF[0]:
                     _log.warning("store_waits", reason=str(exc), rows=self._rows)
-            except (Fenced, IdCollisionError) as exc:
+            except Fenced as exc:
                 self._stop(f"{type(exc).__name__}: {exc}")
                 continue
+            except RowsRefusedError:
+                raise
+            except Exception:
+                if pause == _BACKOFF[0]:
+                    _log.exception("store_failed", rows=self._rows)
             await trio.sleep(pause)
             pause = min(pause * 2, _BACKOFF[1])
 

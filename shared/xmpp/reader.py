@@ -91,6 +91,7 @@ class Reader:
         "_base",
         "_count",
         "_dead",
+        "_declarations",
         "_depth",
         "_elements",
         "_entry",
@@ -131,6 +132,8 @@ class Reader:
         self._attrs: dict[str, str] = {}
         self._entry: Name = ("", "", "", "", "", ("", ""), False)
         self._elements = 0
+        #: Namespace declarations in the current first-level element: each may have its memory in expat, so they count like elements.
+        self._declarations = 0
         self.limits = limits
 
     @property
@@ -169,7 +172,9 @@ class Reader:
             parser.SetReparseDeferralEnabled(False)
         parser.StartElementHandler = self._on_start
         parser.EndElementHandler = self._on_end
+        parser.StartNamespaceDeclHandler = self._on_declaration
         parser.CharacterDataHandler = self._on_text
+        parser.StartCdataSectionHandler = self._on_cdata
         parser.CommentHandler = _restricted
         parser.ProcessingInstructionHandler = _restricted
         parser.StartDoctypeDeclHandler = _restricted
@@ -307,6 +312,11 @@ class Reader:
             )
             prefixes += 1
 
+    def _on_declaration(self, _prefix: str | None, _uri: str | None) -> None:
+        self._declarations += 1
+        if self._declarations > self._count:
+            raise StreamError("policy-violation", f"a stanza may declare {self._count} namespaces")
+
     def _first(self, name: str, attrs: dict[str, str]) -> None:
         """The start of a first-level element: is it allowed here at all?"""
         parser = self._parser
@@ -314,6 +324,7 @@ class Reader:
         # A new parser has to take what comes first, however many names its start tag has.
         if (start > RENEW_BYTES or len(parser.intern) > self._limits.names) and start != self._base:
             self._renew_at = start
+            self._declarations = 0
             raise Renew
         entry = self._names[name]
         if isinstance(entry[6], str):
@@ -347,6 +358,11 @@ class Reader:
         elif text.strip(" \t\r\n"):
             raise StreamError("bad-format", "text between stanzas")
 
+    def _on_cdata(self) -> None:
+        # Even an empty section is text, and a parser that stands inside of one could not hibernate.
+        if self._depth <= 1:
+            raise StreamError("bad-format", "text between stanzas")
+
     def _emit(self) -> None:
         """Append the event of the first-level element that has just ended."""
         uri, name, _, head, tail, _, is_stanza = self._entry
@@ -374,6 +390,7 @@ class Reader:
         self._out = []
         self._payloads = []
         self._attrs = {}
+        self._declarations = 0
 
     @staticmethod
     def _keyed(attrs: dict[str, str]) -> tuple[tuple[str, str], ...]:

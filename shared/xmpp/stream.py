@@ -98,7 +98,7 @@ class StreamParser(Reader):
         if len(attrs) + len(self._declared) > HEADER_ATTRIBUTES:
             raise StreamError("policy-violation", f"a stream header may have {HEADER_ATTRIBUTES} attributes")
         parser = self._parser
-        parser.StartNamespaceDeclHandler = None
+        parser.StartNamespaceDeclHandler = self._on_declaration
         parser.XmlDeclHandler = None
         assert self._header is not None
         raw = _ROOT_NAME.match(self._header, parser.CurrentByteIndex)
@@ -127,9 +127,10 @@ class StreamParser(Reader):
     def _reopen(self) -> None:
         parser = self._create()
         header = self._replay.encode()
-        parser.StartElementHandler = None
+        parser.StartElementHandler = parser.StartNamespaceDeclHandler = None
         parser.Parse(header, False)
         parser.StartElementHandler = self._on_start
+        parser.StartNamespaceDeclHandler = self._on_declaration
         self._parser = parser
         self._depth = 1
         self._tail = b""

@@ -50,6 +50,8 @@ SERVICES: Final = {
 #: What an edge must be able to reach before it calls itself ready for the first time.
 _NEEDED: Final = (Kind.ROUTER, Kind.ACCOUNT)
 _POLL: Final = 0.02
+#: Signals so soon after the first one are taken for the same.
+_REPEATED: Final = 0.2
 #: An edge says ready after so long even when some partitions have no holder: they may come later, and items wait for them.
 _PATIENCE: Final = 10.0
 
@@ -98,7 +100,7 @@ def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
 
 def _log_report(message: Mapping[str, Any]) -> None:
     if message["say"] == "ready":
-        _log.info("process_ready", ports=message["ports"])
+        _log.info("process_ready", **message["ports"])
 
 
 def _raise_file_limit() -> None:
@@ -231,8 +233,10 @@ class _Process:
 
 
 async def _second(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
+    # `timeout` and others signal us and then our group: a repetition at once is not an impatient person.
+    earliest = trio.current_time() + _REPEATED
     async for number in signals:
-        if number != signal.SIGHUP:
+        if number != signal.SIGHUP and trio.current_time() > earliest:
             scope.cancel()
 
 

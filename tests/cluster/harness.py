@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import secrets
@@ -22,7 +23,16 @@ import psutil  # type: ignore[import-untyped]
 from tests.stories.client import Endpoint, Mode, tls_context
 
 START_LIMIT = 60.0
+_LIBC = ctypes.CDLL(None)
 _PORTS: dict[Mode, str] = {"plain": "c2s", "starttls": "c2s", "tls": "c2s_tls", "websocket": "http"}
+
+
+def end_with_parent() -> None:
+    """In a child, before exec: a test process that is killed leaves nothing behind (Linux, prctl PR_SET_PDEATHSIG).
+
+    The signal comes when the starting thread ends, so servers are started from the main thread.
+    """
+    _LIBC.prctl(1, signal.SIGTERM)
 
 
 class ClusterError(AssertionError):
@@ -41,7 +51,10 @@ class Cluster:
         domains: Sequence[str] = ("localhost", "other.localhost"),
         options: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
+        authority: str = "",
     ) -> None:
+        """`authority`: the CA in PEM when the certificates are the test's own (tls.directory)."""
+        self._authority = authority
         self.home = Path(tempfile.mkdtemp(prefix="rookery-"))
         self.home.chmod(0o755)  # Postgres runs as another user when the tests run as root
         self.data = self.home / "data"
@@ -60,7 +73,12 @@ class Cluster:
         began = time.monotonic()
         with self._log_path.open("wb") as log:
             self._process = subprocess.Popen(
-                [*command, *options], stdout=log, stderr=log, env=self.environment, start_new_session=True
+                [*command, *options],
+                stdout=log,
+                stderr=log,
+                env=self.environment,
+                start_new_session=True,
+                preexec_fn=end_with_parent,
             )
         try:
             self.until(self._ready_file.exists, "to be ready", START_LIMIT)
@@ -92,7 +110,7 @@ class Cluster:
     @property
     def authority(self) -> str:
         """The CA that clients trust, in PEM."""
-        return Path(self.ready()["ca_file"]).read_text()
+        return self._authority or Path(self.ready()["ca_file"]).read_text()
 
     def endpoint(self, index: int, mode: Mode = "starttls") -> Endpoint:
         """The `index`-th edge, modulo their number."""

@@ -10,7 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import trio
 from tests.cluster.harness import Cluster
+from tests.stories.client import Client, LoginError, Mode
+
+from rookery.shared.config import Database
+from rookery.shared.db.bridge import open_database
 
 pytestmark = pytest.mark.cluster
 
@@ -19,6 +24,16 @@ pytestmark = pytest.mark.cluster
 def cluster() -> Iterator[Cluster]:
     with Cluster(edges=1, routers=1, workers=1) as running:
         yield running
+
+
+def sql(cluster: Cluster, query: str) -> list[tuple[object, ...]]:
+    url = json.loads((cluster.data / "cluster.json").read_text())["database_url"]
+
+    async def main() -> list[tuple[object, ...]]:
+        async with open_database(Database(url=url)) as db:
+            return [tuple(row) for row in await db.run(0, lambda conn: conn.fetch(query))]
+
+    return trio.run(main)
 
 
 def refused(cluster: Cluster, *arguments: str, text: str | None = None) -> tuple[int, str]:
@@ -89,7 +104,10 @@ def test_import_passwords_and_keys(cluster: Cluster, tmp_path: Path) -> None:
         "imp1@localhost,pw1,one@example.org,,,,,\n"
         f"imp2@localhost,,,SCRAM-SHA-1,4096,{keys}\n"
     )
-    assert cluster.cli("user", "import", str(file)).stdout.splitlines()[-1].startswith("imported 2 users in ")
+    assert cluster.cli("user", "import", str(file)).stdout.startswith("imported 2 users in ")
+    keys_of = "SELECT localpart, array_agg(mechanism ORDER BY mechanism) FROM account JOIN credential ON id = account_id"
+    found = sql(cluster, f"{keys_of} WHERE localpart LIKE 'imp_' GROUP BY localpart ORDER BY localpart")
+    assert found == [("imp1", ["SCRAM-SHA-1", "SCRAM-SHA-256"]), ("imp2", ["SCRAM-SHA-1"])]
     again = cluster.cli("user", "import", str(file)).stdout
     assert "2 were there already and stay as they are" in again
     rows = {
@@ -147,3 +165,20 @@ def test_status_tells_processes_and_what_they_hold(cluster: Cluster) -> None:
 def test_migrate_and_doctor(cluster: Cluster) -> None:
     assert cluster.cli("migrate").stdout.startswith("schema version 0")
     assert "FAIL" not in cluster.cli("doctor").stdout
+
+
+@pytest.mark.parametrize("mode", ["starttls", "tls", "websocket"])
+async def test_a_new_password_and_a_removal_end_sessions(cluster: Cluster, mode: Mode) -> None:
+    jid = f"live-{mode}@localhost"
+    await trio.to_thread.run_sync(lambda: cluster.cli("user", "add", jid, "--password", "one"))
+    for command, password in ((("passwd", jid, "--password", "two"), "one"), (("del", jid), "two")):
+        async with trio.open_nursery() as nursery:
+            client = Client(cluster.endpoint(0, mode), "localhost")
+            await client.login(f"live-{mode}", password)
+            nursery.start_soon(client.run)
+            await trio.to_thread.run_sync(cluster.cli, "user", *command)
+            await client.wait_end(5)
+            nursery.cancel_scope.cancel()
+    client = Client(cluster.endpoint(0, mode), "localhost")
+    with pytest.raises(LoginError):
+        await client.login(f"live-{mode}", "two")

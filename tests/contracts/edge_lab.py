@@ -80,6 +80,7 @@ class Router:
     def __init__(self, node: FakeNode) -> None:
         self.node = node
         self.sessions: dict[str, list[object]] = {}
+        self.streams: dict[str, tuple[str, bytes]] = {}
         self.items: list[Item] = []
         self.accepting = True
         self.keep = True
@@ -93,6 +94,7 @@ class Router:
             grant = epoch << 32 | self.counter
             full = f"{bind.account}/{bind.resource or f'r{self.counter}'}"
             self.sessions[full] = [bind.edge, bind.sid, grant, 0]
+            self.streams[full] = (bind.edge, bind.stream)
             self.node.bus.reply(item, Bound(full, grant))
             return
         if self.keep:
@@ -104,6 +106,10 @@ class Router:
                 self.deliver(item.stanza.to, item.stanza, item.origin.stream, item.origin.n)
         elif isinstance(item, Unbind):
             self.sessions.pop(item.full, None)
+            if item.full in self.streams:
+                # The router confirms the end of a stream under the number 0.
+                edge, stream = self.streams.pop(item.full)
+                self.node.bus.post_to(edge, Accepted([(stream, 0)]))
 
     def deliver(self, to: str, stanza: Stanza, stream: bytes = b"", n: int = 0) -> None:
         fulls = [to] if "/" in to else [full for full in self.sessions if full.startswith(f"{to}/")]

@@ -10,7 +10,8 @@ import pytest
 import trio
 
 from rookery.edge.proxy import encode
-from rookery.shared.bus.messages import Accepted, DomainsChanged, Route, Unbind
+from rookery.edge.session import Session
+from rookery.shared.bus.messages import Accepted, DomainsChanged, Kind, Route, Unbind
 from rookery.shared.config import Edge, Limits
 from rookery.shared.xmpp.stanza import Stanza
 
@@ -164,6 +165,45 @@ async def test_a_slow_reader_gets_everything_in_order(tmp_path: Path) -> None:
             assert [int(part.partition(b"'")[0]) for part in seen.split(b" id='")[1:]] == list(range(500))
             await bob.aclose()
             await wait_for(lambda: not lab.router.sessions)
+
+
+async def test_a_mistake_of_ours_costs_one_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path) as lab:
+        alice, bob, eve = [await lab.login(name) for name in ("alice", "bob", "eve")]
+        take = Session.take
+
+        def broken(session: Session, stanza: Stanza) -> None:
+            if stanza.id == "poison":
+                raise RuntimeError("poison")
+            take(session, stanza)
+
+        monkeypatch.setattr(Session, "take", broken)
+        await eve.send(MESSAGE.format("poison", "x"))
+        assert await eve.rest() == ""
+        await alice.send(MESSAGE.format("1", "x"))
+        await bob.until("id='1'.*</message>")
+        await wait_for(lambda: lab.edge.connections == 2)
+        (unbind,) = lab.router.of(Unbind)
+        assert isinstance(unbind, Unbind)
+        assert (unbind.full, unbind.reason) == (f"eve@{DOMAIN}/r", "bug")
+
+
+async def test_a_binding_of_a_deposed_router_is_tried_again(tmp_path: Path) -> None:
+    async with running(tmp_path) as lab:
+        client = await lab.connect()
+        await client.authenticate("alice")
+        await client.open()
+        edge = lab.edge._sessions
+        edge.attachments.attach(edge.partition(f"alice@{DOMAIN}"), 9, "router9")
+        bind = "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>"
+        await client.send(bind)
+        assert "<resource-constraint " in await client.until("</iq>")
+        assert len(edge) == 0
+        lab.cluster.holders[Kind.ROUTER] = ("router1", 10)
+        await client.send(bind)
+        await client.until("<jid>.*</iq>")
 
 
 # --- PROXY protocol ---------------------------------------------------------------------------------------------------

@@ -124,7 +124,9 @@ async def test_three_pages_of_messages_wait_for_bob_and_go_only_when_written(dat
         bob.ack()
         await it.until_owed(0)
         assert await it.owed() == 0
-        assert await it.sql("SELECT count(*) FROM message WHERE archived") == [(count,)], "the archive keeps them"
+        assert await it.sql("SELECT count(*) FROM message WHERE archived") == [(count,)], (
+            "the archive keeps them"
+        )
 
 
 async def test_live_messages_follow_the_stored_ones(database: Database) -> None:

@@ -82,7 +82,9 @@ def login(port: int, context: ssl.SSLContext | None, user: str) -> socket.socket
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--plaintext", action="store_true", help="without TLS (default: STARTTLS)")
     parser.add_argument("--steps", default="1000,5000", help="numbers of connections, comma separated")
     parser.add_argument("--settle", type=float, default=8.0, help="seconds to wait before each reading")
@@ -93,7 +95,11 @@ def main() -> None:
         ready = Path(folder, "ready.json")
         command = [sys.executable, "-m", "rookery", "up", "--ephemeral", "--ready-file", str(ready)]
         command += ["--c2s-port", "0", "--c2s-tls-port", "0", "--http-port", "0", "--admin-port", "0"]
-        up = subprocess.Popen([*command, *(["--allow-plaintext"] if args.plaintext else [])], stdout=subprocess.DEVNULL)
+        up = subprocess.Popen(
+            [*command, *(["--allow-plaintext"] if args.plaintext else [])],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         try:
             while not ready.exists():
                 if up.poll() is not None:
@@ -105,13 +111,17 @@ def main() -> None:
             up.wait(60)
 
 
-def measure(info: dict[str, object], pid: int, steps: list[int], args: argparse.Namespace, folder: Path) -> None:
+def measure(
+    info: dict[str, object], pid: int, steps: list[int], args: argparse.Namespace, folder: Path
+) -> None:
     """Open connections step by step and print the memory after each."""
     users = [f"idle{i}" for i in range(-(-steps[-1] // RESOURCES_PER_USER))]
     table = folder / "users.csv"
     table.write_text("jid,password\n" + "".join(f"{user}@localhost,secret\n" for user in users))
-    data = Path(str(info["ca_file"])).parent
-    subprocess.run([sys.executable, "-m", "rookery", "user", "import", str(table), "--data", str(data)], check=True)
+    data = Path(str(info["ca_file"])).parents[1]
+    subprocess.run(
+        [sys.executable, "-m", "rookery", "user", "import", str(table), "--data", str(data)], check=True
+    )
     processes = info["processes"]
     assert isinstance(processes, list)
     port = next(p["ports"]["c2s"] for p in processes if "edge" in p["kinds"])
@@ -126,10 +136,15 @@ def measure(info: dict[str, object], pid: int, steps: list[int], args: argparse.
             seconds = time.monotonic() - started
             time.sleep(args.settle)
             readings.append((step, pss_kib(pid)))
-            print(f"{step:6} connections  {readings[-1][1] / 1024:8.1f} MiB  ({len(wanted) / seconds:.0f} logins/s)", flush=True)
+            print(
+                f"{step:6} connections  {readings[-1][1] / 1024:8.1f} MiB  ({len(wanted) / seconds:.0f} logins/s)",
+                flush=True,
+            )
     (low, low_kib), (high, high_kib) = readings[-2:]
-    print(f"slope {low} -> {high}: {(high_kib - low_kib) / (high - low):.1f} KiB per connection, "
-          f"{'plaintext' if args.plaintext else 'TLS'}; empty cluster {readings[0][1] / 1024:.1f} MiB (PSS, all processes)")
+    print(
+        f"slope {low} -> {high}: {(high_kib - low_kib) / (high - low):.1f} KiB per connection, "
+        f"{'plaintext' if args.plaintext else 'TLS'}; empty cluster {readings[0][1] / 1024:.1f} MiB (PSS, all processes)"
+    )
     for sock in held:
         sock.close()
     os.sync()

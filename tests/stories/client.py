@@ -85,15 +85,10 @@ class Client:
     async def connect(self) -> None:
         """Open the transport and the stream, and do STARTTLS if the mode is that. Raises OSError, LoginError."""
         end = self.endpoint
-        if end.mode == "websocket":
-            self._transport = await WebSocketTransport.open(
-                end.host, end.port, end.path, end.tls, self.domain
-            )
-        else:
-            self._transport = await TcpTransport.open(end.host, end.port)
-            if end.mode == "tls":
-                assert end.tls is not None
-                await self._tcp.start_tls(end.tls, self.domain)
+        await self._open()
+        if end.mode == "tls":
+            assert end.tls is not None
+            await self._tcp.start_tls(end.tls, self.domain)
         await self.open_stream()
         if end.mode == "starttls":
             assert end.tls is not None
@@ -103,6 +98,15 @@ class Client:
                 raise LoginError(f"STARTTLS refused: {answer.tag}")
             await self._tcp.start_tls(end.tls, self.domain)
             await self.open_stream()
+
+    async def _open(self) -> None:
+        end = self.endpoint
+        if end.mode == "websocket":
+            self._transport = await WebSocketTransport.open(
+                end.host, end.port, end.path, end.tls, self.domain
+            )
+        else:
+            self._transport = await TcpTransport.open(end.host, end.port)
 
     @property
     def _tcp(self) -> TcpTransport:

@@ -14,6 +14,7 @@ from typing import Protocol
 from xml.etree.ElementTree import Element
 
 import trustme
+from tests.cluster.harness import end_with_parent
 from tests.stories.client import Endpoint, Mode, tls_context
 from tests.stories.elements import CLIENT, serialise
 
@@ -121,6 +122,7 @@ class Prosody:
                 stdout=output,
                 stderr=output,
                 env={**os.environ, "LC_ALL": "C.UTF-8"},
+                preexec_fn=end_with_parent,
             )
         self._await(c2s)
 

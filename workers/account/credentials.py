@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from rookery.shared.bus.messages import Credentials
@@ -47,15 +47,25 @@ def derive(password: str, mechanisms: Sequence[str], iterations: int) -> list[Ke
     return keys
 
 
-def invented(account: str, mechanism: str, iterations: int, secret: bytes) -> Credentials:
+def invented(
+    account: str, mechanism: str, iterations: int, secret: bytes, counts: Mapping[int, int] | None = None
+) -> Credentials:
     """Credentials that nobody can satisfy, the same at every try and on every worker, shaped like real ones.
 
-    So an exchange does not tell whether the user exists (RFC 5802 section 7).
+    So an exchange does not tell whether the user exists (RFC 5802 section 7). `counts` says how many real keys have which
+    number of iterations (imported users may have fewer): made-up ones are spread alike. `iterations` is for an empty server.
     """
 
     def bits(what: str, size: int) -> bytes:
         return hmac.digest(secret, f"{what}\0{mechanism}\0{account}".encode(), "sha512")[:size]
 
+    if counts:
+        # A fraction, so that an account keeps its number while the counts change a little.
+        place = int.from_bytes(bits("iterations", 8), "big") * sum(counts.values()) >> 64
+        for iterations in sorted(counts):
+            place -= counts[iterations]
+            if place < 0:
+                break
     size = hmac.new(b"", digestmod=HASHES[mechanism]).digest_size
     return Credentials(
         account, False, bits("salt", SALT_BYTES), iterations, bits("stored", size), bits("server", size)

@@ -40,6 +40,8 @@ from rookery.workers.hosted import DeadlineError, HostedWorker
 _CALL_MS: Final = 8000
 #: Characters of a status that are kept with the last activity.
 _STATUS: Final = 1024
+#: How long the spread of iterations is believed.
+_COUNTS_SECONDS: Final = 60.0
 _SECRET_RETRY: Final = 0.5
 log = structlog.get_logger()
 
@@ -62,6 +64,8 @@ class AccountService(HostedWorker):
         super().__init__(node)
         self._secret = b""
         self._secret_known = trio.Event()
+        self._counts: dict[str, dict[int, int]] = {}
+        self._counts_until = 0.0
 
     async def run(self) -> None:
         """Background work; runs until cancelled."""
@@ -139,8 +143,17 @@ class AccountService(HostedWorker):
             _deadline(),
         )
         if keys is None:
-            return invented(account.bare, mechanism, settings.iterations, self._secret)
+            counts = await self._counted(partition)
+            return invented(account.bare, mechanism, settings.iterations, self._secret, counts.get(mechanism))
         return Credentials(account.bare, True, keys.salt, keys.iterations, keys.stored_key, keys.server_key)
+
+    async def _counted(self, partition: int) -> dict[str, dict[int, int]]:
+        """How the iterations of real keys are spread; counted again when it is old."""
+        now = trio.current_time()
+        if now >= self._counts_until:
+            self._counts = await self.database(partition, store.iteration_counts, _deadline())
+            self._counts_until = now + _COUNTS_SECONDS
+        return self._counts
 
     async def _register(self, partition: int, request: Register) -> Done:
         try:

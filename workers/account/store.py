@@ -177,6 +177,23 @@ async def get_credentials(conn: Connection, localpart: str, domain: str, mechani
     return None if row is None else Keys(*row.values())
 
 
+_COUNTS: Final = """
+WITH size AS (SELECT greatest(reltuples, 1) AS keys FROM pg_class WHERE oid = 'credential'::regclass)
+SELECT mechanism, iterations, count(*) AS keys
+FROM credential TABLESAMPLE SYSTEM ((SELECT least(100, 100 * $1 / keys) FROM size))
+GROUP BY mechanism, iterations"""
+#: About so many keys are looked at.
+_SAMPLE: Final = 20_000.0
+
+
+async def iteration_counts(conn: Connection) -> dict[str, dict[int, int]]:
+    """How many keys of a mechanism have how many iterations, in a sample of the table."""
+    counts: dict[str, dict[int, int]] = {}
+    for row in await conn.fetch(_COUNTS, _SAMPLE):
+        counts.setdefault(row["mechanism"], {})[row["iterations"]] = row["keys"]
+    return counts
+
+
 async def get_account(conn: Connection, localpart: str, domain: str) -> Account | None:
     """One account, or None."""
     row = await conn.fetchrow(f"{_SELECT} WHERE domain = $1 AND localpart = $2", domain, localpart)

@@ -42,6 +42,12 @@ class Cache:
         while self.contacts > self._max_contacts and len(self._entries) > 1:
             self.forget(next(iter(self._entries)))
 
+    def outlast(self, account: str, until: float) -> None:
+        """The account is gone from Postgres: what is known of it is believed until then, to tell its subscribers."""
+        entry = self._entries.get(account)
+        if entry is not None:
+            self._entries[account] = (entry[0], until, *entry[2:])
+
     def forget(self, account: str) -> None:
         """Ask Postgres the next time."""
         entry = self._entries.pop(account, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Final
 
 import trio
 
@@ -29,6 +30,9 @@ from rookery.workers.hosted import HostedWorker
 from rookery.workers.presence import store
 from rookery.workers.presence.cache import Cache
 from rookery.workers.presence.rules import Subscriptions, group
+
+#: How long the subscribers of a removed account are remembered.
+_REMOVED_SECONDS: Final = 30.0
 
 
 class PresenceService(HostedWorker):
@@ -58,6 +62,9 @@ class PresenceService(HostedWorker):
                     self.job(partition, item.account, partial(self._roster_changed, item))
                 else:
                     self._apply(item)
+            case AccountChanged(what="removed"):
+                # Its router ends the sessions now; their unavailable presence goes to those who were subscribed.
+                self.cache.outlast(item.account, trio.current_time() + _REMOVED_SECONDS)
             case AccountChanged():
                 # A load that runs now may have read the state before the change: forget again after it.
                 self.cache.forget(item.account)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import pyexpat
 import resource
 import sys
 import time
@@ -20,9 +21,11 @@ from rookery.cli.options import config_option, load, run
 from rookery.shared import settings
 from rookery.shared.config import Config
 from rookery.shared.settings import SettingsError
+from rookery.shared.xmpp import expat
 
 _FILES: Final = 4096
 _EXPIRY_DAYS: Final = 14
+_EXPAT: Final = ".".join(map(str, pyexpat.version_info))
 
 
 class Finding(NamedTuple):
@@ -91,6 +94,8 @@ def _machine() -> Iterator[Finding]:
             f"{sys.platform}: children can outlive a parent that was killed",
             "run production on Linux",
         )
+    problem = expat.outdated()
+    yield Finding("warn" if problem else "ok", problem or f"expat {_EXPAT}", expat.REMEDY if problem else "")
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     enough = hard in (resource.RLIM_INFINITY, -1) or hard >= _FILES
     remedy = (

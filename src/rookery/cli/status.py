@@ -98,6 +98,7 @@ def _process(name: str, beat: Beat | None, held: dict[str, int], parent: Mapping
         "ports": parent.get("ports", {}),
         "state": beat.state if beat else "silent",
         "load": beat.load if beat else 0,
+        "version": beat.version if beat else None,
         "partitions": held,
     }
 
@@ -162,13 +163,14 @@ def _show(found: Status) -> None:
             click.echo(
                 f"{kind}: {count['total'] - count['held']} of {count['total']} partitions have no holder"
             )
-    click.echo(f"\n{'process':12} {'pid':>8} {'state':9} {'load/s':>7}  holds")
-    for process in found["processes"]:
+    names = [process["name"] or "+".join(process["kinds"]) for process in found["processes"]]
+    width = max(map(len, ["postgres", *names]))
+    click.echo(f"\n{'process':{width}} {'pid':>8} {'state':9} {'load/s':>7}  holds")
+    for name, process in zip(names, found["processes"], strict=True):
         holds = ", ".join(f"{kind} {count}" for kind, count in sorted(process["partitions"].items()))
-        name = process["name"] or "+".join(process["kinds"])
         click.echo(
-            f"{name:12} {process['pid'] or '-':>8} {process['state']:9} {process['load']:>7}  {holds or '-'}"
+            f"{name:{width}} {process['pid'] or '-':>8} {process['state']:9} {process['load']:>7}  {holds or '-'}"
             f"  [{process['incarnation']}]"
         )
     for server in found["servers"]:
-        click.echo(f"{server['kinds'][0]:12} {server['pid']:>8} {'up':9}")
+        click.echo(f"{server['kinds'][0]:{width}} {server['pid']:>8} {'up':9}")

@@ -278,8 +278,8 @@ def import_(
         (keys in base64 as other servers store them; several rows for several mechanisms)
     email (optional)
 
-    The whole file is checked before anything is written. Users that exist stay as they are. A password costs CPU time on every core;
-    one mechanism costs half of two.
+    The whole file is checked before anything is written. Users that exist stay as they are. A password costs CPU time on every core,
+    for each mechanism: users can log in once they have the keys of the first one.
     """
     from rookery.cli import users_import
 

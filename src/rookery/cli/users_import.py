@@ -1,7 +1,8 @@
 """Bulk import of users: CSV in, SCRAM keys out, on every core.
 
 PBKDF2 is all of the cost: with 4096 iterations about 0.5 ms of CPU for each mechanism (OpenSSL 4 in `cryptography` needs half of what the
-interpreter's own OpenSSL 3 does, and lets other threads run meanwhile). Each account keeps its own iteration count, so imported ones
+interpreter's own OpenSSL 3 does, and lets other threads run meanwhile). So every user first gets the keys of the first mechanism and can log
+in; those of the others, which older clients need, come after that. Each account keeps its own iteration count, so imported ones
 get the configured count when their password is next changed.
 """
 
@@ -14,11 +15,12 @@ import hashlib
 import hmac
 import os
 import secrets
+import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final, TextIO
+from typing import Any, Final, TextIO
 
 import click
 import trio
@@ -44,8 +46,6 @@ _BATCH: Final = 500
 _TOLD: Final = 10
 _LONGEST_FIELD: Final = 8192
 
-Account = tuple[str, str, Sequence[Keys]]
-
 
 @dataclass(slots=True)
 class Row:
@@ -56,6 +56,11 @@ class Row:
     email: str
     password: str = field(default="", repr=False)
     keys: list[Keys] = field(default_factory=list, repr=False)
+
+
+#: Rows of one domain with their keys; and a row that was made, with its first stored key.
+Batch = list[tuple[Row, list[Keys]]]
+Made = tuple[Row, bytes]
 
 
 def read(file: TextIO, domain: str | None = None) -> list[Row]:
@@ -159,7 +164,6 @@ def load(rows: Sequence[Row], config: Config, mechanisms: Sequence[str], iterati
 
 async def _load(rows: Sequence[Row], config: Config, mechanisms: Sequence[str], iterations: int) -> None:
     started = time.monotonic()
-    made = 0
     async with open_database(config.database) as db:
         hosted = {domain.name for domain in await db.run(0, store.domains)}
         strange = sorted({row.domain for row in rows} - hosted)
@@ -167,66 +171,89 @@ async def _load(rows: Sequence[Row], config: Config, mechanisms: Sequence[str], 
             raise CommandError(
                 f"{', '.join(strange[:5])} is not hosted here: `rookery domain add {strange[0]}` first"
             )
-        send, receive = trio.open_memory_channel[tuple[str, list[Account]]](4)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(_derive_all, rows, mechanisms, iterations, send)
-            with click.progressbar(
-                length=len(rows), label="importing", show_pos=True, update_min_steps=_BATCH
-            ) as bar:
-                async for domain, accounts in receive:
-                    made += len(await db.run(0, partial(_create, domain, accounts)))
-                    bar.update(len(accounts))
-    seconds = time.monotonic() - started
-    there = len(rows) - made
-    click.echo(
-        f"imported {made} users in {seconds:.1f} s"
-        + (f", {there} were there already and stay as they are" if there else "")
+        made: list[Made] = []
+
+        async def create(batch: Batch) -> None:
+            made.extend(await db.run(0, partial(_create, batch)))
+
+        with _progress(len(rows), "importing") as bar:
+            await _derived(rows, mechanisms[0], iterations, create, bar)
+        there = len(rows) - len(made)
+        click.echo(
+            f"imported {len(made)} users in {time.monotonic() - started:.1f} s"
+            + (f", {there} were there already and stay as they are" if there else "")
+        )
+        first = {(row.domain, row.localpart): stored for row, stored in made if row.password}
+        late = [row for row, _ in made if row.password]
+
+        async def add(batch: Batch) -> None:
+            await db.run(0, partial(_add_keys, batch, first, mechanisms[0]))
+
+        for mechanism in mechanisms[1:] if late else ():
+            with _progress(len(late), f"{mechanism} keys") as bar:
+                await _derived(late, mechanism, iterations, add, bar)
+            click.echo(f"added {mechanism} keys for older clients, {time.monotonic() - started:.1f} s in all")
+
+
+def _progress(length: int, label: str) -> Any:
+    return click.progressbar(
+        length=length, label=label, show_pos=True, update_min_steps=_BATCH, file=sys.stderr
     )
 
 
-async def _create(domain: str, accounts: list[Account], conn: Connection) -> set[str]:
-    return await store.create_accounts(conn, domain, accounts)
+async def _create(batch: Batch, conn: Connection) -> list[Made]:
+    """Make the accounts of a batch; returns the rows that are new, each with the first stored key."""
+    accounts = [(row.localpart, row.email, keys) for row, keys in batch]
+    new = await store.create_accounts(conn, batch[0][0].domain, accounts)
+    return [(row, keys[0].stored_key) for row, keys in batch if row.localpart in new]
 
 
-async def _derive_all(
-    rows: Sequence[Row],
-    mechanisms: Sequence[str],
-    iterations: int,
-    send: trio.MemorySendChannel[tuple[str, list[Account]]],
+# Not for an account whose password was changed since: then its first key is another one.
+_ADD: Final = """
+INSERT INTO credential (account_id, mechanism, iterations, salt, stored_key, server_key)
+SELECT a.id, k.m, k.i, k.s, k.sk, k.vk
+FROM unnest($3::text[], $4::bytea[], $5::text[], $6::int[], $7::bytea[], $8::bytea[], $9::bytea[]) AS k (l, first, m, i, s, sk, vk)
+JOIN account a ON a.domain = $1 AND a.localpart = k.l
+JOIN credential c ON c.account_id = a.id AND c.mechanism = $2 AND c.stored_key = k.first
+ON CONFLICT (account_id, mechanism) DO NOTHING"""
+
+
+async def _add_keys(
+    batch: Batch, first: Mapping[tuple[str, str], bytes], mechanism: str, conn: Connection
 ) -> None:
-    """Keys for all rows, in batches of one domain, on every core this process may use."""
+    domain = batch[0][0].domain
+    columns = [list(column) for column in zip(*(keys[0] for _, keys in batch), strict=True)]
+    names = [row.localpart for row, _ in batch]
+    await conn.execute(_ADD, domain, mechanism, names, [first[domain, name] for name in names], *columns)
+
+
+async def _derived(
+    rows: Sequence[Row],
+    mechanism: str,
+    iterations: int,
+    store_batch: Callable[[Batch], Awaitable[None]],
+    bar: Any,
+) -> None:
+    """Make the keys of all rows on every core this process may use; `store_batch` gets them in batches of one domain."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    limiter = trio.CapacityLimiter(cores)
+    limiter, room = trio.CapacityLimiter(cores), trio.Semaphore(2 * cores)
 
-    def work(batch: list[Row]) -> list[Account]:
-        return [
-            (row.localpart, row.email, row.keys or _make(row.password, mechanisms, iterations))
-            for row in batch
-        ]
+    def work(batch: list[Row]) -> Batch:
+        return [(row, row.keys or [_fresh(row.password, mechanism, iterations)]) for row in batch]
 
-    async def one(batch: list[Row], out: trio.MemorySendChannel[tuple[str, list[Account]]]) -> None:
-        async with out:
-            accounts = await trio.to_thread.run_sync(work, batch, limiter=limiter)
-            await out.send((batch[0].domain, accounts))
+    async def one(batch: list[Row]) -> None:
+        await store_batch(await trio.to_thread.run_sync(work, batch, limiter=limiter))
+        room.release()
+        bar.update(len(batch))
 
-    async with send, trio.open_nursery() as nursery:
-        room = trio.Semaphore(2 * cores)
+    async with trio.open_nursery() as nursery:
         for batch in batches(rows):
             await room.acquire()
-
-            async def bounded(batch: list[Row] = batch) -> None:
-                try:
-                    await one(batch, send.clone())
-                finally:
-                    room.release()
-
-            nursery.start_soon(bounded)
+            nursery.start_soon(one, batch)
 
 
-def _make(password: str, mechanisms: Sequence[str], iterations: int) -> list[Keys]:
-    return [
-        derive(password, mechanism, secrets.token_bytes(SALT_BYTES), iterations) for mechanism in mechanisms
-    ]
+def _fresh(password: str, mechanism: str, iterations: int) -> Keys:
+    return derive(password, mechanism, secrets.token_bytes(SALT_BYTES), iterations)
 
 
 def batches(rows: Iterable[Row]) -> Iterator[list[Row]]:

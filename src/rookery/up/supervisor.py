@@ -37,6 +37,8 @@ _log = structlog.get_logger()
 _READY_SECONDS: Final = 60.0
 #: A child is killed so long after its own limit for a drain.
 _GRACE: Final = 5.0
+#: Signals so soon after the first one are taken for the same.
+_REPEATED: Final = 0.2
 
 Say = Callable[[str], None]
 
@@ -259,7 +261,9 @@ class Supervisor:
         scope.cancel()
 
     async def _second(self, signals: Any, scope: trio.CancelScope) -> None:
+        # `timeout` and others signal us and then our group: a repetition at once is not an impatient person.
+        earliest = trio.current_time() + _REPEATED
         async for number in signals:
-            if number != signal.SIGHUP:
+            if number != signal.SIGHUP and trio.current_time() > earliest:
                 _log.warning("stopping_at_once")
                 scope.cancel()

@@ -51,3 +51,14 @@ def test_invented_keys_differ_by_user_mechanism_and_secret() -> None:
 )
 def test_whose_keys_a_mechanism_needs(mechanism: str, base: str) -> None:
     assert base_mechanism(mechanism, ("SCRAM-SHA-256", "SCRAM-SHA-1")) == base
+
+
+def test_made_up_iterations_are_spread_like_real_ones() -> None:
+    counts = {4096: 300, 10_000: 700}
+    made = [invented(f"u{n}@x", "SCRAM-SHA-256", 10_000, b"secret", counts).iterations for n in range(2000)]
+    assert set(made) == {4096, 10_000}
+    assert 500 < made.count(4096) < 700
+    later = {4096: 301, 10_000: 705}
+    again = [invented(f"u{n}@x", "SCRAM-SHA-256", 10_000, b"secret", later).iterations for n in range(2000)]
+    assert sum(a != b for a, b in zip(made, again, strict=True)) < 20
+    assert invented("u@x", "SCRAM-SHA-256", 10_000, b"secret", {}).iterations == 10_000

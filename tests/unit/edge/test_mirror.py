@@ -124,3 +124,21 @@ def test_chunks_are_bounded_by_bytes() -> None:
     message = MESSAGE.replace(inner=b"x" * 1000)
     described = [MirrorSession(sid, b"", "a@x/r", 1, 0, 0, b"", [], [(1, message)]) for sid in range(10)]
     assert [len(chunk.sessions) for chunk in chunks("edge1", 9, described, max_bytes=5000)] == [3, 3, 3, 1]
+
+
+def test_stored_messages_are_told_for_a_while_after_they_were_written() -> None:
+    mirror = SessionMirror(7)
+    message = Stanza.build("message", to="a@x/r")
+    mirror.take(7, 1, b"", 41, message)
+    mirror.take(7, 2, b"origin", 5, message)
+    mirror.written(2)
+    assert mirror.describe(1, b"s", "a@x/r").inflight == [(1, b"", 41)]
+    assert not mirror.age()
+    mirror.take(7, 3, b"", 42, message)
+    assert mirror.describe(1, b"s", "a@x/r").inflight == [(1, b"", 41), (3, b"", 42)]
+    assert not mirror.age()  # the first is forgotten; the other is not even written
+    assert mirror.describe(1, b"s", "a@x/r").inflight == [(3, b"", 42)]
+    mirror.written(3)
+    assert not mirror.age()
+    assert mirror.age()
+    assert mirror.describe(1, b"s", "a@x/r").inflight == []

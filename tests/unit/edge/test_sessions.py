@@ -8,6 +8,7 @@ import pytest
 import trio
 
 from rookery.edge.connection import Connection
+from rookery.edge.endings import UNBIND_SECONDS
 from rookery.edge.loop import Reactor
 from rookery.edge.session import Session
 from rookery.edge.sessions import Sessions
@@ -165,6 +166,35 @@ def test_everything_goes_to_the_own_router_first_when_that_is_wanted(world: Worl
     session.take(stanza("message", "bob@example.org"))
     assert [type(item) for item in world.arrived()] == [Submit]
     assert session.mirror.note == b"note"
+    # It stays so: the direct way would overtake what is still on the longer one.
+    world.sessions.receive("router1", Note(session.sid, session.grant, b"note", False))
+    session.take(stanza("message", "bob@example.org"))
+    assert [type(item) for item in world.arrived()] == [Submit]
+
+
+def test_a_binding_of_a_former_router_is_outdated(world: World) -> None:
+    partition = world.sessions.partition(ALICE)
+    assert not world.sessions.outdated(partition, 1 << 32 | 1)
+    mirrored(world, partition)  # router1 asks under epoch 2
+    assert world.sessions.outdated(partition, 1 << 32 | 1)
+    assert not world.sessions.outdated(partition, 2 << 32 | 1)
+
+
+def test_each_partition_gets_again_what_is_its_own_and_what_came_meanwhile(world: World) -> None:
+    session, _ = world.bind()
+    names = ["bob@example.org", "carol@example.org"]
+    for name in names:
+        session.take(stanza("message", name))
+    world.arrived()
+    for name in names:
+        world.sessions.on_holder(Kind.ROUTER, world.sessions.partition(name))
+        (item,) = world.arrived()
+        assert isinstance(item, Route)
+        assert item.stanza.to == name
+    session.take(stanza("message", names[0]))
+    world.arrived()
+    world.sessions.on_holder(Kind.ROUTER, world.sessions.partition(names[0]))
+    assert len(world.arrived()) == 2
 
 
 def test_the_language_of_the_stream_is_stamped_where_none_is(world: World) -> None:
@@ -313,6 +343,42 @@ def test_an_unbind_is_repeated_for_a_while_when_its_router_changes(world: World)
 
 
 # --- deliveries -------------------------------------------------------------------------------------------------------
+
+
+def mirrored(world: World, partition: int) -> list[str]:
+    world.arrived()
+    world.sessions.receive("router1", MirrorRequest(partition, 2, "router1"))
+    mirror, *ends = world.arrived()
+    assert isinstance(mirror, Mirror)
+    assert [type(end) for end in ends] == [Unbind] * len(mirror.sessions)
+    return [session.full for session in mirror.sessions]
+
+
+def test_a_successor_is_told_of_a_closed_stream_until_its_end_is_confirmed(world: World) -> None:
+    session, _ = world.bind()
+    world.sessions.close(session, "eof")
+    assert world.sessions.unconfirmed == 1
+    assert mirrored(world, session.partition) == [FULL]
+    world.sessions.receive("router1", Accepted([(session.stream, 0)]))
+    assert world.sessions.unconfirmed == 0
+    assert mirrored(world, session.partition) == []
+
+
+def test_the_end_of_a_stream_is_not_told_for_ever(world: World) -> None:
+    session, _ = world.bind()
+    world.sessions.close(session, "eof")
+    world.sessions.tick(world.clock.now + UNBIND_SECONDS - 1)
+    assert mirrored(world, session.partition) == [FULL]
+    world.sessions.tick(world.clock.now + UNBIND_SECONDS + 1)
+    assert mirrored(world, session.partition) == []
+
+
+def test_a_stream_that_its_router_ended_needs_no_confirmation(world: World) -> None:
+    session, line = world.bind()
+    line.fail = lambda error: world.sessions.close(session, error.condition)  # type: ignore[method-assign]
+    world.sessions.receive("router1", End(session.sid, session.grant, "conflict", ""))
+    assert len(world.sessions) == 0
+    assert world.sessions.unconfirmed == 0
 
 
 def test_deliveries_are_written_once_and_in_order(world: World) -> None:

@@ -26,6 +26,7 @@ from rookery.shared.bus.messages import (
     End,
     Item,
     Kind,
+    Management,
     Mirror,
     MirrorRequest,
     MirrorSession,
@@ -143,7 +144,7 @@ class FakeDb:
     def healthy(self) -> bool:
         return self.up
 
-    async def run(self, partition: int, work: UnitOfWork[Any]) -> Any:
+    async def run(self, partition: int, work: UnitOfWork[Any], *, op: str = "") -> Any:
         await trio.lowlevel.checkpoint()
         if not self.up:
             raise DatabaseUnavailable("away")
@@ -229,6 +230,8 @@ class Client:
         self.note = b""
         self.own_first = False
         self.copies = False
+        #: One Management when the stream is resumable.
+        self.managed: tuple[Management, ...] = ()
         self._seen = 0
 
     def origin(self, n: int | None = None) -> Origin:
@@ -286,6 +289,8 @@ class Edge:
         #: What its sessions acknowledged lately: (origin stream, origin n, stanza).
         self.late: list[tuple[bytes, int, Stanza]] = []
         self.answers_mirrors = True
+        self._asked: dict[tuple[str, int], MirrorRequest] = {}
+        self.node.on_reset.append(self._on_reset)
 
     def post(self, address: str, item: Item) -> None:
         self.node.bus.post(Kind.ROUTER, self.node.partition(address.partition("/")[0]), item)
@@ -315,7 +320,13 @@ class Edge:
             self.clients[item.sid].own_first = item.own_first
             self.clients[item.sid].copies = item.copies
         elif isinstance(item, MirrorRequest) and self.answers_mirrors:
+            self._asked[source, item.partition] = item
             self._mirror(source, item)
+
+    def _on_reset(self, peer: str) -> None:
+        for (source, _), item in self._asked.items():
+            if source == peer:
+                self._mirror(source, item)
 
     def _deliver(self, sid: int, item: Deliver) -> None:
         client = self.clients[sid]
@@ -332,7 +343,10 @@ class Edge:
         for client in self.clients.values():
             if self.node.partition(client.bare) == item.partition and not client.ends:
                 unwritten = [d for d in client.taken if d.n > client.acked and d.origin_n]
-                inflight = [(d.n, d.origin_stream, d.origin_n) for d in unwritten]
+                written = [
+                    d for d in client.taken if d.n <= client.acked and d.origin_n and not d.origin_stream
+                ]
+                inflight = [(d.n, d.origin_stream, d.origin_n) for d in written + unwritten]
                 stanzas = [(d.n, d.stanza) for d in unwritten]
                 n = client.taken[-1].n if client.taken else 0
                 sessions.append(
@@ -346,6 +360,7 @@ class Edge:
                         client.note,
                         inflight,
                         stanzas,
+                        client.managed,
                     )
                 )
         self.node.bus.post_to(
@@ -417,6 +432,9 @@ class Rig:
 
         self.nursery.start_soon(call)
         await self.settle()
+        with trio.fail_after(20):  # a real database may take longer than things take to settle
+            while not outcome:
+                await self.settle()
         if isinstance(outcome[0], Exception):
             raise outcome[0]
         assert isinstance(outcome[0], Bound)

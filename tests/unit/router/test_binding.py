@@ -7,7 +7,7 @@ import trio
 from tests.unit.router.rig import DOMAIN, bodies, chat, rig
 
 from rookery.router.takeover import LIMIT
-from rookery.shared.bus.messages import Broadcast, Kind, SessionUp
+from rookery.shared.bus.messages import Broadcast, Kind, MirrorRequest, SessionUp
 from rookery.shared.config import Config, Limits, Router
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.stanza import Stanza
@@ -164,6 +164,23 @@ async def test_a_stored_message_on_its_way_is_settled_by_the_next_holder() -> No
         assert it.store.debts() == []
 
 
+async def test_a_stored_message_that_was_written_is_not_given_again_by_the_next_holder() -> None:
+    async with rig() as it:
+        it.account("bob")
+        alice = await it.online("alice")
+        alice.route(chat(BOB))
+        await it.settle()
+        it.store.commit()
+        await it.settle()
+        bob = await it.online("bob")
+        bob.acked = bob.taken[-1].n  # written, but the router died before it heard so
+        assert len(it.store.debts()) == 1
+        await it.start_router("router2")
+        await it.settle()
+        assert it.store.debts() == []
+        assert bodies(bob.news()) == []
+
+
 async def test_a_session_that_dies_after_the_takeover_loses_nothing_that_its_edge_still_had() -> None:
     async with rig() as it:
         alice, bob = await it.online("alice"), await it.online("bob")
@@ -175,6 +192,63 @@ async def test_a_session_that_dies_after_the_takeover_loses_nothing_that_its_edg
         it.store.commit()
         (row,) = it.store.debts()
         assert (row.stream, row.n) == (alice.stream, origin.n)
+
+
+async def test_an_edge_that_was_given_up_and_is_back_ends_the_streams_that_have_no_session() -> None:
+    async with rig() as it:
+        bob = await it.online("bob")
+        router = it.cluster.nodes["router1"]
+        for lost in router.on_lost:
+            lost("edge1")
+        await it.settle()
+        new = await it.online("alice")
+        for found in router.on_found:
+            found("edge1", frozenset({Kind.EDGE}))
+        await it.settle()
+        assert [end.condition for end in bob.ends] == ["reset"]
+        assert new.ends == []
+
+
+async def test_an_edge_that_answers_too_late_ends_the_streams_that_have_no_session(
+    autojump_clock: object,
+) -> None:
+    async with rig() as it:
+        bob = await it.online("bob")
+        it.edge().answers_mirrors = False
+        await it.start_router("router2")
+        await trio.sleep(LIMIT + 0.1)
+        await it.settle()
+        edge = it.edge()
+        edge.answers_mirrors = True
+        number = edge.node.partition(BOB)
+        edge._take("router2", number, MirrorRequest(number, 2, "router2"))
+        await it.settle()
+        assert [end.condition for end in bob.ends] == ["reset"]
+
+
+async def test_the_end_of_a_stream_is_confirmed_by_whoever_holds_its_partition_then() -> None:
+    async with rig() as it:
+        bob, gone = await it.online("bob"), await it.online("alice")
+        bob.unbind()
+        await it.settle()
+        assert (bob.stream, 0) in it.edge().accepted
+        it.seen(Kind.PRESENCE)
+        await it.start_router("router2")  # the former router died before it heard of alice's end
+        gone.unbind()
+        await it.settle()
+        assert (gone.stream, 0) in it.edge().accepted
+        (broadcast,) = [one for one in it.seen(Kind.PRESENCE, Broadcast) if one.full == gone.full]
+        assert broadcast.stanza.type == "unavailable"
+
+
+async def test_of_two_streams_with_one_resource_the_new_holder_ends_the_older() -> None:
+    async with rig() as it:
+        old = await it.online("bob")
+        new = await it.bind("bob", edge="edge2")
+        old.ends.clear()  # as if the former router had died before it was heard
+        await it.start_router("router2")
+        assert [end.condition for end in old.ends] == ["conflict"]
+        assert new.ends == []
 
 
 async def test_a_released_partition_serves_no_more() -> None:

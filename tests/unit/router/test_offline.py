@@ -45,6 +45,23 @@ async def test_acceptance_follows_the_commit() -> None:
         assert bodies([unpack_stanza(row.stanza)]) == ["hi"]
 
 
+async def test_a_message_that_cannot_be_stored_goes_back_to_its_sender() -> None:
+    async with rig() as it:
+        it.account("bob")
+        alice = await it.online("alice")
+        origins = [alice.route(chat(BOB, str(n))) for n in range(2)]
+        await it.settle()
+        (bad, bad_done), (good, good_done) = it.store.waiting
+        it.store.waiting = []
+        it.store.rows.append(good)
+        bad_done(bad, None)  # type: ignore[arg-type]
+        good_done(good, True)
+        await it.settle()
+        assert all(it.accepted(origin) for origin in origins)
+        (back,) = alice.news()
+        assert (condition(back), back.from_) == ("internal-server-error", BOB)
+
+
 async def test_only_negative_resources_means_stored() -> None:
     async with rig() as it:
         alice, shy = await it.online("alice"), await it.online("bob", "shy", -1)

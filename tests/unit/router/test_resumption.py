@@ -17,6 +17,7 @@ from rookery.shared.bus.messages import (
     Frontier,
     Item,
     Kind,
+    Management,
     NotResumed,
     Resume,
     Resumed,
@@ -57,6 +58,7 @@ async def enable(set_up: Rig, client: Client, token: bytes = TOKEN, seconds: int
     answer = await call(set_up, client.edge.node.incarnation, client.bare, request)
     await set_up.settle()
     assert isinstance(answer, Enabled)
+    client.managed = (Management(token, answer.seconds, client.n, base, client.n),)
     return answer
 
 

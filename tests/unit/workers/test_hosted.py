@@ -27,7 +27,7 @@ class FakeDatabase:
     def __init__(self, *errors: Exception) -> None:
         self.errors = list(errors)
 
-    async def run(self, partition: int, work: Any) -> Any:
+    async def run(self, partition: int, work: Any, *, op: str = "") -> Any:
         await trio.lowlevel.checkpoint()
         if self.errors:
             raise self.errors.pop(0)
@@ -38,12 +38,16 @@ async def value(_conn: object) -> int:
     return 5
 
 
+class Worker(HostedWorker):
+    kind = Kind.ACCOUNT
+
+
 def build(*errors: Exception) -> tuple[FakeCluster, HostedWorker]:
     cluster = FakeCluster(clock=lambda: 0.0)
     cluster.node("edge1", Kind.EDGE)
     cluster.node("router1", Kind.ROUTER)
     node = cluster.node("worker1", Kind.ACCOUNT, db=FakeDatabase(*errors))
-    return cluster, HostedWorker(node)
+    return cluster, Worker(node)
 
 
 def outcome(cluster: FakeCluster) -> tuple[list[str], list[int]]:

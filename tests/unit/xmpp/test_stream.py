@@ -265,6 +265,8 @@ def test_close_ends_everything() -> None:
         (b"<message xmlns:p='urn:&quot;' p:a=''/>", "bad-format"),
         (b"<message xmlns='jabber:server'/>", "invalid-namespace"),
         (b"<iq xmlns=''/>", "invalid-namespace"),
+        (b"<![CDATA[]]>", "bad-format"),
+        (b"<message%b/>" % b"".join(b" xmlns:a%d='u'" % n for n in range(4097)), "policy-violation"),
         (b"<foo/>", "unsupported-stanza-type"),
         (b"<Message/>", "unsupported-stanza-type"),
         (HEADER[21:], "bad-format"),

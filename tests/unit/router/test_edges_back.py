@@ -5,7 +5,6 @@ from __future__ import annotations
 from tests.unit.router.rig import Client, Rig, bodies, chat, rig
 from tests.unit.router.test_resumption import BOB, managed, resumed
 
-from rookery.router.strays import REMEMBERED
 from rookery.shared.bus.messages import Kind
 
 
@@ -83,13 +82,3 @@ async def test_a_session_that_went_on_elsewhere_is_not_taken_back() -> None:
         await it.settle()
         assert bodies(again.news()) == ["hi"]
         assert bob.news() == []
-
-
-async def test_an_edge_that_stays_away_is_forgotten() -> None:
-    async with rig() as it:
-        _, bob = await pair(it)
-        await give_up(it)
-        it.now += REMEMBERED + 1
-        it.router.strays.tick()
-        assert it.router.strays.found("edge1") == 0
-        assert bob.ends == []

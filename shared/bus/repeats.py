@@ -1,0 +1,103 @@
+"""What goes to the next holder when a process dies: what was never sent to it, and some of what it may not have handled. Pure.
+
+A link's unacknowledged items are of unknown fate. Messages and requests of clients are kept by their edges until they are accepted, and
+sent again by them. Nobody keeps presence, roster pushes and notices between kinds: they are repeated from here, since handling
+them twice does no harm and losing them leaves somebody wrong for ever.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+import msgpack
+
+from rookery.shared.bus.batch import Entry, read_item
+from rookery.shared.bus.links import Link
+from rookery.shared.bus.messages import (
+    AccountChanged,
+    Broadcast,
+    ContactRemoved,
+    Fanout,
+    Gate,
+    Gated,
+    Handle,
+    Item,
+    Kind,
+    LastSeen,
+    Probe,
+    RosterChanged,
+    Route,
+    SendPresence,
+    SessionUp,
+    ToResources,
+)
+from rookery.shared.bus.parking import Key
+
+#: Whoever handles these twice ends where handling them once ends.
+_HARMLESS: Final = frozenset(
+    {
+        AccountChanged,
+        Broadcast,
+        ContactRemoved,
+        Fanout,
+        Gate,
+        Gated,
+        Handle,
+        LastSeen,
+        Probe,
+        RosterChanged,
+        SendPresence,
+        SessionUp,
+        ToResources,
+    }
+)
+
+
+def repeatable(item: Item) -> bool:
+    """Whether an item of unknown fate is sent again by the bus."""
+    if isinstance(item, Route):
+        # Presence settles by itself; answers that the server made have no other keeper, and a client ignores a second one.
+        return item.stanza.kind == "presence" or (item.stanza.kind == "iq" and not item.origin.stream)
+    return type(item) in _HARMLESS
+
+
+def take_back(link: Link, wanted: Callable[[Key], bool], *, unsent: bool = False) -> list[Entry]:
+    """What a dead process leaves behind of the `wanted` partitions, in order; what was not sent leaves the link's queue.
+
+    With `unsent`, that is what was not sent of all partitions.
+    """
+    entries = _unknown(link, wanted)
+    left: deque[Entry] = deque()
+    for entry in link.queue:
+        (entries if _moves(entry, _any if unsent else wanted) else left).append(entry)
+    link.queue = left
+    return entries
+
+
+def restart(link: Link, generation: int) -> deque[Entry]:
+    """Begin a link anew whose peer gave us up; returns what goes out behind what the services send again."""
+    unknown = _unknown(link, _any)
+    queued = link.restart(generation)
+    queued.extendleft(reversed(unknown))
+    return queued
+
+
+def _unknown(link: Link, wanted: Callable[[Key], bool]) -> list[Entry]:
+    """What was sent, may not have been handled, and may be handled twice."""
+    entries: list[Entry] = []
+    for packed in link.unacknowledged:
+        entry = read_item(msgpack.unpackb(packed, use_list=False))
+        if entry is not None and _moves(entry, wanted) and not entry[4] and repeatable(entry[3]):
+            entries.append(entry)
+    return entries
+
+
+def _moves(entry: Entry, wanted: Callable[[Key], bool]) -> bool:
+    """Whether the entry is for a holder of partitions; everything else is for that process alone."""
+    return entry[0] is not Kind.EDGE and wanted((entry[0], entry[1]))
+
+
+def _any(key: Key) -> bool:
+    return True

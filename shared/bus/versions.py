@@ -1,0 +1,147 @@
+"""How this version writes for the previous one (ADR-0004).
+
+While a process of the previous version lives, everybody writes what that one reads: of each item the fields that it knew, and no
+item that it did not know. `KNOWN` is the whole difference; what does not stand in it is the same in both versions. A change of an
+item gets a new `VERSION` and a line here, with what happens while the other side does not get it:
+
+| since | what | without it |
+|---|---|---|
+| 2 | `AccountChanged.full` | a new password also ends the session that set it; its client logs in again |
+| 2 | `Left.drained` | the last beat tells: who said "draining" left by itself |
+| 2 | `Yield` | a process that alone lost Postgres is taken over after `cluster.silent_limit` |
+| 2 | `Enable`, `Resume`, `Frontier` and their answers, `MirrorSession.managed` | clients are told that stream management failed, and go on without |
+| 2 | `Unbind.resumable` | a stream without a socket ends at once; its messages find another way |
+| 2 | `Copy`, `Copied`, `copies` of `Bound` and `Note` | what is sent is neither archived for its sender nor carbon-copied |
+| 2 | `ClientState` | nothing is held back |
+| 2 | `ToSession` | a query of the archive is not answered |
+| 2 | `Mirror.late` | what was acknowledged just before its router died may come twice |
+| 2 | `Broadcast.quiet` | contacts hear once more that somebody is there |
+"""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Callable
+from typing import Any, Final
+
+from rookery.shared.bus.messages import (
+    TAGS,
+    VERSION,
+    AccountChanged,
+    Bound,
+    Broadcast,
+    ClientState,
+    Copied,
+    Copy,
+    Enable,
+    Enabled,
+    Frontier,
+    Item,
+    Left,
+    Mirror,
+    MirrorSession,
+    Note,
+    Noted,
+    NotResumed,
+    Refused,
+    Resume,
+    Resumed,
+    Return,
+    ToSession,
+    Unbind,
+    Yield,
+)
+
+#: The oldest version that this one reads and can write.
+OLDEST: Final = max(1, VERSION - 1)
+#: What OLDEST knew of the types that have changed since: the number of their first fields, None for a type that it did not have.
+KNOWN: Final[dict[type, int | None]] = {
+    AccountChanged: 2,
+    Bound: 3,
+    Broadcast: 4,
+    Left: 1,
+    Mirror: 4,
+    MirrorSession: 9,
+    Note: 4,
+    Unbind: 3,
+} | dict.fromkeys(
+    (
+        ClientState,
+        Copied,
+        Copy,
+        Enable,
+        Enabled,
+        Frontier,
+        Noted,
+        NotResumed,
+        Resume,
+        Resumed,
+        ToSession,
+        Yield,
+    )
+)
+
+Narrow = Callable[[Any], Any]
+
+
+class Unspoken(LookupError):  # noqa: N818  says what it is
+    """The other side's version has no such item."""
+
+
+def narrowed(item: Item) -> tuple[Any, ...]:
+    """The fields of `item` that OLDEST knew. Raises Unspoken for an item that it did not have."""
+    narrow = _NARROW.get(type(item))
+    if narrow is None:
+        return item
+    fields: tuple[Any, ...] = narrow(item)
+    return fields
+
+
+def narrower(cls: Any, known: dict[type, int | None]) -> Narrow | None:
+    """What cuts a NamedTuple, and those within it, down to what is `known`; None when there is nothing to cut."""
+    keep = known.get(cls, len(cls._fields))
+    if keep is None:
+        return _refuse
+    hints = typing.get_type_hints(cls)
+    cuts = [(i, _within(hints[name], known)) for i, name in enumerate(cls._fields[:keep])]
+    inner = [(i, each) for i, each in cuts if each is not None]
+    if keep == len(cls._fields) and not inner:
+        return None
+
+    def cut(item: Any) -> Any:
+        fields = list(item[:keep])
+        for i, each in inner:
+            fields[i] = each(fields[i])
+        return fields
+
+    return cut
+
+
+def _within(hint: Any, known: dict[type, int | None]) -> Narrow | None:
+    """The same for the type of a field: a NamedTuple, a tuple with one in it, or a sequence of either."""
+    if isinstance(hint, type) and issubclass(hint, tuple) and hasattr(hint, "_fields"):
+        return narrower(hint, known)
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin is tuple and args and args[-1] is not Ellipsis:
+        parts = [_within(arg, known) for arg in args]
+        if not any(parts):
+            return None
+        return lambda value: [v if part is None else part(v) for v, part in zip(value, parts, strict=True)]
+    if args and (each := _within(args[0], known)) is not None:
+        return lambda value: [each(v) for v in value]
+    return None
+
+
+def _refuse(item: Any) -> Any:
+    raise Unspoken(type(item).__name__)
+
+
+def _carrier(item: Any) -> Any:
+    """An answer or a refused item carries another one in `fields`."""
+    inner = item.fields
+    return item if type(inner) not in TAGS else item._replace(fields=narrowed(inner))
+
+
+_NARROW: Final[dict[type, Narrow]] = {
+    cls: cut for cls in TAGS if (cut := narrower(cls, KNOWN)) is not None
+} | {Return: _carrier, Refused: _carrier}

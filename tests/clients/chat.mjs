@@ -1,0 +1,60 @@
+// Two xmpp.js clients: one over WebSocket, one over TCP with STARTTLS, on two edges. Reads a job, prints one JSON line.
+import { createRequire } from "node:module";
+import { readFileSync } from "node:fs";
+import { pathToFileURL } from "node:url";
+
+const require = createRequire(process.env.CHAT_MODULES + "/");
+globalThis.WebSocket ??= require("ws");
+const { client, xml } = await import(pathToFileURL(require.resolve("@xmpp/client")));
+const job = JSON.parse(readFileSync(0, "utf8"));
+
+function login(service, [username, domain], password) {
+  const one = client({ service, domain, username, password, resource: "js" });
+  const stanzas = [];
+  const waiting = [];
+  one.reconnect.stop();
+  one.on("error", (error) => {
+    console.error(service, error);
+    process.exit(1);
+  });
+  one.on("stanza", (stanza) => {
+    stanzas.push(stanza);
+    for (const wake of waiting.splice(0)) wake();
+  });
+  one.until = async (wanted) => {
+    for (;;) {
+      const index = stanzas.findIndex(wanted);
+      if (index >= 0) return stanzas.splice(index, 1)[0];
+      await new Promise((wake) => waiting.push(wake));
+    }
+  };
+  return one;
+}
+
+const timer = setTimeout(() => {
+  console.error("timed out");
+  process.exit(1);
+}, 60_000);
+const [one, other] = job.people.map(({ service, jid, password }) => login(service, jid.split("@"), password));
+const jids = (await Promise.all([one.start(), other.start()])).map(String);
+const seen = { bound: jids, got: [] };
+await one.send(xml("presence"));
+await other.send(xml("presence"));
+await one.until((stanza) => stanza.is("presence") && stanza.attrs.from === jids[0]);
+await other.until((stanza) => stanza.is("presence") && stanza.attrs.from === jids[1]);
+for (let number = 0; number < 20; number++) {
+  await one.send(xml("message", { to: jids[1].split("/")[0], type: "chat" }, xml("body", {}, `hello ${number} 🐦`)));
+  const there = await other.until((stanza) => stanza.is("message"));
+  seen.got.push(there.getChildText("body"));
+  await other.send(xml("message", { to: there.attrs.from, type: "chat" }, xml("body", {}, `answer ${number}`)));
+  const back = await one.until((stanza) => stanza.is("message"));
+  seen.got.push(back.getChildText("body"));
+}
+const roster = await one.iqCaller.request(xml("iq", { type: "get" }, xml("query", "jabber:iq:roster")));
+seen.roster = roster.attrs.type;
+const pong = await other.iqCaller.request(xml("iq", { type: "get", to: "localhost" }, xml("ping", "urn:xmpp:ping")));
+seen.ping = pong.attrs.type;
+await Promise.all([one.stop(), other.stop()]);
+clearTimeout(timer);
+console.log(JSON.stringify(seen));
+process.exit(0);

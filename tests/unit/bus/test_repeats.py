@@ -1,0 +1,125 @@
+"""What a dead process leaves behind goes to the next holder: once, in order, and only what may be repeated."""
+
+from __future__ import annotations
+
+import pytest
+
+from rookery.shared.bus.api import Call
+from rookery.shared.bus.memory import MemoryBus, Network
+from rookery.shared.bus.messages import NOBODY, Acked, Item, Kind, Origin, Probe, Replay, Route
+from rookery.shared.bus.repeats import repeatable
+from rookery.shared.xmpp.stanza import Stanza
+
+KEY = [(Kind.ROUTER, 5)]
+OTHER = [(Kind.ROUTER, 6)]
+
+
+class World:
+    """A sender, a holder that dies, and its successor."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.net = Network(clock=lambda: self.now)
+        self.sender = self.net.bus("sender")
+        self.holders: dict[int, tuple[str, int]] = {5: ("router1", 1), 6: ("router1", 1)}
+        self.sender.resolver = lambda kind, partition: self.holders.get(partition)
+        self.got: dict[str, list[str]] = {"router1": [], "router2": []}
+        for name in self.got:
+            self.add(name)
+
+    def add(self, name: str) -> MemoryBus:
+        bus = self.net.bus(name)
+
+        def receive(source: str, kind: Kind, partition: int, epoch: int, item: Item | Call) -> None:
+            assert isinstance(item, Probe)
+            self.got[name].append(item.from_)
+
+        bus.receiver = receive
+        return bus
+
+    def post(self, *names: str, partition: int = 5) -> None:
+        for name in names:
+            self.sender.post(Kind.ROUTER, partition, Probe(name, "a@x"))
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def test_the_successor_gets_what_was_on_the_way(world: World) -> None:
+    world.post("one")
+    world.net.settle()
+    world.net.kill("router1")
+    world.post("two", "three")
+    world.net.settle()
+    world.holders.clear()
+    world.sender.forget("router1")
+    world.post("four")
+    world.holders[5] = ("router2", 2)
+    world.sender.holder_changed("router1", KEY)
+    world.net.settle()
+    # What had arrived, but was not acknowledged yet, comes once more.
+    assert world.got["router2"] == ["one", "two", "three", "four"]
+
+
+def test_a_successor_that_is_there_before_the_former_is_lost_gets_it_once(world: World) -> None:
+    world.net.kill("router1")
+    world.post("one")
+    world.post("other", partition=6)
+    world.net.settle()
+    world.holders[5] = ("router2", 2)
+    world.sender.holder_changed("router1", KEY, wait=False)
+    world.post("two")
+    world.net.settle()
+    assert world.got["router2"] == ["one", "two"]
+    del world.holders[6]
+    world.sender.forget("router1")
+    world.holders[6] = ("router2", 2)
+    world.sender.holder_changed("router1", OTHER)
+    world.net.settle()
+    assert world.got["router2"] == ["one", "two", "other"]
+
+
+def test_what_had_no_credit_is_not_overtaken(world: World) -> None:
+    world.net.kill("router1")
+    many = [str(n) for n in range(5000)]  # more than a window
+    world.post(*many)
+    world.net.settle()
+    assert world.sender.congested()
+    world.holders[5] = ("router2", 2)
+    world.sender.holder_changed("router1", KEY, wait=False)
+    world.post("last")
+    world.net.settle()
+    world.sender.forget("router1")
+    world.net.settle()
+    assert world.got["router2"] == [*many, "last"]
+
+
+def test_a_link_that_begins_anew_repeats_what_may_be_lost(world: World) -> None:
+    world.post("one")
+    world.net.settle()
+    world.net.buses["router1"].forget("sender")
+    world.sender.on_reset = lambda peer: world.post("service")
+    world.post("two")
+    world.net.settle()
+    world.post("three")
+    world.net.settle()
+    assert world.got["router1"] == ["one", "service", "one", "two", "three"]
+
+
+@pytest.mark.parametrize(
+    ("item", "again"),
+    [
+        (Route(NOBODY, Stanza.build("presence", type="unsubscribed", to="a@x", from_="b@x")), True),
+        (Route(Origin(b"s", 1, "e"), Stanza.build("presence", type="subscribe", to="a@x")), True),
+        (Route(NOBODY, Stanza.build("iq", type="result", to="a@x/r")), True),
+        (Route(Origin(b"s", 1, "e"), Stanza.build("iq", type="get", to="a@x/r")), False),
+        (Route(Origin(b"s", 1, "e"), Stanza.build("message", to="a@x")), False),
+        (Route(NOBODY, Stanza.build("message", type="error", to="a@x")), False),
+        (Replay("a@x/r", 1, (), True), False),
+        (Acked("a@x/r", 1, 1), False),
+    ],
+)
+def test_only_what_does_no_harm_twice(item: Item, again: bool) -> None:
+    assert repeatable(item) is again
