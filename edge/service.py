@@ -103,8 +103,8 @@ class EdgeService:
         self._domains.changed = self._domains_changed
         self._reactor.on_turn_end = self._turn_end
         node.on_domains.append(self._domains.refresh)
-        node.on_holder.append(self._sessions.on_holder)
-        node.on_reset.append(self._sessions.on_reset)
+        node.on_holder.append(self._sessions.successors.on_holder)
+        node.on_reset.append(self._sessions.successors.on_reset)
 
     # --- state that others ask for ---
 
@@ -258,7 +258,7 @@ class EdgeService:
             self._sessions.tick(now)
             if now >= repeat_at:
                 repeat_at = now + REPEAT_SECONDS
-                self._sessions.repeat(now)
+                self._sessions.successors.repeat(now)
 
     def _load_certificates(self) -> None:
         certificates = self._context.certificates

@@ -1,13 +1,11 @@
-"""All bound streams of an edge, as the cluster sees them: deliveries, acceptances, mirrors, re-sending, deadlines."""
+"""All bound streams of an edge, as the cluster sees them: their lives, deliveries, acceptances, deadlines."""
 
 from __future__ import annotations
 
-import math
 import secrets
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from functools import lru_cache
-from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -20,9 +18,10 @@ from rookery.edge.iqs import IqTable, timeout_answer
 from rookery.edge.late import Late
 from rookery.edge.loop import NEVER, Reactor
 from rookery.edge.managing import take_up
-from rookery.edge.mirror import Attachments, Verdict, chunks
+from rookery.edge.mirror import Attachments, Verdict
 from rookery.edge.session import Session
 from rookery.edge.streams import Streams
+from rookery.edge.successors import Successors
 from rookery.shared.bus.api import Call
 from rookery.shared.bus.messages import (
     NOBODY,
@@ -52,8 +51,6 @@ if TYPE_CHECKING:
 _log = structlog.get_logger()
 #: Acknowledgements of written deliveries are collected this long: nobody waits for them.
 ACK_SECONDS: Final = 0.05
-#: A stanza that nobody accepted in this time is sent again, in case something was lost unnoticed.
-AGAIN_SECONDS: Final = 15.0
 #: A delivery that is missing for longer will not come: the session ends, so that its client notices.
 HOLE_SECONDS: Final = 10.0
 #: Items that may come before our call of Bind or Resume has returned: a router keeps no more for one session.
@@ -65,7 +62,6 @@ class Sessions:
 
     def __init__(self, node: Node, reactor: Reactor, domains: Collection[str]) -> None:
         limits = node.config.limits
-        self._node = node
         self.bus = node.bus
         self._reactor = reactor
         self._limits = limits
@@ -89,12 +85,14 @@ class Sessions:
         #: Unsettled streams by the partitions that they wait for; None when it has to be made anew.
         self.waiting_for: dict[int, list[Session]] | None = None
         self._by_sid: dict[int, Session] = {}
-        self._by_partition: dict[int, dict[int, Session]] = {}
+        #: Bound streams of each router partition, by their numbers here.
+        self.by_partition: dict[int, dict[int, Session]] = {}
         self._early: dict[int, list[tuple[str, Item]]] = {}
         self._acks, self._ack_at = Acks(), NEVER
         self._ending: Session | None = None
         # Stream numbers do not start at 1, so that one of a former life of this address is not mistaken for ours.
         self._next_sid = secrets.randbits(31)
+        self.successors = Successors(self, node)
 
     @property
     def now(self) -> float:
@@ -155,7 +153,7 @@ class Sessions:
         session.copies = bound.copies
         self._by_sid[sid] = session
         self.streams.add(session)
-        self._by_partition.setdefault(session.partition, {})[sid] = session
+        self.by_partition.setdefault(session.partition, {})[sid] = session
         self.attachments.bound(session.partition, bound.grant)
         metrics.SESSIONS_OPENED.inc()
         return session
@@ -217,10 +215,10 @@ class Sessions:
         self._asleep.discard(session)
         self.flushed.discard(session)
         del self._by_sid[session.sid]
-        held = self._by_partition[session.partition]
+        held = self.by_partition[session.partition]
         del held[session.sid]
         if not held:
-            del self._by_partition[session.partition]
+            del self.by_partition[session.partition]
         self.streams.closed(session, self.clock())
 
     def unbind(self, full: str, grant: int, reason: str, resumable: bool = False) -> None:
@@ -267,7 +265,7 @@ class Sessions:
                 if item.stored and session in self._asleep:
                     self._drop(session)
         elif isinstance(item, MirrorRequest):
-            self._mirror(item)
+            self.successors.mirror(item)
         else:
             _log.warning("edge_unexpected_item", item=type(item).__name__, source=source)
 
@@ -316,65 +314,6 @@ class Sessions:
         self._ending = session
         session.connection.fail(StreamError(condition, item.text or None))
         self._ending = None
-
-    # --- a router's successor ---
-
-    def _mirror(self, item: MirrorRequest) -> None:
-        if not self.attachments.attach(item.partition, item.epoch, item.router):
-            return
-        sessions = self._by_partition.get(item.partition, {})
-        described = (part for session in sessions.values() for part in session.describe())
-        closed = self.endings.described(item.partition)
-        late = self.late.chunks(self.incarnation, item.partition, self.partition)
-        mirrors = chunks(self.incarnation, item.partition, chain(closed, described))
-        # The ends of the closed ones come right behind, before anything is delivered to them.
-        ends = (Unbind(session.full, session.grant, "closed") for session in closed)
-        answers: Iterable[Item] = chain(late, mirrors, ends)
-        for answer in answers:
-            self.bus.post_to(
-                item.router, answer, kind=Kind.ROUTER, partition=item.partition, epoch=item.epoch
-            )
-
-    def on_holder(self, kind: Kind, partition: int) -> None:
-        """Another process holds the partition now: it gets again what the former one did not accept."""
-        if kind is Kind.ROUTER:
-            self._send_again(frozenset((partition,)))
-
-    def on_reset(self, peer: str) -> None:
-        """A process gave our link up: what was on the way to its partitions may be lost."""
-        resolver = self.bus.resolver
-        held = {p for p in range(self._node.partitions) if (resolver(Kind.ROUTER, p) or ("",))[0] == peer}
-        for partition, epoch in self.attachments.of(peer):
-            self._mirror(MirrorRequest(partition, epoch, peer))
-        self._send_again(frozenset(held))
-
-    def _send_again(self, partitions: frozenset[int], before: float = math.inf) -> None:
-        if not partitions:
-            return
-        for session in self._waiting(partitions) if before == math.inf else list(self.unsettled):
-            for entry in session.again(partitions, before):
-                self.post(Kind.ROUTER, entry.partition, entry.item)
-            if session.connection is None and not session.unaccepted:
-                self.streams.settled(session)
-        if before == math.inf:
-            for partition, item in self.endings.again(partitions):
-                self.post(Kind.ROUTER, partition, item)
-            for partition in partitions:
-                for session in self._by_partition.get(partition, {}).values():
-                    session.tell_client_state()
-                    if session.manager is not None:
-                        session.manager.machine.lost()
-                        session.manager.moved()
-
-    def _waiting(self, partitions: frozenset[int]) -> list[Session]:
-        """Streams that wait for these partitions. A router's end changes a hundred of them at once, and each asks."""
-        index = self.waiting_for
-        if index is None:
-            index = self.waiting_for = {}
-            for session in self.unsettled:
-                for partition in session.targets():
-                    index.setdefault(partition, []).append(session)
-        return list(dict.fromkeys(chain.from_iterable(index.get(p, ()) for p in partitions)))
 
     # --- time ---
 
@@ -430,8 +369,3 @@ class Sessions:
                     session.connection.transport.abort("lost")  # the router has it for whoever resumes
                 else:
                     session.connection.fail(StreamError("internal-server-error", "a delivery was lost"))
-
-    def repeat(self, now: float) -> None:
-        """Every few seconds: send again what was not accepted for too long."""
-        self.flushed = {session for session in self.flushed if not session.mirror.age()}
-        self._send_again(frozenset(range(self._node.partitions)), now - AGAIN_SECONDS)

@@ -29,11 +29,11 @@ def test_a_new_holder_and_a_new_link_are_told_again() -> None:
     session.client_state(True)
     session.client_state(False)
     assert len(said(world)) == 2
-    world.sessions.on_holder(Kind.ROUTER, session.partition)
+    world.sessions.successors.on_holder(Kind.ROUTER, session.partition)
     assert said(world) == [ClientState(FULL, GRANT, False)]
-    world.sessions.on_reset("router1")
+    world.sessions.successors.on_reset("router1")
     assert said(world) == [ClientState(FULL, GRANT, False)]
-    world.sessions.on_holder(Kind.ROUTER, session.partition + 1)
+    world.sessions.successors.on_holder(Kind.ROUTER, session.partition + 1)
     assert said(world) == []
 
 

@@ -85,8 +85,8 @@ class World:
         self.reactor.now = self.clock.now
         self.sessions = Sessions(self.edge, self.reactor, {"example.org", "other.example"})
         self.edge.serve(cast("Kind.EDGE", self))  # type: ignore[arg-type, valid-type]
-        self.edge.on_holder.append(self.sessions.on_holder)
-        self.edge.on_reset.append(self.sessions.on_reset)
+        self.edge.on_holder.append(self.sessions.successors.on_holder)
+        self.edge.on_reset.append(self.sessions.successors.on_reset)
         self.counter = 0
 
     kind = Kind.EDGE
@@ -187,13 +187,13 @@ def test_each_partition_gets_again_what_is_its_own_and_what_came_meanwhile(world
         session.take(stanza("message", name))
     world.arrived()
     for name in names:
-        world.sessions.on_holder(Kind.ROUTER, world.sessions.partition(name))
+        world.sessions.successors.on_holder(Kind.ROUTER, world.sessions.partition(name))
         (item,) = world.arrived()
         assert isinstance(item, Route)
         assert item.stanza.to == name
     session.take(stanza("message", names[0]))
     world.arrived()
-    world.sessions.on_holder(Kind.ROUTER, world.sessions.partition(names[0]))
+    world.sessions.successors.on_holder(Kind.ROUTER, world.sessions.partition(names[0]))
     assert len(world.arrived()) == 2
 
 
@@ -302,9 +302,9 @@ def test_a_lost_link_sends_again(world: World) -> None:
     session, _ = world.bind()
     session.take(stanza("message", "bob@example.org"))
     world.arrived()
-    world.sessions.on_reset("router1")
+    world.sessions.successors.on_reset("router1")
     assert [type(item) for item in world.arrived()] == [Route]
-    world.sessions.on_reset("somebody-else")
+    world.sessions.successors.on_reset("somebody-else")
     assert world.arrived() == []
 
 
@@ -312,9 +312,9 @@ def test_time_sends_again_what_nobody_accepted(world: World) -> None:
     session, _ = world.bind()
     session.take(stanza("message", "bob@example.org"))
     world.arrived()
-    world.sessions.repeat(world.clock.now + 14)
+    world.sessions.successors.repeat(world.clock.now + 14)
     assert world.arrived() == []
-    world.sessions.repeat(world.clock.now + 16)
+    world.sessions.successors.repeat(world.clock.now + 16)
     assert len(world.arrived()) == 1
 
 
@@ -324,7 +324,7 @@ def test_a_closed_stream_is_seen_through_and_then_forgotten(world: World) -> Non
     world.sessions.close(session, "eof")
     world.sessions.close(session, "eof")
     assert [type(item) for item in world.arrived()] == [Route, Unbind]
-    world.sessions.on_holder(Kind.ROUTER, world.sessions.partition("bob@example.org"))
+    world.sessions.successors.on_holder(Kind.ROUTER, world.sessions.partition("bob@example.org"))
     assert isinstance(world.arrived()[0], Route)
     world.sessions.receive("router1", Accepted([(session.stream, 1)]))
     assert world.sessions.unaccepted == 0
@@ -335,10 +335,10 @@ def test_an_unbind_is_repeated_for_a_while_when_its_router_changes(world: World)
     session, _ = world.bind()
     world.sessions.close(session, "eof")
     assert world.arrived() == [Unbind(FULL, session.grant, "eof")]
-    world.sessions.on_holder(Kind.ROUTER, session.partition)
+    world.sessions.successors.on_holder(Kind.ROUTER, session.partition)
     assert world.arrived() == [Unbind(FULL, session.grant, "eof")]
     world.sessions.tick(world.clock.now + 31)
-    world.sessions.on_holder(Kind.ROUTER, session.partition)
+    world.sessions.successors.on_holder(Kind.ROUTER, session.partition)
     assert world.arrived() == []
 
 
