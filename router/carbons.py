@@ -10,9 +10,10 @@ from collections.abc import Collection
 from typing import Final
 
 from rookery.router.core import Core
-from rookery.router.part import Account, Part
+from rookery.router.part import CARBON, Account, Part
 from rookery.router.pushing import Pushing
 from rookery.router.sessions import Session
+from rookery.shared.bus.messages import NOBODY, Origin
 from rookery.shared.xeps.carbons import eligible, wrap
 from rookery.shared.xmpp.jid import bare_of
 from rookery.shared.xmpp.stanza import Stanza
@@ -67,18 +68,28 @@ class Carbons:
             if one not in got and not (own and one.full == stanza.from_)
         ]
         if others and (not own or "/" in stanza.from_):
-            self._copy(part, account, stanza, others, sent=own)
+            self._copy(part, account, NOBODY, stanza, others, sent=own)
 
-    def sent(self, part: Part, account: Account, full: str, stanza: Stanza) -> None:
-        """A client of the account, bound as `full`, has sent a message to somebody else (section 8)."""
+    def sent(self, part: Part, account: Account, full: str, origin: Origin, stanza: Stanza) -> None:
+        """A client of the account, bound as `full`, has sent a message to somebody else (section 8).
+
+        The copies have its uid, so that the next holder of the partition makes none when the edge sends it again.
+        """
         if bare_of(stanza.to) == account.bare or not stanza.to:
             return  # `received` sees it
         others = [one for one in account.resources.carbons if one.full != full]
         if others:
-            self._copy(part, account, stanza, others, sent=True)
+            self._copy(part, account, origin, stanza, others, sent=True)
 
     def _copy(
-        self, part: Part, account: Account, stanza: Stanza, others: Collection[Session], *, sent: bool
+        self,
+        part: Part,
+        account: Account,
+        origin: Origin,
+        stanza: Stanza,
+        others: Collection[Session],
+        *,
+        sent: bool,
     ) -> None:
         peer = bare_of(stanza.to if sent else stanza.from_)
         answerable = account.answerable
@@ -90,8 +101,11 @@ class Carbons:
                 answerable = account.answerable = Answerable()
             answerable.add(peer, stanza.id)
         copy = wrap(stanza, account.bare, sent=sent)
+        stream = CARBON + origin.stream if origin.stream else b""
         for session in others:
             # One that does not read has the archive to catch up from.
             if not session.stalled:
                 self._core.count.copied += 1
-                self._pushing.push(part, session, copy.replace(to=session.full), b"", 0, 0.0, like=stanza)
+                self._pushing.push(
+                    part, session, copy.replace(to=session.full), stream, origin.n, 0.0, like=stanza
+                )

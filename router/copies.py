@@ -50,8 +50,8 @@ class Copies:
             if done:
                 self._core.copied(part, origin)
             return
-        if account.resources.carbons:
-            self._carbons.sent(part, account, full, stanza)
+        if account.resources.carbons and part.wrapped.state(origin.stream, origin.n) is None:
+            self._carbons.sent(part, account, full, origin, stanza)
         stored = self._keeping.sent(part, account, origin, stanza, partial(self._committed, part, origin))
         if stored and not account.relaxed:
             part.copied.mark(origin.stream, origin.n, False)

@@ -20,6 +20,9 @@ MAX_WAITING: Final = 1000
 #: How long "there is no such account" is believed, in seconds.
 NEGATIVE_SECONDS: Final = 5.0
 
+#: What stands before the stream in the uid of a carbon: it is not the message itself that was delivered.
+CARBON: Final = b"carbon:"
+
 #: An item that waits: (handler, item).
 Waiting = tuple[Callable[["Part", Any], None], Any]
 
@@ -139,7 +142,7 @@ class Flush:
 class Part:
     """One held partition."""
 
-    __slots__ = ("accounts", "copied", "counter", "epoch", "ids", "live", "number", "recent")
+    __slots__ = ("accounts", "copied", "counter", "epoch", "ids", "live", "number", "recent", "wrapped")
 
     def __init__(self, number: int, epoch: int) -> None:
         self.number = number
@@ -152,6 +155,15 @@ class Part:
         self.recent = Recent()
         #: The same for the other leg: copies of what accounts of this partition have sent.
         self.copied = Recent()
+        #: Of these, what a former holder made carbons of: it may still have to be archived.
+        self.wrapped = Recent()
+
+    def delivered(self, stream: bytes, n: int) -> None:
+        """A former holder gave a session what has this uid: it is not given again."""
+        if stream.startswith(CARBON):
+            self.wrapped.mark(stream[len(CARBON) :], n, True)
+        else:
+            self.recent.mark(stream, n, True)
 
     def next_grant(self) -> int:
         """Grants grow over all epochs: `epoch << 32 | counter`."""

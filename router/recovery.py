@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import trio
 
 from rookery.router.core import Core
-from rookery.router.part import Account, Part
+from rookery.router.part import CARBON, Account, Part
 from rookery.router.sessions import Fate, Kept, Session
 from rookery.shared.db.api import Connection, DatabaseUnavailable, Fenced
 from rookery.shared.store.ids import Seal
@@ -51,9 +51,13 @@ async def recover(core: Core, seal: Seal, part: Part, late: Sequence[tuple[bytes
     """
     found: dict[_Uid, list[_Place]] = {}
     for place, one in _deliveries(part):
-        if one.stream and one.stanza.kind in ("message", ""):
+        if one.stream and one.stanza.kind in ("message", "") and not one.stream.startswith(CARBON):
             found.setdefault((place.account.bare, one.stream, one.origin_n), []).append(place)
-    gone = {(stanza.to.partition("/")[0], stream, n): stanza for stream, n, stanza in late}
+    gone = {
+        (stanza.to.partition("/")[0], stream, n): stanza
+        for stream, n, stanza in late
+        if not stream.startswith(CARBON)
+    }
     if not found and not gone:
         return
 

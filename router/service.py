@@ -322,6 +322,7 @@ class RouterService:
                         self.accounts.sweep(part)
                         part.recent.rotate()
                         part.copied.rotate()
+                        part.wrapped.rotate()
                         await trio.lowlevel.checkpoint()
             except Exception:
                 _log.exception("router_tick_failed")

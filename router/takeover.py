@@ -81,7 +81,7 @@ class Takeover:
         for session, seconds in rows:
             self._wake(part, session, seconds)
         for stream, n, _ in gathering.late:
-            part.recent.mark(stream, n, True)
+            part.delivered(stream, n)
         return gathering.late
 
     def _ask(self, edge: str, part: Part) -> None:
@@ -164,7 +164,7 @@ class Takeover:
                 resumable.former = other.resumable.former
         for one in session.kept:
             if one.stream:
-                part.recent.mark(one.stream, one.origin_n, True)
+                part.delivered(one.stream, one.origin_n)
         account.resources.restore(session)
         self._core.count.sessions += 1
         self._core.count.restored += 1
@@ -191,7 +191,7 @@ class Takeover:
             session.kept.append(Kept(n, stanza, "", stream, origin_n, now, None, row, bool(row)))
             session.kept_bytes += len(stanza.inner) + OVERHEAD
             if stream:
-                part.recent.mark(stream, origin_n, True)
+                part.delivered(stream, origin_n)
         loser = account.resources.restore(session)
         if loser is None:
             self._core.count.sessions += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from tests.unit.router.rig import DOMAIN, Client, Rig, bodies, chat, condition, rig
 
 from rookery.router.carbons import MAX_ANSWERABLE, Answerable
@@ -215,3 +216,32 @@ def test_what_errors_may_answer_is_bounded() -> None:
     known.add("a@x", "new")
     assert known.has("a@x", "1")
     assert not known.has("b@x", "1")
+
+
+@pytest.mark.parametrize("acked", [False, True])
+async def test_a_new_holder_archives_what_it_is_sent_again_and_makes_no_second_copy(acked: bool) -> None:
+    async with rig() as it:
+        await it.online("bob")
+        alice, two = await it.online("alice", "1"), await with_copies(it, "alice", "2")
+        it.store.hold = True
+        origin = alice.route(chat(BOB))
+        alice.copy(origin, chat(BOB))
+        await it.settle()
+        assert copied(two, "sent") == ["hi"]
+        if acked:
+            last = two.taken[-1]
+            two.ack()
+            await it.settle()
+            it.edge().late.append((last.origin_stream, last.origin_n, last.stanza))
+        it.store.live.clear()  # the router is killed before its commit
+        it.store.hold = False
+        await it.start_router("router2")
+        alice.route(chat(BOB), origin.n)
+        alice.copy(origin, chat(BOB))
+        other = alice.route(chat(BOB, "other"))
+        alice.copy(other, chat(BOB, "other"))
+        await it.settle()
+        assert copied(two, "sent") == ["other"]
+        assert it.copied(origin)
+        rows = [row for row in it.store.archive(it.db.ids[ALICE]) if row.outgoing]
+        assert [(row.stream, row.n) for row in rows] == [(alice.stream, origin.n), (alice.stream, other.n)]
