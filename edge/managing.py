@@ -20,6 +20,7 @@ from rookery.shared.xmpp.xml import Element
 
 if TYPE_CHECKING:
     from rookery.edge.connection import Connection
+    from rookery.edge.lifetime import Lifetime
     from rookery.edge.session import Session
     from rookery.edge.sessions import Sessions
 
@@ -82,7 +83,7 @@ class Manager:
         elif self.machine.first_unasked:
             connection.wake(now + ASK_SECONDS)
 
-    def look(self, connection: Connection, heard: float, now: float) -> float:
+    def look(self, connection: Lifetime, heard: float, now: float) -> float:
         """A deadline of the connection; returns the next one."""
         look, following = self.machine.look(self.session.mirror.n, heard, now)
         if look is Look.DEAD:
