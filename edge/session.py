@@ -35,8 +35,6 @@ _PRESENCE: Final = frozenset(
 )
 #: Message types that are delivered at most once.
 _ONCE: Final = frozenset({"headline", "error"})
-#: Message types that the sender's own router does nothing with: no archive has them, and no carbons are made of them.
-_NO_COPY: Final = frozenset({"headline", "error", "groupchat"})
 #: What a kept stanza weighs besides its inner XML.
 _OVERHEAD: Final = 200
 
@@ -147,7 +145,8 @@ class Session:
         copy: Entry | None = None
         if kind == "message":
             once = type_ in _ONCE
-            if self.copies and type_ not in _NO_COPY and target is not None and target.bare != self.bare:
+            # (in rooms, the room gives it to everybody and archives it; errors and headlines may have carbons)
+            if self.copies and type_ != "groupchat" and target is not None and target.bare != self.bare:
                 copy = self._copy(origin, item, stamped)
         else:
             once = kind == "iq" and target is not None and target.resource is not None

@@ -16,6 +16,7 @@ from rookery.shared.bus.messages import (
     Accepted,
     Acked,
     Bound,
+    Copy,
     Deliver,
     DeliverMany,
     End,
@@ -251,6 +252,22 @@ def test_what_is_never_answered(world: World, sent: Stanza) -> None:
     session, _ = world.bind()
     session.take(sent)
     assert world.arrived() == []
+
+
+@pytest.mark.parametrize("type", ["", "chat", "normal", "headline", "error", "groupchat", "strange"])
+@pytest.mark.parametrize("wanted", [True, False])
+def test_the_own_router_gets_a_copy_of_what_may_be_archived_or_have_carbons(
+    world: World, type: str, wanted: bool
+) -> None:
+    session, _ = world.bind()
+    session.copies = wanted
+    for to in ("bob@example.org", f"{ALICE}/other", ALICE, ""):
+        session.take(stanza("message", to, type))
+    copies = [item for item in world.arrived() if isinstance(item, Copy)]
+    # The own account's router sees what is for the account itself.
+    expected = ["bob@example.org"] if wanted and type != "groupchat" else []
+    assert [copy.stanza.to for copy in copies] == expected
+    assert all(copy.stanza.from_ == FULL for copy in copies)
 
 
 # --- un-accepted ------------------------------------------------------------------------------------------------------
