@@ -95,7 +95,7 @@ class Keeping:
 
     def acknowledged(self, account: Account, ids: list[int]) -> None:
         """Live messages whose rows say that they are owed have reached a client."""
-        self._store.settle(account.id, ids)
+        self._settle(account, ids)
 
     # --- what no resource takes --------------------------------------------------------------------------------------
 
@@ -150,7 +150,9 @@ class Keeping:
         """These stored messages, (archive id, bytes), were written to a client: they are no longer owed."""
         account.owed = max(0, account.owed - len(rows))
         account.owed_bytes = max(0, account.owed_bytes - sum(size for _, size in rows)) if account.owed else 0
-        ids = [row for row, _ in rows]
+        self._settle(account, [row for row, _ in rows])
+
+    def _settle(self, account: Account, ids: list[int]) -> None:
         if account.settled is None:
             account.settled = set()
         account.settled.update(ids)
