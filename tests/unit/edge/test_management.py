@@ -1,10 +1,9 @@
-"""Stream management by tables and properties: numbers, the wrap, when to ask, what may be said, chains of resumptions."""
+"""Stream management of one stream: when to ask, what may be said, chains of resumptions. Its grammar is in tests/xeps."""
 
 from __future__ import annotations
 
 from collections import deque
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,112 +11,12 @@ from rookery.edge.inflight import Entry, Inflight
 from rookery.edge.management import ASK_EVERY, ASK_SECONDS, DEAD_SECONDS, Look, Management
 from rookery.shared.bus.messages import Origin, Route
 from rookery.shared.xeps import stream_management as sm
-from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.stanza import Stanza
-from rookery.shared.xmpp.xml import Element
 
 TOP = 2**32
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        None,
-        "",
-        "-1",
-        "+1",
-        "1e3",
-        "１",
-        "٣",
-        "0x1",
-        "1_0",
-        " 1",
-        "1 ",
-        "1.0",
-        "4294967296",
-        "99999999999",
-        "²",
-    ],
-)
-def test_what_is_no_number(text: str | None) -> None:
-    with pytest.raises(ValueError):
-        sm.parse_number(text)
-
-
-@pytest.mark.parametrize(("text", "number"), [("0", 0), ("7", 7), ("007", 7), ("4294967295", TOP - 1)])
-def test_what_is_a_number(text: str, number: int) -> None:
-    assert sm.parse_number(text) == number
-
-
-@pytest.mark.parametrize(("value", "wanted"), [("true", True), ("1", True), ("false", False), ("0", False)])
-def test_resume_is_a_boolean(value: str, wanted: bool) -> None:
-    assert sm.wants_resumption(Element(sm.NS, "enable", {"resume": value})) is wanted
-    assert not sm.wants_resumption(Element(sm.NS, "enable"))
-
-
-def test_attributes_of_enable_that_cannot_be_read_are_refused() -> None:
-    for wrong in ({"resume": "yes"}, {"resume": "TRUE"}):
-        with pytest.raises(StanzaError, match="bad-request"):
-            sm.wants_resumption(Element(sm.NS, "enable", wrong))
-    with pytest.raises(StanzaError, match="bad-request"):
-        sm.wanted_seconds(Element(sm.NS, "enable", {"max": "-1"}))
-    assert sm.wanted_seconds(Element(sm.NS, "enable", {"max": "60"})) == 60
-    assert sm.wanted_seconds(Element(sm.NS, "enable")) == 0
-
-
-@given(st.binary(max_size=40))
-def test_a_token_is_read_as_it_was_written(token: bytes) -> None:
-    assert sm.read_token(sm.write_token(token)) == token
-
-
-@given(st.text(max_size=200))
-def test_no_text_is_read_as_two_tokens(text: str) -> None:
-    token = sm.read_token(text)
-    assert token == b"" or sm.write_token(token) == text
-
-
 # --- what the client acknowledges -------------------------------------------------------------------------------------
-
-
-@given(total=st.integers(0, 2**34), more=st.integers(0, 5000), ahead=st.integers(0, 5000))
-def test_an_acknowledgement_within_what_was_sent_counts(total: int, more: int, ahead: int) -> None:
-    sent = total + more
-    count = sm.advance(total, sent, (total + ahead) % TOP)
-    if ahead <= more:
-        assert count == total + ahead
-    else:
-        assert count is None
-
-
-@given(total=st.integers(0, 2**34), more=st.integers(0, 5000), behind=st.integers(1, 5000))
-def test_an_old_acknowledgement_changes_nothing(total: int, more: int, behind: int) -> None:
-    count = sm.advance(total, total + more, (total - behind) % TOP)
-    assert count == (total if behind <= total else None)
-
-
-@pytest.mark.parametrize(
-    ("total", "sent", "h", "expected"),
-    [
-        (0, 0, 0, 0),
-        (0, 0, 1, None),
-        (5, 8, 10, None),
-        (0, 8, TOP - 1, None),
-        (TOP - 2, TOP + 3, TOP - 1, TOP - 1),
-        (TOP - 2, TOP + 3, 0, TOP),
-        (TOP - 2, TOP + 3, 3, TOP + 3),
-        (TOP - 2, TOP + 3, 4, None),
-        (TOP + 3, TOP + 3, TOP - 1, TOP + 3),
-    ],
-)
-def test_numbers_wrap(total: int, sent: int, h: int, expected: int | None) -> None:
-    assert sm.advance(total, sent, h) == expected
-
-
-def test_the_answer_is_told_modulo_2_32() -> None:
-    assert sm.answer(TOP + 1).get("h") == "1"
-    assert sm.resumed(b"t", TOP).get("h") == "0"
-    assert sm.failed("item-not-found", TOP + 2).get("h") == "2"
-    assert sm.failed("item-not-found").get("h") is None
 
 
 def test_the_client_counts_from_where_it_was_enabled() -> None:
@@ -132,12 +31,12 @@ def test_the_client_counts_from_where_it_was_enabled() -> None:
 
 def test_only_what_the_router_has_recorded_is_told() -> None:
     machine = Management(0, 0, b"token", 600)
-    assert machine.moved(3)
+    assert machine.moved(3, 0.0)
     assert machine.request(4) == 0  # the note is under way
-    assert not machine.moved(4)  # one at a time
+    assert not machine.moved(4, 0.0)  # one at a time
     assert not machine.note(3)  # 4 was asked for
     assert machine.h == 3
-    assert machine.moved(4)
+    assert machine.moved(4, 0.0)
     assert machine.note(4)  # now it is told unasked
     assert machine.h == 4
     assert not machine.note(4)
@@ -145,18 +44,18 @@ def test_only_what_the_router_has_recorded_is_told() -> None:
 
 def test_what_may_be_lost_is_told_again() -> None:
     machine = Management(0, 0, b"token", 600)
-    assert machine.moved(2)
-    assert not machine.moved(2)
+    assert machine.moved(2, 0.0)
+    assert not machine.moved(2, 0.0)
     machine.lost()
-    assert machine.moved(2)
+    assert machine.moved(2, 0.0)
 
 
 def test_a_stream_that_nobody_can_resume_needs_no_note() -> None:
     machine = Management(0, 0)
     assert machine.request(1) == 0
-    assert machine.moved(1)
+    assert machine.moved(1, 0.0)
     assert machine.h == 1
-    assert not machine.moved(2)  # nobody asked
+    assert not machine.moved(2, 0.0)  # nobody asked
     assert machine.h == 2
 
 
@@ -187,27 +86,7 @@ def test_a_client_that_is_not_heard_after_a_question_is_dead() -> None:
     assert machine.look(1, 0.0, 500.0) == (Look.NOTHING, 0.0)
 
 
-# --- uids -------------------------------------------------------------------------------------------------------------
-
-
-@given(st.lists(st.tuples(st.text(max_size=3), st.binary(max_size=8)), min_size=2, max_size=20))
-def test_uids_grow_with_the_number_whatever_the_content(contents: list[tuple[str, bytes]]) -> None:
-    numbers = [sm.uid_number(n, "b@x", id_, inner) for n, (id_, inner) in enumerate(contents, 1)]
-    assert numbers == sorted(numbers)
-    assert len(set(numbers)) == len(numbers)
-    assert max(numbers) < 2**63  # a column of the database
-
-
-def test_a_repetition_has_the_uid_of_its_original_also_with_a_delay_stamp() -> None:
-    inner = b"<body>hi</body>"
-    stamp = b"<delay xmlns='urn:xmpp:delay' from='a@x' stamp='2026-01-01T00:00:00Z'/>"
-    longer = b"<delay xmlns='urn:xmpp:delay' stamp='2026-01-01T00:00:00Z'>sent again</delay>"
-    first = sm.uid_number(7, "b@x", "m1", inner)
-    assert sm.uid_number(7, "b@x", "m1", inner + stamp) == first
-    assert sm.uid_number(7, "b@x", "m1", longer + inner) == first
-    assert sm.uid_number(7, "b@x", "m2", inner) != first
-    assert sm.uid_number(7, "c@x", "m1", inner) != first
-    assert sm.uid_number(7, "b@x", "m1", b"<body>ho</body>") != first
+# --- the frontier ---------------------------------------------------------------------------------------------------------
 
 
 def test_the_frontier_is_below_what_is_not_handled() -> None:
@@ -267,7 +146,7 @@ def test_over_any_chain_of_resumptions_everything_counts_once(steps: list[str], 
         elif step == "handle" and inbound:
             number, content = inbound.pop(0)
             router.handle(number, content)
-            if machine.moved(number):
+            if machine.moved(number, 0.0):
                 router.noting.append(number)
         elif step == "note" and router.noting:
             router.recorded = max(router.recorded, router.noting.pop(0))
