@@ -153,9 +153,10 @@ class ClusterNode:
         self._services = {service.kind: service for service in services}
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._beats)
+            # Nothing is served before the others are known: who does not know them writes the oldest version, which has not all items.
+            await self._listen()
             for service in services:
                 nursery.start_soon(service.run)
-            await self._listen()
             if any(kind is not Kind.EDGE for kind in self._services):
                 await self._hold(nursery)
             await self._stop.wait()
@@ -199,6 +200,8 @@ class ClusterNode:
         self._say_beat()
         self.bus.announce(AskHolds(self.incarnation))
         await trio.sleep(LISTEN_SECONDS)
+        if self.bus.connected:
+            self._write(self._liveness.lowest_version())
 
     async def _hold(self, nursery: trio.Nursery) -> None:
         parts = self._parts = Parts(self._services, self.partitions, self.bus.refuse)
