@@ -180,7 +180,7 @@ class BusCore:
         if former is not None and former not in self._links and former != self.incarnation:
             wait = False
         if not wait and (link := self._links.get(former or "")) is not None:
-            self._moves.repeat(take_back(link, frozenset(keys).__contains__))
+            self._moves.wait(take_back(link, frozenset(keys).__contains__))
         self._moves.holder_changed(former, keys, wait=wait)
 
     def holders_changed(self) -> None:
