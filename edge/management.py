@@ -16,6 +16,8 @@ ASK_EVERY: Final = 5
 ASK_SECONDS: Final = 1.0
 #: A client that was asked and was not heard for so long is gone.
 DEAD_SECONDS: Final = 60.0
+#: A note that the router has not confirmed in this time is sent again: it was lost where nobody told us.
+NOTE_SECONDS: Final = 10.0
 
 
 class Look(Enum):
@@ -30,7 +32,7 @@ class Management:
     """The machine. Numbers are those of the stream (unwrapped); `base_in` and `base_out` are where the client began to count."""
 
     __slots__ = (
-        "_asked_at", "_asked_n", "_posted", "_since", "_unasked", "_wanted", "base_in", "base_out", "noted", "seconds",
+        "_asked_at", "_asked_n", "_posted", "_posted_at", "_since", "_unasked", "_wanted", "base_in", "base_out", "noted", "seconds",
         "token",
     )  # fmt: skip
 
@@ -41,8 +43,9 @@ class Management:
         self.token = token
         self.seconds = seconds
         self.noted = base_in
-        #: The frontier that the router was told, and the number up to which the client waits for an answer (0: none).
+        #: The frontier that the router was told, when, and the number up to which the client waits for an answer (0: none).
         self._posted = base_in
+        self._posted_at = 0.0
         self._wanted = 0
         #: Deliveries since the last <r/>, when the first of them was, when an unanswered <r/> was written, and what it covers.
         self._unasked = 0
@@ -67,17 +70,17 @@ class Management:
         self._wanted = n
         return self.h
 
-    def moved(self, frontier: int) -> bool:
+    def moved(self, frontier: int, now: float) -> bool:
         """Everything up to `frontier` is handled. True when the router shall be told now (one note is under way at a time)."""
-        if frontier <= self._posted:
+        if frontier <= self.noted:
             return False
         if not self.token:
             # Nobody else will ever have to know it.
-            self._posted = frontier
             return self.note(frontier)
-        if self._posted > self.noted:
+        if self._posted > self.noted and now - self._posted_at < NOTE_SECONDS:
             return False
         self._posted = frontier
+        self._posted_at = now
         return True
 
     def note(self, n: int) -> bool:

@@ -99,7 +99,7 @@ class Manager:
         """Something may have been handled: tell the router as soon as it has recorded what it was told before."""
         session, machine = self.session, self.machine
         frontier = session.frontier()
-        if not machine.moved(frontier):
+        if not machine.moved(frontier, self.sessions.clock()):
             return
         if not machine.token:
             self._tell()

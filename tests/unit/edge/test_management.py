@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rookery.edge.inflight import Entry, Inflight
-from rookery.edge.management import ASK_EVERY, ASK_SECONDS, DEAD_SECONDS, Look, Management
+from rookery.edge.management import ASK_EVERY, ASK_SECONDS, DEAD_SECONDS, NOTE_SECONDS, Look, Management
 from rookery.shared.bus.messages import Origin, Route
 from rookery.shared.xeps import stream_management as sm
 from rookery.shared.xmpp.stanza import Stanza
@@ -60,6 +60,17 @@ def test_a_stream_that_nobody_can_resume_needs_no_note() -> None:
 
 
 # --- when to ask ------------------------------------------------------------------------------------------------------
+
+
+def test_a_note_that_is_not_confirmed_is_sent_again() -> None:
+    machine = Management(0, 0, b"t", 600)
+    assert machine.moved(1, 5.0)
+    assert not machine.moved(2, 5.0 + NOTE_SECONDS - 0.1)
+    assert machine.moved(2, 5.0 + NOTE_SECONDS)
+    assert machine.note(1) is False
+    assert not machine.moved(2, 5.0 + NOTE_SECONDS)  # still under way
+    machine.note(2)
+    assert not machine.moved(2, 100.0)
 
 
 def test_it_asks_every_few_stanzas_and_after_a_moment() -> None:
