@@ -209,16 +209,27 @@ class Takeover:
 
 
 def _whole(parts: list[tuple[str, MirrorSession]]) -> list[tuple[str, MirrorSession]]:
-    """Sessions that were told in several parts, or once more after the link began anew, each in one."""
-    whole: dict[tuple[str, int], MirrorSession] = {}
+    """Sessions that were told in several parts, or once more after the link began anew, each in one: what was told last is so."""
+    whole: dict[tuple[bytes, int], tuple[str, MirrorSession]] = {}
     for edge, part in parts:
-        first = whole.get((edge, part.sid))
-        if first is not None:
-            known = {n for n, _, _ in first.inflight}
-            more = [one for one in part.inflight if one[0] not in known]
-            part = first._replace(inflight=(*first.inflight, *more), stanzas=(*first.stanzas, *part.stanzas))
-        whole[edge, part.sid] = part
-    return [(edge, session) for (edge, _), session in whole.items()]
+        binding = part.stream, part.grant
+        if binding in whole:
+            before = whole[binding][1]
+            known = {n for n, _, _ in part.inflight}
+            # What its client has meanwhile is not in flight any more; rows are still to be settled.
+            more = [
+                one
+                for one in before.inflight
+                if one[0] not in known and not (one[1] and one[0] <= part.acked)
+            ]
+            inflight = sorted((*more, *part.inflight), key=_number)
+            part = part._replace(inflight=inflight, stanzas=(*before.stanzas, *part.stanzas))
+        whole[binding] = edge, part
+    return list(whole.values())
+
+
+def _number(inflight: tuple[int, bytes, int]) -> int:
+    return inflight[0]
 
 
 def _ignore(part: Part, account: Account, session: Session) -> None:
