@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from rookery.router.core import Core
 from rookery.router.part import Account, Part
 from rookery.router.sessions import Session
-from rookery.shared.bus.messages import Gate, Handle, Kind, Origin
+from rookery.shared.bus.messages import Gate, Handle, Kind, Origin, answering
 from rookery.shared.xeps._xep import Context, Entry, Forward, Local, Target
 from rookery.shared.xeps.registry import FEATURES, lookup
 from rookery.shared.xmpp.errors import StanzaError
@@ -25,6 +26,8 @@ class Iqs:
         self._core = core
         #: Called when a session's marks have changed by what it asked for (`Forward.marks`, `Local.marks`).
         self.on_marked: Callable[[Part, Account, Session], None] = _ignore
+        #: Calls back once everything is in the store that was put there before: who asks for an archive finds what it was given.
+        self.behind_store: Callable[[Callable[[], None]], None] = _now
 
     def answer_account(
         self,
@@ -50,7 +53,11 @@ class Iqs:
                 self._mark(part, account, session, entry.marks, True)
             if entry.online is None or not account.resources.available():
                 handle = Handle(origin, account.bare, iq.from_, own, iq)
-                core.bus.post(_KINDS[entry.kind], part.number, handle)
+                kind = _KINDS[entry.kind]
+                if kind is Kind.OFFLINE:
+                    self.behind_store(partial(self._forward, part, kind, handle))
+                else:
+                    core.bus.post(kind, part.number, handle)
                 return
         handler = entry.handler if isinstance(entry, Local) else entry.online
         assert handler is not None
@@ -62,8 +69,12 @@ class Iqs:
                 self._mark(part, account, session, entry.marks, True)
             if entry.unmarks:
                 self._mark(part, account, session, entry.unmarks, False)
-        core.route(answer)
+        core.route(answer, answering(origin))
         core.accept(part, origin)
+
+    def _forward(self, part: Part, kind: Kind, handle: Handle) -> None:
+        if part.live:
+            self._core.bus.post(kind, part.number, handle)
 
     def _mark(self, part: Part, account: Account, session: Session, mark: str, on: bool) -> None:
         if account.resources.mark(session, mark, on):
@@ -76,7 +87,7 @@ class Iqs:
         if isinstance(entry, Forward):
             core.bus.post(_KINDS[entry.kind], part.number, Handle(origin, bare, iq.from_, True, iq))
             return
-        core.route(entry.handler(iq, self._context(iq.to, False, ())))
+        core.route(entry.handler(iq, self._context(iq.to, False, ())), answering(origin))
         core.accept(part, origin)
 
     def unknown(self, iq: Stanza) -> StanzaError:
@@ -112,6 +123,10 @@ class Iqs:
             features=FEATURES,
             resources=resources,
         )
+
+
+def _now(done: Callable[[], None]) -> None:
+    done()
 
 
 def _ignore(part: Part, account: Account, session: Session) -> None:

@@ -33,6 +33,9 @@ class Store(Protocol):
     def owe(self, account_id: int, id: int, done: Callable[[], None]) -> None:
         """This row is owed after all; `done` is called after the commit."""
 
+    def after(self, done: Callable[[], None]) -> None:
+        """Call `done` once everything is committed that was put before; at once when that is so."""
+
     @property
     def full(self) -> bool:
         """Whether no more should be taken."""

@@ -136,12 +136,12 @@ class RouterService:
         )
         self.takeover = Takeover(core, self.accounts, self.hibernation)
         self.totals = Totals(core)
-        self._wire()
+        self._wire(store)
         self._handlers = self._table()
         self._lost: list[str] = []
         self._lost_some = trio.Event()
 
-    def _wire(self) -> None:
+    def _wire(self, store: Store) -> None:
         """What the parts tell one another."""
         self.flushes.message = self.delivery.message
         self.iqs.on_marked = self.presence.notes
@@ -149,6 +149,7 @@ class RouterService:
         self.takeover.on_attached = self._attached
         self.pushing.on_overrun = self.bindings.overrun
         self.pushing.on_asleep = self.hibernation.changed
+        self.iqs.behind_store = store.after
         self.domains.on_durability = self._durability
         node = self.core.node
         node.on_lost.append(self._on_lost)
@@ -243,7 +244,7 @@ class RouterService:
         stanza, origin = getattr(item, "stanza", None), getattr(item, "origin", None)
         if isinstance(stanza, Stanza) and isinstance(origin, Origin):
             try:
-                self.core.bounce(stanza, error)
+                self.core.bounce(stanza, error, origin)
             except Exception:
                 _log.exception("bounce_failed")
             self.core.accept(part, origin)

@@ -87,6 +87,7 @@ class StoreWriter:
         self._owing: list[_Owing] = []
         self._settle_arrived = trio.Event()
         self._settled = trio.Event()
+        self._after: deque[tuple[int, Callable[[], None]]] = deque()
         self._draining = 0
         self._failed = False
         self._told_refused = -_TELL_SECONDS
@@ -115,6 +116,13 @@ class StoreWriter:
         """A stored message reached nobody after all: mark it as owed (soon), then call `done`."""
         self._settle_arrived.set()
         self._owing.append(_Owing(account_id, id, done))
+
+    def after(self, done: Callable[[], None]) -> None:
+        """Call `done` once everything is committed that was put before; at once when that is so."""
+        if self._rows:
+            self._after.append((self._seq, done))
+        else:
+            done()
 
     @property
     def full(self) -> bool:
@@ -205,6 +213,9 @@ class StoreWriter:
         self._landed = trio.Event()
         for (_, row, done), outcome in zip(batch, outcomes, strict=True):
             done(row, outcome)
+        oldest = self._oldest()
+        while self._after and self._after[0][0] < oldest:
+            self._after.popleft()[1]()
 
     async def _insert(self, rows: Sequence[Row]) -> list[bool | None]:
         """Store rows and say what became of each. One that is refused is looked for by halves, in order; the others are stored."""

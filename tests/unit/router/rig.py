@@ -77,6 +77,9 @@ class FakeStore:
     def owe(self, account_id: int, id: int, done: Callable[[], None]) -> None:
         self.owing.append((account_id, id, done))
 
+    def after(self, done: Callable[[], None]) -> None:
+        done()
+
     def commit(self) -> None:
         waiting, self.waiting = self.waiting, []
         self._store(waiting)
