@@ -7,10 +7,11 @@ say when the socket must not be read. It outlives its socket: what a client sent
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
 from rookery.shared.bus.messages import Copy, Route, Submit
+from rookery.shared.xmpp.jid import bare_of
 
 
 class Entry(NamedTuple):
@@ -86,6 +87,21 @@ class Inflight:
     def partitions(self) -> set[int]:
         """Where the kept items went to."""
         return {entry.partition for entry in self._entries.values()}
+
+    def requests(self, changed: Mapping[int, float], partition_of: Callable[[str], int]) -> list[Entry]:
+        """What former workers may have of these partitions, each with the time until when: requests, and presence for somebody."""
+        found = []
+        for entry in self._entries.values():
+            stanza = entry.item.stanza
+            if entry.once or stanza.kind == "message" or (stanza.kind == "presence" and not stanza.to):
+                continue
+            until = changed.get(entry.partition, -1.0)
+            if stanza.kind == "presence":
+                # It passes the workers of both sides.
+                until = max(until, changed.get(partition_of(bare_of(stanza.to)), -1.0))
+            if entry.at <= until:
+                found.append(entry)
+        return found
 
     def again(self, partitions: Collection[int], before: float = float("inf")) -> list[Entry]:
         """What to send again, in the order of sending, when the holder of these partitions lost or kept back something.

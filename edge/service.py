@@ -256,6 +256,7 @@ class EdgeService:
             await trio.sleep(1)
             now = trio.current_time()
             self._sessions.tick(now)
+            self._sessions.successors.tick()
             if now >= repeat_at:
                 repeat_at = now + REPEAT_SECONDS
                 self._sessions.successors.repeat(now)

@@ -7,7 +7,7 @@ checked here (RFC 6120 sections 8.1 to 8.3); everything else is the routers' bus
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from rookery.edge.counters import SAMPLE
@@ -261,6 +261,10 @@ class Session:
     def targets(self) -> set[int]:
         """The partitions whose routers have not accepted something."""
         return set() if self._inflight is None else self._inflight.partitions()
+
+    def requests(self, changed: Mapping[int, float]) -> list[Entry]:
+        """Un-accepted requests that former workers may have (see `Inflight.requests`)."""
+        return [] if self._inflight is None else self._inflight.requests(changed, self.sessions.partition)
 
     def again(self, partitions: frozenset[int], before: float = float("inf")) -> list[Entry]:
         """What has to be sent again to these partitions (see `Inflight.again`)."""

@@ -20,16 +20,20 @@ if TYPE_CHECKING:
 
 #: A stanza that nobody accepted in this time is sent again, in case something was lost unnoticed.
 AGAIN_SECONDS: Final = 15.0
+#: Kinds of worker that accept what clients send.
+_ANSWERING: Final = frozenset({Kind.ROSTER, Kind.PRESENCE, Kind.OFFLINE, Kind.ACCOUNT})
 
 
 class Successors:
     """Mirrors and re-sending for the whole edge."""
 
-    __slots__ = ("_node", "_sessions")
+    __slots__ = ("_changed", "_node", "_sessions")
 
     def __init__(self, sessions: Sessions, node: Node) -> None:
         self._sessions = sessions
         self._node = node
+        #: Partitions that workers have taken over since the last tick, and when.
+        self._changed: dict[int, float] = {}
 
     def mirror(self, item: MirrorRequest) -> None:
         """A router asks for the streams of a partition: it has begun to hold it."""
@@ -51,6 +55,19 @@ class Successors:
         """Another process holds the partition now: it gets again what the former one did not accept."""
         if kind is Kind.ROUTER:
             self._send_again(frozenset((partition,)))
+        elif kind in _ANSWERING:
+            self._changed[partition] = self._sessions.clock()
+
+    def tick(self) -> None:
+        """A second has passed: what former workers may have had in hand goes to their successors, by way of the routers.
+
+        A worker's end changes hundreds of partitions, so they are looked at together; a worker that has a request does nothing.
+        """
+        changed, self._changed = self._changed, {}
+        if changed:
+            for session in self._sessions.unsettled:
+                for entry in session.requests(changed):
+                    self._sessions.post(Kind.ROUTER, entry.partition, entry.item)
 
     def on_reset(self, peer: str) -> None:
         """A process gave our link up: what was on the way to its partitions may be lost, answers to its questions too."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from rookery.router.counters import Counters
 from rookery.router.part import Part
 from rookery.router.sessions import Resources
-from rookery.shared.bus.messages import NOBODY, Accepted, Copied, Item, Kind, Origin, Route
+from rookery.shared.bus.messages import NOBODY, Accepted, Copied, Item, Kind, Origin, Route, answering
 from rookery.shared.cluster.api import Node
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.stanza import Stanza
@@ -46,6 +46,9 @@ class Core:
     def accept(self, part: Part, origin: Origin) -> None:
         """This router has taken responsibility for the stanza, or has refused it with an error."""
         if not origin.edge:
+            if origin.stream:
+                # An answer: it is given once.
+                part.recent.mark(origin.stream, origin.n, True)
             return
         part.recent.mark(origin.stream, origin.n, True)
         self._say(part, origin, self._accepted)
@@ -112,12 +115,12 @@ class Core:
         if "@" in bare and bare.rpartition("@")[2] in self.domains:
             self.bus.post(Kind.ROUTER, self.node.partition(bare), Route(origin, stanza))
 
-    def bounce(self, stanza: Stanza, error: StanzaError) -> None:
-        """Send an error to the stanza's sender; nothing for what must not be answered (RFC 6120 section 8.3.1)."""
+    def bounce(self, stanza: Stanza, error: StanzaError, origin: Origin = NOBODY) -> None:
+        """Send an error to the stanza's sender, once for its uid; nothing for what must not be answered (RFC 6120 section 8.3.1)."""
         if stanza.type == "error" or (stanza.kind == "iq" and stanza.type == "result"):
             return
         self.count.bounced += 1
-        self.route(stanza.error(error))
+        self.route(stanza.error(error), answering(origin))
 
     def resources(self) -> Resources:
         """An empty set of resources under the configured policy."""

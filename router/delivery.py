@@ -62,7 +62,7 @@ class Delivery:
                 return
         if account.blocked is not None and self._blocked(account, stanza):
             if stanza.kind != "presence":
-                self._core.bounce(stanza, StanzaError("service-unavailable"))
+                self._core.bounce(stanza, StanzaError("service-unavailable"), origin)
             self._core.accept(part, origin)
             return
         kind = stanza.kind
@@ -81,7 +81,7 @@ class Delivery:
         if not self._core.hosted(bare) or "@" not in bare:
             error = "service-unavailable" if self._core.hosted(bare) else "remote-server-not-found"
             if item.stanza.kind != "presence" or item.stanza.type == "subscribe":
-                self._core.bounce(item.stanza, StanzaError(error))
+                self._core.bounce(item.stanza, StanzaError(error), item.origin)
             self._core.accept(part, item.origin)
             return None
         return self._accounts.ready(part, bare, self.on_route, item)
@@ -201,7 +201,7 @@ class Delivery:
             self._keeping.keep(part, account, origin, stanza, at)
             return (), stanza
         if action is Action.ERROR:
-            core.bounce(stanza, StanzaError("service-unavailable"))
+            core.bounce(stanza, StanzaError("service-unavailable"), origin)
         else:
             core.count.dropped += 1
         core.accept(part, origin)
@@ -225,7 +225,8 @@ class Delivery:
                 )
             elif stanza.kind == "iq" and stanza.type in ("get", "set") and one.stream != session.stream:
                 # (what it asked itself would be answered to whoever has its resource now)
-                self._core.bounce(stanza, StanzaError("service-unavailable"))
+                uid = Origin(one.stream, one.origin_n, "")
+                self._core.bounce(stanza, StanzaError("service-unavailable"), uid)
 
     # --- presence ----------------------------------------------------------------------------------------------------
 
@@ -281,13 +282,16 @@ class Delivery:
             return
         elif action is Action.ERROR:
             known = account.id or resource
-            core.bounce(stanza, StanzaError("service-unavailable") if known else self._iqs.unknown(stanza))
+            error = StanzaError("service-unavailable") if known else self._iqs.unknown(stanza)
+            core.bounce(stanza, error, origin)
         else:
             core.count.dropped += 1
         core.accept(part, origin)
 
     def on_gated(self, part: Part, item: Any) -> None:
         """The presence worker found that the sender of a subscribers-only iq is one."""
+        if self._core.repeated(part, item.origin):
+            return
         account = self._accounts.ready(part, item.account, self.on_gated, item)
         if account is not None:
             self._iqs.answer_account(part, account, item.origin, item.stanza, own=False, gated=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 import msgpack
@@ -54,8 +55,8 @@ class Resumable:
         resumable.requests = tuple((id_, to, deadline) for id_, to, deadline in management.requests)
         return resumable
 
-    def answered(self, gone: list[Kept]) -> None:
-        """The client has these: requests of its own that they answer are open no more."""
+    def answered(self, gone: Iterable[Kept]) -> None:
+        """The client has these, or will have them: requests of its own that they answer are open no more."""
         answers = {
             (one.stanza.id, one.stanza.from_)
             for one in gone

@@ -104,6 +104,7 @@ class Resumptions:
             bus.reply(call, NotResumed(sent=sent))
             return
         self._bindings.acked(part, account, session, resumable.base_out + count)
+        resumable.answered(session.kept)  # these are delivered again
         self._move(part, account, session, request.edge, request.sid)
         bus.reply(
             call,

@@ -55,6 +55,11 @@ class Origin(NamedTuple):
 NOBODY: Final = Origin(b"", 0, "")
 
 
+def answering(origin: Origin) -> Origin:
+    """The uid of the one answer that a request gets, whoever gives it, and however often."""
+    return Origin(b"answer:" + origin.stream, origin.n, "") if origin.stream else NOBODY
+
+
 # --- edge -> router ---------------------------------------------------------------------------------------------------
 
 

@@ -59,7 +59,7 @@ def repeatable(item: Item) -> bool:
     """Whether an item of unknown fate is sent again by the bus."""
     if isinstance(item, Route):
         # Presence settles by itself; answers that the server made have no other keeper, and a client ignores a second one.
-        return item.stanza.kind == "presence" or (item.stanza.kind == "iq" and not item.origin.stream)
+        return item.stanza.kind == "presence" or (item.stanza.kind == "iq" and not item.origin.edge)
     return type(item) in _HARMLESS
 
 

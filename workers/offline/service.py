@@ -42,7 +42,7 @@ class OfflineService(HostedWorker):
             if item.priority >= 0:
                 self.job(partition, item.account, lambda: self._page(partition, item))
         elif isinstance(item, Handle):
-            self.job(partition, item.account, lambda: self._handle(partition, item))
+            self.handle(partition, item, lambda: self._handle(partition, item))
         elif isinstance(item, Call):
             self.node.bus.reply(item, StanzaError("feature-not-implemented"))
 

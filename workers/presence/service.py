@@ -51,6 +51,8 @@ class PresenceService(HostedWorker):
     def receive(self, source: str, partition: int, epoch: int, item: Item | Call) -> None:
         """Handle an item at once when the cache can answer, else in the lane of its account."""
         match item:
+            case Gate() if self.once.is_done(item.origin):
+                self.accept(item.origin)
             case Broadcast() | Probe() | Gate():
                 if not self.lanes.busy(partition, item.account):
                     known = self.cache.get(item.account, trio.current_time())
