@@ -1,4 +1,6 @@
-"""XEP-0198: Stream Management, the grammar: elements, numbers, tokens. The machines are in `edge.management` and `router.resumption`."""
+"""XEP-0198: Stream Management."""
+
+# The grammar: elements, numbers, tokens. The machines are in `edge.management` and `router.resumption`.
 
 from __future__ import annotations
 
@@ -18,8 +20,8 @@ XEP = Xep(
     198,
     "1.6.3",
     "complete",
-    implemented_in="edge",
-    note="Acknowledges only what is committed; a stream resumes on any edge. A second <enable/> is answered with <failed/>.",
+    implemented_in="edge, router",
+    note="acknowledges only what is committed; a stream resumes on any edge; a second request to enable is refused, not fatal",
 )
 
 #: Numbers on the wire are modulo this (section 4).
