@@ -86,7 +86,7 @@ class Inflight:
 
     def partitions(self) -> set[int]:
         """Where the kept items went to."""
-        return {entry.partition for entry in self._entries.values()}
+        return {entry.partition for leg in (self._entries, self._copies) for entry in leg.values()}
 
     def requests(self, changed: Mapping[int, float], partition_of: Callable[[str], int]) -> list[Entry]:
         """What former workers may have of these partitions, each with the time until when: requests, and presence for somebody."""

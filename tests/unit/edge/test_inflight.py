@@ -53,6 +53,16 @@ def test_again_is_in_order_and_only_for_those_partitions() -> None:
     assert len(inflight) == 5
 
 
+def test_it_waits_for_the_partitions_of_both_legs() -> None:
+    inflight = Inflight(10, 1000)
+    inflight.add(1, entry(1), copy(1))
+    assert inflight.partitions() == {1, 9}
+    inflight.accepted(1)
+    assert inflight.partitions() == {9}, "the successor of the sender's own router has to hear of it too"
+    inflight.copied(1)
+    assert inflight.partitions() == set()
+
+
 def test_what_is_delivered_at_most_once_is_not_repeated_and_does_not_fill_the_stream() -> None:
     inflight = Inflight(10, 1000)
     inflight.add(1, entry(1, once=True))
