@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import cast
 
 from tests.unit.edge.test_managing import BOB, managed, mirrored, of
-from tests.unit.edge.test_sessions import ALICE, FULL, World, stanza
+from tests.unit.edge.test_sessions import ALICE, FULL, QUERY, World, stanza
 
 from rookery.edge.connection import Connection
 from rookery.shared.bus.messages import (
@@ -21,6 +21,7 @@ from rookery.shared.bus.messages import (
     MirrorRequest,
     Noted,
     Route,
+    Submit,
     Unbind,
 )
 from rookery.shared.xmpp.stanza import Stanza
@@ -196,3 +197,40 @@ def test_a_binding_that_is_being_asked_for_is_not_told() -> None:
     line = cast("Connection", object())
     world.sessions.begin(line, sid, stream, Bound(FULL, 1 << 32 | 1), "")
     assert mirrors(reset(world)) == [(partition, [FULL], True)]
+
+
+def test_what_a_former_worker_may_have_had_is_asked_again_once() -> None:
+    world = World()
+    session, _ = world.bind()
+    carol = "carol@example.org"
+    elsewhere = world.sessions.partition(carol)
+    assert elsewhere != session.partition
+    roster = stanza("iq", "", "get", "q", QUERY)
+    session.take(roster)
+    session.take(stanza("iq", f"{BOB}/r", "get", "w", QUERY))
+    session.take(stanza("message", BOB))
+    session.take(stanza("presence"))
+    session.take(stanza("presence", carol, "subscribe"))
+    world.arrived()
+
+    def again(kind: Kind, partition: int) -> list[tuple[str, str]]:
+        world.sessions.successors.on_holder(kind, partition)
+        world.sessions.successors.tick()
+        items = [item for item in world.arrived() if isinstance(item, Submit | Route)]
+        return [(item.stanza.kind, item.stanza.to) for item in items]
+
+    everything = [("iq", ""), ("presence", carol)]
+    assert again(Kind.ROSTER, session.partition) == everything
+    assert again(Kind.ACCOUNT, session.partition) == everything
+    assert again(Kind.ROSTER, elsewhere) == everything[1:], "it passes the workers of both sides"
+    assert again(Kind.S2S, session.partition) == []
+    world.sessions.successors.tick()
+    assert world.arrived() == []
+    # What is sent after the change goes to the new holder anyway.
+    world.sessions.successors.on_holder(Kind.ROSTER, session.partition)
+    world.clock.now += 0.5
+    world.reactor.now = world.clock.now
+    session.take(stanza("iq", "", "get", "later", QUERY))
+    world.arrived()
+    world.sessions.successors.tick()
+    assert [item.stanza.id for item in world.arrived() if isinstance(item, Submit)] == ["q", ""]

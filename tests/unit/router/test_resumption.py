@@ -382,6 +382,19 @@ async def test_open_requests_go_on_until_they_are_answered() -> None:
         assert [tuple(one) for one in answer.management.requests] == [requests[1], requests[2]]
 
 
+async def test_a_request_whose_answer_is_delivered_again_is_not_open() -> None:
+    async with rig() as set_up:
+        bob = await managed(set_up, "bob")
+        alice = await set_up.online("alice")
+        requests = (("q1", alice.full, 111), ("q2", "", 222))
+        bob.edge.post(BOB, Frontier(bob.full, bob.grant, bob.n, requests))
+        await sleep(set_up, bob)
+        alice.route(Stanza.build("iq", type="error", id="q1", to=bob.full))
+        await set_up.settle()
+        answer = await call(set_up, "edge2", BOB, Resume(BOB, TOKEN, 0, "edge2", 901))
+        assert [tuple(one) for one in answer.management.requests] == [requests[1]]
+
+
 async def test_binding_the_resource_of_a_sleeping_session_ends_it() -> None:
     async with rig() as set_up:
         bob = await managed(set_up, "bob")
