@@ -114,9 +114,11 @@ class Session:
                 self._refuse(stanza, StanzaError("jid-malformed"))
                 return
             to = target.full
+        if self.manager is not None:
+            n = uid_number(n, to, id_, inner)
         deadline = 0
         if kind == "iq":
-            if not self._check_iq(stanza, target):
+            if not self._check_iq(stanza, target, n):
                 return
             if type_ in _REQUESTS:
                 deadline = sessions.iq_deadline
@@ -124,8 +126,6 @@ class Session:
             self._refuse(stanza, StanzaError("bad-request"))
             return
         stamped = Stanza(kind, type_, to, self.full, id_, lang or self.lang, attrs, payloads, inner)
-        if self.manager is not None:
-            n = uid_number(n, to, id_, inner)
         origin = Origin(self.stream, n, sessions.incarnation, deadline)
         item: Submit | Route
         if (
@@ -170,8 +170,8 @@ class Session:
         if inflight.add(n, entry, copy) and self.connection is not None:
             self.connection.full()
 
-    def _check_iq(self, iq: Stanza, target: Jid | None) -> bool:
-        """RFC 6120 section 8.2.3. True when the iq is to be sent on."""
+    def _check_iq(self, iq: Stanza, target: Jid | None, n: int) -> bool:
+        """RFC 6120 section 8.2.3. True when the iq is to be sent on; `n` is its number in its uid."""
         if iq.type in _REQUESTS:
             if not iq.id or len(iq.payloads) != 1:
                 self._refuse(iq, StanzaError("bad-request"))
@@ -181,7 +181,7 @@ class Session:
                 self._refuse(iq, StanzaError("not-allowed", "a resource is bound already"))
                 return False
             key = Key(self.sid, iq.id, "" if own or target is None else target.full)
-            if not self.sessions.iqs.open(key, self.sessions.now):
+            if not self.sessions.iqs.open(key, self.sessions.now, n):
                 self._refuse(iq, StanzaError("resource-constraint", "too many open requests"))
                 return False
             self.sessions.watch_iqs()

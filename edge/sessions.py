@@ -37,9 +37,11 @@ from rookery.shared.bus.messages import (
     MirrorRequest,
     Note,
     Noted,
+    Origin,
     Resumed,
     Route,
     Unbind,
+    answering,
 )
 from rookery.shared.cluster.api import Node
 from rookery.shared.observe import metrics
@@ -334,11 +336,12 @@ class Sessions:
         """Send acknowledgements and answer requests that nobody else did."""
         if now >= self._ack_at:
             self.send_acks()
-        for key in self.iqs.expire(now):
+        for key, n in self.iqs.expire(now):
             session = self._by_sid.get(key.sid)
             if session is not None:
-                answer = timeout_answer(key, session.full)
-                self.post(Kind.ROUTER, session.partition, Route(NOBODY, answer))
+                # Under the uid of the answer: the real one, should it still come, is not given as well.
+                uid = answering(Origin(session.stream, n, "")) if n else NOBODY
+                self.post(Kind.ROUTER, session.partition, Route(uid, timeout_answer(key, session.full)))
         due = self.iqs.due()
         return min(self._ack_at, NEVER if due is None else due)
 

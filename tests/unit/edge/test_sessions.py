@@ -28,6 +28,7 @@ from rookery.shared.bus.messages import (
     Route,
     Submit,
     Unbind,
+    answering,
 )
 from rookery.shared.cluster.fake import FakeCluster
 from rookery.shared.xmpp.errors import StreamError
@@ -520,10 +521,12 @@ def test_an_edge_without_sessions_answers_too(world: World) -> None:
 def test_a_request_that_nobody_answers_is_answered_by_the_own_router(world: World) -> None:
     session, _ = world.bind()
     session.take(stanza("iq", "bob@example.org/r", "get", "q", QUERY))
-    world.arrived()
+    (asked,) = world.arrived()
+    assert isinstance(asked, Route)
     world.sessions.on_timer(world.clock.now + 31)
     (item,) = world.arrived()
     assert isinstance(item, Route)
+    assert item.origin == answering(asked.origin), "a late answer of a worker is not given as well"
     assert (item.stanza.from_, item.stanza.to, item.stanza.id) == ("bob@example.org/r", FULL, "q")
     assert b"remote-server-timeout" in item.stanza.inner
 
