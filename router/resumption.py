@@ -58,10 +58,12 @@ class Resumptions:
             raise StanzaError("item-not-found")
         limit = self._core.limits.resume_seconds
         seconds = min(request.seconds or limit, limit)
-        if session.resumable is None:
+        known = session.resumable
+        if known is None or known.token != request.token:
+            # (another token: the answer to a former attempt was lost, and its client was told that it failed)
             session.resumable = Resumable(request.token, seconds, request.base_in, request.base_out)
-        # (a new holder may know it from the edge's mirror already)
-        session.resumable.seconds = seconds
+        else:
+            known.seconds = seconds  # a new holder knows it from the edge's mirror already
         self._core.bus.reply(call, Enabled(seconds))
 
     def on_frontier(self, part: Part, item: Frontier) -> None:

@@ -412,6 +412,20 @@ async def test_binding_the_resource_of_a_sleeping_session_ends_it() -> None:
         assert isinstance(bob.ends[0], End)
 
 
+async def test_an_attempt_whose_answer_was_lost_leaves_nothing_behind() -> None:
+    async with rig() as set_up:
+        bob = await managed(set_up, "bob")
+        other = TOKEN[::-1]
+        bob.presence()
+        await set_up.settle()
+        base = bob.taken[-1].n
+        again = await enable(set_up, bob, other)
+        assert again.seconds == SECONDS
+        assert isinstance(await resume(set_up, BOB, 0, token=TOKEN), NotResumed)
+        client = await resumed(set_up, BOB, 0, token=other)
+        assert client.taken[0].n == base, "its counting began there"
+
+
 async def test_only_a_bound_stream_can_be_enabled() -> None:
     async with rig() as set_up:
         bob = await set_up.online("bob")
