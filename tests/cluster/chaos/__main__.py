@@ -6,10 +6,16 @@ import argparse
 import secrets
 import shutil
 import sys
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
-from tests.cluster.chaos.faults import FAULTS, chosen
-from tests.cluster.chaos.runner import Runner, Settings, as_json, render
+from tests.cluster.chaos.faults import OUTSIDE
+from tests.cluster.chaos.outside import Outside
+from tests.cluster.chaos.rows import ROWS, run_rows
+from tests.cluster.chaos.runner import Runner, Settings
+from tests.cluster.chaos.table import ALL, chosen
+from tests.cluster.chaos.telling import as_json, render
 from tests.cluster.harness import Cluster
 
 
@@ -19,8 +25,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000), help="repeats a run's dice")
     parser.add_argument("--minutes", type=float, default=2.0)
     parser.add_argument(
-        "--faults", default="all", help="names or ids, with commas; all; -name for all but that; none"
+        "--faults", default="all", help="names or ids, with commas; all; net; -name for all but that; none"
     )
+    parser.add_argument("--injections", type=int, default=0, help="end after so many faults")
+    parser.add_argument("--rows", help="the fault table: all, or ids with commas; each in a run of its own")
+    parser.add_argument("--jobs", type=int, default=1, help="rows of the table side by side")
     parser.add_argument("--pairs", type=int, default=20)
     parser.add_argument("--rate", type=float, default=80.0, help="messages a second of all clients together")
     parser.add_argument("--gap", type=float, nargs=2, default=(1.0, 4.0), help="seconds between two faults")
@@ -35,10 +44,13 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--list", action="store_true", help="list the faults")
     options = parser.parse_args(arguments)
     if options.list:
-        for fault in FAULTS:
+        for fault in ALL:
             print(f"{fault.id}  {fault.name:<14} {fault.what}")
         return 0
     try:
+        if options.rows:
+            rows = ROWS if options.rows == "all" else options.rows.split(",")
+            return run_rows(rows, options.injections or 20, options.jobs, options.seed)
         faults = chosen(options.faults)
     except ValueError as exc:
         parser.error(str(exc))
@@ -52,16 +64,22 @@ def main(arguments: list[str]) -> int:
         routers=options.routers,
         workers=options.workers,
         gap=tuple(options.gap),
+        injections=options.injections,
     )
     print(f"seed {settings.seed}, {len(faults)} sorts of faults, {settings.pairs} pairs", flush=True)
-    with Cluster(
-        edges=settings.edges,
-        routers=settings.routers,
-        workers=settings.workers,
-        options=["--allow-plaintext"],
-    ) as cluster:
+    with ExitStack() as stack:
+        outside = stack.enter_context(Outside()) if any(f.servers == OUTSIDE for f in faults) else None
+        cluster = stack.enter_context(
+            Cluster(
+                edges=settings.edges,
+                routers=settings.routers,
+                workers=settings.workers,
+                options=["--allow-plaintext", *(outside.options if outside is not None else ())],
+            )
+        )
         try:
-            report = Runner(cluster, settings, faults, lambda text: print(text, flush=True)).run()
+            say = partial(print, flush=True)
+            report = Runner(cluster, settings, faults, say, outside).run()
         finally:
             if options.log is not None:
                 shutil.copyfile(cluster.home / "log", options.log)

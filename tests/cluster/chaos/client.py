@@ -286,13 +286,16 @@ class Client:
             self.tell()
             return
         if tag == f"{{{SM}}}a":
+            if self.chain is None:
+                return
             self._asked = False
             self.acknowledged(int(element.get("h", "")), "a")
             return
         if tag not in (_IQ, _MESSAGE, _PRESENCE):
             return
         chain = self.chain
-        assert chain is not None
+        if chain is None:
+            return  # it has left; what still comes is not acknowledged, so it is owed
         chain.received = (chain.received + 1) % _MODULO
         if tag == _MESSAGE:
             self._message(chain, element)

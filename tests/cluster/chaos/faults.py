@@ -5,18 +5,21 @@ from __future__ import annotations
 import os
 import random
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 import psutil  # type: ignore[import-untyped]
 from tests.cluster.chaos.client import Client
 from tests.cluster.chaos.loop import Loop, Script
+from tests.cluster.chaos.outside import Outside
 from tests.cluster.harness import Cluster
 
 #: How long a killed process may take to be replaced, in seconds.
 REPLACED: Final = 40.0
 #: Messages that wait for a client that was away (F24).
 BURST: Final = 150
+#: Messages that come at once (F21): many times what a second can take.
+FLOOD: Final = 3000
 _OURS: Final = ("edge", "router", "roster", "presence", "offline", "account")
 _WORKERS: Final = ("roster", "presence", "offline", "account")
 
@@ -32,8 +35,11 @@ class Stage:
         clients: Sequence[Client],
         say: Callable[[str], None],
         complain: Callable[[str], None],
+        outside: Outside | None = None,
     ) -> None:
         self.cluster = cluster
+        #: NATS and Postgres on cables, when faults want them.
+        self.outside = outside
         self.loop = loop
         self.rng = rng
         self.clients = clients
@@ -42,6 +48,8 @@ class Stage:
         #: After how many bytes sent the coming attempts to log in are cut.
         self.cuts: list[int] = []
         self._position = 0
+        #: How many processes the cluster has when it is whole.
+        self.processes = len(self.pids(*_OURS))
         self._stopped: set[int] = set()
 
     # --- processes ---
@@ -84,7 +92,9 @@ class Stage:
             pass
 
     def go_on(self) -> None:
-        """Nothing stays stopped."""
+        """Nothing stays stopped, cut or full."""
+        if self.outside is not None:
+            self.outside.let_go()
         for pid in list(self._stopped):
             self.signal(pid, signal.SIGCONT)
 
@@ -112,6 +122,18 @@ class Stage:
         up = [client for client in self.clients if client.up and not client.silent]
         return self.rng.sample(up, min(len(up), max(1, round(share * len(self.clients)))))
 
+    def of_edge(self, port: int) -> list[Client]:
+        """The clients that are connected to the edge with this port."""
+        return [one for one in self.clients if one.up and one.stream is not None and one.stream.port == port]
+
+    def kill_edge(self, port: int) -> Script:
+        """SIGKILL the edge with this port and wait for another."""
+        count = len(self.pids("edge"))
+        for edge in self.cluster.processes("edge"):
+            if edge["ports"]["c2s"] == port:
+                self.signal(edge["pid"], signal.SIGKILL)
+                yield from self.replaced(edge["pid"], count, "edge")
+
     def next_position(self) -> int:
         """Handshakes are cut at every byte, one position after the other."""
         self._position = self._position % 620 + 1
@@ -125,6 +147,8 @@ class Fault(NamedTuple):
     name: str
     what: str
     run: Callable[[Stage], Script]
+    #: Whether NATS and Postgres are "inside" the cluster (it starts them anew) or "outside" (on cables); "": no matter.
+    servers: str = ""
 
 
 def _kill(*kinds: str, number: signal.Signals = signal.SIGKILL) -> Callable[[Stage], Script]:
@@ -245,14 +269,59 @@ def _flush(stage: Stage) -> Script:
     client.come_back()
     yield stage.within(20, lambda: client.up)
     yield stage.rng.uniform(0, 0.15)
-    port = client.stream.port if client.stream is not None else 0
-    count = len(stage.pids("edge"))
-    for edge in stage.cluster.processes("edge"):
-        if edge["ports"]["c2s"] == port:
-            stage.signal(edge["pid"], signal.SIGKILL)
-            yield from stage.replaced(edge["pid"], count, "edge")
+    yield from stage.kill_edge(client.stream.port if client.stream is not None else 0)
 
 
+def _storm(stage: Stage) -> Script:
+    chosen = stage.some(0.0)
+    if not chosen or chosen[0].stream is None:
+        return
+    port = chosen[0].stream.port
+    everybody = stage.of_edge(port)
+    stage.say(f"{len(everybody)} clients lose their connections, then SIGKILL of their edge")
+    for client in everybody:
+        if client.stream is not None:
+            client.stream.close("reset", abort=True)
+    yield 0.02
+    yield from stage.kill_edge(port)
+    yield stage.within(30, lambda: all(client.up for client in everybody))
+
+
+def _flood(stage: Stage) -> Script:
+    chosen = [client for client in stage.clients if client.up and not client.silent]
+    stage.say(f"{FLOOD} messages as fast as they can be written, by {len(chosen)} clients")
+    left = FLOOD
+    while left > 0 and chosen:
+        for client in chosen:
+            for _ in range(5):
+                client.talk()
+        left -= 5 * len(chosen)
+        yield 0.01
+    yield stage.within(30, lambda: all(one.chain is None or len(one.chain.queue) < 50 for one in chosen))
+
+
+def _midway(stage: Stage) -> Script:
+    """A crash between two steps of a message: which two is a matter of milliseconds, and of the dice."""
+    chosen = stage.some(0.0)
+    if not chosen or chosen[0].stream is None:
+        return
+    client = chosen[0]
+    peer = stage.clients[client.index ^ 1]
+    victim = stage.rng.choice(("router", "sender's edge", "recipient's edge"))
+    moment = stage.rng.uniform(0.0, 0.06)
+    stage.say(f"SIGKILL of a {victim} {moment * 1000:.0f} ms after the first of 40 messages in a row")
+    for _ in range(40):
+        client.talk()
+    yield moment
+    if victim == "router":
+        yield from _kill("router")(stage)
+        return
+    stream = client.stream if victim == "sender's edge" else peer.stream
+    yield from stage.kill_edge(0 if stream is None else stream.port)
+
+
+INSIDE: Final = "inside"
+OUTSIDE: Final = "outside"
 FAULTS: Final = (
     Fault("F01", "edge-kill", "SIGKILL of an edge", _kill("edge")),
     Fault("F02", "router-kill", "SIGKILL of a router", _kill("router")),
@@ -260,40 +329,26 @@ FAULTS: Final = (
     Fault("F05", "router-stop", "SIGSTOP of a router for 10 s, then SIGCONT", _stop(10, "router")),
     Fault("F05", "worker-stop", "SIGSTOP of a worker for 10 s, then SIGCONT", _stop(10, *_WORKERS)),
     Fault("F05", "edge-stop", "SIGSTOP of an edge for 10 s, then SIGCONT", _stop(10, "edge")),
-    Fault("F06", "nats-kill", "SIGKILL of NATS, which is started again", _server_kill("nats")),
-    Fault("F07", "nats-stop", "SIGSTOP of NATS for 8 s", _stop(8, "nats")),
-    Fault("F11", "postgres-kill", "SIGKILL of Postgres, crash recovery", _server_kill("postgres")),
-    Fault("F13", "postgres-stop", "SIGSTOP of all of Postgres for 10 s", _stop(10, "postgres", family=True)),
+    Fault("F06", "nats-kill", "SIGKILL of NATS, which is started again", _server_kill("nats"), INSIDE),
+    Fault("F07", "nats-stop", "SIGSTOP of NATS for 8 s", _stop(8, "nats"), INSIDE),
+    Fault("F11", "postgres-kill", "SIGKILL of Postgres, crash recovery", _server_kill("postgres"), INSIDE),
+    Fault(
+        "F13",
+        "postgres-stop",
+        "SIGSTOP of all of Postgres for 10 s",
+        _stop(10, "postgres", family=True),
+        INSIDE,
+    ),
     Fault("F10", "silence", "clients neither read nor write for 5 to 15 s", _silence),
     Fault("F19", "roll", "SIGTERM of every process, one after the other", _roll),
     Fault("F20", "edge-term", "SIGTERM of an edge", _kill("edge", number=signal.SIGTERM)),
     Fault("F20", "router-term", "SIGTERM of a router", _kill("router", number=signal.SIGTERM)),
+    Fault("F18", "storm", "an edge loses all its connections, then SIGKILL", _storm),
+    Fault("F21", "flood", "many times what the cluster can take", _flood),
+    Fault("F23", "midway", "SIGKILL within milliseconds of a burst: between two steps of a message", _midway),
     Fault("F24", "flush-kill", "SIGKILL of an edge while it brings stored messages", _flush),
     Fault("C01", "cut", "client connections end in the middle of a stanza", _cut),
     Fault("C02", "reset", "client connections are reset", _reset),
     Fault("C03", "handshake", "log-ins and resumptions are cut at every byte position", _handshake),
     Fault("C04", "steal", "a stream is resumed while the old one is open", _steal),
 )
-
-
-def chosen(names: str) -> list[Fault]:
-    """Faults by name or id, separated by commas; "all", or "-name" for all but these. Raises ValueError."""
-    wanted = [name for name in names.split(",") if name]
-    if not wanted or wanted == ["none"]:
-        return []
-    without = {name[1:] for name in wanted if name.startswith("-")}
-    named = {name for name in wanted if not name.startswith("-")} - {"all"}
-    known = {fault.name for fault in FAULTS} | {fault.id for fault in FAULTS}
-    if unknown := (named | without) - known:
-        raise ValueError(f"no such fault: {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}")
-    return [
-        fault
-        for fault in FAULTS
-        if (not named or named & {fault.name, fault.id}) and not without & {fault.name, fault.id}
-    ]
-
-
-def deck(faults: Sequence[Fault], rng: random.Random) -> Iterator[Fault]:
-    """Each fault once in random order, again and again: all occur about equally often."""
-    while faults:
-        yield from rng.sample(list(faults), len(faults))

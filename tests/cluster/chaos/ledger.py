@@ -114,6 +114,8 @@ class Ledger:
         self._order: dict[tuple[int, int], int] = {}
         self.inversions: list[tuple[int, int, int]] = []
         self._chains = 0
+        #: What may still change: looking at every message of a long run again and again would be what stalls.
+        self._unsettled: list[Message] = []
         self.lost_chains = 0
         #: Stanzas that came and are not of the traffic: how many of which sort.
         self.others: dict[str, int] = {}
@@ -128,6 +130,7 @@ class Ledger:
     def sent(self, sender: int, n: int, chain: int, now: float) -> Message:
         """A client has made a message."""
         message = self.messages[(sender, n)] = Message(sender, n, chain, now)
+        self._unsettled.append(message)
         return message
 
     def got(self, receiver: int, sender: int, n: int, got: Got) -> None:
@@ -193,9 +196,13 @@ class Ledger:
 
     def settled(self) -> bool:
         """Whether there is nothing left to wait for."""
-        if self._managed and next(self.unacked(), None) is not None:
-            return False
-        return next(self.undelivered(), None) is None and not self.open_requests()
+        self._unsettled = [message for message in self._unsettled if self._open(message)]
+        return not self._unsettled and not self.open_requests()
+
+    def _open(self, message: Message) -> bool:
+        if message.acked:
+            return not message.got and not message.bounced
+        return self._managed and not message.void
 
     def verdict(self) -> Verdict:
         """Judge."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -11,10 +10,12 @@ from typing import Final, NamedTuple
 
 from tests.cluster.chaos import autopsy
 from tests.cluster.chaos.client import Client
-from tests.cluster.chaos.faults import Fault, Stage, deck
+from tests.cluster.chaos.faults import Fault, Stage
 from tests.cluster.chaos.ledger import Ledger, Message, Verdict
 from tests.cluster.chaos.loop import Loop, Script
+from tests.cluster.chaos.outside import Outside
 from tests.cluster.chaos.stream import DOMAIN
+from tests.cluster.chaos.table import deck
 from tests.cluster.harness import Cluster
 
 #: How long everybody may take to connect at the start, and again at the end.
@@ -41,6 +42,8 @@ class Settings:
     routers: int = 2
     workers: int = 2
     gap: tuple[float, float] = (1.0, 4.0)
+    #: End after so many faults; 0: when the time is over.
+    injections: int = 0
 
 
 class Injected(NamedTuple):
@@ -81,6 +84,7 @@ class Runner:
         settings: Settings,
         faults: Sequence[Fault],
         say: Callable[[str], None] = print,
+        outside: Outside | None = None,
     ) -> None:
         self._cluster = cluster
         self._settings = settings
@@ -104,7 +108,7 @@ class Runner:
             Client(self, index, user, password, accounts[index ^ 1][0])
             for index, (user, password) in enumerate(accounts)
         ]
-        self.stage = Stage(cluster, self.loop, self._dice, self.clients, self.say, self.complain)
+        self.stage = Stage(cluster, self.loop, self._dice, self.clients, self.say, self.complain, outside)
 
     # --- what clients need ---
 
@@ -205,7 +209,7 @@ class Runner:
         end = self.started + settings.seconds
         yield 2.0
         for fault in deck(self._faults, rng):
-            if self.loop.now >= end:
+            if self.loop.now >= end or 0 < settings.injections <= len(self.injected):
                 break
             began = self.loop.now
             self.say(f"{fault.id} {fault.name}")
@@ -213,7 +217,8 @@ class Runner:
             self.stage.go_on()
             self.injected.append(Injected(fault, began, self.loop.now))
             yield rng.uniform(*settings.gap)
-        yield max(0.0, end - self.loop.now)
+        if not settings.injections:
+            yield max(0.0, end - self.loop.now)
 
     def _end(self) -> None:
         """Whole again, connected again, quiet: then nothing more can come."""
@@ -254,100 +259,3 @@ class Runner:
             self.say(f"the database cannot be asked: {exc!r}")
             found = {}
         return [autopsy.tell(one, found.get(name, ()), self.started) for name, one in broken.items()]
-
-
-def render(report: Report, settings: Settings) -> str:
-    """The table."""
-    verdict = report.verdict
-    lines = [
-        "",
-        f"{'fault':<22}{'times':>6}{'ack stall':>11}{'delivery':>10}   (longest of a message sent meanwhile, s)",
-    ]
-    by_fault: dict[str, list[Injected]] = {}
-    for one in report.injected:
-        by_fault.setdefault(f"{one.fault.id} {one.fault.name}", []).append(one)
-    for name, times in sorted(by_fault.items()):
-        ack = delivery = 0.0
-        for message in report.messages:
-            if any(one.began <= message.sent <= one.ended for one in times):
-                if message.acked:
-                    ack = max(ack, message.acked - message.sent)
-                if message.got:
-                    delivery = max(delivery, message.got[0].at - message.sent)
-        lines.append(f"{name:<22}{len(times):>6}{ack:>11.2f}{delivery:>10.2f}")
-    lines += ["", f"{'must be zero':<40}{'':>8}"]
-    rows: list[tuple[str, object]] = [
-        ("lost acknowledged", len(verdict.lost)),
-        ("duplicates inside a session", len(verdict.duplicates)),
-        ("order inversions", len(verdict.inversions)),
-        ("bounced and delivered", len(verdict.bounced_and_delivered)),
-        ("unanswered requests", verdict.unanswered),
-        ("never acknowledged", len(verdict.never_acked)),
-        ("breaches of XEP-0198", len(verdict.violations)),
-        ("stuck until their client resumed", report.stuck),
-        ("complaints", len(report.complaints)),
-    ]
-    lines += [f"  {name:<38}{value:>8}" for name, value in rows]
-    resumes = report.resumes
-    middle = (
-        f"{resumes[len(resumes) // 2]:.2f} / {resumes[-1 - len(resumes) // 100]:.2f} / {resumes[-1]:.2f} s"
-        if resumes
-        else "-"
-    )
-    rows = [
-        ("messages sent", verdict.sent),
-        ("acknowledged", verdict.acked),
-        ("received", verdict.received),
-        ("bounced", verdict.bounced),
-        ("unknown (session lost before the ack)", verdict.unknown),
-        ("  of these received", verdict.unknown_received),
-        ("duplicates across sessions", verdict.duplicates_across),
-        ("requests", verdict.requests),
-        ("  answered later than 30 s", verdict.late_answers),
-        ("  answered twice", verdict.answered_twice),
-        ("faults injected", len(report.injected)),
-        ("resumptions", len(resumes)),
-        ("sessions lost", verdict.lost_chains),
-        ("longest wait for an acknowledgement, s", f"{verdict.ack_stall:.2f}"),
-        ("longest delivery, s", f"{verdict.delivery_stall:.2f}"),
-        ("seconds", f"{report.seconds:.0f}"),
-    ]
-    lines += ["", "figures", *(f"  {name:<38}{value:>8}" for name, value in rows)]
-    lines.append(f"  broken for (p50 / p99 / longest)      {middle}")
-    if report.slowest_round > 0.5:
-        lines.append(f"  the runner itself stalled for {report.slowest_round:.2f} s")
-    for title, texts in (
-        (
-            "refused log-ins and resumptions",
-            [f"{count} x {why}" for why, count in sorted(report.refusals.items())],
-        ),
-        (
-            "breaches",
-            [
-                f"{one.at - report.started:.2f} s, client {one.client}: {one.what}"
-                for one in verdict.violations[:20]
-            ],
-        ),
-        (
-            "inversions",
-            [f"{sender}:{n} came after {sender}:{after}" for sender, n, after in verdict.inversions[:20]],
-        ),
-        ("last known places", report.places),
-        ("complaints", report.complaints),
-    ):
-        if texts:
-            lines += ["", title, *(f"  {text}" for text in texts)]
-    verdict_line = "GOOD" if report.good else "BROKEN"
-    lines += ["", f"{verdict_line}  seed {settings.seed}"]
-    return "\n".join(lines)
-
-
-def as_json(report: Report, settings: Settings) -> str:
-    """The figures for machines."""
-    verdict = report.verdict._asdict()
-    for name in ("lost", "duplicates", "inversions", "bounced_and_delivered", "never_acked", "violations"):
-        verdict[name] = len(verdict[name])
-    faults: dict[str, int] = {}
-    for one in report.injected:
-        faults[one.fault.name] = faults.get(one.fault.name, 0) + 1
-    return json.dumps({"seed": settings.seed, "good": report.good, "faults": faults, **verdict}, indent=1)
