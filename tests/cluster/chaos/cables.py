@@ -12,7 +12,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Final
 
 import psutil  # type: ignore[import-untyped]
@@ -70,6 +70,22 @@ class Frames:
         return out
 
 
+def mixed(frames: Sequence[tuple[bool, bytes]], share: float, dice: random.Random) -> tuple[list[bytes], int]:
+    """Repeat a share of the messages, and let as many change places with what is before them; also says how often."""
+    out: list[bytes] = []
+    changes = 0
+    for message, frame in frames:
+        if share and message and out and dice.random() < share:
+            out.insert(-1, frame)
+            changes += 1
+        else:
+            out.append(frame)
+        if share and message and dice.random() < share:
+            out.append(frame)
+            changes += 1
+    return out, changes
+
+
 class Cable:
     """A proxy on a port of its own, in a thread of its own. `nats`: what it carries can be told into messages."""
 
@@ -89,7 +105,7 @@ class Cable:
         self._delay = (0.0, 0.0)
         #: The share of messages that come twice, and that change places with the next one.
         self._mixed = 0.0
-        self.mixed = 0
+        self.changes = 0
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -191,20 +207,8 @@ class Cable:
         self._write(connection, way, time.monotonic())
 
     def _messages(self, way: _Way, data: bytes) -> bytes:
-        frames = way.frames.feed(data)
-        share = self._mixed
-        if not share:
-            return b"".join(frame for _, frame in frames)
-        out: list[bytes] = []
-        for message, frame in frames:
-            if message and out and self._dice.random() < share:
-                out.insert(-1, frame)
-                self.mixed += 1
-            else:
-                out.append(frame)
-            if message and self._dice.random() < share:
-                out.append(frame)
-                self.mixed += 1
+        out, changes = mixed(way.frames.feed(data), self._mixed, self._dice)
+        self.changes += changes
         return b"".join(out)
 
     def _write(self, connection: _Connection, way: _Way, now: float) -> None:

@@ -78,8 +78,10 @@ def _mixed(stage: Stage) -> Script:
     outside.nats.delay(0.0, 0.03)
     outside.postgres.delay(0.0, 0.03)
     outside.nats.mix(0.1)
+    before = outside.nats.changes
     yield 6.0
     outside.let_go()
+    stage.say(f"{outside.nats.changes - before} messages were repeated or turned")
     yield 1.0
 
 

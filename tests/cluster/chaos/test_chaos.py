@@ -130,6 +130,13 @@ def test_faults_are_chosen_by_name_or_id() -> None:
         chosen("nothing")
 
 
+def test_faults_that_need_different_servers_are_run_apart() -> None:
+    assert {fault.servers for fault in chosen("all")} == {"", "inside"}
+    assert {fault.servers for fault in chosen("net")} == {"", "outside"}
+    with pytest.raises(ValueError, match="run them apart"):
+        chosen("nats-kill,nats-cut")
+
+
 def test_every_fault_comes_equally_often_and_a_seed_repeats_their_order() -> None:
     first, second = (deck(ALL, random.Random(3)) for _ in range(2))
     order = [next(first).name for _ in range(2 * len(ALL))]
