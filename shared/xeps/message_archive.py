@@ -98,16 +98,13 @@ def parse(query: Element) -> Query:
     ids = form.get("ids")
     if ids is not None and len(ids) > MAX_IDS:
         raise StanzaError("policy-violation", f"at most {MAX_IDS} ids")
-    start, end = _moment(_one(form, "start")), _moment(_one(form, "end"))
-    if start is not None and end is not None and start > end:
-        raise StanzaError("bad-request", "start is after end")
     before = None if set_ is None else set_.find_text(RSM, "before")
     return Query(
         id=query.get("queryid") or "",
         max=PAGE if set_ is None else min(_number(set_, "max", PAGE), MAX_PAGE),
         with_=peer,
-        start=start,
-        end=end,
+        start=_moment(_one(form, "start")),
+        end=_moment(_one(form, "end")),
         before_id=_one(form, "before-id"),
         after_id=_one(form, "after-id"),
         ids=ids,
