@@ -14,6 +14,7 @@ from rookery.router.core import Core
 from rookery.router.keeping import Keeping
 from rookery.router.part import Account, Part
 from rookery.router.sessions import Session
+from rookery.router.sieve import sift_sent
 from rookery.shared.bus.messages import Copy, Origin
 from rookery.shared.store.rows import Row
 from rookery.shared.xmpp.stanza import Stanza
@@ -50,9 +51,12 @@ class Copies:
             if done:
                 self._core.copied(part, origin)
             return
+        stanza = sift_sent(stanza, account.bare)
+        shown, stored = self._keeping.sent(
+            part, account, origin, stanza, partial(self._committed, part, origin)
+        )
         if account.resources.carbons and part.wrapped.state(origin.stream, origin.n) is None:
-            self._carbons.sent(part, account, full, origin, stanza)
-        stored = self._keeping.sent(part, account, origin, stanza, partial(self._committed, part, origin))
+            self._carbons.sent(part, account, full, origin, shown)
         if stored and not account.relaxed:
             part.copied.mark(origin.stream, origin.n, False)
         else:

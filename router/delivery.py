@@ -67,7 +67,7 @@ class Delivery:
             return
         kind = stanza.kind
         if kind == "message":
-            stanza = sift(stanza, bare)
+            stanza = sift(stanza, bare, self._core.domains)
             got = self.message(part, account, resource, origin, stanza, self._core.clock())
             if got is not None and account.resources.carbons:
                 self._carbons.received(part, account, got[1], got[0])

@@ -175,10 +175,13 @@ class Keeping:
         origin: Origin,
         stanza: Stanza,
         done: Callable[[Row, bool | None], None],
-    ) -> bool:
-        """Archive a message that the account's own client has sent; False when it is not to be archived."""
+    ) -> tuple[Stanza, bool]:
+        """Archive a message that the account's own client has sent; False when it is not to be archived.
+
+        The message comes back as the account's other resources may see it: with its id (XEP-0313 section 3.5).
+        """
         if not account.id or not offline_eligible(stanza) or not self._archived(account, stanza, stanza.to):
-            return False
+            return stanza, False
         row = make_row(
             account.id,
             part.ids.next(),
@@ -192,7 +195,10 @@ class Keeping:
             stamp=self._core.clock(),
         )
         self._store.put(row, done)
-        return True
+        if not account.resources.carbons:
+            return stanza, True
+        assert self.seal is not None
+        return identified(stanza, account.id_prefix, self.seal.seal(account.id, row.id)), True
 
     # --- both --------------------------------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from rookery.shared.db.api import Connection, DatabaseUnavailable, Fenced
 from rookery.shared.store.ids import Seal
 from rookery.shared.store.rows import Row, make_row, offline_eligible
 from rookery.shared.store.sql import insert_missing
+from rookery.shared.xeps.carbons import unwrap
 from rookery.shared.xeps.stanza_ids import prefix, split
 from rookery.shared.xmpp.stanza import Stanza
 
@@ -58,11 +59,12 @@ async def recover(core: Core, seal: Seal, part: Part, late: Sequence[tuple[bytes
         for stream, n, stanza in late
         if not stream.startswith(CARBON)
     }
-    if not found and not gone:
+    copied = _copied(part, late)
+    if not (found or gone or copied):
         return
 
     async def work(conn: Connection) -> dict[_Uid, tuple[int, bool]]:
-        ids = await _numbers(conn, {bare for bare, _, _ in (*found, *gone)})
+        ids = await _numbers(conn, {bare for bare, _, _ in (*found, *gone, *copied)})
         rows = [
             row
             for uid, places in found.items()
@@ -72,6 +74,11 @@ async def recover(core: Core, seal: Seal, part: Part, late: Sequence[tuple[bytes
             row
             for uid, stanza in gone.items()
             if uid[0] in ids and uid not in found and (row := _archived(core, seal, ids[uid[0]], uid, stanza))
+        ]
+        rows += [
+            row
+            for uid, copy in copied.items()
+            if uid[0] in ids and (row := _sent(core, seal, ids[uid[0]], uid, copy))
         ]
         # In the order in which they were to be stored: who reads meanwhile misses nothing.
         rows.sort(key=lambda row: row.id)
@@ -102,6 +109,16 @@ def _deliveries(part: Part) -> Iterable[tuple[_Place, Kept]]:
         for session in account.resources.by_resource.values():
             for index, one in enumerate(session.kept):
                 yield _Place(account, session, index), one
+
+
+def _copied(part: Part, late: Sequence[tuple[bytes, int, Stanza]]) -> dict[_Uid, Stanza]:
+    """Carbons of what accounts have sent, by the uids of that."""
+    given = [(one.stream, one.origin_n, one.stanza) for _, one in _deliveries(part)]
+    return {
+        (stanza.from_, stream[len(CARBON) :], n): stanza
+        for stream, n, stanza in (*given, *late)
+        if stream.startswith(CARBON) and stanza.kind
+    }
 
 
 def _row(core: Core, seal: Seal, part: Part, number: int, uid: _Uid, place: _Place) -> Row | None:
@@ -142,6 +159,29 @@ def _archived(core: Core, seal: Seal, number: int, uid: _Uid, stanza: Stanza) ->
         original,
         peer=stanza.from_.partition("/")[0],
         outgoing=False,
+        archived=True,
+        owed=False,
+        stamp=core.clock(),
+    )
+
+
+def _sent(core: Core, seal: Seal, number: int, uid: _Uid, copy: Stanza) -> Row | None:
+    """The row of a message that the account has sent, under the id that its other resources were told; None when they were told none."""
+    message = unwrap(copy)
+    if message is None:
+        return None
+    original, text = split(message, prefix(uid[0]))
+    id = seal.open(number, text) if text else None
+    if id is None:
+        return None
+    return make_row(
+        number,
+        id,
+        uid[1],
+        uid[2],
+        original,
+        peer=original.to.partition("/")[0],
+        outgoing=True,
         archived=True,
         owed=False,
         stamp=core.clock(),

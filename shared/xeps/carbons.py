@@ -7,6 +7,7 @@ from typing import Final
 from rookery.shared.xeps._xep import Context, Target, Xep
 from rookery.shared.xmpp import ns
 from rookery.shared.xmpp.errors import StanzaError
+from rookery.shared.xmpp.parse import parse_element
 from rookery.shared.xmpp.stanza import Stanza
 
 NS: Final = "urn:xmpp:carbons:2"
@@ -102,6 +103,26 @@ def wrap(stanza: Stanza, account: str, *, sent: bool) -> Stanza:
         name.encode(),
     )
     return Stanza("message", stanza.type, "", account, "", "", (), ((NS, name),), inner)
+
+
+def unwrap(copy: Stanza) -> Stanza | None:
+    """The message inside a copy of ours, as it was wrapped; None when this is none."""
+    name = copy.payloads[0][1] if copy.payloads else ""
+    begin = f"<{name} xmlns='{NS}'><forwarded xmlns='{_FORWARD}'>".encode()
+    end = f"</forwarded></{name}>".encode()
+    if not (is_copy(copy) and copy.inner.startswith(begin) and copy.inner.endswith(end)):
+        return None
+    raw = copy.inner[len(begin) : -len(end)]
+    element = parse_element(raw)
+    attrs = element.attrs
+    type, to, from_, id, lang = (attrs.pop(key, "") for key in ("type", "to", "from", "id", "xml:lang"))
+    payloads = tuple((child.ns, child.name) for child in element.elements())
+    message = Stanza("message", type, to, from_, id, lang, tuple(attrs.items()), payloads, b"")
+    if not element.children:
+        return message
+    # What is inside stays byte for byte what it was.
+    tag = message._replace(inner=b".").encode(ns.CLIENT)
+    return message._replace(inner=raw[tag.index(b">.</message>") + 1 : -len(b"</message>")])
 
 
 def is_copy(stanza: Stanza) -> bool:

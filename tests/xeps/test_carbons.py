@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from rookery.shared.xeps._xep import Target
-from rookery.shared.xeps.carbons import NS, eligible, is_copy, wrap
+from rookery.shared.xeps.carbons import NS, eligible, is_copy, unwrap, wrap
 from rookery.shared.xmpp.errors import StanzaError
-from rookery.shared.xmpp.parse import parse_element
+from rookery.shared.xmpp.parse import parse_element, parse_fragment
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element
 
@@ -119,3 +119,39 @@ def test_only_the_account_itself_switches_them(name: str) -> None:
     with pytest.raises(StanzaError) as caught:
         ask(request, Target.ACCOUNT, own=False)
     assert caught.value.condition == "service-unavailable"
+
+
+@pytest.mark.parametrize("sent", [True, False])
+@pytest.mark.parametrize(
+    "inner",
+    [
+        b"",
+        b"<body>a &lt; b &amp; c</body>",
+        b"text<x xmlns='urn:example' a='&apos;>'><y>1</y></x> more",
+        b"</",
+    ],
+)
+def test_what_was_wrapped_comes_out_as_it_was(sent: bool, inner: bytes) -> None:
+    elements = (
+        () if inner == b"</" else tuple(one for one in parse_fragment(inner) if isinstance(one, Element))
+    )
+    inner = inner.replace(b"</", b"<body>&lt;/message></body>") if inner == b"</" else inner
+    payloads = tuple((one.ns, one.name) for one in elements) or (
+        (("jabber:client", "body"),) if inner else ()
+    )
+    stanza = Stanza(
+        "message",
+        "chat",
+        "bob@x/'r",
+        "alice@x/<1>",
+        "i>d",
+        "de",
+        (("{urn:example}a", "1>"), ("b", "2")),
+        payloads,
+        inner,
+    )
+    copy = wrap(stanza, "alice@x", sent=sent).replace(to="alice@x/2")
+    assert unwrap(copy) == stanza
+    bare = Stanza("message", "", "bob@x", "alice@x/1", "", "", (), payloads, inner)
+    assert unwrap(wrap(bare, "alice@x", sent=sent).replace(to="alice@x/2")) == bare
+    assert unwrap(stanza) is None

@@ -7,7 +7,8 @@ from tests.unit.router.rig import DOMAIN, Client, Rig, bodies, chat, condition, 
 
 from rookery.router.carbons import MAX_ANSWERABLE, Answerable
 from rookery.shared.bus.messages import Copy, Kind
-from rookery.shared.xeps.carbons import NS
+from rookery.shared.store.ids import Seal
+from rookery.shared.xeps.carbons import NS, unwrap
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element
 
@@ -227,9 +228,9 @@ async def test_a_new_holder_archives_what_it_is_sent_again_and_makes_no_second_c
         origin = alice.route(chat(BOB))
         alice.copy(origin, chat(BOB))
         await it.settle()
+        last = two.taken[-1]
         assert copied(two, "sent") == ["hi"]
         if acked:
-            last = two.taken[-1]
             two.ack()
             await it.settle()
             it.edge().late.append((last.origin_stream, last.origin_n, last.stanza))
@@ -245,3 +246,32 @@ async def test_a_new_holder_archives_what_it_is_sent_again_and_makes_no_second_c
         assert it.copied(origin)
         rows = [row for row in it.store.archive(it.db.ids[ALICE]) if row.outgoing]
         assert [(row.stream, row.n) for row in rows] == [(alice.stream, origin.n), (alice.stream, other.n)]
+        told = shown(last.stanza)
+        assert Seal(b"secret").open(rows[0].account_id, told) == rows[0].id, "the id that was told stays"
+        assert Seal(b"secret").open(rows[1].account_id, shown(two.taken[-1].stanza)) == rows[1].id
+
+
+def shown(copy: Stanza) -> str:
+    """The archive id in the message that a copy wraps."""
+    message = unwrap(copy)
+    assert message is not None
+    ids = [
+        one.get("id") for one in message.elements() if (one.ns, one.name) == ("urn:xmpp:sid:0", "stanza-id")
+    ]
+    assert len(ids) == 1
+    return ids[0] or ""
+
+
+async def test_an_id_that_a_client_made_up_is_neither_copied_nor_archived_nor_sent_on() -> None:
+    async with rig() as it:
+        bob = await it.online("bob")
+        alice, two = await it.online("alice", "1"), await with_copies(it, "alice", "2")
+        forged = Element("urn:xmpp:sid:0", "stanza-id", {"by": "Alice@EXAMPLE.org", "id": "forged"})
+        message = chat(BOB).with_child(forged)
+        alice.copy(alice.route(message), message)
+        await it.settle()
+        assert shown(two.taken[-1].stanza) != "forged"
+        assert "forged" not in str(bob.news())
+        rows = [row for row in it.store.archive(it.db.ids[ALICE]) if row.outgoing]
+        assert len(rows) == 1
+        assert b"forged" not in rows[0].stanza
