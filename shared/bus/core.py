@@ -180,7 +180,7 @@ class BusCore:
         if former is not None and former not in self._links and former != self.incarnation:
             wait = False
         if not wait and (link := self._links.get(former or "")) is not None:
-            self._moves.wait(take_back(link, frozenset(keys).__contains__))
+            self._moves.wait(take_back(link, frozenset(keys).__contains__, self.incarnation))
         self._moves.holder_changed(former, keys, wait=wait)
 
     def holders_changed(self) -> None:
@@ -188,10 +188,7 @@ class BusCore:
         self._moves.release_all()
 
     def forget(self, peer: str) -> None:
-        """The peer is lost: drop its link and what waited for it, fail the calls that it was asked.
-
-        Should it come back, its link starts anew and it is told so.
-        """
+        """The peer is lost: drop its link and what waited for it. Should it come back, its link starts anew and it is told so."""
         link = self._links.pop(peer, None)
         self._dirty.pop(peer, None)
         self._blocked.discard(peer)
@@ -200,9 +197,12 @@ class BusCore:
                 del self._dead[next(iter(self._dead))]
             self._dead[peer] = max(link.peer_generation, link.dead)
             # What another holds by now has gone there already, but for what was never sent.
-            self._moves.repeat(take_back(link, lambda key: self.resolver(*key) is None, unsent=True))
+            self._moves.repeat(take_back(link, self._unheld, self.incarnation, unsent=True))
         self.calls.lost(peer)
         self._moves.lost(peer)
+
+    def _unheld(self, key: Key) -> bool:
+        return self.resolver(*key) is None
 
     # --- arrivals ---
 
@@ -282,7 +282,7 @@ class BusCore:
     def _restart(self, peer: str, link: Link) -> None:
         """The peer knows nothing of our link (it gave us up): begin anew; services first, then what was queued."""
         self.stats.resets += 1
-        held = restart(link, self.serial())
+        held = restart(link, self.serial(), self.incarnation)
         _log.warning("bus_link_reset", peer=peer)
         try:
             self.on_reset(peer)
