@@ -18,7 +18,7 @@ from rookery.router.sessions import Fate, Kept, Session
 from rookery.shared.db.api import Connection, DatabaseUnavailable, Fenced
 from rookery.shared.store.ids import Seal
 from rookery.shared.store.rows import Row, make_row, offline_eligible
-from rookery.shared.store.sql import insert_missing
+from rookery.shared.store.sql import insert_missing, settle_rows
 from rookery.shared.xeps.carbons import unwrap
 from rookery.shared.xeps.stanza_ids import prefix, split
 from rookery.shared.xmpp.stanza import Stanza
@@ -84,6 +84,10 @@ async def recover(core: Core, seal: Seal, part: Part, late: Sequence[tuple[bytes
         rows.sort(key=lambda row: row.id)
         if rows:
             await insert_missing(conn, core.node.incarnation, rows)
+        # What waited for a session without a socket is owed; the former holder may not have heard that the client has it.
+        stored = await _stored(conn, ids, [uid for uid in gone if uid[0] in ids])
+        if owed := [(ids[uid[0]], row) for uid, (row, owes) in stored.items() if owes]:
+            await settle_rows(conn, core.node.incarnation, owed)
         return await _stored(conn, ids, [uid for uid in found if uid[0] in ids])
 
     while True:
