@@ -111,7 +111,7 @@ class Reactor:
     def dirty(self, item: Flushable) -> None:
         """Flush `item` at the end of this turn, or, outside of a turn, when the running task yields."""
         self._dirty.append(item)
-        if not self._in_turn:
+        if not self._in_turn and self._lot:
             self._lot.unpark()
 
     def clock(self) -> float:
