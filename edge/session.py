@@ -34,6 +34,8 @@ _PRESENCE: Final = frozenset(
 _ONCE: Final = frozenset({"headline", "error"})
 #: What a kept stanza weighs besides its inner XML.
 _OVERHEAD: Final = 200
+#: The constructors of NamedTuples are Python functions around this call.
+_new: Final = tuple.__new__
 
 
 class Session:
@@ -103,8 +105,8 @@ class Session:
         elif kind == "presence" and type_ not in _PRESENCE:
             self._refuse(stanza, StanzaError("bad-request"))
             return
-        stamped = Stanza(kind, type_, to, self.full, id_, lang or self.lang, attrs, payloads, inner)
-        origin = Origin(self.stream, n, sessions.incarnation, deadline)
+        stamped = _new(Stanza, (kind, type_, to, self.full, id_, lang or self.lang, attrs, payloads, inner))
+        origin = _new(Origin, (self.stream, n, sessions.incarnation, deadline, 0))
         item: Submit | Route
         if (
             target is None
@@ -114,17 +116,17 @@ class Session:
             or to == self.bare
             or target.domain not in sessions.domains
         ):
-            item = Submit(origin, self.full, self.grant, stamped)
+            item = _new(Submit, (origin, self.full, self.grant, stamped))
             partition = self.partition
         else:
-            item = Route(origin, stamped)
+            item = _new(Route, (origin, stamped))
             partition = sessions.partition(target.bare)
         sessions.post(Kind.ROUTER, partition, item)
         if kind == "message":
             once = type_ in _ONCE
         else:
             once = kind == "iq" and target is not None and target.resource is not None
-        self._keep(n, Entry(partition, item, len(inner) + _OVERHEAD, once, sessions.now))
+        self._keep(n, _new(Entry, (partition, item, len(inner) + _OVERHEAD, once, sessions.now)))
 
     def _keep(self, n: int, entry: Entry) -> None:
         inflight = self._inflight

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from rookery.router.core import Core
 from rookery.router.part import Account, Part
@@ -11,7 +12,9 @@ from rookery.shared.bus.messages import Deliver, DeliverMany, Fanout, Kind, ToRe
 from rookery.shared.xeps.blocking import matches
 from rookery.shared.xmpp.stanza import Stanza
 
-_EDGE = Kind.EDGE
+_EDGE: Final = Kind.EDGE
+#: Deliver's own constructor is a Python function around this call.
+_new: Final = tuple.__new__
 
 
 class Pushing:
@@ -39,7 +42,7 @@ class Pushing:
         core = self._core
         core.bus.post_to(
             session.edge,
-            Deliver(session.sid, session.grant, n, stream, origin_n, stanza),
+            _new(Deliver, (session.sid, session.grant, n, stream, origin_n, stanza)),
             kind=_EDGE,
             partition=part.number,
             epoch=part.epoch,
