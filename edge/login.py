@@ -56,8 +56,9 @@ def _unanswered() -> StanzaError:
     return StanzaError("resource-constraint", "try again later", type="wait")
 
 
-#: A binding whose partition moved meanwhile is asked for again after these pauses, in seconds.
-REBIND_PAUSES: Final = (0.05, 0.2, 0.5, 0.0)
+#: A binding whose partition moved meanwhile is asked for again after these pauses, in seconds: a client that may
+#: wait ``limits.preauth_seconds`` for its binding is not turned away because a rollout takes longer than usual.
+REBIND_PAUSES: Final = (0.05, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0)
 
 
 class Login:

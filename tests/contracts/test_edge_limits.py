@@ -9,16 +9,18 @@ from pathlib import Path
 import pytest
 import trio
 
+from rookery.edge import login
 from rookery.edge.proxy import encode
 from rookery.edge.session import Session
 from rookery.shared.bus.messages import Accepted, DomainsChanged, Kind, Route, Unbind
 from rookery.shared.config import Edge, Limits
 from rookery.shared.xmpp.stanza import Stanza
 
-from .edge_lab import DOMAIN, HEADER, running
+from .edge_lab import DOMAIN, HEADER, Client, Lab, running
 
 MESSAGE = f"<message to='bob@{DOMAIN}/r' type='chat' id='{{}}'><body>{{}}</body></message>"
 LOCAL = ("127.0.0.1",)
+BIND = "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>"
 
 
 async def wait_for(condition: object, seconds: float = 5.0) -> None:
@@ -192,18 +194,38 @@ async def test_a_mistake_of_ours_costs_one_connection(
 
 async def test_a_binding_of_a_deposed_router_is_tried_again(tmp_path: Path) -> None:
     async with running(tmp_path) as lab:
-        client = await lab.connect()
-        await client.authenticate("alice")
-        await client.open()
-        edge = lab.edge._sessions
-        edge.attachments.attach(edge.partition(f"alice@{DOMAIN}"), 9, "router9")
-        bind = "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>"
-        await client.send(bind)
-        assert "<resource-constraint " in await client.until("</iq>")
-        assert len(edge) == 0
+        client = await deposed(lab)
+        await client.send(BIND)
+        await trio.sleep(1.0)  # a slow rollout
+        assert len(lab.edge._sessions) == 0
         lab.cluster.holders[Kind.ROUTER] = ("router1", 10)
-        await client.send(bind)
+        answer = await client.until("</iq>")
+        assert "<jid>" in answer
+        assert "<error" not in answer
+
+
+async def test_a_binding_is_refused_when_no_new_router_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(login, "REBIND_PAUSES", (0.01, 0.0))
+    async with running(tmp_path) as lab:
+        client = await deposed(lab)
+        await client.send(BIND)
+        assert "<resource-constraint " in await client.until("</iq>")
+        assert len(lab.edge._sessions) == 0
+        lab.cluster.holders[Kind.ROUTER] = ("router1", 10)
+        await client.send(BIND)
         await client.until("<jid>.*</iq>")
+
+
+async def deposed(lab: Lab) -> Client:
+    """A client of alice that has yet to bind, when the router of her partition has a successor that is not heard of."""
+    client = await lab.connect()
+    await client.authenticate("alice")
+    await client.open()
+    edge = lab.edge._sessions
+    edge.attachments.attach(edge.partition(f"alice@{DOMAIN}"), 9, "router9")
+    return client
 
 
 # --- PROXY protocol ---------------------------------------------------------------------------------------------------

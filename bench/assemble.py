@@ -1,0 +1,192 @@
+"""From what the driver processes reported to the result of the run."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+from collections.abc import Iterable
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from rookery import __version__
+from rookery.bench import server
+from rookery.bench.driver.report import Tick
+from rookery.bench.fleet import Collected
+from rookery.bench.histogram import Histogram
+from rookery.bench.plan import Plan
+from rookery.bench.result import (
+    Driver,
+    Environment,
+    Operation,
+    Point,
+    Result,
+    Server,
+    merge_messages,
+)
+from rookery.bench.scenarios import find
+
+#: A driver process that uses more of a core than this may be the limit itself.
+BUSY: Final = 0.9
+#: Operations that begin later than this (99th percentile) are not those that were intended.
+LATE_MS: Final = 5.0
+
+
+def result(plan: Plan, collected: Collected, started: str) -> Result:
+    """The result of one run."""
+    seconds = max((done.window_ns for done in collected.done), default=0) / 1e9
+    ticks = [tick for ticks in collected.ticks for tick in ticks]
+    operations = _operations(ticks, seconds)
+    delivered = sum(done.delivered for done in collected.done)
+    stanzas = delivered or (main.count if (main := operations.get(find(plan.scenario).operation)) else 0)
+    connections = sum(ready.connected for ready in collected.ready)
+    return Result(
+        scenario=plan.scenario,
+        started=started,
+        seconds=round(seconds, 3),
+        plan=public(plan),
+        environment=environment(next((ready.target for ready in collected.ready if ready.target), "")),
+        operations=operations,
+        messages=merge_messages(done.messages for done in collected.done),
+        connections=connections,
+        series=_series(collected, plan),
+        server=_server(collected, stanzas, connections),
+        driver=_driver(collected, ticks, stanzas),
+        notes=_notes(collected, plan),
+    )
+
+
+def public(plan: Plan) -> dict[str, Any]:
+    """The plan without passwords."""
+    found: dict[str, Any] = msgspec.to_builtins(plan)
+    del found["password"]
+    return found
+
+
+def _operations(ticks: Iterable[Tick], seconds: float) -> dict[str, Operation]:
+    histograms: dict[str, Histogram] = {}
+    errors: dict[str, dict[str, int]] = {}
+    for tick in ticks:
+        for name, part in tick.parts.items():
+            if tick.second < 0 and not part.errors:
+                continue
+            histogram = histograms.setdefault(name, Histogram())
+            sums = errors.setdefault(name, {})
+            for us, count in part.counts:
+                histogram.record(us, count)
+            for condition, count in part.errors.items():
+                sums[condition] = sums.get(condition, 0) + count
+    return {name: Operation.of(histogram, seconds, errors[name]) for name, histogram in histograms.items()}
+
+
+def point(ticks: list[Tick], operation: str, server_cpu: float | None) -> Point:
+    """One second of all processes."""
+    histogram = Histogram()
+    failed = 0
+    for tick in ticks:
+        for name, part in tick.parts.items():
+            failed += sum(part.errors.values())
+            if name == operation:
+                for us, count in part.counts:
+                    histogram.record(us, count)
+    delivered = sum(tick.delivered for tick in ticks)
+    return Point(
+        t=ticks[0].second,
+        sent=sum(tick.sent for tick in ticks),
+        delivered=delivered,
+        p50=round(histogram.percentile_ms(50), 3),
+        p99=round(histogram.percentile_ms(99), 3),
+        server_cpu=None if server_cpu is None else round(server_cpu, 4),
+        driver_cpu=round(sum(tick.cpu_ns for tick in ticks) / 1e9, 4),
+        errors=failed,
+        connected=sum(tick.connected for tick in ticks),
+    )
+
+
+def _series(collected: Collected, plan: Plan) -> tuple[Point, ...]:
+    operation = find(plan.scenario).operation
+    by_second: dict[int, list[Tick]] = {}
+    for ticks in collected.ticks:
+        for tick in ticks:
+            by_second.setdefault(tick.second, []).append(tick)
+    return tuple(
+        point(ticks, operation, collected.server_cpu.get(second))
+        for second, ticks in sorted(by_second.items())
+        if second < plan.duration
+    )
+
+
+def _server(collected: Collected, stanzas: int, connections: int) -> Server | None:
+    if not collected.after:
+        return None
+    return server.window(
+        collected.before, collected.after, stanzas=stanzas, connections=connections, idle=collected.idle
+    )
+
+
+def _driver(collected: Collected, ticks: list[Tick], stanzas: int) -> Driver:
+    late = Histogram()
+    for tick in ticks:
+        if tick.second >= 0:
+            for us, count in tick.late:
+                late.record(us, count)
+    busiest = max((done.cpu_ns / done.window_ns for done in collected.done if done.window_ns), default=0.0)
+    late_ms = late.percentile_ms(99)
+    cpu_s = sum(done.cpu_ns for done in collected.done) / 1e9
+    reasons = []
+    if busiest > BUSY:
+        reasons.append(f"a driver process used {busiest:.0%} of a core: use more processes or a lower rate")
+    if late_ms > LATE_MS:
+        reasons.append(f"operations began late, 99th percentile {late_ms:.1f} ms")
+    return Driver(
+        processes=len(collected.done),
+        cpu_us_per_stanza=round(cpu_s * 1e6 / stanzas, 3) if stanzas else None,
+        cpu_s=round(cpu_s, 4),
+        busiest=round(busiest, 4),
+        late_p99_ms=round(late_ms, 3),
+        saturated=bool(reasons),
+        why="; ".join(reasons),
+    )
+
+
+def _notes(collected: Collected, plan: Plan) -> tuple[str, ...]:
+    notes = list(collected.notes)
+    failed: dict[str, int] = {}
+    for ready in collected.ready:
+        for condition, count in ready.failed.items():
+            failed[condition] = failed.get(condition, 0) + count
+    if failed:
+        told = ", ".join(f"{count} {condition}" for condition, count in sorted(failed.items()))
+        notes.append(f"{sum(failed.values())} of {plan.users} users could not be prepared: {told}")
+    for done in collected.done:
+        notes += [note for note in done.notes if note not in notes]
+    return tuple(notes)
+
+
+def environment(target: str) -> Environment:
+    """Where this process runs."""
+    return Environment(
+        python=platform.python_version(),
+        kernel=platform.release(),
+        cpu=_cpu_name(),
+        cores=len(os.sched_getaffinity(0)),
+        ulimit=resource.getrlimit(resource.RLIMIT_NOFILE)[1],
+        versions={
+            "rookery": __version__,
+            **{name: metadata.version(name) for name in ("msgspec", "wsproto", "cryptography")},
+        },
+        target=target,
+    )
+
+
+def _cpu_name() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.machine()

@@ -1,0 +1,170 @@
+"""`rookery bench peers`: the same scenario on Rookery, Prosody and ejabberd, in turn."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import trio
+from rich.console import Console
+
+from rookery.bench import result as results
+from rookery.bench.cli import _plan_options
+from rookery.bench.fleet import FleetError
+from rookery.bench.peers import ejabberd, prosody, rookery
+from rookery.bench.peers.campaign import Campaign, Outcome, RunError
+from rookery.bench.peers.peer import Peer, PeerError, choose
+from rookery.bench.plan import Plan, PlanError, make, profile
+from rookery.bench.result import Result, Runs
+from rookery.bench.run import Silent, run
+from rookery.bench.scenarios import find
+from rookery.bench.server import ServerError
+from rookery.bench.tables import number, servers_table
+
+#: Servers where nothing is durable; those with an archive on Postgres are named by hand: they take much longer.
+DEFAULT: Final = "rookery,rookery-relaxed,ejabberd,prosody-gc,prosody"
+_FIGURE: Final = re.compile(r"\d+(?:[. ]\d+)*")
+#: What a comparison runs unless it is told otherwise.
+_BASE: Final = {
+    "transport": "plain",
+    "users": 1000,
+    "duration": 20.0,
+    "warmup": 5.0,
+    "ramp": 500.0,
+    "processes": 1,
+}
+_QUICK: Final = {"users": 100, "duration": 3.0, "warmup": 1.0}
+
+
+def all_peers(version: rookery.Version | None = None) -> list[Peer]:
+    """Every server with every set of settings; `version` is the Rookery that is run."""
+    return [*rookery.peers(version), *prosody.PEERS, *ejabberd.PEERS]
+
+
+@click.command(
+    "peers",
+    epilog="Servers: "
+    + "; ".join(f"{peer.name}: {peer.settings}" for peer in all_peers())
+    + ". All are loaded through loopback with the same certificate and the same users, and all their processes are counted, "
+    "Postgres and NATS included.",
+)
+@click.argument("scenario", default="chat")
+@click.option(
+    "--repeat", type=click.IntRange(1, 100), default=3, show_default=True, help="Runs of each server."
+)
+@click.option(
+    "--servers", default=DEFAULT, show_default=True, metavar="NAME,...", help="Which, in this order."
+)
+@click.option("--quick", is_flag=True, help="A few seconds with few users: shows that all works, no figures.")
+@click.option("--profile", "profile_name", metavar="NAME|FILE", help="Begin with a profile.")
+@click.option(
+    "--up", "arguments", default="", metavar="OPTIONS", help="Options of `rookery up`, such as '--edges 2'."
+)
+@click.option(
+    "--rookery",
+    "command",
+    default="",
+    metavar="COMMAND",
+    help="Run this Rookery instead of the one at hand, such as 'env PYTHONPATH=other/src python -m rookery'.",
+)
+@_plan_options
+@click.option("--storm", is_flag=True, default=None, help="All begin at once (login, resume).")
+@click.option(
+    "--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write all results there."
+)
+@click.option(
+    "--html", "html_file", type=click.Path(path_type=Path, dir_okay=False), help="Write a report there."
+)
+def peers(
+    scenario: str,
+    repeat: int,
+    servers: str,
+    quick: bool,
+    profile_name: str | None,
+    arguments: str,
+    command: str,
+    json_file: Path | None,
+    html_file: Path | None,
+    **options: Any,
+) -> None:
+    """Run SCENARIO on several servers of this machine and print medians, ranges and ratios."""
+    given = {name: value for name, value in options.items() if value is not None}
+    for name in ("target", "ready_file", "ca_file"):
+        if name in given:
+            raise click.UsageError(
+                f"--{name.replace('_', '-')} makes no sense here: the servers are started for this"
+            )
+    try:
+        version = rookery.Version(tuple(shlex.split(command)) or rookery.THIS, tuple(shlex.split(arguments)))
+        chosen = choose(all_peers(version), [name for name in servers.split(",") if name])
+        base = profile(profile_name) if profile_name else {}
+        plan = make(_BASE, _QUICK if quick else {}, base, given, {"scenario": scenario})
+        find(plan.scenario).check(plan)
+    except (PeerError, PlanError) as error:
+        raise click.UsageError(str(error)) from None
+    console = Console(stderr=True)
+    campaign = Campaign(plan, _run, lambda line: console.print(line, highlight=False, markup=False))
+    outcome = campaign.compare(chosen, repeat)
+    runs = Runs(tuple(outcome.results))
+    if json_file is not None:
+        results.write(json_file, runs)
+    if html_file is not None:
+        from rookery.bench.html import report
+
+        html_file.write_text(report(runs), "utf-8")
+    wide = Console()
+    show(wide if wide.is_terminal else Console(width=160), outcome)
+    click.get_current_context().exit(0 if outcome.results else 1)
+
+
+def show(console: Console, outcome: Outcome) -> None:
+    """The table, and what a reader of it must know."""
+    if outcome.results:
+        console.print(servers_table(outcome.results))
+    for line in (*summary(outcome.results), *_left_out(outcome)):
+        console.print(line, style="yellow", markup=False, highlight=False)
+
+
+def summary(runs: Sequence[Result]) -> list[str]:
+    """Each doubt of each server once: those that differ in nothing but their figures are counted together."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for result in runs:
+        for doubt in doubts(result):
+            found.setdefault((result.label, _FIGURE.sub("#", doubt)), []).append(doubt)
+    lines = []
+    for (label, _), told in found.items():
+        more = f" (and {len(told) - 1} more runs)" if len(told) > 1 else ""
+        lines.append(f"{label}: {told[0]}{more}")
+    return lines
+
+
+def _left_out(outcome: Outcome) -> list[str]:
+    return [
+        f"{name} left out: {why}"
+        for name, reasons in outcome.skipped.items()
+        for why in dict.fromkeys(reasons)
+    ]
+
+
+def doubts(result: Result) -> list[str]:
+    """Why the figures of a run may not be the server's, or not be all."""
+    found = list(result.notes)
+    if result.driver.saturated:
+        found.append(f"the driver was the limit: {result.driver.why}")
+    if result.messages.lost:
+        found.append(f"{number(result.messages.lost)} messages lost")
+    failed = sum(operation.failed for operation in result.operations.values())
+    if failed:
+        found.append(f"{number(failed)} operations failed")
+    return found
+
+
+def _run(plan: Plan) -> Result:
+    try:
+        return trio.run(run, plan, Silent())
+    except (FleetError, ServerError, PlanError) as error:
+        raise RunError(str(error)) from error

@@ -1,0 +1,1 @@
+"""One driver process: its own epoll loop, many connections, no task and no tree per stanza."""

@@ -1,0 +1,68 @@
+"""A driver process: `python -m rookery.bench.driver.process`, orders on standard input, reports on standard output."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+from typing import Final
+
+import msgspec
+
+from rookery.bench.driver import loop as loops
+from rookery.bench.driver.driver import Driver
+from rookery.bench.driver.report import Failed, Go, Order, ToDriver, ToParent
+from rookery.bench.plan import PlanError
+
+_ENCODER: Final = msgspec.json.Encoder()
+_DECODER: Final = msgspec.json.Decoder(ToDriver)
+
+
+def tell(report: ToParent) -> None:
+    """Write one report."""
+    data = _ENCODER.encode(report) + b"\n"
+    while data:
+        data = data[os.write(1, data) :]
+
+
+def raise_files() -> int:
+    """Allow as many open files as may be; returns the number."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
+def main() -> None:
+    """Serve one order."""
+    order = msgspec.json.decode(sys.stdin.buffer.readline(), type=Order)
+    raise_files()
+    loop = loops.Loop()
+    try:
+        driver = Driver(order, loop, tell)
+    except PlanError as error:
+        tell(Failed(str(error)))
+        return
+    rest = b""
+
+    def on_order(_events: int) -> None:
+        nonlocal rest
+        data = os.read(0, 65_536)
+        if not data:
+            # The parent is gone: so is the reason for this process.
+            driver.quit()
+            return
+        *lines, rest = (rest + data).split(b"\n")
+        for line in lines:
+            said = _DECODER.decode(line)
+            if isinstance(said, Go):
+                driver.go(said.at_ns)
+            else:
+                driver.quit()
+
+    loop.add(0, loops.READ, on_order)
+    driver.prepare()
+    loop.run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""What parent and driver processes tell each other: one JSON document a line, over the driver's standard input and output."""
+
+from __future__ import annotations
+
+from msgspec import Struct, field
+
+from rookery.bench.plan import Plan
+from rookery.bench.result import Messages
+
+
+class Order(Struct, frozen=True):
+    """The first line to a driver: what to run, and which of `of` processes it is."""
+
+    plan: Plan
+    number: int
+    of: int
+
+
+class Go(Struct, frozen=True, tag="go"):
+    """All are ready: begin at this time of the monotonic clock (nanoseconds)."""
+
+    at_ns: int
+
+
+class Quit(Struct, frozen=True, tag="quit"):
+    """End the connections and the process."""
+
+
+class Progress(Struct, frozen=True, tag="progress"):
+    """How far the preparation is: a phase, and users that are through it."""
+
+    phase: str
+    done: int
+    of: int
+
+
+class Ready(Struct, frozen=True, tag="ready"):
+    """The preparation is over. `failed`: users that could not be prepared, by condition."""
+
+    connected: int
+    failed: dict[str, int] = field(default_factory=dict)
+    target: str = ""
+
+
+class Part(Struct, frozen=True):
+    """One operation in one second: (microseconds, count) pairs, and errors by condition."""
+
+    counts: list[tuple[int, int]] = field(default_factory=list)
+    errors: dict[str, int] = field(default_factory=dict)
+
+
+class Tick(Struct, frozen=True, tag="tick"):
+    """One second of load. `second` counts from the beginning of the window; warm-up is negative.
+
+    What comes after the window is over has the number of its second, too: those are the answers that were waited for.
+    """
+
+    second: int
+    sent: int
+    delivered: int
+    connected: int
+    cpu_ns: int
+    parts: dict[str, Part] = field(default_factory=dict)
+    #: (microseconds, count): how late operations began.
+    late: list[tuple[int, int]] = field(default_factory=list)
+
+
+class Done(Struct, frozen=True, tag="done"):
+    """The load is over and what was outstanding came or is lost."""
+
+    messages: Messages
+    #: Within the measured window.
+    sent: int
+    delivered: int
+    cpu_ns: int
+    window_ns: int
+    notes: list[str] = field(default_factory=list)
+
+
+class Failed(Struct, frozen=True, tag="failed"):
+    """The driver cannot go on; the text is for the person who runs it."""
+
+    text: str
+
+
+ToDriver = Go | Quit
+ToParent = Progress | Ready | Tick | Done | Failed

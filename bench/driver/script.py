@@ -1,0 +1,106 @@
+"""Conversations as generators: what a client sends and awaits in order, without I/O or a clock of its own.
+
+A script yields steps. `Send` goes on at once; `None` waits for the next first-level element and gets it; `StartTls`,
+`Restart` and `Mark` are performed by the connection and go on when that is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Final, NamedTuple
+
+from rookery.shared.xmpp import ns
+from rookery.shared.xmpp.parse import parse_element
+from rookery.shared.xmpp.xml import Element, escape_attr
+
+PING: Final = "urn:xmpp:ping"
+_WRAP: Final = f"<w xmlns='{ns.CLIENT}' xmlns:stream='{ns.STREAM}'>".encode()
+
+
+class Send(NamedTuple):
+    """Send these bytes."""
+
+    data: bytes
+
+
+class StartTls(NamedTuple):
+    """Do the TLS handshake."""
+
+
+class OpenStream(NamedTuple):
+    """Send a stream header (or `<open/>`): the stream begins anew."""
+
+
+class Note(NamedTuple):
+    """The operation of this name is over now; the next one begins."""
+
+    operation: str
+
+
+Step = Send | StartTls | OpenStream | Note | None
+Script = Generator[Step, Element | None, None]
+
+
+class ScriptError(Exception):
+    """The peer refused or said something unexpected; `condition` is a name for the statistics."""
+
+    def __init__(self, condition: str, text: str = "") -> None:
+        super().__init__(condition, text)
+        self.condition = condition
+
+
+def parse(data: bytes) -> Element:
+    """One whole first-level element. Raises ScriptError."""
+    try:
+        wrapper = parse_element(_WRAP + data + b"</w>")
+    except ValueError:
+        raise ScriptError("not-well-formed", data[:200].decode("utf-8", "replace")) from None
+    for element in wrapper.elements():
+        return element
+    raise ScriptError("not-well-formed")
+
+
+def condition_of(element: Element) -> str:
+    """The defined condition of a stanza error, stream error or SASL failure."""
+    holder = element
+    if element.name in ("iq", "message", "presence"):
+        holder = element.find(ns.CLIENT, "error") or element
+    for child in holder.elements():
+        if child.name != "text":
+            return child.name
+    return "undefined-condition"
+
+
+def receive() -> Generator[Step, Element | None, Element]:
+    """The next element that is not an error of the stream. Raises ScriptError."""
+    element = yield None
+    if element is None:
+        raise ScriptError("closed")
+    if element.ns == ns.STREAM and element.name == "error":
+        raise ScriptError(condition_of(element))
+    return element
+
+
+def ask(id: str, type: str, payload: str, to: str = "") -> Generator[Step, Element | None, Element]:
+    """Send an iq and return its result; what else comes meanwhile is passed over. Raises ScriptError for an error."""
+    address = f" to='{escape_attr(to)}'" if to else ""
+    yield Send(
+        f"<iq xmlns='{ns.CLIENT}' type='{type}' id='{escape_attr(id)}'{address}>{payload}</iq>".encode()
+    )
+    while True:
+        element = yield from receive()
+        if element.name == "iq" and element.get("id") == id and element.get("type") in ("result", "error"):
+            if element.get("type") == "error":
+                raise ScriptError(condition_of(element))
+            return element
+
+
+def answer(element: bytes, xmlns: bytes) -> bytes:
+    """What a request of the server gets: a result for pings and roster pushes, else service-unavailable (RFC 6120 section 8.2.3)."""
+    parsed = parse(element)
+    to = f" to='{escape_attr(parsed.attrs['from'])}'" if "from" in parsed.attrs else ""
+    known = any(child.ns in (PING, ns.ROSTER) for child in parsed.elements())
+    kind = "result" if known else "error"
+    head = f" type='{kind}' id='{escape_attr(parsed.attrs.get('id', ''))}'{to}"
+    error = f"<error type='cancel'><service-unavailable xmlns='{ns.STANZA_ERRORS}'/></error>"
+    return b"<iq%b%b>%b</iq>" % (xmlns, head.encode(), b"" if known else error.encode())

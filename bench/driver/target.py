@@ -1,0 +1,66 @@
+"""The server as a driver sees it: address, TLS, what begins and ends a stream."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from typing import Any
+
+from rookery.bench.plan import Plan, PlanError
+from rookery.shared.xmpp import header, ns
+from rookery.shared.xmpp.xml import escape_attr
+
+
+class Target:
+    """Made once for each driver process."""
+
+    __slots__ = (
+        "address",
+        "buffered",
+        "direct_tls",
+        "domain",
+        "family",
+        "farewell",
+        "header",
+        "path",
+        "starttls",
+        "tls",
+        "websocket",
+    )
+
+    def __init__(self, plan: Plan) -> None:
+        self.domain = plan.domain
+        self.path = plan.path
+        self.websocket = plan.transport in ("ws", "wss")
+        self.direct_tls = plan.transport in ("tls", "wss")
+        self.starttls = plan.transport == "starttls"
+        #: TLS is in use: bytes may wait where epoll does not see them.
+        self.buffered = self.direct_tls or self.starttls
+        try:
+            found = socket.getaddrinfo(plan.host, plan.port, type=socket.SOCK_STREAM)
+        except OSError as error:
+            raise PlanError(f"target {plan.target}: {error.strerror}") from None
+        self.family: int = found[0][0]
+        self.address: Any = found[0][4]
+        self.tls = _context(plan) if self.buffered else None
+        domain = escape_attr(plan.domain)
+        if self.websocket:
+            self.header = f"<open xmlns='{ns.FRAMING}' to='{domain}' version='1.0' xml:lang='en'/>".encode()
+            self.farewell = f"<close xmlns='{ns.FRAMING}'/>".encode()
+        else:
+            self.header = header.stream_header(to=plan.domain)
+            self.farewell = header.CLOSE
+
+
+def _context(plan: Plan) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=plan.ca_file or None)
+    except (OSError, ssl.SSLError) as error:
+        raise PlanError(f"ca_file {plan.ca_file}: {error}") from None
+    if plan.loopback and not plan.ca_file:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if plan.transport != "starttls":
+        # XEP-0368 section 4; a WebSocket begins as HTTP/1.1.
+        context.set_alpn_protocols(["xmpp-client" if plan.transport == "tls" else "http/1.1"])
+    return context

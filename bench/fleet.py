@@ -1,0 +1,233 @@
+"""The parent of the driver processes: starts them, lets them begin together, collects what they report every second."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from subprocess import PIPE
+from typing import Final, Protocol
+
+import msgspec
+import trio
+
+from rookery.bench.driver.report import (
+    Done,
+    Failed,
+    Go,
+    Order,
+    Progress,
+    Quit,
+    Ready,
+    Tick,
+    ToDriver,
+    ToParent,
+)
+from rookery.bench.plan import Plan
+from rookery.bench.result import ServerProcess
+from rookery.bench.server import Probe
+
+_ENCODER: Final = msgspec.json.Encoder()
+_DECODER: Final = msgspec.json.Decoder(ToParent)
+#: From the word to begin until the beginning: all processes have read it by then.
+_BARRIER_NS: Final = 300_000_000
+_SECOND: Final = 1_000_000_000
+
+
+class FleetError(Exception):
+    """The run cannot be made or went wrong: one line for the person who runs it."""
+
+
+class Watcher(Protocol):
+    """Who looks on."""
+
+    def progress(self, phase: str, done: int, of: int) -> None:
+        """The preparation goes on: users of all processes that are through the phase."""
+        ...
+
+    def second(self, ticks: list[Tick], server_cpu: float | None) -> None:
+        """One second of all processes; `server_cpu` is the server's CPU seconds in it."""
+        ...
+
+
+@dataclass
+class Collected:
+    """All that the driver processes reported, and the readings of the server."""
+
+    ready: list[Ready] = field(default_factory=list)
+    ticks: list[list[Tick]] = field(default_factory=list)
+    done: list[Done] = field(default_factory=list)
+    server_cpu: dict[int, float] = field(default_factory=dict)
+    idle: tuple[ServerProcess, ...] = ()
+    before: tuple[ServerProcess, ...] = ()
+    after: tuple[ServerProcess, ...] = ()
+    notes: list[str] = field(default_factory=list)
+
+
+class _Driver:
+    """One child."""
+
+    def __init__(self, number: int, process: trio.Process) -> None:
+        self.number = number
+        self.process = process
+        self.progress = Progress("", 0, 0)
+        self.ready: Ready | None = None
+        self.done: Done | None = None
+        self.ticks: dict[int, Tick] = {}
+
+    async def say(self, what: Order | ToDriver) -> None:
+        assert self.process.stdin is not None
+        await self.process.stdin.send_all(_ENCODER.encode(what) + b"\n")
+
+
+class Fleet:
+    """Runs one plan once."""
+
+    def __init__(self, plan: Plan, watcher: Watcher, probe: Probe | None = None) -> None:
+        self._plan = plan
+        self._watcher = watcher
+        self._probe = probe
+        self._drivers: list[_Driver] = []
+        self._news = trio.Event()
+        self._collected = Collected()
+        self._shown: int | None = None
+
+    async def run(self) -> Collected:
+        """Prepare, load, collect. Raises FleetError."""
+        collected, plan = self._collected, self._plan
+        if self._probe is not None:
+            collected.idle = self._probe.processes()
+        try:
+            async with trio.open_nursery() as nursery:
+                for number in range(plan.processes):
+                    command = [sys.executable, "-m", "rookery.bench.driver.process"]
+                    process = await trio.lowlevel.open_process(command, stdin=PIPE, stdout=PIPE)
+                    driver = _Driver(number, process)
+                    self._drivers.append(driver)
+                    nursery.start_soon(self._listen, driver)
+                    await driver.say(Order(plan, number, plan.processes))
+                await self._until(lambda: all(driver.ready is not None for driver in self._drivers))
+                collected.ready = [driver.ready for driver in self._drivers if driver.ready is not None]
+                await self._load(nursery)
+                collected.done = [driver.done for driver in self._drivers if driver.done is not None]
+                collected.ticks = [list(driver.ticks.values()) for driver in self._drivers]
+                for driver in self._drivers:
+                    await driver.say(Quit())
+        except* FleetError as group:
+            raise group.exceptions[0] from None
+        finally:
+            await self._end()
+        if self._probe is not None:
+            collected.notes += sorted(self._probe.notes)
+        return collected
+
+    async def _load(self, nursery: trio.Nursery) -> None:
+        at = time.monotonic_ns() + _BARRIER_NS
+        for driver in self._drivers:
+            await driver.say(Go(at))
+        if self._probe is not None:
+            nursery.start_soon(self._measure, at, self._probe)
+        await self._until(lambda: all(driver.done is not None for driver in self._drivers))
+        if self._probe is not None and not self._collected.after:
+            self._collected.after = self._probe.processes()
+        nursery.cancel_scope.deadline = trio.current_time() + 10
+
+    async def _measure(self, at: int, probe: Probe) -> None:
+        """Read the server's clocks every second, and its memory at both ends of the window."""
+        collected, plan = self._collected, self._plan
+        first = at + int(plan.warmup * _SECOND)
+        second = -int(plan.warmup)
+        await _sleep_until(first + second * _SECOND)
+        last = probe.cpu_s()
+        while second < plan.duration and not collected.after:
+            if second == 0:
+                collected.before = probe.processes()
+            await _sleep_until(min(first + (second + 1) * _SECOND, first + int(plan.duration * _SECOND)))
+            now = probe.cpu_s()
+            collected.server_cpu[second] = now - last
+            last = now
+            second += 1
+        if not collected.after:
+            collected.after = probe.processes()
+
+    async def _listen(self, driver: _Driver) -> None:
+        assert driver.process.stdout is not None
+        rest = b""
+        async for data in driver.process.stdout:
+            *lines, rest = (rest + data).split(b"\n")
+            for line in lines:
+                self._heard(driver, _DECODER.decode(line))
+            self._news.set()
+        if driver.done is None:
+            code = await driver.process.wait()
+            raise FleetError(f"driver process {driver.number} ended ({code})")
+
+    def _heard(self, driver: _Driver, report: ToParent) -> None:
+        match report:
+            case Progress():
+                driver.progress = report
+                same = [other.progress for other in self._drivers if other.progress.phase == report.phase]
+                done, total = sum(one.done for one in same), sum(one.of for one in same)
+                self._watcher.progress(report.phase, done, total)
+            case Ready():
+                driver.ready = report
+            case Tick():
+                known = driver.ticks.get(report.second)
+                driver.ticks[report.second] = report if known is None else add(known, report)
+                self._show(report.second)
+            case Done():
+                driver.done = report
+            case Failed():
+                raise FleetError(report.text)
+
+    def _show(self, second: int) -> None:
+        ticks = [driver.ticks[second] for driver in self._drivers if second in driver.ticks]
+        if len(ticks) == len(self._drivers) and second != self._shown:
+            self._shown = second
+            self._watcher.second(ticks, self._collected.server_cpu.get(second))
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            self._news = trio.Event()
+            await self._news.wait()
+
+    async def _end(self) -> None:
+        """No child outlives this one."""
+        with trio.CancelScope(shield=True):
+            with trio.move_on_after(5):
+                for driver in self._drivers:
+                    if driver.process.stdin is not None:
+                        await driver.process.stdin.aclose()
+                for driver in self._drivers:
+                    await driver.process.wait()
+            for driver in self._drivers:
+                if driver.process.poll() is None:
+                    driver.process.kill()
+                    await driver.process.wait()
+
+
+def add(one: Tick, other: Tick) -> Tick:
+    """Two reports of the same second as one (the last may come in two pieces)."""
+    parts = dict(one.parts)
+    for name, part in other.parts.items():
+        known = parts.get(name)
+        if known is not None:
+            errors = {
+                key: known.errors.get(key, 0) + part.errors.get(key, 0) for key in known.errors | part.errors
+            }
+            part = msgspec.structs.replace(part, counts=known.counts + part.counts, errors=errors)
+        parts[name] = part
+    return Tick(
+        second=one.second,
+        sent=one.sent + other.sent,
+        delivered=one.delivered + other.delivered,
+        connected=other.connected,
+        cpu_ns=one.cpu_ns + other.cpu_ns,
+        parts=parts,
+        late=one.late + other.late,
+    )
+
+
+async def _sleep_until(at_ns: int) -> None:
+    await trio.sleep(max(0, at_ns - time.monotonic_ns()) / 1e9)

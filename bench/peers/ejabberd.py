@@ -1,0 +1,190 @@
+"""ejabberd from the Debian package: an Erlang node without distribution, so there is no epmd, no cookie, no name to clash.
+
+The packaged modules without those that open further ports; SCRAM keys in Mnesia; schedulers that sleep instead of spinning.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from rookery.bench.peers.machine import account, give, need
+from rookery.bench.peers.peer import Peer, PeerError, Ports, Running, Site, await_stream
+from rookery.bench.peers.postgres import Archive, archive
+from rookery.bench.server import Root
+from rookery.embedded.child import spawn, stop
+
+_LIBRARIES: Final = Path("/usr/lib")
+#: Where packages put the code of an Erlang application.
+_PLACES: Final = ("*/{0}-*/ebin/{0}.app", "{0}-*/ebin/{0}.app", "erlang/lib/{0}-*/ebin/{0}.app")
+_SCHEMA: Final = Path("/usr/share/ejabberd/sql/pg.sql")
+#: Cached entries for each user: rosters of 20 to 40 contacts are kept by item.
+_ENTRIES: Final = 50
+#: Busy-waiting schedulers count CPU that serves nobody, four to five times what the work costs.
+SLEEPING: Final = ("+sbwt", "none", "+sbwtdcpu", "none", "+sbwtdio", "none")
+#: What the package's configuration enables, without mqtt, bosh, stun and the rest that opens ports, and without what limits
+#: (fail2ban, pres_counter).
+MODULES: Final = (
+    *(
+        "mod_adhoc",
+        "mod_admin_extra",
+        "mod_avatar",
+        "mod_blocking",
+        "mod_caps",
+        "mod_carboncopy",
+        "mod_client_state",
+    ),
+    *(
+        "mod_configure",
+        "mod_disco",
+        "mod_last",
+        "mod_muc_admin",
+        "mod_offline",
+        "mod_ping",
+        "mod_privacy",
+        "mod_private",
+    ),
+    *("mod_push", "mod_push_keepalive", "mod_shared_roster", "mod_sic", "mod_vcard_xupdate", "mod_version"),
+)
+
+
+def configuration(site: Site, ports: Ports, *, database: Archive | None = None) -> dict[str, Any]:
+    """The whole configuration; JSON is YAML, too."""
+    listener = {
+        "ip": "127.0.0.1",
+        "module": "ejabberd_c2s",
+        "access": "all",
+        "max_stanza_size": 262_144,
+        "backlog": 4096,
+    }
+    modules: dict[str, Any] = {name: {} for name in MODULES}
+    modules |= {
+        "mod_muc": {},
+        "mod_pubsub": {"plugins": ["flat", "pep"]},
+        "mod_register": {"ip_access": "all", "access": "all"},
+        "mod_roster": {"versioning": True},
+        "mod_stream_mgmt": {"resend_on_timeout": "if_offline"},
+        "mod_vcard": {"search": False},
+    }
+    config: dict[str, Any] = {
+        "loglevel": "info",
+        "log_rotate_count": 0,
+        "hosts": [site.domain],
+        "certfiles": [str(site.certificate), str(site.key)],
+        "listen": [
+            {**listener, "port": ports.c2s, "starttls": True},
+            {**listener, "port": ports.tls, "tls": True},
+            {
+                "ip": "127.0.0.1",
+                "port": ports.http,
+                "module": "ejabberd_http",
+                "request_handlers": {"/xmpp-websocket": "ejabberd_http_ws"},
+            },
+        ],
+        "auth_method": "internal",
+        "auth_password_format": "scram",
+        "disable_sasl_mechanisms": ["digest-md5", "X-OAUTH2"],
+        "registration_timeout": "infinity",
+        # The default of 1000 entries is made for fewer users than one comparison has, and says so in the log.
+        "cache_size": max(1000, site.users * _ENTRIES),
+        "modules": modules,
+    }
+    if database is not None:
+        config |= {
+            "sql_type": "pgsql",
+            "sql_server": "127.0.0.1",
+            "sql_port": database.port,
+            "sql_database": database.database,
+            "sql_username": database.user,
+            "sql_password": database.password,
+        }
+        modules["mod_mam"] = {"db_type": "sql", "default": "always", "assume_mam_usage": True}
+    return config
+
+
+def check(*, sql: bool = False) -> None:
+    """Raises PeerError when the package is missing."""
+    need("ejabberdctl", "ejabberd")
+    need("erl", "erlang-base")
+    _code()
+    if sql and not any(found for place in _PLACES for found in _LIBRARIES.glob(place.format("p1_pgsql"))):
+        raise PeerError("ejabberd has no Postgres driver: apt install erlang-p1-pgsql")
+    if sql and not _SCHEMA.exists():
+        raise PeerError(f"ejabberd's tables are not installed ({_SCHEMA}): apt install --reinstall ejabberd")
+
+
+@contextmanager
+def start(site: Site, *, sql: bool = False) -> Iterator[Running]:
+    """Run it until the end of the block. Raises PeerError, EmbeddedError."""
+    with archive(site, "ejabberd", wanted=sql, schema=_SCHEMA) as database:
+        user, ports, log = account(), Ports.free(), site.folder / "output.log"
+        config = site.folder / "ejabberd.yml"
+        config.write_bytes(msgspec.json.encode(configuration(site, ports, database=database)))
+        config.chmod(0o600)
+        (site.folder / "spool").mkdir(exist_ok=True)
+        give(site.folder, user)
+        with log.open("ab") as output:
+            process = spawn(
+                _argv(site, config),
+                cwd=site.folder,
+                log=output,
+                death_signal=signal.SIGTERM,
+                user=user and user.ids,
+            )
+        try:
+            await_stream(process, ports.c2s, site.domain, log)
+            roots = (Root(process.pid, "ejabberd"), *(database.roots if database else ()))
+            yield Running(ports, "/xmpp-websocket", roots)
+            if database is not None:
+                database.prove("archive")
+        finally:
+            stop(process, (signal.SIGTERM, 20.0))
+
+
+def _argv(site: Site, config: Path) -> list[str]:
+    environment = {
+        "HOME": site.folder,
+        "EJABBERD_CONFIG_PATH": config,
+        "EJABBERD_LOG_PATH": site.folder / "ejabberd.log",
+        "ERL_CRASH_DUMP": "/dev/null",
+        "ERL_LIBS": _code().parent.parent,
+        "ERL_MAX_ETS_TABLES": 1400,
+        "ERL_MAX_PORTS": max(32_000, site.users * 2),
+    }
+    return [
+        need("env", "coreutils"),
+        *(f"{name}={value}" for name, value in environment.items()),
+        need("erl", "erlang-base"),
+        *("+K", "true", "+P", "250000", *SLEEPING),
+        *("-noinput", "-mnesia", "dir", f'"{site.folder / "spool"}"', "-s", "ejabberd"),
+    ]
+
+
+def _code() -> Path:
+    """The folder `ejabberd-VERSION/ebin`'s parent. Raises PeerError."""
+    for pattern in _PLACES:
+        for found in sorted(_LIBRARIES.glob(pattern.format("ejabberd"))):
+            return found.parent
+    raise PeerError("ejabberd's code was not found in /usr/lib: apt install --reinstall ejabberd")
+
+
+PEERS: Final = (
+    Peer(
+        "ejabberd",
+        "as packaged, no shapers, schedulers sleep, caches for all users, nothing durable",
+        check,
+        start,
+    ),
+    Peer(
+        "ejabberd-pg",
+        "schedulers sleep, caches for all users, archive (mod_mam) on Postgres",
+        partial(check, sql=True),
+        partial(start, sql=True),
+    ),
+)

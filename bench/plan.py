@@ -1,0 +1,183 @@
+"""What to run: one typed plan, made of a TOML profile and of options, checked before anything starts."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import msgspec
+from msgspec import Struct
+
+Transport = Literal["plain", "starttls", "tls", "ws", "wss"]
+Mechanism = Literal["auto", "SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN"]
+#: Bytes of the mark at the beginning of each body; a body cannot be shorter.
+MARK_BYTES: Final = 34
+PROFILES: Final = Path(__file__).parent / "profiles"
+
+
+class PlanError(ValueError):
+    """A plan cannot be run: one line that says why and what to do."""
+
+
+class Plan(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One run. Times are seconds, sizes bytes, rates per second of all driver processes together."""
+
+    scenario: str
+    target: str = "127.0.0.1:5222"
+    domain: str = "localhost"
+    transport: Transport = "starttls"
+    #: Path of the WebSocket (transports ws and wss).
+    path: str = "/xmpp-websocket"
+    #: PEM file of the authority to trust; without it loopback targets are not checked, and others by the system's.
+    ca_file: str = ""
+    mechanism: Mechanism = "auto"
+
+    users: int = 100
+    #: Number of the first user of the pattern.
+    first_user: int = 0
+    user: str = "user%06d"
+    #: May hold %d for the user's number; the same for all when it does not.
+    password: str = "secret%06d"  # noqa: S105  a pattern for test accounts
+    #: CSV file with the columns jid (or username) and password, instead of the patterns.
+    users_file: str = ""
+    #: Register the users first (XEP-0077); those who exist already are used as they are.
+    register: bool = False
+    resource: str = "bench"
+
+    #: Operations per second; 0 is a closed loop: the end of one operation begins the next.
+    rate: float = 0.0
+    arrivals: Literal["even", "poisson"] = "even"
+    #: Operations that each user (each pair) does; 0: as many as the duration allows.
+    count: int = 0
+    #: Logins under way at once in a closed loop of logins.
+    concurrency: int = 32
+    body: int = 200
+    #: Address messages to the full or to the bare JID.
+    address: Literal["full", "bare"] = "full"
+    #: Contacts of each user (presence, mixed).
+    contacts: int = 20
+    #: Messages that are in the archive of each user (mam), and in one page.
+    archive: int = 200
+    page: int = 50
+    #: Everybody begins at once (login, resume).
+    storm: bool = False
+
+    duration: float = 30.0
+    warmup: float = 5.0
+    #: New connections per second before the load begins.
+    ramp: float = 200.0
+    #: How long answers are waited for after the last operation.
+    drain: float = 10.0
+    #: How long one operation may take before it counts as `timeout`.
+    timeout: float = 30.0
+    processes: int = 1
+    seed: int = 1
+
+    #: Process ids of the server, whose CPU and memory are measured.
+    server_pids: tuple[int, ...] = ()
+    #: JSON file with the server's processes, as `rookery up --ready-file` writes it.
+    ready_file: str = ""
+    slo: tuple[str, ...] = ()
+
+    @property
+    def host(self) -> str:
+        """The target's host without the brackets of an IPv6 address."""
+        return self.target.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        """The target's port."""
+        return int(self.target.rpartition(":")[2])
+
+    @property
+    def closed_loop(self) -> bool:
+        """Whether operations begin when others end."""
+        return self.rate == 0.0
+
+    @property
+    def loopback(self) -> bool:
+        """Whether the target is this machine."""
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+
+def names() -> list[str]:
+    """The profiles that come with the tool."""
+    return sorted(path.stem for path in PROFILES.glob("*.toml"))
+
+
+def profile(name: str) -> dict[str, Any]:
+    """The keys of a profile that comes with the tool, or of a TOML file. Raises PlanError."""
+    path = Path(name) if name.endswith(".toml") or "/" in name else PROFILES / f"{name}.toml"
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise PlanError(
+            f"no profile {name!r}: there are {', '.join(names())}, or give the path of a TOML file"
+        ) from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise PlanError(f"profile {path}: {error}") from None
+
+
+def make(*layers: Mapping[str, Any]) -> Plan:
+    """The plan of several layers of keys, the last one wins. Raises PlanError."""
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        merged.update(layer)
+    unknown = sorted(merged.keys() - set(Plan.__struct_fields__))
+    if unknown:
+        known = ", ".join(sorted(Plan.__struct_fields__))
+        raise PlanError(f"unknown key {', '.join(unknown)}: a plan has {known}")
+    try:
+        plan = msgspec.convert(merged, Plan)
+    except msgspec.ValidationError as error:
+        raise PlanError(f"not a plan: {error}") from None
+    check(plan)
+    if plan.count or plan.storm:
+        # What is done once must not be over before it is measured.
+        plan = msgspec.structs.replace(plan, warmup=0.0)
+    return plan
+
+
+def check(plan: Plan) -> None:
+    """What types cannot tell. Raises PlanError."""
+    host, separator, port = plan.target.rpartition(":")
+    if not separator or not host or not (port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
+        raise PlanError(f"target {plan.target!r} is not HOST:PORT, such as 127.0.0.1:5222")
+    for name, low, high in _BOUNDS:
+        value = getattr(plan, name)
+        if not low <= value <= high:
+            raise PlanError(f"{name} is {value:g}: it must be {low:g} to {high:g}")
+    for name in ("user", "password"):
+        try:
+            shown = getattr(plan, name) % 1 if "%" in getattr(plan, name) else ""
+        except (TypeError, ValueError):
+            raise PlanError(f"{name} {getattr(plan, name)!r} is not a pattern such as user%06d") from None
+        if name == "user" and not plan.users_file and not shown:
+            raise PlanError("user needs a place for the number, such as user%06d")
+    if plan.users < 2 * plan.processes:
+        raise PlanError(f"{plan.processes} processes need at least {2 * plan.processes} users")
+
+
+_BOUNDS: Final[tuple[tuple[str, float, float], ...]] = (
+    ("users", 2, 1_000_000),
+    ("first_user", 0, 10_000_000),
+    ("rate", 0, 10_000_000),
+    ("count", 0, 10_000_000),
+    ("concurrency", 1, 100_000),
+    ("body", MARK_BYTES, 1_000_000),
+    ("contacts", 1, 10_000),
+    ("archive", 1, 100_000),
+    ("page", 1, 10_000),
+    ("duration", 0.1, 7 * 86_400),
+    ("warmup", 0, 86_400),
+    ("ramp", 0.1, 1_000_000),
+    ("drain", 0, 3_600),
+    ("timeout", 0.1, 3_600),
+    ("processes", 1, 256),
+)

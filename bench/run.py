@@ -1,0 +1,103 @@
+"""One run from a plan to a result, with what a person sees of it."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+import trio
+from msgspec.structs import replace
+from rich.console import Console
+
+from rookery.bench import result as results
+from rookery.bench import server, slo
+from rookery.bench.assemble import point, result
+from rookery.bench.driver.report import Tick
+from rookery.bench.fleet import Fleet, FleetError, Watcher
+from rookery.bench.live import Live
+from rookery.bench.plan import Plan
+from rookery.bench.result import Result
+from rookery.bench.scenarios import find
+from rookery.bench.tables import run_table
+
+
+class Lines:
+    """A watcher that writes lines; a terminal gets the live view instead."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._operation = find(plan.scenario).operation
+        self._said = ("", -1)
+
+    def progress(self, phase: str, done: int, of: int) -> None:
+        """Say where the preparation is, in tenths."""
+        tenth = (phase, 10 * done // max(of, 1))
+        if tenth == self._said:
+            return
+        self._said = tenth
+        click.echo(f"{phase}: {done} of {of}", err=True)
+
+    def second(self, ticks: list[Tick], server_cpu: float | None) -> None:
+        """Say what a second was like."""
+        now = point(ticks, self._operation, server_cpu)
+        click.echo(
+            f"{now.t:4.0f} s  sent {now.sent}  delivered {now.delivered}  p50 {now.p50:.2f} ms  p99 {now.p99:.2f} ms"
+            f"  errors {now.errors}  driver {now.driver_cpu:.2f}"
+            + ("" if now.server_cpu is None else f"  server {now.server_cpu:.2f}"),
+            err=True,
+        )
+
+
+class Silent:
+    """A watcher that says nothing."""
+
+    def progress(self, phase: str, done: int, of: int) -> None:
+        """Say nothing."""
+
+    def second(self, ticks: list[Tick], server_cpu: float | None) -> None:
+        """Say nothing."""
+
+
+def probe_of(plan: Plan) -> server.Probe | None:
+    """A probe of the server's processes, None when the plan names none. Raises server.ServerError."""
+    roots = [server.Root(pid) for pid in plan.server_pids]
+    if plan.ready_file:
+        roots += server.read_ready_file(Path(plan.ready_file))
+    return server.Probe(roots) if roots else None
+
+
+async def run(plan: Plan, watcher: Watcher) -> Result:
+    """Run a plan once. Raises FleetError, server.ServerError, slo.SloError."""
+    rules = [slo.parse(text) for text in plan.slo]
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    collected = await Fleet(plan, watcher, probe_of(plan)).run()
+    made = result(plan, collected, started)
+    return replace(made, slo=slo.judge(rules, made))
+
+
+def run_and_show(plan: Plan, json_file: Path | None, html_file: Path | None, *, quiet: bool) -> int:
+    """Run, write the files, print the result; returns the exit code."""
+    watcher: Watcher = Silent() if quiet else Live(plan) if sys.stderr.isatty() else Lines(plan)
+    try:
+        with contextlib.ExitStack() as stack:
+            if isinstance(watcher, Live):
+                stack.enter_context(watcher)
+            made = trio.run(run, plan, watcher)
+    except (FleetError, server.ServerError, slo.SloError) as error:
+        click.echo(f"rookery: {error}", err=True)
+        return 1
+    except KeyboardInterrupt:
+        click.echo("rookery: interrupted", err=True)
+        return 130
+    if json_file is not None:
+        results.write(json_file, made)
+    if html_file is not None:
+        from rookery.bench.html import report
+
+        html_file.write_text(report(results.Runs((made,))), "utf-8")
+    console = Console()
+    console = console if console.is_terminal else Console(width=120)
+    console.print(run_table(made))
+    return slo.EXIT_BROKEN if made.broken else 0

@@ -1,0 +1,89 @@
+"""The seam of scenarios: what one says of itself and what the driver asks of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
+
+from rookery.bench.driver.script import Script
+from rookery.bench.plan import Plan
+from rookery.bench.result import Messages
+
+if TYPE_CHECKING:
+    from rookery.bench.driver.client import Client
+    from rookery.bench.driver.driver import Driver
+
+
+class Window(NamedTuple):
+    """Nanoseconds of the monotonic clock: load begins, the measured window begins and ends."""
+
+    begin: int
+    first: int
+    last: int
+
+
+class Phase(NamedTuple):
+    """A step of the preparation that each client takes, once all have taken the one before; None: this one need not."""
+
+    name: str
+    script: Callable[[Client], Script | None]
+
+
+class Scenario:
+    """One kind of load, in one driver process. Operations count when their (intended) begin lies in the window."""
+
+    #: The operation whose count and latency stand for the scenario.
+    operation: ClassVar[str]
+    #: One line for `rookery bench scenarios`.
+    summary: ClassVar[str]
+    #: Users are logged in, one after the other at the ramp rate, before the load begins.
+    online: ClassVar[bool] = True
+    #: `rate` is of use, and so is its absence.
+    open_loop: ClassVar[bool] = True
+    closed_loop: ClassVar[bool] = True
+
+    def __init__(self, driver: Driver) -> None:
+        self.driver = driver
+        self.plan = driver.plan
+
+    @classmethod
+    def check(cls, plan: Plan) -> None:
+        """Refuse a plan that this scenario cannot run. Raises PlanError."""
+
+    def setup(self, client: Client) -> Script:
+        """What a client does at the end of its login."""
+        yield from ()
+
+    def phases(self) -> Iterable[Phase]:
+        """What clients do once all are there and before the load: rosters, archives."""
+        return ()
+
+    def unsettled(self) -> int:
+        """What is still missing of what the phases began."""
+        return 0
+
+    def listen(self, client: Client, data: bytes) -> None:
+        """The sink of clients until the load begins."""
+        self.driver.passive(client, data)
+
+    def begin(self, window: Window) -> None:
+        """Begin the load now."""
+        raise NotImplementedError
+
+    def finish(self) -> None:
+        """Begin no more operations."""
+
+    def watch(self, now: int) -> None:
+        """Called twice a second during the load: a closed loop goes on after what was lost."""
+
+    def outstanding(self) -> int:
+        """Operations whose end is awaited."""
+        return 0
+
+    def complete(self) -> bool:
+        """Whether nothing is left to do, before the window is over (`count`, `storm`)."""
+        return False
+
+    def messages(self) -> Messages:
+        """What became of numbered messages, over the whole run."""
+        return Messages()

@@ -1,0 +1,151 @@
+"""A mobile day: mostly messages, some pings, changes of presence, looks into the archive, and connections that come anew.
+
+Open loop only: `rate` is the operations of all kinds a second. Only users to and from whom nothing is on the way
+reconnect, so that what is lost was lost by the server.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from rookery.bench.driver.client import Client
+from rookery.bench.driver.driver import Driver
+from rookery.bench.driver.scan import MARK, MARK_FORMAT, Mark, error_condition, split
+from rookery.bench.driver.script import Script, Send, ask
+from rookery.bench.plan import Plan, PlanError
+from rookery.bench.scenarios._contacts import Contacts
+from rookery.bench.scenarios._scenario import Phase, Window
+from rookery.bench.scenarios.chat import Chat, Talk
+from rookery.bench.scenarios.mam import MAM, RSM
+from rookery.shared.xmpp import ns
+
+#: Shares of the operations; what is left are messages.
+PING: Final = 0.12
+PRESENCE: Final = 0.08
+PAGE: Final = 0.04
+LOGIN: Final = 0.02
+
+_FAILED: Final = re.compile(rb"\A<iq[^>]* type=['\"]error['\"]")
+
+
+class Mixed(Chat):
+    """Chat with other things between."""
+
+    operation = "chat"
+    summary = "A mobile day at a rate: messages, pings, presence, archive pages, new logins."
+    closed_loop = False
+
+    def __init__(self, driver: Driver) -> None:
+        super().__init__(driver)
+        self._contacts = Contacts(driver)
+        self._window = Window(0, 0, 0)
+
+    @classmethod
+    def check(cls, plan: Plan) -> None:
+        """It needs a rate, and contacts. Raises PlanError."""
+        if plan.closed_loop:
+            raise PlanError("mixed is an open loop: give a --rate")
+        if plan.users // plan.processes < plan.contacts + 2:
+            raise PlanError(
+                f"{plan.contacts} contacts need more than {plan.contacts + 1} users in each process"
+            )
+
+    def phases(self) -> Iterable[Phase]:
+        """Rosters."""
+        return self._contacts.phases()
+
+    def unsettled(self) -> int:
+        """Subscriptions that are not there yet."""
+        return self._contacts.missing()
+
+    def listen(self, client: Client, data: bytes) -> None:
+        """Approve subscriptions."""
+        self._contacts.listen(client, data)
+
+    def begin(self, window: Window) -> None:
+        """Begin the pace."""
+        self._window = window
+        super().begin(window)
+
+    def _next(self, intended: int) -> None:
+        talk = self._order[self._turn]
+        self._turn = (self._turn + 1) % len(self._order)
+        client = talk.sender
+        if not client.open or client.busy:
+            return
+        choice = self.driver.rng.random()
+        mark = MARK_FORMAT % (talk.sender_index, 0, intended)
+        if choice < LOGIN:
+            self._reconnect(talk, intended)
+        elif choice < LOGIN + PAGE:
+            query = (
+                f"<query xmlns='{MAM}'><set xmlns='{RSM}'><max>{self.plan.page}</max><before/></set></query>"
+            )
+            client.write(b"<iq%b type='set' id='page%b'>%b</iq>" % (client.xmlns, mark, query.encode()))
+        elif choice < LOGIN + PAGE + PRESENCE:
+            client.write(b"<presence%b><status>%b</status></presence>" % (client.xmlns, mark))
+        elif choice < LOGIN + PAGE + PRESENCE + PING:
+            client.write(
+                b"<iq%b type='get' to='%b' id='ping%b'><ping xmlns='urn:xmpp:ping'/></iq>"
+                % (client.xmlns, self.plan.domain.encode(), mark)
+            )
+        elif talk.receiver.open and not talk.receiver.busy:
+            self._send(talk, intended)
+
+    def _reconnect(self, talk: Talk, intended: int) -> None:
+        client = talk.sender
+        back = self.talks.get(talk.receiver.session.account.index)
+        if talk.outstanding or (back is not None and back.outstanding):
+            return
+        client.leave()
+        client.hold = 1 << 63
+        recorder = self.driver.recorder
+
+        def script() -> Script:
+            yield from self.driver.login_script(client)
+            yield from ask("roster", "get", f"<query xmlns='{ns.ROSTER}'/>")
+            yield Send(b"<presence%b/>" % client.xmlns)
+
+        def over(_client: Client, condition: str) -> None:
+            if condition:
+                recorder.connected -= 1
+                recorder.error("login", condition)
+            else:
+                self._count("login", intended)
+                client.hold = self.driver.loop.clock()
+
+        self.driver.start(client, script(), over, intended)
+
+    def _count(self, operation: str, intended: int) -> None:
+        if self._window.first <= intended < self._window.last:
+            latency = self.driver.loop.clock() - intended
+            self.driver.recorder.latency(operation).append(latency)
+
+    def _careful(self, client: Client, data: bytes) -> list[Mark]:
+        whole, client.tail = split(data)
+        marks: list[Mark] = []
+        for element in whole:
+            found = MARK.search(element)
+            if found is None or b"<forwarded" in element:
+                self.driver.other(client, element)
+            elif element.startswith(b"<message"):
+                if b"type='error'" in element or b'type="error"' in element:
+                    self.driver.recorder.error("chat", error_condition(element))
+                else:
+                    marks.append((found[1], found[2], found[3]))
+            elif element.startswith(b"<presence"):
+                # Who comes back is told what others said meanwhile (RFC 6121 section 4.3.2): that was no delivery's time.
+                if int(found[3], 16) > (client.hold or 0):
+                    self._count("presence", int(found[3], 16))
+            else:
+                operation = "page" if b"=page~" in element.replace(b"'", b"").replace(b'"', b"") else "ping"
+                if _FAILED.match(element):
+                    self.driver.recorder.error(operation, error_condition(element))
+                else:
+                    self._count(operation, int(found[3], 16))
+        return marks
+
+
+SCENARIO = Mixed

@@ -1,0 +1,181 @@
+"""Tables for the terminal: one run, a comparison of two sets of runs, and several servers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from rookery.bench.compare import Difference, Figure, Spread, figures, main_operation, values
+from rookery.bench.result import Result, Server
+
+_COLOURS: Final = {"better": "green", "worse": "bold red"}
+
+
+def number(value: float | None) -> str:
+    """A figure with three significant digits, and with thousands apart."""
+    if value is None:
+        return "-"
+    magnitude = abs(value)
+    if magnitude >= 100:
+        return f"{value:,.0f}".replace(",", " ")
+    if value == int(value):
+        return f"{value:.0f}"
+    return f"{value:.1f}" if magnitude >= 10 else f"{value:.2f}" if magnitude >= 1 else f"{value:.3f}"
+
+
+def spread(value: Spread, unit: str = "") -> str:
+    """`median (low-high) unit`; without the range when there is none."""
+    shown = number(value.median)
+    if value.low != value.high:
+        shown += f" ({number(value.low)}-{number(value.high)})"
+    return f"{shown} {unit}".rstrip()
+
+
+def run_table(result: Result) -> RenderableType:
+    """What a person wants to know after one run."""
+    table = Table(
+        title=f"{result.scenario}, {result.seconds:g} s",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    for name in (
+        "operation",
+        "done",
+        "per second",
+        "failed",
+        "p50 ms",
+        "p90 ms",
+        "p99 ms",
+        "p99.9 ms",
+        "max ms",
+    ):
+        table.add_column(name, justify="left" if name == "operation" else "right")
+    for name, operation in result.operations.items():
+        latency = operation.latency_ms
+        times = (latency.p50, latency.p90, latency.p99, latency.p99_9, latency.max)
+        shown = [number(value) if operation.count else "-" for value in times]
+        failed = Text(number(operation.failed), style="bold red" if operation.failed else "")
+        table.add_row(name, number(operation.count), number(operation.rate), failed, *shown)
+    return Group(table, *(Text(line, style=style) for line, style in _lines(result)))
+
+
+def _lines(result: Result) -> list[tuple[str, str]]:
+    lines = []
+    for name, operation in result.operations.items():
+        if operation.errors:
+            told = ", ".join(f"{condition} {count}" for condition, count in sorted(operation.errors.items()))
+            lines.append((f"{name} failed: {told}", "red"))
+    messages = result.messages
+    if messages.sent:
+        bad = messages.lost or messages.duplicated or messages.reordered
+        text = f"messages: {messages.sent} sent, {messages.delivered} delivered, {messages.lost} lost, "
+        text += f"{messages.duplicated} duplicated, {messages.reordered} out of order"
+        lines.append((text, "bold red" if bad else ""))
+    if result.server is not None:
+        lines.append((_server(result.server), ""))
+    driver = result.driver
+    text = f"driver: {number(driver.cpu_us_per_stanza)} us per stanza, {driver.processes} processes, the busiest at "
+    lines.append((text + f"{driver.busiest:.0%} of a core, {number(driver.late_p99_ms)} ms late (p99)", ""))
+    if driver.saturated:
+        lines.append((f"THE DRIVER WAS THE LIMIT, not the server: {driver.why}", "bold red"))
+    for verdict in result.slo:
+        kept = "kept" if verdict.kept else "BROKEN"
+        lines.append(
+            (
+                f"objective {verdict.rule}: {kept} ({number(verdict.value)})",
+                "green" if verdict.kept else "bold red",
+            )
+        )
+    lines += [(note, "yellow") for note in result.notes]
+    return lines
+
+
+def _server(server: Server) -> str:
+    text = (
+        f"server: {number(server.cpu_us_per_stanza)} us CPU per stanza, {number(server.pss_kib / 1024)} MiB"
+    )
+    if server.pss_kib_per_connection is not None:
+        text += f", {number(server.pss_kib_per_connection)} KiB per connection"
+    shares = sorted(server.processes, key=lambda process: -process.cpu_s)
+    told = ", ".join(
+        f"{process.name} {number(process.cpu_s)} s" for process in shares if process.cpu_s >= 0.005
+    )
+    return f"{text}; CPU: {told}" if told else text
+
+
+def comparison_table(differences: Sequence[Difference], before: str, after: str) -> Table:
+    """Figures of two sets of runs; the ratio is after / before."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("figure")
+    for name in (before, after, "ratio", "95 % interval"):
+        table.add_column(name, justify="right")
+    table.add_column("verdict")
+    for found in differences:
+        interval = "-"
+        if found.low is not None and found.high is not None:
+            interval = f"{number(found.low)}-{number(found.high)}"
+        ratio = "-" if found.ratio is None else f"{found.ratio:.2f}x"
+        table.add_row(
+            found.figure.title,
+            spread(found.before, found.figure.unit),
+            spread(found.after, found.figure.unit),
+            ratio,
+            interval,
+            Text(found.verdict, style=_COLOURS.get(found.verdict, "")),
+        )
+    return table
+
+
+def by_label(runs: Sequence[Result]) -> dict[str, list[Result]]:
+    """The runs of each server, in the order in which they first came."""
+    sets: dict[str, list[Result]] = {}
+    for run in runs:
+        sets.setdefault(run.label or "-", []).append(run)
+    return sets
+
+
+def server_figures(runs: Sequence[Result]) -> list[Figure]:
+    """The columns of a table of servers."""
+    leading = {main_operation(run) for run in runs}
+    wanted = {"server.cpu_us", "lost", "errors", "server.pss_kib", "driver.cpu_us"}
+    wanted |= {f"{name}.{part}" for name in leading for part in ("rate", "p50", "p99")}
+    if any(run.scenario == "idle" for run in runs):
+        wanted.add("server.pss_kib_per_connection")
+    found = [figure for figure in figures(runs) if figure.name in wanted]
+    # A column of zeros says less than the line that says so.
+    return [figure for figure in found if figure.name not in ("lost", "errors") or any(values(figure, runs))]
+
+
+def servers_table(runs: Sequence[Result], reference: str = "") -> Table:
+    """One row for each server: medians, ranges, and ratios to the `reference` (by default the first server)."""
+    sets = by_label(runs)
+    reference = reference if reference in sets else next(iter(sets), "")
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, caption=f"ratios to {reference}", caption_justify="left")
+    table.add_column("server")
+    table.add_column("runs", justify="right")
+    columns = server_figures(runs)
+    for figure in columns:
+        table.add_column(f"{figure.title}\n{figure.unit}", justify="right")
+    for label, found in sets.items():
+        cells = [_cell(figure, found, sets[reference]) for figure in columns]
+        table.add_row(label, str(len(found)), *cells)
+    return table
+
+
+def _cell(figure: Figure, found: Sequence[Result], reference: Sequence[Result]) -> Text:
+    here, there = values(figure, found), values(figure, reference)
+    if not here:
+        return Text("-")
+    median, base = Spread.of(here), Spread.of(there) if there else None
+    cell = Text(number(median.median))
+    if base is not None and base.median and found is not reference:
+        cell.append(f"  {median.median / base.median:.2f}x", style="bold")
+    if median.low != median.high:
+        cell.append(f"\n{number(median.low)}-{number(median.high)}", style="dim")
+    return cell

@@ -1,0 +1,131 @@
+"""The load tool against a real cluster: what it counts is exact, on every transport and in several processes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.cluster.harness import Cluster
+
+from rookery.bench import result as results
+from rookery.bench.result import Messages, Result
+
+pytestmark = [pytest.mark.cluster, pytest.mark.slow]
+USERS = 8
+_PORTS = {"plain": "c2s", "starttls": "c2s", "tls": "c2s_tls", "ws": "http", "wss": "http"}
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with Cluster(
+        edges=1,
+        routers=1,
+        workers=1,
+        domains=["localhost"],
+        options=["--allow-plaintext", "--registration", "open"],
+    ) as cluster:
+        rows = "".join(f"user{number:06d}@localhost,secret{number:06d}\n" for number in range(USERS))
+        path = cluster.home / "bench.csv"
+        path.write_text("jid,password\n" + rows)
+        cluster.cli("user", "import", str(path))
+        yield cluster
+
+
+def bench(
+    cluster: Cluster, tmp_path: Path, scenario: str, *options: str, transport: str = "plain", code: int = 0
+) -> Result:
+    """Run a scenario with 8 users and return its result."""
+    port = cluster.processes("edge")[0]["ports"][_PORTS[transport]]
+    file = tmp_path / "result.json"
+    command = [sys.executable, "-m", "rookery", "bench", "run", scenario, "--quiet", "--json", str(file)]
+    command += ["--target", f"127.0.0.1:{port}", "--transport", transport, "--users", str(USERS)]
+    command += [
+        "--ready-file",
+        str(cluster.home / "ready.json"),
+        "--duration",
+        "20",
+        "--ramp",
+        "1000",
+        *options,
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == code, done.stderr or done.stdout
+    return results.read(file).runs[0]
+
+
+@pytest.mark.parametrize("transport", sorted(_PORTS))
+def test_every_message_is_counted_once(cluster: Cluster, tmp_path: Path, transport: str) -> None:
+    options = (
+        ["--count", "25", "--ca-file", str(cluster.home / "ca.pem")]
+        if transport == "tls"
+        else ["--count", "25"]
+    )
+    (cluster.home / "ca.pem").write_text(cluster.authority)
+    made = bench(cluster, tmp_path, "chat", *options, transport=transport)
+    assert made.connections == USERS
+    assert made.messages == Messages(sent=100, delivered=100)
+    assert made.operations["chat"].count == 100
+    assert made.operations["chat"].errors == {}
+    assert not [note for note in made.notes if "users" in note]
+    assert made.environment.target.startswith("Rookery")
+
+
+def test_processes_add_up(cluster: Cluster, tmp_path: Path) -> None:
+    made = bench(cluster, tmp_path, "chat", "--count", "10", "--processes", "2", "--mechanism", "PLAIN")
+    assert made.messages == Messages(sent=40, delivered=40)
+    assert made.driver.processes == 2
+    assert made.server is not None
+    assert made.server.cpu_us_per_stanza
+    assert {"edge", "router", "nats", "postgres"} <= {
+        kind for one in made.server.processes for kind in one.kinds
+    }
+
+
+def test_an_open_loop_sends_what_was_intended(cluster: Cluster, tmp_path: Path) -> None:
+    made = bench(
+        cluster, tmp_path, "chat", "--rate", "200", "--duration", "2", "--warmup", "0", "--address", "bare"
+    )
+    assert made.messages == Messages(sent=400, delivered=400)
+    assert made.operations["chat"].count == 400
+
+
+def test_presence_reaches_each_contact(cluster: Cluster, tmp_path: Path) -> None:
+    for _ in range(2):  # the second finds the rosters of the first
+        made = bench(cluster, tmp_path, "presence", "--contacts", "4", "--count", "3")
+        assert made.messages == Messages(sent=96, delivered=96)
+
+
+def test_pings_are_answered(cluster: Cluster, tmp_path: Path) -> None:
+    made = bench(cluster, tmp_path, "ping", "--count", "5")
+    assert (made.operations["ping"].count, made.operations["ping"].failed) == (40, 0)
+
+
+def test_logins_by_part(cluster: Cluster, tmp_path: Path) -> None:
+    made = bench(cluster, tmp_path, "login", "--storm", transport="starttls")
+    assert {name: one.count for name, one in made.operations.items()} == dict.fromkeys(
+        ("connect", "tls", "auth", "bind", "login"), USERS
+    )
+
+
+def test_who_is_not_registered_can_be(cluster: Cluster, tmp_path: Path) -> None:
+    made = bench(
+        cluster, tmp_path, "chat", "--count", "1", "--first-user", "100", "--users", "2", "--register"
+    )
+    assert made.messages == Messages(sent=1, delivered=1)
+    assert not [note for note in made.notes if "users" in note]
+
+
+def test_a_wrong_password_is_told(cluster: Cluster, tmp_path: Path) -> None:
+    made = bench(cluster, tmp_path, "ping", "--count", "1", "--password", "wrong", "--users", "2")
+    assert made.connections == 0
+    assert any("2 not-authorized" in note for note in made.notes)
+
+
+def test_a_broken_objective_is_exit_code_3(cluster: Cluster, tmp_path: Path) -> None:
+    made = bench(
+        cluster, tmp_path, "ping", "--count", "1", "--slo", "ping.p99<1us", "--slo", "lost==0", code=3
+    )
+    assert [verdict.kept for verdict in made.slo] == [False, True]
