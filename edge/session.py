@@ -37,6 +37,8 @@ _PRESENCE: Final = frozenset(
 _ONCE: Final = frozenset({"headline", "error"})
 #: What a kept stanza weighs besides its inner XML.
 _OVERHEAD: Final = 200
+#: The constructors of NamedTuples are Python functions around this call.
+_new: Final = tuple.__new__
 
 
 class Session:
@@ -125,8 +127,8 @@ class Session:
         elif kind == "presence" and type_ not in _PRESENCE:
             self._refuse(stanza, StanzaError("bad-request"))
             return
-        stamped = Stanza(kind, type_, to, self.full, id_, lang or self.lang, attrs, payloads, inner)
-        origin = Origin(self.stream, n, sessions.incarnation, deadline)
+        stamped = _new(Stanza, (kind, type_, to, self.full, id_, lang or self.lang, attrs, payloads, inner))
+        origin = _new(Origin, (self.stream, n, sessions.incarnation, deadline, 0))
         item: Submit | Route
         if (
             target is None
@@ -136,10 +138,10 @@ class Session:
             or to == self.bare
             or target.domain not in sessions.domains
         ):
-            item = Submit(origin, self.full, self.grant, stamped)
+            item = _new(Submit, (origin, self.full, self.grant, stamped))
             partition = self.partition
         else:
-            item = Route(origin, stamped)
+            item = _new(Route, (origin, stamped))
             partition = sessions.partition(target.bare)
         sessions.post(Kind.ROUTER, partition, item)
         copy: Entry | None = None
@@ -150,15 +152,15 @@ class Session:
                 copy = self._copy(origin, item, stamped)
         else:
             once = kind == "iq" and target is not None and target.resource is not None
-        self._keep(n, Entry(partition, item, len(inner) + _OVERHEAD, once, sessions.now), copy)
+        self._keep(n, _new(Entry, (partition, item, len(inner) + _OVERHEAD, once, sessions.now)), copy)
 
     def _copy(self, origin: Origin, item: Submit | Route, stanza: Stanza) -> Entry:
         """The second leg of a message: what goes to the own router first says both."""
         asked: Submit | Route | Copy = item
         if isinstance(item, Route):
-            asked = Copy(origin, self.full, self.grant, stanza)
+            asked = _new(Copy, (origin, self.full, self.grant, stanza))
             self.sessions.post(Kind.ROUTER, self.partition, asked)
-        return Entry(self.partition, asked, len(stanza.inner) + _OVERHEAD, False, self.sessions.now)
+        return _new(Entry, (self.partition, asked, len(stanza.inner) + _OVERHEAD, False, self.sessions.now))
 
     def _keep(self, n: int, entry: Entry, copy: Entry | None) -> None:
         inflight = self._inflight

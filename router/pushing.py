@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from rookery.router.core import Core
 from rookery.router.part import Account, Part
@@ -12,7 +13,9 @@ from rookery.shared.xeps.blocking import matches
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.stanza import Stanza
 
-_EDGE = Kind.EDGE
+_EDGE: Final = Kind.EDGE
+#: Deliver's own constructor is a Python function around this call.
+_new: Final = tuple.__new__
 
 
 class Pushing:
@@ -50,7 +53,7 @@ class Pushing:
         if session.edge:
             core.bus.post_to(
                 session.edge,
-                Deliver(session.sid, session.grant, n, stream, origin_n, stanza),
+                _new(Deliver, (session.sid, session.grant, n, stream, origin_n, stanza)),
                 kind=_EDGE,
                 partition=part.number,
                 epoch=part.epoch,

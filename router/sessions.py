@@ -38,6 +38,7 @@ PRESENCE_BURST: Final = 20.0
 GONE: Final = Stanza("", "", "", "", "", "", (), (), b"")
 
 Policy = Literal["replace", "generate", "refuse"]
+_new: Final = tuple.__new__
 
 
 class Fate:
@@ -153,7 +154,8 @@ class Session:
     ) -> int:
         """Count a delivery and keep it; returns its number."""
         self.n = n = self.n + 1
-        self.kept.append(Kept(n, stanza, to, stream, origin_n, at, fate, row, owed))
+        # Kept's own constructor is a Python function around this call; so are those of all NamedTuples.
+        self.kept.append(_new(Kept, (n, stanza, to, stream, origin_n, at, fate, row, owed)))
         self.kept_bytes += len(stanza.inner) + OVERHEAD
         return n
 

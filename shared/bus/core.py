@@ -13,6 +13,7 @@ from typing import Final
 
 import structlog
 import trio
+from mypy_extensions import mypyc_attr
 
 from rookery.shared.bus import batch
 from rookery.shared.bus.api import Call
@@ -35,6 +36,7 @@ _log = structlog.get_logger()
 MAX_LINKS: Final = 8192
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class BusCore:
     """Implements `shared.bus.api.Bus`. `clock` gives monotonic seconds."""
 
@@ -53,8 +55,7 @@ class BusCore:
         self.stats = Stats()
         #: The highest version that this process reads; the cluster layer lowers it for a rehearsal.
         self.speaks = VERSION
-        #: The version that batches are written in: the lowest alive (the cluster layer sets it). Who does not know yet who lives
-        #: writes what all can read.
+        #: The version that batches are written in: the lowest alive (the cluster layer sets it); till then what all can read.
         self.version = OLDEST
         self.receiver: Callable[[str, Kind, int, int, Item | Call], None] = self._refuse_unset
         self.on_control: Callable[[Item], None] = _ignore
@@ -76,10 +77,9 @@ class BusCore:
         self._announcements: list[Item] = []
         self.parking = Parking()
         self._awake = False
-        self._serial = 0
+        self._serial = self._paused = 0
         self.calls = Calls()
         self._moves = Moves(self)
-        self._paused = 0
         self._internal: dict[type, Callable[[str, Item], None]] = {
             Return: self.calls.on_return,
             Failed: self.calls.on_failed,

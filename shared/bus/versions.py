@@ -93,8 +93,7 @@ def narrowed(item: Item) -> tuple[Any, ...]:
     narrow = _NARROW.get(type(item))
     if narrow is None:
         return item
-    fields: tuple[Any, ...] = narrow(item)
-    return fields
+    return tuple(narrow(item))
 
 
 def narrower(cls: Any, known: dict[type, int | None]) -> Narrow | None:

@@ -469,7 +469,8 @@ async def test_without_postgres_online_users_talk_and_the_rest_waits_unaccepted(
 async def test_a_poison_stanza_fails_alone(caplog: pytest.LogCaptureFixture) -> None:
     async with rig() as it:
         alice, bob = await it.online("alice"), await it.online("bob")
-        poison = Stanza("message", "chat", BOB, "", "p", "", (), (), b"<delay xmlns='urn:xmpp:delay'>")
+        payloads = (("urn:xmpp:delay", "delay"),)
+        poison = Stanza("message", "chat", BOB, "", "p", "", (), payloads, b"<delay xmlns='urn:xmpp:delay'>")
         origin = alice.route(poison)
         after = alice.route(chat(BOB))
         await it.settle()

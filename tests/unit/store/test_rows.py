@@ -76,9 +76,9 @@ def test_only_messages_are_kept(kind: str) -> None:
 
 
 def test_the_rules_read_a_stanza_that_came_over_the_bus() -> None:
-    """Unpacked payloads are lists there."""
+    """Which kind of sequence its payloads are does not matter."""
     stanza = Stanza.build("message", COMPOSING, THREAD, type="chat")
-    lists = stanza._replace(payloads=[list(name) for name in stanza.payloads])  # type: ignore[misc]
+    lists = stanza._replace(payloads=list(stanza.payloads))
     assert not offline_eligible(lists)
     assert digest(pack_stanza(lists)) == digest(pack_stanza(stanza))
 
