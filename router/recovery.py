@@ -45,50 +45,25 @@ class _Place(NamedTuple):
     at: int
 
 
+class _Given(NamedTuple):
+    """What may lack its row: what sessions still keep, what they have acknowledged, and carbons of what accounts have sent."""
+
+    found: dict[_Uid, list[_Place]]
+    gone: dict[_Uid, Stanza]
+    copied: dict[_Uid, Stanza]
+
+
 async def recover(core: Core, seal: Seal, part: Part, late: Sequence[tuple[bytes, int, Stanza]]) -> None:
     """Store what the sessions of a new partition were given, and note which rows their deliveries have.
 
     `late` was given to sessions, too, which have acknowledged it: (origin stream, origin n, stanza).
     """
-    found: dict[_Uid, list[_Place]] = {}
-    for place, one in _deliveries(part):
-        if one.stream and one.stanza.kind in ("message", "") and not one.stream.startswith(CARBON):
-            found.setdefault((place.account.bare, one.stream, one.origin_n), []).append(place)
-    gone = {
-        (stanza.to.partition("/")[0], stream, n): stanza
-        for stream, n, stanza in late
-        if not stream.startswith(CARBON)
-    }
-    copied = _copied(part, late)
-    if not (found or gone or copied):
+    given = _given(part, late)
+    if not any(given):
         return
 
     async def work(conn: Connection) -> dict[_Uid, tuple[int, bool]]:
-        ids = await _numbers(conn, {bare for bare, _, _ in (*found, *gone, *copied)})
-        rows = [
-            row
-            for uid, places in found.items()
-            if uid[0] in ids and (row := _row(core, seal, part, ids[uid[0]], uid, places[0])) is not None
-        ]
-        rows += [
-            row
-            for uid, stanza in gone.items()
-            if uid[0] in ids and uid not in found and (row := _archived(core, seal, ids[uid[0]], uid, stanza))
-        ]
-        rows += [
-            row
-            for uid, copy in copied.items()
-            if uid[0] in ids and (row := _sent(core, seal, ids[uid[0]], uid, copy))
-        ]
-        # In the order in which they were to be stored: who reads meanwhile misses nothing.
-        rows.sort(key=lambda row: row.id)
-        if rows:
-            await insert_missing(conn, core.node.incarnation, rows)
-        # What waited for a session without a socket is owed; the former holder may not have heard that the client has it.
-        stored = await _stored(conn, ids, [uid for uid in gone if uid[0] in ids])
-        if owed := [(ids[uid[0]], row) for uid, (row, owes) in stored.items() if owes]:
-            await settle_rows(conn, core.node.incarnation, owed)
-        return await _stored(conn, ids, [uid for uid in found if uid[0] in ids])
+        return await _store(conn, core, seal, part, given)
 
     while True:
         try:
@@ -100,12 +75,57 @@ async def recover(core: Core, seal: Seal, part: Part, late: Sequence[tuple[bytes
             return
         else:
             break
-    for uid, places in found.items():
+    for uid, places in given.found.items():
         row, owed = stored.get(uid, (0, False))
         fate = Fate(len(places)) if len(places) > 1 else None
         for place in places:
             kept = place.session.kept
             kept[place.at] = kept[place.at]._replace(row=row, owed=owed, fate=fate)
+
+
+def _given(part: Part, late: Sequence[tuple[bytes, int, Stanza]]) -> _Given:
+    found: dict[_Uid, list[_Place]] = {}
+    for place, one in _deliveries(part):
+        if one.stream and one.stanza.kind in ("message", "") and not one.stream.startswith(CARBON):
+            found.setdefault((place.account.bare, one.stream, one.origin_n), []).append(place)
+    gone = {
+        (stanza.to.partition("/")[0], stream, n): stanza
+        for stream, n, stanza in late
+        if not stream.startswith(CARBON)
+    }
+    return _Given(found, gone, _copied(part, late))
+
+
+async def _store(
+    conn: Connection, core: Core, seal: Seal, part: Part, given: _Given
+) -> dict[_Uid, tuple[int, bool]]:
+    """Store what is missing; (archive id, owed) of what sessions still keep."""
+    found, gone, copied = given
+    ids = await _numbers(conn, {bare for bare, _, _ in (*found, *gone, *copied)})
+    rows = [
+        row
+        for uid, places in found.items()
+        if uid[0] in ids and (row := _row(core, seal, part, ids[uid[0]], uid, places[0])) is not None
+    ]
+    rows += [
+        row
+        for uid, stanza in gone.items()
+        if uid[0] in ids and uid not in found and (row := _archived(core, seal, ids[uid[0]], uid, stanza))
+    ]
+    rows += [
+        row
+        for uid, copy in copied.items()
+        if uid[0] in ids and (row := _sent(core, seal, ids[uid[0]], uid, copy))
+    ]
+    # In the order in which they were to be stored: who reads meanwhile misses nothing.
+    rows.sort(key=lambda row: row.id)
+    if rows:
+        await insert_missing(conn, core.node.incarnation, rows)
+    # What waited for a session without a socket is owed; the former holder may not have heard that the client has it.
+    stored = await _stored(conn, ids, [uid for uid in gone if uid[0] in ids])
+    if owed := [(ids[uid[0]], row) for uid, (row, owes) in stored.items() if owes]:
+        await settle_rows(conn, core.node.incarnation, owed)
+    return await _stored(conn, ids, [uid for uid in found if uid[0] in ids])
 
 
 def _deliveries(part: Part) -> Iterable[tuple[_Place, Kept]]:
