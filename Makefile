@@ -7,18 +7,21 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
+MINUTES ?= 10
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --require-hashes
 
 export PIP_ROOT_USER_ACTION := ignore
-.PHONY: run test check docs format clean help
+.PHONY: run test check docs chaos format compile clean help
 
 help:
 	@echo 'make run     start a whole cluster here, in the foreground (ARGS="--ephemeral" keeps nothing)'
 	@echo 'make test    the whole suite, with real NATS, Postgres and clusters (ARGS for pytest)'
 	@echo 'make check   under a minute: format, lint, types, floors, unit tests, generated documents'
 	@echo 'make docs    write the generated documents anew'
+	@echo 'make chaos   break a whole cluster under its clients and judge it (SEED=1 MINUTES=10, docs/faults.md)'
+	@echo 'make compile after a change of the sources: compile the message path again (make run does it once, where it can)'
 
-run: $(VENV)/.installed
+run: $(VENV)/.compiled
 	@exec $(BIN)/rookery up $(ARGS)
 
 test: $(VENV)/.installed-dev
@@ -34,9 +37,15 @@ check: $(VENV)/.installed-dev
 docs: $(VENV)/.installed-dev
 	@$(BIN)/python scripts/docs.py
 
+chaos: $(VENV)/.installed-dev
+	@$(BIN)/python -m tests.cluster.chaos $(if $(SEED),--seed $(SEED)) --minutes $(MINUTES) $(ARGS)
+
 format: $(VENV)/.installed-dev
 	@$(BIN)/ruff format --quiet .
 	@$(BIN)/ruff check --quiet --fix .
+
+compile: $(VENV)/.compiler
+	@$(BIN)/python scripts/compile.py
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
@@ -51,4 +60,16 @@ $(VENV)/.installed: requirements.lock requirements-build.lock pyproject.toml scr
 $(VENV)/.installed-dev: requirements-dev.lock $(VENV)/.installed
 	@echo 'adding what tests and checks need to $(VENV) (once)'
 	@$(PIP) -r requirements-dev.lock
+	@touch $@
+
+# Once, and only where there is a C compiler: what cannot be compiled runs as plain Python.
+$(VENV)/.compiled: $(VENV)/.installed
+	@if $(BIN)/python scripts/compile.py --possible; then \
+	    echo 'compiling the message path (once, about a minute)'; \
+	    $(MAKE) --no-print-directory compile || echo 'not compiled: Rookery runs as plain Python' >&2; \
+	fi
+	@touch $@
+
+$(VENV)/.compiler: requirements-compile.lock $(VENV)/.installed
+	@$(PIP) -r requirements-compile.lock
 	@touch $@

@@ -1,7 +1,7 @@
 """One client: joins a transport (TCP or WebSocket) with parser, negotiation and session.
 
-What a turn may do is bounded here; what the cluster has to answer is asked in short tasks; all deadlines of the connection
-live in `on_timer`. There is no task for a connection.
+What a turn may do is bounded here; what the cluster has to answer is asked in short tasks. There is no task for a connection.
+What is written, the deadlines and the end are in `edge.lifetime`, the base.
 """
 
 from __future__ import annotations
@@ -10,41 +10,36 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
-from rookery.edge import iqs
-from rookery.edge.context import Congested, Context, Owner
+from rookery.edge.context import Context, Owner
 from rookery.edge.features import Security
 from rookery.edge.framing import Framing
+from rookery.edge.lifetime import Lifetime
 from rookery.edge.limits import Shaper
 from rookery.edge.login import Login
+from rookery.edge.managing import on_element
 from rookery.edge.session import Session
 from rookery.edge.timers import NEVER
-from rookery.edge.transport import ASKING, BACKLOG, CONGESTED, FULL, SHAPED, Transport
+from rookery.edge.transport import ASKING, BACKLOG, CONGESTED, FULL, SHAPED
 from rookery.shared.observe import metrics
+from rookery.shared.xeps import client_state, stream_management
 from rookery.shared.xmpp.errors import StreamError
 from rookery.shared.xmpp.stanza import Stanza
-from rookery.shared.xmpp.stream import Event, FrameParser, StreamClosed, StreamParser
+from rookery.shared.xmpp.stream import Event, FrameParser, StreamClosed
+from rookery.shared.xmpp.xml import Element
 
 #: Stanzas that one connection may send in one turn.
 TURN_STANZAS: Final = 64
-#: After so many quiet seconds the XML parser is freed until the next byte.
-HIBERNATE_SECONDS: Final = 10.0
-#: How long a closed stream may take to say its last words.
-LINGER_SECONDS: Final = 2.0
 #: What ends a turn early, and what keeps a backlog waiting.
 _PAUSED: Final = ASKING | FULL
 _BUSY: Final = _PAUSED | SHAPED
+_CLIENT_STATES: Final = frozenset({"active", "inactive"})
 _LIMITED: Final = metrics.RATELIMIT.labels("session")
 
 
-class Connection(Congested):
+class Connection(Lifetime):
     """See the module's text."""
 
-    __slots__ = (
-        "_backlog", "_context", "_deadline", "_epoch", "_framing", "_handshake", "_heard", "_login", "_owner",
-        "_parser", "_pinged", "_quiet", "_shaper", "host", "is_full", "reason", "session",
-        "transport", "wake_slot", "xmlns",
-    )  # fmt: skip
-    transport: Transport
+    __slots__ = ("_epoch", "_owner", "host", "is_full")
 
     def __init__(
         self,
@@ -54,31 +49,14 @@ class Connection(Congested):
         host: str,
         owner: Owner,
     ) -> None:
-        now = context.reactor.clock()
-        self._context = context
-        self._framing = framing
+        super().__init__(context, framing)
         #: The client's address.
         self.host = host
         self._owner = owner
-        self._login: Login | None = Login(self, context, security, framing)
-        self._parser = self._new_parser()
-        self._backlog: deque[Event] | None = None
-        self._shaper: Shaper | None = None
+        self._login = Login(self, context, security, framing)
         #: Changes with every restart: what a loop over events then still has is not to be handled.
         self._epoch = 0
-        self._heard = now
-        self._pinged = 0.0
-        self._quiet = False
-        #: Absolute end of negotiation, later of lingering; NEVER for a session.
-        self._deadline = now + context.limits.preauth_seconds
-        self._handshake = NEVER
-        #: Why the stream is over, "" while it is not; its transport may still linger.
-        self.reason = ""
-        self._sid = 0
-        self.session: Session | None = None
         self.is_full = False
-        self.wake_slot = 0
-        self.xmlns = framing.xmlns
 
     @property
     def slow(self) -> bool:
@@ -90,11 +68,6 @@ class Connection(Congested):
         if tls:
             self._handshake = self._context.reactor.clock() + self._context.limits.tls_seconds
         self._context.reactor.at(self, min(self._deadline, self._handshake))
-
-    def _new_parser(self) -> StreamParser | FrameParser:
-        authenticated = self._login is None or self._login.account
-        limits = self._context.after if authenticated else self._context.before
-        return FrameParser(limits) if self._framing.websocket else StreamParser(limits)
 
     # --- bytes in ---
 
@@ -112,7 +85,7 @@ class Connection(Congested):
         context.sessions.counters.bytes_in += len(data)
         if self._quiet:
             self._quiet = False
-            context.reactor.at(self, now + min(HIBERNATE_SECONDS, context.limits.idle_seconds))
+            self._watch(now)
         parser = self._parser
         events = parser.feed_message(data) if isinstance(parser, FrameParser) else parser.feed(data)
         if not events:
@@ -192,11 +165,6 @@ class Connection(Congested):
         if self._backlog is None and not self.reason:
             self.transport.release(BACKLOG)
 
-    def _resume(self, reason: int) -> None:
-        self.transport.release(reason)
-        if self._backlog is not None:
-            self.transport.again()
-
     def full(self) -> None:
         """The session has as many un-accepted stanzas as it may have."""
         self.is_full = True
@@ -221,6 +189,12 @@ class Connection(Congested):
             login.handle(event)
         elif isinstance(event, StreamClosed):
             self.end("closed", None, closing=True)
+        elif isinstance(event, Element) and event.ns == stream_management.NS:
+            assert self.session is not None
+            on_element(self.session, self, event)
+        elif isinstance(event, Element) and event.ns == client_state.NS and event.name in _CLIENT_STATES:
+            assert self.session is not None
+            self.session.client_state(event.name == "active")
         else:
             self.fail(event if isinstance(event, StreamError) else StreamError("unsupported-stanza-type"))
 
@@ -242,7 +216,7 @@ class Connection(Congested):
         self._epoch += 1
         left, self._backlog = self._backlog, None
         self._parser.close()
-        self._parser = self._new_parser()
+        self._parser = self._new_parser(authenticated=self._login is None or bool(self._login.account))
         self.transport.release(BACKLOG)
         if left and not tls:
             self.fail(StreamError("policy-violation", "wait for the restart of the stream"))
@@ -274,126 +248,12 @@ class Connection(Congested):
         now = context.reactor.clock()
         if self.host not in context.exempt:
             self._shaper = Shaper(context.limits, now)
-        context.reactor.at(self, now + min(HIBERNATE_SECONDS, context.limits.idle_seconds))
+        self._watch(now)
         context.sessions.replay_early(session)
-
-    # --- out ---
-
-    def send(self, data: bytes) -> int:
-        """Queue a stanza; returns how many bytes have been queued in all. A client that does not read is closed."""
-        transport = self.transport
-        transport.write(data)
-        self._context.sessions.counters.bytes_out += len(data)
-        if transport.since and transport.waiting > self._context.limits.outbox_bytes:
-            transport.abort("slow")
-        return transport.queued
-
-    def on_progress(self, drained: bool) -> None:
-        """The socket took bytes."""
-        transport = self.transport
-        if self.session is not None:
-            self.session.progress(transport.queued - transport.waiting, drained)
-        if not drained:
-            self._context.reactor.at(self, transport.since + self._context.limits.outbox_seconds)
-
-    # --- the end ---
-
-    def fail(self, error: StreamError) -> None:
-        """Close with a stream error."""
-        if self.reason:
-            return
-        if self._login is not None:
-            self._login.fail(error)
-        else:
-            self.transport.write(self._framing.error(error))
-            self.end("error", error, closing=True)
-
-    def end(self, reason: str, error: StreamError | None, *, closing: bool = False) -> None:
-        """The stream is over: release what it holds, and let the transport finish."""
-        if self.reason:
-            return
-        if error is not None:
-            metrics.STREAM_ERRORS.labels(error.condition).inc()
-            reason = error.condition
-        if closing:
-            self.transport.write(self._framing.close())
-        self.reason = reason
-        self._release(reason)
-        self._deadline = self._context.reactor.clock() + LINGER_SECONDS
-        self._context.reactor.at(self, self._deadline)
-        self.transport.finish()
-
-    def _release(self, reason: str) -> None:
-        self._parser.close()
-        self._backlog = None
-        self._login = None
-        session, self.session = self.session, None
-        if session is not None:
-            self._context.sessions.close(session, reason)
 
     def on_lost(self, reason: str) -> None:
         """The transport is closed."""
         if not self.reason:
             self.reason = reason
-            self._release(reason)
+            self._release(reason, resumable=True)
         self._owner.left(self)
-
-    # --- time ---
-
-    def on_timer(self, now: float) -> float:
-        """All deadlines of the connection."""
-        transport = self.transport
-        if not transport.open:
-            return NEVER
-        if now >= min(self._deadline, self._handshake):
-            self._late()
-            return self._deadline if transport.open else NEVER
-        limits = self._context.limits
-        following = min(self._deadline, self._handshake)
-        if transport.since:
-            stalled = transport.since + limits.outbox_seconds
-            if now >= stalled:
-                transport.abort("slow")
-                return NEVER
-            following = min(following, stalled)
-        if transport.held & SHAPED and self._shaper is not None:
-            if now >= self._shaper.until:
-                self._resume(SHAPED)
-            else:
-                following = min(following, self._shaper.until)
-        if self.session is not None:
-            following = min(following, self._idle(now))
-        return following
-
-    def _late(self) -> None:
-        """Negotiation, the handshake or lingering took too long."""
-        handshake = self._handshake != NEVER
-        self._deadline = self._handshake = NEVER
-        if self.reason or handshake:
-            self.transport.abort("timeout")
-        else:
-            self.fail(StreamError("connection-timeout"))
-
-    def _idle(self, now: float) -> float:
-        """Free the parser of a quiet session; ask a silent one whether it lives; close a dead one."""
-        limits = self._context.limits
-        session = self.session
-        assert session is not None
-        if self._pinged:
-            if now < self._pinged + limits.idle_answer_seconds:
-                return self._pinged + limits.idle_answer_seconds
-            session.ping = ""
-            self.fail(StreamError("connection-timeout"))
-            return self._deadline
-        quiet = now - self._heard
-        if quiet >= limits.idle_seconds:
-            self._pinged = now
-            session.ping = f"ping-{self._context.token()}"
-            domain = session.bare.partition("@")[2]
-            self.send(iqs.ping(session.ping, domain, session.full).encode(self.xmlns))
-            return now + limits.idle_answer_seconds
-        if quiet >= HIBERNATE_SECONDS:
-            self._quiet = True
-            self._parser.hibernate()
-            return self._heard + limits.idle_seconds
-        return self._heard + min(HIBERNATE_SECONDS, limits.idle_seconds)

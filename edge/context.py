@@ -45,6 +45,8 @@ class Context:
 class Congested:
     """A connection that is not read while the bus has more waiting than its peers take."""
 
+    __slots__ = ()
+
     def uncongested(self) -> None:
         """Read again."""
         raise NotImplementedError

@@ -68,6 +68,14 @@ class AskBind(NamedTuple):
     resource: str
 
 
+class AskResume(NamedTuple):
+    """Call the router of `account`; then `resumed`, `not_resumed` or `fail`."""
+
+    account: str
+    token: bytes
+    h: int
+
+
 class AuthEnded(NamedTuple):
     """A SASL exchange ended: for limits and metrics. `result` is "success" or the failure's condition."""
 
@@ -96,6 +104,7 @@ Effect = (
     | CheckPassword
     | AskRegister
     | AskBind
+    | AskResume
     | AuthEnded
     | Begin
     | Close

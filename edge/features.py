@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from rookery.shared.xeps import channel_binding, registration, stream_limits
+from rookery.shared.xeps import channel_binding, client_state, registration, stream_limits, stream_management
 from rookery.shared.xmpp import ns
 from rookery.shared.xmpp.xml import Element
 
@@ -90,6 +90,8 @@ def after_authentication(policy: Policy, domain: HostedDomain) -> list[Element]:
         Element(ns.SESSION, "session", None, Element(ns.SESSION, "optional")),
         Element(NS_ROSTER_VERSION, "ver"),
         Element(NS_PRE_APPROVAL, "sub"),
+        stream_management.feature(),
+        client_state.stream_feature(),
         stream_limits.stream_feature(policy.stanza_bytes, policy.idle_seconds),
     ]
     if domain.caps is not None:

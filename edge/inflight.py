@@ -1,15 +1,17 @@
-"""Stanzas that a stream has given to the cluster and that nobody has accepted yet.
+"""Stanzas that a stream has given to the cluster and that it has not taken over yet.
 
-A pure machine for each stream. A stanza is kept, in order, until `Accepted(stream, n)`; the bounds say when the socket
-must not be read. It outlives its socket: what a client sent before it went away is still delivered.
+A pure machine for each stream. A stanza is kept, in order, until it is *handled*: its path ended (`Accepted`) and, where the sender's
+own router archives it or makes carbons of it, that is done too (`Copied`). Re-sending repeats only the legs that are missing; the bounds
+say when the socket must not be read. It outlives its socket: what a client sent before it went away is still delivered.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
-from rookery.shared.bus.messages import Route, Submit
+from rookery.shared.bus.messages import Copy, Route, Submit
+from rookery.shared.xmpp.jid import bare_of
 
 
 class Entry(NamedTuple):
@@ -19,45 +21,87 @@ class Entry(NamedTuple):
     """
 
     partition: int
-    item: Submit | Route
+    item: Submit | Route | Copy
     size: int
     once: bool
     at: float
 
 
 class Inflight:
-    """The un-accepted stanzas of one stream, bounded by count and bytes."""
+    """The un-handled stanzas of one stream, bounded by count and bytes."""
 
-    __slots__ = ("_entries", "_max_bytes", "_max_items", "bytes")
+    __slots__ = ("_copies", "_entries", "_max_bytes", "_max_items", "_open", "bytes")
 
     def __init__(self, max_items: int, max_bytes: int) -> None:
+        #: Both legs by number; a number is open while it is in one of them.
         self._entries: dict[int, Entry] = {}
+        self._copies: dict[int, Entry] = {}
+        self._open = 0
         self._max_items = max_items
         self._max_bytes = max_bytes
         self.bytes = 0
 
-    def add(self, n: int, entry: Entry) -> bool:
-        """Keep number `n`; numbers only grow. True when the stream is now full: stop reading."""
+    def add(self, n: int, entry: Entry, copy: Entry | None = None) -> bool:
+        """Keep number `n`; numbers only grow. True when the stream is now full: stop reading.
+
+        `copy` is the second leg, of the same size; its item is that of `entry` when one item asks for both.
+        """
         self._entries[n] = entry
+        if copy is not None:
+            self._copies[n] = copy
+        self._open += 1
         self.bytes += entry.size
-        return len(self._entries) >= self._max_items or self.bytes >= self._max_bytes
+        return self._open >= self._max_items or self.bytes >= self._max_bytes
 
     def accepted(self, n: int) -> bool:
         """The cluster has `n`. False when it was not kept (a repeated answer)."""
-        entry = self._entries.pop(n, None)
+        return self._done(self._entries, self._copies, n)
+
+    def copied(self, n: int) -> bool:
+        """The sender's router has done its part for `n`. False when that was not waited for."""
+        return self._done(self._copies, self._entries, n)
+
+    def _done(self, leg: dict[int, Entry], other: dict[int, Entry], n: int) -> bool:
+        entry = leg.pop(n, None)
         if entry is None:
             return False
-        self.bytes -= entry.size
+        if n not in other:
+            self._open -= 1
+            self.bytes -= entry.size
         return True
+
+    def frontier(self, last: int) -> int:
+        """The highest number with nothing un-handled at or below it; `last` is the stream's newest number."""
+        oldest = last + 1
+        for leg in (self._entries, self._copies):
+            for n in leg:
+                oldest = min(oldest, n)
+                break
+        return oldest - 1
 
     @property
     def room(self) -> bool:
         """Whether a stream that was full may be read again: below half of both bounds, so that it does not flap."""
-        return len(self._entries) * 2 <= self._max_items and self.bytes * 2 <= self._max_bytes
+        return self._open * 2 <= self._max_items and self.bytes * 2 <= self._max_bytes
 
     def partitions(self) -> set[int]:
         """Where the kept items went to."""
-        return {entry.partition for entry in self._entries.values()}
+        return {entry.partition for leg in (self._entries, self._copies) for entry in leg.values()}
+
+    def requests(self, changed: Mapping[int, float], partition_of: Callable[[str], int]) -> list[Entry]:
+        """What former workers may have of these partitions, each with the time until when: requests, and presence for somebody."""
+        found = []
+        for entry in self._entries.values():
+            stanza = entry.item.stanza
+            if entry.once or stanza.kind == "message" or (stanza.kind == "presence" and not stanza.to):
+                continue
+            until = changed.get(entry.partition, -1.0)
+            if stanza.kind == "presence":
+                # It passes the workers of both sides.
+                until = max(until, changed.get(partition_of(bare_of(stanza.to)), -1.0))
+            if entry.at <= until:
+                found.append(entry)
+        return found
 
     def again(self, partitions: Collection[int], before: float = float("inf")) -> list[Entry]:
         """What to send again, in the order of sending, when the holder of these partitions lost or kept back something.
@@ -65,7 +109,15 @@ class Inflight:
         When the oldest of them is younger than `before`, that is nothing: all or none keeps the order. At-most-once items of these
         partitions that are older than `before` are forgotten: if they were lost, nobody will ever accept them.
         """
-        mine = [(n, entry) for n, entry in self._entries.items() if entry.partition in partitions]
+        entries = self._entries
+        mine = [(n, entry) for n, entry in entries.items() if entry.partition in partitions]
+        # A stanza whose copy is asked for by the same item needs that item once.
+        mine += [
+            (n, copy)
+            for n, copy in self._copies.items()
+            if copy.partition in partitions and not ((entry := entries.get(n)) and entry.item is copy.item)
+        ]
+        mine.sort(key=_number)
         if not mine or mine[0][1].at >= before:
             return []
         for n, entry in mine:
@@ -74,4 +126,8 @@ class Inflight:
         return [entry for _, entry in mine if not entry.once]
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return self._open
+
+
+def _number(numbered: tuple[int, Entry]) -> int:
+    return numbered[0]

@@ -5,6 +5,7 @@ All deadlines have the same length, so one queue in order of sending is the time
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import deque
 from typing import Final, NamedTuple
 
@@ -14,6 +15,7 @@ from rookery.shared.xmpp.xml import Element
 
 #: Open requests of one stream (A113).
 MAX_OPEN: Final = 100
+_CLOSED: Final = (-1.0, 0)
 
 
 class Key(NamedTuple):
@@ -25,25 +27,28 @@ class Key(NamedTuple):
 
 
 class IqTable:
-    """Open iq requests of all streams of an edge."""
+    """Open iq requests of all streams of an edge, each with its deadline and the number in its uid (0: not known any more)."""
 
-    __slots__ = ("_counts", "_open", "_order", "_seconds")
+    __slots__ = ("_keys", "_open", "_order", "_seconds")
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._open: dict[Key, float] = {}
+        self._open: dict[Key, tuple[float, int]] = {}
         self._order: deque[tuple[float, Key]] = deque()
-        self._counts: dict[int, int] = {}
+        self._keys: dict[int, set[Key]] = {}
 
-    def open(self, key: Key, now: float) -> bool:
+    def open(self, key: Key, now: float, n: int = 0) -> bool:
         """Note a request; False when the stream has too many open ones. A repeated id starts its time anew."""
         if key not in self._open:
-            count = self._counts.get(key.sid, 0)
-            if count >= MAX_OPEN:
+            keys = self._keys.get(key.sid)
+            if keys is None:
+                self._keys[key.sid] = {key}
+            elif len(keys) >= MAX_OPEN:
                 return False
-            self._counts[key.sid] = count + 1
+            else:
+                keys.add(key)
         deadline = now + self._seconds
-        self._open[key] = deadline
+        self._open[key] = (deadline, n)
         self._order.append((deadline, key))
         return True
 
@@ -51,35 +56,44 @@ class IqTable:
         """An answer was written to the client; False when nobody asked."""
         if self._open.pop(key, None) is None:
             return False
-        count = self._counts[key.sid] - 1
-        if count:
-            self._counts[key.sid] = count
-        else:
-            del self._counts[key.sid]
+        keys = self._keys[key.sid]
+        keys.discard(key)
+        if not keys:
+            del self._keys[key.sid]
         return True
+
+    def reopen(self, key: Key, deadline: float) -> None:
+        """A request of a stream that was resumed here: its time has begun before."""
+        self._keys.setdefault(key.sid, set()).add(key)
+        self._open[key] = (deadline, 0)
+        insort(self._order, (deadline, key))
+
+    def of(self, sid: int) -> list[tuple[Key, float]]:
+        """The open requests of a stream with their deadlines."""
+        return [(key, self._open[key][0]) for key in self._keys.get(sid, ())]
 
     def close(self, sid: int) -> None:
         """The stream is gone; what it asked expires unheard."""
-        if self._counts.pop(sid, 0):
-            for key in [key for key in self._open if key.sid == sid]:
-                del self._open[key]
+        for key in self._keys.pop(sid, ()):
+            del self._open[key]
 
     def due(self) -> float | None:
         """When `expire` may have something, or None."""
         order = self._order
-        while order and self._open.get(order[0][1]) != order[0][0]:
+        while order and self._open.get(order[0][1], _CLOSED)[0] != order[0][0]:
             order.popleft()
         return order[0][0] if order else None
 
-    def expire(self, now: float) -> list[Key]:
-        """Requests that had no answer in time; they are closed by this."""
-        late: list[Key] = []
+    def expire(self, now: float) -> list[tuple[Key, int]]:
+        """Requests that had no answer in time, with their numbers; they are closed by this."""
+        late: list[tuple[Key, int]] = []
         order = self._order
         while order and order[0][0] <= now:
             deadline, key = order.popleft()
-            if self._open.get(key) == deadline:
+            open_ = self._open.get(key, _CLOSED)
+            if open_[0] == deadline:
                 self.answered(key)
-                late.append(key)
+                late.append((key, open_[1]))
         return late
 
     def __len__(self) -> int:

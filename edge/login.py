@@ -16,6 +16,7 @@ from rookery.edge.effects import (
     AskBind,
     AskCredentials,
     AskRegister,
+    AskResume,
     AuthEnded,
     Begin,
     CheckPassword,
@@ -31,7 +32,17 @@ from rookery.edge.framing import Framing
 from rookery.edge.negotiation import Negotiation
 from rookery.edge.session import Session
 from rookery.shared.bus.api import BusTimeout
-from rookery.shared.bus.messages import Bind, Bound, Credentials, GetCredentials, Kind, Register
+from rookery.shared.bus.messages import (
+    Bind,
+    Bound,
+    Credentials,
+    GetCredentials,
+    Kind,
+    NotResumed,
+    Register,
+    Resume,
+    Resumed,
+)
 from rookery.shared.observe import metrics
 from rookery.shared.xmpp.errors import StanzaError, StreamError
 from rookery.shared.xmpp.sasl.keys import verify_plain
@@ -113,6 +124,8 @@ class Login:
                 self._ask(partial(self._register, effect))
             elif isinstance(effect, AskBind):
                 self._ask(partial(self._bind, effect))
+            elif isinstance(effect, AskResume):
+                self._ask(partial(self._resume, effect))
             else:
                 assert_never(effect)
 
@@ -194,3 +207,28 @@ class Login:
             return self._negotiation.refused(_unanswered()) if deposed else []
         self._session = sessions.begin(self._connection, sid, stream, bound, "")
         return self._negotiation.bound(bound)
+
+    async def _resume(self, ask: AskResume) -> list[Effect]:
+        sessions = self._context.sessions
+        sid, _ = sessions.reserve()
+        request = Resume(ask.account, ask.token, ask.h, sessions.incarnation, sid)
+        try:
+            answer = await self._context.bus.call(Kind.ROUTER, sessions.partition(ask.account), request)
+        except (BusTimeout, StanzaError):
+            # Not <failed/>: the stream may well be there, and the client shall try again rather than give it up.
+            sessions.forget(sid)
+            return self._negotiation.fail(StreamError("internal-server-error", "try again later"))
+        if isinstance(answer, NotResumed):
+            sessions.forget(sid)
+            return self._negotiation.not_resumed(answer)
+        assert isinstance(answer, Resumed)
+        if sessions.ended_early(sid):
+            sessions.forget(sid)
+            return self._negotiation.fail(StreamError("conflict", "resumed by another connection"))
+        self._session = sessions.resume(self._connection, sid, answer)
+        if self._connection.reason:
+            # The client did not wait: the stream is without a socket once more.
+            sessions.forget(sid)
+            sessions.close(self._session, "closed", resumable=True)
+            return []
+        return self._negotiation.resumed(answer)

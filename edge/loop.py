@@ -111,7 +111,7 @@ class Reactor:
     def dirty(self, item: Flushable) -> None:
         """Flush `item` at the end of this turn, or, outside of a turn, when the running task yields."""
         self._dirty.append(item)
-        if not self._in_turn:
+        if not self._in_turn and self._lot:
             self._lot.unpark()
 
     def clock(self) -> float:
@@ -167,8 +167,6 @@ class Reactor:
         self._in_turn = True
         self.now = now = trio.current_time()
         self.wheel.advance(now)
-        work = self._carry
-        self._carry = []
         again = self._again
         self._again = []
         for source in again:
@@ -177,11 +175,8 @@ class Reactor:
                     source.on_again()
                 except Exception:
                     self._crashed(source)
-        sources = self._sources
-        for fd, mask in self._epoll.poll(0, 1024):
-            source_of = sources.get(fd)
-            if source_of is not None:
-                work.append((source_of, mask))
+        # epoll still reports what the last turn left: that comes first and alone, or it would be read twice.
+        work, self._carry = self._carry or self._ready(), []
         limit = time.perf_counter() + TURN_SECONDS
         for done, (source, mask) in enumerate(work, 1):
             if source.open:
@@ -193,6 +188,10 @@ class Reactor:
                 self._carry = work[done:]
                 break
         self._finish()
+
+    def _ready(self) -> list[tuple[Source, int]]:
+        sources = self._sources
+        return [(sources[fd], mask) for fd, mask in self._epoll.poll(0, 1024) if fd in sources]
 
     async def _flusher(self) -> None:
         """Ends the turns of others: what the bus delivers between two turns is sent when its task yields."""

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator
 from enum import Enum
 from typing import Final
 
-from rookery.shared.bus.messages import Mirror, MirrorSession
+from rookery.edge.late import Late
+from rookery.shared.bus.messages import Management, Mirror, MirrorSession
 from rookery.shared.xmpp.stanza import Stanza
 
 #: Bytes of messages in one session's description, and in one chunk: both have to fit into a bus message.
@@ -35,29 +36,39 @@ class Verdict(Enum):
 class SessionMirror:
     """Numbers of one session: `n` taken, `acked` written; (stream, number) of what lies between."""
 
-    __slots__ = ("_between", "_rows", "_seen", "acked", "grant", "n", "note", "reported")
+    __slots__ = ("_between", "_late", "_rows", "_seen", "acked", "grant", "managed", "n", "note")
 
-    def __init__(self, grant: int) -> None:
+    def __init__(self, grant: int, late: Late | None = None) -> None:
         self.grant = grant
+        #: Remembers for a while what was acknowledged.
+        self._late = late
         self.n = 0
         self.acked = 0
-        #: What of `acked` the router was told: the shell's own account.
-        self.reported = 0
         self.note = b""
+        #: Acknowledged by the client (XEP-0198), not by its socket: everything is kept until then, not only messages.
+        self.managed = False
         # Made when needed: an idle session has nothing between.
         self._between: dict[int, tuple[bytes, int, Stanza | None]] | None = None
         #: Stored messages, (n, archive id), of a while ago too: a router may die before it has settled what was written.
         self._rows: deque[tuple[int, int]] | None = None
         self._seen = 0
 
-    def take(self, grant: int, n: int, origin_stream: bytes, origin_n: int, stanza: Stanza) -> Verdict:
-        """Judge delivery `n`; when it is TAKE, it counts as taken and must be written. Messages are kept until then."""
+    def take(
+        self, grant: int, n: int, origin_stream: bytes, origin_n: int, stanza: Stanza, to: str | None = None
+    ) -> Verdict:
+        """Judge delivery `n`; when it is TAKE, it counts as taken and must be written. Messages are kept until then.
+
+        `to` overrides the stanza's address.
+        """
         if grant != self.grant:
             return Verdict.STALE
         if n != self.n + 1:
             return Verdict.REPEATED if n <= self.n else Verdict.HOLE
         self.n = n
-        message = stanza if stanza.kind == "message" else None
+        if self.managed:
+            message: Stanza | None = stanza if to is None else stanza.replace(to=to)
+        else:
+            message = stanza if stanza.kind == "message" else None
         if origin_n or message is not None:
             if self._between is None:
                 self._between = {}
@@ -74,11 +85,15 @@ class SessionMirror:
             return False
         between = self._between
         if between is not None:
-            if n >= self.n:
+            late = self._late
+            for number in range(self.acked + 1, n + 1):
+                left = between.pop(number, None)
+                if left is not None and late is not None and left[0]:
+                    stream, origin_n, message = left
+                    if message is not None and message.kind == "message":
+                        late.add(stream, origin_n, message)
+            if not between:
                 self._between = None
-            else:
-                for number in range(self.acked + 1, n + 1):
-                    between.pop(number, None)
         self.acked = n
         return True
 
@@ -109,9 +124,41 @@ class SessionMirror:
 
     def describe(self, sid: int, stream: bytes, full: str) -> MirrorSession:
         """This session for a new holder."""
-        inflight = [(n, b"", row) for n, row in self._rows or () if n <= self.acked] + self.inflight()
+        inflight = self._settling() + self.inflight()
         return MirrorSession(
             sid, stream, full, self.grant, self.n, self.acked, self.note, inflight, self.messages()
+        )
+
+    def _settling(self) -> list[tuple[int, bytes, int]]:
+        return [(n, b"", row) for n, row in self._rows or () if n <= self.acked]
+
+    def parts(self, sid: int, stream: bytes, full: str, managed: Management) -> Iterator[MirrorSession]:
+        """A resumable session for a new holder: told whole, in as many parts as it takes."""
+        inflight = self._settling()
+        stanzas: list[tuple[int, Stanza]] = []
+        room = MAX_BYTES
+        for n, (origin_stream, origin_n, stanza) in (self._between or {}).items():
+            assert stanza is not None
+            size = len(stanza.inner) + OVERHEAD
+            if stanzas and size > room:
+                yield self._part(sid, stream, full, managed, inflight, stanzas)
+                inflight, stanzas, room = [], [], MAX_BYTES
+            room -= size
+            inflight.append((n, origin_stream, origin_n))
+            stanzas.append((n, stanza))
+        yield self._part(sid, stream, full, managed, inflight, stanzas)
+
+    def _part(
+        self,
+        sid: int,
+        stream: bytes,
+        full: str,
+        managed: Management,
+        inflight: list[tuple[int, bytes, int]],
+        stanzas: list[tuple[int, Stanza]],
+    ) -> MirrorSession:
+        return MirrorSession(
+            sid, stream, full, self.grant, self.n, self.acked, self.note, inflight, stanzas, (managed,)
         )
 
 
@@ -148,6 +195,10 @@ class Attachments:
             self._known[partition] = (epoch, source)
             return True
         return router == source
+
+    def of(self, router: str) -> list[tuple[int, int]]:
+        """(partition, epoch) of what this router has asked for, or delivered for."""
+        return [(partition, epoch) for partition, (epoch, name) in self._known.items() if name == router]
 
     def epoch(self, partition: int) -> int:
         """The highest epoch seen, 0 for none."""

@@ -10,14 +10,11 @@ from collections.abc import Callable
 from typing import Final
 
 from rookery.edge.authentication import Challenge, Exchange, NeedCheck, NeedCredentials, Outcome
+from rookery.edge.beginning import Beginning
 from rookery.edge.effects import (
-    AskBind,
     AskCredentials,
-    AskRegister,
     AuthEnded,
-    Begin,
     CheckPassword,
-    Close,
     Effect,
     Phase,
     Restart,
@@ -26,25 +23,20 @@ from rookery.edge.effects import (
 )
 from rookery.edge.features import (
     HostedDomain,
-    Policy,
     Security,
     after_authentication,
     before_authentication,
     mechanisms,
 )
-from rookery.edge.framing import Framing
-from rookery.shared.bus.messages import Bound, Credentials
-from rookery.shared.xeps import registration
+from rookery.shared.bus.messages import Credentials
+from rookery.shared.xeps import stream_management as sm
 from rookery.shared.xmpp import ns
-from rookery.shared.xmpp.errors import JidError, StanzaError, StreamError
-from rookery.shared.xmpp.jid import Jid, prepare_domain, prepare_local, prepare_resource
+from rookery.shared.xmpp.errors import JidError, StreamError
+from rookery.shared.xmpp.jid import Jid, prepare_domain
 from rookery.shared.xmpp.sasl.common import SaslFailure
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.stream import Event, StreamClosed, StreamOpened
 from rookery.shared.xmpp.xml import Element
-
-#: Failed bindings and registrations on one stream before it is closed.
-MAX_TRIES: Final = 10
 
 #: First-level elements that negotiation knows, by expanded name; everything else is "stanza" or "element".
 _WORDS: Final = {
@@ -52,6 +44,8 @@ _WORDS: Final = {
     (ns.SASL, "auth"): "auth",
     (ns.SASL, "response"): "response",
     (ns.SASL, "abort"): "abort",
+    (sm.NS, "enable"): "enable",
+    (sm.NS, "resume"): "resume",
 }
 #: What a phase answers to what it does not allow.
 OTHERWISE: Final = {
@@ -64,38 +58,10 @@ OTHERWISE: Final = {
 }
 
 
-class Negotiation:
-    """One stream's negotiation. `token` gives fresh unpredictable text for stream ids and nonces."""
+class Negotiation(Beginning):
+    """One stream's negotiation."""
 
-    __slots__ = (
-        "_exchange", "_failures", "_framing", "_host", "_iq", "_mechanism", "_opened", "_policy", "_token", "_tries",
-        "account", "asking", "lang", "phase", "security",
-    )  # fmt: skip
-
-    def __init__(
-        self, policy: Policy, security: Security, framing: Framing, token: Callable[[], str]
-    ) -> None:
-        self._policy = policy
-        self._framing = framing
-        self._token = token
-        self._host: HostedDomain | None = None
-        self._opened = False
-        self._exchange: Exchange | None = None
-        self._mechanism = ""
-        self._failures = 0
-        self._tries = 0
-        self._iq: Stanza | None = None
-        self.security = security
-        self.phase = Phase.HEADER
-        self.account = ""
-        self.lang = ""
-        #: Whether an answer of the cluster is awaited.
-        self.asking = False
-
-    @property
-    def domain(self) -> str:
-        """The host of this stream, "" before its header."""
-        return self._host.name if self._host is not None else ""
+    __slots__ = ()
 
     def handle(self, event: Event) -> list[Effect]:
         """Take one event of the parser."""
@@ -120,26 +86,6 @@ class Negotiation:
             return self.fail(error)
         except SaslFailure as failure:
             return self._failed(failure)
-
-    # --- the end ---
-
-    def fail(self, error: StreamError) -> list[Effect]:
-        """End with a stream error; our header comes before it in any case (section 4.9.1.2)."""
-        out: list[Effect] = []
-        if not self._opened:
-            self._opened = True
-            out.append(Send(self._framing.open(self.domain or self._policy.fallback(), "", self._token())))
-        out.append(Send(self._framing.error(error)))
-        return [*out, *self._close(error)]
-
-    def _close(self, error: StreamError | None) -> list[Effect]:
-        out: list[Effect] = []
-        if not self._opened:
-            out.append(Send(self._framing.open(self.domain or self._policy.fallback(), "", self._token())))
-        self.phase = Phase.CLOSED
-        self.asking = False
-        self._exchange = None
-        return [*out, Send(self._framing.close()), Close(error)]
 
     # --- the header ---
 
@@ -291,82 +237,6 @@ class Negotiation:
         """AskCredentials had no answer, or this address has failed too often."""
         return self._failed(SaslFailure(condition)) if self.phase is not Phase.CLOSED else []
 
-    # --- registration before authentication (XEP-0077 section 3.1) ---
-
-    def _early_stanza(self, event: Event) -> list[Effect]:
-        assert isinstance(event, Stanza)
-        assert self._host is not None
-        wanted = event.kind == "iq" and event.has(registration.NS, "query") and event.id
-        if not (wanted and self._host.registration and self.security.may_authenticate):
-            raise StreamError("not-authorized")
-        if event.type == "get":
-            answer = Stanza.build(
-                "iq", registration.blank_form(), type="result", id=event.id, from_=self.domain
-            )
-            return [Send(self._framing.stanza(answer))]
-        if event.type != "set":
-            raise StreamError("not-authorized")
-        self._iq = event
-        query = event.find(registration.NS, "query")
-        assert query is not None
-        username = query.find_text(registration.NS, "username") or ""
-        password = query.find_text(registration.NS, "password") or ""
-        email = query.find_text(registration.NS, "email") or ""
-        if not username or not password:
-            return self.registered(StanzaError("not-acceptable", "a username and a password are required"))
-        try:
-            username = prepare_local(username)
-        except JidError:
-            return self.registered(StanzaError("jid-malformed"))
-        self.asking = True
-        return [AskRegister(f"{username}@{self.domain}", self.domain, username, password, email)]
-
-    def registered(self, error: StanzaError | None) -> list[Effect]:
-        """The answer to AskRegister."""
-        return self._answer(error)
-
-    def _answer(self, error: StanzaError | None, *payload: Element) -> list[Effect]:
-        iq, self._iq = self._iq, None
-        self.asking = False
-        if iq is None:
-            return []
-        if error is None:
-            return [Send(self._framing.stanza(Stanza.build("iq", *payload, type="result", id=iq.id)))]
-        out: list[Effect] = [Send(self._framing.stanza(iq.replace(from_="", to="").error(error)))]
-        self._tries += 1
-        if self._tries >= MAX_TRIES:
-            out += self.fail(StreamError("policy-violation", "too many attempts"))
-        return out
-
-    # --- binding ---
-
-    def _bind(self, event: Event) -> list[Effect]:
-        assert isinstance(event, Stanza)
-        if event.kind != "iq" or event.type != "set" or not event.has(ns.BIND, "bind"):
-            raise StreamError("not-authorized", "bind a resource first")
-        self._iq = event
-        if not event.id or len(event.payloads) != 1:
-            return self._answer(StanzaError("bad-request"))
-        bind = event.find(ns.BIND, "bind")
-        assert bind is not None
-        resource = bind.find_text(ns.BIND, "resource") or ""
-        try:
-            resource = prepare_resource(resource) if resource else ""
-        except JidError:
-            return self._answer(StanzaError("bad-request", "the resource is malformed"))
-        self.asking = True
-        return [AskBind(self.account, resource)]
-
-    def bound(self, bound: Bound) -> list[Effect]:
-        """The router granted a resource."""
-        out = self._answer(None, Element(ns.BIND, "bind", None, Element(ns.BIND, "jid", None, bound.full)))
-        self.phase = Phase.BOUND
-        return [*out, Begin(bound, self.lang)]
-
-    def refused(self, error: StanzaError) -> list[Effect]:
-        """The router refused, or did not answer."""
-        return self._answer(error)
-
 
 def _check_version(version: str) -> None:
     """RFC 6120 section 4.7.5: a client without version 1.0 cannot negotiate."""
@@ -385,6 +255,10 @@ TABLE: Final[dict[tuple[Phase, str], Callable[[Negotiation, Event], list[Effect]
     (Phase.FEATURES, "response"): Negotiation._misplaced,
     (Phase.FEATURES, "abort"): Negotiation._abort,
     (Phase.FEATURES, "stanza"): Negotiation._early_stanza,
+    (Phase.FEATURES, "enable"): Negotiation._too_early,
+    (Phase.FEATURES, "resume"): Negotiation._too_early,
+    (Phase.BINDING, "enable"): Negotiation._too_early,
+    (Phase.BINDING, "resume"): Negotiation._resume,
     (Phase.EXCHANGE, "response"): Negotiation._response,
     (Phase.EXCHANGE, "abort"): Negotiation._abort,
     (Phase.EXCHANGE, "auth"): Negotiation._second_auth,

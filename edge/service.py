@@ -38,7 +38,7 @@ CONGESTION_SECONDS: Final = 0.1
 #: How often stanzas that nobody accepted are sent again.
 REPEAT_SECONDS: Final = 15.0
 #: Streams ended in one slice of a drain, and the share of its time that all slices may take.
-DRAIN_SLICE: Final = 200
+DRAIN_SLICE: Final = 100
 DRAIN_SHARE: Final = 0.5
 #: How long a drain waits for routers to confirm that streams have ended: long enough for one of them to be replaced.
 CONFIRM_SECONDS: Final = 6.0
@@ -103,8 +103,8 @@ class EdgeService:
         self._domains.changed = self._domains_changed
         self._reactor.on_turn_end = self._turn_end
         node.on_domains.append(self._domains.refresh)
-        node.on_holder.append(self._sessions.on_holder)
-        node.on_reset.append(self._sessions.on_reset)
+        node.on_holder.append(self._sessions.successors.on_holder)
+        node.on_reset.append(self._sessions.successors.on_reset)
 
     # --- state that others ask for ---
 
@@ -161,23 +161,31 @@ class EdgeService:
         self._load_certificates()
 
     async def drain(self, limit: float) -> None:
-        """End every stream in order and wait until the cluster has accepted what their clients sent; at most `limit` seconds."""
+        """End every stream in order and wait until the cluster has accepted what their clients sent; at most `limit` seconds.
+
+        Streams that can be resumed lose only their socket: a stream error would make their clients begin anew.
+        """
         self._draining = True
         deadline = trio.current_time() + limit
         for listener in self._listeners:
             listener.close()
         everyone = list(self._door.connections)
         slices = max(1, math.ceil(len(everyone) / DRAIN_SLICE))
-        pause = min(0.1, limit * DRAIN_SHARE / slices)
+        pause = min(0.5, limit * DRAIN_SHARE / slices)
         for at in range(0, len(everyone), DRAIN_SLICE):
             for connection in everyone[at : at + DRAIN_SLICE]:
-                connection.fail(StreamError("system-shutdown"))
+                if not connection.vacate():
+                    connection.fail(StreamError("system-shutdown"))
             self._node.bus.flush()
             await trio.sleep(pause)
         confirmed_by = min(deadline, trio.current_time() + CONFIRM_SECONDS)
+        sessions = self._sessions
         while (  # noqa: ASYNC110  all change in many places; this runs once in a life
-            (trio.current_time() < deadline and (self._sessions.unaccepted or self._door.connections))
-            or (trio.current_time() < confirmed_by and self._sessions.unconfirmed)
+            (
+                trio.current_time() < deadline
+                and (sessions.unaccepted or self._door.connections or sessions.asleep)
+            )
+            or (trio.current_time() < confirmed_by and sessions.unconfirmed)
         ):
             await trio.sleep(0.02)
         self._sessions.send_acks()
@@ -248,9 +256,10 @@ class EdgeService:
             await trio.sleep(1)
             now = trio.current_time()
             self._sessions.tick(now)
+            self._sessions.successors.tick()
             if now >= repeat_at:
                 repeat_at = now + REPEAT_SECONDS
-                self._sessions.repeat(now)
+                self._sessions.successors.repeat(now)
 
     def _load_certificates(self) -> None:
         certificates = self._context.certificates

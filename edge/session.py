@@ -7,14 +7,16 @@ checked here (RFC 6120 sections 8.1 to 8.3); everything else is the routers' bus
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from rookery.edge.counters import SAMPLE
 from rookery.edge.inflight import Entry, Inflight
 from rookery.edge.iqs import Key
 from rookery.edge.mirror import SessionMirror, Verdict
-from rookery.shared.bus.messages import NOBODY, Kind, Origin, Route, Submit
+from rookery.shared.bus.messages import NOBODY, ClientState, Copy, Kind, MirrorSession, Origin, Route, Submit
 from rookery.shared.observe import metrics
+from rookery.shared.xeps.stream_management import DIGEST_BITS, uid_number
 from rookery.shared.xmpp import ns
 from rookery.shared.xmpp.errors import JidError, StanzaError
 from rookery.shared.xmpp.jid import MAX_PART, Jid, bare_of
@@ -22,6 +24,7 @@ from rookery.shared.xmpp.stanza import Stanza
 
 if TYPE_CHECKING:
     from rookery.edge.connection import Connection
+    from rookery.edge.managing import Manager
     from rookery.edge.sessions import Sessions
 
 _REQUESTS: Final = frozenset({"get", "set"})
@@ -34,14 +37,16 @@ _PRESENCE: Final = frozenset(
 _ONCE: Final = frozenset({"headline", "error"})
 #: What a kept stanza weighs besides its inner XML.
 _OVERHEAD: Final = 200
+#: The constructors of NamedTuples are Python functions around this call.
+_new: Final = tuple.__new__
 
 
 class Session:
     """One bound stream. `connection` is None once its socket is gone and only un-accepted stanzas are left."""
 
     __slots__ = (
-        "_full", "_inflight", "_marks", "_sessions", "bare", "connection", "full", "grant", "hole_since", "lang",
-        "mirror", "n", "own_first", "partition", "ping", "sid", "stream",
+        "_inflight", "_marks", "active", "bare", "connection", "copies", "full", "grant", "hole_since", "lang", "manager",
+        "mirror", "n", "own_first", "partition", "ping", "sessions", "sid", "stream",
     )  # fmt: skip
 
     def __init__(
@@ -54,7 +59,7 @@ class Session:
         grant: int,
         lang: str,
     ) -> None:
-        self._sessions = sessions
+        self.sessions = sessions
         self._inflight: Inflight | None = None
         #: While the socket is slow: (bytes queued so far, number delivered with them).
         self._marks: deque[tuple[int, int]] | None = None
@@ -68,19 +73,36 @@ class Session:
         self.lang = lang
         #: Stanzas that came from the client.
         self.n = 0
-        self.mirror = SessionMirror(grant)
+        self.mirror = SessionMirror(grant, sessions.late)
         #: Since when a delivery is missing (0.0: none is).
         self.hole_since = 0.0
         #: Everything goes to the own router first: it refuses what goes to blocked contacts.
         self.own_first = False
+        #: The own router also gets a copy of each message: for the archive, for carbons.
+        self.copies = False
+        #: Stream management (XEP-0198), None while it is not enabled.
+        self.manager: Manager | None = None
+        #: What the client last said of itself (XEP-0352), None while it has said nothing.
+        self.active: bool | None = None
         #: The id of our ping that the client has not answered, "" when none is.
         self.ping = ""
 
     # --- from the client ---
 
+    def client_state(self, active: bool) -> None:
+        """The client said whether somebody looks at it; its router acts on that."""
+        if self.active is not active:
+            self.active = active
+            self.tell_client_state()
+
+    def tell_client_state(self) -> None:
+        """Tell the router, or its successor."""
+        if self.active is not None:
+            self.sessions.post(Kind.ROUTER, self.partition, ClientState(self.full, self.grant, self.active))
+
     def take(self, stanza: Stanza) -> None:
         """One stanza of the client: give it to the cluster, or answer it with an error."""
-        sessions = self._sessions
+        sessions = self.sessions
         self.n = n = self.n + 1
         kind, type_, to, _, id_, lang, attrs, payloads, inner = stanza
         sessions.counters.stanzas_in[kind] += 1
@@ -94,17 +116,19 @@ class Session:
                 self._refuse(stanza, StanzaError("jid-malformed"))
                 return
             to = target.full
+        if self.manager is not None:
+            n = uid_number(n, to, id_, inner)
         deadline = 0
         if kind == "iq":
-            if not self._check_iq(stanza, target):
+            if not self._check_iq(stanza, target, n):
                 return
             if type_ in _REQUESTS:
                 deadline = sessions.iq_deadline
         elif kind == "presence" and type_ not in _PRESENCE:
             self._refuse(stanza, StanzaError("bad-request"))
             return
-        stamped = Stanza(kind, type_, to, self.full, id_, lang or self.lang, attrs, payloads, inner)
-        origin = Origin(self.stream, n, sessions.incarnation, deadline)
+        stamped = _new(Stanza, (kind, type_, to, self.full, id_, lang or self.lang, attrs, payloads, inner))
+        origin = _new(Origin, (self.stream, n, sessions.incarnation, deadline, 0))
         item: Submit | Route
         if (
             target is None
@@ -114,30 +138,42 @@ class Session:
             or to == self.bare
             or target.domain not in sessions.domains
         ):
-            item = Submit(origin, self.full, self.grant, stamped)
+            item = _new(Submit, (origin, self.full, self.grant, stamped))
             partition = self.partition
         else:
-            item = Route(origin, stamped)
+            item = _new(Route, (origin, stamped))
             partition = sessions.partition(target.bare)
         sessions.post(Kind.ROUTER, partition, item)
+        copy: Entry | None = None
         if kind == "message":
             once = type_ in _ONCE
+            # (in rooms, the room gives it to everybody and archives it; errors and headlines may have carbons)
+            if self.copies and type_ != "groupchat" and target is not None and target.bare != self.bare:
+                copy = self._copy(origin, item, stamped)
         else:
             once = kind == "iq" and target is not None and target.resource is not None
-        self._keep(n, Entry(partition, item, len(inner) + _OVERHEAD, once, sessions.now))
+        self._keep(n, _new(Entry, (partition, item, len(inner) + _OVERHEAD, once, sessions.now)), copy)
 
-    def _keep(self, n: int, entry: Entry) -> None:
+    def _copy(self, origin: Origin, item: Submit | Route, stanza: Stanza) -> Entry:
+        """The second leg of a message: what goes to the own router first says both."""
+        asked: Submit | Route | Copy = item
+        if isinstance(item, Route):
+            asked = _new(Copy, (origin, self.full, self.grant, stanza))
+            self.sessions.post(Kind.ROUTER, self.partition, asked)
+        return _new(Entry, (self.partition, asked, len(stanza.inner) + _OVERHEAD, False, self.sessions.now))
+
+    def _keep(self, n: int, entry: Entry, copy: Entry | None) -> None:
         inflight = self._inflight
         if inflight is None:
-            inflight = self._inflight = self._sessions.new_inflight()
-        self._sessions.waiting_for = None
+            inflight = self._inflight = self.sessions.new_inflight()
+        self.sessions.waiting_for = None
         if not len(inflight):
-            self._sessions.unsettled.add(self)
-        if inflight.add(n, entry) and self.connection is not None:
+            self.sessions.unsettled.add(self)
+        if inflight.add(n, entry, copy) and self.connection is not None:
             self.connection.full()
 
-    def _check_iq(self, iq: Stanza, target: Jid | None) -> bool:
-        """RFC 6120 section 8.2.3. True when the iq is to be sent on."""
+    def _check_iq(self, iq: Stanza, target: Jid | None, n: int) -> bool:
+        """RFC 6120 section 8.2.3. True when the iq is to be sent on; `n` is its number in its uid."""
         if iq.type in _REQUESTS:
             if not iq.id or len(iq.payloads) != 1:
                 self._refuse(iq, StanzaError("bad-request"))
@@ -147,10 +183,10 @@ class Session:
                 self._refuse(iq, StanzaError("not-allowed", "a resource is bound already"))
                 return False
             key = Key(self.sid, iq.id, "" if own or target is None else target.full)
-            if not self._sessions.iqs.open(key, self._sessions.now):
+            if not self.sessions.iqs.open(key, self.sessions.now, n):
                 self._refuse(iq, StanzaError("resource-constraint", "too many open requests"))
                 return False
-            self._sessions.watch_iqs()
+            self.sessions.watch_iqs()
             return True
         if iq.type not in _ANSWERS:
             self._refuse(iq, StanzaError("bad-request"))
@@ -170,23 +206,54 @@ class Session:
 
     def tell(self, stanza: Stanza) -> None:
         """Let the router deliver a stanza of the edge's own making to this session."""
-        self._sessions.post(Kind.ROUTER, self.partition, Route(NOBODY, stanza))
+        self.sessions.post(Kind.ROUTER, self.partition, Route(NOBODY, stanza))
 
     # --- from the cluster ---
 
-    def accepted(self, n: int) -> bool:
-        """The cluster has taken stanza `n`. True when nothing is left un-accepted."""
+    def accepted(self, n: int, copied: bool = False) -> bool:
+        """The cluster has taken stanza `n`, or (`copied`) the own router has done its part. True when nothing is left open."""
         inflight = self._inflight
         if inflight is None:
             return True
-        inflight.accepted(n)
+        if copied:
+            inflight.copied(n)
+        else:
+            inflight.accepted(n)
         if self.connection is not None and self.connection.is_full and inflight.room:
             self.connection.roomy()
         if len(inflight):
             return False
-        self._sessions.unsettled.discard(self)
+        self.sessions.unsettled.discard(self)
         self._inflight = None
         return True
+
+    @property
+    def asleep(self) -> bool:
+        """Whether its socket is gone and its mirror is kept for its router."""
+        return self.manager is not None and self.manager.until > 0.0
+
+    def frontier(self) -> int:
+        """The highest inbound number of a managed stream with nothing un-handled at or below it."""
+        inflight = self._inflight
+        if inflight is None:
+            return self.n
+        # Numbers in uids grow with n.
+        return ((inflight.frontier(((self.n + 1) << DIGEST_BITS) - 1) + 1) >> DIGEST_BITS) - 1
+
+    def describe(self) -> Iterable[MirrorSession]:
+        """This session for a new holder of its partition."""
+        mirror, manager = self.mirror, self.manager
+        if manager is None or not manager.resumable:
+            return (mirror.describe(self.sid, self.stream, self.full),)
+        return mirror.parts(self.sid, self.stream, self.full, manager.describe())
+
+    def acknowledge(self) -> None:
+        """Report soon what the client has."""
+        self.sessions.ack(self)
+
+    def forget_marks(self) -> None:
+        """The client itself will say what it has."""
+        self._marks = None
 
     @property
     def unaccepted(self) -> int:
@@ -197,6 +264,10 @@ class Session:
         """The partitions whose routers have not accepted something."""
         return set() if self._inflight is None else self._inflight.partitions()
 
+    def requests(self, changed: Mapping[int, float]) -> list[Entry]:
+        """Un-accepted requests that former workers may have (see `Inflight.requests`)."""
+        return [] if self._inflight is None else self._inflight.requests(changed, self.sessions.partition)
+
     def again(self, partitions: frozenset[int], before: float = float("inf")) -> list[Entry]:
         """What has to be sent again to these partitions (see `Inflight.again`)."""
         if self._inflight is None:
@@ -205,7 +276,7 @@ class Session:
         if self.connection is not None and self.connection.is_full and self._inflight.room:
             self.connection.roomy()
         if not len(self._inflight):
-            self._sessions.unsettled.discard(self)
+            self.sessions.unsettled.discard(self)
             self._inflight = None
         return entries
 
@@ -213,32 +284,40 @@ class Session:
         self, grant: int, n: int, origin_stream: bytes, origin_n: int, stanza: Stanza, to: str | None
     ) -> Verdict:
         """Take delivery `n` and queue it for the client."""
-        verdict = self.mirror.take(grant, n, origin_stream, origin_n, stanza)
+        manager = self.manager
+        if manager is not None and manager.waiting is not None:
+            manager.waiting.append((grant, n, origin_stream, origin_n, stanza, to))
+            return Verdict.REPEATED
+        verdict = self.mirror.take(grant, n, origin_stream, origin_n, stanza, to)
         if verdict is not Verdict.TAKE:
             if verdict is Verdict.HOLE and not self.hole_since:
-                self.hole_since = self._sessions.clock()
-                self._sessions.holes.add(self)
+                self.hole_since = self.sessions.clock()
+                self.sessions.holes.add(self)
             return verdict
         if self.hole_since:
             self.hole_since = 0.0
         if origin_n and not origin_stream:
-            self._sessions.flushed.add(self)
+            self.sessions.flushed.add(self)
         connection = self.connection
         if connection is None:
             return verdict
         if stanza.kind == "iq" and stanza.type in _ANSWERS:
             sender = stanza.from_
-            self._sessions.iqs.answered(Key(self.sid, stanza.id, "" if sender == self.bare else sender))
-        self._sessions.counters.stanzas_out[stanza.kind] += 1
+            self.sessions.iqs.answered(Key(self.sid, stanza.id, "" if sender == self.bare else sender))
+        self.sessions.counters.stanzas_out[stanza.kind] += 1
         queued = connection.send(stanza.encode(connection.xmlns, to))
-        if connection.slow:
+        if manager is not None:
+            manager.sent(connection, n)
+        elif connection.slow:
             if self._marks is None:
                 self._marks = deque()
             self._marks.append((queued, n))
         return verdict
 
     def progress(self, sent: int, drained: bool) -> None:
-        """Bytes have left the server: report what was delivered with them."""
+        """Bytes have left the server: report what was delivered with them (a managed client does that by itself)."""
+        if self.manager is not None:
+            return
         marks = self._marks
         if drained:
             self._marks = None
@@ -250,4 +329,4 @@ class Session:
             while marks and marks[0][0] <= sent:
                 n = marks.popleft()[1]
         if self.mirror.written(n):
-            self._sessions.ack(self)
+            self.sessions.ack(self)

@@ -1,40 +1,47 @@
-"""All bound streams of an edge, as the cluster sees them: deliveries, acceptances, mirrors, re-sending, deadlines."""
+"""All bound streams of an edge, as the cluster sees them: their lives, deliveries, acceptances, deadlines."""
 
 from __future__ import annotations
 
-import math
 import secrets
 import time
-from collections import deque
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from functools import lru_cache
-from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from rookery.edge.acks import Acks
 from rookery.edge.counters import Counters
+from rookery.edge.endings import Endings
 from rookery.edge.inflight import Inflight
 from rookery.edge.iqs import IqTable, timeout_answer
+from rookery.edge.late import Late
 from rookery.edge.loop import NEVER, Reactor
-from rookery.edge.mirror import Attachments, Verdict, chunks
+from rookery.edge.managing import take_up
+from rookery.edge.mirror import Attachments, Verdict
 from rookery.edge.session import Session
+from rookery.edge.streams import Streams
+from rookery.edge.successors import Successors
 from rookery.shared.bus.api import Call
 from rookery.shared.bus.messages import (
     NOBODY,
     Accepted,
     Acked,
     Bound,
+    Copied,
     Deliver,
     DeliverMany,
     End,
     Item,
     Kind,
     MirrorRequest,
-    MirrorSession,
     Note,
+    Noted,
+    Origin,
+    Resumed,
     Route,
     Unbind,
+    answering,
 )
 from rookery.shared.cluster.api import Node
 from rookery.shared.observe import metrics
@@ -44,20 +51,12 @@ if TYPE_CHECKING:
     from rookery.edge.connection import Connection
 
 _log = structlog.get_logger()
-#: Acknowledgements of written deliveries are collected this long, or until there are so many: nobody waits for them, but
-#: the router keeps what is not acknowledged.
+#: Acknowledgements of written deliveries are collected this long: nobody waits for them.
 ACK_SECONDS: Final = 0.05
-ACK_EVERY: Final = 32
-#: A stanza that nobody accepted in this time is sent again, in case something was lost unnoticed.
-AGAIN_SECONDS: Final = 15.0
 #: A delivery that is missing for longer will not come: the session ends, so that its client notices.
 HOLE_SECONDS: Final = 10.0
-#: An Unbind is repeated when its router changes within this time.
-UNBIND_SECONDS: Final = 30.0
-#: Un-accepted stanzas of a closed stream are kept at most so long.
-ORPHAN_SECONDS: Final = 300.0
-#: Deliveries that may come before our call of Bind has returned.
-_EARLY: Final = 1024
+#: Items that may come before our call of Bind or Resume has returned: a router keeps no more for one session.
+_EARLY: Final = 20_000
 
 
 class Sessions:
@@ -65,8 +64,7 @@ class Sessions:
 
     def __init__(self, node: Node, reactor: Reactor, domains: Collection[str]) -> None:
         limits = node.config.limits
-        self._node = node
-        self._bus = node.bus
+        self.bus = node.bus
         self._reactor = reactor
         self._limits = limits
         self.incarnation = node.incarnation
@@ -76,28 +74,27 @@ class Sessions:
         self.post = node.bus.post
         self.iqs = IqTable(limits.iq_seconds)
         self.attachments = Attachments()
+        self.late = Late()
         self.wake_slot = 0
-        #: Streams with un-accepted stanzas, streams that miss a delivery, and those that got stored messages lately.
-        self.unsettled: set[Session] = set()
+        self.endings = Endings()
+        self.streams = Streams(self.endings.confirmed)
+        self.unsettled = self.streams.unsettled
+        #: Streams that miss a delivery, and those that got stored messages lately.
         self.holes: set[Session] = set()
         self.flushed: set[Session] = set()
+        #: Resumable streams without a socket, and until when they are kept: their router has no second copy yet.
+        self._asleep: set[Session] = set()
         #: Unsettled streams by the partitions that they wait for; None when it has to be made anew.
         self.waiting_for: dict[int, list[Session]] | None = None
         self._by_sid: dict[int, Session] = {}
-        self._by_stream: dict[bytes, Session] = {}
-        self._by_partition: dict[int, dict[int, Session]] = {}
+        #: Bound streams of each router partition, by their numbers here.
+        self.by_partition: dict[int, dict[int, Session]] = {}
         self._early: dict[int, list[tuple[str, Item]]] = {}
-        self._acks: dict[int, Session] = {}
-        self._ack_at = NEVER
-        self._unbinds: deque[tuple[float, int, Unbind]] = deque()
-        #: Bindings in `_unbinds`: what is still on the way to them is no news.
-        self._told: set[tuple[str, int]] = set()
-        self._orphans: deque[tuple[float, Session]] = deque()
-        #: Closed streams whose end their router has not confirmed: (since, partition, description).
-        self._closed: dict[bytes, tuple[float, int, MirrorSession]] = {}
+        self._acks, self._ack_at = Acks(), NEVER
         self._ending: Session | None = None
         # Stream numbers do not start at 1, so that one of a former life of this address is not mistaken for ours.
         self._next_sid = secrets.randbits(31)
+        self.successors = Successors(self, node)
 
     @property
     def now(self) -> float:
@@ -118,7 +115,12 @@ class Sessions:
         return Inflight(self._limits.uncommitted_stanzas, self._limits.uncommitted_bytes)
 
     def __len__(self) -> int:
-        return len(self._by_sid)
+        return len(self._by_sid) - len(self._asleep)
+
+    @property
+    def asleep(self) -> int:
+        """Streams without a socket whose routers have not stored them yet."""
+        return len(self._asleep)
 
     @property
     def unaccepted(self) -> int:
@@ -128,7 +130,7 @@ class Sessions:
     @property
     def unconfirmed(self) -> int:
         """Closed streams whose end no router has confirmed yet."""
-        return len(self._closed)
+        return self.endings.unconfirmed
 
     # --- the life of a session ---
 
@@ -150,50 +152,82 @@ class Sessions:
         """The router granted a resource: the session is in the tables before anything else happens."""
         session = Session(self, connection, sid, stream, bound.full, bound.grant, lang)
         session.own_first = bound.own_first
+        session.copies = bound.copies
         self._by_sid[sid] = session
-        self._by_stream[stream] = session
-        self._by_partition.setdefault(session.partition, {})[sid] = session
+        self.streams.add(session)
+        self.by_partition.setdefault(session.partition, {})[sid] = session
         self.attachments.bound(session.partition, bound.grant)
         metrics.SESSIONS_OPENED.inc()
         return session
+
+    def resume(self, connection: Connection, sid: int, resumed: Resumed) -> Session:
+        """The router lets a stream go on here (XEP-0198 section 5)."""
+        bound = Bound(resumed.full, resumed.grant, resumed.own_first, resumed.copies)
+        former = self.streams.get(resumed.stream)
+        session = self.begin(connection, sid, resumed.stream, bound, "")
+        take_up(self, session, resumed)
+        if former is not None and former.connection is not None:
+            self._ending = former
+            former.connection.fail(StreamError("conflict", "resumed by a new connection"))
+            self._ending = None
+        elif former in self._asleep:
+            self._drop(former)
+        return session
+
+    def ended_early(self, sid: int) -> bool:
+        """Whether the router has ended a binding before its answer was looked at: another resumption was later."""
+        return any(isinstance(item, End) for _, item in self._early.get(sid, ()))
 
     def replay_early(self, session: Session) -> None:
         """Hand over what the router sent before its answer reached us; call it once the bind result is written."""
         for source, item in self._early.pop(session.sid, ()):
             self.receive(source, item)
 
-    def close(self, session: Session, reason: str) -> None:
-        """The stream's socket is gone. What it sent is still seen through."""
-        if self._by_sid.pop(session.sid, None) is None:
+    def close(self, session: Session, reason: str, resumable: bool = False) -> None:
+        """The stream's socket is gone; with `resumable` its client did not end it. What it sent is still seen through."""
+        if session.sid not in self._by_sid:
             return
-        session.connection = None
-        if session is not self._ending:
-            # A successor of its router must know it too: nobody else can tell that it is gone to those who saw it.
-            described = session.mirror.describe(session.sid, session.stream, session.full)
-            self._closed[session.stream] = (self.clock(), session.partition, described)
-        held = self._by_partition[session.partition]
-        del held[session.sid]
-        if not held:
-            del self._by_partition[session.partition]
-        if self._acks.pop(session.sid, None) is not None:
+        if self._acks.drop(session.sid):
             # What was written must not be taken for lost by the router, which gives what a dead session missed another way.
             self._report(session)
         self.holes.discard(session)
-        self.flushed.discard(session)
+        manager = session.manager
+        asleep = resumable and manager is not None and manager.resumable
+        if manager is not None and asleep:
+            manager.requests = manager.open_requests()
+            session.connection = None
+            manager.machine.lost()
+            manager.moved()
+            manager.until = self.clock() + manager.machine.seconds
+            self._asleep.add(session)
+        elif session is not self._ending:
+            # A successor of its router must know it too: nobody else can tell that it is gone to those who saw it.
+            self.endings.closed(session, self.clock())
+        session.connection = None
         self.iqs.close(session.sid)
-        if session.unaccepted:
-            self._orphans.append((self.clock(), session))
-        else:
-            del self._by_stream[session.stream]
-        self.unbind(session.full, session.grant, reason)
+        if not asleep:
+            self._drop(session)
+        self.unbind(session.full, session.grant, reason, asleep)
         metrics.SESSIONS_CLOSED.labels(reason).inc()
 
-    def unbind(self, full: str, grant: int, reason: str) -> None:
+    def _drop(self, session: Session) -> None:
+        """The session is no longer ours, but for what is un-accepted."""
+        if session.manager is not None:
+            session.manager.until = 0.0
+        self._asleep.discard(session)
+        self.flushed.discard(session)
+        del self._by_sid[session.sid]
+        held = self.by_partition[session.partition]
+        del held[session.sid]
+        if not held:
+            del self.by_partition[session.partition]
+        self.streams.closed(session, self.clock())
+
+    def unbind(self, full: str, grant: int, reason: str, resumable: bool = False) -> None:
         """Tell the router, and again if its link or holder changes soon."""
-        item = Unbind(full, grant, reason)
+        item = Unbind(full, grant, reason, resumable)
         partition = self.partition(full.partition("/")[0])
-        self._unbinds.append((self.clock(), partition, item))
-        self._told.add((full, grant))
+        self.endings.told(partition, item, self.clock())
         self.post(Kind.ROUTER, partition, item)
 
     # --- arrivals ---
@@ -212,15 +246,8 @@ class Sessions:
                     self._stale(item.stanza.to, item.grant)
         elif isinstance(item, DeliverMany):
             self._many(source, item)
-        elif isinstance(item, Accepted):
-            by_stream = self._by_stream
-            for stream, n in item.uids:
-                if not n:  # the end of the stream
-                    self._closed.pop(stream, None)
-                    continue
-                session = by_stream.get(stream)
-                if session is not None and session.accepted(n) and session.connection is None:
-                    del by_stream[stream]
+        elif isinstance(item, Accepted | Copied):
+            self.streams.accepted(item.uids, isinstance(item, Copied))
         elif isinstance(item, End):
             self._end(source, item)
         elif isinstance(item, Note):
@@ -232,8 +259,15 @@ class Sessions:
                 session.mirror.note = item.note
                 # Once set it stays: a direct way would overtake what is still on the longer one.
                 session.own_first |= item.own_first
+                session.copies = item.copies
+        elif isinstance(item, Noted):
+            session = self._by_sid.get(item.sid)
+            if session is not None and session.manager is not None and session.grant == item.grant:
+                session.manager.noted(item.n)
+                if item.stored and session in self._asleep:
+                    self._drop(session)
         elif isinstance(item, MirrorRequest):
-            self._mirror(item)
+            self.successors.mirror(item)
         else:
             _log.warning("edge_unexpected_item", item=type(item).__name__, source=source)
 
@@ -261,140 +295,80 @@ class Sessions:
 
     def _stale(self, to: str, grant: int) -> None:
         """The router has a session that we do not have (it missed an Unbind): tell it."""
-        if "/" in to and (to, grant) not in self._told:
+        if "/" in to and not self.endings.knows(to, grant):
             self.unbind(to, grant, "gone")
 
     def _end(self, source: str, item: End) -> None:
         session = self._by_sid.get(item.sid) if item.sid else None
         if session is None and item.stream:
-            session = self._by_stream.get(item.stream)
+            session = self.streams.get(item.stream)
         if session is None:
             if item.sid in self._early:
                 self._early[item.sid].append((source, item))
             return
-        if (item.sid and session.grant != item.grant) or session.connection is None:
+        if session.grant != item.grant and (item.sid or session.manager is not None):
+            return
+        if session.connection is None:
+            if session in self._asleep:
+                self._drop(session)
             return
         condition = item.condition if item.condition in STREAM_CONDITIONS else "undefined-condition"
         self._ending = session
         session.connection.fail(StreamError(condition, item.text or None))
         self._ending = None
 
-    # --- a router's successor ---
-
-    def _mirror(self, item: MirrorRequest) -> None:
-        if not self.attachments.attach(item.partition, item.epoch, item.router):
-            return
-        sessions = self._by_partition.get(item.partition, {}).values()
-        described = (s.mirror.describe(s.sid, s.stream, s.full) for s in sessions)
-        closed = [session for _, number, session in self._closed.values() if number == item.partition]
-        # Their ends come right behind, before anything is delivered to them.
-        ends = (Unbind(session.full, session.grant, "closed") for session in closed)
-        mirrors: Iterable[Item] = chunks(self.incarnation, item.partition, chain(closed, described))
-        for answer in chain(mirrors, ends):
-            self._bus.post_to(
-                item.router, answer, kind=Kind.ROUTER, partition=item.partition, epoch=item.epoch
-            )
-
-    def on_holder(self, kind: Kind, partition: int) -> None:
-        """Another process holds the partition now: it gets again what the former one did not accept."""
-        if kind is Kind.ROUTER:
-            self._send_again(frozenset((partition,)))
-
-    def on_reset(self, peer: str) -> None:
-        """A process gave our link up: what was on the way to its partitions may be lost."""
-        resolver = self._bus.resolver
-        held = {p for p in range(self._node.partitions) if (resolver(Kind.ROUTER, p) or ("",))[0] == peer}
-        self._send_again(frozenset(held))
-
-    def _send_again(self, partitions: frozenset[int], before: float = math.inf) -> None:
-        if not partitions:
-            return
-        for session in self._waiting(partitions) if before == math.inf else list(self.unsettled):
-            for entry in session.again(partitions, before):
-                self.post(Kind.ROUTER, entry.partition, entry.item)
-            if session.connection is None and not session.unaccepted:
-                self._by_stream.pop(session.stream, None)
-        if before == math.inf:
-            for _, partition, item in self._unbinds:
-                if partition in partitions:
-                    self.post(Kind.ROUTER, partition, item)
-
-    def _waiting(self, partitions: frozenset[int]) -> list[Session]:
-        """Streams that wait for these partitions. A router's end changes a hundred of them at once, and each asks."""
-        index = self.waiting_for
-        if index is None:
-            index = self.waiting_for = {}
-            for session in self.unsettled:
-                for partition in session.targets():
-                    index.setdefault(partition, []).append(session)
-        return list(dict.fromkeys(chain.from_iterable(index.get(p, ()) for p in partitions)))
-
     # --- time ---
 
     def ack(self, session: Session) -> None:
         """Report that the session's deliveries have left: at once when they are many, else soon."""
-        mirror = session.mirror
-        if mirror.acked - mirror.reported >= ACK_EVERY:
-            self._acks.pop(session.sid, None)
+        if self._acks.add(session):
             self._report(session)
-            return
-        self._acks[session.sid] = session
-        if self._ack_at == NEVER:
+        elif self._ack_at == NEVER:
             self._ack_at = self._reactor.now + ACK_SECONDS
             self._reactor.at(self, self._ack_at)
 
-    def watch_iqs(self) -> None:
-        """An iq was opened: its deadline is a timer."""
-        if not self.wake_slot:
-            self._reactor.at(self, self._reactor.now + self._limits.iq_seconds)
+    def watch_iqs(self, due: float = 0.0) -> None:
+        """An iq is open: its deadline is a timer, at `due` when it began before."""
+        if due or not self.wake_slot:
+            self._reactor.at(self, due or self._reactor.now + self._limits.iq_seconds)
 
     def on_timer(self, now: float) -> float:
         """Send acknowledgements and answer requests that nobody else did."""
         if now >= self._ack_at:
             self.send_acks()
-        for key in self.iqs.expire(now):
+        for key, n in self.iqs.expire(now):
             session = self._by_sid.get(key.sid)
             if session is not None:
-                answer = timeout_answer(key, session.full)
-                self.post(Kind.ROUTER, session.partition, Route(NOBODY, answer))
+                # Under the uid of the answer: the real one, should it still come, is not given as well.
+                uid = answering(Origin(session.stream, n, "")) if n else NOBODY
+                self.post(Kind.ROUTER, session.partition, Route(uid, timeout_answer(key, session.full)))
         due = self.iqs.due()
         return min(self._ack_at, NEVER if due is None else due)
 
     def send_acks(self) -> None:
         """Report everything that has left by now."""
-        acks, self._acks = self._acks, {}
         self._ack_at = NEVER
-        for session in acks.values():
+        for session in self._acks.take():
             self._report(session)
 
     def _report(self, session: Session) -> None:
-        acked = session.mirror.reported = session.mirror.acked
-        self.post(Kind.ROUTER, session.partition, Acked(session.full, session.grant, acked))
+        self.post(Kind.ROUTER, session.partition, Acked(session.full, session.grant, session.mirror.acked))
 
     def tick(self, now: float) -> None:
         """Once a second: metrics, and what has waited too long."""
         self.counters.pump()
         metrics.C2S_SESSIONS.set(len(self._by_sid))
         metrics.UNACCEPTED.set(self.unaccepted)
-        while self._unbinds and self._unbinds[0][0] < now - UNBIND_SECONDS:
-            item = self._unbinds.popleft()[2]
-            self._told.discard((item.full, item.grant))
-        for stream in [s for s, (since, _, _) in self._closed.items() if since < now - UNBIND_SECONDS]:
-            del self._closed[stream]
-        while self._orphans and self._orphans[0][0] < now - ORPHAN_SECONDS:
-            _, session = self._orphans.popleft()
-            if session.unaccepted:
-                _log.warning("stanzas_not_accepted", count=session.unaccepted, account=session.bare)
-            self.unsettled.discard(session)
-            self._by_stream.pop(session.stream, None)
+        self.endings.tick(now)
+        self.streams.tick(now)
+        self.late.tick(now)
+        for session in [one for one in self._asleep if one.manager is None or one.manager.until < now]:
+            self._drop(session)
         for session in [s for s in self.holes if s.hole_since == 0.0 or s.hole_since < now - HOLE_SECONDS]:
             self.holes.discard(session)
             if session.hole_since and session.connection is not None:
                 _log.warning("delivery_missing", account=session.bare, n=session.mirror.n + 1)
-                session.connection.fail(StreamError("internal-server-error", "a delivery was lost"))
-
-    def repeat(self, now: float) -> None:
-        """Every few seconds: send again what was not accepted for too long."""
-        self.flushed = {session for session in self.flushed if not session.mirror.age()}
-        every = frozenset(range(self._node.partitions))
-        self._send_again(every, now - AGAIN_SECONDS)
+                if session.manager is not None and session.manager.resumable:
+                    session.connection.transport.abort("lost")  # the router has it for whoever resumes
+                else:
+                    session.connection.fail(StreamError("internal-server-error", "a delivery was lost"))

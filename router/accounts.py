@@ -17,6 +17,7 @@ from rookery.router.part import MAX_WAITING, NEGATIVE_SECONDS, Account, Part
 from rookery.shared.bus.api import Call
 from rookery.shared.bus.messages import Origin
 from rookery.shared.db.api import Connection, DatabaseUnavailable
+from rookery.shared.xeps.archive_preferences import Preferences
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.stanza import Stanza
 
@@ -32,20 +33,27 @@ KEEP: Final = 4096
 LOAD: Final = """
 SELECT a.localpart, a.domain, a.id, a.disabled,
        ARRAY(SELECT b.jid FROM blocked b WHERE b.account_id = a.id) AS blocked,
+       p.fallback, p.always, p.never,
+       CASE WHEN p.fallback = 'roster' THEN
+           ARRAY(SELECT r.contact FROM roster_item r WHERE r.account_id = a.id AND r.listed)
+       END AS contacts,
        o.n, o.bytes
 FROM unnest($1::text[], $2::text[]) AS want(localpart, domain)
 JOIN account a ON a.domain = want.domain AND a.localpart = want.localpart
+LEFT JOIN archive_preference p ON p.account_id = a.id
 CROSS JOIN LATERAL (
     SELECT count(*) AS n, coalesce(sum(length(m.stanza)), 0)::bigint AS bytes
     FROM message m WHERE m.account_id = a.id AND m.owed
 ) AS o
 """
 
-Row = tuple[int, bool, frozenset[str] | None, int, int]
+Row = tuple[int, bool, frozenset[str] | None, int, int, Preferences | None]
+#: What happens in a relaxed domain until a user asks for an archive.
+NOTHING: Final = Preferences("never")
 
 
 async def load(conn: Connection, bares: Sequence[str]) -> dict[str, Row]:
-    """bare JID -> (id, disabled, block list, owed messages, their bytes), for those that exist."""
+    """bare JID -> (id, disabled, block list, owed messages, their bytes, archiving), for those that exist."""
     pairs = [bare.rpartition("@") for bare in bares]
     rows = await conn.fetch(LOAD, [local for local, _, _ in pairs], [domain for _, _, domain in pairs])
     return {
@@ -55,9 +63,18 @@ async def load(conn: Connection, bares: Sequence[str]) -> dict[str, Row]:
             frozenset(row["blocked"]) or None,
             row["n"],
             row["bytes"],
+            _preferences(row),
         )
         for row in rows
     }
+
+
+def _preferences(row: Any) -> Preferences | None:
+    if row["fallback"] is None:
+        return None
+    return Preferences(
+        row["fallback"], frozenset(row["always"]), frozenset(row["never"]), frozenset(row["contacts"] or ())
+    )
 
 
 class Accounts:
@@ -207,7 +224,9 @@ class Accounts:
             account.owed = account.owed_bytes = 0
             account.until = self._core.ticks() + NEGATIVE_SECONDS
         else:
-            account.id, account.disabled, account.blocked, owed, owed_bytes = row
+            account.id, account.disabled, account.blocked, owed, owed_bytes, preferences = row
+            account.relaxed = account.bare.rpartition("@")[2] in self._core.relaxed
+            account.archiving = preferences or (NOTHING if account.relaxed else None)
             # Rows that are being committed may or may not have been seen: count them, too much rather than too little.
             account.owed, account.owed_bytes = owed + account.puts, owed_bytes
         waiting, account.waiting = account.waiting or [], None

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import secrets
 
+from rookery.router import copies
 from rookery.router.accounts import Accounts
 from rookery.router.core import Core
 from rookery.router.delivery import Delivery
 from rookery.router.flushes import Flushes
+from rookery.router.hibernation import Hibernation
 from rookery.router.keeping import Keeping
 from rookery.router.part import Account, Part
 from rookery.router.presence import Presence
@@ -36,6 +38,7 @@ class Bindings:
         presence: Presence,
         flushes: Flushes,
         keeping: Keeping,
+        hibernation: Hibernation,
     ) -> None:
         self._core = core
         self._accounts = accounts
@@ -43,6 +46,8 @@ class Bindings:
         self._presence = presence
         self._flushes = flushes
         self._keeping = keeping
+        self._hibernation = hibernation
+        hibernation.end = self.end
         accounts.on_loaded = self._reloaded
 
     def on_bind(self, part: Part, call: Call) -> None:
@@ -55,6 +60,7 @@ class Bindings:
         try:
             if not account.id or account.disabled:
                 raise StanzaError("not-authorized", "no such account")
+            self._make_room(part, account, request.resource)
             binding = account.resources.bind(
                 request.account,
                 request.resource,
@@ -76,7 +82,19 @@ class Bindings:
         session = binding.session
         self._core.count.sessions += 1
         session.own_first = account.blocked is not None
-        self._core.bus.reply(call, Bound(session.full, session.grant, session.own_first))
+        session.copies = copies.wanted(account, session)
+        self._core.bus.reply(call, Bound(session.full, session.grant, session.own_first, session.copies))
+
+    def _make_room(self, part: Part, account: Account, resource: str) -> None:
+        """A client that comes needs no other resource for one that sleeps: the oldest of those ends (A47)."""
+        resources = account.resources
+        if (
+            len(resources) >= self._core.limits.resources_per_account
+            and resource not in resources.by_resource
+        ):
+            oldest = self._hibernation.oldest(account)
+            if oldest is not None:
+                self.end(part, account, oldest)
 
     # --- the end of a session ----------------------------------------------------------------------------------------
 
@@ -87,7 +105,12 @@ class Bindings:
         if account is None:
             return
         session = account.resources.current(resource, item.grant)
-        if session is not None:
+        if session is None:
+            return
+        if item.resumable and session.resumable is not None:
+            if session.edge:
+                self._hibernation.sleep(part, account, session)
+        else:
             self.end(part, account, session)
             # Until then the edge tells of it whoever takes this partition over.
             self._core.accept(part, Origin(session.stream, 0, session.edge))
@@ -106,14 +129,17 @@ class Bindings:
             self._presence.end_directed(
                 session, Stanza.build("presence", type="unavailable", from_=session.full)
             )
+        self._hibernation.ended(part, session)
         orphans = session.abandon()
         backlog = self._flushes.stop(account, session)
         # Stored messages that it was given and did not get are still owed; newer ones stay behind them.
-        self._flushes.again(part, account, any(one.row for one in orphans))
+        self._flushes.again(part, account, any(one.flushed for one in orphans))
         self._delivery.redeliver(part, account, session, orphans)
         self._flushes.resume(part, account, backlog)
 
     def _say_end(self, part: Part, session: Session, condition: str, text: str) -> None:
+        if not session.edge:
+            return
         self._core.bus.post_to(
             session.edge,
             End(session.sid, session.grant, condition, text, session.stream),
@@ -133,10 +159,14 @@ class Bindings:
             self.terminate(part, account, session, "resource-constraint", "the client does not read")
 
     def lost_edge(self, part: Part, account: Account, edge: str) -> bool:
-        """End the account's sessions on a dead edge; True when there was one."""
+        """End the account's sessions on a dead edge, but for those that can be resumed; True when there was one."""
         lost = [session for session in account.resources.by_resource.values() if session.edge == edge]
         for session in lost:
-            self.end(part, account, session)
+            if session.resumable is not None:
+                self._hibernation.sleep(part, account, session)
+                session.resumable.former = ("", 0)
+            else:
+                self.end(part, account, session)
         return bool(lost)
 
     # --- changes -----------------------------------------------------------------------------------------------------
@@ -148,15 +178,26 @@ class Bindings:
         session = None if account is None else account.resources.current(resource, item.grant)
         if account is None or session is None:
             return
-        gone = session.ack(item.n)
-        rows = [(one.origin_n, len(one.stanza.inner) + OVERHEAD) for one in gone if one.row]
-        if rows:
-            self._keeping.settle(account, rows)
+        self.acked(part, account, session, item.n)
         if session.behind:
             self._flushes.progressed(part, account, session)
 
+    def acked(self, part: Part, account: Account, session: Session, n: int) -> None:
+        """The client has everything up to delivery `n`."""
+        gone = session.ack(n)
+        if session.resumable is not None and session.resumable.requests:
+            session.resumable.answered(gone)
+        rows = [(one.row, len(one.stanza.inner) + OVERHEAD) for one in gone if one.flushed]
+        if rows:
+            self._keeping.settle(account, rows)
+        live = [one.row for one in gone if one.owed and one.stream]
+        if live:
+            self._keeping.acknowledged(account, live)
+
     def on_account_changed(self, part: Part, item: AccountChanged) -> None:
         """A committed change: read the account again; some changes end its sessions."""
+        if item.what == "roster" and not _archives_by_roster(part, item.account):
+            return
         account = self._accounts.changed(part, item.account)
         if account is None or item.what not in ENDS:
             return
@@ -174,3 +215,8 @@ class Bindings:
             else:
                 self._presence.note(part, account, session)
         self._flushes.wanted(part, account)
+
+
+def _archives_by_roster(part: Part, bare: str) -> bool:
+    account = part.accounts.get(bare)
+    return account is not None and account.archiving is not None and account.archiving.fallback == "roster"

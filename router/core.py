@@ -8,7 +8,7 @@ from collections.abc import Callable
 from rookery.router.counters import Counters
 from rookery.router.part import Part
 from rookery.router.sessions import Resources
-from rookery.shared.bus.messages import NOBODY, Accepted, Item, Kind, Origin, Route
+from rookery.shared.bus.messages import NOBODY, Accepted, Copied, Item, Kind, Origin, Route, answering
 from rookery.shared.cluster.api import Node
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.stanza import Stanza
@@ -35,7 +35,10 @@ class Core:
         #: Hosted domains: name -> (registration is open, contact addresses).
         self.domains: dict[str, tuple[bool, tuple[tuple[str, tuple[str, ...]], ...]]] = {}
         self.count = Counters()
+        #: Hosted domains whose messages are accepted on receipt.
+        self.relaxed: frozenset[str] = frozenset()
         self._accepted: dict[str, list[tuple[bytes, int]]] = {}
+        self._copied: dict[str, list[tuple[bytes, int]]] = {}
         self._armed = False
 
     # --- acceptance --------------------------------------------------------------------------------------------------
@@ -43,14 +46,25 @@ class Core:
     def accept(self, part: Part, origin: Origin) -> None:
         """This router has taken responsibility for the stanza, or has refused it with an error."""
         if not origin.edge:
+            if origin.stream:
+                # An answer: it is given once.
+                part.recent.mark(origin.stream, origin.n, True)
             return
-        stream = origin.stream
-        part.recent.mark(stream, origin.n, True)
-        batch = self._accepted.get(origin.edge)
+        part.recent.mark(origin.stream, origin.n, True)
+        self._say(part, origin, self._accepted)
+
+    def copied(self, part: Part, origin: Origin) -> None:
+        """This router, the sender's own, has done its part for the message."""
+        if origin.edge:
+            part.copied.mark(origin.stream, origin.n, True)
+            self._say(part, origin, self._copied)
+
+    def _say(self, part: Part, origin: Origin, said: dict[str, list[tuple[bytes, int]]]) -> None:
+        batch = said.get(origin.edge)
         if batch is None:
-            self._accepted[origin.edge] = [(stream, origin.n)]
+            said[origin.edge] = [(origin.stream, origin.n)]
         else:
-            batch.append((stream, origin.n))
+            batch.append((origin.stream, origin.n))
         if not self._armed:
             # An item to ourselves is dispatched at the beginning of the bus's next turn: what a turn accepted then leaves as
             # one item per edge, behind the deliveries that it stands for.
@@ -60,8 +74,12 @@ class Core:
             )
 
     def flush_accepted(self) -> None:
-        """Tell the edges what was accepted."""
+        """Tell the edges what was accepted, and what was copied."""
         self._armed = False
+        if self._copied:
+            copied, self._copied = self._copied, {}
+            for edge, uids in copied.items():
+                self.bus.post_to(edge, Copied(uids))
         if self._accepted:
             accepted, self._accepted = self._accepted, {}
             post_to = self.bus.post_to
@@ -97,12 +115,12 @@ class Core:
         if "@" in bare and bare.rpartition("@")[2] in self.domains:
             self.bus.post(Kind.ROUTER, self.node.partition(bare), Route(origin, stanza))
 
-    def bounce(self, stanza: Stanza, error: StanzaError) -> None:
-        """Send an error to the stanza's sender; nothing for what must not be answered (RFC 6120 section 8.3.1)."""
+    def bounce(self, stanza: Stanza, error: StanzaError, origin: Origin = NOBODY) -> None:
+        """Send an error to the stanza's sender, once for its uid; nothing for what must not be answered (RFC 6120 section 8.3.1)."""
         if stanza.type == "error" or (stanza.kind == "iq" and stanza.type == "result"):
             return
         self.count.bounced += 1
-        self.route(stanza.error(error))
+        self.route(stanza.error(error), answering(origin))
 
     def resources(self) -> Resources:
         """An empty set of resources under the configured policy."""

@@ -8,6 +8,7 @@ class Counters:
 
     __slots__ = (
         "bounced",
+        "copied",
         "dropped",
         "failed",
         "flushed",
@@ -17,6 +18,7 @@ class Counters:
         "repeated",
         "rerouted",
         "restored",
+        "resumed",
         "sessions",
     )
 
@@ -26,6 +28,8 @@ class Counters:
         #: Messages put into the store because no resource took them.
         self.offline = 0
         self.bounced = 0
+        #: Copies of messages for other resources (XEP-0280).
+        self.copied = 0
         #: Stanzas that the rules drop without an answer.
         self.dropped = 0
         #: Stanzas whose handler failed.
@@ -39,5 +43,7 @@ class Counters:
         self.rerouted = 0
         #: Sessions rebuilt from an edge's mirror.
         self.restored = 0
+        #: Streams that went on after a resumption (XEP-0198).
+        self.resumed = 0
         #: Sessions now.
         self.sessions = 0

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rookery.router.accounts import Accounts
+from rookery.router.carbons import Carbons
 from rookery.router.core import Core
 from rookery.router.flushes import Flushes
 from rookery.router.iqs import Iqs
@@ -17,7 +18,9 @@ from rookery.router.sessions import Fate, Kept, Session
 from rookery.router.sieve import sift
 from rookery.shared.bus.messages import Handle, Kind, Origin, Probe, Route
 from rookery.shared.xeps.blocking import matches
+from rookery.shared.xeps.carbons import is_copy
 from rookery.shared.xeps.delayed_delivery import stamped
+from rookery.shared.xeps.message_archive import is_result
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.stanza import Stanza
 
@@ -29,7 +32,14 @@ class Delivery:
     """Handles Route: what is addressed to an account of this partition."""
 
     def __init__(
-        self, core: Core, accounts: Accounts, pushing: Pushing, keeping: Keeping, flushes: Flushes, iqs: Iqs
+        self,
+        core: Core,
+        accounts: Accounts,
+        pushing: Pushing,
+        keeping: Keeping,
+        flushes: Flushes,
+        iqs: Iqs,
+        carbons: Carbons,
     ) -> None:
         self._core = core
         self._accounts = accounts
@@ -37,6 +47,7 @@ class Delivery:
         self._keeping = keeping
         self._flushes = flushes
         self._iqs = iqs
+        self._carbons = carbons
 
     def on_route(self, part: Part, item: Route) -> None:
         """Deliver a stanza by the address that it has."""
@@ -51,12 +62,15 @@ class Delivery:
                 return
         if account.blocked is not None and self._blocked(account, stanza):
             if stanza.kind != "presence":
-                self._core.bounce(stanza, StanzaError("service-unavailable"))
+                self._core.bounce(stanza, StanzaError("service-unavailable"), origin)
             self._core.accept(part, origin)
             return
         kind = stanza.kind
         if kind == "message":
-            self.message(part, account, resource, origin, sift(stanza, bare), self._core.clock())
+            stanza = sift(stanza, bare, self._core.domains)
+            got = self.message(part, account, resource, origin, stanza, self._core.clock())
+            if got is not None and account.resources.carbons:
+                self._carbons.received(part, account, got[1], got[0])
         elif kind == "presence":
             self._presence(part, account, resource, origin, stanza)
         else:
@@ -67,7 +81,7 @@ class Delivery:
         if not self._core.hosted(bare) or "@" not in bare:
             error = "service-unavailable" if self._core.hosted(bare) else "remote-server-not-found"
             if item.stanza.kind != "presence" or item.stanza.type == "subscribe":
-                self._core.bounce(item.stanza, StanzaError(error))
+                self._core.bounce(item.stanza, StanzaError(error), item.origin)
             self._core.accept(part, item.origin)
             return None
         return self._accounts.ready(part, bare, self.on_route, item)
@@ -92,8 +106,14 @@ class Delivery:
         stanza: Stanza,
         at: float,
         late: bool = False,
-    ) -> None:
-        """Give a message its one fate. `late`: it was given to a session before that is dead now; it arrived at `at`."""
+        row: int = 0,
+        owed: bool = False,
+    ) -> tuple[Sequence[Session], Stanza] | None:
+        """Give a message its one fate. `late`: it was given to a session before that is dead now; it arrived at `at`.
+
+        `row` and `owed` are as in Kept, of what has a row already. Returns who gets it now or soon, and in which form, or None when its
+        sender gets an error. Raises StanzaError.
+        """
         resources = account.resources
         session: Session | None = None
         if not account.id:
@@ -112,19 +132,24 @@ class Delivery:
         elif action is _EACH:
             targets = resources.non_negative
         else:
-            self._undelivered(part, account, action, origin, stanza, at)
-            return
+            return self._undelivered(part, account, action, origin, stanza, at, row)
         if late:
             stanza = stamped(stanza, at, account.bare.rpartition("@")[2])
+        elif not row and any(not one.behind or self._flushes.holds(account, one) for one in targets):
+            # Behind a flush, or without a socket: there is no copy of it at an edge.
+            waits = all(one.behind or not one.edge for one in targets)
+            stanza, row, owed = self._keeping.record(part, account, origin, stanza, at, waits)
         if len(targets) == 1:
             session = targets[0]
             if session.behind:
-                self._flushes.behind(part, account, session, origin, stanza, at, True, None)
-                return
-            self._pushing.push(part, session, stanza, origin.stream, origin.n, at)
-            self._core.accept(part, origin)
+                self._flushes.behind(part, account, session, origin, stanza, at, True, None, row, owed)
+                return targets, stanza
+            self._pushing.push(part, session, stanza, origin.stream, origin.n, at, row=row, owed=owed)
+            if not row:
+                self._core.accept(part, origin)
         else:
-            self._spread(part, account, targets, origin, stanza, at)
+            self._spread(part, account, targets, origin, stanza, at, row, owed)
+        return targets, stanza
 
     def _spread(
         self,
@@ -134,53 +159,74 @@ class Delivery:
         origin: Origin,
         stanza: Stanza,
         at: float,
+        row: int,
+        owed: bool,
     ) -> None:
         """Several resources: when one of them has got it, it needs no other way."""
         now = [session for session in targets if not session.behind]
         # At most one session of an account is behind a flush; those that are stalled are passed by.
         later = [session for session in targets if self._flushes.holds(account, session)]
         if not now and not later:
-            self._keeping.keep(part, account, origin, stanza, at)
+            if row:
+                self._keeping.owe(part, account, row, stanza)
+            else:
+                self._keeping.keep(part, account, origin, stanza, at)
             return
         fate = Fate(len(now) + len(later)) if len(now) + len(later) > 1 else None
         for session in now:
-            self._pushing.push(part, session, stanza, origin.stream, origin.n, at, fate=fate)
-        if now:
+            self._pushing.push(
+                part, session, stanza, origin.stream, origin.n, at, fate=fate, row=row, owed=owed
+            )
+        if now and not row:
             self._core.accept(part, origin)
         for session in later:
-            self._flushes.behind(part, account, session, origin, stanza, at, not now, fate)
+            self._flushes.behind(part, account, session, origin, stanza, at, not now, fate, row, owed)
 
     def _undelivered(
-        self, part: Part, account: Account, action: Action, origin: Origin, stanza: Stanza, at: float
-    ) -> None:
+        self,
+        part: Part,
+        account: Account,
+        action: Action,
+        origin: Origin,
+        stanza: Stanza,
+        at: float,
+        row: int,
+    ) -> tuple[Sequence[Session], Stanza] | None:
         core = self._core
+        if row:
+            # Once it is stored it has its fate: it is never sent back.
+            self._keeping.owe(part, account, row, stanza)
+            return (), stanza
         if action is Action.STORE:
             self._keeping.keep(part, account, origin, stanza, at)
-            return
+            return (), stanza
         if action is Action.ERROR:
-            core.bounce(stanza, StanzaError("service-unavailable"))
+            core.bounce(stanza, StanzaError("service-unavailable"), origin)
         else:
             core.count.dropped += 1
         core.accept(part, origin)
+        return None if action is Action.ERROR else ((), stanza)
 
     def redeliver(self, part: Part, account: Account, session: Session, orphans: Iterable[Kept]) -> None:
         """What a dead session did not get: another resource, the store, or back to its sender.
 
-        Stored messages among them are still owed; requests are answered; presence and answers are of no use any more.
+        Stored messages among them are still owed; requests are answered; presence, answers and copies are of no use any more.
         """
         for one in orphans:
             stanza = one.stanza
-            if one.row or not stanza.kind:
+            if one.flushed or not stanza.kind or is_copy(stanza) or is_result(stanza):
                 continue
             if stanza.kind == "message":
                 self._core.count.rerouted += 1
                 resource = stanza.to.partition("/")[2]
+                origin = Origin(one.stream, one.origin_n, "")
                 self.message(
-                    part, account, resource, Origin(one.stream, one.origin_n, ""), stanza, one.at, late=True
+                    part, account, resource, origin, stanza, one.at, late=True, row=one.row, owed=one.owed
                 )
             elif stanza.kind == "iq" and stanza.type in ("get", "set") and one.stream != session.stream:
                 # (what it asked itself would be answered to whoever has its resource now)
-                self._core.bounce(stanza, StanzaError("service-unavailable"))
+                uid = Origin(one.stream, one.origin_n, "")
+                self._core.bounce(stanza, StanzaError("service-unavailable"), uid)
 
     # --- presence ----------------------------------------------------------------------------------------------------
 
@@ -235,13 +281,17 @@ class Delivery:
             self._iqs.answer_account(part, account, origin, stanza, own=own)
             return
         elif action is Action.ERROR:
-            core.bounce(stanza, StanzaError("service-unavailable"))
+            known = account.id or resource
+            error = StanzaError("service-unavailable") if known else self._iqs.unknown(stanza)
+            core.bounce(stanza, error, origin)
         else:
             core.count.dropped += 1
         core.accept(part, origin)
 
     def on_gated(self, part: Part, item: Any) -> None:
         """The presence worker found that the sender of a subscribers-only iq is one."""
+        if self._core.repeated(part, item.origin):
+            return
         account = self._accounts.ready(part, item.account, self.on_gated, item)
         if account is not None:
             self._iqs.answer_account(part, account, item.origin, item.stanza, own=False, gated=True)

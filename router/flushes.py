@@ -7,8 +7,8 @@ messages for that session wait behind, at most HOLD seconds without progress.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Final
+from collections.abc import Iterable
+from typing import Final, Protocol
 
 from rookery.router.core import Core
 from rookery.router.keeping import Keeping
@@ -23,9 +23,26 @@ HOLD: Final = 10.0
 #: A page that did not come is asked for again after this long.
 ASK_AGAIN: Final = 3.0
 
-#: What waited: (origin, stanza, at, first, fate).
-Backlog = Iterable[tuple[Origin, Stanza, float, bool, Fate | None]]
-Message = Callable[[Part, Account, str, Origin, Stanza, float], None]
+#: What waited: (origin, stanza, at, first, fate, row, owed).
+Backlog = Iterable[tuple[Origin, Stanza, float, bool, Fate | None, int, bool]]
+
+
+class Message(Protocol):
+    """`Delivery.message`."""
+
+    def __call__(
+        self,
+        part: Part,
+        account: Account,
+        resource: str,
+        origin: Origin,
+        stanza: Stanza,
+        at: float,
+        *,
+        row: int,
+        owed: bool,
+    ) -> object:
+        """Give a message its fate."""
 
 
 class Flushes:
@@ -97,7 +114,7 @@ class Flushes:
                 break
             flush.after = max(flush.after, row)
             if row not in passed:
-                self._pushing.push(part, session, Stanza.unpack(stanza), b"", row, 0.0)
+                self._pushing.push(part, session, Stanza.unpack(stanza), b"", row, 0.0, row=row, owed=True)
                 self._core.count.flushed += 1
         if item.last:
             flush.read = True
@@ -125,14 +142,16 @@ class Flushes:
         del self._running[account.bare]
         session.behind = session.stalled
         # All that is owed is on its way: what expired meanwhile is not counted any more.
-        rows = [one for any_ in account.resources.by_resource.values() for one in any_.kept if one.row]
+        rows = [one for any_ in account.resources.by_resource.values() for one in any_.kept if one.flushed]
         account.owed = len(rows)
         account.owed_bytes = sum(len(one.stanza.inner) + OVERHEAD for one in rows)
 
     @staticmethod
     def _on_their_way(account: Account) -> set[int]:
-        """Stored messages that some session was given already, or that were settled a moment ago."""
+        """Stored messages that some session was given already, that wait behind, or that were settled a moment ago."""
         passed = set(account.settled or ())
+        if account.flush is not None:
+            passed.update(row for *_, row, _owed in account.flush.backlog)
         for session in account.resources.by_resource.values():
             passed.update(one.row for one in session.kept)
         return passed
@@ -141,10 +160,12 @@ class Flushes:
         """Give the session what waited behind, as far as it has room."""
         backlog = flush.backlog
         while backlog and not session.stalled:
-            origin, stanza, at, first, fate = backlog.popleft()
+            origin, stanza, at, first, fate, row, owed = backlog.popleft()
             flush.backlog_bytes -= len(stanza.inner) + OVERHEAD
-            self._pushing.push(part, session, stanza, origin.stream, origin.n, at, fate=fate)
-            if first:
+            self._pushing.push(
+                part, session, stanza, origin.stream, origin.n, at, fate=fate, row=row, owed=owed
+            )
+            if first and not row:
                 self._core.accept(part, origin)
 
     def behind(
@@ -157,8 +178,10 @@ class Flushes:
         at: float,
         first: bool,
         fate: Fate | None,
+        row: int,
+        owed: bool,
     ) -> None:
-        """A live message for a session that is behind. `first`: its acceptance depends on this session."""
+        """A live message for a session that is behind. `first`: its fate depends on this session; `row`, `owed` as in Kept."""
         flush = account.flush if self.holds(account, session) else None
         if flush is not None:
             size = len(stanza.inner) + OVERHEAD
@@ -166,20 +189,25 @@ class Flushes:
             if flush.again or not fits:
                 flush.again = True  # it is read behind the backlog
             elif flush.held or flush.backlog or session.stalled:
-                flush.backlog.append((origin, stanza, at, first, fate))
+                flush.backlog.append((origin, stanza, at, first, fate, row, owed))
                 flush.backlog_bytes += size
-                if first and origin.edge:
+                if first and origin.edge and not row:
                     part.recent.mark(origin.stream, origin.n, False)
                 return
             else:
-                self._pushing.push(part, session, stanza, origin.stream, origin.n, at, fate=fate)
-                if first:
+                self._pushing.push(
+                    part, session, stanza, origin.stream, origin.n, at, fate=fate, row=row, owed=owed
+                )
+                if first and not row:
                     self._core.accept(part, origin)
                 return
         if fate is not None:
             fate.holders -= 1
         if first:
-            row = self._keeping.keep(part, account, origin, stanza, at)
+            if row:
+                self._keeping.owe(part, account, row, stanza)
+            else:
+                row = self._keeping.keep(part, account, origin, stanza, at)
             if flush is not None and not flush.barrier:
                 flush.barrier = row
 
@@ -211,11 +239,12 @@ class Flushes:
 
     def resume(self, part: Part, account: Account, backlog: Backlog) -> None:
         """What waited behind a flush that was stopped starts anew; call it after `again`, to stay behind what is owed."""
-        for origin, stanza, at, first, fate in backlog:
+        for origin, stanza, at, first, fate, row, owed in backlog:
             if fate is not None:
                 fate.holders -= 1
             if first and (fate is None or not fate.got):
-                self.message(part, account, stanza.to.partition("/")[2], origin, stanza, at)
+                resource = stanza.to.partition("/")[2]
+                self.message(part, account, resource, origin, stanza, at, row=row, owed=owed)
 
     def tick(self) -> None:
         """Ask again for pages that did not come; let live messages pass when it takes too long. Call about twice a second."""
@@ -242,5 +271,15 @@ class Flushes:
             del self._running[bare]
 
 
-def _unset(part: Part, account: Account, resource: str, origin: Origin, stanza: Stanza, at: float) -> None:
+def _unset(
+    part: Part,
+    account: Account,
+    resource: str,
+    origin: Origin,
+    stanza: Stanza,
+    at: float,
+    *,
+    row: int,
+    owed: bool,
+) -> None:
     raise AssertionError("the flushes are not wired")

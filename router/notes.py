@@ -6,6 +6,7 @@ from typing import Final
 
 import msgpack
 
+from rookery.router.held import HeldBack
 from rookery.router.sessions import MAX_DIRECTED, Session
 from rookery.shared.xmpp.stanza import Stanza
 
@@ -14,7 +15,8 @@ VERSION: Final = 1
 
 
 def pack(session: Session) -> bytes:
-    """Pack presence, its order, marks and directed targets."""
+    """Pack presence, its order, marks, directed targets, and whether its client is inactive."""
+    held = session.held
     return bytes(
         msgpack.packb(
             (
@@ -24,6 +26,7 @@ def pack(session: Session) -> bytes:
                 session.since,
                 session.marks,
                 tuple(session.directed or ()),
+                None if held is None else (bool(held), held.gone),
             )
         )
     )
@@ -34,18 +37,22 @@ def unpack(note: bytes, session: Session) -> bool:
     if not note:
         return False
     try:
-        version, presence, priority, since, marks, directed = msgpack.unpackb(note, use_list=False)
+        version, presence, priority, since, marks, directed, inactive = msgpack.unpackb(note, use_list=False)
         if version != VERSION:
             return False
+        held = None
+        if inactive is not None:
+            held = HeldBack(bool(inactive[0]), [str(sender) for sender in inactive[1][:MAX_DIRECTED]])
         stanza = None if presence is None else Stanza.unpack(presence)
         targets = {str(target): None for target in directed[:MAX_DIRECTED]}
         named = tuple(str(mark) for mark in marks)
         numbers = int(priority), int(since)
-    except (ValueError, TypeError, msgpack.exceptions.UnpackException):
+    except (ValueError, TypeError, IndexError, msgpack.exceptions.UnpackException):
         return False
     session.presence = stanza
     session.priority, session.since = numbers
     session.marks = named
     session.directed = targets or None
+    session.held = held
     session.noted = note
     return True

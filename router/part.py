@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from rookery.router.recent import Recent
 from rookery.router.sessions import Resources
 from rookery.shared.store.ids import ArchiveIds
+from rookery.shared.xeps.archive_preferences import Preferences
+from rookery.shared.xeps.stanza_ids import prefix
+
+if TYPE_CHECKING:
+    from rookery.router.carbons import Answerable
 
 #: Items that wait while an account is loading; more are refused (resource-constraint, wait).
 MAX_WAITING: Final = 1000
 #: How long "there is no such account" is believed, in seconds.
 NEGATIVE_SECONDS: Final = 5.0
+
+#: What stands before the stream in the uid of a carbon: it is not the message itself that was delivered.
+CARBON: Final = b"carbon:"
 
 #: An item that waits: (handler, item).
 Waiting = tuple[Callable[["Part", Any], None], Any]
@@ -27,14 +35,18 @@ class Account:
     """
 
     __slots__ = (
+        "answerable",
+        "archiving",
         "bare",
         "blocked",
         "disabled",
         "flush",
         "id",
+        "id_prefix",
         "owed",
         "owed_bytes",
         "puts",
+        "relaxed",
         "resources",
         "settled",
         "stale",
@@ -47,9 +59,17 @@ class Account:
         self.bare = bare
         self.id = 0
         self.disabled = False
+        #: Which messages are archived; None: all.
+        self.archiving: Preferences | None = None
+        #: Messages are accepted on receipt, and stored only when no resource takes them.
+        self.relaxed = False
+        #: What our stanza ids begin with (XEP-0359).
+        self.id_prefix = prefix(bare)
         #: XEP-0191 block list; None when empty.
         self.blocked: frozenset[str] | None = None
         self.resources = resources
+        #: Copied messages that errors may answer (XEP-0280), None while there is none.
+        self.answerable: Answerable | None = None
         self.waiting: list[Waiting] | None = []
         #: Changed in the database while it was being loaded: load again.
         self.stale = False
@@ -59,7 +79,7 @@ class Account:
         self.owed_bytes = 0
         #: Archive ids that were settled lately: a reader may still find them owed.
         self.settled: set[int] | None = None
-        #: Rows on their way into the store.
+        #: Owed rows on their way into the store.
         self.puts = 0
         #: The resource that is being given what is owed.
         self.flush: Flush | None = None
@@ -104,7 +124,7 @@ class Flush:
         self.asked = 0.0
         #: When it last made progress.
         self.since = now
-        #: Live messages behind it: (origin, stanza, at, first, fate); `first` when it decides the origin's acceptance.
+        #: Live messages behind it: (origin, stanza, at, first, fate, row, owed); `first` when it decides the message's fate.
         self.backlog: deque[Any] = deque()
         self.backlog_bytes = 0
         #: False once live messages no longer wait (it took too long).
@@ -122,7 +142,7 @@ class Flush:
 class Part:
     """One held partition."""
 
-    __slots__ = ("accounts", "counter", "epoch", "ids", "live", "number", "recent")
+    __slots__ = ("accounts", "copied", "counter", "epoch", "ids", "live", "number", "recent", "wrapped")
 
     def __init__(self, number: int, epoch: int) -> None:
         self.number = number
@@ -133,6 +153,17 @@ class Part:
         self.counter = 0
         self.accounts: dict[str, Account] = {}
         self.recent = Recent()
+        #: The same for the other leg: copies of what accounts of this partition have sent.
+        self.copied = Recent()
+        #: Of these, what a former holder made carbons of: it may still have to be archived.
+        self.wrapped = Recent()
+
+    def delivered(self, stream: bytes, n: int) -> None:
+        """A former holder gave a session what has this uid: it is not given again."""
+        if stream.startswith(CARBON):
+            self.wrapped.mark(stream[len(CARBON) :], n, True)
+        else:
+            self.recent.mark(stream, n, True)
 
     def next_grant(self) -> int:
         """Grants grow over all epochs: `epoch << 32 | counter`."""

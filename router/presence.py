@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from rookery.router import copies
 from rookery.router.core import Core
 from rookery.router.flushes import Flushes
 from rookery.router.notes import pack
@@ -205,16 +206,25 @@ class Presence:
         if item.probe and not available:
             core.route(Stanza.build("presence", type="unavailable", from_=item.account, to=item.to))
 
+    def notes(self, part: Part, account: Account, session: Session) -> None:
+        """The session's marks have changed: what the edges must do for its siblings may have, too."""
+        for one in account.resources.by_resource.values():
+            self.note(part, account, one)
+
     def note(self, part: Part, account: Account, session: Session) -> None:
         """Leave what we know of the session at its edge, when it has changed."""
         note = pack(session)
         own_first = account.blocked is not None
-        if note != session.noted or own_first is not session.own_first:
+        copied = copies.wanted(account, session)
+        if note != session.noted or own_first is not session.own_first or copied is not session.copies:
             session.noted = note
             session.own_first = own_first
+            session.copies = copied
+            if not session.edge:
+                return
             self._core.bus.post_to(
                 session.edge,
-                Note(session.sid, session.grant, note, own_first),
+                Note(session.sid, session.grant, note, own_first, copied),
                 partition=part.number,
                 epoch=part.epoch,
             )

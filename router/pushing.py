@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from rookery.router.core import Core
 from rookery.router.part import Account, Part
 from rookery.router.sessions import MAX_KEPT, MAX_KEPT_BYTES, Fate, Session
-from rookery.shared.bus.messages import Deliver, DeliverMany, Fanout, Kind, ToResources
+from rookery.shared.bus.messages import Deliver, DeliverMany, Fanout, Kind, ToResources, ToSession
 from rookery.shared.xeps.blocking import matches
+from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.stanza import Stanza
 
-_EDGE = Kind.EDGE
+_EDGE: Final = Kind.EDGE
+#: Deliver's own constructor is a Python function around this call.
+_new: Final = tuple.__new__
 
 
 class Pushing:
@@ -22,6 +26,10 @@ class Pushing:
         #: Called with a session that keeps so much that it must be ended.
         self.on_overrun: Callable[[Part, Session], None] = _ignore
         self._overrun: list[tuple[Part, Session]] = []
+        #: Called with a session without a socket that something was kept for.
+        self.on_asleep: Callable[[Part, Session], None] = _ignore
+        #: Inactive sessions that something was held back from (XEP-0352) since the last look.
+        self.held_lately: dict[Session, Part] = {}
 
     def push(
         self,
@@ -33,20 +41,54 @@ class Pushing:
         at: float,
         *,
         fate: Fate | None = None,
+        row: int = 0,
+        owed: bool = False,
+        like: Stanza | None = None,
     ) -> None:
-        """Send one stanza to one session."""
-        n = session.give(stanza, stream, origin_n, at, "", fate)
+        """Send one stanza to one session, or hold it back. `like` is the message that a copy of ours wraps; `row`, `owed` as in Kept."""
+        if session.held is not None and self._held_back(part, session, stanza, "", like):
+            return
+        n = session.give(stanza, stream, origin_n, at, "", fate, row, owed)
         core = self._core
-        core.bus.post_to(
-            session.edge,
-            Deliver(session.sid, session.grant, n, stream, origin_n, stanza),
-            kind=_EDGE,
-            partition=part.number,
-            epoch=part.epoch,
-        )
+        if session.edge:
+            core.bus.post_to(
+                session.edge,
+                _new(Deliver, (session.sid, session.grant, n, stream, origin_n, stanza)),
+                kind=_EDGE,
+                partition=part.number,
+                epoch=part.epoch,
+            )
+        else:
+            self.on_asleep(part, session)
         core.count.local += 1
         if len(session.kept) >= MAX_KEPT or session.kept_bytes >= MAX_KEPT_BYTES:
             self._full(part, session)
+
+    def _held_back(
+        self, part: Part, session: Session, stanza: Stanza, to: str, like: Stanza | None = None
+    ) -> bool:
+        """Whether an inactive client is spared this; else it first gets what waits."""
+        held = session.held
+        assert held is not None
+        if not held.hold(stanza, to, like):
+            self.give_held(part, session)
+            return False
+        if held.full:
+            self.give_held(part, session)
+        else:
+            self.held_lately[session] = part
+        return True
+
+    def give_held(self, part: Part, session: Session) -> None:
+        """Number and send all that waits for an inactive client."""
+        held, session.held = session.held, None
+        assert held is not None
+        for stanza, to in held.drain():
+            if to:
+                self.spread(part, stanza, ((session, to),))
+            else:
+                self.push(part, session, stanza, b"", 0, 0.0)
+        session.held = held
 
     def _full(self, part: Part, session: Session) -> None:
         """From here on its messages go to the store, until the edge has caught up."""
@@ -65,8 +107,13 @@ class Pushing:
         """Send one stanza to many sessions, each with its own `to`: one item for each edge."""
         by_edge: dict[str, list[tuple[int, int, int, str]]] = {}
         for session, to in targets:
+            if session.held is not None and self._held_back(part, session, stanza, to):
+                continue
             n = session.give(stanza, b"", 0, 0.0, to)
-            by_edge.setdefault(session.edge, []).append((session.sid, session.grant, n, to))
+            if session.edge:
+                by_edge.setdefault(session.edge, []).append((session.sid, session.grant, n, to))
+            else:
+                self.on_asleep(part, session)
             self._core.count.local += 1
             if session.full_up:
                 self._full(part, session)
@@ -137,6 +184,22 @@ class Pushing:
                 if stanza.kind == "iq" and stanza.type == "set":
                     stanza = stanza.replace(id=f"{session.grant:x}-{session.n + 1:x}")
                 self.push(part, session, stanza, b"", 0, 0.0)
+
+    def on_to_session(self, part: Part, item: ToSession) -> None:
+        """The answer of a worker that is many stanzas. A session that does not read gets an error instead of the last one."""
+        bare, _, resource = item.full.partition("/")
+        account = part.accounts.get(bare)
+        session = None if account is None else account.resources.by_resource.get(resource)
+        if session is None or item.grant not in (0, session.grant):
+            return
+        stanzas = item.stanzas
+        last = stanzas[-1] if stanzas else None
+        if session.overfull and last is not None and last.kind == "iq" and last.type == "result":
+            # An error goes the other way than the result that it takes the place of.
+            request = last.replace(to=last.from_, from_=last.to)
+            stanzas = (request.error(StanzaError("resource-constraint", "read what you were sent first")),)
+        for stanza in stanzas:
+            self.push(part, session, stanza, b"", 0, 0.0)
 
     @staticmethod
     def _meant(session: Session, which: str) -> bool:

@@ -16,15 +16,22 @@ import trio
 
 from rookery.router.accounts import Accounts
 from rookery.router.binding import Bindings
+from rookery.router.carbons import Carbons
+from rookery.router.client_state import ClientStates
+from rookery.router.copies import Copies
 from rookery.router.core import Core
 from rookery.router.delivery import Delivery
 from rookery.router.domains import Domains
 from rookery.router.flushes import Flushes
+from rookery.router.hibernation import Hibernation
 from rookery.router.iqs import Iqs
 from rookery.router.keeping import Keeping, Store
-from rookery.router.part import Part
+from rookery.router.part import Account, Part
 from rookery.router.presence import Presence
 from rookery.router.pushing import Pushing
+from rookery.router.recovery import recover
+from rookery.router.resumption import Resumptions
+from rookery.router.sessions import Session
 from rookery.router.submit import Submits
 from rookery.router.takeover import Takeover
 from rookery.router.totals import Totals
@@ -34,20 +41,28 @@ from rookery.shared.bus.messages import (
     AccountChanged,
     Acked,
     Bind,
+    ClientState,
+    Copy,
+    Enable,
     Fanout,
+    Frontier,
     Gated,
     Item,
     Kind,
     Mirror,
     Origin,
     Replay,
+    Resume,
     Route,
     SendPresence,
     Submit,
     ToResources,
+    ToSession,
     Unbind,
 )
 from rookery.shared.cluster.api import Node
+from rookery.shared.db.api import DatabaseUnavailable
+from rookery.shared.store.ids import cluster_seal
 from rookery.shared.store.writer import StoreWriter
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.stanza import Stanza
@@ -90,37 +105,86 @@ class RouterService:
         self.keeping = Keeping(core, store)
         self.flushes = Flushes(core, self.pushing, self.keeping)
         self.iqs = Iqs(core)
-        self.delivery = Delivery(core, self.accounts, self.pushing, self.keeping, self.flushes, self.iqs)
-        self.presence = Presence(core, self.pushing, self.flushes)
-        self.submits = Submits(core, self.accounts, self.pushing, self.delivery, self.iqs, self.presence)
-        self.bindings = Bindings(
-            core, self.accounts, self.delivery, self.presence, self.flushes, self.keeping
+        self.carbons = Carbons(core, self.pushing)
+        self.delivery = Delivery(
+            core, self.accounts, self.pushing, self.keeping, self.flushes, self.iqs, self.carbons
         )
-        self.takeover = Takeover(core, self.accounts)
+        self.presence = Presence(core, self.pushing, self.flushes)
+        self.client_states = ClientStates(core, self.pushing, self.presence)
+        self.copies = Copies(core, self.accounts, self.keeping, self.carbons)
+        self.submits = Submits(
+            core, self.accounts, self.pushing, self.delivery, self.iqs, self.presence, self.copies
+        )
+        self.hibernation = Hibernation(core)
+        self.bindings = Bindings(
+            core,
+            self.accounts,
+            self.delivery,
+            self.presence,
+            self.flushes,
+            self.keeping,
+            self.hibernation,
+        )
+        self.resumptions = Resumptions(
+            core,
+            self.accounts,
+            self.pushing,
+            self.flushes,
+            self.bindings,
+            self.client_states,
+            self.hibernation,
+        )
+        self.takeover = Takeover(core, self.accounts, self.hibernation)
         self.totals = Totals(core)
+        self._wire(store)
+        self._handlers = self._table()
+        self._lost: list[str] = []
+        self._lost_some = trio.Event()
+
+    def _wire(self, store: Store) -> None:
+        """What the parts tell one another."""
         self.flushes.message = self.delivery.message
-        self.iqs.on_marked = self.presence.note
+        self.iqs.on_marked = self.presence.notes
+        self.takeover.on_restored = self.client_states.restored
+        self.takeover.on_attached = self._attached
         self.pushing.on_overrun = self.bindings.overrun
-        self._handlers: dict[type, Handler] = {
+        self.pushing.on_asleep = self.hibernation.changed
+        self.iqs.behind_store = store.after
+        self.domains.on_durability = self._durability
+        node = self.core.node
+        node.on_lost.append(self._on_lost)
+        node.on_found.append(self.takeover.found)
+        node.on_reset.append(self._on_reset)
+        node.on_domains.append(self.domains.changed)
+
+    def _durability(self, domains: frozenset[str]) -> None:
+        """Messages of these domains are accepted at another moment from now on."""
+        for part in self.core.parts.values():
+            for bare in [bare for bare in part.accounts if bare.rpartition("@")[2] in domains]:
+                self.accounts.changed(part, bare)
+
+    def _table(self) -> dict[type, Handler]:
+        """Who handles what."""
+        return {
             Route: self.delivery.on_route,
             Submit: self.submits.on_submit,
+            Copy: self.copies.on_copy,
             Acked: self.bindings.on_acked,
+            ClientState: self.client_states.on_state,
             Unbind: self.bindings.on_unbind,
             Fanout: self.pushing.on_fanout,
             ToResources: self.pushing.on_to_resources,
+            ToSession: self.pushing.on_to_session,
             SendPresence: self.presence.on_send_presence,
             AccountChanged: self.bindings.on_account_changed,
             Gated: self.delivery.on_gated,
             Replay: self.flushes.on_replay,
             Accepted: self._end_of_turn,
             Bind: self.bindings.on_bind,
+            Enable: self.resumptions.on_enable,
+            Resume: self.resumptions.on_resume,
+            Frontier: self.resumptions.on_frontier,
         }
-        self._lost: list[str] = []
-        self._lost_some = trio.Event()
-        node.on_lost.append(self._on_lost)
-        node.on_found.append(self.takeover.found)
-        node.on_reset.append(self._on_reset)
-        node.on_domains.append(self.domains.changed)
 
     # --- items -------------------------------------------------------------------------------------------------------
 
@@ -180,7 +244,7 @@ class RouterService:
         stanza, origin = getattr(item, "stanza", None), getattr(item, "origin", None)
         if isinstance(stanza, Stanza) and isinstance(origin, Origin):
             try:
-                self.core.bounce(stanza, error)
+                self.core.bounce(stanza, error, origin)
             except Exception:
                 _log.exception("bounce_failed")
             self.core.accept(part, origin)
@@ -194,9 +258,20 @@ class RouterService:
     async def acquire(self, partition: int, epoch: int) -> None:
         """Rebuild the partition's sessions from the edges' mirrors."""
         await self.domains.known()
+        await self._sealed()
         part = Part(partition, epoch)
-        await self.takeover.gather(part)
+        late = await self.takeover.gather(part)
+        assert self.keeping.seal is not None
+        await recover(self.core, self.keeping.seal, part, late)
         self.core.parts[partition] = part
+
+    async def _sealed(self) -> None:
+        """Know the secret of the archive ids."""
+        while self.keeping.seal is None:
+            try:
+                self.keeping.seal = await cluster_seal(self.core.node.db)
+            except DatabaseUnavailable:
+                await trio.sleep(TICK)
 
     async def release(self, partition: int) -> None:
         """Commit what was received; what still waits is not accepted, so the edges send it to the next holder."""
@@ -205,6 +280,7 @@ class RouterService:
             return
         if self._writer is not None:
             await self._writer.drain(partition)
+        await self.hibernation.flush(part)
         self.core.flush_accepted()
         self.drop(partition)
 
@@ -214,6 +290,7 @@ class RouterService:
         if part is not None:
             part.live = False
             self.flushes.forget(part)
+            self.hibernation.drop(part)
             self.core.count.sessions -= sum(len(account.resources) for account in part.accounts.values())
 
     # --- background --------------------------------------------------------------------------------------------------
@@ -225,6 +302,7 @@ class RouterService:
             nursery.start_soon(self.accounts.run)
             nursery.start_soon(self._ticks)
             nursery.start_soon(self._bury)
+            nursery.start_soon(self.hibernation.run)
             if self._writer is not None:
                 nursery.start_soon(self._writer.run)
 
@@ -234,6 +312,8 @@ class RouterService:
             await trio.sleep(TICK)
             try:
                 self.flushes.tick()
+                self.hibernation.tick()
+                self.client_states.tick()
                 self.core.flush_accepted()
                 self.pushing.end_overrun()
                 self.totals.export()
@@ -242,6 +322,8 @@ class RouterService:
                     for part in list(self.core.parts.values()):
                         self.accounts.sweep(part)
                         part.recent.rotate()
+                        part.copied.rotate()
+                        part.wrapped.rotate()
                         await trio.lowlevel.checkpoint()
             except Exception:
                 _log.exception("router_tick_failed")
@@ -259,6 +341,8 @@ class RouterService:
             lost, self._lost = self._lost, []
             for edge in lost:
                 await self._bury_edge(edge)
+                if edge in self.core.node.edges():
+                    self.takeover.found(edge, frozenset({Kind.EDGE}))
 
     async def _bury_edge(self, edge: str) -> None:
         ended = 0
@@ -275,6 +359,12 @@ class RouterService:
             await trio.lowlevel.checkpoint()
         if ended:
             _log.info("edge_lost", edge=edge, accounts=ended)
+
+    def _attached(self, part: Part, account: Account, session: Session) -> None:
+        """A session that slept while its edge was given up goes on there with what it missed."""
+        self.pushing.repeat(part, session)
+        if session.behind:
+            self.flushes.progressed(part, account, session)
 
     def _on_reset(self, peer: str) -> None:
         """The link to an edge began anew: repeat what it has not reported."""

@@ -9,11 +9,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from rookery.router.rules import MISS, Case
+from rookery.shared.xeps.carbons import MARK as CARBONS
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.stanza import Stanza
+
+if TYPE_CHECKING:
+    from rookery.router.held import HeldBack
+    from rookery.router.resumable import Resumable
 
 #: Live delivery to a session stops above this; its messages then go to the store until it has caught up (A47).
 MAX_KEPT: Final = 1000
@@ -33,6 +38,7 @@ PRESENCE_BURST: Final = 20.0
 GONE: Final = Stanza("", "", "", "", "", "", (), (), b"")
 
 Policy = Literal["replace", "generate", "refuse"]
+_new: Final = tuple.__new__
 
 
 class Fate:
@@ -48,8 +54,9 @@ class Fate:
 class Kept(NamedTuple):
     """A delivery that the edge has not reported as gone out.
 
-    (stream, origin_n) is its uid; a stored message has the stream b"" and its archive id. `to` is "" or overrides the stanza's
-    address. `at` is when it arrived, in Unix seconds.
+    (stream, origin_n) is its uid; one that offline delivery brings has the stream b"" and its archive id. `to` is "" or overrides the
+    stanza's address. `at` is when it arrived, in Unix seconds. `row` is the archive id of what is stored, else 0; `owed` when
+    its row says that nobody has got it.
     """
 
     n: int
@@ -59,11 +66,13 @@ class Kept(NamedTuple):
     origin_n: int
     at: float
     fate: Fate | None
+    row: int = 0
+    owed: bool = False
 
     @property
-    def row(self) -> int:
-        """The archive id of a stored message, else 0."""
-        return 0 if self.stream else self.origin_n
+    def flushed(self) -> bool:
+        """Whether offline delivery brought it: it is still owed when its session ends."""
+        return self.owed and not self.stream
 
 
 class Session:
@@ -74,10 +83,12 @@ class Session:
         "_budget_at",
         "acked",
         "behind",
+        "copies",
         "directed",
         "edge",
         "full",
         "grant",
+        "held",
         "kept",
         "kept_bytes",
         "marks",
@@ -87,6 +98,7 @@ class Session:
         "presence",
         "priority",
         "resource",
+        "resumable",
         "sid",
         "since",
         "stalled",
@@ -116,19 +128,34 @@ class Session:
         #: True when messages must not be given directly: behind a flush of stored messages, or stalled.
         self.behind = False
         self.stalled = False
+        #: What waits while its client is inactive (XEP-0352), None while it is active.
+        self.held: HeldBack | None = None
+        #: What makes it resumable (XEP-0198); without a socket its `edge` is "".
+        self.resumable: Resumable | None = None
         #: The note that its edge has.
         self.noted = b""
         #: Whether its edge sends everything as Submit (a block list must be checked).
         self.own_first = False
+        #: Whether its edge posts a copy of each message (for the archive, for carbons).
+        self.copies = False
         self._budget = PRESENCE_BURST
         self._budget_at = 0.0
 
     def give(
-        self, stanza: Stanza, stream: bytes, origin_n: int, at: float, to: str = "", fate: Fate | None = None
+        self,
+        stanza: Stanza,
+        stream: bytes,
+        origin_n: int,
+        at: float,
+        to: str = "",
+        fate: Fate | None = None,
+        row: int = 0,
+        owed: bool = False,
     ) -> int:
         """Count a delivery and keep it; returns its number."""
         self.n = n = self.n + 1
-        self.kept.append(Kept(n, stanza, to, stream, origin_n, at, fate))
+        # Kept's own constructor is a Python function around this call; so are those of all NamedTuples.
+        self.kept.append(_new(Kept, (n, stanza, to, stream, origin_n, at, fate, row, owed)))
         self.kept_bytes += len(stanza.inner) + OVERHEAD
         return n
 
@@ -136,6 +163,11 @@ class Session:
     def full_up(self) -> bool:
         """Whether live delivery of messages must stop."""
         return len(self.kept) >= MAX_KEPT or self.kept_bytes >= MAX_KEPT_BYTES
+
+    @property
+    def overfull(self) -> bool:
+        """Whether long answers must stop: an edge reports what has gone out only ten times a second."""
+        return len(self.kept) * 2 >= HARD_KEPT or self.kept_bytes * 2 >= HARD_KEPT_BYTES
 
     @property
     def overrun(self) -> bool:
@@ -210,7 +242,7 @@ class Binding(NamedTuple):
 class Resources:
     """The sessions of one account."""
 
-    __slots__ = ("best", "by_resource", "case", "non_negative", "ties")
+    __slots__ = ("best", "by_resource", "carbons", "case", "non_negative", "ties")
 
     def __init__(self, ties: Literal["all", "latest"]) -> None:
         self.by_resource: dict[str, Session] = {}
@@ -219,6 +251,8 @@ class Resources:
         self.case = Case.NONE
         self.best: tuple[Session, ...] = ()
         self.non_negative: tuple[Session, ...] = ()
+        #: Those that want copies of messages (XEP-0280).
+        self.carbons: tuple[Session, ...] = ()
 
     def __len__(self) -> int:
         return len(self.by_resource)
@@ -306,8 +340,20 @@ class Resources:
         self._recount()
         return initial
 
+    def mark(self, session: Session, mark: str, on: bool) -> bool:
+        """Remember or forget that a session asked for something; True when that is a change."""
+        if (mark in session.marks) is on:
+            return False
+        if on:
+            session.marks = (*session.marks, mark)
+        else:
+            session.marks = tuple(one for one in session.marks if one != mark)
+        self._recount()
+        return True
+
     def _recount(self) -> None:
         available = self.available()
+        self.carbons = tuple(session for session in self.by_resource.values() if CARBONS in session.marks)
         non_negative = tuple(session for session in available if session.priority >= 0)
         self.non_negative = non_negative
         if not non_negative:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rookery.router.accounts import Accounts
+from rookery.router.copies import Copies
 from rookery.router.core import Core
 from rookery.router.delivery import Delivery
 from rookery.router.iqs import Iqs
@@ -10,7 +11,7 @@ from rookery.router.part import Account, Part
 from rookery.router.presence import Presence
 from rookery.router.pushing import Pushing
 from rookery.router.sessions import Session
-from rookery.shared.bus.messages import End, Origin, Route, Submit
+from rookery.shared.bus.messages import Copy, End, Origin, Route, Submit
 from rookery.shared.xeps.blocking import matches, outbound_error
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.stanza import Stanza
@@ -27,6 +28,7 @@ class Submits:
         delivery: Delivery,
         iqs: Iqs,
         presence: Presence,
+        copies: Copies,
     ) -> None:
         self._core = core
         self._pushing = pushing
@@ -34,17 +36,27 @@ class Submits:
         self._delivery = delivery
         self._iqs = iqs
         self._presence = presence
+        self._copies = copies
 
     def on_submit(self, part: Part, item: Submit) -> None:
         """A stanza from a bound stream of this partition. Raises StanzaError."""
         origin = item.origin
         if self._core.repeated(part, origin):
+            to = item.stanza.to.partition("/")[0]
+            if item.stanza.kind == "message" and to and to != item.full.partition("/")[0]:
+                # The other leg may still be missing.
+                self._copies.on_copy(part, Copy(origin, item.full, item.grant, item.stanza))
             return
         bare, _, resource = item.full.partition("/")
         account = self._accounts.ready(part, bare, self.on_submit, item)
         if account is None:
             return
         session = account.resources.current(resource, item.grant)
+        if session is None:
+            # A stream that has gone on elsewhere: what its former edge had on the way counts like what is sent again.
+            session = account.resources.by_resource.get(resource)
+            if session is not None and (session.resumable is None or session.stream != origin.stream):
+                session = None
         if session is None:
             self._unbound(part, account, resource, item)
             return
@@ -54,7 +66,7 @@ class Submits:
         elif stanza.kind == "iq":
             self._iq(part, account, session, origin, stanza)
         else:
-            self._message(part, account, origin, stanza)
+            self._message(part, account, item.full, origin, stanza)
 
     def refuse(self, part: Part, item: Submit, error: StanzaError) -> None:
         """Answer the stream itself: its own block list does not concern what its server says about its own stanza."""
@@ -67,6 +79,8 @@ class Submits:
             self._core.count.bounced += 1
             self._pushing.push(part, session, stanza.error(error), b"", 0, 0.0)
         self._core.accept(part, item.origin)
+        if stanza.kind == "message":
+            self._core.copied(part, item.origin)
 
     def _unbound(self, part: Part, account: Account, resource: str, item: Submit) -> None:
         """The stream lost its resource, or this router does not know it: it must bind again. What it said still counts."""
@@ -80,18 +94,20 @@ class Submits:
             epoch=part.epoch,
         )
         if item.stanza.kind == "message" and account.id:
-            self._message(part, account, item.origin, item.stanza)
+            self._message(part, account, item.full, item.origin, item.stanza)
         else:
             self._core.count.dropped += 1
             self._core.accept(part, item.origin)
+            self._core.copied(part, item.origin)
 
-    def _message(self, part: Part, account: Account, origin: Origin, stanza: Stanza) -> None:
+    def _message(self, part: Part, account: Account, full: str, origin: Origin, stanza: Stanza) -> None:
         # RFC 6120 section 10.3.1: without `to` it is for the account itself.
         to = stanza.to or account.bare
         if to.partition("/")[0] == account.bare:
             self._delivery.on_route(part, Route(origin, stanza if stanza.to else stanza.replace(to=to)))
             return
         self._onward(account, origin, stanza)
+        self._copies.take(part, account, origin, full, stanza)
 
     def _onward(self, account: Account, origin: Origin, stanza: Stanza) -> None:
         """A stanza for somebody else; that router accepts it. Raises StanzaError."""

@@ -10,6 +10,7 @@ from rookery.shared.observe.metrics import OFFLINE, ROUTE, ROUTER_SESSIONS
 _ROUTES: Final = {
     "local": ROUTE.labels("local"),
     "offline": ROUTE.labels("offline"),
+    "copied": ROUTE.labels("copied"),
     "bounced": ROUTE.labels("bounced"),
     "dropped": ROUTE.labels("dropped"),
     "failed": ROUTE.labels("failed"),

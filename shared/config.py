@@ -94,6 +94,9 @@ class Limits(Struct, forbid_unknown_fields=True, frozen=True):
     offline_bytes: Positive = 10 * 1024 * 1024
     #: Messages that nobody fetched for this long are given up.
     offline_days: Positive = 90
+    #: How long archives keep messages, and how many of each account (the oldest go first).
+    archive_days: Positive = 30
+    archive_messages: Positive = 100_000
     #: What one stream may have unaccepted before its socket is not read.
     uncommitted_stanzas: Positive = 1024
     uncommitted_bytes: Positive = 1024 * 1024
@@ -103,6 +106,8 @@ class Limits(Struct, forbid_unknown_fields=True, frozen=True):
     idle_seconds: float = 300.0
     idle_answer_seconds: float = 30.0
     iq_seconds: float = 30.0
+    #: How long a session lives without a socket, for its client to resume it (XEP-0198).
+    resume_seconds: Positive = 600
     vcard_bytes: Positive = 65_536
     private_bytes: Positive = 262_144
     blocklist_items: Positive = 1000
@@ -136,6 +141,8 @@ class Router(Struct, forbid_unknown_fields=True, frozen=True):
     resource_conflict: Literal["replace", "generate", "refuse"] = "replace"
     #: Equal highest priorities get a chat message all, or the most recently available one (RFC 6121 section 8.5.2.1.1).
     equal_priority: Literal["all", "latest"] = "all"
+    #: When messages are accepted, where a domain's policy does not say: after the commit, or on receipt (`docs/durability.md`).
+    durability: Literal["durable", "relaxed"] = "durable"
     commit_delay_ms: float = 2.0
     commit_rows: Positive = 128
 

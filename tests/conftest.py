@@ -17,6 +17,9 @@ from pathlib import Path
 import pytest
 import trio
 
+# Tests look into modules and replace their parts, so they run the sources; ROOKERY_COMPILED=1 has them run what was compiled.
+os.environ.setdefault("ROOKERY_COMPILED", "0")
+
 from rookery.embedded import Nats, Postgres, start_nats, start_postgres
 from rookery.shared import config
 from rookery.shared.db import migrate

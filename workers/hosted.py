@@ -9,13 +9,14 @@ from typing import Final, TypeVar
 import structlog
 import trio
 
-from rookery.shared.bus.messages import NOBODY, Accepted, Kind, Origin, Route
+from rookery.shared.bus.messages import NOBODY, Accepted, Handle, Kind, Origin, Route, answering
 from rookery.shared.cluster.api import Node
 from rookery.shared.db.api import Connection, DatabaseUnavailable, Fenced, UnitOfWork
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.jid import bare_of
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.workers.lanes import Lanes
+from rookery.workers.once import Once
 
 T = TypeVar("T")
 _FIRST_PAUSE: Final = 0.1
@@ -35,6 +36,7 @@ class HostedWorker:
     def __init__(self, node: Node) -> None:
         self.node = node
         self.lanes = Lanes()
+        self.once = Once()
         self.domains: frozenset[str] = frozenset()
         self._stale = trio.Event()
         self._stale.set()
@@ -74,6 +76,21 @@ class HostedWorker:
 
         self.lanes.submit(partition, key, guarded)
 
+    def handle(self, partition: int, item: Handle, work: Callable[[], Awaitable[None]]) -> None:
+        """Do `work` for an item in the lane of its account, unless that is under way or done: it may be sent again."""
+        origin, outbound, once = item.origin, item.outbound, self.once
+        if once.is_done(origin):
+            self.accept(origin)
+        elif once.begin(partition, origin, outbound):
+
+            async def tracked() -> None:
+                try:
+                    await work()
+                finally:
+                    once.end(partition, origin, outbound)
+
+            self.job(partition, item.account, tracked)
+
     # --- the hosted domains --------------------------------------------------------------------------------------
 
     async def watch_domains(self) -> None:
@@ -104,13 +121,14 @@ class HostedWorker:
 
     def accept(self, origin: Origin) -> None:
         """Tell the edge that nothing more will be needed of it for this stanza."""
+        self.once.done(origin)
         if origin.edge:
             self.node.bus.post_to(origin.edge, Accepted(((origin.stream, origin.n),)))
 
     def answer(self, origin: Origin, stanza: Stanza) -> None:
         """Send the answer of an iq and accept the request."""
         if stanza.to:
-            self.route(stanza)
+            self.route(stanza, answering(origin))
         self.accept(origin)
 
     async def serve_iq(
@@ -151,10 +169,12 @@ class HostedWorker:
     async def release(self, partition: int) -> None:
         """Finish and commit what was received."""
         await self.lanes.drain(partition)
+        self.once.forget(partition)
 
     def drop(self, partition: int) -> None:
         """Forget the partition at once."""
         self.lanes.drop(partition)
+        self.once.forget(partition)
 
 
 def uid(origin: Origin) -> bytes:

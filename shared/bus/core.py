@@ -13,6 +13,7 @@ from typing import Final
 
 import structlog
 import trio
+from mypy_extensions import mypyc_attr
 
 from rookery.shared.bus import batch
 from rookery.shared.bus.api import Call
@@ -35,6 +36,7 @@ _log = structlog.get_logger()
 MAX_LINKS: Final = 8192
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class BusCore:
     """Implements `shared.bus.api.Bus`. `clock` gives monotonic seconds."""
 
@@ -53,8 +55,7 @@ class BusCore:
         self.stats = Stats()
         #: The highest version that this process reads; the cluster layer lowers it for a rehearsal.
         self.speaks = VERSION
-        #: The version that batches are written in: the lowest alive (the cluster layer sets it). Who does not know yet who lives
-        #: writes what all can read.
+        #: The version that batches are written in: the lowest alive (the cluster layer sets it); till then what all can read.
         self.version = OLDEST
         self.receiver: Callable[[str, Kind, int, int, Item | Call], None] = self._refuse_unset
         self.on_control: Callable[[Item], None] = _ignore
@@ -76,10 +77,9 @@ class BusCore:
         self._announcements: list[Item] = []
         self.parking = Parking()
         self._awake = False
-        self._serial = 0
+        self._serial = self._paused = 0
         self.calls = Calls()
         self._moves = Moves(self)
-        self._paused = 0
         self._internal: dict[type, Callable[[str, Item], None]] = {
             Return: self.calls.on_return,
             Failed: self.calls.on_failed,
@@ -180,7 +180,7 @@ class BusCore:
         if former is not None and former not in self._links and former != self.incarnation:
             wait = False
         if not wait and (link := self._links.get(former or "")) is not None:
-            self._moves.repeat(take_back(link, frozenset(keys).__contains__))
+            self._moves.wait(take_back(link, frozenset(keys).__contains__, self.incarnation))
         self._moves.holder_changed(former, keys, wait=wait)
 
     def holders_changed(self) -> None:
@@ -188,10 +188,7 @@ class BusCore:
         self._moves.release_all()
 
     def forget(self, peer: str) -> None:
-        """The peer is lost: drop its link and what waited for it, fail the calls that it was asked.
-
-        Should it come back, its link starts anew and it is told so.
-        """
+        """The peer is lost: drop its link and what waited for it. Should it come back, its link starts anew and it is told so."""
         link = self._links.pop(peer, None)
         self._dirty.pop(peer, None)
         self._blocked.discard(peer)
@@ -200,9 +197,12 @@ class BusCore:
                 del self._dead[next(iter(self._dead))]
             self._dead[peer] = max(link.peer_generation, link.dead)
             # What another holds by now has gone there already, but for what was never sent.
-            self._moves.repeat(take_back(link, lambda key: self.resolver(*key) is None, unsent=True))
+            self._moves.repeat(take_back(link, self._unheld, self.incarnation, unsent=True))
         self.calls.lost(peer)
         self._moves.lost(peer)
+
+    def _unheld(self, key: Key) -> bool:
+        return self.resolver(*key) is None
 
     # --- arrivals ---
 
@@ -282,7 +282,7 @@ class BusCore:
     def _restart(self, peer: str, link: Link) -> None:
         """The peer knows nothing of our link (it gave us up): begin anew; services first, then what was queued."""
         self.stats.resets += 1
-        held = restart(link, self.serial())
+        held = restart(link, self.serial(), self.incarnation)
         _log.warning("bus_link_reset", peer=peer)
         try:
             self.on_reset(peer)

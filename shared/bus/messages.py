@@ -55,6 +55,11 @@ class Origin(NamedTuple):
 NOBODY: Final = Origin(b"", 0, "")
 
 
+def answering(origin: Origin) -> Origin:
+    """The uid of the one answer that a request gets, whoever gives it, and however often."""
+    return Origin(b"answer:" + origin.stream, origin.n, "") if origin.stream else NOBODY
+
+
 # --- edge -> router ---------------------------------------------------------------------------------------------------
 
 
@@ -78,11 +83,28 @@ class Route(NamedTuple):
 
 
 class Unbind(NamedTuple):
-    """A stream has ended. Ignored when `grant` is not the resource's current grant."""
+    """A stream has ended. Ignored when `grant` is not the resource's current grant.
+
+    `resumable`: its client did not close it and may resume it (XEP-0198 section 6): the session goes on without a socket.
+    """
 
     full: str
     grant: int
     reason: str
+    resumable: bool = False
+
+
+class Frontier(NamedTuple):
+    """Everything up to inbound number `n` of a resumable stream is handled; answered `Noted` once that is recorded.
+
+    `requests` are the iq requests of its client that wait for an answer: (id, `to` or "" for the account, deadline in Unix
+    milliseconds). Whoever resumes the stream goes on waiting.
+    """
+
+    full: str
+    grant: int
+    n: int
+    requests: Sequence[tuple[str, str, int]] = ()
 
 
 class Acked(NamedTuple):
@@ -93,13 +115,54 @@ class Acked(NamedTuple):
     n: int
 
 
+class ClientState(NamedTuple):
+    """The client of this session says that nobody looks at it, or that somebody does again (XEP-0352)."""
+
+    full: str
+    grant: int
+    active: bool
+
+
+class Management(NamedTuple):
+    """What makes a stream resumable (XEP-0198): its `token`, how many seconds without a socket it lives, and its numbers.
+
+    `base_in` and `base_out` are the inbound and outbound numbers at which the client's counting began; `frontier` is the highest
+    inbound number that is recorded as handled; `requests` as in Frontier; `asleep`: its socket is gone.
+    """
+
+    token: bytes
+    seconds: int
+    base_in: int
+    base_out: int
+    frontier: int
+    requests: Sequence[tuple[str, str, int]] = ()
+    asleep: bool = False
+
+
 class Mirror(NamedTuple):
-    """An edge's answer to MirrorRequest: its sessions of one partition, in chunks; `last` ends the answer."""
+    """An edge's answer to MirrorRequest: its sessions of one partition, in chunks; `last` ends the answer.
+
+    `late` are messages (origin stream, origin n, stanza) that were delivered and acknowledged lately, perhaps before their commit.
+    """
 
     edge: str
     partition: int
     sessions: Sequence[MirrorSession]
     last: bool
+    late: Sequence[tuple[bytes, int, Stanza]] = ()
+
+
+class Copy(NamedTuple):
+    """A message that the edge gave to another account's router as Route, for its sender's archive and carbons.
+
+    Only while the session's Bound or Note says `copies`. The sender's router answers Copied: both that and Accepted make the
+    stanza handled.
+    """
+
+    origin: Origin
+    full: str
+    grant: int
+    stanza: Stanza
 
 
 class MirrorSession(NamedTuple):
@@ -107,7 +170,8 @@ class MirrorSession(NamedTuple):
 
     `note` is what the router last stored with Note; `inflight` are deliveries (n, origin stream, origin n) above `acked`, and below
     it stored messages (n, b"", archive id) that were written lately and that the router may not have settled. `stanzas` is (n, stanza)
-    of those messages in flight that the edge can still tell.
+    of those messages in flight that the edge can still tell. `managed` has one Management when the stream is resumable: then
+    `stanzas` has all that is in flight, and a session with more of them than fit into one item is told in several, one after the other.
     """
 
     sid: int
@@ -119,6 +183,7 @@ class MirrorSession(NamedTuple):
     note: bytes
     inflight: Sequence[tuple[int, bytes, int]]
     stanzas: Sequence[tuple[int, Stanza]] = ()
+    managed: Sequence[Management] = ()
 
 
 # --- router -> edge ---------------------------------------------------------------------------------------------------
@@ -148,6 +213,24 @@ class Accepted(NamedTuple):
     uids: Sequence[tuple[bytes, int]]
 
 
+class Copied(NamedTuple):
+    """The sender's own router has done (and committed) what it owes to these stanzas: (stream, n)."""
+
+    uids: Sequence[tuple[bytes, int]]
+
+
+class Noted(NamedTuple):
+    """The router has recorded the frontier `n`: the client may be told (`<a h>`).
+
+    `stored`: the session, whose socket is gone, is in the database now: its former edge need not keep its mirror.
+    """
+
+    sid: int
+    grant: int
+    n: int
+    stored: bool = False
+
+
 class End(NamedTuple):
     """Close stream `sid` with a stream error (conflict, reset, policy-violation ...).
 
@@ -164,13 +247,14 @@ class End(NamedTuple):
 class Note(NamedTuple):
     """The router's own small state of a session, opaque to the edge, which hands it back in MirrorSession.
 
-    `own_first` as in Bound, from now on.
+    `own_first` and `copies` as in Bound, from now on.
     """
 
     sid: int
     grant: int
     note: bytes
     own_first: bool = False
+    copies: bool = False
 
 
 class MirrorRequest(NamedTuple):
@@ -242,6 +326,17 @@ class Replay(NamedTuple):
     last: bool
 
 
+class ToSession(NamedTuple):
+    """Give these stanzas to one session, in order (answers that are many stanzas). Ignored when `grant` is not its grant.
+
+    `grant` 0 is whatever session has the resource now.
+    """
+
+    full: str
+    grant: int
+    stanzas: Sequence[Stanza]
+
+
 # --- router -> worker -------------------------------------------------------------------------------------------------
 
 
@@ -261,13 +356,14 @@ class Handle(NamedTuple):
 class Broadcast(NamedTuple):
     """A resource of `account` sent presence without `to`, or went away: tell the subscribers.
 
-    `initial` also probes the contacts (RFC 6121 section 4.2.2) on behalf of `full`.
+    `initial` also probes the contacts (RFC 6121 section 4.2.2) on behalf of `full`; `quiet` does only that.
     """
 
     account: str
     full: str
     stanza: Stanza
     initial: bool
+    quiet: bool = False
 
 
 class SessionUp(NamedTuple):
@@ -345,11 +441,73 @@ class Bound(NamedTuple):
 
     `own_first`: the account has a block list, so the edge sends everything as Submit: its own router must refuse what goes to
     blocked contacts (XEP-0191 section 3.3).
+
+    `copies`: the account archives what it sends, or another resource wants carbons: the edge also posts a Copy of each message.
     """
 
     full: str
     grant: int
     own_first: bool = False
+    copies: bool = False
+
+
+class Enable(NamedTuple):
+    """Make a bound stream resumable (XEP-0198 section 3). `seconds` is what the client wants, 0 when it does not say.
+
+    The client's counting begins at inbound number `base_in` and outbound number `base_out`. The edge makes the `token`, so that its mirror
+    has it from the first moment.
+    """
+
+    full: str
+    grant: int
+    token: bytes
+    seconds: int
+    base_in: int
+    base_out: int
+
+
+class Enabled(NamedTuple):
+    """Answer to Enable: how long a session may be without a socket."""
+
+    seconds: int
+
+
+class Resume(NamedTuple):
+    """The authenticated `account` wants to go on with the stream of `token`, of which its client has handled `h` stanzas."""
+
+    account: str
+    token: bytes
+    h: int
+    edge: str
+    sid: int
+
+
+class Resumed(NamedTuple):
+    """Answer to Resume: the stream goes on at the edge that asked, under a new grant.
+
+    `n` is the last outbound number that the client has; what follows is delivered again. `note`, `own_first` and `copies` as in Note
+    and Bound.
+    """
+
+    full: str
+    grant: int
+    stream: bytes
+    n: int
+    management: Management
+    note: bytes
+    own_first: bool = False
+    copies: bool = False
+
+
+class NotResumed(NamedTuple):
+    """Answer to Resume: there is no such session for this account, or its client claims more than it was sent.
+
+    `h` is what was handled of the stream, when that is still known (else -1); `sent`, when not -1, is how many stanzas the client was
+    sent: its own number is higher.
+    """
+
+    h: int = -1
+    sent: int = -1
 
 
 class GetCredentials(NamedTuple):
@@ -495,10 +653,13 @@ Item = (
     | Route
     | Unbind
     | Acked
+    | ClientState
     | Mirror
+    | Copy
     | Deliver
     | DeliverMany
     | Accepted
+    | Copied
     | End
     | Note
     | MirrorRequest
@@ -508,6 +669,7 @@ Item = (
     | AccountChanged
     | Gated
     | Replay
+    | ToSession
     | Handle
     | Broadcast
     | SessionUp
@@ -536,6 +698,13 @@ Item = (
     | Left
     | DomainsChanged
     | Yield
+    | Frontier
+    | Noted
+    | Enable
+    | Enabled
+    | Resume
+    | Resumed
+    | NotResumed
 )
 
 #: Wire tags: never reused, never renumbered.
@@ -545,18 +714,22 @@ TAGS: Final[dict[type, int]] = {
     Unbind: 3,
     Acked: 4,
     Mirror: 5,
+    Copy: 6,
+    ClientState: 8,
     Deliver: 10,
     DeliverMany: 11,
     Accepted: 12,
     End: 13,
     Note: 14,
     MirrorRequest: 15,
+    Copied: 16,
     Fanout: 20,
     ToResources: 21,
     SendPresence: 22,
     AccountChanged: 23,
     Gated: 24,
     Replay: 25,
+    ToSession: 26,
     Handle: 30,
     Broadcast: 31,
     SessionUp: 32,
@@ -585,4 +758,11 @@ TAGS: Final[dict[type, int]] = {
     Left: 73,
     DomainsChanged: 74,
     Yield: 75,
+    Frontier: 7,
+    Noted: 17,
+    Enable: 80,
+    Enabled: 81,
+    Resume: 82,
+    Resumed: 83,
+    NotResumed: 84,
 }

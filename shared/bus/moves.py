@@ -76,6 +76,13 @@ class Moves:
         self._parking.raise_barrier(token, former, keys, core.clock() + BARRIER_SECONDS)
         core.put(former, (Kind.EDGE, 0, 0, Barrier(token), 0))
 
+    def wait(self, entries: Iterable[Entry]) -> None:
+        """What a former holder left behind goes to the next one behind what the services send again."""
+        core = self._core
+        for kind, partition, _, item, call in entries:
+            if not call or call in core.calls:
+                self._parking.park((kind, partition), item, call, core.clock())
+
     def repeat(self, entries: Iterable[Entry]) -> None:
         """Post what a dead process left behind."""
         for kind, partition, _, item, call in entries:

@@ -1,8 +1,9 @@
 """What goes to the next holder when a process dies: what was never sent to it, and some of what it may not have handled. Pure.
 
 A link's unacknowledged items are of unknown fate. Messages and requests of clients are kept by their edges until they are accepted, and
-sent again by them. Nobody keeps presence, roster pushes and notices between kinds: they are repeated from here, since handling
-them twice does no harm and losing them leaves somebody wrong for ever.
+sent again by them to where they have sent them first. Nobody keeps presence, roster pushes and notices between kinds: they are repeated from
+here, since handling them twice does no harm and losing them leaves somebody wrong for ever. A message that one router has
+handed to another is repeated too: its edge knows only the first of the two.
 """
 
 from __future__ import annotations
@@ -55,20 +56,22 @@ _HARMLESS: Final = frozenset(
 )
 
 
-def repeatable(item: Item) -> bool:
-    """Whether an item of unknown fate is sent again by the bus."""
+def repeatable(item: Item, me: str) -> bool:
+    """Whether an item of unknown fate is sent again by the bus of the process `me`."""
     if isinstance(item, Route):
         # Presence settles by itself; answers that the server made have no other keeper, and a client ignores a second one.
-        return item.stanza.kind == "presence" or (item.stanza.kind == "iq" and not item.origin.stream)
+        # A message has a uid, by which it counts once, or it is an error that the server made.
+        kind, edge = item.stanza.kind, item.origin.edge
+        return kind == "presence" or (kind == "iq" and not edge) or (kind == "message" and edge != me)
     return type(item) in _HARMLESS
 
 
-def take_back(link: Link, wanted: Callable[[Key], bool], *, unsent: bool = False) -> list[Entry]:
+def take_back(link: Link, wanted: Callable[[Key], bool], me: str, *, unsent: bool = False) -> list[Entry]:
     """What a dead process leaves behind of the `wanted` partitions, in order; what was not sent leaves the link's queue.
 
     With `unsent`, that is what was not sent of all partitions.
     """
-    entries = _unknown(link, wanted)
+    entries = _unknown(link, wanted, me)
     left: deque[Entry] = deque()
     for entry in link.queue:
         (entries if _moves(entry, _any if unsent else wanted) else left).append(entry)
@@ -76,20 +79,20 @@ def take_back(link: Link, wanted: Callable[[Key], bool], *, unsent: bool = False
     return entries
 
 
-def restart(link: Link, generation: int) -> deque[Entry]:
+def restart(link: Link, generation: int, me: str) -> deque[Entry]:
     """Begin a link anew whose peer gave us up; returns what goes out behind what the services send again."""
-    unknown = _unknown(link, _any)
+    unknown = _unknown(link, _any, me)
     queued = link.restart(generation)
     queued.extendleft(reversed(unknown))
     return queued
 
 
-def _unknown(link: Link, wanted: Callable[[Key], bool]) -> list[Entry]:
+def _unknown(link: Link, wanted: Callable[[Key], bool], me: str) -> list[Entry]:
     """What was sent, may not have been handled, and may be handled twice."""
     entries: list[Entry] = []
     for packed in link.unacknowledged:
         entry = read_item(msgpack.unpackb(packed, use_list=False))
-        if entry is not None and _moves(entry, wanted) and not entry[4] and repeatable(entry[3]):
+        if entry is not None and _moves(entry, wanted) and not entry[4] and repeatable(entry[3], me):
             entries.append(entry)
     return entries
 

@@ -9,6 +9,13 @@ item gets a new `VERSION` and a line here, with what happens while the other sid
 | 2 | `AccountChanged.full` | a new password also ends the session that set it; its client logs in again |
 | 2 | `Left.drained` | the last beat tells: who said "draining" left by itself |
 | 2 | `Yield` | a process that alone lost Postgres is taken over after `cluster.silent_limit` |
+| 2 | `Enable`, `Resume`, `Frontier` and their answers, `MirrorSession.managed` | clients are told that stream management failed, and go on without |
+| 2 | `Unbind.resumable` | a stream without a socket ends at once; its messages find another way |
+| 2 | `Copy`, `Copied`, `copies` of `Bound` and `Note` | what is sent is neither archived for its sender nor carbon-copied |
+| 2 | `ClientState` | nothing is held back |
+| 2 | `ToSession` | a query of the archive is not answered |
+| 2 | `Mirror.late` | what was acknowledged just before its router died may come twice |
+| 2 | `Broadcast.quiet` | contacts hear once more that somebody is there |
 """
 
 from __future__ import annotations
@@ -21,17 +28,58 @@ from rookery.shared.bus.messages import (
     TAGS,
     VERSION,
     AccountChanged,
+    Bound,
+    Broadcast,
+    ClientState,
+    Copied,
+    Copy,
+    Enable,
+    Enabled,
+    Frontier,
     Item,
     Left,
+    Mirror,
+    MirrorSession,
+    Note,
+    Noted,
+    NotResumed,
     Refused,
+    Resume,
+    Resumed,
     Return,
+    ToSession,
+    Unbind,
     Yield,
 )
 
 #: The oldest version that this one reads and can write.
 OLDEST: Final = max(1, VERSION - 1)
 #: What OLDEST knew of the types that have changed since: the number of their first fields, None for a type that it did not have.
-KNOWN: Final[dict[type, int | None]] = {AccountChanged: 2, Left: 1, Yield: None}
+KNOWN: Final[dict[type, int | None]] = {
+    AccountChanged: 2,
+    Bound: 3,
+    Broadcast: 4,
+    Left: 1,
+    Mirror: 4,
+    MirrorSession: 9,
+    Note: 4,
+    Unbind: 3,
+} | dict.fromkeys(
+    (
+        ClientState,
+        Copied,
+        Copy,
+        Enable,
+        Enabled,
+        Frontier,
+        Noted,
+        NotResumed,
+        Resume,
+        Resumed,
+        ToSession,
+        Yield,
+    )
+)
 
 Narrow = Callable[[Any], Any]
 
@@ -45,8 +93,7 @@ def narrowed(item: Item) -> tuple[Any, ...]:
     narrow = _NARROW.get(type(item))
     if narrow is None:
         return item
-    fields: tuple[Any, ...] = narrow(item)
-    return fields
+    return tuple(narrow(item))
 
 
 def narrower(cls: Any, known: dict[type, int | None]) -> Narrow | None:

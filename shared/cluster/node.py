@@ -10,7 +10,7 @@ import logging
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
-from typing import Final, NamedTuple, cast
+from typing import Final, cast
 
 import structlog
 import trio
@@ -37,6 +37,7 @@ from rookery.shared.cluster.holder import Holder
 from rookery.shared.cluster.liveness import Liveness
 from rookery.shared.cluster.map import PartitionMap
 from rookery.shared.cluster.parts import Parts
+from rookery.shared.cluster.readiness import Readiness
 from rookery.shared.config import Bus as BusConfig
 from rookery.shared.config import Config
 from rookery.shared.db.api import Database
@@ -55,23 +56,6 @@ EXIT_FAILED: Final = 75
 
 class NodeFailed(Exception):  # noqa: N818  what happened
     """This process could not go on holding anything; the text says why. Exit with EXIT_FAILED and start anew."""
-
-
-class Readiness(NamedTuple):
-    """For /readyz. `held` and `acquiring` count partitions of this process, `known` those in the cluster with a known holder."""
-
-    bus: bool
-    database: bool
-    settled: bool
-    draining: bool
-    held: dict[str, int]
-    acquiring: int
-    known: dict[str, int]
-
-    @property
-    def ready(self) -> bool:
-        """Whether work should come here."""
-        return self.bus and self.database and self.settled and not self.draining and not self.acquiring
 
 
 def new_incarnation(kinds: Iterable[Kind]) -> str:
@@ -153,9 +137,10 @@ class ClusterNode:
         self._services = {service.kind: service for service in services}
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._beats)
+            # Nothing is served before the others are known: who does not know them writes the oldest version, which has not all items.
+            await self._listen()
             for service in services:
                 nursery.start_soon(service.run)
-            await self._listen()
             if any(kind is not Kind.EDGE for kind in self._services):
                 await self._hold(nursery)
             await self._stop.wait()
@@ -199,6 +184,8 @@ class ClusterNode:
         self._say_beat()
         self.bus.announce(AskHolds(self.incarnation))
         await trio.sleep(LISTEN_SECONDS)
+        if self.bus.connected:
+            self._write(self._liveness.lowest_version())
 
     async def _hold(self, nursery: trio.Nursery) -> None:
         parts = self._parts = Parts(self._services, self.partitions, self.bus.refuse)

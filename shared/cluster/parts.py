@@ -51,7 +51,11 @@ class Parts:
         }
 
     def dispatch(self, source: str, kind: Kind, partition: int, epoch: int, item: Item | Call) -> None:
-        """Give an item to its service, let it wait, or give it back."""
+        """Give an item to its service, let it wait, or give it back.
+
+        What was sent under an older epoch goes back too: what its sender had sent before may have been refused when we did not
+        hold the partition, and is on its way back to it.
+        """
         held = self._parts.get(kind)
         if held is None or not 0 <= partition < len(held):
             self._refuse(source, kind, partition, epoch, item)
@@ -59,7 +63,11 @@ class Parts:
         part = held[partition]
         if part is None or part.epoch < epoch or part.state is State.RELEASING:
             self._refuse(source, kind, partition, epoch, item)
-        elif part.state is State.SERVING or isinstance(item, HYDRATION):
+        elif isinstance(item, HYDRATION):
+            self._services[kind].receive(source, partition, epoch, item)
+        elif part.epoch != epoch:
+            self._refuse(source, kind, partition, epoch, item)
+        elif part.state is State.SERVING:
             self._services[kind].receive(source, partition, epoch, item)
         else:
             part.waiting.append((source, epoch, item))

@@ -1,17 +1,31 @@
 """Archive ids: epoch << 40 | counter, monotonic for every account and independent of clocks.
 
 The router that holds a partition gives them out. A later holder has a higher epoch, so its ids are higher, whatever its
-clock says and however far the holder before it counted.
+clock says and however far the holder before it counted. Clients see a sealed form: it tells nothing about the counter (XEP-0359
+section 5), and one that we did not make, or made for another account, does not open.
 """
 
 from __future__ import annotations
 
+import binascii
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from hashlib import blake2b
+from struct import Struct
 from typing import Final
+
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+from rookery.shared.db.api import Database
+from rookery.shared.db.secrets import shared_secrets
 
 COUNTER_BITS: Final = 40
 _COUNTERS: Final = 1 << COUNTER_BITS
 #: ids are bigint: 23 bits are left for the epoch.
 _EPOCHS: Final = 1 << 23
+_BLOCK: Final = Struct(">QQ")
+#: 16 bytes in base64 without padding.
+_LENGTH: Final = 22
+_PURPOSE: Final = "archive-ids"
 
 
 class ArchiveIds:
@@ -36,3 +50,42 @@ class ArchiveIds:
 def epoch_of(archive_id: int) -> int:
     """The epoch in which an id was given out."""
     return archive_id >> COUNTER_BITS
+
+
+class Seal:
+    """What clients see of archive ids. One block of AES hides (account, id): a permutation, so there is nothing to look up.
+
+    `secret` is the cluster's, and stays: with another one, no client could say where it stopped reading.
+    """
+
+    __slots__ = ("_decrypt", "_encrypt")
+
+    def __init__(self, secret: bytes) -> None:
+        key = blake2b(secret, digest_size=16, person=b"archive id").digest()
+        # One block of unique content: the mode that chains nothing is the right one.
+        cipher = Cipher(algorithms.AES(key), modes.ECB())  # noqa: S305
+        self._encrypt = cipher.encryptor().update
+        self._decrypt = cipher.decryptor().update
+
+    def seal(self, account_id: int, archive_id: int) -> str:
+        """The id as clients see it: 22 letters, digits, `-` and `_`."""
+        return urlsafe_b64encode(self._encrypt(_BLOCK.pack(account_id, archive_id)))[:_LENGTH].decode()
+
+    def open(self, account_id: int, text: str) -> int | None:
+        """The id that was sealed, or None when this was not made by us for this account."""
+        if len(text) != _LENGTH or not text.isascii():
+            return None
+        try:
+            block = urlsafe_b64decode(text.encode() + b"==")
+        except binascii.Error:
+            return None
+        if len(block) != _BLOCK.size:
+            return None
+        account, archive_id = _BLOCK.unpack(self._decrypt(block))
+        # Other spellings of the same bytes do not count.
+        return archive_id if account == account_id and self.seal(account_id, archive_id) == text else None
+
+
+async def cluster_seal(db: Database) -> Seal:
+    """The seal of this cluster. Raises DatabaseUnavailable."""
+    return Seal((await shared_secrets(db, _PURPOSE))[-1])

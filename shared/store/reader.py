@@ -7,10 +7,10 @@ from typing import Final, NamedTuple
 from rookery.shared.db.api import FENCE, Connection, Fenced
 
 _PAGE: Final = """
-SELECT id, peer, stamp, stanza FROM (
-    SELECT id, peer, stamp, stanza, sum(octet_length(stanza)) OVER (ORDER BY id) - octet_length(stanza) AS before
+SELECT id, peer, stamp, stanza, archived, $1::bigint FROM (
+    SELECT id, peer, stamp, stanza, archived, sum(octet_length(stanza)) OVER (ORDER BY id) - octet_length(stanza) AS before
     FROM (
-        SELECT id, peer, extract(epoch FROM stamp)::float8 AS stamp, stanza FROM message
+        SELECT id, peer, extract(epoch FROM stamp)::float8 AS stamp, stanza, archived FROM message
         WHERE account_id = $1 AND owed AND id > $2 ORDER BY id LIMIT $3
     ) AS page
 ) AS measured
@@ -46,6 +46,8 @@ class Owed(NamedTuple):
     peer: str
     stamp: float
     stanza: bytes
+    archived: bool
+    account_id: int
 
 
 async def owed_page(

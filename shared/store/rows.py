@@ -7,6 +7,8 @@ from typing import Final, NamedTuple
 
 import msgpack
 
+from rookery.shared.xeps.delayed_delivery import NS as NS_DELAY
+from rookery.shared.xeps.delayed_delivery import unstamped
 from rookery.shared.xmpp.stanza import Stanza
 
 HINTS: Final = "urn:xmpp:hints"
@@ -53,10 +55,7 @@ def unpack_stanza(packed: bytes) -> Stanza:
 
 
 def digest(packed: bytes) -> bytes:
-    """16 bytes that tell a repetition from another stanza that reuses the number (stream, n).
-
-    Taken of the packed stanza before a stanza id is added to it: a repetition gets another one.
-    """
+    """16 bytes that tell a repetition from another stanza that reuses the number (stream, n)."""
     return blake2b(packed, digest_size=16).digest()
 
 
@@ -72,9 +71,8 @@ def make_row(
     archived: bool,
     owed: bool,
     stamp: float,
-    stored: Stanza | None = None,
 ) -> Row:
-    """The row of `stanza`, which came as number `n` of `stream`; `stored` is its form with a stanza id, if it has one.
+    """The row of `stanza`, which came as number `n` of `stream`; it has no stanza id, since that is the row's own.
 
     A stanza that the server made has no stream: its own archive id is its number.
     """
@@ -84,14 +82,20 @@ def make_row(
         id,
         stream,
         n if stream else id,
-        digest(packed),
+        digest(packed if b"urn:xmpp:delay" not in stanza.inner else pack_stanza(_unstamped(stanza))),
         peer,
         outgoing,
         archived,
         owed,
         stamp,
-        packed if stored is None else pack_stanza(stored),
+        packed,
     )
+
+
+def _unstamped(stanza: Stanza) -> Stanza:
+    """Without its sender's delay stamps: a repetition may have one that its original had not."""
+    payloads = tuple(payload for payload in stanza.payloads if tuple(payload) != (NS_DELAY, "delay"))
+    return stanza.replace(payloads=payloads, inner=unstamped(stanza.inner))
 
 
 def message_type(stanza: Stanza) -> str:
@@ -128,17 +132,14 @@ def offline_eligible(stanza: Stanza) -> bool:
 
 
 def archivable(stanza: Stanza) -> bool:
-    """Whether a message belongs into a user's archive (XEP-0313 section 5.1.1, hints of XEP-0334): it has a body.
+    """Whether a message belongs into a user's archive: all that offline storage would keep, if it may be kept for good.
 
-    Groupchat messages are in the room's archive, not in the user's.
+    That is more than XEP-0313 section 5.1.1 asks for (what has a body): receipts and markers are what other clients of the user
+    need to know, too. Groupchat messages are in the room's archive.
     """
-    if stanza.kind != "message" or message_type(stanza) not in ("normal", "chat"):
-        return False
     if not stanza.has(HINTS):
-        return stanza.has("jabber:client", "body")
-    if stanza.has(HINTS, "no-store") or stanza.has(HINTS, "no-permanent-store"):
-        return False
-    return stanza.has("jabber:client", "body") or stanza.has(HINTS, "store")
+        return offline_eligible(stanza)
+    return offline_eligible(stanza) and not stanza.has(HINTS, "no-permanent-store")
 
 
 def durable(stanza: Stanza) -> bool:

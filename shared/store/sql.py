@@ -20,16 +20,23 @@ new AS (
         $2::bigint[], $3::bigint[], $4::bytea[], $5::bigint[], $6::bytea[], $7::text[],
         $8::boolean[], $9::boolean[], $10::boolean[], $11::float8[], $12::bytea[]
     ) AS r ({_COLUMNS}) {{where}}
-    ON CONFLICT (account_id, stream, n, digest, outgoing) DO NOTHING
+    ON CONFLICT {{target}} DO NOTHING
     RETURNING account_id, id
 )
 SELECT EXISTS (SELECT FROM fence_ok) AS open, count(*) AS stored,
        CASE WHEN count(*) < cardinality($2) THEN array_agg(id) END AS ids,
        CASE WHEN count(*) < cardinality($2) THEN array_agg(account_id) END AS accounts
 FROM new"""  # noqa: S608  constants only
-_INSERT_ALL: Final = _INSERT.format(where="")
+_UID: Final = "(account_id, stream, n, digest, outgoing)"
+_INSERT_ALL: Final = _INSERT.format(where="", target=_UID)
 #: For a batch with a row whose account was removed meanwhile: that row falls out, the others are stored.
-_INSERT_LIVING: Final = _INSERT.format(where="WHERE EXISTS (SELECT FROM account a WHERE a.id = r.account_id)")
+_INSERT_LIVING: Final = _INSERT.format(
+    where="WHERE EXISTS (SELECT FROM account a WHERE a.id = r.account_id)", target=_UID
+)
+#: For rows that a former holder may have stored, in a form that is not known exactly.
+_INSERT_MISSING: Final = _INSERT.format(
+    where="WHERE EXISTS (SELECT FROM account a WHERE a.id = r.account_id)", target=""
+)
 
 _SETTLE: Final = f"""{FENCE},
 acked AS MATERIALIZED (SELECT * FROM unnest($2::bigint[], $3::bigint[]) AS r (account_id, id), fence_ok),
@@ -39,6 +46,13 @@ gone AS (
 kept AS (
     UPDATE message m SET owed = false FROM acked a
     WHERE m.account_id = a.account_id AND m.id = a.id AND m.archived AND m.owed
+)
+SELECT EXISTS (SELECT FROM fence_ok)"""  # noqa: S608  constants only
+
+_OWE: Final = f"""{FENCE},
+owed AS (
+    UPDATE message m SET owed = true FROM unnest($2::bigint[], $3::bigint[]) AS r (account_id, id), fence_ok
+    WHERE m.account_id = r.account_id AND m.id = r.id AND NOT m.owed
 )
 SELECT EXISTS (SELECT FROM fence_ok)"""  # noqa: S608  constants only
 
@@ -103,8 +117,23 @@ async def insert_rows(conn: Connection, incarnation: str, rows: Sequence[Row]) -
     raise RowsRefusedError("collision", "another message has this id")
 
 
+async def insert_missing(conn: Connection, incarnation: str, rows: Sequence[Row]) -> None:
+    """Store rows whose id and whose uid are not there yet. Safe to repeat. Raises Fenced."""
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    record = await conn.fetchrow(_INSERT_MISSING, incarnation, *columns)
+    if not record["open"]:
+        raise Fenced(incarnation)
+
+
 async def settle_rows(conn: Connection, incarnation: str, owed: Sequence[tuple[int, int]]) -> None:
     """(account, id) rows have reached a client: archived ones are no longer owed, others go. Safe to repeat. Raises Fenced."""
     accounts, ids = [list(column) for column in zip(*owed, strict=True)]
     if not await conn.fetchval(_SETTLE, incarnation, accounts, ids):
+        raise Fenced(incarnation)
+
+
+async def owe_rows(conn: Connection, incarnation: str, rows: Sequence[tuple[int, int]]) -> None:
+    """(account, id) rows were given to a session that is gone: offline delivery owes them. Safe to repeat. Raises Fenced."""
+    accounts, ids = [list(column) for column in zip(*rows, strict=True)]
+    if not await conn.fetchval(_OWE, incarnation, accounts, ids):
         raise Fenced(incarnation)

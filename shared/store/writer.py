@@ -18,7 +18,7 @@ import trio
 from rookery.shared.db.api import Database, DatabaseUnavailable, Fenced, UnitOfWork
 from rookery.shared.observe.metrics import COMMIT_ROWS, COMMIT_SECONDS, STORE_REFUSED
 from rookery.shared.store.rows import Row
-from rookery.shared.store.sql import RowsRefusedError, insert_rows, settle_rows
+from rookery.shared.store.sql import RowsRefusedError, insert_rows, owe_rows, settle_rows
 
 #: Called once a row is safe: True when this commit stored it, False when it was there already (a repetition, or a commit
 #: whose answer was lost), or its account was removed meanwhile. None for a row that cannot be stored: its sender must be told.
@@ -36,6 +36,12 @@ _BACKOFF: Final = (0.05, 1.0)
 _TELL_SECONDS: Final = 60.0
 T = TypeVar("T")
 _log = structlog.get_logger()
+
+
+class _Owing(NamedTuple):
+    account_id: int
+    id: int
+    done: Callable[[], None]
 
 
 class _Waiting(NamedTuple):
@@ -78,8 +84,10 @@ class StoreWriter:
         self._landed = trio.Event()
         self._owed: list[tuple[int, int]] = []
         self._settling: list[tuple[int, int]] = []
+        self._owing: list[_Owing] = []
         self._settle_arrived = trio.Event()
         self._settled = trio.Event()
+        self._after: deque[tuple[int, Callable[[], None]]] = deque()
         self._draining = 0
         self._failed = False
         self._told_refused = -_TELL_SECONDS
@@ -101,9 +109,20 @@ class StoreWriter:
 
     def settle(self, account_id: int, ids: Iterable[int]) -> None:
         """A client has acknowledged these rows: archived ones are no longer owed, the others are deleted (soon)."""
-        if not self._owed:
-            self._settle_arrived.set()
+        self._settle_arrived.set()
         self._owed.extend([(account_id, id) for id in ids])
+
+    def owe(self, account_id: int, id: int, done: Callable[[], None]) -> None:
+        """A stored message reached nobody after all: mark it as owed (soon), then call `done`."""
+        self._settle_arrived.set()
+        self._owing.append(_Owing(account_id, id, done))
+
+    def after(self, done: Callable[[], None]) -> None:
+        """Call `done` once everything is committed that was put before; at once when that is so."""
+        if self._rows:
+            self._after.append((self._seq, done))
+        else:
+            done()
 
     @property
     def full(self) -> bool:
@@ -124,7 +143,7 @@ class StoreWriter:
                 self._arrived.set()
                 self._filled.set()
                 await self._landed.wait()
-            while self._owed or self._settling:
+            while self._owed or self._owing or self._settling:
                 await self._settled.wait()
         finally:
             self._draining -= 1
@@ -194,6 +213,9 @@ class StoreWriter:
         self._landed = trio.Event()
         for (_, row, done), outcome in zip(batch, outcomes, strict=True):
             done(row, outcome)
+        oldest = self._oldest()
+        while self._after and self._after[0][0] < oldest:
+            self._after.popleft()[1]()
 
     async def _insert(self, rows: Sequence[Row]) -> list[bool | None]:
         """Store rows and say what became of each. One that is refused is looked for by halves, in order; the others are stored."""
@@ -224,7 +246,7 @@ class StoreWriter:
 
     async def _settle_loop(self) -> None:
         while True:
-            while not self._owed:
+            while not self._owed and not self._owing:
                 self._settle_arrived = trio.Event()
                 await self._settle_arrived.wait()
             if not self._draining:
@@ -232,15 +254,24 @@ class StoreWriter:
             # A client may be quicker than the commit of what it acknowledges.
             last = self._seq
             owed, self._owed = self._owed[:_SETTLE_ROWS], self._owed[_SETTLE_ROWS:]
-            self._settling = owed
+            owing, self._owing = self._owing[:_SETTLE_ROWS], self._owing[_SETTLE_ROWS:]
+            to_owe = [(one.account_id, one.id) for one in owing]
+            self._settling = owed + to_owe
             while self._oldest() <= last:
                 await self._landed.wait()
-            await self._persist(
-                "store_settle", partial(settle_rows, incarnation=self._incarnation, owed=owed)
-            )
+            if owed:
+                await self._persist(
+                    "store_settle", partial(settle_rows, incarnation=self._incarnation, owed=owed)
+                )
+            if to_owe:
+                await self._persist(
+                    "store_owe", partial(owe_rows, incarnation=self._incarnation, rows=to_owe)
+                )
             self._settling = []
             self._settled.set()
             self._settled = trio.Event()
+            for one in owing:
+                one.done()
 
     # --- both ---------------------------------------------------------------------------------------------------------
 

@@ -46,10 +46,15 @@ Handler = Callable[[Stanza, Context], Stanza]
 
 @dataclass(frozen=True, slots=True)
 class Local:
-    """The router answers with `handler`; `subscribers_only` goes through the presence worker's Gate first."""
+    """The router answers with `handler`; `subscribers_only` goes through the presence worker's Gate first.
+
+    When it answers a request of the account itself, that session is marked with `marks` and loses the mark `unmarks`.
+    """
 
     handler: Handler
     subscribers_only: bool = False
+    marks: str = ""
+    unmarks: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +63,15 @@ class Forward:
 
     `online`, when given, answers instead while the account has an available resource. A request of the account itself
     makes the router remember `marks` for that session: `ToResources(which=marks)` then reaches it (roster and block list
-    pushes go to the resources that asked for the list).
+    pushes go to the resources that asked for the list). `own_only` requests of others are forbidden, whether or not the account
+    exists.
     """
 
     kind: str
     subscribers_only: bool = False
     online: Handler | None = None
     marks: str = ""
+    own_only: bool = False
 
 
 Entry = Local | Forward
@@ -90,15 +97,21 @@ class Xep:
     entries: dict[Key, Entry] = field(default_factory=dict)
 
     def iq(
-        self, type: str, ns: str, name: str, *targets: Target, subscribers_only: bool = False
+        self,
+        type: str,
+        ns: str,
+        name: str,
+        *targets: Target,
+        subscribers_only: bool = False,
+        marks: str = "",
+        unmarks: str = "",
     ) -> Callable[[Handler], Handler]:
         """Register a stateless handler for an iq payload; it returns the answer or raises StanzaError."""
 
         def register(handler: Handler) -> Handler:
             for target in targets:
-                self._add(
-                    (target, type, ns, name), Local(handler, subscribers_only and target is Target.ACCOUNT)
-                )
+                gate = subscribers_only and target is Target.ACCOUNT
+                self._add((target, type, ns, name), Local(handler, gate, marks, unmarks))
             return handler
 
         return register
@@ -113,11 +126,12 @@ class Xep:
         subscribers_only: bool = False,
         online: Handler | None = None,
         marks: str = "",
+        own_only: bool = False,
     ) -> None:
         """Let a worker of `kind` answer this iq payload."""
         for target in targets:
             for type in types:
-                self._add((target, type, ns, name), Forward(kind, subscribers_only, online, marks))
+                self._add((target, type, ns, name), Forward(kind, subscribers_only, online, marks, own_only))
 
     def _add(self, key: Key, entry: Entry) -> None:
         if key in self.entries:

@@ -251,9 +251,9 @@ class Reader:
             self.close()
             # A traceback would keep this reader and the bytes alive.
             events.append(error.with_traceback(None))
-        except expat.ExpatError as error:
+        except expat.ExpatError as malformed:
             self.close()
-            events.append(StreamError(_CONDITIONS.get(error.code, "not-well-formed")))
+            events.append(StreamError(_CONDITIONS.get(malformed.code, "not-well-formed")))
         self._events = []
         return events
 

@@ -29,6 +29,7 @@ from rookery.workers.account import store
 from rookery.workers.account.credentials import Keys
 from rookery.workers.account.service import AccountService
 from rookery.workers.hosted import HostedWorker
+from rookery.workers.once import Once
 from rookery.workers.presence.service import PresenceService
 from rookery.workers.roster.service import RosterService
 
@@ -119,6 +120,11 @@ class People:
         self.router.received.remove(answers[0])
         self._seen = len(self.router.received)
         return answers[0][4].stanza  # type: ignore[union-attr]
+
+    def succeed(self) -> None:
+        """Other workers hold the partitions now: they know nothing of what was done."""
+        for service in self.services:
+            service.once = Once()
 
     async def presence(self, full: str, type: str, to: str, origin: Origin | None = None) -> None:
         """A client sends subscription presence."""

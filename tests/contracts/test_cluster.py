@@ -10,7 +10,7 @@ import trio
 
 from rookery.shared import config
 from rookery.shared.bus.api import Call
-from rookery.shared.bus.messages import Acked, Done, GetDomains, Item, Kind
+from rookery.shared.bus.messages import VERSION, Acked, Done, GetDomains, Item, Kind
 from rookery.shared.cluster.node import ClusterNode, NodeFailed, open_node, say_left
 from rookery.shared.db.api import FENCE, Connection
 from rookery.shared.db.bridge import open_database
@@ -27,11 +27,15 @@ class Recorder:
         self.history = history
         self.held: dict[int, int] = {}
         self.received: list[tuple[int, Item]] = []
+        #: The versions that this process wrote when it began to run, or to hold a partition.
+        self.versions: set[int] = set()
 
     async def run(self) -> None:
+        self.versions.add(self.node.bus.version)
         await trio.sleep_forever()
 
     async def acquire(self, partition: int, epoch: int) -> None:
+        self.versions.add(self.node.bus.version)
         await trio.lowlevel.checkpoint()
         assert self.history.setdefault((partition, epoch), self.node.incarnation) == self.node.incarnation
         self.held[partition] = epoch
@@ -126,6 +130,17 @@ async def until(condition: Callable[[], bool], seconds: float = 10.0) -> float:
 
 def holds(running: Running, count: int) -> Callable[[], bool]:
     return lambda: len(running.service.held) == count
+
+
+async def test_nothing_is_served_before_the_version_that_all_read_is_known(cluster: Cluster) -> None:
+    # The oldest version has not all items: an answer that it lacks is never sent, and whoever waits for it hangs.
+    first = await cluster.start()
+    await until(holds(first, 256))
+    second = await cluster.start()
+    edge = await cluster.start(Kind.EDGE)
+    await until(lambda: len(second.service.held) > 0 and len(edge.service.versions) > 0)
+    for running in (first, second, edge):
+        assert running.service.versions == {VERSION}
 
 
 async def test_joining_and_leaving_moves_partitions(cluster: Cluster) -> None:

@@ -11,7 +11,7 @@ import pytest
 import trio
 from scramp import ScramClient
 
-from rookery.edge import connection as connections
+from rookery.edge import lifetime
 from rookery.shared.bus.messages import Acked, Route, Submit, Unbind
 from rookery.shared.config import Limits
 from rookery.shared.xmpp.sasl.binding import tls_server_end_point
@@ -72,7 +72,7 @@ async def test_a_stanza_of_many_records(lab: Lab, size: int) -> None:
 
 
 async def test_a_parser_sleeps_while_nothing_comes(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "HIBERNATE_SECONDS", 0.05)
+    monkeypatch.setattr(lifetime, "HIBERNATE_SECONDS", 0.05)
     alice, bob = await lab.login("alice"), await lab.login("bob")
     connection = next(iter(lab.edge._door.connections))
     with trio.fail_after(3):

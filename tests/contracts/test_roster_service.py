@@ -157,11 +157,15 @@ async def test_a_repeated_stanza_has_the_same_effects_once_more(database: Databa
             first = world.take()
             assert any(isinstance(item, ToResources) for item in first)
             await world.presence(full, type, to, origin)
+            assert world.take() == [], "it was only accepted again"
+            world.succeed()
+            await world.presence(full, type, to, origin)
             assert world.take() == first
         origin = world.origin()
         remove = put(f"<item jid='{BOB}' subscription='remove'/>")
         answer = await world.iq(Kind.ROSTER, remove, "set", origin=origin)
         first = world.take()
+        world.succeed()
         assert await world.iq(Kind.ROSTER, remove, "set", origin=origin) == answer
         assert world.take() == first
 

@@ -123,7 +123,10 @@ async def test_three_pages_of_messages_wait_for_bob_and_go_only_when_written(dat
         assert await it.owed() == count
         bob.ack()
         await it.until_owed(0)
-        assert await it.sql("SELECT count(*) FROM message") == [(0,)]
+        assert await it.owed() == 0
+        assert await it.sql("SELECT count(*) FROM message WHERE archived") == [(count,)], (
+            "the archive keeps them"
+        )
 
 
 async def test_live_messages_follow_the_stored_ones(database: Database) -> None:
@@ -210,5 +213,26 @@ async def test_what_nobody_fetched_is_given_up_by_the_holder_of_the_first_partit
         now = it.router.core.clock()
         assert await expiry.sweep(it.offline, now + (days - 1) * 86_400) == 0
         assert await expiry.sweep(it.cluster.nodes["router1"], now + (days + 1) * 86_400) == 0
-        assert await expiry.sweep(it.offline, now + (days + 1) * 86_400) == 3
+        # Given up, and by then too old for the archive.
+        assert await expiry.sweep(it.offline, now + (days + 1) * 86_400) == 3 + 3
         assert await it.owed() == 0
+
+
+async def test_what_waited_and_was_acknowledged_unheard_is_not_given_again_by_the_next_holder(
+    database: Database,
+) -> None:
+    async with rig(database) as it:
+        alice, bob = await it.online("alice"), await it.online("bob")
+        origin = alice.route(chat(BOB, "waited"))
+        await it.until(lambda: it.accepted(origin))
+        (got,) = messages(bob)
+        bob.ack()
+        await it.settle()
+        # It had waited for a session without a socket; the router ended before it heard what the client has.
+        await it.sql("UPDATE message SET owed = true WHERE NOT outgoing")
+        it.edge().late.append((origin.stream, origin.n, got))
+        await it.start_router("router2")
+        await it.until_owed(0)
+        alice.route(chat(BOB, "new"))
+        await it.settle()
+        assert bodies(messages(bob)) == ["new"]

@@ -130,6 +130,21 @@ async def test_rows_are_there_when_done_is_called(database: Database) -> None:
     assert writer.waiting == (0, 0)
 
 
+async def test_who_asks_behind_a_row_is_answered_when_it_is_there(database: Database) -> None:
+    await seed(database)
+    seen, found = Seen(), list[int]()
+    async with running(database, seen) as writer:
+        writer.after(lambda: found.append(-1))
+        assert found == [-1]
+        for id in range(1, 4):
+            writer.put(row(1, id), seen.done)
+            writer.after(lambda: found.append(len(seen.rows)))
+        assert found == [-1]
+        await writer.drain(0)
+    assert len(found) == 4
+    assert all(stored >= asked for asked, stored in enumerate(found[1:], 1))
+
+
 async def test_a_repetition_is_not_stored_but_done(database: Database) -> None:
     await seed(database)
     seen = Seen()

@@ -53,6 +53,22 @@ def test_every_command_that_the_readme_names_exists() -> None:
             assert command.get_command(context, second) is not None, line
 
 
+@pytest.mark.parametrize("folder", ["edge", "router"])
+def test_the_map_of_a_folder_names_each_of_its_files_once(folder: str) -> None:
+    page = (ROOT / "docs/architecture.md").read_text("utf-8")
+    table = page.partition("## Where things are")[2].partition(f"`{folder}/`")[2].partition("`router/`")[0]
+    cells = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    named = re.findall(r"`(\w+)`", " ".join(cells))
+    files = sorted(path.stem for path in (ROOT / folder).glob("*.py") if path.stem != "__init__")
+    assert sorted(named) == files
+
+
+def test_every_file_that_the_architecture_names_exists() -> None:
+    page = (ROOT / "docs/architecture.md").read_text("utf-8")
+    for name in re.findall(r"`((?:edge|router|workers|shared|src)/[\w/]+(?:\.py)?/?)`", page):
+        assert (ROOT / name).exists(), name
+
+
 def test_every_verb_that_a_page_names_is_in_the_makefile() -> None:
     verbs = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for page in PAGES:

@@ -82,7 +82,7 @@ authentication = "internal_plain"
 storage = "internal"
 modules_enabled = {{
   "roster", "saslauth", "tls", "disco", "private", "blocklist", "vcard", "version", "uptime", "time", "ping",
-  "register", "lastactivity", "offline", "websocket", "http"
+  "register", "lastactivity", "offline", "websocket", "http", "carbons", "smacks", "csi", "csi_simple"
 }}
 modules_disabled = {{ "s2s" }}
 log = {{ info = "{dir}/prosody.log" }}

@@ -77,7 +77,7 @@ class AccountService(HostedWorker):
         """Queue an item or a call in the lane of its account."""
         match item:
             case Handle():
-                self.job(partition, item.account, partial(self._handle, partition, item))
+                self.handle(partition, item, partial(self._handle, partition, item))
             case LastSeen():
                 self.job(partition, item.account, partial(self._last_seen, partition, item))
             case Call(request=GetCredentials(account=account) as request):

@@ -1,41 +1,77 @@
-"""Gives up owed messages that nobody fetched for `limits.offline_days`: a little at a time, by one worker of the cluster."""
+"""Lets go of what is too old or too much, a little at a time, by one worker of the cluster.
+
+Owed messages that nobody fetched for `limits.offline_days` are given up; archives keep `limits.archive_days`, and of each account the
+newest `limits.archive_messages`.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import trio
 
 from rookery.shared.bus.messages import Kind
 from rookery.shared.cluster.api import Node
-from rookery.shared.db.api import Connection, DatabaseUnavailable, Fenced
+from rookery.shared.db.api import DatabaseUnavailable, Fenced, UnitOfWork
 from rookery.shared.observe.metrics import OFFLINE
-from rookery.shared.store.reader import expire_owed
+from rookery.shared.store.archive import surplus, trim
+from rookery.shared.store.reader import delete_archived, expire_owed
 
 #: Between looks, between batches, and rows of a batch: at most 500 rows a second, which no other work notices.
 INTERVAL: Final = 600.0
 PAUSE: Final = 1.0
 BATCH: Final = 500
+#: Accounts whose archives are measured at once.
+ACCOUNTS: Final = 100
 _DAY: Final = 86_400
 _EXPIRED: Final = OFFLINE.labels("expired")
 
 
 async def sweep(node: Node, now: float) -> int:
-    """Give up what is too old at `now` (Unix seconds), if this process holds partition 0; returns how many rows."""
-    before = now - node.config.limits.offline_days * _DAY
+    """Let go of what is too old or too much at `now` (Unix seconds), if this process holds partition 0; returns how many rows."""
+    limits = node.config.limits
+    done = await _batches(
+        node, lambda conn: expire_owed(conn, node.incarnation, now - limits.offline_days * _DAY, BATCH)
+    )
+    _EXPIRED.inc(done)
+    done += await _batches(
+        node, lambda conn: delete_archived(conn, node.incarnation, now - limits.archive_days * _DAY, BATCH)
+    )
+    return done + await _surplus(node, limits.archive_messages)
+
+
+def _ours(node: Node) -> bool:
+    return node.epoch(Kind.OFFLINE, 0) is not None
+
+
+async def _batches(node: Node, work: UnitOfWork[int]) -> int:
     done = 0
-
-    async def work(conn: Connection) -> int:
-        return await expire_owed(conn, node.incarnation, before, BATCH)
-
-    while node.epoch(Kind.OFFLINE, 0) is not None:
+    while _ours(node):
         gone = await node.db.run(0, work)
-        _EXPIRED.inc(gone)
         done += gone
         if gone < BATCH:
             break
+        await trio.sleep(PAUSE)
+    return done
+
+
+async def _surplus(node: Node, keep: int) -> int:
+    """Trim archives that are too long."""
+    done = last = 0
+    while _ours(node):
+        accounts = await node.db.run(0, partial(surplus, after=last, keep=keep, accounts=ACCOUNTS))
+        for account, newest in accounts:
+            if newest:
+                done += await _batches(
+                    node,
+                    partial(trim, incarnation=node.incarnation, account_id=account, last=newest, limit=BATCH),
+                )
+        if len(accounts) < ACCOUNTS:
+            break
+        last = accounts[-1][0]
         await trio.sleep(PAUSE)
     return done
 

@@ -6,9 +6,12 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from rookery.shared.db.api import Connection
+from rookery.shared.store.ids import Seal
 from rookery.shared.store.reader import Owed, owed_page
 from rookery.shared.store.rows import unpack_stanza
 from rookery.shared.xeps.delayed_delivery import stamped
+from rookery.shared.xeps.stanza_ids import identified, prefix
+from rookery.shared.xmpp.jid import Jid
 from rookery.shared.xmpp.stanza import Stanza
 
 #: One page: bounded by both, and far below what one bus message may carry.
@@ -34,8 +37,9 @@ async def read(conn: Connection, localpart: str, domain: str, after: int) -> lis
     return await owed_page(conn, account_id, after=after, max_rows=MAX_ROWS, max_bytes=MAX_BYTES)
 
 
-def prepare(owed: Iterable[Owed], domain: str) -> Page:
-    """Unpack and stamp. The domain is who delayed them (XEP-0160 section 2)."""
+def prepare(owed: Iterable[Owed], account: Jid, seal: Seal) -> Page:
+    """Unpack and stamp. The domain is who delayed them (XEP-0160 section 2); what is archived has its id (XEP-0359)."""
+    by = prefix(account.bare)
     rows: list[tuple[int, Stanza]] = []
     unreadable: list[int] = []
     count = size = 0
@@ -43,7 +47,10 @@ def prepare(owed: Iterable[Owed], domain: str) -> Page:
         count += 1
         size += len(one.stanza)
         try:
-            rows.append((one.id, stamped(unpack_stanza(one.stanza), one.stamp, domain, REASON)))
+            stanza = unpack_stanza(one.stanza)
+            if one.archived:
+                stanza = identified(stanza, by, seal.seal(one.account_id, one.id))
+            rows.append((one.id, stamped(stanza, one.stamp, account.domain, REASON)))
         except (ValueError, TypeError):
             unreadable.append(one.id)
     return Page(rows, count < MAX_ROWS and size < MAX_BYTES, unreadable)

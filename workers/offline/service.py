@@ -1,4 +1,4 @@
-"""The offline worker: hands owed messages to the router page by page, and gives up what is too old.
+"""The offline worker: hands owed messages to the router page by page, answers archive queries, and gives up what is too old.
 
 It keeps no state: each SessionUp names where its page begins. The router numbers, delivers and settles what it was handed, so
 a message is removed only after it was written to a client.
@@ -10,15 +10,19 @@ import structlog
 import trio
 
 from rookery.shared.bus.api import Call
-from rookery.shared.bus.messages import Item, Kind, Replay, SessionUp
+from rookery.shared.bus.messages import Handle, Item, Kind, Replay, SessionUp
 from rookery.shared.cluster.api import Node
-from rookery.shared.db.api import Connection
+from rookery.shared.db.api import Connection, DatabaseUnavailable
+from rookery.shared.store.ids import Seal, cluster_seal
 from rookery.shared.store.reader import Owed
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.jid import Jid
 from rookery.workers.hosted import HostedWorker
 from rookery.workers.offline import expiry, pages
+from rookery.workers.offline.queries import Queries
 
+#: Between attempts to read what every answer needs.
+RETRY = 0.2
 _log = structlog.get_logger()
 
 
@@ -29,12 +33,16 @@ class OfflineService(HostedWorker):
 
     def __init__(self, node: Node) -> None:
         super().__init__(node)
+        self._queries = Queries(self)
+        self._seal: Seal | None = None
 
     def receive(self, source: str, partition: int, epoch: int, item: Item | Call) -> None:
-        """Take a SessionUp; everything else does not concern stored messages."""
+        """Take a SessionUp or a request; everything else does not concern stored messages."""
         if isinstance(item, SessionUp):
             if item.priority >= 0:
                 self.job(partition, item.account, lambda: self._page(partition, item))
+        elif isinstance(item, Handle):
+            self.handle(partition, item, lambda: self._handle(partition, item))
         elif isinstance(item, Call):
             self.node.bus.reply(item, StanzaError("feature-not-implemented"))
 
@@ -44,15 +52,28 @@ class OfflineService(HostedWorker):
             nursery.start_soon(super().run)
             nursery.start_soon(expiry.run, self.node)
 
+    async def _sealed(self) -> Seal:
+        """The seal of archive ids; waits until Postgres has told the secret."""
+        while self._seal is None:
+            try:
+                self._seal = await cluster_seal(self.node.db)
+            except DatabaseUnavailable:
+                await trio.sleep(RETRY)
+        return self._seal
+
+    async def _handle(self, partition: int, item: Handle) -> None:
+        await self._queries.serve(partition, item, await self._sealed())
+
     async def _page(self, partition: int, item: SessionUp) -> None:
         account = Jid.trusted(item.account)
         after = item.after
+        seal = await self._sealed()
 
         async def work(conn: Connection) -> list[Owed]:
             return await pages.read(conn, account.local or "", account.domain, after)
 
         while True:
-            page = pages.prepare(await self.database(partition, work), account.domain)
+            page = pages.prepare(await self.database(partition, work), account, seal)
             if page.unreadable:
                 _log.error("stored_message_unreadable", rows=page.unreadable)
             if page.rows or page.last:

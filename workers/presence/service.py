@@ -51,6 +51,8 @@ class PresenceService(HostedWorker):
     def receive(self, source: str, partition: int, epoch: int, item: Item | Call) -> None:
         """Handle an item at once when the cache can answer, else in the lane of its account."""
         match item:
+            case Gate() if self.once.is_done(item.origin):
+                self.accept(item.origin)
             case Broadcast() | Probe() | Gate():
                 if not self.lanes.busy(partition, item.account):
                     known = self.cache.get(item.account, trio.current_time())
@@ -155,9 +157,10 @@ class PresenceService(HostedWorker):
 
     def _broadcast(self, item: Broadcast, known: Subscriptions) -> None:
         bus = self.node.bus
-        for partition, recipients in group(known.audience(), self._router_of):
-            bus.post(Kind.ROUTER, partition, Fanout(item.stanza, recipients))
-            PRESENCE_FANOUT.inc(len(recipients))
+        if not item.quiet:
+            for partition, recipients in group(known.audience(), self._router_of):
+                bus.post(Kind.ROUTER, partition, Fanout(item.stanza, recipients))
+                PRESENCE_FANOUT.inc(len(recipients))
         if item.initial:
             for contact, partition in known.probed():
                 bus.post(Kind.PRESENCE, partition, Probe(item.full, contact))

@@ -9,6 +9,7 @@ import msgpack
 
 from rookery.shared.bus.api import Call
 from rookery.shared.bus.messages import (
+    AccountChanged,
     ContactRemoved,
     Handle,
     Item,
@@ -18,6 +19,7 @@ from rookery.shared.bus.messages import (
     SendPresence,
     SessionUp,
     ToResources,
+    answering,
 )
 from rookery.shared.cluster.api import Node
 from rookery.shared.observe.metrics import ROSTER_OPS
@@ -48,7 +50,7 @@ class RosterService(HostedWorker):
         """Queue an item in the lane of its account."""
         match item:
             case Handle():
-                self.job(partition, item.account, partial(self._handle, partition, item))
+                self.handle(partition, item, partial(self._handle, partition, item))
             case SessionUp():
                 self.job(partition, item.account, partial(self._session_up, partition, item))
             case ContactRemoved():
@@ -95,7 +97,7 @@ class RosterService(HostedWorker):
             ),
             item.origin.deadline,
         )
-        self.route(iq.result())
+        self.route(iq.result(), answering(item.origin))
         self._push(account, edited.account_id, edited.item)
         if change.remove:
             self._removed(account, change.contact, edited.before)
@@ -109,7 +111,7 @@ class RosterService(HostedWorker):
             raise StanzaError("item-not-found")
         if found.full:
             return roster.result(item.stanza, found.items, None if ver is None else found.ver)
-        self.route(item.stanza.result())
+        self.route(item.stanza.result(), answering(item.origin))
         for changed in found.items:
             self.route(roster.push(changed, found.account_id, item.full))
         return None
@@ -242,6 +244,8 @@ class RosterService(HostedWorker):
         self.node.bus.post(
             Kind.PRESENCE, self.node.partition(account), RosterChanged(account, contact, subscription)
         )
+        # Who archives only contacts (XEP-0441) has others now.
+        self.node.bus.post(Kind.ROUTER, self.node.partition(account), AccountChanged(account, "roster"))
 
     def _send_presence(self, account: str, contact: str, available: bool) -> None:
         self.node.bus.post(

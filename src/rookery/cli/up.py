@@ -10,7 +10,7 @@ from typing import Any, Literal
 import click
 import msgspec
 
-from rookery import __version__
+from rookery import __version__, _compiled
 from rookery.cli.options import CONFIG_VARIABLE, load
 from rookery.shared.config import Config
 from rookery.shared.xmpp.jid import prepare_domain
@@ -100,6 +100,11 @@ def up(data: Path | None, ephemeral: bool, config_file: Path | None, **options: 
     from rookery.up import supervisor
 
     wiring.preload()
+    if _compiled.state == "stale":
+        click.echo(
+            "rookery: sources have changed since they were compiled, they run uncompiled: make compile",
+            err=True,
+        )
     log.configure(level=plan.config.log.level, form=plan.config.log.format, kind="up")
     supervisor.run(
         plan,

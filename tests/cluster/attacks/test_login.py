@@ -186,9 +186,8 @@ async def test_a33_a_session_never_changes_its_host(people: People) -> None:
         "<presence to='{victim}'/>",
         "<iq type='get' id='q'><query xmlns='jabber:iq:roster'/></iq>",
         "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>",
-        "<enable xmlns='urn:xmpp:sm:3'/>",
     ],
-    ids=["message", "presence", "roster", "bind", "enable"],
+    ids=["message", "presence", "roster", "bind"],
 )
 async def test_a34_no_stanza_before_authentication(people: People, stanza: str) -> None:
     victim = await people.bound()
@@ -197,6 +196,20 @@ async def test_a34_no_stanza_before_authentication(people: People, stanza: str) 
     assert await refused(client) in {"not-authorized", "policy-violation", "unsupported-stanza-type"}
     assert (await victim.ping()).get("type") == "result"
     assert not victim.inbox
+
+
+@pytest.mark.parametrize(
+    "element",
+    ["<enable xmlns='urn:xmpp:sm:3' resume='true'/>", "<resume xmlns='urn:xmpp:sm:3' previd='x' h='0'/>"],
+)
+async def test_a34_no_stream_management_before_authentication(people: People, element: str) -> None:
+    """XEP-0198 section 3: such an attempt fails, and costs the stream nothing but that."""
+    client = await people.stream()
+    await client.send_raw(element)
+    answer = await client.receive()
+    assert answer.tag == "{urn:xmpp:sm:3}failed"
+    assert {child.tag.partition("}")[2] for child in answer} <= {"not-authorized", "unexpected-request"}
+    await client.authenticate(*people.account())
 
 
 @pytest.mark.parametrize(

@@ -50,8 +50,10 @@ def _values(annotation: Any) -> st.SearchStrategy[Any]:
     assert origin is not UnionType, "the wire has no unions"
     if origin is tuple:
         return st.tuples(*(_values(arg) for arg in args))
-    if origin is Sequence:
-        return st.lists(_values(args[0]), max_size=3).map(tuple)
+    if Sequence in (origin, annotation):
+        # The annotations of a compiled class do not say of what: there it is pairs of strings.
+        of = _values(args[0]) if args else st.tuples(st.text(max_size=8), st.text(max_size=8))
+        return st.lists(of, max_size=3).map(tuple)
     simple: dict[Any, st.SearchStrategy[Any]] = {
         int: st.integers(-(2**63), 2**64 - 1),
         str: st.text(max_size=8),

@@ -165,6 +165,18 @@ def test_barrier_that_a_former_holder_does_not_pass_ends(world: World) -> None:
     assert world.got["router2"] == [2]
 
 
+def test_what_a_silent_holder_was_not_sent_goes_behind_what_the_services_send_again(world: World) -> None:
+    world.holder = ("router1", 1)
+    world.post(1)
+    world.net.settle()
+    world.post(2)  # in the queue of the link while the next holder is heard of
+    world.edge.on_holder = lambda kind, partition: world.post(1, 2)
+    world.holder = ("router2", 2)
+    world.edge.holder_changed("router1", KEY, wait=False)
+    world.net.settle()
+    assert world.got["router2"] == [1, 2, 2]
+
+
 def test_moving_to_and_from_this_very_process_keeps_order() -> None:
     net = Network(clock=lambda: 0.0)
     a, b = net.bus("a1"), net.bus("b1")

@@ -115,11 +115,15 @@ def test_a_link_that_begins_anew_repeats_what_may_be_lost(world: World) -> None:
         (Route(Origin(b"s", 1, "e"), Stanza.build("presence", type="subscribe", to="a@x")), True),
         (Route(NOBODY, Stanza.build("iq", type="result", to="a@x/r")), True),
         (Route(Origin(b"s", 1, "e"), Stanza.build("iq", type="get", to="a@x/r")), False),
-        (Route(Origin(b"s", 1, "e"), Stanza.build("message", to="a@x")), False),
-        (Route(NOBODY, Stanza.build("message", type="error", to="a@x")), False),
+        (Route(Origin(b"s", 1, "me"), Stanza.build("message", to="a@x")), False),  # kept here
+        (
+            Route(Origin(b"s", 1, "e"), Stanza.build("message", to="a@x")),
+            True,
+        ),  # handed on: its edge knows only us
+        (Route(NOBODY, Stanza.build("message", type="error", to="a@x")), True),  # else it has no fate at all
         (Replay("a@x/r", 1, (), True), False),
         (Acked("a@x/r", 1, 1), False),
     ],
 )
 def test_only_what_does_no_harm_twice(item: Item, again: bool) -> None:
-    assert repeatable(item) is again
+    assert repeatable(item, "me") is again

@@ -58,6 +58,8 @@ def test_the_first_version_of_each_item_is_what_was_first_released() -> None:
         "RosterChanged": 3, "ContactRemoved": 2, "Bind": 5, "Bound": 3, "GetCredentials": 2, "Credentials": 6,
         "Register": 5, "Done": 0, "GetDomains": 0, "Domains": 1, "Return": 3, "Failed": 5, "Refused": 6, "Barrier": 1,
         "Passed": 1, "Granted": 2, "Beat": 5, "Holds": 3, "AskHolds": 1, "Left": 1, "DomainsChanged": 0, "Yield": None,
+        "ClientState": None, "Copied": None, "Copy": None, "Enable": None, "Enabled": None, "Frontier": None,
+        "Noted": None, "NotResumed": None, "Resume": None, "Resumed": None, "ToSession": None,
     }  # fmt: skip
 
 

@@ -71,12 +71,24 @@ def test_items_wait_until_hydrated_but_mirrors_pass(scene: Scene) -> None:
     assert scene.service.received[-1] == B
 
 
-def test_older_epoch_is_served_and_higher_goes_back(scene: Scene) -> None:
+def test_what_was_sent_under_another_epoch_goes_back_but_for_mirrors(scene: Scene) -> None:
     scene.parts.serve(Kind.ROUTER, 5, scene.parts.add(Kind.ROUTER, 5, 3))
+    mirror = Mirror("edge1", 5, (), True)
     scene.send(A, epoch=2)
     scene.send(B, epoch=4)
-    assert scene.service.received == [A]
-    assert scene.refused == [B]
+    scene.send(mirror, epoch=2)
+    assert scene.service.received == [mirror]
+    assert scene.refused == [A, B]
+
+
+def test_a_partition_that_comes_back_does_not_turn_the_order_of_its_senders(scene: Scene) -> None:
+    # It was given to a process that died at once. Meanwhile the sender knew no other holder than this process.
+    scene.send(A, epoch=2)
+    part = scene.parts.add(Kind.ROUTER, 5, 4)
+    scene.send(B, epoch=2)
+    scene.parts.serve(Kind.ROUTER, 5, part)
+    assert scene.service.received == []
+    assert scene.refused == [A, B]
 
 
 def test_what_comes_while_releasing_goes_back(scene: Scene) -> None:

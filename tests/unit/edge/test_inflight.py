@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from rookery.edge.inflight import Entry, Inflight
-from rookery.shared.bus.messages import Origin, Route
+from rookery.shared.bus.messages import Copy, Origin, Route, Submit
 from rookery.shared.xmpp.stanza import Stanza
 
 MESSAGE = Stanza.build("message", to="b@x", from_="a@x/r")
@@ -53,6 +53,16 @@ def test_again_is_in_order_and_only_for_those_partitions() -> None:
     assert len(inflight) == 5
 
 
+def test_it_waits_for_the_partitions_of_both_legs() -> None:
+    inflight = Inflight(10, 1000)
+    inflight.add(1, entry(1), copy(1))
+    assert inflight.partitions() == {1, 9}
+    inflight.accepted(1)
+    assert inflight.partitions() == {9}, "the successor of the sender's own router has to hear of it too"
+    inflight.copied(1)
+    assert inflight.partitions() == set()
+
+
 def test_what_is_delivered_at_most_once_is_not_repeated_and_does_not_fill_the_stream() -> None:
     inflight = Inflight(10, 1000)
     inflight.add(1, entry(1, once=True))
@@ -79,39 +89,94 @@ def test_by_time_a_young_item_of_the_at_most_once_kind_still_waits() -> None:
     assert len(inflight) == 1
 
 
+def copy(n: int, partition: int = 9, at: float = 0.0) -> Entry:
+    return Entry(partition, Copy(Origin(b"s", n, "edge"), "a@x/r", 1, MESSAGE), 10, False, at)
+
+
+def test_a_stanza_is_handled_when_both_legs_are() -> None:
+    inflight = Inflight(10, 1000)
+    inflight.add(1, entry(1), copy(1))
+    inflight.add(2, entry(2), copy(2))
+    assert (len(inflight), inflight.bytes, inflight.frontier(2)) == (2, 20, 0)
+    assert inflight.accepted(1)
+    assert (len(inflight), inflight.bytes, inflight.frontier(2)) == (2, 20, 0)
+    assert inflight.copied(2)
+    assert inflight.copied(1)
+    assert (len(inflight), inflight.bytes, inflight.frontier(2)) == (1, 10, 1)
+    assert not inflight.copied(1)
+    assert inflight.accepted(2)
+    assert (len(inflight), inflight.bytes, inflight.frontier(7)) == (0, 0, 7)
+
+
+def test_only_missing_legs_are_repeated() -> None:
+    inflight = Inflight(10, 1000)
+    inflight.add(1, entry(1), copy(1))
+    inflight.add(2, entry(2), copy(2))
+    inflight.accepted(1)
+    inflight.copied(2)
+    assert inflight.again({1, 9}) == [copy(1), entry(2)]
+    assert inflight.again({9}) == [copy(1)]
+
+
+def test_one_item_that_asks_for_both_legs_is_repeated_once() -> None:
+    both = Entry(9, Submit(Origin(b"s", 1, "edge"), "a@x/r", 1, MESSAGE), 10, False, 0.0)
+    inflight = Inflight(10, 1000)
+    inflight.add(1, both, both)
+    assert inflight.again({9}) == [both]
+    inflight.accepted(1)
+    assert inflight.again({9}) == [both]
+    inflight.copied(1)
+    assert inflight.again({9}) == []
+
+
 class Against(RuleBasedStateMachine):
-    """The machine against a list of what was neither accepted nor given up."""
+    """The machine against a list of legs that were neither done nor given up."""
 
     def __init__(self) -> None:
         super().__init__()
         self.machine = Inflight(50, 10_000)
         self.model: list[tuple[int, Entry]] = []
+        self.copies: list[tuple[int, Entry]] = []
+        self.sizes: dict[int, int] = {}
         self.n = 0
 
-    @rule(partition=st.integers(0, 3), size=st.integers(0, 500), once=st.booleans())
-    def add(self, partition: int, size: int, once: bool) -> None:
+    def open(self) -> set[int]:
+        return {n for n, _ in (*self.model, *self.copies)}
+
+    @rule(partition=st.integers(0, 3), size=st.integers(0, 500), once=st.booleans(), copied=st.booleans())
+    def add(self, partition: int, size: int, once: bool, copied: bool) -> None:
         self.n += 1
         kept = entry(self.n, partition, size, once)
-        full = self.machine.add(self.n, kept)
+        second = copy(self.n, 3)._replace(size=size) if copied and not once else None
+        full = self.machine.add(self.n, kept, second)
+        self.sizes[self.n] = size
         self.model.append((self.n, kept))
-        assert full == (len(self.model) >= 50 or sum(e.size for _, e in self.model) >= 10_000)
+        if second is not None:
+            self.copies.append((self.n, second))
+        assert full == (len(self.open()) >= 50 or sum(self.sizes[n] for n in self.open()) >= 10_000)
 
     @rule(n=st.integers(0, 60))
     def accept(self, n: int) -> None:
-        known = any(number == n for number, _ in self.model)
-        assert self.machine.accepted(n) == known
-        self.model = [(number, kept) for number, kept in self.model if number != n]
+        assert self.machine.accepted(n) == any(number == n for number, _ in self.model)
+        self.model = [one for one in self.model if one[0] != n]
+
+    @rule(n=st.integers(0, 60))
+    def copy_done(self, n: int) -> None:
+        assert self.machine.copied(n) == any(number == n for number, _ in self.copies)
+        self.copies = [one for one in self.copies if one[0] != n]
 
     @rule(partition=st.integers(0, 3))
     def lose(self, partition: int) -> None:
-        expected = [n for n, kept in self.model if kept.partition == partition and not kept.once]
+        legs = [one for one in (*self.model, *self.copies) if one[1].partition == partition]
+        expected = sorted(n for n, kept in legs if not kept.once)
         assert numbers(self.machine.again({partition})) == expected
         self.model = [(n, kept) for n, kept in self.model if not (kept.partition == partition and kept.once)]
 
     @invariant()
     def sums(self) -> None:
-        assert len(self.machine) == len(self.model)
-        assert self.machine.bytes == sum(kept.size for _, kept in self.model)
+        assert len(self.machine) == len(self.open())
+        assert self.machine.bytes == sum(self.sizes[n] for n in self.open())
+        assert self.machine.frontier(self.n) == min(self.open(), default=self.n + 1) - 1
 
 
 TestAgainst = Against.TestCase

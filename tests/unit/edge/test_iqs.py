@@ -12,9 +12,9 @@ def test_an_unanswered_request_expires_once() -> None:
     table.open(Key(1, "b", "x@y"), 10.0)
     assert table.due() == 30.0
     assert table.expire(29.9) == []
-    assert table.expire(30.0) == [Key(1, "a", "")]
+    assert table.expire(30.0) == [(Key(1, "a", ""), 0)]
     assert table.expire(39.0) == []
-    assert table.expire(40.0) == [Key(1, "b", "x@y")]
+    assert table.expire(40.0) == [(Key(1, "b", "x@y"), 0)]
     assert table.due() is None
     assert len(table) == 0
 
@@ -32,9 +32,9 @@ def test_only_the_answer_of_the_one_who_was_asked_counts() -> None:
 def test_a_repeated_id_starts_its_time_anew() -> None:
     table = IqTable(30.0)
     table.open(Key(1, "a", ""), 0.0)
-    table.open(Key(1, "a", ""), 20.0)
+    table.open(Key(1, "a", ""), 20.0, 7)
     assert table.expire(30.0) == []
-    assert table.expire(50.0) == [Key(1, "a", "")]
+    assert table.expire(50.0) == [(Key(1, "a", ""), 7)]
 
 
 def test_too_many_open_requests_of_one_stream() -> None:
@@ -53,7 +53,7 @@ def test_a_closed_stream_is_forgotten() -> None:
     table.open(Key(2, "a", ""), 0.0)
     table.close(1)
     table.close(7)
-    assert table.expire(30.0) == [Key(2, "a", "")]
+    assert table.expire(30.0) == [(Key(2, "a", ""), 0)]
 
 
 @given(
@@ -64,7 +64,7 @@ def test_each_request_is_answered_or_expires_exactly_once(steps: list[tuple[str,
     for what, sid, id_, pause in steps:
         now += pause
         key = Key(sid, id_, "")
-        for late in table.expire(now):
+        for late, _ in table.expire(now):
             assert model.pop(late) <= now
         if what == "o":
             assert table.open(key, now)
@@ -75,7 +75,7 @@ def test_each_request_is_answered_or_expires_exactly_once(steps: list[tuple[str,
             table.close(sid)
             model = {k: v for k, v in model.items() if k.sid != sid}
         assert len(table) == len(model)
-    assert {*table.expire(now + 30.0)} == {*model}
+    assert {key for key, _ in table.expire(now + 30.0)} == {*model}
 
 
 def test_the_error_comes_from_the_entity_that_did_not_answer() -> None:

@@ -211,7 +211,7 @@ ILLEGAL: dict[str, tuple[Callable[[], Stream], str, str]] = {
     "a message before TLS": (lambda: opened(CLEAR), MESSAGE, "not-authorized"),
     "a message before authentication": (lambda: opened(), MESSAGE, "not-authorized"),
     "binding before authentication": (lambda: opened(), BIND, "not-authorized"),
-    "stream management before authentication": (lambda: opened(), "<enable xmlns='urn:xmpp:sm:3'/>", "not-authorized"),
+    "an acknowledgement before authentication": (lambda: opened(), "<a xmlns='urn:xmpp:sm:3' h='1'/>", "not-authorized"),
     "compression": (lambda: opened(), "<compress xmlns='http://jabber.org/protocol/compress'/>", "not-authorized"),
     "registration in clear": (
         lambda: opened(CLEAR), "<iq type='get' id='1'><query xmlns='jabber:iq:register'/></iq>", "not-authorized",

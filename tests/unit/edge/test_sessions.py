@@ -8,13 +8,15 @@ import pytest
 import trio
 
 from rookery.edge.connection import Connection
+from rookery.edge.endings import UNBIND_SECONDS
 from rookery.edge.loop import Reactor
 from rookery.edge.session import Session
-from rookery.edge.sessions import UNBIND_SECONDS, Sessions
+from rookery.edge.sessions import Sessions
 from rookery.shared.bus.messages import (
     Accepted,
     Acked,
     Bound,
+    Copy,
     Deliver,
     DeliverMany,
     End,
@@ -26,6 +28,7 @@ from rookery.shared.bus.messages import (
     Route,
     Submit,
     Unbind,
+    answering,
 )
 from rookery.shared.cluster.fake import FakeCluster
 from rookery.shared.xmpp.errors import StreamError
@@ -84,8 +87,8 @@ class World:
         self.reactor.now = self.clock.now
         self.sessions = Sessions(self.edge, self.reactor, {"example.org", "other.example"})
         self.edge.serve(cast("Kind.EDGE", self))  # type: ignore[arg-type, valid-type]
-        self.edge.on_holder.append(self.sessions.on_holder)
-        self.edge.on_reset.append(self.sessions.on_reset)
+        self.edge.on_holder.append(self.sessions.successors.on_holder)
+        self.edge.on_reset.append(self.sessions.successors.on_reset)
         self.counter = 0
 
     kind = Kind.EDGE
@@ -186,13 +189,13 @@ def test_each_partition_gets_again_what_is_its_own_and_what_came_meanwhile(world
         session.take(stanza("message", name))
     world.arrived()
     for name in names:
-        world.sessions.on_holder(Kind.ROUTER, world.sessions.partition(name))
+        world.sessions.successors.on_holder(Kind.ROUTER, world.sessions.partition(name))
         (item,) = world.arrived()
         assert isinstance(item, Route)
         assert item.stanza.to == name
     session.take(stanza("message", names[0]))
     world.arrived()
-    world.sessions.on_holder(Kind.ROUTER, world.sessions.partition(names[0]))
+    world.sessions.successors.on_holder(Kind.ROUTER, world.sessions.partition(names[0]))
     assert len(world.arrived()) == 2
 
 
@@ -252,6 +255,22 @@ def test_what_is_never_answered(world: World, sent: Stanza) -> None:
     assert world.arrived() == []
 
 
+@pytest.mark.parametrize("type", ["", "chat", "normal", "headline", "error", "groupchat", "strange"])
+@pytest.mark.parametrize("wanted", [True, False])
+def test_the_own_router_gets_a_copy_of_what_may_be_archived_or_have_carbons(
+    world: World, type: str, wanted: bool
+) -> None:
+    session, _ = world.bind()
+    session.copies = wanted
+    for to in ("bob@example.org", f"{ALICE}/other", ALICE, ""):
+        session.take(stanza("message", to, type))
+    copies = [item for item in world.arrived() if isinstance(item, Copy)]
+    # The own account's router sees what is for the account itself.
+    expected = ["bob@example.org"] if wanted and type != "groupchat" else []
+    assert [copy.stanza.to for copy in copies] == expected
+    assert all(copy.stanza.from_ == FULL for copy in copies)
+
+
 # --- un-accepted ------------------------------------------------------------------------------------------------------
 
 
@@ -301,9 +320,9 @@ def test_a_lost_link_sends_again(world: World) -> None:
     session, _ = world.bind()
     session.take(stanza("message", "bob@example.org"))
     world.arrived()
-    world.sessions.on_reset("router1")
+    world.sessions.successors.on_reset("router1")
     assert [type(item) for item in world.arrived()] == [Route]
-    world.sessions.on_reset("somebody-else")
+    world.sessions.successors.on_reset("somebody-else")
     assert world.arrived() == []
 
 
@@ -311,9 +330,9 @@ def test_time_sends_again_what_nobody_accepted(world: World) -> None:
     session, _ = world.bind()
     session.take(stanza("message", "bob@example.org"))
     world.arrived()
-    world.sessions.repeat(world.clock.now + 14)
+    world.sessions.successors.repeat(world.clock.now + 14)
     assert world.arrived() == []
-    world.sessions.repeat(world.clock.now + 16)
+    world.sessions.successors.repeat(world.clock.now + 16)
     assert len(world.arrived()) == 1
 
 
@@ -323,21 +342,21 @@ def test_a_closed_stream_is_seen_through_and_then_forgotten(world: World) -> Non
     world.sessions.close(session, "eof")
     world.sessions.close(session, "eof")
     assert [type(item) for item in world.arrived()] == [Route, Unbind]
-    world.sessions.on_holder(Kind.ROUTER, world.sessions.partition("bob@example.org"))
+    world.sessions.successors.on_holder(Kind.ROUTER, world.sessions.partition("bob@example.org"))
     assert isinstance(world.arrived()[0], Route)
     world.sessions.receive("router1", Accepted([(session.stream, 1)]))
     assert world.sessions.unaccepted == 0
-    assert world.sessions._by_stream == {}
+    assert world.sessions.streams._by_stream == {}
 
 
 def test_an_unbind_is_repeated_for_a_while_when_its_router_changes(world: World) -> None:
     session, _ = world.bind()
     world.sessions.close(session, "eof")
     assert world.arrived() == [Unbind(FULL, session.grant, "eof")]
-    world.sessions.on_holder(Kind.ROUTER, session.partition)
+    world.sessions.successors.on_holder(Kind.ROUTER, session.partition)
     assert world.arrived() == [Unbind(FULL, session.grant, "eof")]
     world.sessions.tick(world.clock.now + 31)
-    world.sessions.on_holder(Kind.ROUTER, session.partition)
+    world.sessions.successors.on_holder(Kind.ROUTER, session.partition)
     assert world.arrived() == []
 
 
@@ -483,7 +502,7 @@ def test_the_mirror_names_every_session_of_the_partition(world: World) -> None:
     (mirror,) = [item for item in world.arrived() if isinstance(item, Mirror)]
     assert mirror.last
     assert (mirror.edge, mirror.partition) == ("edge1", session.partition)
-    ((sid, stream, full, grant, n, acked, note, inflight, stanzas),) = mirror.sessions
+    ((sid, stream, full, grant, n, acked, note, inflight, stanzas, _managed),) = mirror.sessions
     assert (sid, stream, full, grant) == (session.sid, session.stream, FULL, session.grant)
     assert (n, acked, note) == (1, 0, b"")
     assert [tuple(one) for one in inflight] == [(1, b"origin", 1)]
@@ -502,10 +521,12 @@ def test_an_edge_without_sessions_answers_too(world: World) -> None:
 def test_a_request_that_nobody_answers_is_answered_by_the_own_router(world: World) -> None:
     session, _ = world.bind()
     session.take(stanza("iq", "bob@example.org/r", "get", "q", QUERY))
-    world.arrived()
+    (asked,) = world.arrived()
+    assert isinstance(asked, Route)
     world.sessions.on_timer(world.clock.now + 31)
     (item,) = world.arrived()
     assert isinstance(item, Route)
+    assert item.origin == answering(asked.origin), "a late answer of a worker is not given as well"
     assert (item.stanza.from_, item.stanza.to, item.stanza.id) == ("bob@example.org/r", FULL, "q")
     assert b"remote-server-timeout" in item.stanza.inner
 

@@ -10,6 +10,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from rookery.router.accounts import LOAD
+from rookery.router.hibernation import FORGET, LOAD_SESSIONS, STORE
 from rookery.router.service import RouterService
 from rookery.shared.bus.api import Call
 from rookery.shared.bus.messages import (
@@ -18,11 +19,14 @@ from rookery.shared.bus.messages import (
     Acked,
     Bind,
     Bound,
+    Copied,
+    Copy,
     Deliver,
     DeliverMany,
     End,
     Item,
     Kind,
+    Management,
     Mirror,
     MirrorRequest,
     MirrorSession,
@@ -47,32 +51,79 @@ WORKERS = (Kind.ROSTER, Kind.PRESENCE, Kind.OFFLINE, Kind.ACCOUNT)
 
 
 class FakeStore:
-    """Rows that wait until the test commits; owed rows by account."""
+    """Owed rows wait until the test commits, those of what was delivered only while it says `hold`; owed rows by account."""
 
     def __init__(self) -> None:
         self.waiting: list[tuple[Row, Callable[[Row, bool], None]]] = []
+        self.live: list[tuple[Row, Callable[[Row, bool], None]]] = []
+        self.hold = False
         self.rows: list[Row] = []
         self.settled: list[tuple[int, int]] = []
+        self.owing: list[tuple[int, int, Callable[[], None]]] = []
         self.full = False
 
     def put(self, row: Row, done: Callable[[Row, bool], None]) -> None:
-        self.waiting.append((row, done))
+        (self.waiting if row.owed else self.live).append((row, done))
 
     def settle(self, account_id: int, ids: Iterable[int]) -> None:
         for id in ids:
             self.settled.append((account_id, id))
-            self.rows = [row for row in self.rows if (row.account_id, row.id) != (account_id, id)]
+            self.rows = [
+                row._replace(owed=False) if (row.account_id, row.id) == (account_id, id) else row
+                for row in self.rows
+                if row.archived or (row.account_id, row.id) != (account_id, id)
+            ]
+
+    def owe(self, account_id: int, id: int, done: Callable[[], None]) -> None:
+        self.owing.append((account_id, id, done))
+
+    def after(self, done: Callable[[], None]) -> None:
+        done()
 
     def commit(self) -> None:
         waiting, self.waiting = self.waiting, []
-        for row, done in waiting:
-            new = all((row.stream, row.n, row.digest) != (old.stream, old.n, old.digest) for old in self.rows)
+        self._store(waiting)
+        self.commit_live()
+        owing, self.owing = self.owing, []
+        for account_id, id, after in owing:
+            self.rows = [
+                row._replace(owed=True) if (row.account_id, row.id) == (account_id, id) else row
+                for row in self.rows
+            ]
+            after()
+
+    def commit_live(self) -> bool:
+        """Commit what was delivered already; False when there was nothing."""
+        live, self.live = self.live, []
+        self._store(live)
+        return bool(live)
+
+    def _store(self, waiting: list[tuple[Row, Callable[[Row, bool], None]]]) -> None:
+        for row, done in sorted(waiting, key=lambda one: one[0].id):
+            new = all(self._uid(row) != self._uid(old) for old in self.rows)
             if new:
                 self.rows.append(row)
             done(row, new)
 
+    @staticmethod
+    def _uid(row: Row) -> tuple[object, ...]:
+        return (row.account_id, row.stream, row.n, row.digest, row.outgoing)
+
     def owed(self, account_id: int) -> list[Row]:
-        return sorted((row for row in self.rows if row.account_id == account_id), key=lambda row: row.id)
+        return sorted(
+            (row for row in self.rows if row.account_id == account_id and row.owed), key=lambda row: row.id
+        )
+
+    def debts(self) -> list[Row]:
+        return [row for row in self.rows if row.owed]
+
+    @property
+    def coming(self) -> int:
+        """How many rows will be owed after the next commit."""
+        return len(self.waiting) + len(self.owing)
+
+    def archive(self, account_id: int) -> list[Row]:
+        return [row for row in self.rows if row.account_id == account_id and row.archived]
 
 
 class FakeDb:
@@ -84,8 +135,13 @@ class FakeDb:
         self.blocked: dict[str, list[str]] = {}
         self.disabled: set[str] = set()
         self.domains = [DOMAIN]
+        self.policy = "{}"
+        #: Archiving preferences: (fallback, always, never, contacts).
+        self.archiving: dict[str, tuple[str, list[str], list[str], list[str]]] = {}
         self.up = True
         self.loads = 0
+        #: Rows of sleeping sessions by (jid, granted).
+        self.sessions: dict[tuple[str, int], dict[str, Any]] = {}
 
     @property
     def healthy(self) -> bool:
@@ -97,9 +153,42 @@ class FakeDb:
             raise DatabaseUnavailable("away")
         return await work(self)  # type: ignore[arg-type]
 
+    async def execute(self, query: str, *args: Any) -> str:
+        assert query == FORGET
+        for jid, grant in zip(*args[1:], strict=True):
+            for key in [key for key in self.sessions if key[0] == jid and key[1] <= grant]:
+                del self.sessions[key]
+        return "DELETE"
+
+    async def fetchrow(self, query: str, incarnation: str, *columns: list[Any]) -> dict[str, Any]:
+        """Store what a former holder did not."""
+        for row in (Row(*values) for values in zip(*columns, strict=True)):
+            if all((old.account_id, old.id) != (row.account_id, row.id) for old in self.store.rows):
+                self.store._store([(row, lambda row, new: None)])
+        return {"open": True}
+
     async def fetch(self, query: str, *args: Any) -> list[dict[str, Any]]:
+        if "FROM secret" in query:
+            return [{"value": b"secret"}]
+        if "AS bare" in query:
+            bares = [f"{local}@{domain}" for local, domain in zip(*args, strict=True)]
+            return [{"bare": bare, "id": self.ids[bare]} for bare in bares if bare in self.ids]
+        if "JOIN message" in query:
+            wanted = set(zip(*args, strict=True))
+            return [
+                row._asdict()
+                for row in self.store.rows
+                if (row.account_id, row.stream, row.n) in wanted and not row.outgoing
+            ]
+        if query == LOAD_SESSIONS:
+            return [row for row in self.sessions.values() if row["partition"] == args[0]]
+        if query == STORE:
+            keys = ("account_id", "partition", "jid", "granted", "stream", "state", "seconds")
+            rows = [dict(zip(keys, row, strict=True)) for row in zip(*args[1:], strict=True)]
+            self.sessions.update({(row["jid"], row["granted"]): row for row in rows})
+            return rows
         if query != LOAD:
-            return [{"name": name, "registration": False, "policy": "{}"} for name in self.domains]
+            return [{"name": name, "registration": False, "policy": self.policy} for name in self.domains]
         self.loads += 1
         rows = []
         for local, domain in zip(*args, strict=True):
@@ -113,6 +202,13 @@ class FakeDb:
                         "id": self.ids[bare],
                         "disabled": bare in self.disabled,
                         "blocked": self.blocked.get(bare, []),
+                        **dict(
+                            zip(
+                                ("fallback", "always", "never", "contacts"),
+                                self.archiving.get(bare, (None, None, None, None)),
+                                strict=True,
+                            )
+                        ),
                         "n": len(owed),
                         "bytes": sum(len(row.stanza) for row in owed),
                     }
@@ -136,6 +232,9 @@ class Client:
         self.ends: list[End] = []
         self.note = b""
         self.own_first = False
+        self.copies = False
+        #: One Management when the stream is resumable.
+        self.managed: tuple[Management, ...] = ()
         self._seen = 0
 
     def origin(self, n: int | None = None) -> Origin:
@@ -150,6 +249,10 @@ class Client:
         stanza = stanza.replace(from_=self.full)
         self.edge.post(stanza.to, Route(origin, stanza))
         return origin
+
+    def copy(self, origin: Origin, stanza: Stanza) -> None:
+        """The other leg of a message that was routed."""
+        self.edge.post(self.full, Copy(origin, self.full, self.grant, stanza.replace(from_=self.full)))
 
     def submit(self, stanza: Stanza, n: int | None = None) -> Origin:
         """Send to the own router."""
@@ -185,7 +288,12 @@ class Edge:
         self.node = rig.cluster.node(name, Kind.EDGE)
         self.clients: dict[int, Client] = {}
         self.accepted: list[tuple[bytes, int]] = []
+        self.copied: list[tuple[bytes, int]] = []
+        #: What its sessions acknowledged lately: (origin stream, origin n, stanza).
+        self.late: list[tuple[bytes, int, Stanza]] = []
         self.answers_mirrors = True
+        self._asked: dict[tuple[str, int], MirrorRequest] = {}
+        self.node.on_reset.append(self._on_reset)
 
     def post(self, address: str, item: Item) -> None:
         self.node.bus.post(Kind.ROUTER, self.node.partition(address.partition("/")[0]), item)
@@ -198,6 +306,8 @@ class Edge:
     def _take(self, source: str, partition: int, item: Item | Call) -> None:
         if isinstance(item, Accepted):
             self.accepted.extend((stream, n) for stream, n in item.uids)
+        elif isinstance(item, Copied):
+            self.copied.extend((stream, n) for stream, n in item.uids)
         elif isinstance(item, Deliver):
             self._deliver(item.sid, item)
         elif isinstance(item, DeliverMany):
@@ -211,8 +321,15 @@ class Edge:
         elif isinstance(item, Note):
             self.clients[item.sid].note = item.note
             self.clients[item.sid].own_first = item.own_first
+            self.clients[item.sid].copies = item.copies
         elif isinstance(item, MirrorRequest) and self.answers_mirrors:
+            self._asked[source, item.partition] = item
             self._mirror(source, item)
+
+    def _on_reset(self, peer: str) -> None:
+        for (source, _), item in self._asked.items():
+            if source == peer:
+                self._mirror(source, item)
 
     def _deliver(self, sid: int, item: Deliver) -> None:
         client = self.clients[sid]
@@ -246,14 +363,18 @@ class Edge:
                         client.note,
                         inflight,
                         stanzas,
+                        client.managed,
                     )
                 )
         self.node.bus.post_to(
             source,
-            Mirror(self.node.incarnation, item.partition, sessions, True),
+            Mirror(self.node.incarnation, item.partition, sessions, True, self._late_of(item.partition)),
             kind=Kind.ROUTER,
             partition=item.partition,
         )
+
+    def _late_of(self, partition: int) -> list[tuple[bytes, int, Stanza]]:
+        return [one for one in self.late if self.node.partition(one[2].to.partition("/")[0]) == partition]
 
 
 class Rig:
@@ -322,6 +443,7 @@ class Rig:
         assert isinstance(outcome[0], Bound)
         client = Client(at, outcome[0].full, outcome[0].grant, sid, stream)
         client.own_first = outcome[0].own_first
+        client.copies = outcome[0].copies
         at.clients[sid] = client
         return client
 
@@ -343,6 +465,8 @@ class Rig:
             for edge in self.edges.values():
                 edge.take()
             self._offline()
+            if not self.store.hold and self.store.commit_live():
+                continue
             if not any(bus.wanted for bus in self.cluster.network.buses.values()):
                 return
 
@@ -367,6 +491,9 @@ class Rig:
         found = [one[4] for one in node.received if not types or isinstance(one[4], types)]
         node.received = [one for one in node.received if one[4] not in found]
         return found
+
+    def copied(self, origin: Origin) -> bool:
+        return any((origin.stream, origin.n) in edge.copied for edge in self.edges.values())
 
     def accepted(self, origin: Origin) -> bool:
         return any((origin.stream, origin.n) in edge.accepted for edge in self.edges.values())

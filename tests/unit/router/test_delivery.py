@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.unit.router.rig import DOMAIN, Client, bodies, chat, condition, rig
 
-from rookery.shared.bus.messages import NOBODY, Gate, Gated, Handle, Kind, Probe, Route
+from rookery.shared.bus.messages import NOBODY, Gate, Gated, Handle, Kind, Origin, Probe, Route, answering
 from rookery.shared.config import Config, Limits, Router
 from rookery.shared.xeps.delayed_delivery import delay
 from rookery.shared.xmpp.stanza import Stanza
@@ -180,6 +180,7 @@ async def test_marks_of_trust_forged_in_our_name_are_taken_out() -> None:
             ("stanza-id", "room@muc.example"),
             ("delay", "room@muc.example"),
             ("body", None),
+            ("stanza-id", BOB),
         ]
         assert tuple(got.payloads) == tuple((e.ns, e.name) for e in got.elements())
         assert bodies([got]) == ["x & y"]
@@ -468,7 +469,8 @@ async def test_without_postgres_online_users_talk_and_the_rest_waits_unaccepted(
 async def test_a_poison_stanza_fails_alone(caplog: pytest.LogCaptureFixture) -> None:
     async with rig() as it:
         alice, bob = await it.online("alice"), await it.online("bob")
-        poison = Stanza("message", "chat", BOB, "", "p", "", (), (), b"<delay xmlns='urn:xmpp:delay'>")
+        payloads = (("urn:xmpp:delay", "delay"),)
+        poison = Stanza("message", "chat", BOB, "", "p", "", (), payloads, b"<delay xmlns='urn:xmpp:delay'>")
         origin = alice.route(poison)
         after = alice.route(chat(BOB))
         await it.settle()
@@ -524,3 +526,41 @@ async def test_an_account_that_cannot_be_read_answers_what_waited() -> None:
         alice.route(chat(BOB))
         await it.settle()
         assert len(it.store.waiting) == 1
+
+
+async def test_an_answer_is_given_once_whoever_gives_it_again() -> None:
+    async with rig() as it:
+        alice = await it.online("alice")
+        worker = it.workers[Kind.ROSTER]
+
+        async def answer(origin: Origin, type: str) -> list[str]:
+            stanza = Stanza.build("iq", type=type, id="q", from_=alice.bare, to=alice.full)
+            partition = worker.partition(alice.bare)
+            worker.bus.post(Kind.ROUTER, partition, Route(answering(origin), stanza))
+            await it.settle()
+            return [one.type for one in alice.news()]
+
+        one, two = alice.origin(), alice.origin()
+        assert await answer(one, "result") == ["result"]
+        assert await answer(one, "result") == []
+        assert await answer(one, "error") == []
+        assert await answer(two, "error") == ["error"], "a client may use an id again"
+        await it.start_router("router2")
+        assert await answer(two, "error") == [], "the mirror knows what was given"
+        assert await answer(NOBODY, "result") == await answer(NOBODY, "result") == ["result"]
+
+
+async def test_a_request_that_comes_again_to_a_new_holder_is_answered_once() -> None:
+    async with rig() as it:
+        alice, _ = await it.online("alice"), await it.online("bob")
+        for turn, to in enumerate(("", DOMAIN, f"{BOB}/nobody")):
+            request = iq("get", to)
+            send = alice.route if "/" in to else alice.submit
+            origin = send(request)
+            await it.settle()
+            assert len(alice.news()) == 1
+            await it.start_router(f"router{turn + 2}")
+            send(request, origin.n)
+            await it.settle()
+            assert it.accepted(origin)
+            assert alice.news() == []

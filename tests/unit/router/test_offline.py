@@ -35,7 +35,7 @@ async def test_acceptance_follows_the_commit() -> None:
         assert not it.accepted(origin)
         alice.route(chat(BOB), origin.n)  # sent again while the commit is under way
         await it.settle()
-        assert len(it.store.waiting) == 1
+        assert it.store.coming == 1
         it.store.commit()
         await it.settle()
         assert it.accepted(origin)
@@ -68,7 +68,7 @@ async def test_only_negative_resources_means_stored() -> None:
         alice.route(chat(BOB))
         alice.route(chat(shy.full, "direct"))
         await it.settle()
-        assert len(it.store.waiting) == 1
+        assert it.store.coming == 1
         assert bodies(shy.news()) == ["direct"]
 
 
@@ -91,7 +91,7 @@ async def test_the_quota_goes_back_to_the_sender_and_keeps_what_is_there() -> No
             alice.route(chat(BOB, str(n)))
         await it.settle()
         assert [condition(one) for one in alice.news()] == ["service-unavailable"] * 2
-        assert len(it.store.waiting) == 3
+        assert it.store.coming == 3
 
 
 async def test_a_store_that_is_full_says_try_later() -> None:
@@ -118,7 +118,7 @@ async def test_initial_presence_fetches_all_in_order_and_only_writing_settles() 
         bob.ack()
         await it.settle()
         assert len(it.store.settled) == 5
-        assert it.store.rows == []
+        assert it.store.debts() == []
 
 
 async def test_negative_or_directed_presence_fetches_nothing() -> None:
@@ -161,12 +161,16 @@ async def test_live_messages_wait_behind_and_are_accepted_when_delivered() -> No
         await it.settle()
         assert bodies(bob.news()) == []
         assert not it.accepted(origin)
+        it.store.commit()
+        await it.settle()
+        assert it.accepted(origin)
+        assert [row.owed for row in it.store.archive(it.db.ids[BOB])] == [True] * 4
         it.offline_answers = True
         await it.settle()
         await it.settle()
         assert bodies(bob.news()) == ["0", "1", "2", "live"]
         assert it.accepted(origin)
-        assert it.store.waiting == []
+        assert it.store.coming == 0
 
 
 async def test_a_message_being_committed_is_read_by_the_flush() -> None:
@@ -260,7 +264,7 @@ async def test_another_resource_that_is_there_takes_over_the_flush() -> None:
         assert bodies(two.news()) == ["0", "1", "2", "3"]
         two.ack()
         await it.settle()
-        assert it.store.rows == []
+        assert it.store.debts() == []
 
 
 # --- sessions that die with messages on their way ----------------------------------------------------------------------------
@@ -290,7 +294,8 @@ async def test_an_unwritten_chat_to_nobody_else_is_stored_under_its_uid() -> Non
         it.now += 60
         bob.unbind()
         await it.settle()
-        ((row, _),) = it.store.waiting
+        it.store.commit()
+        (row,) = it.store.debts()
         assert (row.stream, row.n, row.stamp) == (alice.stream, origin.n, it.now - 60)
         assert alice.news() == []
 
@@ -303,7 +308,7 @@ async def test_written_messages_are_not_sent_again() -> None:
         bob.ack()
         bob.unbind()
         await it.settle()
-        assert it.store.waiting == []
+        assert it.store.coming == 0
 
 
 async def test_of_several_that_got_it_one_is_enough() -> None:
@@ -313,10 +318,10 @@ async def test_of_several_that_got_it_one_is_enough() -> None:
         await it.settle()
         one.unbind()
         await it.settle()
-        assert it.store.waiting == []
+        assert it.store.coming == 0
         two.unbind()
         await it.settle()
-        assert len(it.store.waiting) == 1
+        assert it.store.coming == 1
 
 
 async def test_a_groupchat_message_to_a_dead_occupant_goes_back() -> None:
@@ -338,7 +343,7 @@ async def test_a_killed_edge_loses_nothing() -> None:
         it.edges.pop("edge2")
         it.cluster.lose("edge2")
         await it.settle()
-        assert len(it.store.waiting) == 3
+        assert it.store.coming == 3
         it.store.commit()
         again = await it.bind("bob", "r")
         again.presence(0)
@@ -372,7 +377,7 @@ async def test_a_client_that_does_not_read_is_passed_by_until_it_does() -> None:
             alice.route(chat(BOB, str(n)))
         await it.settle()
         assert len(bob.news()) == MAX_KEPT
-        assert len(it.store.waiting) == 5
+        assert it.store.coming == 5
         alice.route(Stanza.build("iq", Element("urn:xmpp:ping", "ping"), type="get", to=bob.full, id="q"))
         await it.settle()
         assert [condition(one) for one in alice.news()] == ["resource-constraint"]
@@ -439,11 +444,11 @@ async def test_of_equal_resources_the_one_that_reads_gets_it() -> None:
         origin = alice.route(chat(BOB, "both"))
         await it.settle()
         assert bodies(quick.news()) == ["both"]
-        assert it.store.waiting == []
+        assert it.store.coming == 0
         assert it.accepted(origin)
         quick.unbind()
         await it.settle()
-        assert len(it.store.waiting) == 1
+        assert it.store.coming == 1
 
 
 async def test_when_no_resource_reads_it_is_stored_once_and_comes_when_one_does() -> None:
@@ -459,7 +464,7 @@ async def test_when_no_resource_reads_it_is_stored_once_and_comes_when_one_does(
         await it.settle()
         alice.route(chat(BOB, "last"))
         await it.settle()
-        assert len(it.store.waiting) == 1
+        assert it.store.coming == 1
         it.store.commit()
         await it.settle()
         one.news(), two.news()
@@ -471,7 +476,7 @@ async def test_when_no_resource_reads_it_is_stored_once_and_comes_when_one_does(
         assert bodies(two.news()) == []
         one.ack()
         await it.settle()
-        assert it.store.rows == []
+        assert it.store.debts() == []
 
 
 async def test_a_backlog_that_is_too_long_goes_through_the_store_in_order() -> None:
@@ -484,7 +489,7 @@ async def test_a_backlog_that_is_too_long_goes_through_the_store_in_order() -> N
         for n in range(MAX_KEPT + 3):
             alice.route(chat(BOB, f"live {n}"))
         await it.settle()
-        assert len(it.store.waiting) == 3
+        assert len(it.store.owing) == 3
         it.offline_answers = True
         seen: list[str] = []
         for _ in range(6):

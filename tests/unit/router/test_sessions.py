@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 from rookery.router.notes import pack, unpack
-from rookery.router.recent import PER_STREAM, Recent
+from rookery.router.recent import KEEP_TURNS, PER_STREAM, Recent
 from rookery.router.rules import Case
 from rookery.router.sessions import (
     MAX_DIRECTED,
@@ -289,8 +289,11 @@ def test_recent_forgets_silent_streams_and_old_numbers() -> None:
     assert recent.state(b"busy", 0) is None
     assert recent.state(b"busy", PER_STREAM) is True
     recent.mark(b"silent", 1, True)
-    recent.rotate()
-    recent.mark(b"busy", PER_STREAM + 1, True)
-    recent.rotate()
-    assert recent.state(b"silent", 1) is None
-    assert recent.state(b"busy", PER_STREAM) is True
+    for turn in range(KEEP_TURNS + 1):
+        recent.rotate()
+        recent.mark(b"busy", PER_STREAM + 1 + turn, True)
+        assert recent.state(b"silent", 1) is (True if turn < KEEP_TURNS else None)
+        # what a stream said in this minute and the one before it
+        assert recent.state(b"busy", PER_STREAM + turn) is True
+    assert recent.state(b"busy", PER_STREAM) is None
+    assert len(recent) == 1

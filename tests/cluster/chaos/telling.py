@@ -1,0 +1,135 @@
+"""The result of a run, for people and for machines."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Final
+
+from tests.cluster.chaos import autopsy
+from tests.cluster.chaos.runner import Injected, Report, Settings
+
+#: Acknowledgements that are told one by one: so many, of those that took so long.
+SLOWEST: Final = 8
+SLOW_SECONDS: Final = 5.0
+
+
+def render(report: Report, settings: Settings) -> str:
+    """The table."""
+    verdict = report.verdict
+    lines = [
+        "",
+        f"{'fault':<22}{'times':>6}{'ack stall':>11}{'delivery':>10}   (longest of a message sent meanwhile, s)",
+    ]
+    by_fault: dict[str, list[Injected]] = {}
+    for one in report.injected:
+        by_fault.setdefault(f"{one.fault.id} {one.fault.name}", []).append(one)
+    for name, times in sorted(by_fault.items()):
+        ack = delivery = 0.0
+        for message in report.messages:
+            if any(one.began <= message.sent <= one.ended for one in times):
+                if message.acked:
+                    ack = max(ack, message.acked - message.sent)
+                if message.got:
+                    delivery = max(delivery, message.got[0].at - message.sent)
+        lines.append(f"{name:<22}{len(times):>6}{ack:>11.2f}{delivery:>10.2f}")
+    lines += ["", f"{'must be zero':<40}{'':>8}"]
+    rows: list[tuple[str, object]] = [
+        ("lost acknowledged", len(verdict.lost)),
+        ("duplicates inside a session", len(verdict.duplicates)),
+        ("order inversions", len(verdict.inversions)),
+        ("bounced and delivered", len(verdict.bounced_and_delivered)),
+        ("unanswered requests", verdict.unanswered),
+        ("never acknowledged", len(verdict.never_acked)),
+        ("breaches of XEP-0198", len(verdict.violations)),
+        ("stuck until their client resumed", report.stuck),
+        ("complaints", len(report.complaints)),
+    ]
+    lines += [f"  {name:<38}{value:>8}" for name, value in rows]
+    resumes = report.resumes
+    middle = (
+        f"{resumes[len(resumes) // 2]:.2f} / {resumes[-1 - len(resumes) // 100]:.2f} / {resumes[-1]:.2f} s"
+        if resumes
+        else "-"
+    )
+    rows = [
+        ("messages sent", verdict.sent),
+        ("acknowledged", verdict.acked),
+        ("received", verdict.received),
+        ("bounced", verdict.bounced),
+        ("unknown (session lost before the ack)", verdict.unknown),
+        ("  of these received", verdict.unknown_received),
+        ("duplicates across sessions", verdict.duplicates_across),
+        ("requests", verdict.requests),
+        ("  answered later than 30 s", verdict.late_answers),
+        ("  answered twice", verdict.answered_twice),
+        ("faults injected", len(report.injected)),
+        ("resumptions", len(resumes)),
+        ("sessions lost", verdict.lost_chains),
+        ("longest wait for an acknowledgement, s", f"{verdict.ack_stall:.2f}"),
+        ("longest delivery, s", f"{verdict.delivery_stall:.2f}"),
+        ("seconds", f"{report.seconds:.0f}"),
+    ]
+    lines += ["", "figures", *(f"  {name:<38}{value:>8}" for name, value in rows)]
+    lines.append(f"  broken for (p50 / p99 / longest)      {middle}")
+    if report.slowest_round > 0.5:
+        lines.append(f"  the runner itself stalled for {report.slowest_round:.2f} s")
+    slow = sorted((one for one in report.messages if one.acked), key=lambda one: one.sent - one.acked)[
+        :SLOWEST
+    ]
+    for title, texts in (
+        (
+            "slowest acknowledgements",
+            [
+                autopsy.tell(one, (), report.started).removesuffix("; no row")
+                for one in slow
+                if one.acked - one.sent > SLOW_SECONDS
+            ],
+        ),
+        (
+            "refused log-ins and resumptions",
+            [f"{count} x {why}" for why, count in sorted(report.refusals.items())],
+        ),
+        (
+            "breaches",
+            [
+                f"{one.at - report.started:.2f} s, client {one.client}: {one.what}"
+                for one in verdict.violations[:20]
+            ],
+        ),
+        (
+            "inversions",
+            [f"{sender}:{n} came after {sender}:{after}" for sender, n, after in verdict.inversions[:20]],
+        ),
+        ("last known places", report.places),
+        ("complaints", report.complaints),
+    ):
+        if texts:
+            lines += ["", title, *(f"  {text}" for text in texts)]
+    verdict_line = "GOOD" if report.good else "BROKEN"
+    lines += ["", f"{verdict_line}  seed {settings.seed}"]
+    return "\n".join(lines)
+
+
+def as_json(report: Report, settings: Settings) -> str:
+    """The figures for machines. Times are in seconds, `broken` from a connection's end to its resumption."""
+    verdict = report.verdict._asdict()
+    for name in ("lost", "duplicates", "inversions", "bounced_and_delivered", "never_acked", "violations"):
+        verdict[name] = len(verdict[name])
+    faults: dict[str, int] = {}
+    for one in report.injected:
+        faults[one.fault.name] = faults.get(one.fault.name, 0) + 1
+    resumes = report.resumes
+    more = {
+        "seed": settings.seed,
+        "good": report.good,
+        "faults": faults,
+        "injections": len(report.injected),
+        "stuck": report.stuck,
+        "complaints": list(report.complaints),
+        "resumptions": len(resumes),
+        "broken_p99": resumes[-1 - len(resumes) // 100] if resumes else 0.0,
+        "seconds": report.seconds,
+        "load": os.getloadavg()[0],
+    }
+    return json.dumps({**more, **verdict}, indent=1)
