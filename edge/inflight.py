@@ -8,7 +8,7 @@ say when the socket must not be read. It outlives its socket: what a client sent
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from rookery.shared.bus.messages import Copy, Route, Submit
 from rookery.shared.xmpp.jid import bare_of
@@ -27,12 +27,37 @@ class Entry(NamedTuple):
     at: float
 
 
-class Inflight:
-    """The un-handled stanzas of one stream, bounded by count and bytes."""
+#: What a stream may always have open, however much the others of its edge have.
+SHARE: Final = 4
 
-    __slots__ = ("_copies", "_entries", "_max_bytes", "_max_items", "_open", "bytes")
+
+class Pool:
+    """What all streams of an edge may have un-handled together.
+
+    While more is open, each stream may have SHARE only: all get on at the pace of the commits, and nothing grows.
+    """
+
+    __slots__ = ("bytes", "items", "max_bytes", "max_items")
 
     def __init__(self, max_items: int, max_bytes: int) -> None:
+        self.max_items = max_items
+        self.max_bytes = max_bytes
+        self.items = 0
+        self.bytes = 0
+
+    @property
+    def spent(self) -> bool:
+        """Whether streams must wait for one another."""
+        return self.items >= self.max_items or self.bytes >= self.max_bytes
+
+
+class Inflight:
+    """The un-handled stanzas of one stream, bounded by count and bytes, and by what its edge has in all."""
+
+    __slots__ = ("_copies", "_entries", "_max_bytes", "_max_items", "_open", "_pool", "bytes")
+
+    def __init__(self, max_items: int, max_bytes: int, pool: Pool) -> None:
+        self._pool = pool
         #: Both legs by number; a number is open while it is in one of them.
         self._entries: dict[int, Entry] = {}
         self._copies: dict[int, Entry] = {}
@@ -49,9 +74,14 @@ class Inflight:
         self._entries[n] = entry
         if copy is not None:
             self._copies[n] = copy
+        pool = self._pool
+        pool.items += 1
+        pool.bytes += entry.size
         self._open += 1
         self.bytes += entry.size
-        return self._open >= self._max_items or self.bytes >= self._max_bytes
+        if self._open >= self._max_items or self.bytes >= self._max_bytes:
+            return True
+        return self._open >= SHARE and (pool.items >= pool.max_items or pool.bytes >= pool.max_bytes)
 
     def accepted(self, n: int) -> bool:
         """The cluster has `n`. False when it was not kept (a repeated answer)."""
@@ -68,6 +98,8 @@ class Inflight:
         if n not in other:
             self._open -= 1
             self.bytes -= entry.size
+            self._pool.items -= 1
+            self._pool.bytes -= entry.size
         return True
 
     def frontier(self, last: int) -> int:
@@ -81,8 +113,10 @@ class Inflight:
 
     @property
     def room(self) -> bool:
-        """Whether a stream that was full may be read again: below half of both bounds, so that it does not flap."""
-        return self._open * 2 <= self._max_items and self.bytes * 2 <= self._max_bytes
+        """Whether a stream that was full may be read again: below half of its bounds, so that it does not flap."""
+        if self._open * 2 > self._max_items or self.bytes * 2 > self._max_bytes:
+            return False
+        return self._open * 2 <= SHARE or not self._pool.spent
 
     def partitions(self) -> set[int]:
         """Where the kept items went to."""
@@ -124,6 +158,14 @@ class Inflight:
             if entry.once and entry.at < before:
                 self.accepted(n)
         return [entry for _, entry in mine if not entry.once]
+
+    def clear(self) -> None:
+        """Give up what is open."""
+        self._pool.items -= self._open
+        self._pool.bytes -= self.bytes
+        self._entries.clear()
+        self._copies.clear()
+        self._open = self.bytes = 0
 
     def __len__(self) -> int:
         return self._open

@@ -260,6 +260,12 @@ class Session:
         """How many stanzas are not accepted yet."""
         return 0 if self._inflight is None else len(self._inflight)
 
+    def give_up(self) -> None:
+        """Nobody will ever accept what is open."""
+        if self._inflight is not None:
+            self._inflight.clear()
+            self._inflight = None
+
     def targets(self) -> set[int]:
         """The partitions whose routers have not accepted something."""
         return set() if self._inflight is None else self._inflight.partitions()

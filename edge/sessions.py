@@ -13,7 +13,7 @@ import structlog
 from rookery.edge.acks import Acks
 from rookery.edge.counters import Counters
 from rookery.edge.endings import Endings
-from rookery.edge.inflight import Inflight
+from rookery.edge.inflight import Inflight, Pool
 from rookery.edge.iqs import IqTable, timeout_answer
 from rookery.edge.late import Late
 from rookery.edge.loop import NEVER, Reactor
@@ -67,6 +67,7 @@ class Sessions:
         self.bus = node.bus
         self._reactor = reactor
         self._limits = limits
+        self._pool = Pool(limits.uncommitted_stanzas_per_edge, limits.uncommitted_bytes_per_edge)
         self.incarnation = node.incarnation
         self.domains = domains
         self.counters = Counters()
@@ -112,7 +113,8 @@ class Sessions:
 
     def new_inflight(self) -> Inflight:
         """Room for the un-accepted stanzas of one stream."""
-        return Inflight(self._limits.uncommitted_stanzas, self._limits.uncommitted_bytes)
+        limits = self._limits
+        return Inflight(limits.uncommitted_stanzas, limits.uncommitted_bytes, self._pool)
 
     def __len__(self) -> int:
         return len(self._by_sid) - len(self._asleep)

@@ -97,6 +97,7 @@ class Streams:
             _, session = self._orphans.popleft()
             if session.unaccepted:
                 _log.warning("stanzas_not_accepted", count=session.unaccepted, account=session.bare)
+                session.give_up()
             self.unsettled.discard(session)
             self.settled(session)
         lagging, self._lagging = self._lagging, set()

@@ -100,6 +100,9 @@ class Limits(Struct, forbid_unknown_fields=True, frozen=True):
     #: What one stream may have unaccepted before its socket is not read.
     uncommitted_stanzas: Positive = 1024
     uncommitted_bytes: Positive = 1024 * 1024
+    #: What all streams of an edge may have unaccepted together; beyond it each may have a few only.
+    uncommitted_stanzas_per_edge: Positive = 32_768
+    uncommitted_bytes_per_edge: Positive = 64 * 1024 * 1024
     #: What one stream may have unwritten, and for how long, before it is closed.
     outbox_bytes: Positive = 1024 * 1024
     outbox_seconds: float = 60.0

@@ -61,8 +61,8 @@ class StoreWriter:
         *,
         delay_ms: float = 2.0,
         rows: int = 128,
-        max_rows: int = 20_000,
-        max_bytes: int = 64 * 1024 * 1024,
+        max_rows: int = 131_072,
+        max_bytes: int = 256 * 1024 * 1024,
     ) -> None:
         self._db = db
         self._incarnation = incarnation

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from rookery.edge.inflight import Entry, Inflight
+from rookery.edge.inflight import SHARE, Entry, Inflight, Pool
 from rookery.shared.bus.messages import Copy, Origin, Route, Submit
 from rookery.shared.xmpp.stanza import Stanza
 
@@ -20,14 +20,14 @@ def numbers(entries: list[Entry]) -> list[int]:
 
 
 def test_full_by_count_and_by_bytes() -> None:
-    by_count = Inflight(3, 1_000_000)
+    by_count = Inflight(3, 1_000_000, Pool(1_000_000, 1 << 30))
     assert [by_count.add(n, entry(n)) for n in (1, 2, 3)] == [False, False, True]
-    by_bytes = Inflight(1000, 25)
+    by_bytes = Inflight(1000, 25, Pool(1_000_000, 1 << 30))
     assert [by_bytes.add(n, entry(n)) for n in (1, 2, 3)] == [False, False, True]
 
 
 def test_room_comes_back_at_half() -> None:
-    inflight = Inflight(4, 1_000_000)
+    inflight = Inflight(4, 1_000_000, Pool(1_000_000, 1 << 30))
     for n in range(1, 5):
         inflight.add(n, entry(n))
     inflight.accepted(2)
@@ -36,8 +36,46 @@ def test_room_comes_back_at_half() -> None:
     assert inflight.room
 
 
+def test_a_spent_pool_leaves_each_stream_its_share() -> None:
+    pool = Pool(6, 1_000_000)
+    greedy, late = Inflight(100, 1_000_000, pool), Inflight(100, 1_000_000, pool)
+    assert [greedy.add(n, entry(n)) for n in range(1, 7)] == [False] * 5 + [True]
+    assert [late.add(n, entry(n)) for n in range(1, SHARE + 1)] == [False] * (SHARE - 1) + [True]
+    # The pool has room again, and with it whoever asks first.
+    for n in range(1, 6):
+        greedy.accepted(n)
+    assert pool.items == 5
+    assert not pool.spent
+    assert late.room
+    for n in range(7, 12):
+        greedy.add(n, entry(n))
+    assert pool.spent
+    # One that has no more than half of its share open goes on, or nobody would ever wake it.
+    assert not late.room
+    late.accepted(1)
+    late.accepted(2)
+    assert late.room
+
+
+def test_a_pool_is_spent_by_bytes_and_empty_in_the_end() -> None:
+    pool = Pool(1000, 45)
+    inflight = Inflight(100, 1_000_000, pool)
+    assert [inflight.add(n, entry(n), copy(n) if n == 2 else None) for n in range(1, 6)] == [False] * 4 + [
+        True
+    ]
+    inflight.again({1}, before=1.0)
+    for n in range(1, 6):
+        inflight.accepted(n)
+    assert (pool.items, pool.bytes) == (1, 10)
+    inflight.copied(2)
+    assert (pool.items, pool.bytes) == (0, 0)
+    inflight.add(6, entry(6), copy(6))
+    inflight.clear()
+    assert (pool.items, pool.bytes, len(inflight)) == (0, 0, 0)
+
+
 def test_a_repeated_acceptance_changes_nothing() -> None:
-    inflight = Inflight(10, 100)
+    inflight = Inflight(10, 100, Pool(1_000_000, 1 << 30))
     inflight.add(1, entry(1))
     assert inflight.accepted(1)
     assert not inflight.accepted(1)
@@ -45,7 +83,7 @@ def test_a_repeated_acceptance_changes_nothing() -> None:
 
 
 def test_again_is_in_order_and_only_for_those_partitions() -> None:
-    inflight = Inflight(10, 1000)
+    inflight = Inflight(10, 1000, Pool(1_000_000, 1 << 30))
     for n, partition in enumerate([1, 2, 1, 3, 1], 1):
         inflight.add(n, entry(n, partition))
     assert numbers(inflight.again({1})) == [1, 3, 5]
@@ -54,7 +92,7 @@ def test_again_is_in_order_and_only_for_those_partitions() -> None:
 
 
 def test_it_waits_for_the_partitions_of_both_legs() -> None:
-    inflight = Inflight(10, 1000)
+    inflight = Inflight(10, 1000, Pool(1_000_000, 1 << 30))
     inflight.add(1, entry(1), copy(1))
     assert inflight.partitions() == {1, 9}
     inflight.accepted(1)
@@ -64,7 +102,7 @@ def test_it_waits_for_the_partitions_of_both_legs() -> None:
 
 
 def test_what_is_delivered_at_most_once_is_not_repeated_and_does_not_fill_the_stream() -> None:
-    inflight = Inflight(10, 1000)
+    inflight = Inflight(10, 1000, Pool(1_000_000, 1 << 30))
     inflight.add(1, entry(1, once=True))
     inflight.add(2, entry(2))
     inflight.add(3, entry(3, partition=2, once=True))
@@ -74,7 +112,7 @@ def test_what_is_delivered_at_most_once_is_not_repeated_and_does_not_fill_the_st
 
 
 def test_a_young_stream_is_not_repeated_by_time_and_an_old_one_is_as_a_whole() -> None:
-    inflight = Inflight(10, 1000)
+    inflight = Inflight(10, 1000, Pool(1_000_000, 1 << 30))
     inflight.add(1, entry(1, at=5.0))
     inflight.add(2, entry(2, at=50.0))
     assert inflight.again({1}, before=5.0) == []
@@ -82,7 +120,7 @@ def test_a_young_stream_is_not_repeated_by_time_and_an_old_one_is_as_a_whole() -
 
 
 def test_by_time_a_young_item_of_the_at_most_once_kind_still_waits() -> None:
-    inflight = Inflight(10, 1000)
+    inflight = Inflight(10, 1000, Pool(1_000_000, 1 << 30))
     inflight.add(1, entry(1, at=5.0, once=True))
     inflight.add(2, entry(2, at=50.0, once=True))
     assert inflight.again({1}, before=10.0) == []
@@ -94,7 +132,7 @@ def copy(n: int, partition: int = 9, at: float = 0.0) -> Entry:
 
 
 def test_a_stanza_is_handled_when_both_legs_are() -> None:
-    inflight = Inflight(10, 1000)
+    inflight = Inflight(10, 1000, Pool(1_000_000, 1 << 30))
     inflight.add(1, entry(1), copy(1))
     inflight.add(2, entry(2), copy(2))
     assert (len(inflight), inflight.bytes, inflight.frontier(2)) == (2, 20, 0)
@@ -109,7 +147,7 @@ def test_a_stanza_is_handled_when_both_legs_are() -> None:
 
 
 def test_only_missing_legs_are_repeated() -> None:
-    inflight = Inflight(10, 1000)
+    inflight = Inflight(10, 1000, Pool(1_000_000, 1 << 30))
     inflight.add(1, entry(1), copy(1))
     inflight.add(2, entry(2), copy(2))
     inflight.accepted(1)
@@ -120,7 +158,7 @@ def test_only_missing_legs_are_repeated() -> None:
 
 def test_one_item_that_asks_for_both_legs_is_repeated_once() -> None:
     both = Entry(9, Submit(Origin(b"s", 1, "edge"), "a@x/r", 1, MESSAGE), 10, False, 0.0)
-    inflight = Inflight(10, 1000)
+    inflight = Inflight(10, 1000, Pool(1_000_000, 1 << 30))
     inflight.add(1, both, both)
     assert inflight.again({9}) == [both]
     inflight.accepted(1)
@@ -134,7 +172,7 @@ class Against(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.machine = Inflight(50, 10_000)
+        self.machine = Inflight(50, 10_000, Pool(1_000_000, 1 << 30))
         self.model: list[tuple[int, Entry]] = []
         self.copies: list[tuple[int, Entry]] = []
         self.sizes: dict[int, int] = {}
@@ -184,7 +222,7 @@ TestAgainst = Against.TestCase
 
 @given(st.lists(st.integers(1, 100), unique=True))
 def test_everything_accepted_leaves_nothing(order: list[int]) -> None:
-    inflight = Inflight(1000, 1_000_000)
+    inflight = Inflight(1000, 1_000_000, Pool(1_000_000, 1 << 30))
     for n in sorted(order):
         inflight.add(n, entry(n))
     for n in order:

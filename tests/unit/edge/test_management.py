@@ -7,7 +7,7 @@ from collections import deque
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rookery.edge.inflight import Entry, Inflight
+from rookery.edge.inflight import Entry, Inflight, Pool
 from rookery.edge.management import ASK_EVERY, ASK_SECONDS, DEAD_SECONDS, NOTE_SECONDS, Look, Management
 from rookery.shared.bus.messages import Origin, Route
 from rookery.shared.xeps import stream_management as sm
@@ -101,7 +101,7 @@ def test_a_client_that_is_not_heard_after_a_question_is_dead() -> None:
 
 
 def test_the_frontier_is_below_what_is_not_handled() -> None:
-    inflight = Inflight(100, 10_000)
+    inflight = Inflight(100, 10_000, Pool(1_000, 1 << 20))
     stanza = Stanza("message", "chat", "b@x", "a@x/r", "", "", (), (), b"")
     uids = [sm.uid_number(n, "b@x", str(n), b"") for n in range(1, 6)]
     for uid in uids:
