@@ -147,7 +147,7 @@ class Router(Struct, forbid_unknown_fields=True, frozen=True):
     #: When messages are accepted, where a domain's policy does not say: after the commit, or on receipt (`docs/durability.md`).
     durability: Literal["durable", "relaxed"] = "durable"
     commit_delay_ms: float = 2.0
-    commit_rows: Positive = 128
+    commit_rows: Positive = 512
 
 
 class Account(Struct, forbid_unknown_fields=True, frozen=True):

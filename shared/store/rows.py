@@ -21,6 +21,7 @@ _OTHER_TYPES: Final = frozenset({"chat", "groupchat", "headline", "error"})
 _EMPTY_NAMESPACES: Final = frozenset({CHAT_STATES, HINTS, _STANZA_ID, _CARBONS})
 _EMPTY_NAMES: Final = frozenset({("jabber:client", "thread")})
 
+_new: Final = tuple.__new__
 _pack: Final = msgpack.Packer(use_bin_type=True, autoreset=True).pack
 
 
@@ -77,18 +78,23 @@ def make_row(
     A stanza that the server made has no stream: its own archive id is its number.
     """
     packed = pack_stanza(stanza)
-    return Row(
-        account_id,
-        id,
-        stream,
-        n if stream else id,
-        digest(packed if b"urn:xmpp:delay" not in stanza.inner else pack_stanza(_unstamped(stanza))),
-        peer,
-        outgoing,
-        archived,
-        owed,
-        stamp,
-        packed,
+    digested = digest(packed if b"urn:xmpp:delay" not in stanza.inner else pack_stanza(_unstamped(stanza)))
+    # (Row's own constructor is a Python function around this call.)
+    return _new(
+        Row,
+        (
+            account_id,
+            id,
+            stream,
+            n if stream else id,
+            digested,
+            peer,
+            outgoing,
+            archived,
+            owed,
+            stamp,
+            packed,
+        ),
     )
 
 

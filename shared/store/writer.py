@@ -60,7 +60,7 @@ class StoreWriter:
         fail: Callable[[str], None],
         *,
         delay_ms: float = 2.0,
-        rows: int = 128,
+        rows: int = 512,
         max_rows: int = 131_072,
         max_bytes: int = 256 * 1024 * 1024,
     ) -> None:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger()
 #: When the garbage collector looks for cycles: after so many more objects; every tenth time further.
-_COLLECT: Final = (50_000, 10, 10)
+_COLLECT: Final = (100_000, 10, 10)
 
 #: Told to whoever started this process: {"say": "hello", "incarnation"}, then {"say": "ready", "incarnation", "ports"}.
 Report = Callable[[Mapping[str, Any]], None]
