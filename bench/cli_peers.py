@@ -157,9 +157,10 @@ def doubts(result: Result) -> list[str]:
         found.append(f"the driver was the limit: {result.driver.why}")
     if result.messages.lost:
         found.append(f"{number(result.messages.lost)} messages lost")
-    failed = sum(operation.failed for operation in result.operations.values())
-    if failed:
-        found.append(f"{number(failed)} operations failed")
+    for name, operation in result.operations.items():
+        if operation.failed:
+            told = ", ".join(f"{condition} {count}" for condition, count in sorted(operation.errors.items()))
+            found.append(f"{number(operation.failed)} {name} operations failed: {told}")
     return found
 
 

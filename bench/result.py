@@ -65,13 +65,15 @@ class Operation(Struct, frozen=True):
 
 
 class Messages(Struct, frozen=True):
-    """What became of the numbered messages; exact per (sender, receiver)."""
+    """What became of the numbered messages; exact per (sender, receiver). `lost`: neither delivered nor refused."""
 
     sent: int = 0
     delivered: int = 0
     lost: int = 0
     duplicated: int = 0
     reordered: int = 0
+    #: Came back to their sender as errors.
+    refused: int = 0
 
     def __add__(self, other: Messages) -> Messages:
         """The sums."""
@@ -81,6 +83,7 @@ class Messages(Struct, frozen=True):
             self.lost + other.lost,
             self.duplicated + other.duplicated,
             self.reordered + other.reordered,
+            self.refused + other.refused,
         )
 
 

@@ -146,7 +146,7 @@ class Driver:
             phase = self._phases.popleft()
             self._each(phase.name, partial(self._in_phase, phase), self._next_phase)
             return
-        self._settle(self.loop.clock())
+        self._settle(self.loop.clock(), 0)
 
     def _in_phase(self, phase: Phase, client: Client, now: int) -> None:
         def done(_client: Client, condition: str) -> None:
@@ -160,11 +160,13 @@ class Driver:
         else:
             self.start(client, script, done, now)
 
-    def _settle(self, began: int) -> None:
-        """Wait until all that the preparation began is there."""
-        left = self.scenario.unsettled()
-        if left and self.loop.clock() - began < self.plan.timeout * SECOND:
-            self.loop.at(self.loop.clock() + _FOLD_NS, lambda _now: self._settle(began))
+    def _settle(self, since: int, before: int) -> None:
+        """Wait until all that the preparation began is there, or nothing more of it comes."""
+        left, now = self.scenario.unsettled(), self.loop.clock()
+        if left != before:
+            since = now
+        if left and now - since < self.plan.timeout * SECOND:
+            self.loop.at(now + _FOLD_NS, lambda _now: self._settle(since, left))
             return
         if left:
             self.notes.append(f"the preparation is not complete: {left} are missing")
@@ -305,6 +307,7 @@ class Driver:
                 delivered=delivered_last - delivered,
                 cpu_ns=cpu_last - cpu,
                 window_ns=last - first,
+                waited=self.scenario.waited(),
                 notes=self.notes,
             )
         )

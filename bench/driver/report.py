@@ -65,6 +65,14 @@ class Tick(Struct, frozen=True, tag="tick"):
     late: list[tuple[int, int]] = field(default_factory=list)
 
 
+class Waited(Struct, frozen=True):
+    """How many of those who take turns (`pairs`, `users`) waited long for an answer at some time."""
+
+    who: str
+    waiting: int
+    of: int
+
+
 class Done(Struct, frozen=True, tag="done"):
     """The load is over and what was outstanding came or is lost."""
 
@@ -74,6 +82,7 @@ class Done(Struct, frozen=True, tag="done"):
     delivered: int
     cpu_ns: int
     window_ns: int
+    waited: Waited | None = None
     notes: list[str] = field(default_factory=list)
 
 
