@@ -15,6 +15,7 @@ from rich.console import Console
 from rookery.bench import result as results
 from rookery.bench.cli import _plan_options
 from rookery.bench.fleet import FleetError
+from rookery.bench.interrupt import terminable
 from rookery.bench.peers import ejabberd, prosody, rookery
 from rookery.bench.peers.campaign import Campaign, Outcome, RunError
 from rookery.bench.peers.peer import Peer, PeerError, choose
@@ -108,7 +109,8 @@ def peers(
         raise click.UsageError(str(error)) from None
     console = Console(stderr=True)
     campaign = Campaign(plan, _run, lambda line: console.print(line, highlight=False, markup=False))
-    outcome = campaign.compare(chosen, repeat)
+    with terminable():
+        outcome = campaign.compare(chosen, repeat)
     runs = Runs(tuple(outcome.results))
     if json_file is not None:
         results.write(json_file, runs)

@@ -102,7 +102,10 @@ class Fleet:
             async with trio.open_nursery() as nursery:
                 for number in range(plan.processes):
                     command = [sys.executable, "-m", "rookery.bench.driver.process"]
-                    process = await trio.lowlevel.open_process(command, stdin=PIPE, stdout=PIPE)
+                    # In a session of its own: Ctrl-C is for this process, which ends its children.
+                    process = await trio.lowlevel.open_process(
+                        command, stdin=PIPE, stdout=PIPE, start_new_session=True
+                    )
                     driver = _Driver(number, process)
                     self._drivers.append(driver)
                     nursery.start_soon(self._listen, driver)
@@ -114,8 +117,12 @@ class Fleet:
                 collected.ticks = [list(driver.ticks.values()) for driver in self._drivers]
                 for driver in self._drivers:
                     await driver.say(Quit())
-        except* FleetError as group:
-            raise group.exceptions[0] from None
+        except BaseExceptionGroup as group:
+            for kind in (KeyboardInterrupt, FleetError):
+                found = group.subgroup(kind)
+                if found is not None:
+                    raise _leaf(found) from None
+            raise
         finally:
             await self._end()
         if self._probe is not None:
@@ -227,6 +234,11 @@ def add(one: Tick, other: Tick) -> Tick:
         parts=parts,
         late=one.late + other.late,
     )
+
+
+def _leaf(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    first = group.exceptions[0]
+    return _leaf(first) if isinstance(first, BaseExceptionGroup) else first
 
 
 async def _sleep_until(at_ns: int) -> None:

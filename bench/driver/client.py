@@ -332,13 +332,13 @@ class Client:
             self.gone(self, condition)
 
     def leave(self) -> None:
-        """End the stream properly, then the connection."""
-        if not self._closed:
+        """End the stream properly, then the connection; one that is still being made just ends."""
+        if not self._closed and not self.busy:
             try:
                 self._send(self._target.farewell)
             except OSError:
                 pass
-            self.close()
+        self.close()
 
     def close(self) -> None:
         """End the connection at once."""

@@ -19,10 +19,13 @@ _DECODER: Final = msgspec.json.Decoder(ToDriver)
 
 
 def tell(report: ToParent) -> None:
-    """Write one report."""
+    """Write one report; without a parent that reads it there is no reason for this process to go on."""
     data = _ENCODER.encode(report) + b"\n"
-    while data:
-        data = data[os.write(1, data) :]
+    try:
+        while data:
+            data = data[os.write(1, data) :]
+    except BrokenPipeError:
+        raise SystemExit(1) from None
 
 
 def raise_files() -> int:
@@ -34,7 +37,10 @@ def raise_files() -> int:
 
 def main() -> None:
     """Serve one order."""
-    order = msgspec.json.decode(sys.stdin.buffer.readline(), type=Order)
+    first = sys.stdin.buffer.readline()
+    if not first:
+        return  # the parent was told to end meanwhile
+    order = msgspec.json.decode(first, type=Order)
     raise_files()
     loop = loops.Loop()
     try:
