@@ -161,7 +161,9 @@ def _notes(collected: Collected, plan: Plan) -> tuple[str, ...]:
             failed[condition] = failed.get(condition, 0) + count
     if failed:
         told = ", ".join(f"{count} {condition}" for condition, count in sorted(failed.items()))
-        notes.append(f"{sum(failed.values())} of {plan.users} users could not be prepared: {told}")
+        # Who could not be registered cannot log in either.
+        users = min(sum(failed.values()), plan.users)
+        notes.append(f"{users} of {plan.users} users could not be prepared: {told}")
     for done in collected.done:
         notes += [note for note in done.notes if note not in notes]
     return (*notes, *_waits(collected))
