@@ -124,7 +124,11 @@ def _server(collected: Collected, stanzas: int, connections: int) -> Server | No
     if not collected.after:
         return None
     return server.window(
-        collected.before, collected.after, stanzas=stanzas, connections=connections, idle=collected.idle
+        collected.before,
+        collected.after,
+        stanzas=stanzas,
+        connections=connections - collected.landed_connections,
+        idle=collected.landed or collected.idle,
     )
 
 

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from rookery.bench import result as results
 from rookery.bench.cli import _plan_options
+from rookery.bench.files import raise_files
 from rookery.bench.fleet import FleetError
 from rookery.bench.interrupt import terminable
 from rookery.bench.peers import ejabberd, prosody, rookery
@@ -38,6 +39,8 @@ _BASE: Final = {
     "ramp": 500.0,
     "processes": 1,
 }
+#: Files of a server that are not connections.
+_SERVER_FILES: Final = 2_048
 _QUICK: Final = {"users": 100, "duration": 3.0, "warmup": 1.0}
 
 
@@ -105,6 +108,7 @@ def peers(
         base = profile(profile_name) if profile_name else {}
         plan = make(_BASE, _QUICK if quick else {}, base, given, {"scenario": scenario})
         find(plan.scenario).check(plan)
+        raise_files(plan.users + _SERVER_FILES, "a server", "raise that, or use fewer --users")
     except (PeerError, PlanError) as error:
         raise click.UsageError(str(error)) from None
     console = Console(stderr=True)

@@ -121,11 +121,11 @@ class Server(Struct, frozen=True):
     processes: tuple[ServerProcess, ...] = ()
     cpu_s: float = 0.0
     pss_kib: int = 0
-    #: PSS before the first connection, to tell what the connections cost.
+    #: PSS before the connections whose cost is told: before the first one, or (idle) with a fifth of them.
     pss_kib_before: int = 0
     #: CPU microseconds per delivered stanza (per operation done where nothing is delivered); None when nothing was.
     cpu_us_per_stanza: float | None = None
-    #: PSS gained per open connection; None without connections.
+    #: PSS gained per connection since then; None without connections.
     pss_kib_per_connection: float | None = None
 
 

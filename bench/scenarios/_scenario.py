@@ -43,6 +43,9 @@ class Scenario:
     open_loop: ClassVar[bool] = True
     closed_loop: ClassVar[bool] = True
 
+    #: One user in so many comes first, and the server is measured with those, too: what the others add is theirs alone.
+    part: ClassVar[int] = 1
+
     def __init__(self, driver: Driver) -> None:
         self.driver = driver
         self.plan = driver.plan

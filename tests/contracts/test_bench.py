@@ -129,6 +129,20 @@ def test_every_session_is_resumed(
     assert not made.notes or not [note for note in made.notes if "ended" in note or "users" in note]
 
 
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_memory_per_connection_is_what_later_ones_cost(
+    cluster: Cluster, tmp_path: Path, processes: str
+) -> None:
+    options = ["--duration", "1", "--warmup", "0.5", "--processes", processes]
+    made = bench(cluster, tmp_path, "idle", *options, transport="tls")
+    assert made.connections == USERS
+    server = made.server
+    assert server is not None
+    # A fifth of each process's users came first.
+    later = {"1": 7, "2": 8}[processes]
+    assert server.pss_kib_per_connection == round((server.pss_kib - server.pss_kib_before) / later, 2)
+
+
 def test_logins_by_part(cluster: Cluster, tmp_path: Path) -> None:
     made = bench(cluster, tmp_path, "login", "--storm", transport="starttls")
     assert {name: one.count for name, one in made.operations.items()} == dict.fromkeys(
