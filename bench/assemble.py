@@ -15,6 +15,7 @@ import msgspec
 from rookery import __version__
 from rookery.bench import server
 from rookery.bench.driver.report import Tick
+from rookery.bench.driver.stalls import DOUBT_SECONDS
 from rookery.bench.fleet import Collected
 from rookery.bench.histogram import Histogram
 from rookery.bench.plan import Plan
@@ -123,7 +124,11 @@ def _server(collected: Collected, stanzas: int, connections: int) -> Server | No
     if not collected.after:
         return None
     return server.window(
-        collected.before, collected.after, stanzas=stanzas, connections=connections, idle=collected.idle
+        collected.before,
+        collected.after,
+        stanzas=stanzas,
+        connections=connections - collected.landed_connections,
+        idle=collected.landed or collected.idle,
     )
 
 
@@ -160,10 +165,20 @@ def _notes(collected: Collected, plan: Plan) -> tuple[str, ...]:
             failed[condition] = failed.get(condition, 0) + count
     if failed:
         told = ", ".join(f"{count} {condition}" for condition, count in sorted(failed.items()))
-        notes.append(f"{sum(failed.values())} of {plan.users} users could not be prepared: {told}")
+        # Who could not be registered cannot log in either.
+        users = min(sum(failed.values()), plan.users)
+        notes.append(f"{users} of {plan.users} users could not be prepared: {told}")
     for done in collected.done:
         notes += [note for note in done.notes if note not in notes]
-    return tuple(notes)
+    return (*notes, *_waits(collected))
+
+
+def _waits(collected: Collected) -> list[str]:
+    found = [done.waited for done in collected.done if done.waited is not None]
+    if not any(waited.waiting for waited in found):
+        return []
+    waiting, total = sum(waited.waiting for waited in found), sum(waited.of for waited in found)
+    return [f"{waiting} of {total} {found[0].who} waited for an answer for more than {DOUBT_SECONDS} s"]
 
 
 def environment(target: str) -> Environment:

@@ -72,7 +72,7 @@ _OPTIONS: Final[tuple[tuple[str, Any, str], ...]] = (
     ("--ramp", float, "New connections per second before the load."),
     ("--drain", float, "Seconds to wait for the last answers."),
     ("--timeout", float, "Seconds one operation may take."),
-    ("--processes", int, "Driver processes."),
+    ("--processes", int, "Driver processes; the two of a pair, and contacts, are of the same process."),
     ("--seed", int, "Of all random choices."),
     ("--ready-file", str, "The server's processes, as `rookery up --ready-file` writes them."),
 )

@@ -14,7 +14,9 @@ from rich.console import Console
 
 from rookery.bench import result as results
 from rookery.bench.cli import _plan_options
+from rookery.bench.files import raise_files
 from rookery.bench.fleet import FleetError
+from rookery.bench.interrupt import terminable
 from rookery.bench.peers import ejabberd, prosody, rookery
 from rookery.bench.peers.campaign import Campaign, Outcome, RunError
 from rookery.bench.peers.peer import Peer, PeerError, choose
@@ -37,6 +39,8 @@ _BASE: Final = {
     "ramp": 500.0,
     "processes": 1,
 }
+#: Files of a server that are not connections.
+_SERVER_FILES: Final = 2_048
 _QUICK: Final = {"users": 100, "duration": 3.0, "warmup": 1.0}
 
 
@@ -104,11 +108,13 @@ def peers(
         base = profile(profile_name) if profile_name else {}
         plan = make(_BASE, _QUICK if quick else {}, base, given, {"scenario": scenario})
         find(plan.scenario).check(plan)
+        raise_files(plan.users + _SERVER_FILES, "a server", "raise that, or use fewer --users")
     except (PeerError, PlanError) as error:
         raise click.UsageError(str(error)) from None
     console = Console(stderr=True)
     campaign = Campaign(plan, _run, lambda line: console.print(line, highlight=False, markup=False))
-    outcome = campaign.compare(chosen, repeat)
+    with terminable():
+        outcome = campaign.compare(chosen, repeat)
     runs = Runs(tuple(outcome.results))
     if json_file is not None:
         results.write(json_file, runs)
@@ -157,9 +163,10 @@ def doubts(result: Result) -> list[str]:
         found.append(f"the driver was the limit: {result.driver.why}")
     if result.messages.lost:
         found.append(f"{number(result.messages.lost)} messages lost")
-    failed = sum(operation.failed for operation in result.operations.values())
-    if failed:
-        found.append(f"{number(failed)} operations failed")
+    for name, operation in result.operations.items():
+        if operation.failed:
+            told = ", ".join(f"{condition} {count}" for condition, count in sorted(operation.errors.items()))
+            found.append(f"{number(operation.failed)} {name} operations failed: {told}")
     return found
 
 

@@ -81,6 +81,7 @@ def figures(results: Iterable[Result]) -> list[Figure]:
         Figure("lost", "lost", ""),
         Figure("duplicated", "duplicated", ""),
         Figure("reordered", "reordered", ""),
+        Figure("refused", "refused", ""),
         Figure("errors", "errors", ""),
         Figure("server.pss_kib", "server memory", "MiB", scale=1 / 1024),
         Figure("server.pss_kib_per_connection", "memory", "KiB/connection"),

@@ -16,6 +16,8 @@ from rookery.bench.driver.report import (
     Done,
     Failed,
     Go,
+    Landed,
+    Onward,
     Order,
     Progress,
     Quit,
@@ -26,6 +28,7 @@ from rookery.bench.driver.report import (
 )
 from rookery.bench.plan import Plan
 from rookery.bench.result import ServerProcess
+from rookery.bench.scenarios import find
 from rookery.bench.server import Probe
 
 _ENCODER: Final = msgspec.json.Encoder()
@@ -60,6 +63,9 @@ class Collected:
     done: list[Done] = field(default_factory=list)
     server_cpu: dict[int, float] = field(default_factory=dict)
     idle: tuple[ServerProcess, ...] = ()
+    #: The server with the first part of the users, where a scenario has parts, and how many those were.
+    landed: tuple[ServerProcess, ...] = ()
+    landed_connections: int = 0
     before: tuple[ServerProcess, ...] = ()
     after: tuple[ServerProcess, ...] = ()
     notes: list[str] = field(default_factory=list)
@@ -72,6 +78,7 @@ class _Driver:
         self.number = number
         self.process = process
         self.progress = Progress("", 0, 0)
+        self.landed: Landed | None = None
         self.ready: Ready | None = None
         self.done: Done | None = None
         self.ticks: dict[int, Tick] = {}
@@ -102,11 +109,16 @@ class Fleet:
             async with trio.open_nursery() as nursery:
                 for number in range(plan.processes):
                     command = [sys.executable, "-m", "rookery.bench.driver.process"]
-                    process = await trio.lowlevel.open_process(command, stdin=PIPE, stdout=PIPE)
+                    # In a session of its own: Ctrl-C is for this process, which ends its children.
+                    process = await trio.lowlevel.open_process(
+                        command, stdin=PIPE, stdout=PIPE, start_new_session=True
+                    )
                     driver = _Driver(number, process)
                     self._drivers.append(driver)
                     nursery.start_soon(self._listen, driver)
                     await driver.say(Order(plan, number, plan.processes))
+                if find(plan.scenario).part > 1:
+                    await self._hold()
                 await self._until(lambda: all(driver.ready is not None for driver in self._drivers))
                 collected.ready = [driver.ready for driver in self._drivers if driver.ready is not None]
                 await self._load(nursery)
@@ -114,13 +126,30 @@ class Fleet:
                 collected.ticks = [list(driver.ticks.values()) for driver in self._drivers]
                 for driver in self._drivers:
                     await driver.say(Quit())
-        except* FleetError as group:
-            raise group.exceptions[0] from None
+        except BaseExceptionGroup as group:
+            for kind in (KeyboardInterrupt, FleetError):
+                found = group.subgroup(kind)
+                if found is not None:
+                    raise _leaf(found) from None
+            raise
         finally:
             await self._end()
         if self._probe is not None:
             collected.notes += sorted(self._probe.notes)
         return collected
+
+    async def _hold(self) -> None:
+        """Measure the server with the first part of the users, then let the others in."""
+        collected, plan = self._collected, self._plan
+        await self._until(lambda: all(driver.landed is not None for driver in self._drivers))
+        if self._probe is not None:
+            there = sum(driver.landed.connected for driver in self._drivers if driver.landed is not None)
+            seconds = plan.warmup + plan.duration
+            self._watcher.progress(f"waiting {seconds:g} s with a part of the users", there, plan.users)
+            await trio.sleep(seconds)
+            collected.landed, collected.landed_connections = self._probe.processes(), there
+        for driver in self._drivers:
+            await driver.say(Onward())
 
     async def _load(self, nursery: trio.Nursery) -> None:
         at = time.monotonic_ns() + _BARRIER_NS
@@ -170,6 +199,8 @@ class Fleet:
                 same = [other.progress for other in self._drivers if other.progress.phase == report.phase]
                 done, total = sum(one.done for one in same), sum(one.of for one in same)
                 self._watcher.progress(report.phase, done, total)
+            case Landed():
+                driver.landed = report
             case Ready():
                 driver.ready = report
             case Tick():
@@ -227,6 +258,11 @@ def add(one: Tick, other: Tick) -> Tick:
         parts=parts,
         late=one.late + other.late,
     )
+
+
+def _leaf(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    first = group.exceptions[0]
+    return _leaf(first) if isinstance(first, BaseExceptionGroup) else first
 
 
 async def _sleep_until(at_ns: int) -> None:

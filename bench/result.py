@@ -65,13 +65,15 @@ class Operation(Struct, frozen=True):
 
 
 class Messages(Struct, frozen=True):
-    """What became of the numbered messages; exact per (sender, receiver)."""
+    """What became of the numbered messages; exact per (sender, receiver). `lost`: neither delivered nor refused."""
 
     sent: int = 0
     delivered: int = 0
     lost: int = 0
     duplicated: int = 0
     reordered: int = 0
+    #: Came back to their sender as errors.
+    refused: int = 0
 
     def __add__(self, other: Messages) -> Messages:
         """The sums."""
@@ -81,6 +83,7 @@ class Messages(Struct, frozen=True):
             self.lost + other.lost,
             self.duplicated + other.duplicated,
             self.reordered + other.reordered,
+            self.refused + other.refused,
         )
 
 
@@ -118,11 +121,11 @@ class Server(Struct, frozen=True):
     processes: tuple[ServerProcess, ...] = ()
     cpu_s: float = 0.0
     pss_kib: int = 0
-    #: PSS before the first connection, to tell what the connections cost.
+    #: PSS before the connections whose cost is told: before the first one, or (idle) with a fifth of them.
     pss_kib_before: int = 0
     #: CPU microseconds per delivered stanza (per operation done where nothing is delivered); None when nothing was.
     cpu_us_per_stanza: float | None = None
-    #: PSS gained per open connection; None without connections.
+    #: PSS gained per connection since then; None without connections.
     pss_kib_per_connection: float | None = None
 
 

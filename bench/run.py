@@ -17,6 +17,7 @@ from rookery.bench import server, slo
 from rookery.bench.assemble import point, result
 from rookery.bench.driver.report import Tick
 from rookery.bench.fleet import Fleet, FleetError, Watcher
+from rookery.bench.interrupt import terminable
 from rookery.bench.live import Live
 from rookery.bench.plan import Plan
 from rookery.bench.result import Result
@@ -84,6 +85,7 @@ def run_and_show(plan: Plan, json_file: Path | None, html_file: Path | None, *, 
         with contextlib.ExitStack() as stack:
             if isinstance(watcher, Live):
                 stack.enter_context(watcher)
+            stack.enter_context(terminable())
             made = trio.run(run, plan, watcher)
     except (FleetError, server.ServerError, slo.SloError) as error:
         click.echo(f"rookery: {error}", err=True)

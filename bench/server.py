@@ -217,8 +217,8 @@ def window(
 ) -> Server:
     """What was used between two readings of a probe.
 
-    `stanzas` were delivered meanwhile (or operations done); `idle` is the reading before the first connection, without
-    which memory per connection is not known.
+    `stanzas` were delivered meanwhile (or operations done); `idle` is the reading before `connections` came, without which
+    memory per connection is not known.
     """
     began = {process.pid: process.cpu_s for process in before}
     processes = tuple(

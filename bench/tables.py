@@ -73,9 +73,10 @@ def _lines(result: Result) -> list[tuple[str, str]]:
             lines.append((f"{name} failed: {told}", "red"))
     messages = result.messages
     if messages.sent:
-        bad = messages.lost or messages.duplicated or messages.reordered
+        bad = messages.lost or messages.duplicated or messages.reordered or messages.refused
         text = f"messages: {messages.sent} sent, {messages.delivered} delivered, {messages.lost} lost, "
         text += f"{messages.duplicated} duplicated, {messages.reordered} out of order"
+        text += f", {messages.refused} refused" if messages.refused else ""
         lines.append((text, "bold red" if bad else ""))
     if result.server is not None:
         lines.append((_server(result.server), ""))

@@ -197,26 +197,7 @@ class Client:
             self._flush()
         if events == loops.WRITE:
             return
-        try:
-            data = self._recv(_CHUNK)
-        except _AGAIN:
-            return
-        except OSError:
-            data = b""
-        if not data:
-            self._end("closed")
-        elif self._script is None:
-            self.sink(self, data)
-            if self._target.buffered:
-                self._drain()
-        else:
-            self._elements(data)
-            if self._target.buffered:
-                self._drain()
-
-    def _drain(self) -> None:
-        """TLS keeps decrypted bytes that epoll knows nothing of."""
-        while not self._closed and isinstance(self._raw, ssl.SSLSocket) and self._raw.pending():
+        while True:
             try:
                 data = self._recv(_CHUNK)
             except _AGAIN:
@@ -225,10 +206,14 @@ class Client:
                 data = b""
             if not data:
                 self._end("closed")
-            elif self._script is None:
+                return
+            if self._script is None:
                 self.sink(self, data)
             else:
                 self._elements(data)
+            # TLS keeps decrypted bytes that epoll knows nothing of.
+            if self._closed or not isinstance(self._raw, ssl.SSLSocket) or not self._raw.pending():
+                return
 
     def write(self, data: bytes) -> None:
         """Send, or keep what the socket does not take now."""
@@ -347,13 +332,13 @@ class Client:
             self.gone(self, condition)
 
     def leave(self) -> None:
-        """End the stream properly, then the connection."""
-        if not self._closed:
+        """End the stream properly, then the connection; one that is still being made just ends."""
+        if not self._closed and not self.busy:
             try:
                 self._send(self._target.farewell)
             except OSError:
                 pass
-            self.close()
+        self.close()
 
     def close(self) -> None:
         """End the connection at once."""

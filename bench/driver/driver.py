@@ -6,7 +6,7 @@ import gc
 import random
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
@@ -14,7 +14,7 @@ from rookery.bench.driver.client import Client, ignore
 from rookery.bench.driver.login import Session, login, register
 from rookery.bench.driver.loop import Loop
 from rookery.bench.driver.recorder import Recorder
-from rookery.bench.driver.report import Done, Order, Progress, Ready, ToParent
+from rookery.bench.driver.report import Done, Landed, Order, Progress, Ready, ToParent
 from rookery.bench.driver.scan import REQUEST, split
 from rookery.bench.driver.scram import Keys
 from rookery.bench.driver.script import Script, ScriptError, Send, answer, ask
@@ -54,7 +54,8 @@ class Driver:
         self.notes: list[str] = []
         self._tell = tell
         self._waiting: deque[Client] = deque()
-        self._done = self._under_way = 0
+        self._later: list[Client] = []
+        self._done = self._total = self._under_way = 0
         self._failed: Counter[str] = Counter()
         self._phase = self._version = ""
         self._told = 0
@@ -128,10 +129,23 @@ class Driver:
             self._log_in_all()
 
     def _log_in_all(self) -> None:
-        if self.scenario.online or self._rehearses():
-            self._each("logging in", self._log_in, self._next_phase)
-        else:
+        if not self.scenario.online and not self._rehearses():
             self._ready()
+            return
+        first = len(self.clients) // self.scenario.part
+        self._later = self.clients[first:]
+        self._each("logging in", self._log_in, self._landed, self.clients[:first])
+
+    def _landed(self) -> None:
+        if self._later:
+            self._tell(Landed(self.recorder.connected))
+        else:
+            self._next_phase()
+
+    def onward(self) -> None:
+        """Let those in who waited."""
+        later, self._later = self._later, []
+        self._each("logging in", self._log_in, self._landed, later)
 
     def _rehearses(self) -> bool:
         """Keys are derived before the load, which real clients do once in their life (RFC 5802 section 3)."""
@@ -146,7 +160,7 @@ class Driver:
             phase = self._phases.popleft()
             self._each(phase.name, partial(self._in_phase, phase), self._next_phase)
             return
-        self._settle(self.loop.clock())
+        self._settle(self.loop.clock(), 0)
 
     def _in_phase(self, phase: Phase, client: Client, now: int) -> None:
         def done(_client: Client, condition: str) -> None:
@@ -160,21 +174,30 @@ class Driver:
         else:
             self.start(client, script, done, now)
 
-    def _settle(self, began: int) -> None:
-        """Wait until all that the preparation began is there."""
-        left = self.scenario.unsettled()
-        if left and self.loop.clock() - began < self.plan.timeout * SECOND:
-            self.loop.at(self.loop.clock() + _FOLD_NS, lambda _now: self._settle(began))
+    def _settle(self, since: int, before: int) -> None:
+        """Wait until all that the preparation began is there, or nothing more of it comes."""
+        left, now = self.scenario.unsettled(), self.loop.clock()
+        if left != before:
+            since = now
+        if left and now - since < self.plan.timeout * SECOND:
+            self.loop.at(now + _FOLD_NS, lambda _now: self._settle(since, left))
             return
         if left:
             self.notes.append(f"the preparation is not complete: {left} are missing")
         self._ready()
 
-    def _each(self, phase: str, begin: Callable[[Client, int], None], following: Callable[[], None]) -> None:
-        """Run `begin` for each client, at the ramp rate and not too many at once; then `following`."""
-        self._phase, self._waiting, self._done, self._told = phase, deque(self.clients), 0, 0
+    def _each(
+        self,
+        phase: str,
+        begin: Callable[[Client, int], None],
+        following: Callable[[], None],
+        clients: Sequence[Client] | None = None,
+    ) -> None:
+        """Run `begin` for each client (of `clients`), at the ramp rate and not too many at once; then `following`."""
+        self._waiting = deque(self.clients if clients is None else clients)
+        self._phase, self._total, self._done, self._told = phase, len(self._waiting), 0, 0
         gap = int(SECOND * self.order.of / self.plan.ramp)
-        total = len(self.clients)
+        total = self._total
 
         def due(now: int) -> None:
             if self._waiting and self._under_way < _AT_ONCE:
@@ -192,12 +215,12 @@ class Driver:
     def _progress(self, every: int) -> None:
         if self._done - self._told >= every:
             self._told = self._done
-            self._tell(Progress(self._phase, self._done, len(self.clients)))
+            self._tell(Progress(self._phase, self._done, self._total))
 
     def _passed(self) -> None:
         self._done += 1
         self._under_way -= 1
-        self._progress(max(10, len(self.clients) // 50))
+        self._progress(max(10, self._total // 50))
 
     def _register(self, client: Client, now: int) -> None:
         def done(client: Client, condition: str) -> None:
@@ -305,6 +328,7 @@ class Driver:
                 delivered=delivered_last - delivered,
                 cpu_ns=cpu_last - cpu,
                 window_ns=last - first,
+                waited=self.scenario.waited(),
                 notes=self.notes,
             )
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import sys
 from typing import Final
 
@@ -11,33 +10,37 @@ import msgspec
 
 from rookery.bench.driver import loop as loops
 from rookery.bench.driver.driver import Driver
-from rookery.bench.driver.report import Failed, Go, Order, ToDriver, ToParent
+from rookery.bench.driver.report import Failed, Go, Onward, Order, ToDriver, ToParent
+from rookery.bench.files import raise_files
 from rookery.bench.plan import PlanError
+from rookery.bench.users import share
 
 _ENCODER: Final = msgspec.json.Encoder()
 _DECODER: Final = msgspec.json.Decoder(ToDriver)
+#: Files of a driver process that are not connections.
+_OTHER_FILES: Final = 64
 
 
 def tell(report: ToParent) -> None:
-    """Write one report."""
+    """Write one report; without a parent that reads it there is no reason for this process to go on."""
     data = _ENCODER.encode(report) + b"\n"
-    while data:
-        data = data[os.write(1, data) :]
-
-
-def raise_files() -> int:
-    """Allow as many open files as may be; returns the number."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return hard
+    try:
+        while data:
+            data = data[os.write(1, data) :]
+    except BrokenPipeError:
+        raise SystemExit(1) from None
 
 
 def main() -> None:
     """Serve one order."""
-    order = msgspec.json.decode(sys.stdin.buffer.readline(), type=Order)
-    raise_files()
+    first = sys.stdin.buffer.readline()
+    if not first:
+        return  # the parent was told to end meanwhile
+    order = msgspec.json.decode(first, type=Order)
     loop = loops.Loop()
     try:
+        connections = len(share(order.plan.users, order.of, order.number))
+        raise_files(connections + _OTHER_FILES, "a driver process", "raise that, or use more --processes")
         driver = Driver(order, loop, tell)
     except PlanError as error:
         tell(Failed(str(error)))
@@ -56,6 +59,8 @@ def main() -> None:
             said = _DECODER.decode(line)
             if isinstance(said, Go):
                 driver.go(said.at_ns)
+            elif isinstance(said, Onward):
+                driver.onward()
             else:
                 driver.quit()
 

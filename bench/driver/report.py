@@ -22,6 +22,10 @@ class Go(Struct, frozen=True, tag="go"):
     at_ns: int
 
 
+class Onward(Struct, frozen=True, tag="onward"):
+    """The server was measured with a part of the users: let the others in."""
+
+
 class Quit(Struct, frozen=True, tag="quit"):
     """End the connections and the process."""
 
@@ -32,6 +36,12 @@ class Progress(Struct, frozen=True, tag="progress"):
     phase: str
     done: int
     of: int
+
+
+class Landed(Struct, frozen=True, tag="landed"):
+    """The first part of the users is there, and the others wait for `Onward`."""
+
+    connected: int
 
 
 class Ready(Struct, frozen=True, tag="ready"):
@@ -65,6 +75,14 @@ class Tick(Struct, frozen=True, tag="tick"):
     late: list[tuple[int, int]] = field(default_factory=list)
 
 
+class Waited(Struct, frozen=True):
+    """How many of those who take turns (`pairs`, `users`) waited long for an answer at some time."""
+
+    who: str
+    waiting: int
+    of: int
+
+
 class Done(Struct, frozen=True, tag="done"):
     """The load is over and what was outstanding came or is lost."""
 
@@ -74,6 +92,7 @@ class Done(Struct, frozen=True, tag="done"):
     delivered: int
     cpu_ns: int
     window_ns: int
+    waited: Waited | None = None
     notes: list[str] = field(default_factory=list)
 
 
@@ -83,5 +102,5 @@ class Failed(Struct, frozen=True, tag="failed"):
     text: str
 
 
-ToDriver = Go | Quit
-ToParent = Progress | Ready | Tick | Done | Failed
+ToDriver = Go | Onward | Quit
+ToParent = Progress | Landed | Ready | Tick | Done | Failed

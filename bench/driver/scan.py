@@ -14,6 +14,8 @@ _TAG: Final = re.compile(rb"<(/?)([^\s/>]++)(?:[^>\"'/]++|\"[^\"]*+\"|'[^']*+'|/
 MARK: Final = re.compile(rb"~([0-9a-f]{6})\.([0-9a-f]{8})\.([0-9a-f]{16})~")
 #: A request for an answer, in the bytes of an iq.
 REQUEST: Final = re.compile(rb"\A<iq[^>]* type=['\"](?:get|set)['\"]")
+#: An error, in the bytes of a stanza (RFC 6120 section 8.3.1).
+ERROR: Final = re.compile(rb"\A<(?:message|presence|iq)\b[^>]* type=['\"]error['\"]")
 MARK_FORMAT: Final = b"~%06x.%08x.%016x~"
 
 Mark = tuple[bytes, bytes, bytes]
@@ -59,6 +61,12 @@ def cut(data: bytes, opening: bytes, closing: bytes) -> tuple[list[Mark], bytes]
         if len(marks) == head.count(closing):
             return marks, data[end:]
     return [], data
+
+
+def around(data: bytes, sender: bytes, sequence: bytes, opening: bytes, closing: bytes) -> bytes:
+    """The simple stanza that has this mark, of a run that `cut` took."""
+    at = data.find(b"~%b.%b." % (sender, sequence))
+    return data[data.rfind(opening, 0, at) : data.find(closing, at) + len(closing)]
 
 
 _CONDITION: Final = re.compile(rb"<([a-z-]+) xmlns=['\"]urn:ietf:params:xml:ns:xmpp-(?:stanzas|streams)['\"]")

@@ -16,7 +16,6 @@ class Target:
 
     __slots__ = (
         "address",
-        "buffered",
         "direct_tls",
         "domain",
         "family",
@@ -34,15 +33,13 @@ class Target:
         self.websocket = plan.transport in ("ws", "wss")
         self.direct_tls = plan.transport in ("tls", "wss")
         self.starttls = plan.transport == "starttls"
-        #: TLS is in use: bytes may wait where epoll does not see them.
-        self.buffered = self.direct_tls or self.starttls
         try:
             found = socket.getaddrinfo(plan.host, plan.port, type=socket.SOCK_STREAM)
         except OSError as error:
             raise PlanError(f"target {plan.target}: {error.strerror}") from None
         self.family: int = found[0][0]
         self.address: Any = found[0][4]
-        self.tls = _context(plan) if self.buffered else None
+        self.tls = _context(plan) if self.direct_tls or self.starttls else None
         domain = escape_attr(plan.domain)
         if self.websocket:
             self.header = f"<open xmlns='{ns.FRAMING}' to='{domain}' version='1.0' xml:lang='en'/>".encode()

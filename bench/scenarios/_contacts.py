@@ -1,25 +1,32 @@
-"""Rosters in which everybody knows K others, both ways, made over XMPP alone (RFC 6121 section 3)."""
+"""Rosters in which everybody knows K others, both ways, made over XMPP alone (RFC 6121 section 3).
+
+Of two who shall know each other one asks, and the other approves and asks back: requests that cross make servers write the
+same two roster items at once. What does not come to an end is read, approved and asked for again, which changes nothing where
+all is well.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from html import unescape
+from typing import Final
 
 from rookery.bench.driver.client import Client
+from rookery.bench.driver.driver import SECOND, Driver
 from rookery.bench.driver.scan import split
 from rookery.bench.driver.script import Script, Send, ask
-from rookery.bench.scenarios._scenario import Phase
+from rookery.bench.plan import Plan, PlanError
+from rookery.bench.scenarios._scenario import Phase, Scenario
 from rookery.shared.xmpp import ns
 from rookery.shared.xmpp.xml import escape_attr
-
-if TYPE_CHECKING:
-    from rookery.bench.driver.driver import Driver
 
 _ITEM: Final = re.compile(rb"<item\b[^>]*>")
 _JID: Final = re.compile(rb" jid=['\"]([^'\"]+)['\"]")
 _BOTH: Final = re.compile(rb" subscription=['\"]both['\"]")
 _SUBSCRIBE: Final = re.compile(rb"\A<presence[^>]* type=['\"]subscribe['\"]")
+#: Nanoseconds without a new contact after which those that lack are asked again.
+_AGAIN_NS: Final = 2 * SECOND
 _FROM: Final = re.compile(rb" from=['\"]([^'\"/]+)[^'\"]*['\"]")
 
 
@@ -31,6 +38,9 @@ class Contacts:
         self._place = {client: place for place, client in enumerate(driver.clients)}
         #: Bare JIDs that a client shall know and does not yet know both ways.
         self._wanted: dict[Client, set[bytes]] = {}
+        self._clients = {client.session.account.bare.encode(): client for client in driver.clients}
+        self._lacking = -1
+        self._since = 0
 
     def of(self, client: Client) -> list[Client]:
         """The contacts of a client: a relation both ways (for odd K, the one opposite in a ring of even size)."""
@@ -46,9 +56,33 @@ class Contacts:
         yield Phase("reading rosters", self._read)
         yield Phase("asking contacts", self._ask)
 
-    def missing(self) -> int:
-        """Contacts that are not there yet, of all clients."""
-        return sum(len(wanted) for client, wanted in self._wanted.items() if client.open)
+    def missing(self, now: int) -> int:
+        """Contacts that are not there yet, of all clients; asks again when nothing moves."""
+        lacking = sum(len(wanted) for client, wanted in self._wanted.items() if client.open)
+        if lacking != self._lacking:
+            self._lacking, self._since = lacking, now
+        elif lacking and now - self._since > _AGAIN_NS:
+            self._since = now
+            for client, wanted in self._wanted.items():
+                if client.open and wanted:
+                    self._repeat(client, wanted)
+        return lacking
+
+    def _repeat(self, client: Client, wanted: set[bytes]) -> None:
+        """Read the roster; approve and ask, whoever should have: what is granted or asked already stays as it is."""
+        client.write(b"<iq%b type='get' id='again'><query xmlns='jabber:iq:roster'/></iq>" % client.xmlns)
+        for bare in sorted(wanted):
+            self._say(client, bare, b"subscribed")
+            self._say(client, bare, b"subscribe")
+
+    def _say(self, client: Client, bare: bytes, kind: bytes) -> None:
+        to = escape_attr(bare.decode()).encode()
+        client.write(b"<presence%b to='%b' type='%b'/>" % (client.xmlns, to, kind))
+
+    def _first(self, client: Client, bare: bytes) -> bool:
+        """Whether the client is the one of the two who asks first."""
+        other = self._clients.get(bare)
+        return other is None or self._place[client] < self._place[other]
 
     def _read(self, client: Client) -> Script:
         known = set()
@@ -68,8 +102,9 @@ class Contacts:
 
         def script() -> Script:
             for bare in sorted(wanted):
-                to = escape_attr(bare.decode()).encode()
-                yield Send(b"<presence%b to='%b' type='subscribe'/>" % (client.xmlns, to))
+                if self._first(client, bare):
+                    to = escape_attr(bare.decode()).encode()
+                    yield Send(b"<presence%b to='%b' type='subscribe'/>" % (client.xmlns, to))
 
         return script()
 
@@ -80,14 +115,48 @@ class Contacts:
             if _SUBSCRIBE.match(element):
                 found = _FROM.search(element)
                 if found is not None:
-                    client.write(b"<presence%b to='%b' type='subscribed'/>" % (client.xmlns, found[1]))
+                    self._asked(client, unescape(found[1].decode()).encode())
                 continue
             if element.startswith(b"<iq") and b"jabber:iq:roster" in element:
                 self._pushed(client, element)
             self._driver.other(client, element)
 
+    def _asked(self, client: Client, bare: bytes) -> None:
+        self._say(client, bare, b"subscribed")
+        if bare in self._wanted.get(client, ()) and not self._first(client, bare):
+            self._say(client, bare, b"subscribe")
+
     def _pushed(self, client: Client, element: bytes) -> None:
         for item in _ITEM.findall(element):
             jid = _JID.search(item)
             if jid is not None and _BOTH.search(item) and client in self._wanted:
-                self._wanted[client].discard(jid[1])
+                self._wanted[client].discard(unescape(jid[1].decode()).encode())
+
+
+class Acquainted(Scenario):
+    """A scenario whose users have K contacts each, of the same driver process."""
+
+    def __init__(self, driver: Driver) -> None:
+        super().__init__(driver)
+        self.contacts = Contacts(driver)
+
+    @classmethod
+    def check(cls, plan: Plan) -> None:
+        """Everybody needs K others in the same process. Raises PlanError."""
+        super().check(plan)
+        if plan.users // plan.processes < plan.contacts + 2:
+            raise PlanError(
+                f"{plan.contacts} contacts need more than {plan.contacts + 1} users in each process"
+            )
+
+    def phases(self) -> Iterable[Phase]:
+        """Rosters."""
+        return self.contacts.phases()
+
+    def unsettled(self) -> int:
+        """Subscriptions that are not there yet."""
+        return self.contacts.missing(self.driver.loop.clock())
+
+    def listen(self, client: Client, data: bytes) -> None:
+        """Approve subscriptions."""
+        self.contacts.listen(client, data)

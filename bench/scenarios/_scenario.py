@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
+from rookery.bench.driver.report import Waited
 from rookery.bench.driver.script import Script
 from rookery.bench.plan import Plan
 from rookery.bench.result import Messages
@@ -41,6 +42,9 @@ class Scenario:
     #: `rate` is of use, and so is its absence.
     open_loop: ClassVar[bool] = True
     closed_loop: ClassVar[bool] = True
+
+    #: One user in so many comes first, and the server is measured with those, too: what the others add is theirs alone.
+    part: ClassVar[int] = 1
 
     def __init__(self, driver: Driver) -> None:
         self.driver = driver
@@ -83,6 +87,10 @@ class Scenario:
     def complete(self) -> bool:
         """Whether nothing is left to do, before the window is over (`count`, `storm`)."""
         return False
+
+    def waited(self) -> Waited | None:
+        """Who waited so long that the figures are in doubt."""
+        return None
 
     def messages(self) -> Messages:
         """What became of numbered messages, over the whole run."""

@@ -1,28 +1,30 @@
 """One-to-one messages in pairs (RFC 6121 section 5): the load that a chat server is for.
 
-Closed loop: one message is outstanding per pair; its arrival at the receiver lets the sender send the next. Open loop: all
-users send to their partner, in turn, at intended times; latency counts from those.
+Closed loop: one message is outstanding per pair; its arrival at the receiver, or the error that it comes back as, lets the
+sender send the next. Open loop: all users send to their partner, in turn, at intended times; latency counts from those.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from rookery.bench.driver.client import Client, Sink
 from rookery.bench.driver.driver import Driver
 from rookery.bench.driver.flow import Flow, messages
-from rookery.bench.driver.pace import Pace
-from rookery.bench.driver.scan import MARK, MARK_FORMAT, Mark, cut, error_condition, split
-from rookery.bench.driver.stalls import Stalls
+from rookery.bench.driver.scan import ERROR, MARK, MARK_FORMAT, around, cut, error_condition
 from rookery.bench.plan import MARK_BYTES
 from rookery.bench.result import Messages
-from rookery.bench.scenarios._scenario import Scenario, Window
+from rookery.bench.scenarios._scenario import Window
+from rookery.bench.scenarios._turns import Turns
 from rookery.shared.xmpp.xml import escape_attr
 
 _OPEN: Final = b"<message"
 _CLOSE: Final = b"</message>"
 #: What goes around the mark: sequence number of the id, sender, sequence number, time.
 _BODY: Final = b"m%d'><body>" + MARK_FORMAT + b"%b"
+#: The sequence number in the id of one of our messages, which an error repeats.
+_NUMBER: Final = re.compile(rb"\A<message[^>]* id=['\"]m(\d{1,9})['\"]")
 
 
 class Talk(Flow):
@@ -38,39 +40,27 @@ class Talk(Flow):
         self.head = b"<message%b to='%b' type='chat' id='" % (sender.xmlns, escape_attr(address).encode())
 
 
-class Chat(Scenario):
+class Chat(Turns[Talk]):
     """Pairs (2n, 2n+1) within one process."""
 
     operation = "chat"
     summary = "Messages in pairs: closed loop (one outstanding per pair), or at a rate."
+    who = "pairs"
+    opening = _OPEN
 
     def __init__(self, driver: Driver) -> None:
         super().__init__(driver)
+        #: By the number of the sender.
         self.talks: dict[int, Talk] = {}
         self._tail = b"x" * (self.plan.body - MARK_BYTES) + b"</body></message>"
-        self._sending = False
-        self._pace: Pace | None = None
-        self._turn = 0
-        self._stalls: Stalls[int] = Stalls(int(self.plan.timeout * 1e9))
 
     def begin(self, window: Window) -> None:
         """Send the first message of each pair, or begin the pace."""
         self._pair()
-        self._sending = True
         sink = self._sink(window)
         for client in self.driver.clients:
             client.sink = sink
-        if self.plan.closed_loop:
-            for talk in list(self.talks.values()):
-                self._send(talk, self.driver.loop.clock())
-        elif self.talks:
-            order = list(self.talks.values())
-            self.driver.rng.shuffle(order)
-            self._order = order
-            rng = self.driver.rng if self.plan.arrivals == "poisson" else None
-            driver = self.driver
-            self._pace = Pace(driver.loop, driver.rate, self._next, driver.recorder.late, rng)
-            self._pace.start(window.begin, window.last)
+        self.load(self.talks.values(), window)
 
     def _pair(self) -> None:
         clients = self.driver.clients
@@ -88,24 +78,19 @@ class Chat(Scenario):
         talk = Talk(sender, receiver, address)
         self.talks[talk.sender_index] = talk
 
-    def _send(self, talk: Talk, intended: int) -> None:
-        number = talk.sent
-        talk.sent = number + 1
+    def send(self, turn: Talk, intended: int) -> None:
+        """One message."""
+        number = turn.sent
+        turn.sent = number + 1
         self.driver.recorder.sent += 1
-        talk.sender.write(talk.head + _BODY % (number, talk.sender_index, number, intended, self._tail))
-
-    def _next(self, intended: int) -> None:
-        talk = self._order[self._turn]
-        self._turn = (self._turn + 1) % len(self._order)
-        if talk.sender.open and (not self.plan.count or talk.sent < self.plan.count):
-            self._send(talk, intended)
+        turn.sender.write(turn.head + _BODY % (number, turn.sender_index, number, intended, self._tail))
 
     def _sink(self, window: Window) -> Sink:
         first, last = window.first, window.last
         clock = self.driver.loop.clock
         recorder = self.driver.recorder
         latency = recorder.latency("chat").append
-        talks, tail, careful = self.talks, self._tail, self._careful
+        talks, tail, careful = self.talks, self._tail, self.careful
         closed, count = self.plan.closed_loop, self.plan.count or 1 << 60
 
         def sink(client: Client, data: bytes) -> None:
@@ -120,7 +105,7 @@ class Chat(Scenario):
             for sender, sequence, time in marks:
                 talk = talks.get(int(sender, 16))
                 if talk is None or talk.receiver is not client:
-                    recorder.error("chat", "misdelivered")
+                    self._stray(client, data, sender, sequence)
                     continue
                 number = int(sequence, 16)
                 if number == talk.expected:
@@ -131,55 +116,42 @@ class Chat(Scenario):
                 intended = int(time, 16)
                 if first <= intended < last:
                     latency(now - intended)
-                if closed and self._sending and talk.sent < count:
-                    number = talk.sent
+                # `again` without its calls: this is the path of each message.
+                number += 1
+                if closed and self._sending and number == talk.sent and number < count:
                     talk.sent = number + 1
                     recorder.sent += 1
                     talk.sender.write(talk.head + _BODY % (number, talk.sender_index, number, now, tail))
 
         return sink
 
-    def _careful(self, client: Client, data: bytes) -> list[Mark]:
-        """The same for a run that has other stanzas between, or an unfinished one at its end."""
-        whole, client.tail = split(data)
-        marks: list[Mark] = []
-        for element in whole:
-            found = MARK.search(element) if element.startswith(_OPEN) else None
-            if found is None:
-                self.driver.other(client, element)
-            elif b"type='error'" in element or b'type="error"' in element:
-                self.driver.recorder.error("chat", error_condition(element))
-            else:
-                marks.append((found[1], found[2], found[3]))
-        return marks
+    def _stray(self, client: Client, data: bytes, sender: bytes, sequence: bytes) -> None:
+        """A message that is not for this client: its own comes back, or the server errs."""
+        element = around(data, sender, sequence, _OPEN, _CLOSE)
+        if ERROR.match(element):
+            self.returned(client, element)
+        else:
+            self.driver.recorder.error("chat", "misdelivered")
 
-    def finish(self) -> None:
-        """Send nothing more."""
-        self._sending = False
-        if self._pace is not None:
-            self._pace.stop()
-
-    def watch(self, now: int) -> None:
-        """Let pairs go on whose message does not come."""
-        if not self.plan.closed_loop:
+    def returned(self, client: Client, element: bytes) -> None:
+        """An error answers a message: by its id, which servers repeat (RFC 6120 section 8.1.3), or by its mark."""
+        self.driver.recorder.error("chat", error_condition(element))
+        index = client.session.account.index
+        talk = self.talks.get(index)
+        if talk is None:
             return
-        waiting = ((index, talk.arrived) for index, talk in self.talks.items() if talk.outstanding)
-        for index in self._stalls.look(now, waiting):
-            talk = self.talks[index]
-            self.driver.recorder.error("chat", "timeout")
-            if talk.sender.open and not (self.plan.count and talk.sent >= self.plan.count):
-                self._send(talk, now)
-
-    def outstanding(self) -> int:
-        """Messages on the way."""
-        return sum(talk.outstanding for talk in self.talks.values())
-
-    def complete(self) -> bool:
-        """All messages of `count` came."""
-        count = self.plan.count
-        return bool(count) and all(
-            talk.sent >= count and not talk.outstanding for talk in self.talks.values()
-        )
+        named = _NUMBER.match(element)
+        mark = MARK.search(element)
+        if named is not None:
+            number = int(named[1])
+        elif mark is not None and int(mark[1], 16) == index:
+            number = int(mark[2], 16)
+        elif self.plan.closed_loop:
+            number = talk.sent - 1
+        else:
+            return
+        if talk.refuse(number):
+            self.again(talk, number, self.driver.loop.clock())
 
     def messages(self) -> Messages:
         """The sums of all pairs."""

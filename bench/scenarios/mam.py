@@ -1,7 +1,8 @@
 """Catch-up from the archive (XEP-0313): every page of a user's archive, one after the other.
 
 The archives are filled before the load by messages between partners, up to `archive` messages each; what is there already
-counts. A catch-up is one operation (`mam`), each page another (`page`); delivered are the messages of the pages.
+counts. A catch-up is one operation (`mam`), each page another (`page`). Delivered are the messages of the pages; lost are those
+that the archive counts and the pages did not have.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from collections.abc import Iterable
 from typing import Final
 
 from rookery.bench.driver.client import Client
-from rookery.bench.driver.driver import Driver
+from rookery.bench.driver.driver import SECOND, Driver
 from rookery.bench.driver.scan import error_condition
 from rookery.bench.driver.script import Script, Send, ask
+from rookery.bench.result import Messages
 from rookery.bench.scenarios._rounds import Rounds
 from rookery.bench.scenarios._scenario import Phase
 from rookery.shared.xmpp.xml import escape_attr
@@ -21,6 +23,7 @@ from rookery.shared.xmpp.xml import escape_attr
 MAM: Final = "urn:xmpp:mam:2"
 RSM: Final = "http://jabber.org/protocol/rsm"
 _LAST: Final = re.compile(rb"<last>([^<]*)</last>")
+_COUNT: Final = re.compile(rb"<count>(\d{1,9})</count>")
 _COMPLETE: Final = re.compile(rb"<fin\b[^>]* complete=['\"](?:true|1)['\"]")
 #: The end of a page: the result of the query, or an error.
 _END: Final = re.compile(rb"</fin></iq>|<fin\b[^>]*/></iq>|</error></iq>")
@@ -30,12 +33,14 @@ _RESULT: Final = b"<forwarded"
 class Page:
     """The page that a client is reading."""
 
-    __slots__ = ("began", "chunks", "intended")
+    __slots__ = ("began", "chunks", "intended", "messages")
 
     def __init__(self, intended: int) -> None:
         self.intended = intended
         self.began = intended
         self.chunks: list[bytes] = []
+        #: Messages of this catch-up so far.
+        self.messages = 0
 
 
 class Mam(Rounds):
@@ -47,6 +52,7 @@ class Mam(Rounds):
     def __init__(self, driver: Driver) -> None:
         super().__init__(driver)
         self._page = driver.recorder.latency("page")
+        self._counted = self._delivered = 0
 
     def at_once(self) -> int:
         """As many as the plan says, shared by the processes."""
@@ -114,16 +120,37 @@ class Mam(Rounds):
             client.hold = None
             self.ended(client, error_condition(end), page.intended)
             return
-        self.driver.recorder.delivered += whole.count(_RESULT)
+        found = whole.count(_RESULT)
+        page.messages += found
+        self.driver.recorder.delivered += found
         if self._window.first <= page.began < self._window.last:
             self._page.append(now - page.began)
         last = _LAST.search(end)
         if last is None or _COMPLETE.search(end):
             client.hold = None
+            # Servers need not count (XEP-0059 section 2.6).
+            count = _COUNT.search(end)
+            self._counted += int(count[1]) if count is not None else page.messages
+            self._delivered += page.messages
             self.driver.recorder.delivered -= 1  # `ended` counts the operation, the messages are counted
             self.ended(client, "", page.intended)
         else:
             self._ask(client, last[1])
+
+    def watch(self, now: int) -> None:
+        """End catch-ups that are not answered."""
+        limit = now - int(self.plan.timeout * SECOND)
+        for client in self.driver.clients:
+            page: Page | None = client.hold
+            if page is not None and (page.began < limit or not client.open):
+                client.hold = None
+                condition = "timeout" if client.open else "closed"
+                client.close()
+                self.ended(client, condition, page.intended)
+
+    def messages(self) -> Messages:
+        """Messages of whole catch-ups."""
+        return Messages(self._counted, self._delivered, max(0, self._counted - self._delivered))
 
 
 def _query(after: str, most: int) -> str:

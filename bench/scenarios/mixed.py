@@ -6,17 +6,15 @@ reconnect, so that what is lost was lost by the server.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
 from typing import Final
 
 from rookery.bench.driver.client import Client
 from rookery.bench.driver.driver import Driver
-from rookery.bench.driver.scan import MARK, MARK_FORMAT, Mark, error_condition, split
+from rookery.bench.driver.scan import ERROR, MARK, MARK_FORMAT, Mark, error_condition, split
 from rookery.bench.driver.script import Script, Send, ask
 from rookery.bench.plan import Plan, PlanError
-from rookery.bench.scenarios._contacts import Contacts
-from rookery.bench.scenarios._scenario import Phase, Window
+from rookery.bench.scenarios._contacts import Acquainted
+from rookery.bench.scenarios._scenario import Window
 from rookery.bench.scenarios.chat import Chat, Talk
 from rookery.bench.scenarios.mam import MAM, RSM
 from rookery.shared.xmpp import ns
@@ -27,10 +25,8 @@ PRESENCE: Final = 0.08
 PAGE: Final = 0.04
 LOGIN: Final = 0.02
 
-_FAILED: Final = re.compile(rb"\A<iq[^>]* type=['\"]error['\"]")
 
-
-class Mixed(Chat):
+class Mixed(Acquainted, Chat):
     """Chat with other things between."""
 
     operation = "chat"
@@ -39,39 +35,22 @@ class Mixed(Chat):
 
     def __init__(self, driver: Driver) -> None:
         super().__init__(driver)
-        self._contacts = Contacts(driver)
         self._window = Window(0, 0, 0)
 
     @classmethod
     def check(cls, plan: Plan) -> None:
         """It needs a rate, and contacts. Raises PlanError."""
+        super().check(plan)
         if plan.closed_loop:
             raise PlanError("mixed is an open loop: give a --rate")
-        if plan.users // plan.processes < plan.contacts + 2:
-            raise PlanError(
-                f"{plan.contacts} contacts need more than {plan.contacts + 1} users in each process"
-            )
-
-    def phases(self) -> Iterable[Phase]:
-        """Rosters."""
-        return self._contacts.phases()
-
-    def unsettled(self) -> int:
-        """Subscriptions that are not there yet."""
-        return self._contacts.missing()
-
-    def listen(self, client: Client, data: bytes) -> None:
-        """Approve subscriptions."""
-        self._contacts.listen(client, data)
 
     def begin(self, window: Window) -> None:
         """Begin the pace."""
         self._window = window
         super().begin(window)
 
-    def _next(self, intended: int) -> None:
-        talk = self._order[self._turn]
-        self._turn = (self._turn + 1) % len(self._order)
+    def _due(self, intended: int) -> None:
+        talk = self.following()
         client = talk.sender
         if not client.open or client.busy:
             return
@@ -92,7 +71,7 @@ class Mixed(Chat):
                 % (client.xmlns, self.plan.domain.encode(), mark)
             )
         elif talk.receiver.open and not talk.receiver.busy:
-            self._send(talk, intended)
+            self.send(talk, intended)
 
     def _reconnect(self, talk: Talk, intended: int) -> None:
         client = talk.sender
@@ -123,25 +102,25 @@ class Mixed(Chat):
             latency = self.driver.loop.clock() - intended
             self.driver.recorder.latency(operation).append(latency)
 
-    def _careful(self, client: Client, data: bytes) -> list[Mark]:
+    def careful(self, client: Client, data: bytes) -> list[Mark]:
+        """Many kinds at once."""
         whole, client.tail = split(data)
         marks: list[Mark] = []
         for element in whole:
             found = MARK.search(element)
-            if found is None or b"<forwarded" in element:
+            if element.startswith(b"<message") and ERROR.match(element):
+                self.returned(client, element)
+            elif found is None or b"<forwarded" in element:
                 self.driver.other(client, element)
             elif element.startswith(b"<message"):
-                if b"type='error'" in element or b'type="error"' in element:
-                    self.driver.recorder.error("chat", error_condition(element))
-                else:
-                    marks.append((found[1], found[2], found[3]))
+                marks.append((found[1], found[2], found[3]))
             elif element.startswith(b"<presence"):
                 # Who comes back is told what others said meanwhile (RFC 6121 section 4.3.2): that was no delivery's time.
                 if int(found[3], 16) > (client.hold or 0):
                     self._count("presence", int(found[3], 16))
             else:
                 operation = "page" if b"=page~" in element.replace(b"'", b"").replace(b'"', b"") else "ping"
-                if _FAILED.match(element):
+                if ERROR.match(element):
                     self.driver.recorder.error(operation, error_condition(element))
                 else:
                     self._count(operation, int(found[3], 16))

@@ -8,69 +8,61 @@ from typing import Final
 from rookery.bench.driver.client import Client
 from rookery.bench.driver.driver import Driver
 from rookery.bench.driver.flow import Flow, messages
-from rookery.bench.driver.pace import Pace
-from rookery.bench.driver.scan import MARK, MARK_FORMAT, error_condition, split
-from rookery.bench.driver.stalls import Stalls
+from rookery.bench.driver.scan import ERROR, MARK, MARK_FORMAT, error_condition, split
 from rookery.bench.result import Messages
-from rookery.bench.scenarios._scenario import Scenario, Window
+from rookery.bench.scenarios._scenario import Window
+from rookery.bench.scenarios._turns import Turns
 from rookery.shared.xmpp.xml import escape_attr
 
 _PING: Final = b"'><ping xmlns='urn:xmpp:ping'/></iq>"
-_RESULT: Final = re.compile(rb"\A<iq[^>]* type=['\"]result['\"]")
 #: Exactly one result and nothing else.
 _PONG: Final = re.compile(
     rb"<iq(?=[^>]* type=['\"]result['\"])[^>]* id=['\"]" + MARK.pattern + rb"['\"][^>]*(?:/>|></iq>)"
 )
 
 
-class Ping(Scenario):
+class Pinger(Flow):
+    """One user; its pings and their results."""
+
+    __slots__ = ("head", "sender")
+
+    def __init__(self, sender: Client, domain: str) -> None:
+        super().__init__()
+        self.sender = sender
+        self.head = b"<iq%b type='get' to='%b' id='" % (sender.xmlns, escape_attr(domain).encode())
+
+
+class Ping(Turns[Pinger]):
     """One ping is outstanding per user in a closed loop."""
 
     operation = "ping"
     summary = "XEP-0199 pings of the server: closed loop (one outstanding per user), or at a rate."
+    who = "users"
+    opening = b"<iq"
 
     def __init__(self, driver: Driver) -> None:
         super().__init__(driver)
-        self._flows: dict[Client, Flow] = {}
-        self._sending = False
+        self._pingers: dict[Client, Pinger] = {}
         self._window = Window(0, 0, 0)
         self._latency = driver.recorder.latency("ping")
-        self._head = f" type='get' to='{escape_attr(self.plan.domain)}' id='".encode()
-        self._order: list[Client] = []
-        self._turn = 0
-        self._stalls: Stalls[Client] = Stalls(int(self.plan.timeout * 1e9))
-        self._pace: Pace | None = None
 
     def begin(self, window: Window) -> None:
         """Ping once each, or begin the pace."""
-        self._window, self._sending = window, True
-        driver = self.driver
-        self._flows = {client: Flow() for client in driver.clients if client.open}
-        self._order = list(self._flows)
-        driver.rng.shuffle(self._order)
-        for client in self._order:
+        self._window = window
+        self._pingers = {
+            client: Pinger(client, self.plan.domain) for client in self.driver.clients if client.open
+        }
+        for client in self._pingers:
             client.sink = self._sink
-        if self.plan.closed_loop:
-            for client in self._order:
-                self._ping(client, driver.loop.clock())
-        elif self._order:
-            rng = driver.rng if self.plan.arrivals == "poisson" else None
-            self._pace = Pace(driver.loop, driver.rate, self._next, driver.recorder.late, rng)
-            self._pace.start(window.begin, window.last)
+        self.load(self._pingers.values(), window)
 
-    def _next(self, intended: int) -> None:
-        client = self._order[self._turn]
-        self._turn = (self._turn + 1) % len(self._order)
-        if client.open and not (self.plan.count and self._flows[client].sent >= self.plan.count):
-            self._ping(client, intended)
-
-    def _ping(self, client: Client, intended: int) -> None:
-        flow = self._flows[client]
-        number = flow.sent
-        flow.sent = number + 1
+    def send(self, turn: Pinger, intended: int) -> None:
+        """One ping."""
+        number = turn.sent
+        turn.sent = number + 1
         self.driver.recorder.sent += 1
-        mark = MARK_FORMAT % (client.session.account.index, number, intended)
-        client.write(b"<iq%b%b%b%b" % (client.xmlns, self._head, mark, _PING))
+        mark = MARK_FORMAT % (turn.sender.session.account.index, number, intended)
+        turn.sender.write(turn.head + mark + _PING)
 
     def _sink(self, client: Client, data: bytes) -> None:
         if client.tail:
@@ -85,57 +77,34 @@ class Ping(Scenario):
             mark = MARK.search(element) if element.startswith(b"<iq") else None
             if mark is None:
                 self.driver.other(client, element)
-            elif _RESULT.match(element):
-                self._pong(client, mark[2], mark[3])
+            elif ERROR.match(element):
+                self._refused(client, element, int(mark[2], 16))
             else:
-                self.driver.recorder.error("ping", error_condition(element))
-                self._pong(client, mark[2], b"0")
+                self._pong(client, mark[2], mark[3])
 
     def _pong(self, client: Client, sequence: bytes, time: bytes) -> None:
-        flow = self._flows[client]
+        pinger = self._pingers[client]
         number = int(sequence, 16)
-        if number == flow.expected:
-            flow.expected = number + 1
-        elif not flow.strange(number):
+        if number == pinger.expected:
+            pinger.expected = number + 1
+        elif not pinger.strange(number):
             return
         now = self.driver.loop.clock()
         self.driver.recorder.delivered += 1
         intended = int(time, 16)
         if self._window.first <= intended < self._window.last:
             self._latency.append(now - intended)
-        if self._sending and self.plan.closed_loop and not (self.plan.count and flow.sent >= self.plan.count):
-            self._ping(client, now)
+        self.again(pinger, number, now)
 
-    def finish(self) -> None:
-        """Ping no more."""
-        self._sending = False
-        if self._pace is not None:
-            self._pace.stop()
-
-    def watch(self, now: int) -> None:
-        """Let users go on whose answer does not come."""
-        if not self.plan.closed_loop:
-            return
-        waiting = [(client, flow.arrived) for client, flow in self._flows.items() if flow.outstanding]
-        for client in self._stalls.look(now, waiting):
-            self.driver.recorder.error("ping", "timeout")
-            if client.open and not (self.plan.count and self._flows[client].sent >= self.plan.count):
-                self._ping(client, now)
-
-    def outstanding(self) -> int:
-        """Pings without an answer."""
-        return sum(flow.outstanding for flow in self._flows.values())
-
-    def complete(self) -> bool:
-        """All pings of `count` were answered."""
-        count = self.plan.count
-        return bool(count) and all(
-            flow.sent >= count and not flow.outstanding for flow in self._flows.values()
-        )
+    def _refused(self, client: Client, element: bytes, number: int) -> None:
+        self.driver.recorder.error("ping", error_condition(element))
+        pinger = self._pingers[client]
+        if pinger.refuse(number):
+            self.again(pinger, number, self.driver.loop.clock())
 
     def messages(self) -> Messages:
         """Pings and their answers."""
-        return messages(self._flows.values())
+        return messages(self._pingers.values())
 
 
 SCENARIO = Ping

@@ -7,112 +7,81 @@ reflection to the sender itself (section 4.4.2) is no delivery here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Final
 
 from rookery.bench.driver.client import Client
 from rookery.bench.driver.driver import Driver
 from rookery.bench.driver.flow import Flow, messages
-from rookery.bench.driver.pace import Pace
-from rookery.bench.driver.scan import MARK, MARK_FORMAT, Mark, cut, split
-from rookery.bench.driver.stalls import Stalls
-from rookery.bench.plan import Plan, PlanError
+from rookery.bench.driver.scan import ERROR, MARK, MARK_FORMAT, around, cut, error_condition
 from rookery.bench.result import Messages
-from rookery.bench.scenarios._contacts import Contacts
-from rookery.bench.scenarios._scenario import Phase, Scenario, Window
+from rookery.bench.scenarios._contacts import Acquainted
+from rookery.bench.scenarios._scenario import Window
+from rookery.bench.scenarios._turns import Turns
 
 _OPEN: Final = b"<presence"
 _CLOSE: Final = b"</presence>"
 
 
 class Talker:
-    """What a user broadcasts: `number` is the next sequence number, `left` the deliveries that the last one lacks."""
+    """What a user broadcasts: `sent` is the next sequence number, `left` the deliveries that the last one lacks."""
 
-    __slots__ = ("client", "contacts", "index", "left", "number")
+    __slots__ = ("contacts", "index", "left", "sender", "sent")
 
-    def __init__(self, client: Client, contacts: list[Client]) -> None:
-        self.client = client
-        self.index = client.session.account.index
+    def __init__(self, sender: Client, contacts: list[Client]) -> None:
+        self.sender = sender
+        self.index = sender.session.account.index
         self.contacts = contacts
-        self.number = 0
+        self.sent = 0
         self.left = 0
 
+    @property
+    def settled(self) -> int:
+        """Grows with each delivery of the last broadcast, and with the next."""
+        return self.sent * len(self.contacts) - self.left
 
-class Presence(Scenario):
+    @property
+    def outstanding(self) -> int:
+        """Deliveries of the last broadcast that are awaited."""
+        return self.left
+
+
+class Presence(Acquainted, Turns[Talker]):
     """Each delivery to a contact counts."""
 
     operation = "presence"
     summary = "A change of presence to K contacts each: fan-out."
+    who = "users"
+    opening = _OPEN
 
     def __init__(self, driver: Driver) -> None:
         super().__init__(driver)
-        self._contacts = Contacts(driver)
         self._talkers: dict[int, Talker] = {}
         #: Deliveries by (sender, receiver).
         self._flows: dict[tuple[int, Client], Flow] = {}
-        self._sending = False
         self._window = Window(0, 0, 0)
         self._latency = driver.recorder.latency("presence")
-        self._order: list[Talker] = []
-        self._turn = 0
-        self._stalls: Stalls[Talker] = Stalls(int(self.plan.timeout * 1e9))
-        self._pace: Pace | None = None
-
-    @classmethod
-    def check(cls, plan: Plan) -> None:
-        """Everybody needs K others in the same process. Raises PlanError."""
-        if plan.users // plan.processes < plan.contacts + 2:
-            raise PlanError(
-                f"{plan.contacts} contacts need more than {plan.contacts + 1} users in each process"
-            )
-
-    def phases(self) -> Iterable[Phase]:
-        """Rosters."""
-        return self._contacts.phases()
-
-    def unsettled(self) -> int:
-        """Subscriptions that are not there yet."""
-        return self._contacts.missing()
-
-    def listen(self, client: Client, data: bytes) -> None:
-        """Approve subscriptions."""
-        self._contacts.listen(client, data)
 
     def begin(self, window: Window) -> None:
         """Broadcast once each, or begin the pace."""
-        self._window, self._sending = window, True
-        driver = self.driver
-        for client in driver.clients:
+        self._window = window
+        for client in self.driver.clients:
             client.sink = self._sink
             if client.open:
-                contacts = [contact for contact in self._contacts.of(client) if contact.open]
+                contacts = [contact for contact in self.contacts.of(client) if contact.open]
                 talker = Talker(client, contacts)
                 self._talkers[talker.index] = talker
                 for contact in contacts:
                     self._flows[talker.index, contact] = Flow()
-        self._order = list(self._talkers.values())
-        driver.rng.shuffle(self._order)
-        if self.plan.closed_loop:
-            for talker in self._order:
-                self._broadcast(talker, driver.loop.clock())
-        elif self._order:
-            rng = driver.rng if self.plan.arrivals == "poisson" else None
-            self._pace = Pace(driver.loop, driver.rate, self._next, driver.recorder.late, rng)
-            self._pace.start(window.begin, window.last)
+        self.load(self._talkers.values(), window)
 
-    def _next(self, intended: int) -> None:
-        talker = self._order[self._turn]
-        self._turn = (self._turn + 1) % len(self._order)
-        if talker.client.open and not (self.plan.count and talker.number >= self.plan.count):
-            self._broadcast(talker, intended)
-
-    def _broadcast(self, talker: Talker, intended: int) -> None:
-        number = talker.number
-        talker.number = number + 1
-        talker.left += len(talker.contacts)
+    def send(self, turn: Talker, intended: int) -> None:
+        """One change of presence."""
+        number = turn.sent
+        turn.sent = number + 1
+        turn.left = len(turn.contacts)
         self.driver.recorder.sent += 1
-        mark = MARK_FORMAT % (talker.index, number, intended)
-        talker.client.write(b"<presence%b><status>%b</status></presence>" % (talker.client.xmlns, mark))
+        mark = MARK_FORMAT % (turn.index, number, intended)
+        turn.sender.write(b"<presence%b><status>%b</status></presence>" % (turn.sender.xmlns, mark))
 
     def _sink(self, client: Client, data: bytes) -> None:
         if client.tail:
@@ -120,16 +89,17 @@ class Presence(Scenario):
             client.tail = b""
         marks, rest = cut(data, _OPEN, _CLOSE)
         if rest:
-            marks = marks + self._careful(client, rest)
+            marks = marks + self.careful(client, rest)
         if not marks:
             return
         recorder, flows, own = self.driver.recorder, self._flows, client.session.account.index
         now = self.driver.loop.clock()
-        closed, count = self.plan.closed_loop, self.plan.count or 1 << 60
         first, last, latency = self._window.first, self._window.last, self._latency.append
         for sender, sequence, time in marks:
             index = int(sender, 16)
             if index == own:
+                if b"error" in data:
+                    self.returned(client, around(data, sender, sequence, _OPEN, _CLOSE))
                 continue
             flow = flows.get((index, client))
             if flow is None:
@@ -145,52 +115,39 @@ class Presence(Scenario):
             if first <= intended < last:
                 latency(now - intended)
             talker = self._talkers[index]
-            talker.left -= 1
-            if not talker.left and closed and self._sending and talker.number < count:
-                self._broadcast(talker, now)
+            if number + 1 == talker.sent and talker.left > 0:
+                talker.left -= 1
+                if not talker.left:
+                    self.again(talker, number, now)
 
-    def _careful(self, client: Client, data: bytes) -> list[Mark]:
-        whole, client.tail = split(data)
-        marks: list[Mark] = []
-        for element in whole:
-            found = MARK.search(element) if element.startswith(_OPEN) else None
-            if found is None:
-                self.driver.other(client, element)
-            else:
-                marks.append((found[1], found[2], found[3]))
-        return marks
-
-    def finish(self) -> None:
-        """Broadcast no more."""
-        self._sending = False
-        if self._pace is not None:
-            self._pace.stop()
-
-    def watch(self, now: int) -> None:
-        """Let users go on whose broadcast did not reach all: servers may shape or merge changes of presence."""
-        if not self.plan.closed_loop:
+    def returned(self, client: Client, element: bytes) -> None:
+        """A broadcast that comes back as an error did not reach anybody who does not have it by now."""
+        talker = self._talkers.get(client.session.account.index)
+        if talker is None or not ERROR.match(element):
             return
-        waiting = [(talker, talker.left) for talker in self._order if talker.left > 0]
-        for talker in self._stalls.look(now, waiting):
-            self.driver.recorder.error("presence", "timeout")
+        self.driver.recorder.error("presence", error_condition(element))
+        mark = MARK.search(element)
+        number = int(mark[2], 16) if mark is not None else talker.sent - 1
+        for contact in talker.contacts:
+            flow = self._flows[talker.index, contact]
+            flow.sent = talker.sent
+            flow.refuse(number)
+        if number + 1 == talker.sent and talker.left:
             talker.left = 0
-            if talker.client.open and not (self.plan.count and talker.number >= self.plan.count):
-                self._broadcast(talker, now)
+            self.again(talker, number, self.driver.loop.clock())
 
     def outstanding(self) -> int:
-        """Deliveries on the way."""
-        return sum(talker.left for talker in self._talkers.values())
-
-    def complete(self) -> bool:
-        """All broadcasts of `count` are with all contacts."""
-        count = self.plan.count
-        return bool(count) and all(one.number >= count and not one.left for one in self._talkers.values())
+        """Deliveries on the way, of all broadcasts."""
+        return sum(flow.outstanding for flow in self._counted())
 
     def messages(self) -> Messages:
         """Deliveries: `sent` counts one for each contact."""
+        return messages(self._counted())
+
+    def _counted(self) -> list[Flow]:
         for (index, _), flow in self._flows.items():
-            flow.sent = self._talkers[index].number
-        return messages(self._flows.values())
+            flow.sent = self._talkers[index].sent
+        return list(self._flows.values())
 
 
 SCENARIO = Presence

@@ -27,7 +27,8 @@ def cluster() -> Iterator[Cluster]:
         domains=["localhost"],
         options=["--allow-plaintext", "--registration", "open"],
     ) as cluster:
-        rows = "".join(f"user{number:06d}@localhost,secret{number:06d}\n" for number in range(USERS))
+        numbers = (*range(USERS), *range(200, 204), *range(210, 214))
+        rows = "".join(f"user{number:06d}@localhost,secret{number:06d}\n" for number in numbers)
         path = cluster.home / "bench.csv"
         path.write_text("jid,password\n" + rows)
         cluster.cli("user", "import", str(path))
@@ -101,6 +102,45 @@ def test_presence_reaches_each_contact(cluster: Cluster, tmp_path: Path) -> None
 def test_pings_are_answered(cluster: Cluster, tmp_path: Path) -> None:
     made = bench(cluster, tmp_path, "ping", "--count", "5")
     assert (made.operations["ping"].count, made.operations["ping"].failed) == (40, 0)
+
+
+@pytest.mark.parametrize("transport", ["plain", "ws"])
+def test_archives_are_read_whole(cluster: Cluster, tmp_path: Path, transport: str) -> None:
+    first = {"plain": "200", "ws": "210"}[transport]
+    options = ["--first-user", first, "--users", "4", "--archive", "20", "--page", "8"]
+    made = bench(cluster, tmp_path, "mam", *options, "--count", "2", transport=transport)
+    assert not [note for note in made.notes if "users" in note], made.notes
+    assert (made.operations["mam"].count, made.operations["mam"].failed) == (8, 0)
+    assert made.operations["page"].count == 24
+    assert made.messages == Messages(sent=160, delivered=160)
+    again = bench(cluster, tmp_path, "mam", *options, "--count", "1", transport=transport)
+    assert again.messages == Messages(sent=80, delivered=80)  # what is there is not filled again
+
+
+@pytest.mark.parametrize("options", [["--storm"], ["--count", "5", "--concurrency", "3"]])
+@pytest.mark.parametrize("transport", ["starttls", "ws"])
+def test_every_session_is_resumed(
+    cluster: Cluster, tmp_path: Path, transport: str, options: list[str]
+) -> None:
+    made = bench(cluster, tmp_path, "resume", *options, transport=transport)
+    assert made.connections == USERS
+    times = 1 if "--storm" in options else 5
+    assert (made.operations["resume"].count, made.operations["resume"].errors) == (USERS * times, {})
+    assert not made.notes or not [note for note in made.notes if "ended" in note or "users" in note]
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_memory_per_connection_is_what_later_ones_cost(
+    cluster: Cluster, tmp_path: Path, processes: str
+) -> None:
+    options = ["--duration", "1", "--warmup", "0.5", "--processes", processes]
+    made = bench(cluster, tmp_path, "idle", *options, transport="tls")
+    assert made.connections == USERS
+    server = made.server
+    assert server is not None
+    # A fifth of each process's users came first.
+    later = {"1": 7, "2": 8}[processes]
+    assert server.pss_kib_per_connection == round((server.pss_kib - server.pss_kib_before) / later, 2)
 
 
 def test_logins_by_part(cluster: Cluster, tmp_path: Path) -> None:

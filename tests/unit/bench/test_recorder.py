@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 
+import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,7 +13,7 @@ from rookery.bench.assemble import result
 from rookery.bench.driver.loop import Loop
 from rookery.bench.driver.pace import Pace
 from rookery.bench.driver.recorder import Recorder, rounded
-from rookery.bench.driver.report import Done, Part, Ready, Tick
+from rookery.bench.driver.report import Done, Part, Ready, Tick, Waited
 from rookery.bench.fleet import Collected, add
 from rookery.bench.plan import make
 from rookery.bench.result import Messages
@@ -76,6 +78,19 @@ def test_a_busy_or_late_driver_says_so() -> None:
     late = result(plan, collected(0.5, [(20_000, 10)]), "now").driver
     assert late.saturated
     assert "late" in late.why
+
+
+@pytest.mark.parametrize(
+    ("waiting", "notes"),
+    [((0, 0), ()), ((489, 3), ("492 of 1000 pairs waited for an answer for more than 5 s",))],
+)
+def test_who_stood_still_is_told_once(waiting: tuple[int, int], notes: tuple[str, ...]) -> None:
+    plan = make({"scenario": "chat", "users": 2000, "duration": 2.0})
+    found = collected(0.5, [])
+    found.done = [
+        msgspec.structs.replace(found.done[0], waited=Waited("pairs", count, 500)) for count in waiting
+    ]
+    assert result(plan, found, "now").notes == notes
 
 
 def paced(
