@@ -17,7 +17,8 @@ from rookery.shared.xmpp.jid import bare_of
 class Entry(NamedTuple):
     """One kept item: the router partition it went to, what it weighs, when it was sent.
 
-    `once` items (iq to a full JID, headline and error messages) are delivered at most once: they are never sent again.
+    `once` items (iq to a full JID, headline and error messages) are delivered at most once: they are only sent again to the very
+    process that they were sent to, which knows whether it had them.
     """
 
     partition: int
@@ -137,8 +138,12 @@ class Inflight:
                 found.append(entry)
         return found
 
-    def again(self, partitions: Collection[int], before: float = float("inf")) -> list[Entry]:
+    def again(
+        self, partitions: Collection[int], before: float = float("inf"), same: bool = False
+    ) -> list[Entry]:
         """What to send again, in the order of sending, when the holder of these partitions lost or kept back something.
+
+        `same`: it holds them still, so that it gets everything again.
 
         When the oldest of them is younger than `before`, that is nothing: all or none keeps the order. At-most-once items of these
         partitions that are older than `before` are forgotten: if they were lost, nobody will ever accept them.
@@ -154,6 +159,8 @@ class Inflight:
         mine.sort(key=_number)
         if not mine or mine[0][1].at >= before:
             return []
+        if same:
+            return [entry for _, entry in mine]
         for n, entry in mine:
             if entry.once and entry.at < before:
                 self.accepted(n)

@@ -274,11 +274,13 @@ class Session:
         """Un-accepted requests that former workers may have (see `Inflight.requests`)."""
         return [] if self._inflight is None else self._inflight.requests(changed, self.sessions.partition)
 
-    def again(self, partitions: frozenset[int], before: float = float("inf")) -> list[Entry]:
+    def again(
+        self, partitions: frozenset[int], before: float = float("inf"), same: bool = False
+    ) -> list[Entry]:
         """What has to be sent again to these partitions (see `Inflight.again`)."""
         if self._inflight is None:
             return []
-        entries = self._inflight.again(partitions, before)
+        entries = self._inflight.again(partitions, before, same)
         if self.connection is not None and self.connection.is_full and self._inflight.room:
             self.connection.roomy()
         if not len(self._inflight):

@@ -27,19 +27,24 @@ _ANSWERING: Final = frozenset({Kind.ROSTER, Kind.PRESENCE, Kind.OFFLINE, Kind.AC
 class Successors:
     """Mirrors and re-sending for the whole edge."""
 
-    __slots__ = ("_changed", "_node", "_sessions")
+    __slots__ = ("_changed", "_moved", "_node", "_sessions")
 
     def __init__(self, sessions: Sessions, node: Node) -> None:
         self._sessions = sessions
         self._node = node
         #: Partitions that workers have taken over since the last tick, and when.
         self._changed: dict[int, float] = {}
+        #: Router partitions that another process has begun to hold, until it serves them.
+        self._moved: set[int] = set()
 
     def mirror(self, item: MirrorRequest) -> None:
         """A router asks for the streams of a partition: it has begun to hold it."""
         sessions, partition = self._sessions, item.partition
+        former = sessions.attachments.epoch(partition)
         if not sessions.attachments.attach(partition, item.epoch, item.router):
             return
+        if former and former != item.epoch:
+            self._moved.add(partition)
         bound = sessions.by_partition.get(partition, {})
         described = (part for session in bound.values() for part in session.describe())
         closed = sessions.endings.described(partition)
@@ -52,9 +57,13 @@ class Successors:
             sessions.bus.post_to(item.router, answer, kind=Kind.ROUTER, partition=partition, epoch=item.epoch)
 
     def on_holder(self, kind: Kind, partition: int) -> None:
-        """Another process holds the partition now: it gets again what the former one did not accept."""
+        """Another process holds the partition now, or the same is back: it gets again what was not accepted."""
         if kind is Kind.ROUTER:
-            self._send_again(frozenset((partition,)))
+            holder = self._sessions.bus.resolver(kind, partition)
+            known = self._sessions.attachments.epoch(partition)
+            same = partition not in self._moved and holder is not None and holder[1] == known
+            self._moved.discard(partition)
+            self._send_again(frozenset((partition,)), same=same)
         elif kind in _ANSWERING:
             self._changed[partition] = self._sessions.clock()
 
@@ -75,7 +84,7 @@ class Successors:
         held = {p for p in range(self._node.partitions) if (resolver(Kind.ROUTER, p) or ("",))[0] == peer}
         for partition, epoch in self._sessions.attachments.of(peer):
             self.mirror(MirrorRequest(partition, epoch, peer))
-        self._send_again(frozenset(held))
+        self._send_again(frozenset(held), same=True)
 
     def repeat(self, now: float) -> None:
         """Every few seconds: send again what was not accepted for too long."""
@@ -83,12 +92,12 @@ class Successors:
         sessions.flushed = {session for session in sessions.flushed if not session.mirror.age()}
         self._send_again(frozenset(range(self._node.partitions)), now - AGAIN_SECONDS)
 
-    def _send_again(self, partitions: frozenset[int], before: float = math.inf) -> None:
+    def _send_again(self, partitions: frozenset[int], before: float = math.inf, same: bool = False) -> None:
         if not partitions:
             return
         sessions = self._sessions
         for session in self._waiting(partitions) if before == math.inf else list(sessions.unsettled):
-            for entry in session.again(partitions, before):
+            for entry in session.again(partitions, before, same):
                 sessions.post(Kind.ROUTER, entry.partition, entry.item)
             if session.connection is None and not session.unaccepted:
                 sessions.streams.settled(session)

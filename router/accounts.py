@@ -203,7 +203,7 @@ class Accounts:
             except DatabaseUnavailable:
                 # What waits stays unaccepted, so the edges keep it; requests have their own time limit there.
                 await trio.sleep(pause)
-                pause = min(2.0, pause * 2)
+                pause = min(0.5, pause * 2)
             except Exception:
                 _log.exception("accounts_unreadable", count=len(bares))
                 return None

@@ -61,9 +61,10 @@ async def recover(core: Core, seal: Seal, part: Part, late: Sequence[tuple[bytes
     given = _given(part, late)
     if not any(given):
         return
+    settled: set[tuple[str, int]] = set()
 
     async def work(conn: Connection) -> dict[_Uid, tuple[int, bool]]:
-        return await _store(conn, core, seal, part, given)
+        return await _store(conn, core, seal, part, given, settled)
 
     while True:
         try:
@@ -75,6 +76,11 @@ async def recover(core: Core, seal: Seal, part: Part, late: Sequence[tuple[bytes
             return
         else:
             break
+    for bare, row in settled:
+        # Its accounts are being loaded meanwhile: a page that was read before still has these rows.
+        if (account := part.accounts.get(bare)) is not None:
+            account.settled = account.settled or set()
+            account.settled.add(row)
     for uid, places in given.found.items():
         row, owed = stored.get(uid, (0, False))
         fate = Fate(len(places)) if len(places) > 1 else None
@@ -97,9 +103,9 @@ def _given(part: Part, late: Sequence[tuple[bytes, int, Stanza]]) -> _Given:
 
 
 async def _store(
-    conn: Connection, core: Core, seal: Seal, part: Part, given: _Given
+    conn: Connection, core: Core, seal: Seal, part: Part, given: _Given, settled: set[tuple[str, int]]
 ) -> dict[_Uid, tuple[int, bool]]:
-    """Store what is missing; (archive id, owed) of what sessions still keep."""
+    """Store what is missing; (archive id, owed) of what sessions still keep. Adds (bare JID, archive id) of what was owed to `settled`."""
     found, gone, copied = given
     ids = await _numbers(conn, {bare for bare, _, _ in (*found, *gone, *copied)})
     rows = [
@@ -123,8 +129,9 @@ async def _store(
         await insert_missing(conn, core.node.incarnation, rows)
     # What waited for a session without a socket is owed; the former holder may not have heard that the client has it.
     stored = await _stored(conn, ids, [uid for uid in gone if uid[0] in ids])
-    if owed := [(ids[uid[0]], row) for uid, (row, owes) in stored.items() if owes]:
-        await settle_rows(conn, core.node.incarnation, owed)
+    if owed := [(uid[0], row) for uid, (row, owes) in stored.items() if owes]:
+        settled.update(owed)
+        await settle_rows(conn, core.node.incarnation, [(ids[bare], row) for bare, row in owed])
     return await _stored(conn, ids, [uid for uid in found if uid[0] in ids])
 
 

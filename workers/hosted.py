@@ -20,7 +20,7 @@ from rookery.workers.once import Once
 
 T = TypeVar("T")
 _FIRST_PAUSE: Final = 0.1
-_LONGEST_PAUSE: Final = 2.0
+_LONGEST_PAUSE: Final = 0.5
 log = structlog.get_logger()
 
 

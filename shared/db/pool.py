@@ -25,7 +25,7 @@ IDLE_IN_TRANSACTION: Final = 10.0
 #: A connection beyond the first that had nothing to do for so long is closed.
 SPARE_SECONDS: Final = 60.0
 ATTEMPTS: Final = 3
-_BACKOFF: Final = (0.05, 1.0)
+_BACKOFF: Final = (0.05, 0.5)
 
 
 class Job:

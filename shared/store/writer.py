@@ -31,7 +31,7 @@ _ROW_BYTES: Final = 512
 _SCAN: Final = 4096
 _SETTLE_SECONDS: Final = 0.02
 _SETTLE_ROWS: Final = 500
-_BACKOFF: Final = (0.05, 1.0)
+_BACKOFF: Final = (0.05, 0.25)
 #: Seconds between log lines about refused rows; the metric counts them all.
 _TELL_SECONDS: Final = 60.0
 T = TypeVar("T")

@@ -10,9 +10,10 @@ import trio
 from tests.unit.router.rig import DOMAIN, Client, Rig, bodies, chat, condition
 
 from rookery.router.service import RouterService
-from rookery.shared.bus.messages import Kind
+from rookery.shared.bus.messages import Kind, Replay
 from rookery.shared.config import Config, Limits
 from rookery.shared.db.api import Connection, Database
+from rookery.shared.store.rows import unpack_stanza
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.workers.offline import expiry
 from rookery.workers.offline.pages import MAX_ROWS
@@ -234,5 +235,32 @@ async def test_what_waited_and_was_acknowledged_unheard_is_not_given_again_by_th
         await it.start_router("router2")
         await it.until_owed(0)
         alice.route(chat(BOB, "new"))
+        # It may wait behind the flush that began before the row was settled.
+        await it.until(lambda: "new" in bodies(one.stanza for one in bob.taken))
+        assert bodies(messages(bob)) == ["new"]
+
+
+async def test_a_page_that_was_read_before_the_next_holder_settled_is_not_given(database: Database) -> None:
+    async with rig(database) as it:
+        alice, bob = await it.online("alice"), await it.online("bob")
+        origin = alice.route(chat(BOB, "waited"))
+        await it.until(lambda: it.accepted(origin))
+        (got,) = messages(bob)
+        bob.ack()
         await it.settle()
+        await it.sql("UPDATE message SET owed = true WHERE NOT outgoing")
+        ((row, packed),) = await it.sql("SELECT id, stanza FROM message WHERE NOT outgoing")
+        it.edge().late.append((origin.stream, origin.n, got))
+        router = await it.start_router("router2")
+        await it.until_owed(0)
+        part = router.core.parts[it.edge().node.partition(BOB)]
+        account = part.accounts[BOB]
+        await it.until(lambda: account.waiting is None and account.flush is None)
+        # The account was loaded, and the page read, while the row was still owed.
+        account.owed = 1
+        router.flushes.wanted(part, account)
+        page = Replay(bob.full, bob.grant, [(cast("int", row), unpack_stanza(cast("bytes", packed)))], True)
+        router.receive("offline1", part.number, part.epoch, page)
+        alice.route(chat(BOB, "new"))
+        await it.until(lambda: "new" in bodies(one.stanza for one in bob.taken))
         assert bodies(messages(bob)) == ["new"]

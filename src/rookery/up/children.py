@@ -16,14 +16,11 @@ import structlog
 import trio
 
 from rookery.shared.observe import metrics
+from rookery.up.patience import Patience
 from rookery.up.plan import UpError
 from rookery.up.zygote import ChildSpec, Target, fork_zygote, signal_order, start_order
 
 _log = structlog.get_logger()
-#: A child that lived so long is started again at once; others wait, twice as long each time.
-_STABLE: Final = 30.0
-_SHORTEST: Final = 0.25
-_LONGEST: Final = 15.0
 #: A child that dies so often before the cluster was ever ready has a fault that waiting does not heal.
 _HOPELESS: Final = 3
 _PACKET: Final = 262_144
@@ -40,6 +37,7 @@ class Child:
     incarnation: str = ""
     since: float = 0.0
     delay: float = 0.0
+    patience: Patience = field(default_factory=Patience)
     deaths: int = 0
     code: int = 0
     ended: trio.Event = field(default_factory=trio.Event)
@@ -115,7 +113,7 @@ class Children:
                 self._died(child, message["code"], nursery)
 
     def _died(self, child: Child, code: int, nursery: trio.Nursery) -> None:
-        lived = trio.current_time() - child.since
+        worked = trio.current_time() - child.since if child.state == "ready" else 0.0
         incarnation, child.incarnation = child.incarnation, ""
         child.state, child.pid, child.code, child.ports = "dead", 0, code, {}
         child.ended.set()
@@ -126,7 +124,7 @@ class Children:
             return
         child.deaths += 1
         metrics.RESTARTS.labels(child.name.partition("-")[0]).inc()
-        child.delay = 0.0 if lived > _STABLE else min(_LONGEST, max(_SHORTEST, child.delay * 2))
+        child.delay = child.patience.pause(worked, orderly=code == 0)
         _log.error("process_died", process=child.name, code=code, restart_in=child.delay)
         if not self.ready.is_set() and child.deaths >= _HOPELESS:
             raise UpError(

@@ -10,9 +10,9 @@ import structlog
 import trio
 
 from rookery.embedded import EmbeddedError, Nats, Postgres, start_nats, start_postgres
+from rookery.up.patience import Patience
 
 _log = structlog.get_logger()
-_LONGEST = 15.0
 
 
 class Servers:
@@ -65,26 +65,22 @@ class Servers:
         )
 
     async def _keep(self, kind: str, restart: Callable[[], None], changed: Callable[[], None]) -> None:
-        delay = 0.0
+        patience = Patience()
         while True:
             server = self.nats if kind == "nats" else self.postgres
             assert server is not None
-            started = trio.current_time()
+            ready = trio.current_time()
             await _ended(server.pid)
             _log.error("server_died", server=kind, pid=server.pid, code=server.poll())
             changed()
+            worked = trio.current_time() - ready
             while True:
-                delay = (
-                    0.0
-                    if trio.current_time() - started > 2 * _LONGEST
-                    else min(_LONGEST, max(0.25, delay * 2))
-                )
-                await trio.sleep(delay)
+                await trio.sleep(patience.pause(worked))
                 try:
                     restart()
                 except EmbeddedError as error:
                     _log.error("server_restart_failed", server=kind, error=str(error))
-                    started = trio.current_time()
+                    worked = 0.0
                 else:
                     break
             _log.info("server_restarted", server=kind)

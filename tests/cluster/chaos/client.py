@@ -333,3 +333,5 @@ class Client:
             request.again = element.get("type", "")
         else:
             request.answered = self._world.loop.now
+            error = element.find(f"{{{CLIENT}}}error")
+            request.how = local(error[0]) if error is not None and len(error) else element.get("type", "")

@@ -44,12 +44,14 @@ class Message:
 class Request:
     """One iq of a client."""
 
-    __slots__ = ("again", "answered", "chain", "sent", "up", "void")
+    __slots__ = ("again", "answered", "chain", "how", "sent", "up", "void")
 
     def __init__(self, chain: int, now: float) -> None:
         self.chain = chain
         self.sent = now
         self.answered = 0.0
+        #: "result", or the condition of an error.
+        self.how = ""
         #: How it was answered after its first answer.
         self.again = ""
         self.void = False
@@ -194,6 +196,14 @@ class Ledger:
         """Requests without an answer whose session lives."""
         return sum(1 for one in self.requests.values() if not one.answered and not one.void)
 
+    def late(self) -> list[tuple[int, str, Request]]:
+        """Requests that were answered too late: (client, id, request)."""
+        return [
+            (client, id, one)
+            for (client, id), one in self.requests.items()
+            if one.answered and one.answered - max(one.sent, one.up) > IQ_SECONDS + 1
+        ]
+
     def settled(self) -> bool:
         """Whether there is nothing left to wait for."""
         self._unsettled = [message for message in self._unsettled if self._open(message)]
@@ -210,7 +220,6 @@ class Ledger:
         duplicates = [m for m in messages if len({got.chain for got in m.got}) < len(m.got)]
         across = sum(len({got.chain for got in m.got}) - 1 for m in messages if m.got)
         void = [m for m in messages if m.void]
-        answered = [one for one in self.requests.values() if one.answered]
         return Verdict(
             lost=list(self.undelivered()),
             duplicates=duplicates,
@@ -227,7 +236,7 @@ class Ledger:
             duplicates_across=across,
             bounced=sum(1 for m in messages if m.bounced),
             requests=len(self.requests),
-            late_answers=sum(1 for one in answered if one.answered - max(one.sent, one.up) > IQ_SECONDS + 1),
+            late_answers=len(self.late()),
             answered_twice=sum(1 for one in self.requests.values() if one.again),
             ack_stall=max((m.acked - m.sent for m in messages if m.acked), default=0.0),
             delivery_stall=max((m.got[0].at - m.sent for m in messages if m.got), default=0.0),

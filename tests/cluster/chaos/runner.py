@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from tests.cluster.chaos import autopsy
 from tests.cluster.chaos.client import Client
 from tests.cluster.chaos.faults import Fault, Stage
-from tests.cluster.chaos.ledger import Ledger, Message, Verdict
+from tests.cluster.chaos.ledger import Ledger, Message, Request, Verdict
 from tests.cluster.chaos.loop import Loop, Script
 from tests.cluster.chaos.outside import Outside
 from tests.cluster.chaos.stream import DOMAIN
@@ -68,6 +68,8 @@ class Report(NamedTuple):
     messages: Sequence[Message]
     slowest_round: float
     stuck: int
+    #: (client, id, request) of what was answered too late.
+    late: Sequence[tuple[int, str, Request]]
 
     @property
     def good(self) -> bool:
@@ -184,6 +186,7 @@ class Runner:
             list(self.ledger.messages.values()),
             loop.longest,
             self.stuck,
+            self.ledger.late(),
         )
 
     def _wait(self, condition: Callable[[], bool], seconds: float, what: str) -> None:

@@ -87,6 +87,14 @@ def render(report: Report, settings: Settings) -> str:
             ],
         ),
         (
+            "late answers (id modulo 3: 0 to the server, 1 for the roster, 2 to the peer)",
+            [
+                f"client {client} {id} sent {one.sent - report.started:.2f} s, connected since "
+                f"{one.up - report.started:.2f} s, answered {one.answered - report.started:.2f} s: {one.how}"
+                for client, id, one in report.late[:SLOWEST]
+            ],
+        ),
+        (
             "refused log-ins and resumptions",
             [f"{count} x {why}" for why, count in sorted(report.refusals.items())],
         ),

@@ -234,3 +234,45 @@ def test_what_a_former_worker_may_have_had_is_asked_again_once() -> None:
     world.arrived()
     world.sessions.successors.tick()
     assert [item.stanza.id for item in world.arrived() if isinstance(item, Submit)] == ["q", ""]
+
+
+def asked_of_bob(world: World, epoch: int = 1) -> int:
+    """A request to a resource of bob is under way to the router that is attached under `epoch`; returns its partition."""
+    session, _ = world.bind()
+    partition = world.sessions.partition("bob@example.org")
+    asks(world, partition, epoch)
+    session.take(stanza("iq", "bob@example.org/r", "get", "q", QUERY))
+    world.arrived()
+    return partition
+
+
+def routes(items: list[Item]) -> int:
+    return sum(isinstance(item, Route) for item in items)
+
+
+def test_a_request_to_a_resource_is_sent_again_to_the_router_that_knows_whether_it_had_it() -> None:
+    world = World()
+    partition = asked_of_bob(world)
+    assert routes(reset(world)) == 1
+    # It was given up, and is back under the epoch that it had.
+    world.sessions.successors.on_holder(Kind.ROUTER, partition)
+    assert routes(world.arrived()) == 1
+
+
+def test_a_request_to_a_resource_is_not_sent_to_another_router() -> None:
+    world = World()
+    partition = asked_of_bob(world)
+    world.cluster.node("router2", Kind.ROUTER)
+    asks(world, partition, 2, "router2")
+    world.cluster.lose("router1")
+    world.cluster.move(Kind.ROUTER, "router2")
+    assert routes(world.arrived("router2")) == 0
+
+
+def test_a_request_to_a_resource_is_not_sent_to_a_router_that_never_asked() -> None:
+    world = World()
+    asked_of_bob(world)
+    world.cluster.node("router2", Kind.ROUTER)
+    world.cluster.lose("router1")
+    world.cluster.move(Kind.ROUTER, "router2")
+    assert routes(world.arrived("router2")) == 0
