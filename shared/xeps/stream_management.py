@@ -21,7 +21,7 @@ XEP = Xep(
     "1.6.3",
     "complete",
     implemented_in="edge, router",
-    note="acknowledges only what is committed; a stream resumes on any edge; a second request to enable is refused, not fatal",
+    note="acknowledges only what is committed; a stream resumes on any edge; a second request to enable is refused, not fatal; no location: every edge will do",
 )
 
 #: Numbers on the wire are modulo this (section 4).
