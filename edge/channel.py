@@ -321,7 +321,7 @@ class Channel:
             self.since = 0.0
         self._rearm()
         self._peer.on_progress(not self._rest)
-        if self.held & FINISHING and not self._rest and self._out is None and self.state == State.OPEN:
+        if self.held & FINISHING and not self.waiting and self.state == State.OPEN:
             self._shutdown()
 
     def _send(self, data: bytes) -> bytes:

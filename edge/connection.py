@@ -160,10 +160,16 @@ class Connection(Lifetime):
         """Handle what an earlier turn left."""
         if self._backlog is None or self.reason or self.transport.held & _BUSY:
             return
-        left, self._backlog = self._backlog, None
+        left = self._backlog
+        self._backlog = None
         self._handle(left)
-        if self._backlog is None and not self.reason:
+        if not self._behind and not self.reason:
             self.transport.release(BACKLOG)
+
+    @property
+    def _behind(self) -> bool:
+        """Whether events of an earlier read are not handled yet."""
+        return self._backlog is not None
 
     def full(self) -> None:
         """The session has as many un-accepted stanzas as it may have."""
@@ -214,7 +220,8 @@ class Connection(Lifetime):
         Before TLS it came in clear and is forgotten (RFC 6120 section 5.4.3.3); after SASL a client has to wait for our answer.
         """
         self._epoch += 1
-        left, self._backlog = self._backlog, None
+        left = self._backlog
+        self._backlog = None
         self._parser.close()
         self._parser = self._new_parser(authenticated=self._login is None or bool(self._login.account))
         self.transport.release(BACKLOG)

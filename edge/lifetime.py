@@ -143,7 +143,8 @@ class Lifetime(Congested):
         self._parser.close()
         self._backlog = None
         self._login = None
-        session, self.session = self.session, None
+        session = self.session
+        self.session = None
         if session is not None:
             self._context.sessions.close(session, reason, resumable)
 

@@ -203,7 +203,8 @@ async def _make_resumable(manager: Manager, connection: Connection) -> None:
             session.mirror.managed = False
         connection.say(reply)
         connection.answered()
-    waiting, manager.waiting = manager.waiting or [], None
+    waiting = manager.waiting or []
+    manager.waiting = None
     for delivery in waiting:
         session.deliver(*delivery)
 

@@ -211,7 +211,8 @@ class Accounts:
 
     def _unreadable(self, part: Part, account: Account) -> None:
         """Loading failed in a way that trying again does not mend: what waited is answered, the next item tries anew."""
-        waiting, account.waiting = account.waiting or [], None
+        waiting = account.waiting or []
+        account.waiting = None
         if account.idle:
             part.accounts.pop(account.bare, None)
         for _, item in waiting:
@@ -229,7 +230,8 @@ class Accounts:
             account.archiving = preferences or (NOTHING if account.relaxed else None)
             # Rows that are being committed may or may not have been seen: count them, too much rather than too little.
             account.owed, account.owed_bytes = owed + account.puts, owed_bytes
-        waiting, account.waiting = account.waiting or [], None
+        waiting = account.waiting or []
+        account.waiting = None
         if not part.live:
             return
         self.on_loaded(part, account)

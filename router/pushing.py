@@ -81,7 +81,8 @@ class Pushing:
 
     def give_held(self, part: Part, session: Session) -> None:
         """Number and send all that waits for an inactive client."""
-        held, session.held = session.held, None
+        held = session.held
+        session.held = None
         assert held is not None
         for stanza, to in held.drain():
             if to:

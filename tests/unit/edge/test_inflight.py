@@ -112,7 +112,7 @@ def test_what_is_delivered_at_most_once_is_not_repeated_and_does_not_fill_the_st
 
 
 def test_who_holds_them_still_gets_everything_again() -> None:
-    inflight = Inflight(10, 1000)
+    inflight = Inflight(10, 1000, Pool(1_000_000, 1 << 30))
     inflight.add(1, entry(1, once=True))
     inflight.add(2, entry(2))
     assert numbers(inflight.again({1}, same=True)) == [1, 2]
