@@ -61,6 +61,11 @@ class NatsBus(BusCore):
         self._pace = pace
         self._sleeper: trio.lowlevel.Task | None = None
 
+    @property
+    def connections(self) -> int:
+        """How often it came up: an outage may be shorter than the time between two looks at `connected`."""
+        return self._nats.connections
+
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Connect, carry items and reconnect until cancelled; started once the first connection stands."""
         async with trio.open_nursery() as nursery:

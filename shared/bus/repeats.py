@@ -17,9 +17,12 @@ import msgpack
 from rookery.shared.bus.batch import Entry, read_item
 from rookery.shared.bus.links import Link
 from rookery.shared.bus.messages import (
+    Accepted,
     AccountChanged,
     Broadcast,
     ContactRemoved,
+    Copied,
+    End,
     Fanout,
     Gate,
     Gated,
@@ -27,6 +30,8 @@ from rookery.shared.bus.messages import (
     Item,
     Kind,
     LastSeen,
+    Note,
+    Noted,
     Probe,
     RosterChanged,
     Route,
@@ -55,6 +60,9 @@ _HARMLESS: Final = frozenset(
     }
 )
 
+#: The same, for one process: (deliveries are repeated by the routers that number them).
+_TOLD: Final = frozenset({Accepted, Copied, End, Note, Noted})
+
 
 def repeatable(item: Item, me: str) -> bool:
     """Whether an item of unknown fate is sent again by the bus of the process `me`."""
@@ -81,18 +89,20 @@ def take_back(link: Link, wanted: Callable[[Key], bool], me: str, *, unsent: boo
 
 def restart(link: Link, generation: int, me: str) -> deque[Entry]:
     """Begin a link anew whose peer gave us up; returns what goes out behind what the services send again."""
-    unknown = _unknown(link, _any, me)
+    unknown = _unknown(link, _any, me, told=True)
     queued = link.restart(generation)
     queued.extendleft(reversed(unknown))
     return queued
 
 
-def _unknown(link: Link, wanted: Callable[[Key], bool], me: str) -> list[Entry]:
-    """What was sent, may not have been handled, and may be handled twice."""
+def _unknown(link: Link, wanted: Callable[[Key], bool], me: str, *, told: bool = False) -> list[Entry]:
+    """What was sent, may not have been handled, and may be handled twice; with `told` also what is for that process alone."""
     entries: list[Entry] = []
     for packed in link.unacknowledged:
         entry = read_item(msgpack.unpackb(packed, use_list=False))
-        if entry is not None and _moves(entry, wanted) and not entry[4] and repeatable(entry[3], me):
+        if entry is None or entry[4]:
+            continue
+        if (_moves(entry, wanted) and repeatable(entry[3], me)) or (told and type(entry[3]) in _TOLD):
             entries.append(entry)
     return entries
 

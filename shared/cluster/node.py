@@ -91,6 +91,7 @@ class ClusterNode:
         self._asked = 0.0
         self._silence = config.cluster.heartbeat * 2.2
         self._connected = True
+        self._connections = self._came_up()
         self._items = 0
         self._control: dict[type, Callable[[Item], None]] = {
             Beat: self._on_beat,
@@ -316,22 +317,28 @@ class ClusterNode:
     def _say_beat(self) -> None:
         self.bus.announce(self._beat())
 
+    def _came_up(self) -> int:
+        return self.bus.connections if isinstance(self.bus, NatsBus) else 0
+
     async def _beats(self) -> None:
         while True:
             due = trio.current_time() + self.config.cluster.heartbeat
             await trio.sleep_until(due)
             connected, now = self.bus.connected, trio.current_time()
+            again = connected and (not self._connected or self._connections != self._came_up())
+            if again:
+                self._liveness.hearing(False, now)
             self._liveness.hearing(connected, now)
             if now - due > _PAUSE_SECONDS:
                 _log.warning("process_paused", seconds=round(now - due, 1))
                 self._liveness.paused(now)
-            if connected and not self._connected:
+            if again:
                 # Announcements may have been missed, ours and others'.
                 self.bus.announce(AskHolds(self.incarnation))
                 for kind in self._services:
                     if self._parts is not None and (held := self._parts.served(kind)):
                         self.bus.announce(Holds(self.incarnation, kind, tuple(held)))
-            self._connected = connected
+            self._connected, self._connections = connected, self._came_up()
             self._say_beat()
             if self._holder is not None and self._holder.yields:
                 self.bus.announce(Yield(self.incarnation))

@@ -261,15 +261,19 @@ class Client:
         self._queue(data.encode(), message)
         return data.encode()
 
+    def _begun(self) -> bool:
+        """Whether there is a session that counts: what is queued between binding and enabling would never be written."""
+        return self.chain is not None and (self.up or bool(self.chain.previd))
+
     def talk(self) -> None:
         """The next message to the peer."""
-        if self.chain is not None:
+        if self.chain is not None and self._begun():
             data = self.next_message()
             self._written(data, self.chain.queue[-1].message)
 
     def ask(self) -> None:
         """A request: to the server, for the roster, or to the peer's resource."""
-        if self.chain is None:
+        if self.chain is None or not self._begun():
             return
         self._q += 1
         id = f"q{self._q}"

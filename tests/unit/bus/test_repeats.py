@@ -6,7 +6,20 @@ import pytest
 
 from rookery.shared.bus.api import Call
 from rookery.shared.bus.memory import MemoryBus, Network
-from rookery.shared.bus.messages import NOBODY, Acked, Item, Kind, Origin, Probe, Replay, Route
+from rookery.shared.bus.messages import (
+    NOBODY,
+    Accepted,
+    Acked,
+    Copied,
+    Deliver,
+    Item,
+    Kind,
+    Noted,
+    Origin,
+    Probe,
+    Replay,
+    Route,
+)
 from rookery.shared.bus.repeats import repeatable
 from rookery.shared.xmpp.stanza import Stanza
 
@@ -106,6 +119,24 @@ def test_a_link_that_begins_anew_repeats_what_may_be_lost(world: World) -> None:
     world.post("three")
     world.net.settle()
     assert world.got["router1"] == ["one", "service", "one", "two", "three"]
+
+
+def test_who_gave_us_up_is_told_again_what_nobody_else_repeats(world: World) -> None:
+    told: list[Item | Call] = []
+    router, edge = world.net.buses["router1"], world.add("edge1")
+    edge.receiver = lambda source, kind, partition, epoch, item: told.append(item)
+    router.post_to("edge1", Copied(((b"s", 1),)))
+    world.net.settle()
+    edge.forget("router1")
+    router.post_to("edge1", Accepted(((b"s", 1),)))
+    router.post_to("edge1", Deliver(1, 1, 1, b"s", 1, Stanza.build("message", to="a@x")))
+    world.net.settle()
+    # The delivery is repeated by the service that numbered it.
+    assert [type(item) for item in told] == [Copied, Copied, Accepted]
+    router.forget("edge1")
+    router.post_to("edge1", Noted(1, 1, 1))
+    world.net.settle()
+    assert type(told[-1]) is Noted
 
 
 @pytest.mark.parametrize(
