@@ -14,7 +14,7 @@ from rookery.edge.context import Context, Owner
 from rookery.edge.features import Security
 from rookery.edge.framing import Framing
 from rookery.edge.lifetime import Lifetime
-from rookery.edge.limits import Shaper
+from rookery.edge.limits import Shaper, weight
 from rookery.edge.login import Login
 from rookery.edge.managing import on_element
 from rookery.edge.session import Session
@@ -100,7 +100,7 @@ class Connection(Lifetime):
         ):
             # The usual case, without the care that many events need.
             session.take(events[0])
-            self._shape(len(data), 1)
+            self._shape(len(data), 1 if self._shaper is None else weight(events[0]))
             if context.is_congested:
                 self._congested()
         else:
@@ -121,7 +121,9 @@ class Connection(Lifetime):
             self._backlog.extend(events)
             return
         session = self.session
+        shaper = self._shaper
         budget = TURN_STANZAS
+        spent = 0
         epoch = self._epoch
         rest = iter(events)
         for event in rest:
@@ -131,6 +133,7 @@ class Connection(Lifetime):
                 self._other(event)
                 session = self.session
             budget -= 1
+            spent += 1 if shaper is None else weight(event)
             if self.reason:
                 return
             if epoch != self._epoch:
@@ -141,7 +144,7 @@ class Connection(Lifetime):
                 return
             if budget <= 0 or self.transport.held & _PAUSED:
                 break
-        self._shape(0, TURN_STANZAS - budget)
+        self._shape(0, spent)
         left = deque(rest)
         if left:
             self._backlog = left

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Final
 
 from rookery.shared.config import Limits
+from rookery.shared.xmpp.stanza import Stanza
 
 Network = IPv4Network | IPv6Network
 #: Addresses kept with nothing open are swept when the table has doubled since the last sweep.
@@ -79,6 +81,17 @@ class Bucket:
         self._at = now
         self._level = level = level - amount
         return 0.0 if level > 0 else -level / self._rate + 1 / self._rate
+
+
+#: What a broadcast of presence costs in stanzas: the server makes one for each contact of it.
+BROADCAST: Final = 10
+
+
+def weight(event: object) -> int:
+    """What an event costs in stanzas."""
+    if isinstance(event, Stanza) and event.kind == "presence" and not event.to:
+        return BROADCAST
+    return 1
 
 
 class Shaper:

@@ -86,8 +86,6 @@ class Presence:
         """Initial presence (section 4.2) or an update (section 4.4)."""
         core = self._core
         priority = priority_of(stanza)
-        if not session.may_broadcast(core.ticks()):
-            raise StanzaError("resource-constraint", "too many presence updates", type="wait")
         was_non_negative = session.presence is not None and session.priority >= 0
         others = [one for one in account.resources.available() if one is not session]
         initial = account.resources.set_presence(session, stanza, priority)

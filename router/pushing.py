@@ -92,8 +92,12 @@ class Pushing:
         session.held = held
 
     def _full(self, part: Part, session: Session) -> None:
-        """From here on its messages go to the store, until the edge has caught up."""
-        session.stalled = session.behind = True
+        """From here on its messages go to the store, until the edge has caught up: then they are given to it.
+
+        Stored messages are given to available resources only; one that is not keeps all it is sent, up to its end.
+        """
+        if session.presence is not None and session.priority >= 0:
+            session.stalled = session.behind = True
         if session.overrun:
             # Not now: whoever pushes may be in the middle of the account's sessions.
             self._overrun.append((part, session))

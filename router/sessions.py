@@ -30,9 +30,6 @@ HARD_KEPT_BYTES: Final = 4 * 1024 * 1024
 OVERHEAD: Final = 256
 #: Targets of directed presence that a session may have (A76).
 MAX_DIRECTED: Final = 1000
-#: Presence updates a second, and how many at once (A76).
-PRESENCE_RATE: Final = 5.0
-PRESENCE_BURST: Final = 20.0
 
 #: Stands for the content of a delivery that a former router made: only its number and uid are known.
 GONE: Final = Stanza("", "", "", "", "", "", (), (), b"")
@@ -79,8 +76,6 @@ class Session:
     """One bound resource."""
 
     __slots__ = (
-        "_budget",
-        "_budget_at",
         "acked",
         "behind",
         "copies",
@@ -138,8 +133,6 @@ class Session:
         self.own_first = False
         #: Whether its edge posts a copy of each message (for the archive, for carbons).
         self.copies = False
-        self._budget = PRESENCE_BURST
-        self._budget_at = 0.0
 
     def give(
         self,
@@ -208,13 +201,6 @@ class Session:
         self.kept.clear()
         self.kept_bytes = 0
         return orphans
-
-    def may_broadcast(self, now: float) -> bool:
-        """Take one presence update from the session's budget; False when it is used up. `now` in seconds."""
-        budget = min(PRESENCE_BURST, self._budget + (now - self._budget_at) * PRESENCE_RATE)
-        self._budget_at = now
-        self._budget = budget - 1 if budget >= 1 else budget
-        return budget >= 1
 
     def direct(self, target: str, available: bool) -> bool:
         """Remember a target of directed presence, or forget it after unavailable; False when there are too many."""

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rookery.edge.limits import Bucket, Doorkeeper, Failures, Nets, limit_key
+from rookery.edge.limits import BROADCAST, Bucket, Doorkeeper, Failures, Nets, limit_key, weight
+from rookery.shared.xmpp.stanza import Stanza
 
 NONE = Nets(())
 
@@ -61,6 +62,21 @@ def test_a_reader_that_waits_as_told_never_exceeds_the_rate(
         assert total <= burst + rate * now + last + 1e-6
         now += wait
         assert wait == 0.0 or bucket.take(0.0, now) <= 1 / rate + 1e-6
+
+
+@pytest.mark.parametrize(
+    ("stanza", "cost"),
+    [
+        (Stanza.build("presence"), BROADCAST),
+        (Stanza.build("presence", type="unavailable"), BROADCAST),
+        (Stanza.build("presence", to="a@x"), 1),
+        (Stanza.build("message", to="a@x"), 1),
+        (Stanza.build("iq", type="get", id="1"), 1),
+        (object(), 1),
+    ],
+)
+def test_what_goes_to_all_contacts_costs_more(stanza: object, cost: int) -> None:
+    assert weight(stanza) == cost
 
 
 def test_connections_at_once() -> None:

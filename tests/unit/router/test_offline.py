@@ -369,6 +369,19 @@ async def test_a_backlog_behind_a_flush_outlives_its_session() -> None:
         assert [bodies([unpack_stanza(row.stanza)])[0] for row in it.store.rows] == ["0", "live"]
 
 
+async def test_a_client_without_presence_that_is_slow_gets_all_from_memory() -> None:
+    """Nothing that is stored would be given to it before it is available."""
+    async with rig() as it:
+        alice, bob = await it.online("alice"), await it.bind("bob")
+        await it.settle()
+        for n in range(MAX_KEPT + 5):
+            alice.route(chat(bob.full, str(n)))
+        await it.settle()
+        it.store.commit()
+        await it.settle()
+        assert bodies(bob.news()) == [str(n) for n in range(MAX_KEPT + 5)]
+
+
 async def test_a_client_that_does_not_read_is_passed_by_until_it_does() -> None:
     async with rig() as it:
         alice, bob = await it.online("alice"), await it.online("bob")

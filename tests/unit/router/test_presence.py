@@ -209,21 +209,6 @@ async def test_presence_to_nobody_is_ignored(stanza: Stanza) -> None:
         assert it.accepted(origin)
 
 
-async def test_flapping_is_slowed_down() -> None:
-    async with rig() as it:
-        bob = await it.online("bob")
-        it.seen(Kind.PRESENCE)
-        for n in range(30):
-            bob.presence(n)
-        await it.settle()
-        assert len(it.seen(Kind.PRESENCE, Broadcast)) == 19
-        assert {condition(one) for one in bob.news() if one.type == "error"} == {"resource-constraint"}
-        it.now += 1
-        bob.presence(1)
-        await it.settle()
-        assert len(it.seen(Kind.PRESENCE, Broadcast)) == 1
-
-
 @pytest.mark.parametrize("type", ["subscribe", "subscribed", "unsubscribe", "unsubscribed"])
 async def test_subscriptions_pass_both_roster_workers(type: str) -> None:
     async with rig() as it:

@@ -15,7 +15,6 @@ from rookery.router.rules import Case
 from rookery.router.sessions import (
     MAX_DIRECTED,
     MAX_KEPT,
-    PRESENCE_BURST,
     Binding,
     Fate,
     Policy,
@@ -144,14 +143,6 @@ def test_initial_presence_is_the_first_after_unavailable() -> None:
     assert resources.set_presence(session, UP, 5) is False
     resources.set_presence(session, None, 0)
     assert resources.set_presence(session, UP, 0) is True
-
-
-def test_presence_budget_refills() -> None:
-    session = Session(f"{BARE}/r", 1, "e", 1, b"")
-    now = 1000.0
-    assert [session.may_broadcast(now) for _ in range(int(PRESENCE_BURST) + 1)][-2:] == [True, False]
-    assert session.may_broadcast(now + 0.1) is False
-    assert session.may_broadcast(now + 0.4) is True
 
 
 def test_directed_targets_are_bounded_and_forgotten() -> None:
