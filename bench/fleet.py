@@ -109,9 +109,10 @@ class Fleet:
             async with trio.open_nursery() as nursery:
                 for number in range(plan.processes):
                     command = [sys.executable, "-m", "rookery.bench.driver.process"]
-                    # In a session of its own: Ctrl-C is for this process, which ends its children.
+                    # In a process group of its own: Ctrl-C is for this process, which ends its children. Not in a session:
+                    # schedulers treat sessions as units, and the driver would cost more per stanza on a busy machine.
                     process = await trio.lowlevel.open_process(
-                        command, stdin=PIPE, stdout=PIPE, start_new_session=True
+                        command, stdin=PIPE, stdout=PIPE, process_group=0
                     )
                     driver = _Driver(number, process)
                     self._drivers.append(driver)
