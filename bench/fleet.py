@@ -168,10 +168,14 @@ class Fleet:
         collected, plan = self._collected, self._plan
         first = at + int(plan.warmup * _SECOND)
         second = -int(plan.warmup)
+        if second == 0:
+            # Reading takes a while, and without a warm-up all may be over by then.
+            await _sleep_until(first - _BARRIER_NS // 2)
+            collected.before = probe.processes()
         await _sleep_until(first + second * _SECOND)
         last = probe.cpu_s()
         while second < plan.duration and not collected.after:
-            if second == 0:
+            if second == 0 and not collected.before:
                 collected.before = probe.processes()
             await _sleep_until(min(first + (second + 1) * _SECOND, first + int(plan.duration * _SECOND)))
             now = probe.cpu_s()
