@@ -109,9 +109,10 @@ class Fleet:
             async with trio.open_nursery() as nursery:
                 for number in range(plan.processes):
                     command = [sys.executable, "-m", "rookery.bench.driver.process"]
-                    # In a session of its own: Ctrl-C is for this process, which ends its children.
+                    # In a process group of its own: Ctrl-C is for this process, which ends its children. Not in a session:
+                    # schedulers treat sessions as units, and the driver would cost more per stanza on a busy machine.
                     process = await trio.lowlevel.open_process(
-                        command, stdin=PIPE, stdout=PIPE, start_new_session=True
+                        command, stdin=PIPE, stdout=PIPE, process_group=0
                     )
                     driver = _Driver(number, process)
                     self._drivers.append(driver)
@@ -167,10 +168,14 @@ class Fleet:
         collected, plan = self._collected, self._plan
         first = at + int(plan.warmup * _SECOND)
         second = -int(plan.warmup)
+        if second == 0:
+            # Reading takes a while, and without a warm-up all may be over by then.
+            await _sleep_until(first - _BARRIER_NS // 2)
+            collected.before = probe.processes()
         await _sleep_until(first + second * _SECOND)
         last = probe.cpu_s()
         while second < plan.duration and not collected.after:
-            if second == 0:
+            if second == 0 and not collected.before:
                 collected.before = probe.processes()
             await _sleep_until(min(first + (second + 1) * _SECOND, first + int(plan.duration * _SECOND)))
             now = probe.cpu_s()

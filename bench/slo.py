@@ -2,7 +2,7 @@
 
 A rule is FIGURE OPERATOR VALUE. Figures: `OPERATION.p50|p90|p99|p99_9|max|mean` (values may end in us, ms or s; plain
 numbers are milliseconds), `OPERATION.rate|count|errors`, `errors` (all operations), `sent`, `delivered`, `lost`,
-`duplicated`, `reordered`, `connections`, `server.cpu_us|cpu_s|pss_kib|pss_kib_per_connection`, `driver.cpu_us|busiest|late_p99`.
+`duplicated`, `reordered`, `refused`, `connections`, `server.cpu_us|cpu_s|pss_kib|pss_kib_per_connection`, `driver.cpu_us|busiest|late_p99`.
 """
 
 from __future__ import annotations

@@ -37,6 +37,7 @@ class Client:
         "_loop",
         "_out",
         "_outcome",
+        "_pending",
         "_raw",
         "_recv",
         "_script",
@@ -78,6 +79,8 @@ class Client:
         self._script: Script | None = None
         self._outcome: Outcome = gone
         self._since = 0
+        #: How many decrypted bytes TLS keeps.
+        self._pending: Callable[[], int] | None = None
         self._recv: Callable[[int], bytes]
         self._send: Callable[[bytes], int]
 
@@ -99,7 +102,7 @@ class Client:
         raw = socket.socket(target.family, socket.SOCK_STREAM)
         raw.setblocking(False)
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._raw, self._fd, self._closed = raw, raw.fileno(), False
+        self._raw, self._fd, self._closed, self._pending = raw, raw.fileno(), False, None
         self.tail = b""
         self._out.clear()
         self.marks = {}
@@ -169,7 +172,7 @@ class Client:
         wrapped = context.wrap_socket(
             self._raw, server_hostname=self._target.domain, do_handshake_on_connect=False
         )
-        self._raw, self._fd = wrapped, wrapped.fileno()
+        self._raw, self._fd, self._pending = wrapped, wrapped.fileno(), wrapped.pending
         self._loop.add(self._fd, loops.READ, self._on_handshake)
         self._on_handshake(0)
 
@@ -212,7 +215,7 @@ class Client:
             else:
                 self._elements(data)
             # TLS keeps decrypted bytes that epoll knows nothing of.
-            if self._closed or not isinstance(self._raw, ssl.SSLSocket) or not self._raw.pending():
+            if self._pending is None or self._closed or not self._pending():
                 return
 
     def write(self, data: bytes) -> None:

@@ -54,6 +54,11 @@ def cut(data: bytes, opening: bytes, closing: bytes) -> tuple[list[Mark], bytes]
     Simple: each begins with `opening`, ends with `closing` and has one mark. When they are not, nothing is taken: the rest
     is all of `data`, for `split` to look at.
     """
+    end = data.find(closing) + len(closing)
+    if end == len(data) and data.startswith(opening):
+        # Exactly one: the chunk of a server that is not far behind.
+        found = MARK.search(data)
+        return ([], data) if found is None else ([(found[1], found[2], found[3])], b"")
     end = data.rfind(closing) + len(closing)
     if end >= len(closing) and data.startswith(opening):
         head = data if end == len(data) else data[:end]

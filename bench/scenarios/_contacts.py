@@ -2,7 +2,8 @@
 
 Of two who shall know each other one asks, and the other approves and asks back: requests that cross make servers write the
 same two roster items at once. What does not come to an end is read, approved and asked for again, which changes nothing where
-all is well.
+all is well. At the end all rosters are read until that goes fast: some servers still work on the presence that subscriptions
+bring long after the last of them is granted, and would be measured with that.
 """
 
 from __future__ import annotations
@@ -23,10 +24,14 @@ from rookery.shared.xmpp.xml import escape_attr
 
 _ITEM: Final = re.compile(rb"<item\b[^>]*>")
 _JID: Final = re.compile(rb" jid=['\"]([^'\"]+)['\"]")
+_ROSTER: Final = b"<iq%b type='get' id='again'><query xmlns='jabber:iq:roster'/></iq>"
 _BOTH: Final = re.compile(rb" subscription=['\"]both['\"]")
 _SUBSCRIBE: Final = re.compile(rb"\A<presence[^>]* type=['\"]subscribe['\"]")
 #: Nanoseconds without a new contact after which those that lack are asked again.
-_AGAIN_NS: Final = 2 * SECOND
+_AGAIN_NS: Final = 5 * SECOND
+#: A server that tells all rosters in this time has nothing else to do.
+_QUIET_NS: Final = SECOND
+_MOST_CHECKS: Final = 60
 _FROM: Final = re.compile(rb" from=['\"]([^'\"/]+)[^'\"]*['\"]")
 
 
@@ -39,6 +44,9 @@ class Contacts:
         #: Bare JIDs that a client shall know and does not yet know both ways.
         self._wanted: dict[Client, set[bytes]] = {}
         self._clients = {client.session.account.bare.encode(): client for client in driver.clients}
+        #: All that it shall know.
+        self._all: dict[Client, set[bytes]] = {}
+        self._checks = self._checked = 0
         self._lacking = -1
         self._since = 0
 
@@ -57,20 +65,32 @@ class Contacts:
         yield Phase("asking contacts", self._ask)
 
     def missing(self, now: int) -> int:
-        """Contacts that are not there yet, of all clients; asks again when nothing moves."""
+        """Contacts that are not there yet, of all clients; asks again when nothing moves, checks when all are there."""
         lacking = sum(len(wanted) for client, wanted in self._wanted.items() if client.open)
         if lacking != self._lacking:
             self._lacking, self._since = lacking, now
-        elif lacking and now - self._since > _AGAIN_NS:
+        if not lacking:
+            slow = not self._checks or now - self._checked > _QUIET_NS
+            return self._check(now) if slow and self._checks < _MOST_CHECKS else 0
+        if now - self._since > _AGAIN_NS:
             self._since = now
             for client, wanted in self._wanted.items():
                 if client.open and wanted:
                     self._repeat(client, wanted)
         return lacking
 
+    def _check(self, now: int) -> int:
+        """Read all rosters anew; until they are there, nobody knows anybody."""
+        self._checks, self._checked = self._checks + 1, now
+        for client, wanted in self._all.items():
+            self._wanted[client] = set(wanted)
+            if client.open and wanted:
+                client.write(_ROSTER % client.xmlns)
+        return sum(len(wanted) for client, wanted in self._all.items() if client.open)
+
     def _repeat(self, client: Client, wanted: set[bytes]) -> None:
         """Read the roster; approve and ask, whoever should have: what is granted or asked already stays as it is."""
-        client.write(b"<iq%b type='get' id='again'><query xmlns='jabber:iq:roster'/></iq>" % client.xmlns)
+        client.write(_ROSTER % client.xmlns)
         for bare in sorted(wanted):
             self._say(client, bare, b"subscribed")
             self._say(client, bare, b"subscribe")
@@ -91,9 +111,9 @@ class Contacts:
         for item in query.elements() if query is not None else ():
             if item.get("subscription") == "both":
                 known.add((item.get("jid") or "").encode())
-        self._wanted[client] = {
-            contact.session.account.bare.encode() for contact in self.of(client) if contact.open
-        } - known
+        wanted = {contact.session.account.bare.encode() for contact in self.of(client) if contact.open}
+        self._all[client] = wanted
+        self._wanted[client] = wanted - known
 
     def _ask(self, client: Client) -> Script | None:
         wanted = self._wanted.get(client)

@@ -90,7 +90,8 @@ class Chat(Turns[Talk]):
         clock = self.driver.loop.clock
         recorder = self.driver.recorder
         latency = recorder.latency("chat").append
-        talks, tail, careful = self.talks, self._tail, self.careful
+        tail, careful = self._tail, self.careful
+        talks = {b"%06x" % index: talk for index, talk in self.talks.items()}
         closed, count = self.plan.closed_loop, self.plan.count or 1 << 60
 
         def sink(client: Client, data: bytes) -> None:
@@ -103,7 +104,7 @@ class Chat(Turns[Talk]):
                 client.tail = b""
             now = clock()
             for sender, sequence, time in marks:
-                talk = talks.get(int(sender, 16))
+                talk = talks.get(sender)
                 if talk is None or talk.receiver is not client:
                     self._stray(client, data, sender, sequence)
                     continue
