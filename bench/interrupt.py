@@ -30,4 +30,6 @@ def terminable() -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            # Told to end, this process ends: not by a second signal on its last lines.
+            deaf = heard and number == signal.SIGTERM
+            signal.signal(number, signal.SIG_IGN if deaf else handler)

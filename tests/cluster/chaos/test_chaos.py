@@ -108,6 +108,7 @@ def test_an_acknowledgement_that_goes_back_or_ahead_is_a_breach() -> None:
     room.loop = type("Clock", (), {"now": 1.0})()  # type: ignore[attr-defined]
     client = Client(room, 0, "a", "p", "b")  # type: ignore[arg-type]
     client.bound("a@localhost/r")
+    client.up = True
     for _ in range(3):
         client.talk()
     client.acknowledged(2, "a")
