@@ -25,6 +25,13 @@ def fragile() -> Iterator[Cluster]:
         yield running
 
 
+@pytest.fixture(autouse=True)
+def whole(fragile: Cluster) -> None:
+    """The test before may have killed something: clients are to find two of each."""
+    for kind in ("edge", "router", "roster"):
+        fragile.until(lambda kind=kind: len(fragile.pids(kind)) == 2, f"two of {kind}")
+
+
 @pytest.mark.parametrize("kind", ["router", "roster", "nats", "postgres"])
 async def test_nothing_is_lost_when_a_process_is_killed(fragile: Cluster, kind: str) -> None:
     replaced, found = await strike(fragile, kind, pairs=PAIRS, interval=0.2, before=1.0, after=6.0)
