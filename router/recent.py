@@ -81,5 +81,17 @@ class Recent:
             del self._streams[stream]
         self._turn += 1
 
+    def told(self, limit: int) -> dict[bytes, list[int]]:
+        """What was accepted lately, for the next holder: at most so many numbers, of the streams that spoke last."""
+        told: dict[bytes, list[int]] = {}
+        for stream, seen in sorted(self._streams.items(), key=lambda one: -one[1].touched):
+            numbers = [n for n, accepted in seen.numbers.items() if accepted]
+            if len(numbers) > limit:
+                break
+            limit -= len(numbers)
+            if numbers:
+                told[stream] = numbers
+        return told
+
     def __len__(self) -> int:
         return len(self._streams)

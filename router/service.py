@@ -14,6 +14,7 @@ from typing import Any, Final
 import structlog
 import trio
 
+from rookery.router import handover
 from rookery.router.accounts import Accounts
 from rookery.router.binding import Bindings
 from rookery.router.carbons import Carbons
@@ -263,6 +264,7 @@ class RouterService:
         late = await self.takeover.gather(part)
         assert self.keeping.seal is not None
         await recover(self.core, self.keeping.seal, part, late)
+        await handover.load(self.core, part)
         self.core.parts[partition] = part
 
     async def _sealed(self) -> None:
@@ -281,6 +283,7 @@ class RouterService:
         if self._writer is not None:
             await self._writer.drain(partition)
         await self.hibernation.flush(part)
+        await handover.save(self.core, part)
         self.core.flush_accepted()
         self.drop(partition)
 

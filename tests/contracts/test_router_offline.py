@@ -9,6 +9,8 @@ from typing import cast
 import trio
 from tests.unit.router.rig import DOMAIN, Client, Rig, bodies, chat, condition
 
+from rookery.router.handover import load
+from rookery.router.part import Part
 from rookery.router.service import RouterService
 from rookery.shared.bus.messages import Kind, Replay
 from rookery.shared.config import Config, Limits
@@ -190,6 +192,20 @@ async def test_a_stanza_sent_again_to_the_next_holder_is_stored_once(database: D
         alice.route(chat(BOB), origin.n)
         await it.until(lambda: it.accepted(origin))
         assert await it.owed() == 1
+
+
+async def test_the_next_holder_knows_what_an_orderly_one_took(database: Database) -> None:
+    """Also when the edge that it was given to is gone, so that no mirror tells it."""
+    async with rig(database) as it:
+        alice = await it.online("alice")
+        origin = alice.route(chat(BOB))
+        await it.until(lambda: it.accepted(origin))
+        number = it.router.core.node.partition(BOB)
+        await it.router.release(number)
+        part = Part(number, 99)
+        await load(it.router.core, part)
+        assert part.recent.state(origin.stream, origin.n) is True
+        assert part.recent.state(origin.stream, origin.n + 1) is None
 
 
 async def test_a_fenced_router_accepts_nothing_more(database: Database) -> None:

@@ -20,4 +20,10 @@ CREATE TABLE session (
 );
 CREATE INDEX session_partition ON session (partition);
 CREATE INDEX session_account ON session (account_id);
-CREATE INDEX session_expires ON session (expires);
+
+-- What the last router that gave a partition away had taken lately: its successor must know what is sent again.
+CREATE TABLE handover (
+    partition   integer PRIMARY KEY,
+    state       bytea NOT NULL,
+    given       timestamptz NOT NULL
+);

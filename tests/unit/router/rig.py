@@ -10,6 +10,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from rookery.router.accounts import LOAD
+from rookery.router.handover import LOAD_HANDOVER, SAVE_HANDOVER
 from rookery.router.hibernation import FORGET, LOAD_SESSIONS, STORE
 from rookery.router.service import RouterService
 from rookery.shared.bus.api import Call
@@ -142,6 +143,7 @@ class FakeDb:
         self.loads = 0
         #: Rows of sleeping sessions by (jid, granted).
         self.sessions: dict[tuple[str, int], dict[str, Any]] = {}
+        self.handovers: dict[int, bytes] = {}
 
     @property
     def healthy(self) -> bool:
@@ -180,6 +182,11 @@ class FakeDb:
                 for row in self.store.rows
                 if (row.account_id, row.stream, row.n) in wanted and not row.outgoing
             ]
+        if query == SAVE_HANDOVER:
+            self.handovers[args[1]] = args[2]
+            return [{"partition": args[1]}]
+        if query == LOAD_HANDOVER:
+            return [{"state": self.handovers[args[0]]}] if args[0] in self.handovers else []
         if query == LOAD_SESSIONS:
             return [row for row in self.sessions.values() if row["partition"] == args[0]]
         if query == STORE:

@@ -288,3 +288,15 @@ def test_recent_forgets_silent_streams_and_old_numbers() -> None:
         assert recent.state(b"busy", PER_STREAM + turn) is True
     assert recent.state(b"busy", PER_STREAM) is None
     assert len(recent) == 1
+
+
+def test_what_is_told_to_the_next_holder_is_accepted_and_bounded() -> None:
+    recent = Recent()
+    recent.mark(b"old", 1, True)
+    recent.rotate()
+    recent.mark(b"new", 1, True)
+    recent.mark(b"new", 2, False)
+    recent.mark(b"new", 3, True)
+    assert recent.told(100) == {b"new": [1, 3], b"old": [1]}
+    assert recent.told(2) == {b"new": [1, 3]}
+    assert recent.told(1) == {}
