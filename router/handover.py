@@ -23,17 +23,13 @@ _log = structlog.get_logger()
 MAX_NUMBERS: Final = 100_000
 _RETRY: Final = 0.2
 
-SAVE_HANDOVER: Final = (
-    FENCE
-    + """,
+SAVE_HANDOVER: Final = f"""{FENCE},
 saved AS (
     INSERT INTO handover (partition, state, given) SELECT $2, $3, now() FROM fence_ok
     ON CONFLICT (partition) DO UPDATE SET state = excluded.state, given = excluded.given
     RETURNING partition
 )
-SELECT partition FROM saved
-"""
-)
+SELECT partition FROM saved"""  # noqa: S608  constants only
 #: Memories are that long (`recent.KEEP_TURNS`): an older row is a former handover's.
 LOAD_HANDOVER: Final = (
     "SELECT state FROM handover WHERE partition = $1 AND given > now() - interval '12 minutes'"
