@@ -82,7 +82,7 @@ class Inflight:
         self.bytes += entry.size
         if self._open >= self._max_items or self.bytes >= self._max_bytes:
             return True
-        return self._open >= SHARE and (pool.items >= pool.max_items or pool.bytes >= pool.max_bytes)
+        return self._open >= SHARE and pool.spent
 
     def accepted(self, n: int) -> bool:
         """The cluster has `n`. False when it was not kept (a repeated answer)."""

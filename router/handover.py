@@ -11,17 +11,16 @@ from typing import Any, Final
 
 import msgpack
 import structlog
-import trio
 
 from rookery.router.core import Core
 from rookery.router.part import Part
-from rookery.shared.db.api import FENCE, Connection, DatabaseUnavailable
+from rookery.shared.db.api import FENCE, Connection
+from rookery.shared.db.persist import persist
 
 _log = structlog.get_logger()
 
 #: Numbers of one memory that are told; the newest streams first.
 MAX_NUMBERS: Final = 100_000
-_RETRY: Final = 0.2
 
 SAVE_HANDOVER: Final = f"""{FENCE},
 saved AS (
@@ -46,13 +45,7 @@ async def save(core: Core, part: Part) -> None:
     async def work(conn: Connection) -> list[Any]:
         return await conn.fetch(SAVE_HANDOVER, core.node.incarnation, part.number, state)
 
-    while True:
-        try:
-            await core.node.db.run(part.number, work)
-        except DatabaseUnavailable:
-            await trio.sleep(_RETRY)
-        else:
-            return
+    await persist(core.node.db, part.number, work)
 
 
 async def load(core: Core, part: Part) -> None:
@@ -61,13 +54,7 @@ async def load(core: Core, part: Part) -> None:
     async def work(conn: Connection) -> list[Any]:
         return await conn.fetch(LOAD_HANDOVER, part.number)
 
-    while True:
-        try:
-            rows = await core.node.db.run(part.number, work)
-            break
-        except DatabaseUnavailable:
-            await trio.sleep(_RETRY)
-    for row in rows:
+    for row in await persist(core.node.db, part.number, work):
         try:
             told = msgpack.unpackb(row["state"], strict_map_key=False)
         except ValueError:

@@ -20,6 +20,7 @@ from rookery.router.resumable import pack_session, unpack_session
 from rookery.router.sessions import Session
 from rookery.shared.bus.messages import End, Noted
 from rookery.shared.db.api import FENCE, Connection, DatabaseUnavailable, Fenced
+from rookery.shared.db.persist import persist
 
 _log = structlog.get_logger()
 
@@ -283,14 +284,8 @@ class Hibernation:
         async def work(conn: Connection) -> list[Any]:
             return await conn.fetch(LOAD_SESSIONS, partition)
 
-        while True:
-            try:
-                rows = await self._core.node.db.run(partition, work)
-                break
-            except DatabaseUnavailable:
-                await trio.sleep(0.2)
         found: list[Stored] = []
-        for row in rows:
+        for row in await persist(self._core.node.db, partition, work):
             session = unpack_session(row["jid"], row["granted"], bytes(row["stream"]), bytes(row["state"]))
             if session is None:
                 _log.warning("session_unreadable", partition=partition)

@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
-import trio
-
 from rookery.router.core import Core
 from rookery.router.part import CARBON, Account, Part
 from rookery.router.sessions import Fate, Kept, Session
-from rookery.shared.db.api import Connection, DatabaseUnavailable, Fenced
+from rookery.shared.db.api import Connection, Fenced
+from rookery.shared.db.persist import persist
 from rookery.shared.store.ids import Seal
 from rookery.shared.store.rows import Row, make_row, offline_eligible
 from rookery.shared.store.sql import insert_missing, settle_rows
@@ -23,7 +22,6 @@ from rookery.shared.xeps.carbons import unwrap
 from rookery.shared.xeps.stanza_ids import prefix, split
 from rookery.shared.xmpp.stanza import Stanza
 
-_RETRY: Final = 0.2
 _ACCOUNTS: Final = """
 SELECT a.localpart || '@' || a.domain AS bare, a.id
 FROM unnest($1::text[], $2::text[]) AS want(localpart, domain)
@@ -66,16 +64,11 @@ async def recover(core: Core, seal: Seal, part: Part, late: Sequence[tuple[bytes
     async def work(conn: Connection) -> dict[_Uid, tuple[int, bool]]:
         return await _store(conn, core, seal, part, given, settled)
 
-    while True:
-        try:
-            stored = await core.node.db.run(part.number, work)
-        except DatabaseUnavailable:
-            await trio.sleep(_RETRY)
-        except Fenced:
-            core.node.fail("the fence is closed")
-            return
-        else:
-            break
+    try:
+        stored = await persist(core.node.db, part.number, work)
+    except Fenced:
+        core.node.fail("the fence is closed")
+        return
     for bare, row in settled:
         # Its accounts are being loaded meanwhile: a page that was read before still has these rows.
         if (account := part.accounts.get(bare)) is not None:
