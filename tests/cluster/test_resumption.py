@@ -60,6 +60,7 @@ async def devices(cluster: Cluster, count: int, port: int) -> list[Device]:
 
 
 async def test_everybody_goes_on_elsewhere_when_their_edge_is_killed(cluster: Cluster) -> None:
+    await settled(cluster)
     (pid, port), (_, other) = ports(cluster)
     people = await devices(cluster, CLIENTS, port)
     sent: dict[str, list[str]] = {one.bare: [] for one in people}
