@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,6 +32,7 @@ DEFAULT: Final = "rookery,rookery-relaxed,ejabberd,prosody-gc,prosody"
 _FIGURE: Final = re.compile(r"\d+(?:[. ]\d+)*")
 #: What a comparison runs unless it is told otherwise.
 _BASE: Final = {
+    "scenario": "chat",
     "transport": "plain",
     "users": 1000,
     "duration": 20.0,
@@ -56,7 +57,7 @@ def all_peers(version: rookery.Version | None = None) -> list[Peer]:
     + ". All are loaded through loopback with the same certificate and the same users, and all their processes are counted, "
     "Postgres and NATS included.",
 )
-@click.argument("scenario", default="chat")
+@click.argument("scenario", required=False)
 @click.option(
     "--repeat", type=click.IntRange(1, 100), default=3, show_default=True, help="Runs of each server."
 )
@@ -84,7 +85,7 @@ def all_peers(version: rookery.Version | None = None) -> list[Peer]:
     "--html", "html_file", type=click.Path(path_type=Path, dir_okay=False), help="Write a report there."
 )
 def peers(
-    scenario: str,
+    scenario: str | None,
     repeat: int,
     servers: str,
     quick: bool,
@@ -95,7 +96,7 @@ def peers(
     html_file: Path | None,
     **options: Any,
 ) -> None:
-    """Run SCENARIO on several servers of this machine and print medians, ranges and ratios."""
+    """Run SCENARIO (or that of the profile, or chat) on several servers of this machine and print medians, ranges and ratios."""
     given = {name: value for name, value in options.items() if value is not None}
     for name in ("target", "ready_file", "ca_file"):
         if name in given:
@@ -105,8 +106,7 @@ def peers(
     try:
         version = rookery.Version(tuple(shlex.split(command)) or rookery.THIS, tuple(shlex.split(arguments)))
         chosen = choose(all_peers(version), [name for name in servers.split(",") if name])
-        base = profile(profile_name) if profile_name else {}
-        plan = make(_BASE, _QUICK if quick else {}, base, given, {"scenario": scenario})
+        plan = planned(scenario, profile_name, quick=quick, given=given)
         find(plan.scenario).check(plan)
         raise_files(plan.users + _SERVER_FILES, "a server", "raise that, or use fewer --users")
     except (PeerError, PlanError) as error:
@@ -125,6 +125,13 @@ def peers(
     wide = Console()
     show(wide if wide.is_terminal else Console(width=160), outcome)
     click.get_current_context().exit(0 if outcome.results else 1)
+
+
+def planned(scenario: str | None, profile_name: str | None, *, quick: bool, given: Mapping[str, Any]) -> Plan:
+    """What is run: options go before --quick, that before the profile, that before the defaults. Raises PlanError."""
+    base = profile(profile_name) if profile_name else {}
+    named = {"scenario": scenario} if scenario else {}
+    return make(_BASE, base, _QUICK if quick else {}, given, named)
 
 
 def show(console: Console, outcome: Outcome) -> None:

@@ -10,7 +10,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from rookery.bench.cli_peers import summary
+from rookery.bench.cli_peers import planned, summary
 from rookery.bench.peers import ejabberd, prosody, rookery
 from rookery.bench.peers.campaign import Campaign, RunError, order, plan_for
 from rookery.bench.peers.machine import make_certificate
@@ -234,3 +234,11 @@ def test_the_certificate(tmp_path: Path) -> None:
     assert isinstance(public, ec.EllipticCurvePublicKey)
     assert public.curve.name == "secp256r1"
     assert key.read_bytes().startswith(b"-----BEGIN PRIVATE KEY")
+
+
+def test_a_profile_names_the_scenario() -> None:
+    assert planned(None, None, quick=False, given={}).scenario == "chat"
+    plan = planned(None, "idle", quick=False, given={})
+    assert (plan.scenario, plan.users, plan.transport) == ("idle", 5000, "starttls")
+    plan = planned("ping", "idle", quick=True, given={"duration": 2.0})
+    assert (plan.scenario, plan.users, plan.transport, plan.duration) == ("ping", 100, "starttls", 2.0)
