@@ -26,9 +26,6 @@ READ: Final = select.EPOLLIN | select.EPOLLRDHUP
 WRITE: Final = select.EPOLLOUT
 GONE: Final = select.EPOLLHUP | select.EPOLLERR
 TURN_SECONDS: Final = 0.005
-#: When turns come faster than this many a second, they are spaced by PACE_SECONDS: wake-ups are the cost, not stanzas.
-PACE_FROM: Final = 1500.0
-PACE_SECONDS: Final = 0.001
 #: How many sources are served between two looks at the clock.
 _LOOK: Final = 16
 
@@ -76,10 +73,10 @@ class Reactor:
         self._dirty: list[Flushable] = []
         self._graves: list[socket.socket] = []
         self._lot = trio.lowlevel.ParkingLot()
-        self._sleep: trio.CancelScope | None = None
+        self._sleep = trio.CancelScope()
+        #: In a turn; `_in_turn` also while the flusher ends one.
+        self._serving = False
         self._in_turn = False
-        self._last_turn = 0.0
-        self._rate = 0.0
 
     # --- sources ---
 
@@ -106,7 +103,8 @@ class Reactor:
     def again(self, source: Source) -> None:
         """Call `source.on_again` in the next turn, which comes at once."""
         self._again.append(source)
-        self._wake(0.0)
+        if not self._serving:
+            self._wake(0.0)
 
     def dirty(self, item: Flushable) -> None:
         """Flush `item` at the end of this turn, or, outside of a turn, when the running task yields."""
@@ -128,7 +126,7 @@ class Reactor:
             self._wake(when)
 
     def _wake(self, when: float) -> None:
-        if self._sleep is not None and when < self._sleep.deadline:
+        if when < self._sleep.deadline:
             self._sleep.deadline = when
 
     # --- running ---
@@ -139,32 +137,29 @@ class Reactor:
             nursery.start_soon(self._flusher)
             try:
                 while True:
-                    await self._wait()
+                    # One scope for many turns: to make one costs as much as a stanza. It ends with the first timer.
+                    with trio.CancelScope() as self._sleep:
+                        while True:
+                            await self._wait(self._sleep)
+                            self.turn()
                     self.turn()
             finally:
                 self._sources.clear()
                 self._finish()
 
-    async def _wait(self) -> None:
+    async def _wait(self, sleep: trio.CancelScope) -> None:
         if self._again or self._carry:
             await trio.lowlevel.checkpoint()
-        else:
-            with trio.CancelScope(deadline=self.wheel.due()) as scope:
-                self._sleep = scope
-                await trio.lowlevel.wait_readable(self._epoll.fileno())
-            self._sleep = None
-        now = trio.current_time()
-        gap = now - self._last_turn
-        # A decayed average of turns a second; it only has to tell "busy" from "quiet".
-        self._rate += (min(1.0 / max(gap, 1e-6), 20_000.0) - self._rate) * min(1.0, gap * 50.0)
-        if self._rate > PACE_FROM and gap < PACE_SECONDS:
-            await trio.sleep(PACE_SECONDS - gap)
-        self._last_turn = trio.current_time()
+            return
+        due = self.wheel.due()
+        if due != sleep.deadline:
+            sleep.deadline = due
+        await trio.lowlevel.wait_readable(self._epoll.fileno())
 
     def turn(self) -> None:
         """Serve everything that is ready now, within the bounds of one turn."""
         self.turns += 1
-        self._in_turn = True
+        self._in_turn = self._serving = True
         self.now = now = trio.current_time()
         self.wheel.advance(now)
         again = self._again
@@ -188,6 +183,7 @@ class Reactor:
                 self._carry = work[done:]
                 break
         self._finish()
+        self._serving = False
 
     def _ready(self) -> list[tuple[Source, int]]:
         sources = self._sources

@@ -3,8 +3,7 @@
 One connection, two subscriptions (this process's own subject and the control subject). Nothing is buffered for a server that is
 away: items wait in their links, and after a reconnect each link says where it stands. Reconnects go on for ever.
 
-What is posted during one turn of the trio loop leaves as one write. When turns follow each other faster than `pace`, they are
-held together: wake-ups, not items, are what a bus costs; an idle bus sends at once.
+What is posted during one round of the trio loop leaves as one write; `shared.pace` sees to it that rounds of a busy process are not many.
 """
 
 from __future__ import annotations
@@ -38,15 +37,13 @@ PING_LIMIT: Final = 2
 #: Seconds for the way from a TCP connection to the first PONG.
 GREETING_SECONDS: Final = 5.0
 RECONNECT_SECONDS: Final = 0.25
-#: So many turns may follow each other at once before they are paced: a question and its answer are not yet a load.
-CLOSE_TURNS: Final = 4
 _NODE_SID, _CONTROL_SID = 1, 2
 
 
 class NatsBus(BusCore):
     """A bus on NATS. Use `open_bus`, or run `run` in a nursery."""
 
-    def __init__(self, incarnation: str, config: BusConfig, *, pace: float = 0.001) -> None:
+    def __init__(self, incarnation: str, config: BusConfig) -> None:
         super().__init__(
             incarnation,
             Subjects(config.prefix),
@@ -58,7 +55,6 @@ class NatsBus(BusCore):
         NATS_PENDING.sample(lambda: self._nats.backlog)
         self.attach(self._nats)
         self.wake = self._wake
-        self._pace = pace
         self._sleeper: trio.lowlevel.Task | None = None
 
     @property
@@ -93,18 +89,11 @@ class NatsBus(BusCore):
             self._sleeper = None
 
     async def _turns(self) -> None:
-        last, close = 0.0, 0
         while True:
             if not self._awake:
                 self._sleeper = trio.lowlevel.current_task()
                 await trio.lowlevel.wait_task_rescheduled(self._abort)
-            wait = last + self._pace - trio.current_time()
-            close = close + 1 if wait > 0 else 0
-            if close > CLOSE_TURNS:
-                await trio.sleep(wait)
-            else:
-                await trio.lowlevel.checkpoint()
-            last = trio.current_time()
+            await trio.lowlevel.checkpoint()
             self.turn()
 
     def _abort(self, _raise_cancel: object) -> trio.lowlevel.Abort:
@@ -122,9 +111,9 @@ class NatsBus(BusCore):
 
 
 @asynccontextmanager
-async def open_bus(incarnation: str, config: BusConfig, *, pace: float = 0.001) -> AsyncIterator[NatsBus]:
+async def open_bus(incarnation: str, config: BusConfig) -> AsyncIterator[NatsBus]:
     """A connected bus for the length of a block. Waits for NATS as long as it takes."""
-    bus = NatsBus(incarnation, config, pace=pace)
+    bus = NatsBus(incarnation, config)
     async with trio.open_nursery() as nursery:
         await nursery.start(bus.run)
         yield bus

@@ -12,14 +12,23 @@ from rookery.shared.db.errors import describe
 from rookery.shared.store.rows import Row
 
 _COLUMNS: Final = "account_id, id, stream, n, digest, peer, outgoing, archived, owed, stamp, stanza"
+_ROWS: Final = """unnest(
+        $2::bigint[], $3::bigint[], $4::bytea[], $5::bigint[], $6::bytea[], $7::text[],
+        $8::boolean[], $9::boolean[], $10::boolean[], $11::float8[], $12::bytea[]
+    )"""
+#: For rows that nobody has tried to store before: nothing is looked up first, and nothing comes back.
+_INSERT_NEW: Final = f"""{FENCE},
+new AS (
+    INSERT INTO message ({_COLUMNS})
+    SELECT r.account_id, r.id, r.stream, r.n, r.digest, r.peer, r.outgoing, r.archived, r.owed, to_timestamp(r.stamp), r.stanza
+    FROM fence_ok CROSS JOIN {_ROWS} AS r ({_COLUMNS})
+)
+SELECT EXISTS (SELECT FROM fence_ok) AS open, cardinality($2) AS stored, NULL AS ids, NULL AS accounts"""  # noqa: S608
 _INSERT: Final = f"""{FENCE},
 new AS (
     INSERT INTO message ({_COLUMNS})
     SELECT r.account_id, r.id, r.stream, r.n, r.digest, r.peer, r.outgoing, r.archived, r.owed, to_timestamp(r.stamp), r.stanza
-    FROM fence_ok CROSS JOIN unnest(
-        $2::bigint[], $3::bigint[], $4::bytea[], $5::bigint[], $6::bytea[], $7::text[],
-        $8::boolean[], $9::boolean[], $10::boolean[], $11::float8[], $12::bytea[]
-    ) AS r ({_COLUMNS}) {{where}}
+    FROM fence_ok CROSS JOIN {_ROWS} AS r ({_COLUMNS}) {{where}}
     ON CONFLICT {{target}} DO NOTHING
     RETURNING account_id, id
 )
@@ -28,6 +37,7 @@ SELECT EXISTS (SELECT FROM fence_ok) AS open, count(*) AS stored,
        CASE WHEN count(*) < cardinality($2) THEN array_agg(account_id) END AS accounts
 FROM new"""  # noqa: S608  constants only
 _UID: Final = "(account_id, stream, n, digest, outgoing)"
+#: For a batch with a row that is there already: it is passed over.
 _INSERT_ALL: Final = _INSERT.format(where="", target=_UID)
 #: For a batch with a row whose account was removed meanwhile: that row falls out, the others are stored.
 _INSERT_LIVING: Final = _INSERT.format(
@@ -56,7 +66,7 @@ owed AS (
 )
 SELECT EXISTS (SELECT FROM fence_ok)"""  # noqa: S608  constants only
 
-_RETRIES: Final = 3
+_RETRIES: Final = 4
 
 
 #: What is wrong with the rows themselves, and stays wrong however often they are tried: bad values (SQLSTATE classes 22, 23), too
@@ -94,7 +104,7 @@ async def insert_rows(conn: Connection, incarnation: str, rows: Sequence[Row]) -
     Safe to repeat. Raises Fenced, RowsRefusedError.
     """
     columns = [list(column) for column in zip(*rows, strict=True)]
-    statement = _INSERT_ALL
+    statement = _INSERT_NEW
     for _ in range(_RETRIES):
         try:
             record = await conn.fetchrow(statement, incarnation, *columns)
@@ -102,7 +112,9 @@ async def insert_rows(conn: Connection, incarnation: str, rows: Sequence[Row]) -
             statement = _INSERT_LIVING
             continue
         except asyncpg.UniqueViolationError:
-            # The same rows may be in a transaction whose answer we lost and which ends just now: look again.
+            # A repetition is rare. The same rows may be in a transaction whose answer we lost and which ends just now: look again.
+            if statement is _INSERT_NEW:
+                statement = _INSERT_ALL
             continue
         except _OF_THE_ROWS as exc:
             # asyncpg's own complaints cite the value, which is what users wrote.

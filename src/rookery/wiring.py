@@ -30,6 +30,7 @@ from rookery.shared.db.api import DatabaseUnavailable
 from rookery.shared.db.bridge import open_database
 from rookery.shared.observe import log, metrics
 from rookery.shared.observe.admin import Health, serve_admin
+from rookery.shared.pace import Naps
 
 if TYPE_CHECKING:
     from rookery.up.zygote import ChildSpec
@@ -76,7 +77,7 @@ def run_process(config: Config, kinds: Sequence[Kind], report: Report | None = N
     _raise_file_limit()
     code = 0
     try:
-        trio.run(_Process(config, tuple(kinds), report or _log_report).run)
+        trio.run(_Process(config, tuple(kinds), report or _log_report).run, instruments=[Naps()])
     except* (NodeFailed, migrate.SchemaError) as group:
         code = EXIT_FAILED
         for error in leaves(group):

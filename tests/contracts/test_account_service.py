@@ -263,6 +263,33 @@ async def test_last_activity(database: Database) -> None:
         (last,) = answer.elements()
         assert last.text == "Heading Home"
         assert int(last.get("seconds") or 0) > 100_000_000
+        # Only the newest counts, in whatever order they come; those of others are written along.
+        for account, at, status in (
+            (ALICE, 1_600_000_300_000, "third"),
+            (ALICE, 1_600_000_200_000, "second"),
+            (BOB, 1_600_000_100_000, "bob"),
+            ("nobody@one.org", 1_600_000_100_000, "nobody"),
+        ):
+            world.post(Kind.ACCOUNT, account, LastSeen(account, at, status))
+        await world.rest()
+        for account, status in ((ALICE, "third"), (BOB, "bob")):
+            (last,) = (await world.iq(Kind.ACCOUNT, query, full=DESK, to=account, own=False)).elements()
+            assert last.text == status
+
+
+async def test_last_activity_is_written_without_being_asked_for(database: Database) -> None:
+    async with people(database) as world:
+        world.post(Kind.ACCOUNT, ALICE, LastSeen(ALICE, 1_600_000_000_000, "Heading Home"))
+        await world.rest()
+        with trio.fail_after(10):
+            while await database.run(0, lambda conn: _status(conn, ALICE)) != "Heading Home":  # noqa: ASYNC110
+                await trio.sleep(0.05)
+
+
+async def _status(conn: Connection, account: str) -> str:
+    return str(
+        await conn.fetchval("SELECT last_status FROM account WHERE localpart || '@' || domain = $1", account)
+    )
 
 
 # --- blocking (XEP-0191) ----------------------------------------------------------------------------------------------

@@ -95,9 +95,15 @@ async def test_a_request_waits_for_the_next_resource(database: Database) -> None
         await world.presence(DESK, "unsubscribed", ALICE)
         items = world.take()
         assert pushes(items, ALICE) == [f"<item jid='{BOB}' subscription='none'/>"]
+        for _ in range(2):  # the second time nobody is asked
+            world.post(Kind.ROSTER, BOB, up)
+            await world.rest()
+            assert world.take() == []
+        await world.presence(PHONE, "subscribe", BOB)
+        world.take()
         world.post(Kind.ROSTER, BOB, up)
         await world.rest()
-        assert world.take() == []
+        assert delivered(world.take(), BOB) == [(DESK, "subscribe", ALICE)]
 
 
 async def test_cancelling_ends_presence(database: Database) -> None:

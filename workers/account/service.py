@@ -32,8 +32,9 @@ from rookery.shared.xeps import registration as registration_xep
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.jid import Jid
 from rookery.shared.xmpp.stanza import Stanza
-from rookery.workers.account import blocklist, registration, store, stored, userdata
+from rookery.workers.account import blocklist, registration, store, stored
 from rookery.workers.account.credentials import PURPOSE, base_mechanism, invented
+from rookery.workers.account.seen import Seen
 from rookery.workers.hosted import DeadlineError, HostedWorker
 
 #: A call waits for Postgres no longer than this; its caller gives up soon after.
@@ -62,6 +63,7 @@ class AccountService(HostedWorker):
 
     def __init__(self, node: Node) -> None:
         super().__init__(node)
+        self.seen = Seen(self)
         self._secret = b""
         self._secret_known = trio.Event()
         self._counts: dict[str, dict[int, int]] = {}
@@ -72,6 +74,17 @@ class AccountService(HostedWorker):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(super().run)
             nursery.start_soon(self._load_secret)
+            nursery.start_soon(self.seen.run)
+
+    async def release(self, partition: int) -> None:
+        """Finish and commit what was received."""
+        await super().release(partition)
+        await self.seen.write()
+
+    def drop(self, partition: int) -> None:
+        """Forget the partition at once."""
+        super().drop(partition)
+        self.seen.drop(partition)
 
     def receive(self, source: str, partition: int, epoch: int, item: Item | Call) -> None:
         """Queue an item or a call in the lane of its account."""
@@ -79,7 +92,7 @@ class AccountService(HostedWorker):
             case Handle():
                 self.handle(partition, item, partial(self._handle, partition, item))
             case LastSeen():
-                self.job(partition, item.account, partial(self._last_seen, partition, item))
+                self.seen.note(partition, item._replace(status=item.status[:_STATUS]))
             case Call(request=GetCredentials(account=account) as request):
                 self.job(
                     partition,
@@ -107,14 +120,9 @@ class AccountService(HostedWorker):
         elif answerer is None:
             self.answer(item.origin, item.stanza.error(StanzaError("service-unavailable")))
         else:
+            if answerer is stored.last:
+                await self.seen.write()  # what was noted before counts
             await self.serve_iq(item.origin, item.stanza, partial(answerer, self, partition, item))
-
-    async def _last_seen(self, partition: int, item: LastSeen) -> None:
-        status = item.status[:_STATUS]
-        await self.database(
-            partition,
-            lambda conn: userdata.set_last(conn, self.node.incarnation, item.account, item.at, status),
-        )
 
     # --- calls ---------------------------------------------------------------------------------------------------
 

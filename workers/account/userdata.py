@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from rookery.shared.bus.messages import LastSeen
 from rookery.shared.db.api import Connection
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.jid import Jid
@@ -141,16 +142,26 @@ async def unblock(conn: Connection, incarnation: str, account: str, jids: Sequen
 
 _SEEN: Final = """
 , done AS (
-    UPDATE account SET last_seen = to_timestamp($4::float8 / 1000), last_status = $5 FROM fence_ok
-    WHERE localpart = $2 AND domain = $3 AND (last_seen IS NULL OR last_seen < to_timestamp($4::float8 / 1000))
+    UPDATE account a SET last_seen = to_timestamp(r.at / 1000), last_status = r.status
+    FROM unnest($2::text[], $3::text[], $4::float8[], $5::text[]) AS r (localpart, domain, at, status), fence_ok
+    WHERE a.localpart = r.localpart AND a.domain = r.domain
+        AND (a.last_seen IS NULL OR a.last_seen < to_timestamp(r.at / 1000))
 )
 SELECT EXISTS (SELECT FROM fence_ok) AS alive"""
 
 
-async def set_last(conn: Connection, incarnation: str, account: str, at: int, status: str) -> None:
-    """Remember when the last available resource went away (Unix milliseconds), and what it said."""
-    jid = Jid.trusted(account)
-    await fenced(conn, incarnation, _SEEN, jid.local or "", jid.domain, float(at), status)
+async def set_last(conn: Connection, incarnation: str, left: Sequence[LastSeen]) -> None:
+    """Remember when the last available resources of accounts went away, and what they said; each account once."""
+    jids = [Jid.trusted(item.account) for item in left]
+    await fenced(
+        conn,
+        incarnation,
+        _SEEN,
+        [jid.local or "" for jid in jids],
+        [jid.domain for jid in jids],
+        [float(item.at) for item in left],
+        [item.status for item in left],
+    )
 
 
 async def get_last(conn: Connection, account: str) -> tuple[int, str] | None:

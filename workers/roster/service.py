@@ -30,6 +30,7 @@ from rookery.shared.xmpp.jid import Jid, bare_of
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.workers.hosted import HostedWorker, uid
 from rookery.workers.roster import roster, store
+from rookery.workers.roster.quiet import Quiet
 from rookery.workers.roster.subscription import TYPES, State, removal
 
 #: What a kept request may carry (a status, a nick); a longer one is kept without it.
@@ -45,12 +46,15 @@ class RosterService(HostedWorker):
     def __init__(self, node: Node) -> None:
         super().__init__(node)
         self._limit = node.config.limits.roster_items
+        self._quiet = Quiet()
 
     def receive(self, source: str, partition: int, epoch: int, item: Item | Call) -> None:
         """Queue an item in the lane of its account."""
         match item:
             case Handle():
                 self.handle(partition, item, partial(self._handle, partition, item))
+            case SessionUp() if self._quiet.known(partition, item.account):
+                pass
             case SessionUp():
                 self.job(partition, item.account, partial(self._session_up, partition, item))
             case ContactRemoved():
@@ -59,6 +63,16 @@ class RosterService(HostedWorker):
                 self.node.bus.reply(item, StanzaError("feature-not-implemented"))
             case _:
                 pass
+
+    async def release(self, partition: int) -> None:
+        """Finish what was received, then forget the partition."""
+        await super().release(partition)
+        self._quiet.forget(partition)
+
+    def drop(self, partition: int) -> None:
+        """Forget the partition at once."""
+        super().drop(partition)
+        self._quiet.forget(partition)
 
     async def _handle(self, partition: int, item: Handle) -> None:
         stanza = item.stanza
@@ -185,7 +199,7 @@ class RosterService(HostedWorker):
         pending: bytes,
     ) -> store.Changed | None:
         incarnation, key, limit = self.node.incarnation, uid(origin), self._limit
-
+        self._quiet.discard(partition, account)
         return await self.database(
             partition,
             lambda conn: store.subscription(
@@ -208,6 +222,8 @@ class RosterService(HostedWorker):
     async def _session_up(self, partition: int, item: SessionUp) -> None:
         """A resource that becomes available gets the open requests (section 3.1.3)."""
         waiting = await self.database(partition, lambda conn: store.pending(conn, item.account))
+        if not waiting:
+            self._quiet.add(partition, item.account)
         for packed in waiting:
             stanza = _unpack(packed)
             self.node.bus.post(

@@ -23,6 +23,11 @@ _TRIES: Final = 5
 _COLUMNS: Final = "contact, name, groups, sub_to, sub_from, pending_out, pending_in, approved, listed, ver, last_uid, last_state"
 _ACCOUNT: Final = "SELECT id, roster_ver, roster_floor FROM account WHERE domain = $1 AND localpart = $2"
 _ITEM: Final = f"SELECT {_COLUMNS} FROM roster_item WHERE account_id = $1 AND contact = $2"  # noqa: S608
+#: The account has a row even when its roster is empty; items and version are of one snapshot.
+_WHOLE: Final = f"""SELECT a.id, a.roster_ver, {_COLUMNS} FROM account a
+LEFT JOIN roster_item i ON i.account_id = a.id AND i.listed
+WHERE a.domain = $1 AND a.localpart = $2 ORDER BY contact"""  # noqa: S608
+_DELTA: Final = f"SELECT {_COLUMNS} FROM roster_item WHERE account_id = $1 AND ver > $2 ORDER BY ver LIMIT $3"  # noqa: S608
 _WRITE: Final = f"""{FENCE},
 bumped AS (
     UPDATE account SET roster_ver = roster_ver + $13 WHERE id = $2 AND EXISTS (SELECT FROM fence_ok)
@@ -149,29 +154,35 @@ async def _room(conn: Connection, incarnation: str, account_id: int, limit: int,
 
 async def get(conn: Connection, account: str, ver: str | None) -> Roster | None:
     """The roster, or what changed since `ver` (RFC 6121 section 2.6); None when there is no such account."""
+    if ver:
+        changed = await _changed(conn, account, ver)
+        if changed is not None:
+            return changed
+    jid = Jid.trusted(account)
+    records = await conn.fetch(_WHOLE, jid.domain, jid.local or "")
+    if not records:
+        return None
+    account_id, current = records[0]["id"], records[0]["roster_ver"]
+    items = [_row(record, "").item for record in records if record["contact"] is not None]
+    return Roster(account_id, version(account_id, current), True, items)
+
+
+async def _changed(conn: Connection, account: str, ver: str) -> Roster | None:
+    """What changed since `ver`; None when the whole roster is to be told."""
     row = await _account(conn, account)
     if row is None:
         return None
-    account_id, current, floor = row["id"], row["roster_ver"], row["roster_floor"]
-    known = None if ver is None else parse_version(ver, account_id)
-    if known is not None and floor <= known <= current:
-        records = await conn.fetch(
-            f"SELECT {_COLUMNS} FROM roster_item WHERE account_id = $1 AND ver > $2 ORDER BY ver LIMIT $3",  # noqa: S608
-            account_id,
-            known,
-            MAX_DELTA + 1,
-        )
-        if len(records) <= MAX_DELTA:
-            items = [_row(record, "").item for record in records]
-            return Roster(account_id, version(account_id, current), False, items)
-    records = await conn.fetch(
-        f"SELECT {_COLUMNS} FROM roster_item WHERE account_id = $1 AND listed ORDER BY contact",  # noqa: S608
-        account_id,
-    )
+    account_id, current = row["id"], row["roster_ver"]
+    known = parse_version(ver, account_id)
+    if known is None or not row["roster_floor"] <= known <= current:
+        return None
+    if known == current:
+        return Roster(account_id, version(account_id, current), False, [])
+    records = await conn.fetch(_DELTA, account_id, known, MAX_DELTA + 1)
+    if len(records) > MAX_DELTA:
+        return None
     items = [_row(record, "").item for record in records]
-    # One statement saw the items and another the version: never claim more than the items show.
-    current = max([current, *(item.ver for item in items)])
-    return Roster(account_id, version(account_id, current), True, items)
+    return Roster(account_id, version(account_id, current), False, items)
 
 
 async def edit(
