@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+from functools import lru_cache
 from ipaddress import ip_address
 
 from rookery.edge.channel import Channel
@@ -21,12 +22,14 @@ from rookery.shared.observe import metrics
 _REFUSED = metrics.RATELIMIT.labels("connections")
 
 
+@lru_cache(maxsize=1024)
 def family(host: str) -> str:
     """The label of an address in metrics."""
     address = parse_address(host)
     return "ipv6" if address is not None and address.version == 6 else "ipv4"
 
 
+@lru_cache(maxsize=1024)
 def is_loopback(host: str) -> bool:
     """Whether an address is of this very machine."""
     try:

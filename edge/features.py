@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from rookery.shared.xeps import channel_binding, client_state, registration, stream_limits, stream_management
@@ -17,11 +17,15 @@ NS_PRE_APPROVAL: Final = "urn:xmpp:features:pre-approval"
 
 @dataclass(frozen=True, slots=True)
 class HostedDomain:
-    """A domain as negotiation sees it; `caps` is its capabilities element (XEP-0115 section 6.3), when known."""
+    """A domain as negotiation sees it; `caps` is its capabilities element (XEP-0115 section 6.3), when known.
+
+    `told` has the features that streams of this domain were sent, by what they depend on.
+    """
 
     name: str
     registration: bool = False
     caps: Element | None = None
+    told: dict[tuple[object, ...], bytes] = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

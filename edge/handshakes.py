@@ -1,4 +1,8 @@
-"""TLS handshake steps in a few threads: public-key arithmetic must not delay the stanzas of others (A31)."""
+"""TLS handshake steps: public-key arithmetic must not delay the stanzas of others (A31).
+
+A few quick steps (P-256 takes a quarter of a millisecond) are done at once, since to wake a thread and to be woken by it costs as
+much; what goes beyond a share of the time, or is slow (RSA), is done by threads.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +12,21 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from enum import Enum
+from time import monotonic, thread_time
+from typing import Final
 
 import structlog
 import trio
 
 _log = structlog.get_logger()
+
+
+#: The share of the time that goes to steps done at once, and how many seconds of them may come together.
+SHARE: Final = 0.25
+BURST: Final = 0.002
+#: A step that took longer is slow: its like go to the threads for the next seconds.
+SLOW: Final = 0.001
+PENALTY: Final = 1.0
 
 
 class Step(Enum):
@@ -42,13 +56,34 @@ def step(sock: ssl.SSLSocket) -> Step:
     return Step.DONE
 
 
+class Budget:
+    """How much of the loop's own time handshakes may take. A pure machine: the times are arguments, in seconds."""
+
+    __slots__ = ("_at", "_spent")
+
+    def __init__(self) -> None:
+        self._spent = 0.0
+        self._at = 0.0
+
+    def allows(self, now: float) -> bool:
+        """Whether a step may be done at once."""
+        self._spent = max(0.0, self._spent - (now - self._at) * SHARE)
+        self._at = now
+        return self._spent < BURST
+
+    def spend(self, took: float) -> None:
+        """A step was done at once."""
+        self._spent += took if took < SLOW else PENALTY
+
+
 class HandshakePool:
-    """Daemon threads that run steps; results come back into the trio loop in one wake-up for many."""
+    """Runs steps, at once or in daemon threads; their results come back into the trio loop in one wake-up for many."""
 
     def __init__(self, threads: int) -> None:
         self._work: queue.SimpleQueue[tuple[ssl.SSLSocket, Stepped] | None] = queue.SimpleQueue()
         self._results: deque[tuple[Stepped, Step]] = deque()
         self._token: trio.lowlevel.TrioToken | None = None
+        self._budget = Budget()
         self._threads = [
             threading.Thread(target=self._run, name=f"tls-{i}", daemon=True) for i in range(threads)
         ]
@@ -60,8 +95,14 @@ class HandshakePool:
             thread.start()
 
     def submit(self, sock: ssl.SSLSocket, stepped: Stepped) -> None:
-        """Run one step for `sock`; the caller must not touch or close the socket until `stepped` is called."""
-        self._work.put((sock, stepped))
+        """Run one step for `sock`; the caller must not touch or close the socket until `stepped` is called, perhaps before this returns."""
+        if not self._budget.allows(monotonic()):
+            self._work.put((sock, stepped))
+            return
+        began = thread_time()
+        result = step(sock)
+        self._budget.spend(thread_time() - began)
+        stepped(result)
 
     def stop(self) -> None:
         """Let the threads end; steps that are not yet run are dropped."""

@@ -101,13 +101,29 @@ class Negotiation(Beginning):
         except JidError:
             to = ""
         out: list[Effect] = [Send(self._framing.open(host.name, to, self._token()))]
-        if self.account:
-            self.phase = Phase.BINDING
-            offered = after_authentication(self._policy, host)
-        else:
-            self.phase = Phase.FEATURES
-            offered = before_authentication(self._policy, self.security, host)
-        return [*out, Send(self._framing.features(offered))]
+        self.phase = Phase.BINDING if self.account else Phase.FEATURES
+        return [*out, Send(self._features(host))]
+
+    def _features(self, host: HostedDomain) -> bytes:
+        """`<stream:features/>`: few kinds for a domain, so each is written once."""
+        framing, security = self._framing, self.security
+        bound = security.binding is not None
+        key = (
+            framing.websocket,
+            bool(self.account),
+            security.secure,
+            security.starttls,
+            security.plaintext,
+            bound,
+        )
+        told = host.told.get(key)
+        if told is None:
+            if self.account:
+                offered = after_authentication(self._policy, host)
+            else:
+                offered = before_authentication(self._policy, security, host)
+            told = host.told[key] = framing.features(offered)
+        return told
 
     def _host_of(self, event: StreamOpened) -> HostedDomain:
         if not event.to:
