@@ -10,24 +10,20 @@ from __future__ import annotations
 import socket
 import ssl
 from enum import IntEnum
-from functools import lru_cache
 from typing import Final
 
 from rookery.edge import hello
 from rookery.edge.handshakes import Step
 from rookery.edge.loop import GONE, READ, WRITE, Reactor
 from rookery.edge.proxy import ProxyError, ProxyReader
-from rookery.edge.tls import TlsSide
+from rookery.edge.tls import TlsSide, count
 from rookery.edge.transport import FINISHING, Peer
 from rookery.shared.observe import metrics
 
-#: To find a label's counter takes longer than to count.
-_handshakes: Final = lru_cache(maxsize=64)(metrics.TLS_HANDSHAKES.labels)
 #: Bytes read from one socket in one turn.
 READ_BYTES: Final = 32_768
 #: Bytes given to OpenSSL at once: one record. A write that would block must be repeated with the same bytes.
 RECORD_BYTES: Final = 16_384
-LINGER_SECONDS: Final = 2.0
 
 
 class State(IntEnum):
@@ -172,8 +168,7 @@ class Channel:
     def _secured(self) -> None:
         sock = self.sock
         assert isinstance(sock, ssl.SSLSocket)
-        cipher = sock.cipher()
-        _handshakes(sock.version() or "", cipher[0] if cipher else "").inc()
+        count(sock)
         certificate = self._side.certificates.of(sock)
         self._peer.on_secure(certificate.binding if certificate is not None else None)
         if self.state == State.OPEN and not self.held:

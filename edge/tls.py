@@ -10,6 +10,7 @@ import os
 import ssl
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -19,12 +20,15 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from rookery.edge.handshakes import HandshakePool
 from rookery.shared.config import Tls
+from rookery.shared.observe import metrics
 from rookery.shared.xmpp.sasl.binding import tls_server_end_point
 
 ALPN: Final = "xmpp-client"
 CHAIN: Final = "fullchain.pem"
 KEY: Final = "privkey.pem"
 _CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
+#: To find a label's counter takes longer than to count.
+_handshakes: Final = lru_cache(maxsize=64)(metrics.TLS_HANDSHAKES.labels)
 _log = structlog.get_logger()
 
 
@@ -189,6 +193,12 @@ class _Sni:
             if found is not None and (context := getattr(found, self._kind)) is not sock.context:
                 sock.context = context
         return None
+
+
+def count(sock: ssl.SSLSocket) -> None:
+    """A handshake is done."""
+    cipher = sock.cipher()
+    _handshakes(sock.version() or "", cipher[0] if cipher else "").inc()
 
 
 class TlsSide(NamedTuple):

@@ -13,7 +13,7 @@ from typing import Final
 import trio
 
 #: Seconds.
-SLOT: Final = float(__import__("os").environ.get("SLOT", "0.001"))
+SLOT: Final = 0.002
 #: So many rounds may follow each other at once before they are paced: a question and its answer are not yet a load.
 CLOSE: Final = 4
 
@@ -43,8 +43,8 @@ class Pace:
 
 
 class Naps(trio.abc.Instrument):
-    """Holds the whole loop until the next slot. A sleep of the thread costs a tenth of a timer of the loop, and less than a
-    millisecond of everybody's time; threads beside the loop go on meanwhile.
+    """Holds the whole loop until the next slot. A sleep of the thread costs a tenth of a timer of the loop, and less than a slot
+    of everybody's time; threads beside the loop go on meanwhile.
     """
 
     def __init__(self, slot: float = SLOT) -> None:

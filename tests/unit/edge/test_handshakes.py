@@ -6,13 +6,13 @@ from rookery.edge.handshakes import BURST, PENALTY, SHARE, Budget
 
 
 def test_a_burst_is_done_at_once_and_then_paid_back() -> None:
-    budget, done = Budget(), 0
-    while budget.allows(10.0):
-        budget.spend(BURST / 8)
-        done += 1
-    assert done in (8, 9)
-    assert not budget.allows(10.0 + BURST / 16)
-    assert budget.allows(10.0 + BURST / 8 / SHARE)
+    budget = Budget()
+    for _ in range(3):
+        assert budget.allows(10.0)
+        budget.spend(BURST * 0.45)
+    debt = 3 * 0.45 * BURST - BURST
+    assert not budget.allows(10.0 + 0.9 * debt / SHARE)
+    assert budget.allows(10.0 + 1.1 * debt / SHARE)
 
 
 def test_no_more_than_its_share_in_the_long_run() -> None:
