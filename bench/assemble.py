@@ -56,6 +56,7 @@ def result(plan: Plan, collected: Collected, started: str) -> Result:
         series=_series(collected, plan),
         server=_server(collected, stanzas, connections),
         driver=_driver(collected, ticks, stanzas),
+        ended=delivered,
         notes=_notes(collected, plan),
     )
 

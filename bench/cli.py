@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, get_args
 
 import click
 
-from rookery.bench.plan import Mechanism, Plan, PlanError, Transport, make, names, profile
+from rookery.bench.plan import WINDOW, Mechanism, Plan, PlanError, Transport, make, names, profile
 
 #: Commands of other modules: name -> (module, attribute, one line for --help).
 ELSEWHERE: Final = {
@@ -84,6 +85,11 @@ def _plan_options(command: Any) -> Any:
     return command
 
 
+def _search_option(command: Any) -> Any:
+    text = "Look for the highest rate that keeps RULE, such as chat.p99<100ms, by short runs; --rate is where that begins."
+    return click.option("--search", multiple=True, metavar="RULE", help=text)(command)
+
+
 @bench.command(
     "run", epilog="Options go before the profile, the profile before defaults; see `rookery bench scenarios`."
 )
@@ -104,6 +110,7 @@ def _plan_options(command: Any) -> Any:
 @click.option(
     "--slo", multiple=True, metavar="RULE", help="Such as chat.p99<50ms or lost==0; exit code 3 when broken."
 )
+@_search_option
 @click.option(
     "--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the result there."
 )
@@ -129,25 +136,38 @@ def run_command(scenario: str | None, profile_name: str | None, **options: Any) 
 
 
 def _plan(scenario: str | None, profile_name: str | None, options: dict[str, Any]) -> Plan:
-    from rookery.bench.scenarios import find
-
     given = {name: value for name, value in options.items() if value is not None}
     if given.pop("closed_loop"):
         given["rate"] = 0.0
     if "server_pids" in given:
         given["server_pids"] = _pids(given["server_pids"])
-    if not given["slo"]:
-        del given["slo"]
     if scenario is not None:
         given["scenario"] = scenario
     try:
-        base = profile(profile_name) if profile_name else {}
-        if "scenario" not in base | given:
-            raise PlanError("name a scenario or a profile: `rookery bench scenarios` lists them")
-        plan = make(base, given)
-        find(plan.scenario).check(plan)
+        return layered(profile(profile_name) if profile_name else {}, {}, given)
     except PlanError as error:
         raise click.UsageError(str(error)) from None
+
+
+def layered(base: Mapping[str, Any], quick: Mapping[str, Any], given: Mapping[str, Any]) -> Plan:
+    """The checked plan: options that were given go before `quick` and the short steps of a search, those before `base`.
+
+    Raises PlanError.
+    """
+    from rookery.bench.scenarios import find
+    from rookery.bench.slo import SloError, parse
+
+    options = {name: value for name, value in given.items() if value != ()}
+    if "scenario" not in {**base, **options}:
+        raise PlanError("name a scenario or a profile: `rookery bench scenarios` lists them")
+    searches = options.get("search") or base.get("search")
+    plan = make(base, WINDOW if searches else {}, quick, options)
+    find(plan.scenario).check(plan)
+    try:
+        for text in (*plan.slo, *plan.search):
+            parse(text)
+    except SloError as error:
+        raise PlanError(str(error)) from None
     return plan
 
 

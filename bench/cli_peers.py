@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import click
-import trio
 from rich.console import Console
 
 from rookery.bench import result as results
-from rookery.bench.cli import _plan_options
+from rookery.bench.cli import _plan_options, _search_option, layered
 from rookery.bench.files import raise_files
-from rookery.bench.fleet import FleetError
 from rookery.bench.interrupt import terminable
 from rookery.bench.peers import ejabberd, prosody, rookery
 from rookery.bench.peers.campaign import Campaign, Outcome, RunError
 from rookery.bench.peers.peer import Peer, PeerError, choose
-from rookery.bench.plan import Plan, PlanError, make, profile
+from rookery.bench.plan import Plan, PlanError, profile
 from rookery.bench.result import Result, Runs
-from rookery.bench.run import Silent, run
-from rookery.bench.scenarios import find
-from rookery.bench.server import ServerError
+from rookery.bench.run import ERRORS, measure
 from rookery.bench.tables import number, servers_table
 
 #: Servers where nothing is durable; those with an archive on Postgres are named by hand: they take much longer.
@@ -78,6 +75,7 @@ def all_peers(version: rookery.Version | None = None) -> list[Peer]:
 )
 @_plan_options
 @click.option("--storm", is_flag=True, default=None, help="All begin at once (login, resume).")
+@_search_option
 @click.option(
     "--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write all results there."
 )
@@ -107,12 +105,15 @@ def peers(
         version = rookery.Version(tuple(shlex.split(command)) or rookery.THIS, tuple(shlex.split(arguments)))
         chosen = choose(all_peers(version), [name for name in servers.split(",") if name])
         plan = planned(scenario, profile_name, quick=quick, given=given)
-        find(plan.scenario).check(plan)
         raise_files(plan.users + _SERVER_FILES, "a server", "raise that, or use fewer --users")
     except (PeerError, PlanError) as error:
         raise click.UsageError(str(error)) from None
     console = Console(stderr=True)
-    campaign = Campaign(plan, _run, lambda line: console.print(line, highlight=False, markup=False))
+
+    def tell(line: str) -> None:
+        console.print(line, highlight=False, markup=False)
+
+    campaign = Campaign(plan, partial(_run, tell), tell)
     with terminable():
         outcome = campaign.compare(chosen, repeat)
     runs = Runs(tuple(outcome.results))
@@ -131,7 +132,7 @@ def planned(scenario: str | None, profile_name: str | None, *, quick: bool, give
     """What is run: options go before --quick, that before the profile, that before the defaults. Raises PlanError."""
     base = profile(profile_name) if profile_name else {}
     named = {"scenario": scenario} if scenario else {}
-    return make(_BASE, base, _QUICK if quick else {}, given, named)
+    return layered({**_BASE, **base}, _QUICK if quick else {}, {**given, **named})
 
 
 def show(console: Console, outcome: Outcome) -> None:
@@ -166,6 +167,12 @@ def _left_out(outcome: Outcome) -> list[str]:
 def doubts(result: Result) -> list[str]:
     """Why the figures of a run may not be the server's, or not be all."""
     found = list(result.notes)
+    if result.search is not None:
+        found.append(
+            f"next rate, {result.search.limit}"
+            if result.search.rate
+            else f"no rate kept {', '.join(result.search.rules)}"
+        )
     if result.driver.saturated:
         found.append(f"the driver was the limit: {result.driver.why}")
     if result.messages.lost:
@@ -177,8 +184,8 @@ def doubts(result: Result) -> list[str]:
     return found
 
 
-def _run(plan: Plan) -> Result:
+def _run(tell: Callable[[str], None], plan: Plan) -> Result:
     try:
-        return trio.run(run, plan, Silent())
-    except (FleetError, ServerError, PlanError) as error:
+        return measure(plan, tell, quiet=True)
+    except ERRORS as error:
         raise RunError(str(error)) from error

@@ -59,9 +59,10 @@ def compare(before: Path, after: Path, server: str, fail_if_worse: bool) -> None
             f"{before} is of {_scenarios(left)}, {after} of {_scenarios(right)}: compare runs of the same scenario"
         )
     out = console()
+    answers = {"rate"} if left[0].search and right[0].search else set()
     for key in sorted(left[0].plan.keys() | right[0].plan.keys()):
         old, new = left[0].plan.get(key), right[0].plan.get(key)
-        if old != new and key not in ("target", "ready_file", "server_pids", "register", "slo"):
+        if old != new and key not in {"target", "ready_file", "server_pids", "register", "slo"} | answers:
             out.print(Text(f"the plans differ: {key} {old} -> {new}", style="yellow"))
     found = differences(left, right)
     out.print(comparison_table(found, before.name, after.name))

@@ -76,6 +76,7 @@ def figures(results: Iterable[Result]) -> list[Figure]:
     leading = list(dict.fromkeys(name for run in runs if (name := main_operation(run))))
     others = dict.fromkeys(name for run in runs for name in run.operations if name not in leading)
     found = [
+        Figure("search.rate", "highest rate kept", "/s", higher_is_better=True),
         Figure("server.cpu_us", "server CPU", "us/stanza"),
         *(figure for name in leading for figure in _operation(name)),
         Figure("lost", "lost", ""),

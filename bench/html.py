@@ -41,6 +41,8 @@ def judge(result: Result) -> Judgement:
         for verdict in result.slo
         if not verdict.kept
     ]
+    if result.search is not None and not result.search.rate:
+        bad.append(f"no rate kept {' and '.join(result.search.rules)}")
     doubts = list(result.notes)
     messages = result.messages
     for count, text in (
@@ -118,13 +120,16 @@ def _run(result: Result) -> str:
     )
     return (
         f'<section class="verdict {judgement.level}">{_badge(judgement.level)}{said}</section>'
-        f"{_cards(result)}{_charts(result)}{_operations(result)}{_objectives(result)}{_processes(result)}"
+        f"{_cards(result)}{_search(result)}{_charts(result)}{_operations(result)}{_objectives(result)}{_processes(result)}"
         f"{_pairs('Plan', result.plan)}{_pairs('Environment', _environment(result))}"
     )
 
 
 def _cards(result: Result) -> str:
     cards: list[tuple[str, str, str]] = []
+    if result.search is not None:
+        rate = f"{number(result.search.rate)} per second"
+        cards.append(("highest rate kept", rate, " and ".join(result.search.rules)))
     name = main_operation(result)
     if name:
         operation = result.operations[name]
@@ -225,6 +230,24 @@ def _operations(result: Result) -> str:
         rows.append((name, number(operation.count), number(operation.rate), *shown, errors or "none"))
     heads = ("operation", "done", "per second", "p50 ms", "p90 ms", "p99 ms", "p99.9 ms", "max ms", "failed")
     return _table("Operations", heads, rows)
+
+
+def _search(result: Result) -> str:
+    if result.search is None:
+        return ""
+    rows = [
+        (
+            number(step.rate),
+            number(step.passed),
+            *(number(verdict.value) for verdict in step.verdicts),
+            f"{step.driver_busiest:.0%}",
+            step.why or "kept",
+        )
+        for step in sorted(result.search.steps, key=lambda step: step.rate)
+    ]
+    heads = ("rate", "ended per second", *result.search.rules, "driver", "verdict")
+    limit = f"<p>Next rate, {escape(result.search.limit)}. All else here is of the highest rate that was kept.</p>"
+    return _table("Rates tried", heads, rows) + limit
 
 
 def _objectives(result: Result) -> str:

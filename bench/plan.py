@@ -15,6 +15,8 @@ Transport = Literal["plain", "starttls", "tls", "ws", "wss"]
 Mechanism = Literal["auto", "SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN"]
 #: Bytes of the mark at the beginning of each body; a body cannot be shorter.
 MARK_BYTES: Final = 34
+#: What each step of a search is unless it is told otherwise: there are many.
+WINDOW: Final = {"duration": 5.0, "warmup": 2.0}
 PROFILES: Final = Path(__file__).parent / "profiles"
 
 
@@ -81,6 +83,8 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     #: JSON file with the server's processes, as `rookery up --ready-file` writes it.
     ready_file: str = ""
     slo: tuple[str, ...] = ()
+    #: Rules like those of `slo`: the highest rate that keeps them is looked for; `rate` is where that begins.
+    search: tuple[str, ...] = ()
 
     @property
     def host(self) -> str:
@@ -160,6 +164,8 @@ def check(plan: Plan) -> None:
             raise PlanError(f"{name} {getattr(plan, name)!r} is not a pattern such as user%06d") from None
         if name == "user" and not plan.users_file and not shown:
             raise PlanError("user needs a place for the number, such as user%06d")
+    if plan.search and (plan.count or plan.storm):
+        raise PlanError("search looks for a rate: leave count and storm out")
     if plan.users < 2 * plan.processes:
         raise PlanError(f"{plan.processes} processes need at least {2 * plan.processes} users")
 

@@ -152,6 +152,35 @@ class Verdict(Struct, frozen=True):
     kept: bool
 
 
+class Step(Struct, frozen=True):
+    """One rate that a search tried, and what became of it."""
+
+    #: Operations per second.
+    rate: float
+    kept: bool
+    #: Endings per second of the window, whenever the operations were meant to begin.
+    passed: float
+    verdicts: tuple[Verdict, ...] = ()
+    #: What broke; "" when it was kept.
+    why: str = ""
+    server_cpu_us: float | None = None
+    #: As in `Driver`.
+    driver_busiest: float = 0.0
+    driver_limit: str = ""
+
+
+class Found(Struct, frozen=True):
+    """What a search for the highest rate found; the result that it is a part of is the run at that rate."""
+
+    rules: tuple[str, ...]
+    #: The highest rate that kept all rules; 0 when none did.
+    rate: float
+    #: In the order in which they were tried.
+    steps: tuple[Step, ...] = ()
+    #: What broke the next higher rate.
+    limit: str = ""
+
+
 class Environment(Struct, frozen=True):
     """Where the figures come from."""
 
@@ -187,13 +216,19 @@ class Result(Struct, frozen=True):
     series: tuple[Point, ...] = ()
     server: Server | None = None
     driver: Driver = Driver()
+    #: Operations (of messages: deliveries) that ended well within the window, whenever they were meant to begin.
+    ended: int = 0
     slo: tuple[Verdict, ...] = ()
+    #: Set when the run is the answer of a search.
+    search: Found | None = None
     #: What a reader must know: a server that stopped, users that could not log in.
     notes: tuple[str, ...] = ()
 
     @property
     def broken(self) -> bool:
-        """Whether a rule of the SLO was not kept."""
+        """Whether a rule of the SLO was not kept, or no rate kept those of the search."""
+        if self.search is not None and not self.search.rate:
+            return True
         return not all(verdict.kept for verdict in self.slo)
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 import click
 import trio
@@ -19,10 +21,14 @@ from rookery.bench.driver.report import Tick
 from rookery.bench.fleet import Fleet, FleetError, Watcher
 from rookery.bench.interrupt import terminable
 from rookery.bench.live import Live
-from rookery.bench.plan import Plan
+from rookery.bench.plan import Plan, PlanError
 from rookery.bench.result import Result
 from rookery.bench.scenarios import find
+from rookery.bench.search import SearchError, search
 from rookery.bench.tables import run_table
+
+#: Why a run cannot be made; the text is for the person who runs it.
+ERRORS: Final = (FleetError, server.ServerError, slo.SloError, PlanError, SearchError)
 
 
 class Lines:
@@ -78,16 +84,39 @@ async def run(plan: Plan, watcher: Watcher) -> Result:
     return replace(made, slo=slo.judge(rules, made))
 
 
+@contextlib.contextmanager
+def watching(plan: Plan, *, quiet: bool) -> Iterator[Watcher]:
+    """Who looks on at one run: the live view on a terminal, lines elsewhere; the steps of a search have a line each anyway."""
+    if quiet:
+        yield Silent()
+    elif sys.stderr.isatty():
+        with Live(plan) as live:
+            yield live
+    else:
+        yield Lines(plan)
+
+
+def measure(plan: Plan, tell: Callable[[str], None], *, quiet: bool) -> Result:
+    """Run the plan, or search for the highest rate. Raises what `run` raises, and SearchError."""
+
+    def once(step: Plan) -> Result:
+        with watching(step, quiet=quiet or bool(plan.search and not sys.stderr.isatty())) as watcher:
+            return trio.run(run, step, watcher)
+
+    return search(plan, once, tell) if plan.search else once(plan)
+
+
 def run_and_show(plan: Plan, json_file: Path | None, html_file: Path | None, *, quiet: bool) -> int:
     """Run, write the files, print the result; returns the exit code."""
-    watcher: Watcher = Silent() if quiet else Live(plan) if sys.stderr.isatty() else Lines(plan)
+
+    def tell(line: str) -> None:
+        if not quiet:
+            click.echo(line, err=True)
+
     try:
-        with contextlib.ExitStack() as stack:
-            if isinstance(watcher, Live):
-                stack.enter_context(watcher)
-            stack.enter_context(terminable())
-            made = trio.run(run, plan, watcher)
-    except (FleetError, server.ServerError, slo.SloError) as error:
+        with terminable():
+            made = measure(plan, tell, quiet=quiet)
+    except ERRORS as error:
         click.echo(f"rookery: {error}", err=True)
         return 1
     except KeyboardInterrupt:

@@ -2,7 +2,7 @@
 
 A rule is FIGURE OPERATOR VALUE. Figures: `OPERATION.p50|p90|p99|p99_9|max|mean` (values may end in us, ms or s; plain
 numbers are milliseconds), `OPERATION.rate|count|errors`, `errors` (all operations), `sent`, `delivered`, `lost`,
-`duplicated`, `reordered`, `refused`, `connections`, `server.cpu_us|cpu_s|pss_kib|pss_kib_per_connection`, `driver.cpu_us|busiest|late_p99`.
+`duplicated`, `reordered`, `refused`, `connections`, `search.rate`, `server.cpu_us|cpu_s|pss_kib|pss_kib_per_connection`, `driver.cpu_us|busiest|late_p99`.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def parse(text: str) -> Rule:
     if not _known(figure):
         raise SloError(
             f"{text!r}: no figure {figure!r}; there are OPERATION.{'|'.join((*_LATENCIES, *_COUNTS))}, errors, "
-            f"{', '.join(_MESSAGES)}, connections, server.{'|'.join(_SERVER)}, driver.{'|'.join(_DRIVER)}"
+            f"{', '.join(_MESSAGES)}, connections, search.rate, server.{'|'.join(_SERVER)}, driver.{'|'.join(_DRIVER)}"
         )
     latency = figure.rpartition(".")[2] in _LATENCIES or figure == "driver.late_p99"
     if latency:
@@ -94,6 +94,8 @@ def measure(figure: str, result: Result) -> float | None:
         return float(getattr(result.messages, figure))
     if figure == "connections":
         return float(result.connections)
+    if figure == "search.rate":
+        return None if result.search is None else result.search.rate
     if figure == "errors":
         return float(sum(operation.failed for operation in result.operations.values()))
     subject, _, name = figure.rpartition(".")

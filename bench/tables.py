@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rookery.bench.compare import Difference, Figure, Spread, figures, main_operation, values
-from rookery.bench.result import Result, Server
+from rookery.bench.result import Found, Result, Server
 
 _COLOURS: Final = {"better": "green", "worse": "bold red"}
 
@@ -62,7 +62,33 @@ def run_table(result: Result) -> RenderableType:
         shown = [number(value) if operation.count else "-" for value in times]
         failed = Text(number(operation.failed), style="bold red" if operation.failed else "")
         table.add_row(name, number(operation.count), number(operation.rate), failed, *shown)
-    return Group(table, *(Text(line, style=style) for line, style in _lines(result)))
+    whole = Group(table, *(Text(line, style=style) for line, style in _lines(result)))
+    return whole if result.search is None else Group(search_table(result.search), whole)
+
+
+def search_table(found: Found) -> RenderableType:
+    """The steps of a search, lowest rate first, and its answer."""
+    table = Table(title="rates tried", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    for name in ("rate", "ended /s", *found.rules, "server us", "driver"):
+        table.add_column(name, justify="right")
+    table.add_column("verdict")
+    for step in sorted(found.steps, key=lambda step: step.rate):
+        values = [number(verdict.value) for verdict in step.verdicts]
+        table.add_row(
+            number(step.rate),
+            number(step.passed),
+            *values,
+            number(step.server_cpu_us),
+            f"{step.driver_busiest:.0%}",
+            Text("kept", style="green") if step.kept else Text(step.why, style="red"),
+        )
+    rules = " and ".join(found.rules)
+    answer = (
+        Text(f"highest rate kept with {rules}: {number(found.rate)} per second", style="bold green")
+        if found.rate
+        else Text(f"no rate kept {rules}", style="bold red")
+    )
+    return Group(table, answer, Text(f"next rate, {found.limit}", style="yellow"))
 
 
 def _lines(result: Result) -> list[tuple[str, str]]:
@@ -144,7 +170,7 @@ def by_label(runs: Sequence[Result]) -> dict[str, list[Result]]:
 def server_figures(runs: Sequence[Result]) -> list[Figure]:
     """The columns of a table of servers."""
     leading = {main_operation(run) for run in runs}
-    wanted = {"server.cpu_us", "lost", "errors", "server.pss_kib", "driver.cpu_us"}
+    wanted = {"search.rate", "server.cpu_us", "lost", "errors", "server.pss_kib", "driver.cpu_us"}
     wanted |= {f"{name}.{part}" for name in leading for part in ("rate", "p50", "p99")}
     if any(run.scenario == "idle" for run in runs):
         wanted.add("server.pss_kib_per_connection")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from rookery.bench.driver.report import Waited
 from rookery.bench.driver.script import Script
-from rookery.bench.plan import Plan
+from rookery.bench.plan import Plan, PlanError
 from rookery.bench.result import Messages
 
 if TYPE_CHECKING:
@@ -53,6 +53,13 @@ class Scenario:
     @classmethod
     def check(cls, plan: Plan) -> None:
         """Refuse a plan that this scenario cannot run. Raises PlanError."""
+        if plan.search and not cls.open_loop:
+            raise PlanError(f"{plan.scenario} has no rate to search for")
+
+    @classmethod
+    def endings(cls, plan: Mapping[str, Any]) -> float:
+        """Endings that are counted for each operation of `rate`, on the average; `plan` is that of a result."""
+        return 1.0
 
     def setup(self, client: Client) -> Script:
         """What a client does at the end of its login."""

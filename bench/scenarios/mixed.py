@@ -6,7 +6,8 @@ reconnect, so that what is lost was lost by the server.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from rookery.bench.driver.client import Client
 from rookery.bench.driver.driver import Driver
@@ -41,8 +42,13 @@ class Mixed(Acquainted, Chat):
     def check(cls, plan: Plan) -> None:
         """It needs a rate, and contacts. Raises PlanError."""
         super().check(plan)
-        if plan.closed_loop:
+        if plan.closed_loop and not plan.search:
             raise PlanError("mixed is an open loop: give a --rate")
+
+    @classmethod
+    def endings(cls, plan: Mapping[str, Any]) -> float:
+        """Messages alone are counted."""
+        return 1.0 - PING - PRESENCE - PAGE - LOGIN
 
     def begin(self, window: Window) -> None:
         """Begin the pace."""

@@ -7,7 +7,8 @@ reflection to the sender itself (section 4.4.2) is no delivery here.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from rookery.bench.driver.client import Client
 from rookery.bench.driver.driver import Driver
@@ -60,6 +61,13 @@ class Presence(Acquainted, Turns[Talker]):
         self._flows: dict[tuple[int, Client], Flow] = {}
         self._window = Window(0, 0, 0)
         self._latency = driver.recorder.latency("presence")
+
+    @classmethod
+    def endings(cls, plan: Mapping[str, Any]) -> float:
+        """One for each contact."""
+        contacts: int = plan["contacts"]
+        # Of an odd ring nobody stands opposite.
+        return contacts - 1 if contacts % 2 and plan["users"] % 2 else contacts
 
     def begin(self, window: Window) -> None:
         """Broadcast once each, or begin the pace."""

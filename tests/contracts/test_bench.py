@@ -169,3 +169,15 @@ def test_a_broken_objective_is_exit_code_3(cluster: Cluster, tmp_path: Path) -> 
         cluster, tmp_path, "ping", "--count", "1", "--slo", "ping.p99<1us", "--slo", "lost==0", code=3
     )
     assert [verdict.kept for verdict in made.slo] == [False, True]
+
+
+def test_the_highest_rate_is_found(cluster: Cluster, tmp_path: Path) -> None:
+    # A rule that is broken by the rate itself, whatever this machine can do.
+    options = ["--search", "chat.rate<150", "--rate", "100", "--duration", "1", "--warmup", "0.2"]
+    made = bench(cluster, tmp_path, "chat", *options, "--slo", "search.rate>=120")
+    assert made.search is not None
+    assert 120 <= made.search.rate < 150
+    assert made.plan["rate"] == made.search.rate
+    assert made.operations["chat"].count == pytest.approx(made.search.rate, abs=1)
+    assert made.messages.lost == 0
+    assert max(step.rate for step in made.search.steps) == 200
