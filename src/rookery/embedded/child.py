@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Final
 
@@ -46,6 +46,7 @@ def spawn(
     user: tuple[int, int] | None = None,
     stdin: IO[bytes] | None = None,
     quiet: bool = False,
+    environment: Mapping[str, str] | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start a direct child in a process group of its own, so that Ctrl-C reaches only the parent.
 
@@ -60,7 +61,7 @@ def spawn(
         return subprocess.Popen(
             argv,
             cwd=cwd,
-            env={"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"},
+            env={"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC", **(environment or {})},
             stdin=stdin or subprocess.DEVNULL,
             stdout=subprocess.DEVNULL if quiet else log,
             stderr=log,

@@ -28,6 +28,8 @@ from rookery.embedded.child import (
 
 _READY_SECONDS: Final = 10.0
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{16,128}\Z")
+#: One cluster on one machine has few messages for NATS: with more threads, Go spends more on looking for work than on it.
+_ENVIRONMENT: Final = {"GOMAXPROCS": "1"}
 _CONFIG: Final = """\
 listen: "127.0.0.1:{port}"
 ports_file_dir: "{directory}"
@@ -112,7 +114,13 @@ def start_nats(directory: Path | None = None, *, port: int = 0, token: str = "")
         write_secret(config, _CONFIG.format(port=port or -1, directory=home, token=token))
         log_path = home / "nats.log"
         with log_path.open("wb") as log:
-            process = spawn([str(binary), "-c", str(config)], cwd=home, log=log, death_signal=signal.SIGKILL)
+            process = spawn(
+                [str(binary), "-c", str(config)],
+                cwd=home,
+                log=log,
+                death_signal=signal.SIGKILL,
+                environment=_ENVIRONMENT,
+            )
         actual = _await_port(process, home / f"{binary.name}_{process.pid}.ports", log_path)
         return Nats(process.pid, actual, token, process, lock, scratch)
     except BaseException:
