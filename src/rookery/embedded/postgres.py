@@ -23,8 +23,8 @@ _HBA: Final = "local all all scram-sha-256\nhost all all 127.0.0.1/32 scram-sha-
 _SETTINGS: Final = {
     "listen_addresses": "127.0.0.1",
     "max_connections": "200",
-    "shared_buffers": "256MB",
-    "max_wal_size": "2GB",
+    "shared_buffers": "128MB",
+    "max_wal_size": "1GB",
     "huge_pages": "off",
     "jit": "off",
     "wal_level": "minimal",
