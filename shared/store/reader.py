@@ -29,6 +29,18 @@ kept AS (
     WHERE m.account_id = old.account_id AND m.id = old.id AND m.archived RETURNING 1
 )
 SELECT EXISTS (SELECT FROM fence_ok) AS open, (SELECT count(*) FROM gone) + (SELECT count(*) FROM kept) AS done"""  # noqa: S608
+_ERASE: Final = f"""{FENCE},
+stray AS MATERIALIZED (
+    SELECT m.account_id, m.id FROM fence_ok, erased e JOIN message m ON m.account_id = e.account_id LIMIT $3
+),
+gone AS (
+    DELETE FROM message m USING stray WHERE m.account_id = stray.account_id AND m.id = stray.id RETURNING 1
+),
+forgotten AS (
+    DELETE FROM erased e USING fence_ok
+    WHERE e.at < to_timestamp($2) AND NOT EXISTS (SELECT FROM message m WHERE m.account_id = e.account_id)
+)
+SELECT EXISTS (SELECT FROM fence_ok) AS open, (SELECT count(*) FROM gone) AS done"""  # noqa: S608
 _RETAIN: Final = f"""{FENCE},
 old AS MATERIALIZED (
     SELECT m.account_id, m.id FROM message m, fence_ok WHERE m.stamp < to_timestamp($2) AND NOT m.owed LIMIT $3
@@ -64,6 +76,11 @@ async def owed_usage(conn: Connection, account_id: int) -> tuple[int, int]:
     """How many messages, and bytes of packed stanzas, an account is owed: what its offline quota limits."""
     count, size = await conn.fetchrow(_USAGE, account_id)
     return count, size
+
+
+async def erase(conn: Connection, incarnation: str, before: float, limit: int = 1000) -> int:
+    """Delete what was stored for accounts that are removed, like `expire_owed`; forget those removed before `before` with nothing left."""
+    return await _swept(conn, _ERASE, incarnation, before, limit)
 
 
 async def expire_owed(conn: Connection, incarnation: str, before: float, limit: int = 1000) -> int:

@@ -39,10 +39,6 @@ FROM new"""  # noqa: S608  constants only
 _UID: Final = "(account_id, stream, n, digest, outgoing)"
 #: For a batch with a row that is there already: it is passed over.
 _INSERT_ALL: Final = _INSERT.format(where="", target=_UID)
-#: For a batch with a row whose account was removed meanwhile: that row falls out, the others are stored.
-_INSERT_LIVING: Final = _INSERT.format(
-    where="WHERE EXISTS (SELECT FROM account a WHERE a.id = r.account_id)", target=_UID
-)
 #: For rows that a former holder may have stored, in a form that is not known exactly.
 _INSERT_MISSING: Final = _INSERT.format(
     where="WHERE EXISTS (SELECT FROM account a WHERE a.id = r.account_id)", target=""
@@ -99,7 +95,7 @@ class Stored(NamedTuple):
 
 
 async def insert_rows(conn: Connection, incarnation: str, rows: Sequence[Row]) -> Stored:
-    """Store rows; those whose uid is there already, or whose account is gone, are passed over.
+    """Store rows; those whose uid is there already are passed over.
 
     Safe to repeat. Raises Fenced, RowsRefusedError.
     """
@@ -108,9 +104,6 @@ async def insert_rows(conn: Connection, incarnation: str, rows: Sequence[Row]) -
     for _ in range(_RETRIES):
         try:
             record = await conn.fetchrow(statement, incarnation, *columns)
-        except asyncpg.ForeignKeyViolationError:
-            statement = _INSERT_LIVING
-            continue
         except asyncpg.UniqueViolationError:
             # A repetition is rare. The same rows may be in a transaction whose answer we lost and which ends just now: look again.
             if statement is _INSERT_NEW:

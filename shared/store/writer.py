@@ -21,7 +21,7 @@ from rookery.shared.store.rows import Row
 from rookery.shared.store.sql import RowsRefusedError, insert_rows, owe_rows, settle_rows
 
 #: Called once a row is safe: True when this commit stored it, False when it was there already (a repetition, or a commit
-#: whose answer was lost), or its account was removed meanwhile. None for a row that cannot be stored: its sender must be told.
+#: whose answer was lost). None for a row that cannot be stored: its sender must be told.
 Done = Callable[[Row, bool | None], None]
 
 _COMMITS: Final = 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from rookery.shared.bus.messages import LastSeen
 from rookery.shared.db.api import Connection, Database, Fenced
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.workers.account import store, userdata
@@ -112,6 +113,8 @@ async def test_removal_leaves_no_trace(database: Database) -> None:
             assert not await conn.fetchval(f"SELECT count(*) FROM {table} WHERE account_id = $1", alice), (
                 table
             )
+        # What comes in the last moments is looked for by the sweep.
+        assert await conn.fetchval("SELECT count(*) FROM erased WHERE account_id = $1", alice) == 1
         row = await conn.fetchrow("SELECT * FROM roster_item WHERE account_id = $1", bob)
         assert (row["sub_to"], row["sub_from"], row["name"], row["listed"], row["ver"]) == (
             False,
@@ -160,8 +163,9 @@ async def test_last_activity_never_goes_back(database: Database) -> None:
         await prepare(conn)
         account = "alice@example.org"
         assert await userdata.get_last(conn, account) is None
-        await userdata.set_last(conn, "here", account, 1_600_000_000_000, "gone home")
-        await userdata.set_last(conn, "here", account, 1_500_000_000_000, "older")
+        nobody = LastSeen("nobody@example.org", 1_600_000_000_000, "")
+        await userdata.set_last(conn, "here", [LastSeen(account, 1_600_000_000_000, "gone home"), nobody])
+        await userdata.set_last(conn, "here", [LastSeen(account, 1_500_000_000_000, "older")])
         found = await userdata.get_last(conn, account)
         assert found is not None
         assert found[1] == "gone home"

@@ -7,6 +7,7 @@ import shutil
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import asyncpg
 import pytest
@@ -16,10 +17,10 @@ from tests.conftest import scratch_directory
 from rookery.embedded import Postgres, start_postgres
 from rookery.shared import config
 from rookery.shared.db import migrate
-from rookery.shared.db.api import Connection, Database
+from rookery.shared.db.api import Connection, Database, Fenced
 from rookery.shared.db.bridge import open_database
 from rookery.shared.observe.metrics import REGISTRY
-from rookery.shared.store.reader import owed_page, owed_usage
+from rookery.shared.store.reader import erase, owed_page, owed_usage
 from rookery.shared.store.rows import Row, make_row
 from rookery.shared.store.sql import insert_rows
 from rookery.shared.store.writer import StoreWriter
@@ -271,16 +272,21 @@ async def test_an_error_of_the_database_itself_is_waited_out(database: Database)
     assert seen.failed == []
 
 
-async def test_a_removed_account_costs_only_its_own_rows(database: Database) -> None:
+async def test_what_is_stored_for_a_removed_account_is_swept(database: Database) -> None:
     await seed(database)
     seen = Seen()
     async with running(database, seen) as writer:
         for id in range(1, 11):
             writer.put(row(id % 2 + 1, id), seen.done)
-        writer.put(row(99, 11), seen.done)
+        writer.put(row(99, 11), seen.done)  # its router has not heard of it yet
         await writer.drain(0)
+    await database.run(0, lambda conn: conn.execute("INSERT INTO erased VALUES (99, to_timestamp(1000))"))
+    for before, gone, left in ((500.0, 1, 1), (999.0, 0, 1), (1001.0, 0, 0)):
+        assert await database.run(0, partial(erase, incarnation=ME, before=before)) == gone
+        assert await database.run(0, lambda conn: conn.fetchval("SELECT count(*) FROM erased")) == left
     assert len(await stored(database)) == 10
-    assert [entry for entry in seen.rows if not entry[2]] == [(99, 11, False)]
+    with pytest.raises(Fenced):
+        await database.run(0, partial(erase, incarnation="somebody", before=0.0))
 
 
 async def test_settled_rows_go_or_are_no_longer_owed(database: Database) -> None:

@@ -248,6 +248,8 @@ _DELETE: Final = """
     FROM bumped WHERE r.account_id = bumped.id AND r.contact = $3
 ), gone AS (
     DELETE FROM account a USING fence_ok WHERE a.id = $2 RETURNING a.id
+), noted AS (
+    INSERT INTO erased (account_id) SELECT id FROM gone
 )
 SELECT EXISTS (SELECT FROM fence_ok) AS alive, ARRAY(SELECT jid FROM others) AS contacts, EXISTS (SELECT FROM gone) AS deleted"""
 
@@ -258,8 +260,8 @@ async def delete_account(
     """Remove an account with every trace: its own rows, and what it is in the rosters of other accounts.
 
     Returns the accounts that had it in their rosters (they get ContactRemoved), None when there is no such account. It
-    is closed to logins first and emptied in pieces, so that a removal that was interrupted is only to be repeated. Raises
-    Fenced.
+    is closed to logins first and emptied in pieces, so that a removal that was interrupted is only to be repeated. What a router
+    still stores for it is deleted by the sweep (`shared.store.reader.erase`). Raises Fenced.
     """
     row = await fenced(conn, incarnation, _CLOSE, localpart, domain)
     account_id = row["id"]

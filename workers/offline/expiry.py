@@ -1,7 +1,7 @@
 """Lets go of what is too old or too much, a little at a time, by one worker of the cluster.
 
 Owed messages that nobody fetched for `limits.offline_days` are given up; archives keep `limits.archive_days`, and of each account the
-newest `limits.archive_messages`.
+newest `limits.archive_messages`. What came for accounts in the moments of their removal goes, too.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rookery.shared.cluster.api import Node
 from rookery.shared.db.api import DatabaseUnavailable, Fenced, UnitOfWork
 from rookery.shared.observe.metrics import OFFLINE
 from rookery.shared.store.archive import surplus, trim
-from rookery.shared.store.reader import delete_archived, expire_owed
+from rookery.shared.store.reader import delete_archived, erase, expire_owed
 
 #: Between looks, between batches, and rows of a batch: at most 500 rows a second, which no other work notices.
 INTERVAL: Final = 600.0
@@ -33,11 +33,12 @@ _EXPIRED: Final = OFFLINE.labels("expired")
 async def sweep(node: Node, now: float) -> int:
     """Let go of what is too old or too much at `now` (Unix seconds), if this process holds partition 0; returns how many rows."""
     limits = node.config.limits
-    done = await _batches(
+    done = await _batches(node, lambda conn: erase(conn, node.incarnation, now - _DAY, BATCH))
+    gone = await _batches(
         node, lambda conn: expire_owed(conn, node.incarnation, now - limits.offline_days * _DAY, BATCH)
     )
-    _EXPIRED.inc(done)
-    done += await _batches(
+    _EXPIRED.inc(gone)
+    done += gone + await _batches(
         node, lambda conn: delete_archived(conn, node.incarnation, now - limits.archive_days * _DAY, BATCH)
     )
     return done + await _surplus(node, limits.archive_messages)
