@@ -52,6 +52,7 @@ class Client:
         "sink",
         "started",
         "tail",
+        "why",
         "xmlns",
     )
 
@@ -69,6 +70,8 @@ class Client:
         #: Nanoseconds of each noted operation of the last script.
         self.marks: dict[str, int] = {}
         self.started = 0
+        #: What is known of the last script's failure besides its condition.
+        self.why = ""
         #: A namespace declaration that each stanza needs on a WebSocket (RFC 7395 section 3.3.3).
         self.xmlns = b" xmlns='jabber:client'" if target.websocket else b""
         self._closed = True
@@ -182,8 +185,8 @@ class Client:
             self._raw.do_handshake()
         except _AGAIN:
             return
-        except OSError:
-            self._fail("tls")
+        except OSError as error:
+            self._fail("tls", getattr(error, "verify_message", "") or getattr(error, "reason", "") or "")
             return
         self._plug(self._raw)
         if self._target.direct_tls:
@@ -279,7 +282,7 @@ class Client:
             try:
                 parsed = parse(element)
             except ScriptError as error:
-                self._fail(error.condition)
+                self._fail(error.condition, error.text)
                 return
             if parsed.name == "iq" and parsed.get("type") in ("get", "set"):
                 self.write(answer(element, self.xmlns))
@@ -308,7 +311,7 @@ class Client:
         except StopIteration:
             self._finish("")
         except ScriptError as error:
-            self._fail(error.condition)
+            self._fail(error.condition, error.text)
 
     def _noted(self, operation: str) -> None:
         now = self._loop.clock()
@@ -319,7 +322,8 @@ class Client:
         outcome, self._script = self._outcome, None
         outcome(self, condition)
 
-    def _fail(self, condition: str) -> None:
+    def _fail(self, condition: str, why: str = "") -> None:
+        self.why = why
         self.close()
         self._finish(condition)
 

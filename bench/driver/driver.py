@@ -57,6 +57,12 @@ class Driver:
         self._later: list[Client] = []
         self._done = self._total = self._under_way = 0
         self._failed: Counter[str] = Counter()
+        #: Who cannot take part, and what is known of why.
+        self._unable: set[Client] = set()
+        self._why: dict[str, str] = {}
+        #: Scripts of the present phase that began, and that came to a good end.
+        self._begun = self._well = 0
+        self._hopeless = ""
         self._phase = self._version = ""
         self._told = 0
         self._active: set[Client] = set()
@@ -138,7 +144,7 @@ class Driver:
 
     def _landed(self) -> None:
         if self._later:
-            self._tell(Landed(self.recorder.connected))
+            self._tell(Landed(self.recorder.connected, len(self._unable)))
         else:
             self._next_phase()
 
@@ -156,23 +162,38 @@ class Driver:
             for client in self.clients:
                 client.leave()
             self.recorder.connected = 0
+        elif self._begun and not self._well:
+            self._hopeless = self._phase
+            self._ready()
+            return
         elif self._phases:
+            self._begun = self._well = 0
             phase = self._phases.popleft()
             self._each(phase.name, partial(self._in_phase, phase), self._next_phase)
             return
         self._settle(self.loop.clock(), 0)
 
     def _in_phase(self, phase: Phase, client: Client, now: int) -> None:
-        def done(_client: Client, condition: str) -> None:
+        def done(client: Client, condition: str) -> None:
             if condition:
-                self._failed[f"{phase.name}: {condition}"] += 1
+                self._lost(client, f"{phase.name}: {condition}")
+            else:
+                self._well += 1
             self._passed()
 
         script = phase.script(client) if client.open else None
         if script is None:
             self._passed()
         else:
+            self._begun += 1
             self.start(client, script, done, now)
+
+    def _lost(self, client: Client, condition: str) -> None:
+        """The client cannot take part for that reason, unless its login succeeds all the same."""
+        self._failed[condition] += 1
+        self._unable.add(client)
+        if client.why:
+            self._why.setdefault(condition, client.why)
 
     def _settle(self, since: int, before: int) -> None:
         """Wait until all that the preparation began is there, or nothing more of it comes."""
@@ -225,7 +246,7 @@ class Driver:
     def _register(self, client: Client, now: int) -> None:
         def done(client: Client, condition: str) -> None:
             if condition:
-                self._failed[f"register: {condition}"] += 1
+                self._lost(client, f"register: {condition}")
             client.leave()
             self._passed()
 
@@ -241,9 +262,10 @@ class Driver:
 
         def done(client: Client, condition: str) -> None:
             if condition:
-                self._failed[condition] += 1
+                self._lost(client, condition)
                 client.close()
             else:
+                self._unable.discard(client)
                 self.recorder.connected += 1
             self._passed()
 
@@ -263,7 +285,16 @@ class Driver:
 
     def _ready(self) -> None:
         self.recorder.forget()
-        self._tell(Ready(self.recorder.connected, dict(self._failed), self._version))
+        self._tell(
+            Ready(
+                connected=self.recorder.connected,
+                failed=dict(self._failed),
+                unable=len(self._unable),
+                why=self._why,
+                hopeless=self._hopeless,
+                target=self._version,
+            )
+        )
 
     # -- load ------------------------------------------------------------------------------------------------------
 
@@ -318,6 +349,7 @@ class Driver:
         if self.scenario.outstanding() > 0 and now < limit:
             self.loop.at(now + _FOLD_NS, lambda later: self._drain(later, limit))
             return
+        self.scenario.abandon()
         self._over = True
         (first, cpu, sent, delivered), (last, cpu_last, sent_last, delivered_last) = self._marks
         self._tell(self.recorder.tick(max(0, (now - self.window.first) // SECOND)))

@@ -24,9 +24,12 @@ _CLOSE: Final = b"</presence>"
 
 
 class Talker:
-    """What a user broadcasts: `sent` is the next sequence number, `left` the deliveries that the last one lacks."""
+    """What a user broadcasts: `sent` is the next sequence number, `left` the deliveries that the last one lacks.
 
-    __slots__ = ("contacts", "index", "left", "sender", "sent")
+    `settled`: deliveries of all that it sent that came, or never will.
+    """
+
+    __slots__ = ("contacts", "index", "left", "sender", "sent", "settled")
 
     def __init__(self, sender: Client, contacts: list[Client]) -> None:
         self.sender = sender
@@ -34,16 +37,12 @@ class Talker:
         self.contacts = contacts
         self.sent = 0
         self.left = 0
-
-    @property
-    def settled(self) -> int:
-        """Grows with each delivery of the last broadcast, and with the next."""
-        return self.sent * len(self.contacts) - self.left
+        self.settled = 0
 
     @property
     def outstanding(self) -> int:
-        """Deliveries of the last broadcast that are awaited."""
-        return self.left
+        """Deliveries that are awaited, or lost."""
+        return self.sent * len(self.contacts) - self.settled
 
 
 class Presence(Acquainted, Turns[Talker]):
@@ -123,6 +122,7 @@ class Presence(Acquainted, Turns[Talker]):
             if first <= intended < last:
                 latency(now - intended)
             talker = self._talkers[index]
+            talker.settled += 1
             if number + 1 == talker.sent and talker.left > 0:
                 talker.left -= 1
                 if not talker.left:
@@ -139,7 +139,7 @@ class Presence(Acquainted, Turns[Talker]):
         for contact in talker.contacts:
             flow = self._flows[talker.index, contact]
             flow.sent = talker.sent
-            flow.refuse(number)
+            talker.settled += flow.refuse(number)
         if number + 1 == talker.sent and talker.left:
             talker.left = 0
             self.again(talker, number, self.driver.loop.clock())

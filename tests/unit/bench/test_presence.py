@@ -67,6 +67,25 @@ def test_late_deliveries_do_not_end_the_next_broadcast(scene: Scene) -> None:
     assert len(one.said()) == 1
 
 
+def test_who_stands_still_in_an_open_loop_is_told() -> None:
+    scene = Scene(users=5, contacts=2, scenario="presence", rate=5.0)
+    presence = Presence(scene.driver)
+    presence.begin(WINDOW)
+    one, other = (presence._talkers[index] for index in (0, 2))
+    for scene.now in range(0, 7 * SECOND, SECOND):
+        presence.send(one, scene.now)
+        presence.send(other, scene.now)
+        (stanza,) = scene.people[2].said()
+        for index in (1, 3):
+            scene.people[index].hear(stanza)  # what the first one says does not arrive
+        presence.watch(scene.now)
+    waited = presence.waited()
+    assert waited is not None
+    assert (waited.waiting, waited.of) == (1, 5)
+    assert (one.outstanding, other.outstanding) == (14, 0)
+    scene.close()
+
+
 class Rosters:
     """A server of rosters that may forget what it is told (`deaf`)."""
 
