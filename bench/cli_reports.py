@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from rookery.bench import result as results
+from rookery.bench.cli import writable
 from rookery.bench.compare import compare as differences
 from rookery.bench.result import Result, ResultError
 from rookery.bench.tables import by_label, comparison_table, run_table, servers_table
@@ -30,6 +31,7 @@ def console() -> Console:
 )
 def report(file: Path, html_file: Path | None, reference: str) -> None:
     """Print the result FILE, and write it as HTML."""
+    writable(html_file)
     runs = _read(file)
     if html_file is not None:
         from rookery.bench.html import report as page

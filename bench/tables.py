@@ -12,6 +12,7 @@ from rich.text import Text
 
 from rookery.bench.compare import Difference, Figure, Spread, figures, main_operation, values
 from rookery.bench.result import Found, Result, Server
+from rookery.bench.scenarios import find
 
 _COLOURS: Final = {"better": "green", "worse": "bold red"}
 
@@ -39,7 +40,7 @@ def spread(value: Spread, unit: str = "") -> str:
 def run_table(result: Result) -> RenderableType:
     """What a person wants to know after one run."""
     table = Table(
-        title=f"{result.scenario}, {result.seconds:g} s",
+        title=headline(result),
         title_justify="left",
         box=SIMPLE_HEAD,
         pad_edge=False,
@@ -64,6 +65,20 @@ def run_table(result: Result) -> RenderableType:
         table.add_row(name, number(operation.count), number(operation.rate), failed, *shown)
     whole = Group(table, *(Text(line, style=style) for line, style in _lines(result)))
     return whole if result.search is None else Group(search_table(result.search), whole)
+
+
+def headline(result: Result) -> str:
+    """What was run: `chat: 1000 users, 2 000 per second, starttls, 15 s`."""
+    plan = result.plan
+    if not {"users", "rate", "transport"} <= plan.keys():
+        return f"{result.scenario}, {result.seconds:.3g} s"
+    pace = "closed loop" if find(result.scenario).closed_loop else ""
+    pace = (
+        "all at once" if plan.get("storm") else f"{number(plan['rate'])} per second" if plan["rate"] else pace
+    )
+    if not find(result.scenario).open_loop:
+        pace = "silent"
+    return f"{result.scenario}: {plan['users']} users, {pace}, {plan['transport']}, {result.seconds:.3g} s"
 
 
 def search_table(found: Found) -> RenderableType:
@@ -98,17 +113,24 @@ def _lines(result: Result) -> list[tuple[str, str]]:
             told = ", ".join(f"{condition} {count}" for condition, count in sorted(operation.errors.items()))
             lines.append((f"{name} failed: {told}", "red"))
     messages = result.messages
+    if not result.operations:
+        lines.append((f"connections: {result.connections}", ""))
     if messages.sent:
         bad = messages.lost or messages.duplicated or messages.reordered or messages.refused
-        text = f"messages: {messages.sent} sent, {messages.delivered} delivered, {messages.lost} lost, "
+        text = f"messages, warm-up included: {messages.sent} sent, {messages.delivered} delivered, {messages.lost} lost, "
         text += f"{messages.duplicated} duplicated, {messages.reordered} out of order"
         text += f", {messages.refused} refused" if messages.refused else ""
         lines.append((text, "bold red" if bad else ""))
     if result.server is not None:
-        lines.append((_server(result.server), ""))
+        lines.append((_server(result.server, result.seconds), ""))
     driver = result.driver
-    text = f"driver: {number(driver.cpu_us_per_stanza)} us per stanza, {driver.processes} processes, the busiest at "
-    lines.append((text + f"{driver.busiest:.0%} of a core, {number(driver.late_p99_ms)} ms late (p99)", ""))
+    text = (
+        f"{number(driver.cpu_us_per_stanza)} us per stanza, " if driver.cpu_us_per_stanza is not None else ""
+    )
+    text += f"{driver.processes} process{'es' if driver.processes != 1 else ''}, the busiest at {driver.busiest:.0%} of a core"
+    if result.plan.get("rate"):
+        text += f", {number(driver.late_p99_ms)} ms late (p99)"
+    lines.append((f"driver: {text}", ""))
     if driver.saturated:
         lines.append((f"THE DRIVER WAS THE LIMIT, not the server: {driver.why}", "bold red"))
     for verdict in result.slo:
@@ -123,10 +145,11 @@ def _lines(result: Result) -> list[tuple[str, str]]:
     return lines
 
 
-def _server(server: Server) -> str:
-    text = (
-        f"server: {number(server.cpu_us_per_stanza)} us CPU per stanza, {number(server.pss_kib / 1024)} MiB"
-    )
+def _server(server: Server, seconds: float) -> str:
+    text = f"server: {number(server.cpu_us_per_stanza)} us CPU per stanza, "
+    if server.cpu_us_per_stanza is None:
+        text = f"server: {number(server.cpu_s / seconds if seconds else 0.0)} cores in use, "
+    text += f"{number(server.pss_kib / 1024)} MiB"
     if server.pss_kib_per_connection is not None:
         text += f", {number(server.pss_kib_per_connection)} KiB per connection"
     shares = sorted(server.processes, key=lambda process: -process.cpu_s)
