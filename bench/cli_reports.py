@@ -45,7 +45,9 @@ def report(file: Path, html_file: Path | None, reference: str) -> None:
 
 
 @click.command(
-    "compare", epilog="Files of several runs (three or more on each side) tell how sure a difference is."
+    "compare",
+    epilog="Files of several runs (four or more on each side) tell how sure a difference is; even then, of twenty figures that "
+    "did not change, one looks changed by chance.",
 )
 @click.argument("before", type=_FILE)
 @click.argument("after", type=_FILE)
