@@ -227,6 +227,8 @@ class Fleet:
         ticks = [driver.ticks[second] for driver in self._drivers if second in driver.ticks]
         if len(ticks) < len(self._drivers) or (self._shown is not None and second <= self._shown):
             return
+        if second >= self._plan.duration and not any(tick.delivered or tick.parts for tick in ticks):
+            return
         measured = -int(self._plan.warmup) <= second < self._plan.duration and not collected.after
         if self._probe is not None and measured and second not in collected.server_cpu:
             return

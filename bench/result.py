@@ -225,6 +225,12 @@ class Result(Struct, frozen=True):
     notes: tuple[str, ...] = ()
 
     @property
+    def deserted(self) -> bool:
+        """Whether every connection ended by the server's will."""
+        ended = self.operations.get("connection")
+        return ended is not None and 0 < self.connections <= ended.failed
+
+    @property
     def succeeded(self) -> bool:
         """Whether anything did: an operation, or where there is none, a connection."""
         if self.operations:

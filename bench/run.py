@@ -36,6 +36,7 @@ class Lines:
 
     def __init__(self, plan: Plan) -> None:
         self._operation = find(plan.scenario).operation
+        self._loads = find(plan.scenario).open_loop
         self._said = ("", -1)
 
     def progress(self, phase: str, done: int, of: int) -> None:
@@ -50,7 +51,7 @@ class Lines:
         """Say what a second was like."""
         now = point(ticks, self._operation, server_cpu)
         click.echo(
-            f"{now.t:4.0f} s  sent {now.sent}  delivered {now.delivered}  {_latency(now)}"
+            f"{now.t:4.0f} s  {f'sent {now.sent}  delivered {now.delivered}  {_latency(now)}' if self._loads else 'idle'}"
             f"  errors {now.errors}  driver {now.driver_cpu:.2f}"
             + ("" if now.server_cpu is None else f"  server {now.server_cpu:.2f}"),
             err=True,
@@ -137,5 +138,8 @@ def run_and_show(plan: Plan, json_file: Path | None, html_file: Path | None, *, 
     console.print(run_table(made))
     if not made.succeeded:
         click.echo("rookery: nothing succeeded: the table says what became of it", err=True)
+        return 1
+    if made.deserted:
+        click.echo("rookery: every connection ended during the run: did the server?", err=True)
         return 1
     return slo.EXIT_BROKEN if made.broken else 0

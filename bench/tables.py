@@ -48,13 +48,13 @@ def run_table(result: Result) -> RenderableType:
     for name in (
         "operation",
         "done",
-        "per second",
+        "per s",
         "failed",
         "p50 ms",
-        "p90 ms",
-        "p99 ms",
-        "p99.9 ms",
-        "max ms",
+        "p90",
+        "p99",
+        "p99.9",
+        "max",
     ):
         table.add_column(name, justify="left" if name == "operation" else "right")
     for name, operation in result.operations.items():
@@ -63,7 +63,8 @@ def run_table(result: Result) -> RenderableType:
         shown = [number(value) if operation.count else "-" for value in times]
         failed = Text(number(operation.failed), style="bold red" if operation.failed else "")
         table.add_row(name, number(operation.count), number(operation.rate), failed, *shown)
-    whole = Group(table, *(Text(line, style=style) for line, style in _lines(result)))
+    top: RenderableType = table if result.operations else Text(headline(result), style="italic")
+    whole = Group(top, *(Text(line, style=style) for line, style in _lines(result)))
     return whole if result.search is None else Group(search_table(result.search), whole)
 
 

@@ -99,8 +99,8 @@ class Client:
 
     # -- connection ------------------------------------------------------------------------------------------------
 
-    def connect(self, script: Script, outcome: Outcome, intended: int) -> None:
-        """Open a new connection and run the script on it; the clock of its operations begins at `intended`."""
+    def connect(self, script: Script, outcome: Outcome) -> None:
+        """Open a new connection and run the script on it; the clock of its parts begins now."""
         target = self._target
         raw = socket.socket(target.family, socket.SOCK_STREAM)
         raw.setblocking(False)
@@ -109,7 +109,7 @@ class Client:
         self.tail = b""
         self._out.clear()
         self.marks = {}
-        self.started = self._since = intended
+        self.started = self._since = self._loop.clock()
         self._script, self._outcome = script, outcome
         code = raw.connect_ex(target.address)
         self._loop.add(self._fd, loops.WRITE, self._on_connect)
@@ -254,10 +254,10 @@ class Client:
 
     # -- scripts ---------------------------------------------------------------------------------------------------
 
-    def run(self, script: Script, outcome: Outcome, intended: int) -> None:
+    def run(self, script: Script, outcome: Outcome) -> None:
         """Run another script on the open connection; its elements do not go to the sink."""
         self.marks = {}
-        self.started = self._since = intended
+        self.started = self._since = self._loop.clock()
         self._script, self._outcome = script, outcome
         self._advance(None, first=True)
 

@@ -82,9 +82,7 @@ class Driver:
         """Authenticate and bind."""
         return login(client.session, self.plan.resource, self.plan.mechanism, self.target.starttls, self.keys)
 
-    def start(
-        self, client: Client, script: Script, done: Callable[[Client, str], None], intended: int
-    ) -> None:
+    def start(self, client: Client, script: Script, done: Callable[[Client, str], None]) -> None:
         """Run a script on a client, on a new connection unless it is open; `done(client, condition)` at its end."""
         self._active.add(client)
 
@@ -93,9 +91,9 @@ class Driver:
             done(client, condition)
 
         if client.open:
-            client.run(script, ended, intended)
+            client.run(script, ended)
         else:
-            client.connect(script, ended, intended)
+            client.connect(script, ended)
 
     def gone(self, client: Client, condition: str) -> None:
         """A connection ended that nobody had ended."""
@@ -186,7 +184,7 @@ class Driver:
             self._passed()
         else:
             self._begun += 1
-            self.start(client, script, done, now)
+            self.start(client, script, done)
 
     def _lost(self, client: Client, condition: str) -> None:
         """The client cannot take part for that reason, unless its login succeeds all the same."""
@@ -250,7 +248,7 @@ class Driver:
             client.leave()
             self._passed()
 
-        self.start(client, register(client.session.account, self.target.starttls), done, now)
+        self.start(client, register(client.session.account, self.target.starttls), done)
 
     def _log_in(self, client: Client, now: int) -> None:
         def script() -> Script:
@@ -270,7 +268,7 @@ class Driver:
             self._passed()
 
         client.sink = self.scenario.listen
-        self.start(client, script(), done, now)
+        self.start(client, script(), done)
 
     def _ask_version(self) -> Script:
         """What the server is (XEP-0092); most say it."""
@@ -341,6 +339,7 @@ class Driver:
         if len(self._marks) != 1:
             return
         self._mark(now)
+        self._tell(self.recorder.tick(max(0, (min(now, self.window.last) - 1 - self.window.first) // SECOND)))
         self._loading = False
         self.scenario.finish()
         self._drain(now, self.loop.clock() + int(self.plan.drain * SECOND))

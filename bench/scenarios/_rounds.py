@@ -97,6 +97,10 @@ class Rounds(Scenario):
             self._pace.stop()
         for _ in self._backlog:
             self.driver.recorder.error(self.operation, "not-begun")
+        if self._backlog:
+            self.driver.notes.append(
+                "operations found all users busy: either the server does not keep up, or the rate needs more --users"
+            )
         self._backlog.clear()
 
     def abandon(self) -> None:

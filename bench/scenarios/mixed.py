@@ -100,7 +100,7 @@ class Mixed(Acquainted, Chat):
                 self._count("login", intended)
                 client.hold = self.driver.loop.clock()
 
-        self.driver.start(client, script(), over, intended)
+        self.driver.start(client, script(), over)
 
     def _count(self, operation: str, intended: int) -> None:
         if self._window.first <= intended < self._window.last:
