@@ -60,7 +60,10 @@ def result(plan: Plan, collected: Collected, started: str) -> Result:
     ticks = [tick for ticks in collected.ticks for tick in ticks]
     operations = _operations(ticks, seconds, find(plan.scenario).operation)
     delivered = sum(done.delivered for done in collected.done)
-    stanzas = delivered or (main.count if (main := operations.get(find(plan.scenario).operation)) else 0)
+    scenario = find(plan.scenario)
+    stanzas = delivered or (main.count if (main := operations.get(scenario.operation)) else 0)
+    if scenario.several:
+        stanzas = sum(operation.count for operation in operations.values())
     connections = sum(ready.connected for ready in collected.ready)
     measured = _server(collected, stanzas, connections)
     return Result(

@@ -158,7 +158,7 @@ def _expected(result: Result, rate: float) -> float:
 
 
 def _random(result: Result) -> bool:
-    return result.plan.get("arrivals") == "poisson" or find(result.scenario).endings(result.plan) < 1
+    return result.plan.get("arrivals") == "poisson" or find(result.scenario).several
 
 
 def _check(first: Result, rules: Sequence[slo.Rule]) -> None:

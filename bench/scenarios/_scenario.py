@@ -45,6 +45,9 @@ class Scenario:
     #: All can begin at once (`storm`).
     storms: ClassVar[bool] = False
 
+    #: It is made of operations of several kinds by chance: its CPU is told for all of them.
+    several: ClassVar[bool] = False
+
     #: One user in so many comes first, and the server is measured with those, too: what the others add is theirs alone.
     part: ClassVar[int] = 1
 

@@ -33,6 +33,7 @@ class Mixed(Acquainted, Chat):
     operation = "chat"
     summary = "A mobile day at a rate: messages, pings, presence, archive pages, new logins."
     closed_loop = False
+    several = True
 
     def __init__(self, driver: Driver) -> None:
         super().__init__(driver)

@@ -19,7 +19,7 @@ PLAN = make({"scenario": "chat", "users": 40, "domain": "here.example"})
         # Each of them failed twice, and is one user.
         (
             [Ready(0, {"register: resource-constraint": 20, "not-authorized": 20}, 20), Ready(20)],
-            "20 of 40 users could not be prepared: 20 not-authorized, 20 register: resource-constraint; make the users first",
+            "20 of 40 users could not be prepared: 20 not-authorized, 20 register: resource-constraint; the server limits",
         ),
         # Who could not be registered again but logged in takes part.
         ([Ready(40, {"register: resource-constraint": 40}, 0)], ""),
