@@ -49,6 +49,8 @@ class Mixed(Acquainted, Chat):
     def begin(self, window: Window) -> None:
         """Begin the pace."""
         self._window = window
+        if doubt := self.contacts.doubt():
+            self.driver.notes.append(doubt)
         super().begin(window)
 
     def _due(self, intended: int) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from tests.unit.bench.scenes import SECOND, WINDOW, Person, Scene, comes_back
 
-from rookery.bench.driver.script import Send
+from rookery.bench.driver.script import Send, parse
 from rookery.bench.result import Messages
 from rookery.bench.scenarios.presence import Presence
 
@@ -84,6 +84,24 @@ def test_who_stands_still_in_an_open_loop_is_told() -> None:
     assert (waited.waiting, waited.of) == (1, 5)
     assert (one.outstanding, other.outstanding) == (14, 0)
     scene.close()
+
+
+def test_contacts_of_earlier_runs_are_told_and_not_counted(scene: Scene) -> None:
+    presence = Presence(scene.driver)
+    script = presence.contacts._read(scene.driver.clients[2])
+    next(script)
+    script.send(None)
+    items = "".join(f"<item jid='user00000{number}@localhost' subscription='both'/>" for number in (0, 1, 3))
+    roster = f"<iq type='result' id='roster'><query xmlns='jabber:iq:roster'>{items}</query></iq>"
+    with pytest.raises(StopIteration):
+        script.send(parse(roster.encode()))
+    presence.begin(WINDOW)
+    (stanza,) = scene.people[0].said()
+    scene.people[2].hear(stanza)
+    assert (scene.errors("presence"), scene.recorder.delivered) == ({}, 0)
+    scene.people[3].hear(stanza)
+    assert scene.errors("presence") == {"misdelivered": 1}
+    assert "rosters of 1 users hold more contacts than 2" in scene.notes[0]
 
 
 class Rosters:
