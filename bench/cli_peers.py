@@ -134,7 +134,7 @@ def planned(scenario: str | None, profile_name: str | None, *, quick: bool, give
 def show(console: Console, outcome: Outcome) -> None:
     """The table, and what a reader of it must know."""
     if outcome.results:
-        console.print(servers_table(outcome.results))
+        console.print(servers_table(outcome.results, width=console.width))
     for line in (*summary(outcome.results), *_left_out(outcome)):
         console.print(line, style="yellow", markup=False, highlight=False)
 

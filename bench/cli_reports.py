@@ -38,7 +38,7 @@ def report(file: Path, html_file: Path | None, reference: str) -> None:
 
         html_file.write_text(page(results.Runs(tuple(runs))), "utf-8")
     if len(by_label(runs)) > 1:
-        console().print(servers_table(runs, reference))
+        console().print(servers_table(runs, reference, width=console().width))
     else:
         for run in runs:
             console().print(run_table(run))

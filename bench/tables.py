@@ -14,6 +14,8 @@ from rookery.bench.compare import Difference, Figure, Spread, figures, main_oper
 from rookery.bench.result import Found, Result, Server
 from rookery.bench.scenarios import find
 
+#: Columns of text that a table of servers needs to have a row for each.
+_WIDE: Final = 120
 _COLOURS: Final = {"better": "green", "worse": "bold red"}
 
 
@@ -203,19 +205,31 @@ def server_figures(runs: Sequence[Result]) -> list[Figure]:
     return [figure for figure in found if figure.name not in ("lost", "errors") or any(values(figure, runs))]
 
 
-def servers_table(runs: Sequence[Result], reference: str = "") -> Table:
-    """One row for each server: medians, ranges, and ratios to the `reference` (by default the first server)."""
+def servers_table(runs: Sequence[Result], reference: str = "", *, width: int = _WIDE) -> Table:
+    """Medians, ranges, and ratios to the `reference` (by default the first server): a row for each server, a column for each
+    figure; the other way round where fewer than `width` columns of text are to be had."""
     sets = by_label(runs)
     reference = reference if reference in sets else next(iter(sets), "")
     table = Table(box=SIMPLE_HEAD, pad_edge=False, caption=f"ratios to {reference}", caption_justify="left")
+    columns = server_figures(runs)
+    cells = {
+        label: [_cell(figure, found, sets[reference]) for figure in columns] for label, found in sets.items()
+    }
+    if width < _WIDE:
+        table.add_column("figure")
+        for label, found in sets.items():
+            table.add_column(
+                f"{label}\n{len(found)} run{'s' if len(found) > 1 else ''}", justify="right", no_wrap=True
+            )
+        for place, figure in enumerate(columns):
+            table.add_row(f"{figure.title}\n{figure.unit}", *(cells[label][place] for label in sets))
+        return table
     table.add_column("server")
     table.add_column("runs", justify="right")
-    columns = server_figures(runs)
     for figure in columns:
         table.add_column(f"{figure.title}\n{figure.unit}", justify="right")
     for label, found in sets.items():
-        cells = [_cell(figure, found, sets[reference]) for figure in columns]
-        table.add_row(label, str(len(found)), *cells)
+        table.add_row(label, str(len(found)), *cells[label])
     return table
 
 

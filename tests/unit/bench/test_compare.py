@@ -147,6 +147,18 @@ def test_servers_table_has_medians_ranges_and_ratios() -> None:
     assert "lost" in show(tables.servers_table([*runs, run(label="c", lost=1)], "b"))
 
 
+def test_servers_stand_side_by_side_where_it_is_narrow() -> None:
+    runs = [
+        run(cpu, label=label) for label in ("first", "second", "third", "fourth") for cpu in (5000, 20_000)
+    ]
+    text = show(tables.servers_table(runs, width=80), width=80)
+    assert "…" not in text
+    assert max(len(line.rstrip()) for line in text.splitlines()) <= 80
+    (row,) = (line for line in text.splitlines() if "server CPU" in line)
+    assert (row.count("12 500"), row.count("1.00x")) == (4, 3)
+    assert text.count("5 000-20 000") == 4
+
+
 def test_run_table_says_what_is_wrong() -> None:
     result = run(
         lost=3,
