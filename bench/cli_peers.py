@@ -164,11 +164,8 @@ def doubts(result: Result) -> list[str]:
     """Why the figures of a run may not be the server's, or not be all."""
     found = list(result.notes)
     if result.search is not None:
-        found.append(
-            f"next rate, {result.search.limit}"
-            if result.search.rate
-            else f"no rate kept {', '.join(result.search.rules)}"
-        )
+        answer = "" if result.search.rate else f"no rate kept {' and '.join(result.search.rules)}; "
+        found.append(answer + result.search.limit)
     if result.driver.saturated:
         found.append(f"the driver was the limit: {result.driver.why}")
     if result.messages.lost:

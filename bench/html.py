@@ -246,7 +246,7 @@ def _search(result: Result) -> str:
         for step in sorted(result.search.steps, key=lambda step: step.rate)
     ]
     heads = ("rate", "ended per second", *result.search.rules, "driver", "verdict")
-    limit = f"<p>Next rate, {escape(result.search.limit)}. All else here is of the highest rate that was kept.</p>"
+    limit = f"<p>{escape(result.search.limit)}. All else on this page is of the run at {number(result.plan.get('rate'))} per second.</p>"
     return _table("Rates tried", heads, rows) + limit
 
 

@@ -106,7 +106,7 @@ def search_table(found: Found) -> RenderableType:
         if found.rate
         else Text(f"no rate kept {rules}", style="bold red")
     )
-    return Group(table, answer, Text(f"next rate, {found.limit}", style="yellow"))
+    return Group(table, answer, Text(found.limit, style="yellow"))
 
 
 def _lines(result: Result) -> list[tuple[str, str]]:
