@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import resource
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +16,7 @@ from rookery import __version__
 from rookery.bench import server
 from rookery.bench.driver.report import Tick
 from rookery.bench.driver.stalls import DOUBT_SECONDS
-from rookery.bench.fleet import Collected
+from rookery.bench.fleet import Collected, unprepared
 from rookery.bench.histogram import Histogram
 from rookery.bench.plan import Plan
 from rookery.bench.result import (
@@ -34,16 +34,38 @@ from rookery.bench.scenarios import find
 BUSY: Final = 0.9
 #: Operations that begin later than this (99th percentile) are not those that were intended.
 LATE_MS: Final = 5.0
+#: The parts of operations, in order.
+_PARTS: Final = (
+    "connect",
+    "tls",
+    "auth",
+    "bind",
+    "resume",
+    "login",
+    "ping",
+    "presence",
+    "page",
+    "connection",
+)
+#: In a closed loop a pause is one latency for each who waits: from here on it deserves a line.
+_PAUSE_MS: Final = 500.0
+_PAUSE_RATIO: Final = 20.0
+#: A connection that costs less memory than this took what earlier ones had left.
+_LEAST_KIB: Final = 1.0
 
 
 def result(plan: Plan, collected: Collected, started: str) -> Result:
     """The result of one run."""
     seconds = max((done.window_ns for done in collected.done), default=0) / 1e9
     ticks = [tick for ticks in collected.ticks for tick in ticks]
-    operations = _operations(ticks, seconds)
+    operations = _operations(ticks, seconds, find(plan.scenario).operation)
     delivered = sum(done.delivered for done in collected.done)
-    stanzas = delivered or (main.count if (main := operations.get(find(plan.scenario).operation)) else 0)
+    scenario = find(plan.scenario)
+    stanzas = delivered or (main.count if (main := operations.get(scenario.operation)) else 0)
+    if scenario.several:
+        stanzas = sum(operation.count for operation in operations.values())
     connections = sum(ready.connected for ready in collected.ready)
+    measured = _server(collected, stanzas, connections)
     return Result(
         scenario=plan.scenario,
         started=started,
@@ -54,10 +76,10 @@ def result(plan: Plan, collected: Collected, started: str) -> Result:
         messages=merge_messages(done.messages for done in collected.done),
         connections=connections,
         series=_series(collected, plan),
-        server=_server(collected, stanzas, connections),
+        server=measured,
         driver=_driver(collected, ticks, stanzas),
         ended=delivered,
-        notes=_notes(collected, plan),
+        notes=(*_notes(collected, plan), *_pauses(plan, operations), *_used(measured)),
     )
 
 
@@ -68,7 +90,8 @@ def public(plan: Plan) -> dict[str, Any]:
     return found
 
 
-def _operations(ticks: Iterable[Tick], seconds: float) -> dict[str, Operation]:
+def _operations(ticks: Iterable[Tick], seconds: float, main: str) -> dict[str, Operation]:
+    """All operations, that of the scenario first, its parts after it in the order in which they happen."""
     histograms: dict[str, Histogram] = {}
     errors: dict[str, dict[str, int]] = {}
     for tick in ticks:
@@ -81,7 +104,11 @@ def _operations(ticks: Iterable[Tick], seconds: float) -> dict[str, Operation]:
                 histogram.record(us, count)
             for condition, count in part.errors.items():
                 sums[condition] = sums.get(condition, 0) + count
-    return {name: Operation.of(histogram, seconds, errors[name]) for name, histogram in histograms.items()}
+    known = {name: place for place, name in enumerate((main, *_PARTS))}
+    return {
+        name: Operation.of(histograms[name], seconds, errors[name])
+        for name in sorted(histograms, key=lambda name: (known.get(name, len(known)), name))
+    }
 
 
 def point(ticks: list[Tick], operation: str, server_cpu: float | None) -> Point:
@@ -128,7 +155,8 @@ def _server(collected: Collected, stanzas: int, connections: int) -> Server | No
         collected.before,
         collected.after,
         stanzas=stanzas,
-        connections=connections - collected.landed_connections,
+        # Without a load between, what is gained is the cost of connections.
+        connections=connections - collected.landed_connections if collected.landed else 0,
         idle=collected.landed or collected.idle,
     )
 
@@ -160,18 +188,31 @@ def _driver(collected: Collected, ticks: list[Tick], stanzas: int) -> Driver:
 
 def _notes(collected: Collected, plan: Plan) -> tuple[str, ...]:
     notes = list(collected.notes)
-    failed: dict[str, int] = {}
-    for ready in collected.ready:
-        for condition, count in ready.failed.items():
-            failed[condition] = failed.get(condition, 0) + count
-    if failed:
-        told = ", ".join(f"{count} {condition}" for condition, count in sorted(failed.items()))
-        # Who could not be registered cannot log in either.
-        users = min(sum(failed.values()), plan.users)
-        notes.append(f"{users} of {plan.users} users could not be prepared: {told}")
+    if told := unprepared(collected.ready, plan):
+        notes.append(told)
     for done in collected.done:
         notes += [note for note in done.notes if note not in notes]
     return (*notes, *_waits(collected))
+
+
+def _pauses(plan: Plan, operations: Mapping[str, Operation]) -> list[str]:
+    main = operations.get(find(plan.scenario).operation)
+    if main is None or not plan.closed_loop or plan.storm or plan.count:
+        return []
+    latency = main.latency_ms
+    if latency.max < max(_PAUSE_MS, _PAUSE_RATIO * latency.p99):
+        return []
+    return [
+        f"a pause of {latency.max:.0f} ms: nobody sends meanwhile in a closed loop, so it is one of many latencies for each who "
+        "waited; percentiles with a --rate count it in full"
+    ]
+
+
+def _used(measured: Server | None) -> list[str]:
+    each = measured.pss_kib_per_connection if measured is not None else None
+    if each is None or each >= _LEAST_KIB:
+        return []
+    return ["connections took memory that the server had already: measure one that has just been started"]
 
 
 def _waits(collected: Collected) -> list[str]:

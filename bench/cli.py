@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import csv
+import os
+import sys
+from collections.abc import Container, Mapping
+from functools import partial
 from importlib import import_module
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, get_args
 
 import click
+from msgspec.structs import fields
 
-from rookery.bench.plan import WINDOW, Mechanism, Plan, PlanError, Transport, make, names, profile
+from rookery.bench.plan import (
+    WINDOW,
+    Mechanism,
+    Plan,
+    PlanError,
+    Transport,
+    make,
+    names,
+    profile,
+    told_by,
+)
 
 #: Commands of other modules: name -> (module, attribute, one line for --help).
 ELSEWHERE: Final = {
@@ -79,19 +95,40 @@ _OPTIONS: Final[tuple[tuple[str, Any, str], ...]] = (
 )
 
 
-def _plan_options(command: Any) -> Any:
+#: Options that say where a server is.
+PLACE: Final = ("--target", "--ca-file", "--ready-file")
+_ACCOUNTS: Final = ("--domain", "--users", "--first-user", "--user", "--password")
+
+
+def plan_options(
+    command: Any,
+    but: Container[str] = (),
+    only: Container[str] | None = None,
+    base: Mapping[str, Any] = MappingProxyType({}),
+) -> Any:
+    """Give a command the options of a plan: all, those not in `but`, or `only` those; `base` has other defaults."""
+    defaults = {**{field.name: field.default for field in fields(Plan)}, **base}
     for name, kind, text in reversed(_OPTIONS):
-        command = click.option(name, type=kind, default=None, help=text)(command)
+        if name in but or (only is not None and name not in only):
+            continue
+        default = defaults[name[2:].replace("-", "_")]
+        known = f"  [default: {default}]" if default not in ("", 0) else ""
+        command = click.option(name, type=kind, default=None, help=f"{text}{known}")(command)
     return command
 
 
-def _search_option(command: Any) -> Any:
+def search_option(command: Any) -> Any:
+    """Give a command `--search`."""
     text = "Look for the highest rate that keeps RULE, such as chat.p99<100ms, by short runs; --rate is where that begins."
     return click.option("--search", multiple=True, metavar="RULE", help=text)(command)
 
 
 @bench.command(
-    "run", epilog="Options go before the profile, the profile before defaults; see `rookery bench scenarios`."
+    "run",
+    epilog="Options go before the profile, the profile before defaults; see `rookery bench scenarios`. "
+    "Rules are about OPERATION.p50, p90, p99, p99_9, max, mean, rate, count or errors; errors, sent, delivered, lost, duplicated, "
+    "reordered, refused, connections; server.cpu_us, cpu_s, pss_kib or pss_kib_per_connection; driver.cpu_us, busiest or late_p99. "
+    "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a rule was broken, 130 interrupted.",
 )
 @click.argument("scenario", required=False)
 @click.option(
@@ -100,7 +137,7 @@ def _search_option(command: Any) -> Any:
     metavar="NAME|FILE",
     help=f"Begin with a profile: {', '.join(names()) or 'a TOML file'}.",
 )
-@_plan_options
+@plan_options
 @click.option("--closed-loop", is_flag=True, help="The end of an operation begins the next (rate 0).")
 @click.option("--register", is_flag=True, default=None, help="Register the users first (XEP-0077).")
 @click.option("--storm", is_flag=True, default=None, help="All begin at once (login, resume).")
@@ -108,9 +145,12 @@ def _search_option(command: Any) -> Any:
     "--server-pids", metavar="PID,...", help="The server's processes, to measure their CPU and memory."
 )
 @click.option(
-    "--slo", multiple=True, metavar="RULE", help="Such as chat.p99<50ms or lost==0; exit code 3 when broken."
+    "--slo",
+    multiple=True,
+    metavar="RULE",
+    help="Such as chat.p99<50ms or lost==0; exit code 3 when broken; may be repeated.",
 )
-@_search_option
+@search_option
 @click.option(
     "--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the result there."
 )
@@ -124,6 +164,7 @@ def _search_option(command: Any) -> Any:
 def run_command(scenario: str | None, profile_name: str | None, **options: Any) -> None:
     """Run SCENARIO (or that of the profile) once."""
     outputs = {name: options.pop(name) for name in ("json_file", "html_file", "quiet", "allowed")}
+    writable(outputs["json_file"], outputs["html_file"])
     plan = _plan(scenario, profile_name, options)
     if not plan.loopback and not outputs["allowed"]:
         raise click.UsageError(
@@ -138,6 +179,8 @@ def run_command(scenario: str | None, profile_name: str | None, **options: Any) 
 def _plan(scenario: str | None, profile_name: str | None, options: dict[str, Any]) -> Plan:
     given = {name: value for name, value in options.items() if value is not None}
     if given.pop("closed_loop"):
+        if given.get("rate"):
+            raise click.UsageError("--closed-loop has no --rate: choose one")
         given["rate"] = 0.0
     if "server_pids" in given:
         given["server_pids"] = _pids(given["server_pids"])
@@ -178,6 +221,35 @@ def _pids(text: str) -> list[int]:
         raise click.UsageError(f"--server-pids {text!r}: write process ids with commas between") from None
 
 
+def writable(*files: Path | None) -> None:
+    """Refuse files that could not be written once the run is over. Raises click.UsageError."""
+    for file in files:
+        if file is None:
+            continue
+        folder = file.parent
+        if not folder.is_dir():
+            raise click.UsageError(f"cannot write {file}: there is no folder {folder}")
+        if file.is_dir() or not os.access(file if file.exists() else folder, os.W_OK):
+            raise click.UsageError(f"cannot write {file}: choose another file")
+
+
+@bench.command("users")
+@partial(plan_options, only=_ACCOUNTS)
+def users_command(**options: Any) -> None:
+    """Write the users of a run as CSV (jid, password), for the import of a server."""
+    from rookery.bench.users import accounts
+
+    try:
+        plan = make(
+            {"scenario": "chat"}, {name: value for name, value in options.items() if value is not None}
+        )
+    except PlanError as error:
+        raise click.UsageError(str(error)) from None
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(("jid", "password"))
+    writer.writerows((account.bare, account.password) for account in accounts(plan))
+
+
 @bench.command("scenarios")
 def scenarios_command() -> None:
     """List scenarios and profiles."""
@@ -187,4 +259,6 @@ def scenarios_command() -> None:
         click.echo(f"  {name:10} {kind.summary}")
     for name, text in LATER.items():
         click.echo(f"  {name:10} {text}: not yet")
-    click.echo(f"profiles: {', '.join(names())}")
+    click.echo("profiles:")
+    for name in names():
+        click.echo(f"  {name:15} {told_by(name)}")

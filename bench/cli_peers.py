@@ -13,7 +13,7 @@ import click
 from rich.console import Console
 
 from rookery.bench import result as results
-from rookery.bench.cli import _plan_options, _search_option, layered
+from rookery.bench.cli import PLACE, layered, plan_options, search_option, writable
 from rookery.bench.files import raise_files
 from rookery.bench.interrupt import terminable
 from rookery.bench.peers import ejabberd, prosody, rookery
@@ -73,9 +73,9 @@ def all_peers(version: rookery.Version | None = None) -> list[Peer]:
     metavar="COMMAND",
     help="Run this Rookery instead of the one at hand, such as 'env PYTHONPATH=other/src python -m rookery'.",
 )
-@_plan_options
+@partial(plan_options, but=PLACE, base=_BASE)
 @click.option("--storm", is_flag=True, default=None, help="All begin at once (login, resume).")
-@_search_option
+@search_option
 @click.option(
     "--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write all results there."
 )
@@ -96,11 +96,7 @@ def peers(
 ) -> None:
     """Run SCENARIO (or that of the profile, or chat) on several servers of this machine and print medians, ranges and ratios."""
     given = {name: value for name, value in options.items() if value is not None}
-    for name in ("target", "ready_file", "ca_file"):
-        if name in given:
-            raise click.UsageError(
-                f"--{name.replace('_', '-')} makes no sense here: the servers are started for this"
-            )
+    writable(json_file, html_file)
     try:
         version = rookery.Version(tuple(shlex.split(command)) or rookery.THIS, tuple(shlex.split(arguments)))
         chosen = choose(all_peers(version), [name for name in servers.split(",") if name])
@@ -138,7 +134,7 @@ def planned(scenario: str | None, profile_name: str | None, *, quick: bool, give
 def show(console: Console, outcome: Outcome) -> None:
     """The table, and what a reader of it must know."""
     if outcome.results:
-        console.print(servers_table(outcome.results))
+        console.print(servers_table(outcome.results, width=console.width))
     for line in (*summary(outcome.results), *_left_out(outcome)):
         console.print(line, style="yellow", markup=False, highlight=False)
 
@@ -168,11 +164,8 @@ def doubts(result: Result) -> list[str]:
     """Why the figures of a run may not be the server's, or not be all."""
     found = list(result.notes)
     if result.search is not None:
-        found.append(
-            f"next rate, {result.search.limit}"
-            if result.search.rate
-            else f"no rate kept {', '.join(result.search.rules)}"
-        )
+        answer = "" if result.search.rate else f"no rate kept {' and '.join(result.search.rules)}; "
+        found.append(answer + result.search.limit)
     if result.driver.saturated:
         found.append(f"the driver was the limit: {result.driver.why}")
     if result.messages.lost:

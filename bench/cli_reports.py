@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from rookery.bench import result as results
+from rookery.bench.cli import writable
 from rookery.bench.compare import compare as differences
 from rookery.bench.result import Result, ResultError
 from rookery.bench.tables import by_label, comparison_table, run_table, servers_table
@@ -30,20 +31,23 @@ def console() -> Console:
 )
 def report(file: Path, html_file: Path | None, reference: str) -> None:
     """Print the result FILE, and write it as HTML."""
+    writable(html_file)
     runs = _read(file)
     if html_file is not None:
         from rookery.bench.html import report as page
 
         html_file.write_text(page(results.Runs(tuple(runs))), "utf-8")
     if len(by_label(runs)) > 1:
-        console().print(servers_table(runs, reference))
+        console().print(servers_table(runs, reference, width=console().width))
     else:
         for run in runs:
             console().print(run_table(run))
 
 
 @click.command(
-    "compare", epilog="Files of several runs (three or more on each side) tell how sure a difference is."
+    "compare",
+    epilog="Files of several runs (four or more on each side) tell how sure a difference is; even then, of twenty figures that "
+    "did not change, one looks changed by chance.",
 )
 @click.argument("before", type=_FILE)
 @click.argument("after", type=_FILE)

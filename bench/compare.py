@@ -1,13 +1,18 @@
-"""Two sets of runs side by side: medians, ranges, and how sure the difference is (bootstrap).
+"""Two sets of runs side by side: medians, ranges, and how sure the difference is.
 
-With one run on each side a ratio is all there is; from three on each side it gets a 95 % confidence interval: a difference
-counts as shown when the interval leaves out 1.
+With one run on each side a ratio is all there is; from three on each side it gets a 95 % interval (bootstrap), which is narrow
+by chance when runs are few. So the verdict is that of an exact test of ranks (Wilcoxon, Mann and Whitney): a difference counts
+as shown when fewer than one in twenty ways to deal the same values to two sides would set them as far apart. Three runs on each
+side cannot show that, four can.
 """
 
 from __future__ import annotations
 
 import random
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
+from itertools import combinations
+from math import comb
 from statistics import median
 from typing import Final, Literal
 
@@ -18,6 +23,8 @@ from rookery.bench.slo import measure
 
 _RESAMPLES: Final = 4000
 _CONFIDENCE: Final = 0.95
+#: Ways to deal values to two sides of which all are looked at; of more, so many at random.
+_DEALS: Final = 5000
 #: Fewer runs than this have no interval: two values resampled are still two values.
 _ENOUGH: Final = 3
 
@@ -116,7 +123,7 @@ def difference(
     low = high = None
     if min(len(before), len(after)) >= _ENOUGH and all(before):
         low, high = interval(before, after, seed=seed)
-    return Difference(figure, left, right, ratio, low, high, _verdict(figure, before, after, low, high))
+    return Difference(figure, left, right, ratio, low, high, _verdict(figure, before, after, seed))
 
 
 def interval(before: Sequence[float], after: Sequence[float], *, seed: int = 1) -> tuple[float, float]:
@@ -130,27 +137,30 @@ def interval(before: Sequence[float], after: Sequence[float], *, seed: int = 1) 
     return ratios[int(edge * _RESAMPLES)], ratios[int((1 - edge) * _RESAMPLES) - 1]
 
 
-def _verdict(
-    figure: Figure, before: Sequence[float], after: Sequence[float], low: float | None, high: float | None
-) -> Verdict:
+def chance(before: Sequence[float], after: Sequence[float], *, seed: int = 1) -> float:
+    """How often values dealt at random to sides of these sizes have mean ranks at least as far apart (two-sided)."""
+    pooled, size = sorted((*before, *after)), len(after)
+    ranks = {value: bisect_left(pooled, value) + bisect_right(pooled, value) for value in pooled}
+    values = [ranks[value] for value in pooled]
+    expected = sum(values) * size / len(values)
+    distance = abs(sum(ranks[value] for value in after) - expected) - 1e-9
+    if comb(len(values), size) <= _DEALS:
+        deals = [sum(deal) for deal in combinations(values, size)]
+    else:
+        dice = random.Random(seed)
+        deals = [sum(dice.sample(values, size)) for _ in range(_DEALS)]
+    return sum(abs(deal - expected) >= distance for deal in deals) / len(deals)
+
+
+def _verdict(figure: Figure, before: Sequence[float], after: Sequence[float], seed: int) -> Verdict:
     if set(before) == set(after) and len(set(before)) == 1:
         return "same"
-    if min(len(before), len(after)) < _ENOUGH:
+    if 2 / comb(len(before) + len(after), len(after)) > 1 - _CONFIDENCE:
         return "too few runs"
-    if low is None or high is None:
-        # Some values before are zero (messages lost, errors): only ranges that do not touch tell anything.
-        low, high = _sides(before, after)
-    if low <= 1 <= high:
+    if chance(before, after, seed=seed) > 1 - _CONFIDENCE:
         return "no difference shown"
-    return "better" if (low > 1) == figure.higher_is_better else "worse"
-
-
-def _sides(before: Sequence[float], after: Sequence[float]) -> tuple[float, float]:
-    if min(after) > max(before):
-        return 2.0, 2.0
-    if max(after) < min(before):
-        return 0.5, 0.5
-    return 1.0, 1.0
+    higher = sum(sum(two > one for one in before) - sum(two < one for one in before) for two in after) > 0
+    return "better" if higher == figure.higher_is_better else "worse"
 
 
 def _operation(name: str) -> list[Figure]:

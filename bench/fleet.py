@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from subprocess import PIPE
 from typing import Final, Protocol
@@ -27,6 +27,7 @@ from rookery.bench.driver.report import (
     ToParent,
 )
 from rookery.bench.plan import Plan
+from rookery.bench.remedies import remedy_of
 from rookery.bench.result import ServerProcess
 from rookery.bench.scenarios import find
 from rookery.bench.server import Probe
@@ -122,6 +123,7 @@ class Fleet:
                     await self._hold()
                 await self._until(lambda: all(driver.ready is not None for driver in self._drivers))
                 collected.ready = [driver.ready for driver in self._drivers if driver.ready is not None]
+                _check(collected.ready, plan)
                 await self._load(nursery)
                 collected.done = [driver.done for driver in self._drivers if driver.done is not None]
                 collected.ticks = [list(driver.ticks.values()) for driver in self._drivers]
@@ -143,8 +145,9 @@ class Fleet:
         """Measure the server with the first part of the users, then let the others in."""
         collected, plan = self._collected, self._plan
         await self._until(lambda: all(driver.landed is not None for driver in self._drivers))
-        if self._probe is not None:
-            there = sum(driver.landed.connected for driver in self._drivers if driver.landed is not None)
+        landed = [driver.landed for driver in self._drivers if driver.landed is not None]
+        there = sum(one.connected for one in landed)
+        if self._probe is not None and (there or not any(one.unable for one in landed)):
             seconds = plan.warmup + plan.duration
             self._watcher.progress(f"waiting {seconds:g} s with a part of the users", there, plan.users)
             await trio.sleep(seconds)
@@ -180,6 +183,7 @@ class Fleet:
             await _sleep_until(min(first + (second + 1) * _SECOND, first + int(plan.duration * _SECOND)))
             now = probe.cpu_s()
             collected.server_cpu[second] = now - last
+            self._show(second)
             last = now
             second += 1
         if not collected.after:
@@ -218,10 +222,18 @@ class Fleet:
                 raise FleetError(report.text)
 
     def _show(self, second: int) -> None:
+        """Show a second once all have told of it, and the server's clocks were read."""
+        collected = self._collected
         ticks = [driver.ticks[second] for driver in self._drivers if second in driver.ticks]
-        if len(ticks) == len(self._drivers) and second != self._shown:
-            self._shown = second
-            self._watcher.second(ticks, self._collected.server_cpu.get(second))
+        if len(ticks) < len(self._drivers) or (self._shown is not None and second <= self._shown):
+            return
+        if second >= self._plan.duration and not any(tick.delivered or tick.parts for tick in ticks):
+            return
+        measured = -int(self._plan.warmup) <= second < self._plan.duration and not collected.after
+        if self._probe is not None and measured and second not in collected.server_cpu:
+            return
+        self._shown = second
+        self._watcher.second(ticks, collected.server_cpu.get(second))
 
     async def _until(self, condition: Callable[[], bool]) -> None:
         while not condition():
@@ -241,6 +253,31 @@ class Fleet:
                 if driver.process.poll() is None:
                     driver.process.kill()
                     await driver.process.wait()
+
+
+def unprepared(ready: Sequence[Ready], plan: Plan) -> str:
+    """How many users cannot take part, why, and what can be done; "" when all can."""
+    failed: dict[str, int] = {}
+    why: dict[str, str] = {}
+    for one in ready:
+        why.update(one.why)
+        for condition, count in one.failed.items():
+            failed[condition] = failed.get(condition, 0) + count
+    unable = sum(one.unable for one in ready)
+    if not unable:
+        return ""
+    told = [
+        f"{count} {condition}" + (f" ({why[condition]})" if condition in why else "")
+        for condition, count in sorted(failed.items())
+    ]
+    remedies = dict.fromkeys(remedy for condition in failed if (remedy := remedy_of(condition, plan)))
+    return "; ".join((f"{unable} of {plan.users} users could not be prepared: {', '.join(told)}", *remedies))
+
+
+def _check(ready: Sequence[Ready], plan: Plan) -> None:
+    """Raises FleetError when there is nobody to make a load with."""
+    if sum(one.unable for one in ready) >= plan.users or any(one.hopeless for one in ready):
+        raise FleetError(unprepared(ready, plan))
 
 
 def add(one: Tick, other: Tick) -> Tick:

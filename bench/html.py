@@ -14,7 +14,7 @@ from rookery.bench.charts import Bar, Line, bar_chart, distribution, line_chart
 from rookery.bench.compare import Figure, Spread, main_operation, values
 from rookery.bench.histogram import Histogram
 from rookery.bench.result import Result, Runs
-from rookery.bench.tables import by_label, number, server_figures, spread
+from rookery.bench.tables import by_label, headline, number, server_figures, spread
 
 _STYLE: Final = Path(__file__).with_name("report.css")
 #: Failed operations up to this share are a doubt; more are a failure.
@@ -73,7 +73,7 @@ def report(runs: Runs) -> str:
         body, title = "<h1>No run</h1><p>The file has no results.</p>", "No run"
     elif len(found) == 1:
         title = _title(found[0])
-        body = f"<h1>{escape(title)}</h1>{_run(found[0])}"
+        body = f"<h1>{escape(title)}</h1><p>{escape(headline(found[0]))}</p>{_run(found[0])}"
     else:
         title = f"{found[0].scenario}: {len(by_label(found))} servers, {len(found)} runs"
         if len(by_label(found)) == 1:
@@ -246,7 +246,7 @@ def _search(result: Result) -> str:
         for step in sorted(result.search.steps, key=lambda step: step.rate)
     ]
     heads = ("rate", "ended per second", *result.search.rules, "driver", "verdict")
-    limit = f"<p>Next rate, {escape(result.search.limit)}. All else here is of the highest rate that was kept.</p>"
+    limit = f"<p>{escape(result.search.limit)}. All else on this page is of the run at {number(result.plan.get('rate'))} per second.</p>"
     return _table("Rates tried", heads, rows) + limit
 
 

@@ -80,8 +80,8 @@ def _seconds(table: Table, state: State) -> None:
     rows: list[tuple[str, str, list[float]]] = [
         ("sent", f"{number(now.sent)} /s", [point.sent for point in points]),
         ("delivered", f"{number(now.delivered)} /s", [point.delivered for point in points]),
-        ("p50", f"{number(now.p50)} ms", [point.p50 for point in points]),
-        ("p99", f"{number(now.p99)} ms", [point.p99 for point in points]),
+        ("p50", f"{number(now.p50 or None)} ms", [point.p50 for point in points]),
+        ("p99", f"{number(now.p99 or None)} ms", [point.p99 for point in points]),
     ]
     if now.server_cpu is not None:
         server = [point.server_cpu or 0.0 for point in points]

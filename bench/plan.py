@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
+from difflib import get_close_matches
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -115,6 +116,11 @@ def names() -> list[str]:
     return sorted(path.stem for path in PROFILES.glob("*.toml"))
 
 
+def told_by(name: str) -> str:
+    """What a profile of the tool says of itself, in its first line."""
+    return (PROFILES / f"{name}.toml").read_text("utf-8").partition("\n")[0].removeprefix("# ")
+
+
 def profile(name: str) -> dict[str, Any]:
     """The keys of a profile that comes with the tool, or of a TOML file. Raises PlanError."""
     path = Path(name) if name.endswith(".toml") or "/" in name else PROFILES / f"{name}.toml"
@@ -135,8 +141,10 @@ def make(*layers: Mapping[str, Any]) -> Plan:
         merged.update(layer)
     unknown = sorted(merged.keys() - set(Plan.__struct_fields__))
     if unknown:
-        known = ", ".join(sorted(Plan.__struct_fields__))
-        raise PlanError(f"unknown key {', '.join(unknown)}: a plan has {known}")
+        known = sorted(Plan.__struct_fields__)
+        near = get_close_matches(unknown[0], known, 1)
+        meant = f"did you mean {near[0]}? " if near else ""
+        raise PlanError(f"unknown key {', '.join(unknown)}: {meant}a plan has {', '.join(known)}")
     try:
         plan = msgspec.convert(merged, Plan)
     except msgspec.ValidationError as error:

@@ -225,6 +225,19 @@ class Result(Struct, frozen=True):
     notes: tuple[str, ...] = ()
 
     @property
+    def deserted(self) -> bool:
+        """Whether every connection ended by the server's will."""
+        ended = self.operations.get("connection")
+        return ended is not None and 0 < self.connections <= ended.failed
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether anything did: an operation, or where there is none, a connection."""
+        if self.operations:
+            return any(operation.count for operation in self.operations.values())
+        return bool(self.connections)
+
+    @property
     def broken(self) -> bool:
         """Whether a rule of the SLO was not kept, or no rate kept those of the search."""
         if self.search is not None and not self.search.rate:

@@ -22,7 +22,7 @@ from rookery.bench.fleet import Fleet, FleetError, Watcher
 from rookery.bench.interrupt import terminable
 from rookery.bench.live import Live
 from rookery.bench.plan import Plan, PlanError
-from rookery.bench.result import Result
+from rookery.bench.result import Point, Result
 from rookery.bench.scenarios import find
 from rookery.bench.search import SearchError, search
 from rookery.bench.tables import run_table
@@ -36,6 +36,7 @@ class Lines:
 
     def __init__(self, plan: Plan) -> None:
         self._operation = find(plan.scenario).operation
+        self._loads = find(plan.scenario).open_loop
         self._said = ("", -1)
 
     def progress(self, phase: str, done: int, of: int) -> None:
@@ -50,11 +51,15 @@ class Lines:
         """Say what a second was like."""
         now = point(ticks, self._operation, server_cpu)
         click.echo(
-            f"{now.t:4.0f} s  sent {now.sent}  delivered {now.delivered}  p50 {now.p50:.2f} ms  p99 {now.p99:.2f} ms"
+            f"{now.t:4.0f} s  {f'sent {now.sent}  delivered {now.delivered}  {_latency(now)}' if self._loads else 'idle'}"
             f"  errors {now.errors}  driver {now.driver_cpu:.2f}"
             + ("" if now.server_cpu is None else f"  server {now.server_cpu:.2f}"),
             err=True,
         )
+
+
+def _latency(now: Point) -> str:
+    return f"p50 {now.p50:.2f} ms  p99 {now.p99:.2f} ms" if now.p50 else "p50 -  p99 -"
 
 
 class Silent:
@@ -131,4 +136,10 @@ def run_and_show(plan: Plan, json_file: Path | None, html_file: Path | None, *, 
     console = Console()
     console = console if console.is_terminal else Console(width=120)
     console.print(run_table(made))
+    if not made.succeeded:
+        click.echo("rookery: nothing succeeded: the table says what became of it", err=True)
+        return 1
+    if made.deserted:
+        click.echo("rookery: every connection ended during the run: did the server?", err=True)
+        return 1
     return slo.EXIT_BROKEN if made.broken else 0

@@ -27,6 +27,8 @@ KEEPS_UP: Final = 0.97
 PLAIN: Final = 0.9
 #: Rates that come at random: so many standard deviations fewer are still chance.
 _CHANCE: Final = 4.0
+#: A window with fewer operations says nothing of percentiles.
+_FEW: Final = 20.0
 _HIGHEST: Final = 10_000_000.0
 _LOWEST_SHARE: Final = 1 / 1024
 
@@ -38,13 +40,13 @@ class SearchError(Exception):
 class Hunt:
     """Which rate to try next; pure. `rate` is None when the answer is known: `low`, the highest kept, 0 for none."""
 
-    def __init__(self, start: float, precision: float = PRECISION) -> None:
+    def __init__(self, start: float, precision: float = PRECISION, *, lowest: float = 0.0) -> None:
         self.rate: float | None = start
         self.low = 0.0
         #: The lowest rate that broke.
         self.high = math.inf
         self._precision = precision
-        self._lowest = start * _LOWEST_SHARE
+        self._lowest = min(start, max(start * _LOWEST_SHARE, lowest))
         self._doubted = False
 
     def tell(self, *, kept: bool, plain: bool = True) -> None:
@@ -83,7 +85,8 @@ def search(plan: Plan, run: Callable[[Plan], Result], tell: Callable[[str], None
     Raises SearchError when no rate can be judged, slo.SloError, and what `run` raises.
     """
     rules = [slo.parse(text) for text in plan.search]
-    hunt, steps = Hunt(plan.rate or max(10.0, plan.users)), list[Step]()
+    hunt = Hunt(plan.rate or max(10.0, plan.users), lowest=_FEW / plan.duration)
+    steps = list[Step]()
     best: Result | None = None
     least: Result | None = None
     while hunt.rate is not None:
@@ -158,13 +161,16 @@ def _expected(result: Result, rate: float) -> float:
 
 
 def _random(result: Result) -> bool:
-    return result.plan.get("arrivals") == "poisson" or find(result.scenario).endings(result.plan) < 1
+    return result.plan.get("arrivals") == "poisson" or find(result.scenario).several
 
 
 def _check(first: Result, rules: Sequence[slo.Rule]) -> None:
     """Without users, or with a rule about what this run does not have, no rate would be kept."""
     if not first.connections and find(first.scenario).online:
         raise SearchError("; ".join(("no user is connected", *first.notes)))
+    for note in first.notes:
+        if "could not be prepared" in note:
+            raise SearchError(f"{note}; a search needs all of them")
     for rule in rules:
         subject = rule.figure.rpartition(".")[0]
         if subject == "server" and first.server is None:
@@ -179,6 +185,8 @@ def _limit(steps: Sequence[Step], hunt: Hunt) -> str:
     if not broken:
         return f"{hunt.low:g}: the highest that can be asked for was kept"
     last = broken[-1]
+    if not hunt.low:
+        return f"the lowest that was tried, {last.rate:g}: {last.why}"
     if last.driver_limit:
-        return f"at {last.rate:g} the driver was at its limit, the server may keep more: {last.driver_limit}"
-    return f"at {last.rate:g}: {last.why}"
+        return f"next, at {last.rate:g} the driver was at its limit, the server may keep more: {last.driver_limit}"
+    return f"next, at {last.rate:g}: {last.why}"

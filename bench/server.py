@@ -40,6 +40,8 @@ class Root(NamedTuple):
 
 class _Stat(NamedTuple):
     name: str
+    #: A letter of proc(5); Z and X for those that ended and were not awaited by their parent.
+    state: str
     ppid: int
     own_s: float
     children_s: float
@@ -74,6 +76,7 @@ def parse_stat(text: str) -> _Stat:
     fields = text[closing + 2 :].split()
     return _Stat(
         text[opening + 1 : closing],
+        fields[0],
         int(fields[_PPID]),
         (int(fields[_UTIME]) + int(fields[_STIME])) / _TICKS,
         (int(fields[_CUTIME]) + int(fields[_CSTIME])) / _TICKS,
@@ -172,7 +175,7 @@ class Probe:
             seconds = _process_cpu(pid)
             if seconds is not None:
                 self._last[pid] = seconds
-            elif pid == root:
+            if pid == root and _ended(pid):
                 self._notes.add(f"the server's process {pid} ({self._names[pid]}) ended")
                 seconds = self._last.get(pid, 0.0)
             used[root] += seconds or 0.0
@@ -249,6 +252,11 @@ def _stat(pid: int) -> _Stat | None:
         return parse_stat((_PROC / str(pid) / "stat").read_text())
     except OSError:
         return None
+
+
+def _ended(pid: int) -> bool:
+    stat = _stat(pid)
+    return stat is None or stat.state in "ZX"
 
 
 def _process_cpu(pid: int) -> float | None:

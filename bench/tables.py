@@ -12,7 +12,10 @@ from rich.text import Text
 
 from rookery.bench.compare import Difference, Figure, Spread, figures, main_operation, values
 from rookery.bench.result import Found, Result, Server
+from rookery.bench.scenarios import find
 
+#: Columns of text that a table of servers needs to have a row for each.
+_WIDE: Final = 120
 _COLOURS: Final = {"better": "green", "worse": "bold red"}
 
 
@@ -39,7 +42,7 @@ def spread(value: Spread, unit: str = "") -> str:
 def run_table(result: Result) -> RenderableType:
     """What a person wants to know after one run."""
     table = Table(
-        title=f"{result.scenario}, {result.seconds:g} s",
+        title=headline(result),
         title_justify="left",
         box=SIMPLE_HEAD,
         pad_edge=False,
@@ -47,13 +50,13 @@ def run_table(result: Result) -> RenderableType:
     for name in (
         "operation",
         "done",
-        "per second",
+        "per s",
         "failed",
         "p50 ms",
-        "p90 ms",
-        "p99 ms",
-        "p99.9 ms",
-        "max ms",
+        "p90",
+        "p99",
+        "p99.9",
+        "max",
     ):
         table.add_column(name, justify="left" if name == "operation" else "right")
     for name, operation in result.operations.items():
@@ -62,8 +65,23 @@ def run_table(result: Result) -> RenderableType:
         shown = [number(value) if operation.count else "-" for value in times]
         failed = Text(number(operation.failed), style="bold red" if operation.failed else "")
         table.add_row(name, number(operation.count), number(operation.rate), failed, *shown)
-    whole = Group(table, *(Text(line, style=style) for line, style in _lines(result)))
+    top: RenderableType = table if result.operations else Text(headline(result), style="italic")
+    whole = Group(top, *(Text(line, style=style) for line, style in _lines(result)))
     return whole if result.search is None else Group(search_table(result.search), whole)
+
+
+def headline(result: Result) -> str:
+    """What was run: `chat: 1000 users, 2 000 per second, starttls, 15 s`."""
+    plan = result.plan
+    if not {"users", "rate", "transport"} <= plan.keys():
+        return f"{result.scenario}, {result.seconds:.3g} s"
+    pace = "closed loop" if find(result.scenario).closed_loop else ""
+    pace = (
+        "all at once" if plan.get("storm") else f"{number(plan['rate'])} per second" if plan["rate"] else pace
+    )
+    if not find(result.scenario).open_loop:
+        pace = "silent"
+    return f"{result.scenario}: {plan['users']} users, {pace}, {plan['transport']}, {result.seconds:.3g} s"
 
 
 def search_table(found: Found) -> RenderableType:
@@ -88,7 +106,7 @@ def search_table(found: Found) -> RenderableType:
         if found.rate
         else Text(f"no rate kept {rules}", style="bold red")
     )
-    return Group(table, answer, Text(f"next rate, {found.limit}", style="yellow"))
+    return Group(table, answer, Text(found.limit, style="yellow"))
 
 
 def _lines(result: Result) -> list[tuple[str, str]]:
@@ -98,17 +116,24 @@ def _lines(result: Result) -> list[tuple[str, str]]:
             told = ", ".join(f"{condition} {count}" for condition, count in sorted(operation.errors.items()))
             lines.append((f"{name} failed: {told}", "red"))
     messages = result.messages
+    if not result.operations:
+        lines.append((f"connections: {result.connections}", ""))
     if messages.sent:
         bad = messages.lost or messages.duplicated or messages.reordered or messages.refused
-        text = f"messages: {messages.sent} sent, {messages.delivered} delivered, {messages.lost} lost, "
+        text = f"messages, warm-up included: {messages.sent} sent, {messages.delivered} delivered, {messages.lost} lost, "
         text += f"{messages.duplicated} duplicated, {messages.reordered} out of order"
         text += f", {messages.refused} refused" if messages.refused else ""
         lines.append((text, "bold red" if bad else ""))
     if result.server is not None:
-        lines.append((_server(result.server), ""))
+        lines.append((_server(result.server, result.seconds), ""))
     driver = result.driver
-    text = f"driver: {number(driver.cpu_us_per_stanza)} us per stanza, {driver.processes} processes, the busiest at "
-    lines.append((text + f"{driver.busiest:.0%} of a core, {number(driver.late_p99_ms)} ms late (p99)", ""))
+    text = (
+        f"{number(driver.cpu_us_per_stanza)} us per stanza, " if driver.cpu_us_per_stanza is not None else ""
+    )
+    text += f"{driver.processes} process{'es' if driver.processes != 1 else ''}, the busiest at {driver.busiest:.0%} of a core"
+    if result.plan.get("rate"):
+        text += f", {number(driver.late_p99_ms)} ms late (p99)"
+    lines.append((f"driver: {text}", ""))
     if driver.saturated:
         lines.append((f"THE DRIVER WAS THE LIMIT, not the server: {driver.why}", "bold red"))
     for verdict in result.slo:
@@ -123,10 +148,11 @@ def _lines(result: Result) -> list[tuple[str, str]]:
     return lines
 
 
-def _server(server: Server) -> str:
-    text = (
-        f"server: {number(server.cpu_us_per_stanza)} us CPU per stanza, {number(server.pss_kib / 1024)} MiB"
-    )
+def _server(server: Server, seconds: float) -> str:
+    text = f"server: {number(server.cpu_us_per_stanza)} us CPU per stanza, "
+    if server.cpu_us_per_stanza is None:
+        text = f"server: {number(server.cpu_s / seconds if seconds else 0.0)} cores in use, "
+    text += f"{number(server.pss_kib / 1024)} MiB"
     if server.pss_kib_per_connection is not None:
         text += f", {number(server.pss_kib_per_connection)} KiB per connection"
     shares = sorted(server.processes, key=lambda process: -process.cpu_s)
@@ -179,19 +205,31 @@ def server_figures(runs: Sequence[Result]) -> list[Figure]:
     return [figure for figure in found if figure.name not in ("lost", "errors") or any(values(figure, runs))]
 
 
-def servers_table(runs: Sequence[Result], reference: str = "") -> Table:
-    """One row for each server: medians, ranges, and ratios to the `reference` (by default the first server)."""
+def servers_table(runs: Sequence[Result], reference: str = "", *, width: int = _WIDE) -> Table:
+    """Medians, ranges, and ratios to the `reference` (by default the first server): a row for each server, a column for each
+    figure; the other way round where fewer than `width` columns of text are to be had."""
     sets = by_label(runs)
     reference = reference if reference in sets else next(iter(sets), "")
     table = Table(box=SIMPLE_HEAD, pad_edge=False, caption=f"ratios to {reference}", caption_justify="left")
+    columns = server_figures(runs)
+    cells = {
+        label: [_cell(figure, found, sets[reference]) for figure in columns] for label, found in sets.items()
+    }
+    if width < _WIDE:
+        table.add_column("figure")
+        for label, found in sets.items():
+            table.add_column(
+                f"{label}\n{len(found)} run{'s' if len(found) > 1 else ''}", justify="right", no_wrap=True
+            )
+        for place, figure in enumerate(columns):
+            table.add_row(f"{figure.title}\n{figure.unit}", *(cells[label][place] for label in sets))
+        return table
     table.add_column("server")
     table.add_column("runs", justify="right")
-    columns = server_figures(runs)
     for figure in columns:
         table.add_column(f"{figure.title}\n{figure.unit}", justify="right")
     for label, found in sets.items():
-        cells = [_cell(figure, found, sets[reference]) for figure in columns]
-        table.add_row(label, str(len(found)), *cells)
+        table.add_row(label, str(len(found)), *cells[label])
     return table
 
 

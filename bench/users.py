@@ -43,7 +43,9 @@ def _from_file(plan: Plan) -> list[Account]:
     try:
         with path.open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file, strict=True))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except OSError as error:
+        raise PlanError(f"users_file {path}: {error.strerror}") from None
+    except (UnicodeDecodeError, csv.Error) as error:
         raise PlanError(f"users_file {path}: {error}") from None
     made = []
     for index, row in enumerate(rows[: plan.users]):

@@ -52,6 +52,7 @@ class Client:
         "sink",
         "started",
         "tail",
+        "why",
         "xmlns",
     )
 
@@ -69,6 +70,8 @@ class Client:
         #: Nanoseconds of each noted operation of the last script.
         self.marks: dict[str, int] = {}
         self.started = 0
+        #: What is known of the last script's failure besides its condition.
+        self.why = ""
         #: A namespace declaration that each stanza needs on a WebSocket (RFC 7395 section 3.3.3).
         self.xmlns = b" xmlns='jabber:client'" if target.websocket else b""
         self._closed = True
@@ -96,8 +99,8 @@ class Client:
 
     # -- connection ------------------------------------------------------------------------------------------------
 
-    def connect(self, script: Script, outcome: Outcome, intended: int) -> None:
-        """Open a new connection and run the script on it; the clock of its operations begins at `intended`."""
+    def connect(self, script: Script, outcome: Outcome) -> None:
+        """Open a new connection and run the script on it; the clock of its parts begins now."""
         target = self._target
         raw = socket.socket(target.family, socket.SOCK_STREAM)
         raw.setblocking(False)
@@ -106,7 +109,7 @@ class Client:
         self.tail = b""
         self._out.clear()
         self.marks = {}
-        self.started = self._since = intended
+        self.started = self._since = self._loop.clock()
         self._script, self._outcome = script, outcome
         code = raw.connect_ex(target.address)
         self._loop.add(self._fd, loops.WRITE, self._on_connect)
@@ -182,8 +185,8 @@ class Client:
             self._raw.do_handshake()
         except _AGAIN:
             return
-        except OSError:
-            self._fail("tls")
+        except OSError as error:
+            self._fail("tls", getattr(error, "verify_message", "") or getattr(error, "reason", "") or "")
             return
         self._plug(self._raw)
         if self._target.direct_tls:
@@ -251,10 +254,10 @@ class Client:
 
     # -- scripts ---------------------------------------------------------------------------------------------------
 
-    def run(self, script: Script, outcome: Outcome, intended: int) -> None:
+    def run(self, script: Script, outcome: Outcome) -> None:
         """Run another script on the open connection; its elements do not go to the sink."""
         self.marks = {}
-        self.started = self._since = intended
+        self.started = self._since = self._loop.clock()
         self._script, self._outcome = script, outcome
         self._advance(None, first=True)
 
@@ -279,7 +282,7 @@ class Client:
             try:
                 parsed = parse(element)
             except ScriptError as error:
-                self._fail(error.condition)
+                self._fail(error.condition, error.text)
                 return
             if parsed.name == "iq" and parsed.get("type") in ("get", "set"):
                 self.write(answer(element, self.xmlns))
@@ -308,7 +311,7 @@ class Client:
         except StopIteration:
             self._finish("")
         except ScriptError as error:
-            self._fail(error.condition)
+            self._fail(error.condition, error.text)
 
     def _noted(self, operation: str) -> None:
         now = self._loop.clock()
@@ -319,7 +322,8 @@ class Client:
         outcome, self._script = self._outcome, None
         outcome(self, condition)
 
-    def _fail(self, condition: str) -> None:
+    def _fail(self, condition: str, why: str = "") -> None:
+        self.why = why
         self.close()
         self._finish(condition)
 

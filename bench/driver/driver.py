@@ -57,6 +57,12 @@ class Driver:
         self._later: list[Client] = []
         self._done = self._total = self._under_way = 0
         self._failed: Counter[str] = Counter()
+        #: Who cannot take part, and what is known of why.
+        self._unable: set[Client] = set()
+        self._why: dict[str, str] = {}
+        #: Scripts of the present phase that began, and that came to a good end.
+        self._begun = self._well = 0
+        self._hopeless = ""
         self._phase = self._version = ""
         self._told = 0
         self._active: set[Client] = set()
@@ -76,9 +82,7 @@ class Driver:
         """Authenticate and bind."""
         return login(client.session, self.plan.resource, self.plan.mechanism, self.target.starttls, self.keys)
 
-    def start(
-        self, client: Client, script: Script, done: Callable[[Client, str], None], intended: int
-    ) -> None:
+    def start(self, client: Client, script: Script, done: Callable[[Client, str], None]) -> None:
         """Run a script on a client, on a new connection unless it is open; `done(client, condition)` at its end."""
         self._active.add(client)
 
@@ -87,9 +91,9 @@ class Driver:
             done(client, condition)
 
         if client.open:
-            client.run(script, ended, intended)
+            client.run(script, ended)
         else:
-            client.connect(script, ended, intended)
+            client.connect(script, ended)
 
     def gone(self, client: Client, condition: str) -> None:
         """A connection ended that nobody had ended."""
@@ -138,7 +142,7 @@ class Driver:
 
     def _landed(self) -> None:
         if self._later:
-            self._tell(Landed(self.recorder.connected))
+            self._tell(Landed(self.recorder.connected, len(self._unable)))
         else:
             self._next_phase()
 
@@ -156,23 +160,38 @@ class Driver:
             for client in self.clients:
                 client.leave()
             self.recorder.connected = 0
+        elif self._begun and not self._well:
+            self._hopeless = self._phase
+            self._ready()
+            return
         elif self._phases:
+            self._begun = self._well = 0
             phase = self._phases.popleft()
             self._each(phase.name, partial(self._in_phase, phase), self._next_phase)
             return
         self._settle(self.loop.clock(), 0)
 
     def _in_phase(self, phase: Phase, client: Client, now: int) -> None:
-        def done(_client: Client, condition: str) -> None:
+        def done(client: Client, condition: str) -> None:
             if condition:
-                self._failed[f"{phase.name}: {condition}"] += 1
+                self._lost(client, f"{phase.name}: {condition}")
+            else:
+                self._well += 1
             self._passed()
 
         script = phase.script(client) if client.open else None
         if script is None:
             self._passed()
         else:
-            self.start(client, script, done, now)
+            self._begun += 1
+            self.start(client, script, done)
+
+    def _lost(self, client: Client, condition: str) -> None:
+        """The client cannot take part for that reason, unless its login succeeds all the same."""
+        self._failed[condition] += 1
+        self._unable.add(client)
+        if client.why:
+            self._why.setdefault(condition, client.why)
 
     def _settle(self, since: int, before: int) -> None:
         """Wait until all that the preparation began is there, or nothing more of it comes."""
@@ -225,11 +244,11 @@ class Driver:
     def _register(self, client: Client, now: int) -> None:
         def done(client: Client, condition: str) -> None:
             if condition:
-                self._failed[f"register: {condition}"] += 1
+                self._lost(client, f"register: {condition}")
             client.leave()
             self._passed()
 
-        self.start(client, register(client.session.account, self.target.starttls), done, now)
+        self.start(client, register(client.session.account, self.target.starttls), done)
 
     def _log_in(self, client: Client, now: int) -> None:
         def script() -> Script:
@@ -241,14 +260,15 @@ class Driver:
 
         def done(client: Client, condition: str) -> None:
             if condition:
-                self._failed[condition] += 1
+                self._lost(client, condition)
                 client.close()
             else:
+                self._unable.discard(client)
                 self.recorder.connected += 1
             self._passed()
 
         client.sink = self.scenario.listen
-        self.start(client, script(), done, now)
+        self.start(client, script(), done)
 
     def _ask_version(self) -> Script:
         """What the server is (XEP-0092); most say it."""
@@ -263,7 +283,16 @@ class Driver:
 
     def _ready(self) -> None:
         self.recorder.forget()
-        self._tell(Ready(self.recorder.connected, dict(self._failed), self._version))
+        self._tell(
+            Ready(
+                connected=self.recorder.connected,
+                failed=dict(self._failed),
+                unable=len(self._unable),
+                why=self._why,
+                hopeless=self._hopeless,
+                target=self._version,
+            )
+        )
 
     # -- load ------------------------------------------------------------------------------------------------------
 
@@ -310,6 +339,7 @@ class Driver:
         if len(self._marks) != 1:
             return
         self._mark(now)
+        self._tell(self.recorder.tick(max(0, (min(now, self.window.last) - 1 - self.window.first) // SECOND)))
         self._loading = False
         self.scenario.finish()
         self._drain(now, self.loop.clock() + int(self.plan.drain * SECOND))
@@ -318,6 +348,7 @@ class Driver:
         if self.scenario.outstanding() > 0 and now < limit:
             self.loop.at(now + _FOLD_NS, lambda later: self._drain(later, limit))
             return
+        self.scenario.abandon()
         self._over = True
         (first, cpu, sent, delivered), (last, cpu_last, sent_last, delivered_last) = self._marks
         self._tell(self.recorder.tick(max(0, (now - self.window.first) // SECOND)))

@@ -42,13 +42,20 @@ class Landed(Struct, frozen=True, tag="landed"):
     """The first part of the users is there, and the others wait for `Onward`."""
 
     connected: int
+    #: Users of that part who cannot take part.
+    unable: int = 0
 
 
 class Ready(Struct, frozen=True, tag="ready"):
-    """The preparation is over. `failed`: users that could not be prepared, by condition."""
+    """The preparation is over. `failed`: what did not succeed, by condition, and how many users cannot take part for it."""
 
     connected: int
     failed: dict[str, int] = field(default_factory=dict)
+    unable: int = 0
+    #: What is known of a condition besides its name.
+    why: dict[str, str] = field(default_factory=dict)
+    #: A phase of the preparation that nobody came through: there is nothing to measure.
+    hopeless: str = ""
     target: str = ""
 
 

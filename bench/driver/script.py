@@ -47,6 +47,7 @@ class ScriptError(Exception):
     def __init__(self, condition: str, text: str = "") -> None:
         super().__init__(condition, text)
         self.condition = condition
+        self.text = text
 
 
 def parse(data: bytes) -> Element:

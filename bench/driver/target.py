@@ -52,8 +52,10 @@ class Target:
 def _context(plan: Plan) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=plan.ca_file or None)
-    except (OSError, ssl.SSLError) as error:
-        raise PlanError(f"ca_file {plan.ca_file}: {error}") from None
+    except ssl.SSLError:
+        raise PlanError(f"ca_file {plan.ca_file} holds no certificate in PEM") from None
+    except OSError as error:
+        raise PlanError(f"ca_file {plan.ca_file}: {error.strerror}") from None
     if plan.loopback and not plan.ca_file:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

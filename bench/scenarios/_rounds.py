@@ -13,8 +13,11 @@ from rookery.bench.scenarios._scenario import Scenario, Window
 class Rounds(Scenario):
     """`one(client, intended)` begins an operation and calls `ended` when it is over.
 
-    In an open loop an operation waits for a client when all are busy; its latency counts from the intended time.
+    In an open loop an operation waits for a client when all are busy; its latency counts from the intended time. Those that
+    never found one count as `not-begun`, those that did not end in time as `unfinished`.
     """
+
+    storms = True
 
     def __init__(self, driver: Driver) -> None:
         super().__init__(driver)
@@ -92,6 +95,18 @@ class Rounds(Scenario):
         self._sending = False
         if self._pace is not None:
             self._pace.stop()
+        for _ in self._backlog:
+            self.driver.recorder.error(self.operation, "not-begun")
+        if self._backlog:
+            self.driver.notes.append(
+                "operations found all users busy: either the server does not keep up, or the rate needs more --users"
+            )
+        self._backlog.clear()
+
+    def abandon(self) -> None:
+        """Those under way failed."""
+        for _ in range(self._under_way):
+            self.driver.recorder.error(self.operation, "unfinished")
 
     def outstanding(self) -> int:
         """Operations under way."""

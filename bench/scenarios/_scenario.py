@@ -42,6 +42,11 @@ class Scenario:
     #: `rate` is of use, and so is its absence.
     open_loop: ClassVar[bool] = True
     closed_loop: ClassVar[bool] = True
+    #: All can begin at once (`storm`).
+    storms: ClassVar[bool] = False
+
+    #: It is made of operations of several kinds by chance: its CPU is told for all of them.
+    several: ClassVar[bool] = False
 
     #: One user in so many comes first, and the server is measured with those, too: what the others add is theirs alone.
     part: ClassVar[int] = 1
@@ -53,8 +58,12 @@ class Scenario:
     @classmethod
     def check(cls, plan: Plan) -> None:
         """Refuse a plan that this scenario cannot run. Raises PlanError."""
-        if plan.search and not cls.open_loop:
-            raise PlanError(f"{plan.scenario} has no rate to search for")
+        if (plan.search or plan.rate) and not cls.open_loop:
+            raise PlanError(f"{plan.scenario} has no rate: leave it out")
+        if plan.closed_loop and not plan.search and not cls.closed_loop:
+            raise PlanError(f"{plan.scenario} is an open loop: give a --rate")
+        if plan.storm and not cls.storms:
+            raise PlanError(f"{plan.scenario} is no storm: login, resume and mam can be")
 
     @classmethod
     def endings(cls, plan: Mapping[str, Any]) -> float:
@@ -86,6 +95,9 @@ class Scenario:
 
     def watch(self, now: int) -> None:
         """Called twice a second during the load: a closed loop goes on after what was lost."""
+
+    def abandon(self) -> None:
+        """No answer is waited for any more: count what never ended, unless `messages` tells it."""
 
     def outstanding(self) -> int:
         """Operations whose end is awaited."""

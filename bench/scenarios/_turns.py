@@ -92,6 +92,8 @@ class Turns(Scenario, Generic[T]):
         turn = self.following()
         if self.may(turn):
             self.send(turn, intended)
+        elif not turn.sender.open:
+            self.driver.recorder.error(self.operation, "not-connected")
 
     def careful(self, client: Client, data: bytes) -> list[Mark]:
         """The marks of stanzas that others are between, or of which the last is unfinished."""

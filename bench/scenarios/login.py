@@ -39,7 +39,7 @@ class Login(Rounds):
                 client.leave()
             self.ended(client, condition, intended)
 
-        self.driver.start(client, self._script(client), over, intended)
+        self.driver.start(client, self._script(client), over)
 
     def _script(self, client: Client) -> Script:
         yield from self.driver.login_script(client)

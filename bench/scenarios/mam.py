@@ -17,7 +17,7 @@ from rookery.bench.driver.scan import error_condition
 from rookery.bench.driver.script import Script, Send, ask
 from rookery.bench.result import Messages
 from rookery.bench.scenarios._rounds import Rounds
-from rookery.bench.scenarios._scenario import Phase
+from rookery.bench.scenarios._scenario import Phase, Window
 from rookery.shared.xmpp.xml import escape_attr
 
 MAM: Final = "urn:xmpp:mam:2"
@@ -53,6 +53,8 @@ class Mam(Rounds):
         super().__init__(driver)
         self._page = driver.recorder.latency("page")
         self._counted = self._delivered = 0
+        #: Messages of the largest archive before it was filled.
+        self._largest = 0
 
     def at_once(self) -> int:
         """As many as the plan says, shared by the processes."""
@@ -75,6 +77,7 @@ class Mam(Rounds):
             found = fin.find(MAM, "fin")
             rsm = None if found is None else found.find(RSM, "set")
             count = None if rsm is None else rsm.find_text(RSM, "count")
+            self._largest = max(self._largest, int(count or 0))
             for number in range(int(count or 0), self.plan.archive):
                 yield Send(
                     b"<message%b to='%b' type='chat' id='f%d'><body>%b</body></message>"
@@ -85,6 +88,14 @@ class Mam(Rounds):
             yield from ask("filled", "get", "<ping xmlns='urn:xmpp:ping'/>")
 
         return script()
+
+    def begin(self, window: Window) -> None:
+        """Begin as the plan says."""
+        if self._largest > self.plan.archive:
+            self.driver.notes.append(
+                f"archives hold up to {self._largest} messages, not {self.plan.archive}, and are read whole: use other users"
+            )
+        super().begin(window)
 
     def one(self, client: Client, intended: int) -> None:
         """Ask for the first page."""

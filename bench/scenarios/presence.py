@@ -24,9 +24,12 @@ _CLOSE: Final = b"</presence>"
 
 
 class Talker:
-    """What a user broadcasts: `sent` is the next sequence number, `left` the deliveries that the last one lacks."""
+    """What a user broadcasts: `sent` is the next sequence number, `left` the deliveries that the last one lacks.
 
-    __slots__ = ("contacts", "index", "left", "sender", "sent")
+    `settled`: deliveries of all that it sent that came, or never will.
+    """
+
+    __slots__ = ("contacts", "index", "left", "sender", "sent", "settled")
 
     def __init__(self, sender: Client, contacts: list[Client]) -> None:
         self.sender = sender
@@ -34,16 +37,12 @@ class Talker:
         self.contacts = contacts
         self.sent = 0
         self.left = 0
-
-    @property
-    def settled(self) -> int:
-        """Grows with each delivery of the last broadcast, and with the next."""
-        return self.sent * len(self.contacts) - self.left
+        self.settled = 0
 
     @property
     def outstanding(self) -> int:
-        """Deliveries of the last broadcast that are awaited."""
-        return self.left
+        """Deliveries that are awaited, or lost."""
+        return self.sent * len(self.contacts) - self.settled
 
 
 class Presence(Acquainted, Turns[Talker]):
@@ -72,6 +71,8 @@ class Presence(Acquainted, Turns[Talker]):
     def begin(self, window: Window) -> None:
         """Broadcast once each, or begin the pace."""
         self._window = window
+        if doubt := self.contacts.doubt():
+            self.driver.notes.append(doubt)
         for client in self.driver.clients:
             client.sink = self._sink
             if client.open:
@@ -111,7 +112,8 @@ class Presence(Acquainted, Turns[Talker]):
                 continue
             flow = flows.get((index, client))
             if flow is None:
-                recorder.error("presence", "misdelivered")
+                if self.driver.accounts[index].bare.encode() not in self.contacts.further.get(client, ()):
+                    recorder.error("presence", "misdelivered")
                 continue
             number = int(sequence, 16)
             if number == flow.expected:
@@ -123,6 +125,7 @@ class Presence(Acquainted, Turns[Talker]):
             if first <= intended < last:
                 latency(now - intended)
             talker = self._talkers[index]
+            talker.settled += 1
             if number + 1 == talker.sent and talker.left > 0:
                 talker.left -= 1
                 if not talker.left:
@@ -139,7 +142,7 @@ class Presence(Acquainted, Turns[Talker]):
         for contact in talker.contacts:
             flow = self._flows[talker.index, contact]
             flow.sent = talker.sent
-            flow.refuse(number)
+            talker.settled += flow.refuse(number)
         if number + 1 == talker.sent and talker.left:
             talker.left = 0
             self.again(talker, number, self.driver.loop.clock())

@@ -83,7 +83,7 @@ class Resume(Rounds):
                 recorder.connected -= 1
             self.ended(client, condition, intended)
 
-        self.driver.start(client, self._script(client, managed), over, intended)
+        self.driver.start(client, self._script(client, managed), over)
 
     def _script(self, client: Client, managed: Managed) -> Script:
         driver = self.driver

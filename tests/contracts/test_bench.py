@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import trustme
 from tests.cluster.harness import Cluster
 
 from rookery.bench import result as results
@@ -159,9 +160,41 @@ def test_who_is_not_registered_can_be(cluster: Cluster, tmp_path: Path) -> None:
 
 
 def test_a_wrong_password_is_told(cluster: Cluster, tmp_path: Path) -> None:
-    made = bench(cluster, tmp_path, "ping", "--count", "1", "--password", "wrong", "--users", "2")
-    assert made.connections == 0
-    assert any("2 not-authorized" in note for note in made.notes)
+    for scenario in ("ping", "login"):
+        said = refused(cluster, scenario, "--password", "wrong", "--users", "2")
+        assert said.startswith(
+            "rookery: 2 of 2 users could not be prepared: 2 not-authorized; make the users first"
+        )
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--target", "127.0.0.1:1"], "connection-refused; does the server listen at 127.0.0.1:1?"),
+        (["--domain", "example.net"], "host-unknown; --domain example.net is none of the server's"),
+        (["--transport", "tls", "--timeout", "2"], "is tls what"),
+        (["--ca-file", "OTHER"], "4 tls (unable to get local issuer certificate)"),
+        (["--ca-file", "EMPTY"], "holds no certificate"),
+        (["--mechanism", "PLAIN", "--transport", "ws"], "is --path"),
+    ],
+)
+def test_who_nobody_lets_in_is_told_at_once(
+    cluster: Cluster, tmp_path: Path, options: list[str], said: str
+) -> None:
+    (tmp_path / "EMPTY").write_text("")
+    (tmp_path / "OTHER").write_bytes(trustme.CA().cert_pem.bytes())
+    named = {name: str(tmp_path / name) for name in ("EMPTY", "OTHER")}
+    assert said in refused(cluster, "chat", *(named.get(option, option) for option in options))
+
+
+def refused(cluster: Cluster, scenario: str, *options: str) -> str:
+    """What a run says that cannot begin: one line and exit code 1."""
+    port = cluster.processes("edge")[0]["ports"]["c2s"]
+    command = [sys.executable, "-m", "rookery", "bench", "run", scenario, "--quiet", "--users", "4"]
+    command += ["--target", f"127.0.0.1:{port}", "--warmup", "30", *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done.stderr
+    return done.stderr
 
 
 def test_a_broken_objective_is_exit_code_3(cluster: Cluster, tmp_path: Path) -> None:

@@ -66,7 +66,8 @@ class Scene:
         self.rng = random.Random(1)
         self.notes: list[str] = []
         self.strange: list[bytes] = []
-        self.people = [Person(Named(account, f"{account.bare}/bench"), []) for account in accounts(self.plan)]
+        self.accounts = accounts(self.plan)
+        self.people = [Person(Named(account, f"{account.bare}/bench"), []) for account in self.accounts]
         self.clients = self.people
         self.rate = self.plan.rate
 

@@ -8,6 +8,7 @@ import pytest
 from tests.unit.bench.scenes import SECOND, WINDOW, Scene, arrives, comes_back
 
 from rookery.bench.result import Messages
+from rookery.bench.scenarios._scenario import Window
 from rookery.bench.scenarios.chat import Chat
 from rookery.bench.scenarios.ping import Ping
 
@@ -133,3 +134,15 @@ def test_a_refused_ping_is_no_answer() -> None:
     person.hear(b"<iq type='result' id='%b'/>" % second.split(b" id='")[1].split(b"'")[0])
     assert scene.recorder.delivered == 1
     scene.close()
+
+
+def test_what_a_server_kept_since_an_earlier_run_is_no_delivery(begin: Begin) -> None:
+    scene, chat = begin()
+    scene.now = 5 * SECOND
+    chat.begin(Window(scene.now, scene.now, 60 * SECOND))
+    sender, receiver = scene.people[:2]
+    old, new = sender.said()
+    (late,) = [old.replace(b".00000000.", b".00000007.")]
+    receiver.hear(arrives(late))
+    receiver.hear(arrives(new))
+    assert (scene.recorder.delivered, chat.messages().duplicated, chat.messages().reordered) == (1, 0, 0)

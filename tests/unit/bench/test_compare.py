@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 
 import pytest
 from hypothesis import given, settings
@@ -50,13 +51,32 @@ def show(what: RenderableType, width: int = 200) -> str:
         (CPU, [50], [30], "too few runs"),
         (CPU, [50, 50, 50], [50, 50, 50], "same"),
         (CPU, [0, 0, 0], [0, 0, 0], "same"),
-        (CPU, [0, 0, 0], [3, 2, 1], "worse"),
-        (CPU, [0, 0, 5], [3, 2, 1], "no difference shown"),
-        (CPU, [3, 2, 1], [0, 0, 0], "better"),
+        (CPU, [50, 51, 52], [30, 31, 30], "too few runs"),
+        (CPU, [50, 51, 52, 53], [30, 31, 30, 32], "better"),
+        (CPU, [0, 0, 0, 0], [3, 2, 1, 1], "worse"),
+        (CPU, [0, 0, 0, 5], [3, 2, 1, 0], "no difference shown"),
+        (CPU, [3, 2, 1, 1], [0, 0, 0, 0], "better"),
+        (CPU, list(range(20)), list(range(30, 50)), "worse"),
     ],
 )
 def test_verdicts(figure: compare.Figure, before: list[float], after: list[float], verdict: str) -> None:
     assert compare.difference(figure, before, after).verdict == verdict
+
+
+@pytest.mark.parametrize("size", [4, 5, 7])
+def test_servers_that_are_alike_seldom_differ(size: int) -> None:
+    dice = random.Random(7)
+    verdicts = []
+    for _ in range(300):
+        before, after = ([dice.gauss(50, 5) for _ in range(size)] for _ in range(2))
+        verdicts.append(compare.chance(before, after) <= 0.05)
+    assert sum(verdicts) <= 0.08 * len(verdicts)
+
+
+def test_chance_is_exact() -> None:
+    assert compare.chance([1, 2, 3], [4, 5, 6]) == pytest.approx(2 / 20)
+    assert compare.chance([1, 2, 3, 4], [5, 6, 7, 8]) == pytest.approx(2 / 70)
+    assert compare.chance([1, 1], [1, 1]) == 1
 
 
 def test_spread_and_ratio() -> None:
@@ -103,7 +123,7 @@ def test_the_main_operation() -> None:
 
 def test_comparison_table() -> None:
     text = show(
-        tables.comparison_table(compare.compare([run(50)] * 3, [run(25)] * 3), "old.json", "new.json")
+        tables.comparison_table(compare.compare([run(50)] * 4, [run(25)] * 4), "old.json", "new.json")
     )
     assert "old.json" in text
     assert "0.50x" in text
@@ -125,6 +145,18 @@ def test_servers_table_has_medians_ranges_and_ratios() -> None:
     assert not any("lost" in line for line in lines)
     assert any("ratios to a" in line for line in lines)
     assert "lost" in show(tables.servers_table([*runs, run(label="c", lost=1)], "b"))
+
+
+def test_servers_stand_side_by_side_where_it_is_narrow() -> None:
+    runs = [
+        run(cpu, label=label) for label in ("first", "second", "third", "fourth") for cpu in (5000, 20_000)
+    ]
+    text = show(tables.servers_table(runs, width=80), width=80)
+    assert "…" not in text
+    assert max(len(line.rstrip()) for line in text.splitlines()) <= 80
+    (row,) = (line for line in text.splitlines() if "server CPU" in line)
+    assert (row.count("12 500"), row.count("1.00x")) == (4, 3)
+    assert text.count("5 000-20 000") == 4
 
 
 def test_run_table_says_what_is_wrong() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rookery.bench.plan import MARK_BYTES, PlanError, make, names, profile
+from rookery.bench.plan import MARK_BYTES, PlanError, make, names, profile, told_by
 from rookery.bench.scenarios import find, scenarios
 
 
@@ -76,3 +76,28 @@ def test_scenarios_that_come_later_are_refused_clearly() -> None:
         find("muc")
     with pytest.raises(PlanError, match="no scenario 'caht'"):
         find("caht")
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ({"scenario": "chat", "storm": True}, "chat is no storm"),
+        ({"scenario": "idle", "rate": 5.0}, "idle has no rate"),
+        ({"scenario": "idle", "search": ["errors==0"]}, "idle has no rate"),
+        ({"scenario": "mixed", "users": 100}, "give a --rate"),
+        ({"scenario": "presence", "users": 10}, "20 contacts need"),
+    ],
+)
+def test_what_a_scenario_cannot_do(keys: dict[str, Any], told: str) -> None:
+    plan = make(keys)
+    with pytest.raises(PlanError, match=told):
+        find(plan.scenario).check(plan)
+
+
+def test_a_near_key_is_proposed() -> None:
+    with pytest.raises(PlanError, match="unknown key rates: did you mean rate"):
+        make({"scenario": "chat", "rates": 3})
+
+
+def test_profiles_say_what_they_are() -> None:
+    assert all(told_by(name).endswith(".") for name in names())

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from tests.unit.bench.scenes import SECOND, WINDOW, Person, Scene, comes_back
 
-from rookery.bench.driver.script import Send
+from rookery.bench.driver.script import Send, parse
 from rookery.bench.result import Messages
 from rookery.bench.scenarios.presence import Presence
 
@@ -65,6 +65,43 @@ def test_late_deliveries_do_not_end_the_next_broadcast(scene: Scene) -> None:
     left.hear(second)
     right.hear(second)
     assert len(one.said()) == 1
+
+
+def test_who_stands_still_in_an_open_loop_is_told() -> None:
+    scene = Scene(users=5, contacts=2, scenario="presence", rate=5.0)
+    presence = Presence(scene.driver)
+    presence.begin(WINDOW)
+    one, other = (presence._talkers[index] for index in (0, 2))
+    for scene.now in range(0, 7 * SECOND, SECOND):
+        presence.send(one, scene.now)
+        presence.send(other, scene.now)
+        (stanza,) = scene.people[2].said()
+        for index in (1, 3):
+            scene.people[index].hear(stanza)  # what the first one says does not arrive
+        presence.watch(scene.now)
+    waited = presence.waited()
+    assert waited is not None
+    assert (waited.waiting, waited.of) == (1, 5)
+    assert (one.outstanding, other.outstanding) == (14, 0)
+    scene.close()
+
+
+def test_contacts_of_earlier_runs_are_told_and_not_counted(scene: Scene) -> None:
+    presence = Presence(scene.driver)
+    script = presence.contacts._read(scene.driver.clients[2])
+    next(script)
+    script.send(None)
+    items = "".join(f"<item jid='user00000{number}@localhost' subscription='both'/>" for number in (0, 1, 3))
+    roster = f"<iq type='result' id='roster'><query xmlns='jabber:iq:roster'>{items}</query></iq>"
+    with pytest.raises(StopIteration):
+        script.send(parse(roster.encode()))
+    presence.begin(WINDOW)
+    (stanza,) = scene.people[0].said()
+    scene.people[2].hear(stanza)
+    assert (scene.errors("presence"), scene.recorder.delivered) == ({}, 0)
+    scene.people[3].hear(stanza)
+    assert scene.errors("presence") == {"misdelivered": 1}
+    assert "rosters of 1 users hold more contacts than 2" in scene.notes[0]
 
 
 class Rosters:

@@ -104,17 +104,18 @@ def test_a_search_finds_the_run_at_the_highest_rate() -> None:
     assert len(told) == len(plans)
     assert told[0] == "100 per second kept: chat.p99<100ms 10"
     assert [verdict.kept for verdict in found.slo] == [True, True]
-    assert found.search.limit == "at 703: chat.p99<100ms: 1000"
+    assert found.search.limit == "next, at 703: chat.p99<100ms: 1000"
     rates = [step.rate for step in found.search.steps]
     assert (rates.count(800), rates.count(703)) == (1, 2)  # what breaks by little is tried twice
     assert not found.broken
 
 
 def test_no_rate_may_be_kept() -> None:
-    found = search(plan(rate=1.0), lambda plan: ran(plan, 0.0001), lambda _: None)
+    found = search(plan(rate=100.0), lambda plan: ran(plan, 0.0001), lambda _: None)
     assert found.search is not None
     assert (found.search.rate, found.broken) == (0, True)
     assert found.plan["rate"] == min(step.rate for step in found.search.steps)
+    assert found.search.limit.startswith("the lowest that was tried, ")
 
 
 @pytest.mark.parametrize(
@@ -161,6 +162,7 @@ def test_a_driver_at_its_limit_is_told() -> None:
     ("rule", "more", "told"),
     [
         ("chat.p99<1s", {"connections": 0, "notes": ("all refused",)}, "no user is connected; all refused"),
+        ("chat.p99<1s", {"notes": ("3 of 9 users could not be prepared",)}, "a search needs all of them"),
         ("ping.p99<1s", {}, "this run has no ping, but chat"),
         ("server.cpu_us<50", {}, "--ready-file"),
     ],

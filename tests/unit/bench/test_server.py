@@ -106,3 +106,12 @@ def test_cpu_of_a_process_and_of_its_children() -> None:
         child.communicate()
     assert probe.cpu_s() >= process.cpu_s, "what an ended process had used is not forgotten"
     assert f"the server's process {child.pid} (burner) ended" in probe.notes
+
+
+def test_a_server_that_nobody_buries_has_ended() -> None:
+    process = subprocess.Popen([sys.executable, "-c", "pass"])
+    probe = server.Probe([server.Root(process.pid, "it")])
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it is a zombie now
+    probe.processes()
+    assert f"the server's process {process.pid} (it) ended" in probe.notes
+    process.wait()
