@@ -168,9 +168,8 @@ def convert(name: str, value: object, hint: Any) -> object:
         if get_origin(base) is tuple:
             value = [part.strip() for part in value.split(",") if part.strip()]
         elif base is float:
-            value = parse_number(value, _TIME, "s", "a time such as 30s or 5m") * (
-                1000 if name.endswith("_ms") else 1
-            )
+            unit, scale = ("ms", 1000) if name.endswith("_ms") else ("s", 1)
+            value = parse_number(value, _TIME, unit, "a time such as 30s or 5m") * scale
         elif base is int:
             number = parse_number(
                 value, _SIZE, "", "a whole number" if "bytes" not in name else "a size such as 256KiB"

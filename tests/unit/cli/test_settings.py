@@ -45,6 +45,8 @@ def test_environment_beats_the_file_and_overrides_beat_both(tmp_path: Path) -> N
         ("LIMITS__IDLE_SECONDS", "5m", 300.0),
         ("LIMITS__IDLE_SECONDS", "500ms", 0.5),
         ("LIMITS__IDLE_SECONDS", "7", 7.0),
+        ("ROUTER__COMMIT_DELAY_MS", "12", 12.0),
+        ("ROUTER__COMMIT_DELAY_MS", "0.5s", 500.0),
         ("ROUTER__COMMIT_DELAY_MS", "3ms", 3.0),
         ("EDGE__ALLOW_PLAINTEXT", "off", False),
         ("EDGE__HOST", "127.0.0.1, ::1", ("127.0.0.1", "::1")),
