@@ -12,8 +12,10 @@ from typing import Final
 
 import trio
 
-#: Seconds.
+#: Seconds. Of a process whose rounds have much to do, two slots are one.
 SLOT: Final = 0.002
+#: A round has much to do when it takes more than this share of a slot: then the others on this machine are busy too.
+LOADED: Final = 0.25
 #: So many rounds may follow each other at once before they are paced: a question and its answer are not yet a load.
 CLOSE: Final = 4
 
@@ -28,9 +30,9 @@ class Pace:
         self._last = 0.0
         self._close = 0
 
-    def due(self, now: float) -> float:
-        """A round is over at `now`: when the next one may begin, now or with the next slot."""
-        slot = self._slot
+    def due(self, now: float, took: float) -> float:
+        """A round is over at `now`, after `took` seconds of work: when the next one may begin, now or with the next slot."""
+        slot = self._slot if took <= self._slot * LOADED else 2 * self._slot
         self._close = self._close + 1 if now - self._last < 2 * slot else 0
         if self._close <= CLOSE:
             return now
@@ -49,13 +51,19 @@ class Naps(trio.abc.Instrument):
 
     def __init__(self, slot: float = SLOT) -> None:
         self._pace = Pace(slot)
+        self._woke = 0.0
+
+    def after_io_wait(self, timeout: float) -> None:
+        """A round begins, or goes on."""
+        if timeout > 0.0:
+            self._woke = time.monotonic()
 
     def before_io_wait(self, timeout: float) -> None:
         """The round is over when nobody can run any more."""
         if timeout <= 0.0:
             return
         now = time.monotonic()
-        due = self._pace.due(now)
+        due = self._pace.due(now, now - self._woke)
         if due > now:
             time.sleep(min(due - now, timeout))
             now = time.monotonic()
