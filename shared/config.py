@@ -147,7 +147,7 @@ class Router(Struct, forbid_unknown_fields=True, frozen=True):
     #: When messages are accepted, where a domain's policy does not say: after the commit, or on receipt (`docs/durability.md`).
     durability: Literal["durable", "relaxed"] = "durable"
     #: How long a group commit may wait for more rows while rows come often: acceptance waits, delivery does not.
-    commit_delay_ms: float = 8.0
+    commit_delay_ms: float = 16.0
     commit_rows: Positive = 512
 
 
