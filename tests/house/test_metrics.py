@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ TABLE = sorted(
 )  # fmt: skip
 
 
+@cache
 def fed() -> set[str]:
     """Names on which some module calls one of FEEDS."""
     found = set()
