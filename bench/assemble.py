@@ -58,9 +58,9 @@ def result(plan: Plan, collected: Collected, started: str) -> Result:
     """The result of one run."""
     seconds = max((done.window_ns for done in collected.done), default=0) / 1e9
     ticks = [tick for ticks in collected.ticks for tick in ticks]
-    operations = _operations(ticks, seconds, find(plan.scenario).operation)
-    delivered = sum(done.delivered for done in collected.done)
     scenario = find(plan.scenario)
+    operations = _operations(ticks, seconds, scenario.operation)
+    delivered = sum(done.delivered for done in collected.done)
     stanzas = delivered or (main.count if (main := operations.get(scenario.operation)) else 0)
     if scenario.several:
         stanzas = sum(operation.count for operation in operations.values())

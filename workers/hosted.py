@@ -169,11 +169,15 @@ class HostedWorker:
     async def release(self, partition: int) -> None:
         """Finish and commit what was received."""
         await self.lanes.drain(partition)
-        self.once.forget(partition)
+        self.forget(partition)
 
     def drop(self, partition: int) -> None:
         """Forget the partition at once."""
         self.lanes.drop(partition)
+        self.forget(partition)
+
+    def forget(self, partition: int) -> None:
+        """The partition is another process's now: nothing that is known of it stays true."""
         self.once.forget(partition)
 
 

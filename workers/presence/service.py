@@ -77,14 +77,9 @@ class PresenceService(HostedWorker):
             case _:
                 pass
 
-    async def release(self, partition: int) -> None:
-        """Finish what was received, then forget the partition."""
-        await super().release(partition)
-        self.cache.forget_partition(partition)
-
-    def drop(self, partition: int) -> None:
-        """Forget the partition at once."""
-        super().drop(partition)
+    def forget(self, partition: int) -> None:
+        """Forget what was read of Postgres, too."""
+        super().forget(partition)
         self.cache.forget_partition(partition)
 
     # --- what needs the database ---------------------------------------------------------------------------------

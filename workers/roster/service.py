@@ -64,14 +64,9 @@ class RosterService(HostedWorker):
             case _:
                 pass
 
-    async def release(self, partition: int) -> None:
-        """Finish what was received, then forget the partition."""
-        await super().release(partition)
-        self._quiet.forget(partition)
-
-    def drop(self, partition: int) -> None:
-        """Forget the partition at once."""
-        super().drop(partition)
+    def forget(self, partition: int) -> None:
+        """Forget what was read of Postgres, too."""
+        super().forget(partition)
         self._quiet.forget(partition)
 
     async def _handle(self, partition: int, item: Handle) -> None:
