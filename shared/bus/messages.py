@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 from rookery.shared.xmpp.stanza import Stanza
 
 #: The version of the envelope and of the items. Readers accept VERSION and VERSION - 1.
-VERSION: Final = 2
+VERSION: Final = 3
 
 
 class Kind(IntEnum):
@@ -201,10 +201,12 @@ class Deliver(NamedTuple):
 
 
 class DeliverMany(NamedTuple):
-    """One stanza for many streams of this edge: targets are (sid, grant, n, to)."""
+    """One stanza for many streams of this edge: targets are (sid, grant, n, to); its uid is the same for all."""
 
     stanza: Stanza
     targets: Sequence[tuple[int, int, int, str]]
+    origin_stream: bytes = b""
+    origin_n: int = 0
 
 
 class Accepted(NamedTuple):
@@ -547,9 +549,13 @@ class GetDomains(NamedTuple):
 
 
 class Domains(NamedTuple):
-    """Hosted domains: (name, registration is open, contact addresses for XEP-0157 as ((field, (uri, ...)), ...))."""
+    """Hosted domains: (name, registration is open, contact addresses for XEP-0157 as ((field, (uri, ...)), ...)).
+
+    `kinds` are what their addresses are, in the same order; a domain that has none there has accounts.
+    """
 
     domains: Sequence[tuple[str, bool, Sequence[tuple[str, Sequence[str]]]]]
+    kinds: Sequence[str] = ()
 
 
 # --- between buses (services never see these) -------------------------------------------------------------------------

@@ -6,16 +6,8 @@ item gets a new `VERSION` and a line here, with what happens while the other sid
 
 | since | what | without it |
 |---|---|---|
-| 2 | `AccountChanged.full` | a new password also ends the session that set it; its client logs in again |
-| 2 | `Left.drained` | the last beat tells: who said "draining" left by itself |
-| 2 | `Yield` | a process that alone lost Postgres is taken over after `cluster.silent_limit` |
-| 2 | `Enable`, `Resume`, `Frontier` and their answers, `MirrorSession.managed` | clients are told that stream management failed, and go on without |
-| 2 | `Unbind.resumable` | a stream without a socket ends at once; its messages find another way |
-| 2 | `Copy`, `Copied`, `copies` of `Bound` and `Note` | what is sent is neither archived for its sender nor carbon-copied |
-| 2 | `ClientState` | nothing is held back |
-| 2 | `ToSession` | a query of the archive is not answered |
-| 2 | `Mirror.late` | what was acknowledged just before its router died may come twice |
-| 2 | `Broadcast.quiet` | contacts hear once more that somebody is there |
+| 3 | `DeliverMany.origin_stream`, `origin_n` | after a takeover a message to many may come twice to those whose router died |
+| 3 | `Domains.kinds` | an edge takes every hosted domain for one with accounts; their routers know better |
 """
 
 from __future__ import annotations
@@ -24,62 +16,15 @@ import typing
 from collections.abc import Callable
 from typing import Any, Final
 
-from rookery.shared.bus.messages import (
-    TAGS,
-    VERSION,
-    AccountChanged,
-    Bound,
-    Broadcast,
-    ClientState,
-    Copied,
-    Copy,
-    Enable,
-    Enabled,
-    Frontier,
-    Item,
-    Left,
-    Mirror,
-    MirrorSession,
-    Note,
-    Noted,
-    NotResumed,
-    Refused,
-    Resume,
-    Resumed,
-    Return,
-    ToSession,
-    Unbind,
-    Yield,
-)
+from rookery.shared.bus.messages import TAGS, VERSION, DeliverMany, Domains, Item, Refused, Return
 
 #: The oldest version that this one reads and can write.
 OLDEST: Final = max(1, VERSION - 1)
 #: What OLDEST knew of the types that have changed since: the number of their first fields, None for a type that it did not have.
 KNOWN: Final[dict[type, int | None]] = {
-    AccountChanged: 2,
-    Bound: 3,
-    Broadcast: 4,
-    Left: 1,
-    Mirror: 4,
-    MirrorSession: 9,
-    Note: 4,
-    Unbind: 3,
-} | dict.fromkeys(
-    (
-        ClientState,
-        Copied,
-        Copy,
-        Enable,
-        Enabled,
-        Frontier,
-        Noted,
-        NotResumed,
-        Resume,
-        Resumed,
-        ToSession,
-        Yield,
-    )
-)
+    DeliverMany: 2,
+    Domains: 1,
+}
 
 Narrow = Callable[[Any], Any]
 

@@ -8,14 +8,15 @@ from typing import Any, NamedTuple
 import msgpack
 import pytest
 
+from rookery.shared.bus import versions
 from rookery.shared.bus.api import Call
 from rookery.shared.bus.batch import Head, WrongVersion, pack_batch, pack_item, read_item, unpack_batch
 from rookery.shared.bus.memory import MemoryBus, Network
 from rookery.shared.bus.messages import (
     TAGS,
     VERSION,
-    AccountChanged,
     Beat,
+    Domains,
     Failed,
     Item,
     Kind,
@@ -27,7 +28,9 @@ from rookery.shared.bus.messages import (
 from rookery.shared.bus.versions import KNOWN, OLDEST, Unspoken, narrowed, narrower
 from rookery.shared.cluster.liveness import Liveness
 
-CHANGED = AccountChanged("a@x", "password", "a@x/phone")
+CHANGED = Domains([("x", True, ())], ("rooms",))
+#: The same as one process of the previous version reads it.
+READ_CUT = CHANGED._replace(kinds=(), domains=(("x", True, ()),))
 
 
 def fields_of(item: Item, version: int) -> tuple[Any, ...]:
@@ -45,21 +48,21 @@ def beat(name: str, version: int) -> Beat:
 # --- the wire ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_first_version_of_each_item_is_what_was_first_released() -> None:
-    """Frozen: whoever changes an item of version 1 in place breaks processes that run now."""
+def test_the_previous_version_of_each_item_is_what_was_released() -> None:
+    """Frozen: whoever changes an item of version 2 in place breaks processes that run now."""
     counts = {
         cls.__name__: KNOWN.get(cls, len(cls._fields))  # type: ignore[attr-defined]
         for cls in TAGS
     }
     assert counts == {
-        "Submit": 4, "Route": 2, "Unbind": 3, "Acked": 3, "Mirror": 4, "Deliver": 6, "DeliverMany": 2, "Accepted": 1,
-        "End": 5, "Note": 4, "MirrorRequest": 3, "Fanout": 2, "ToResources": 3, "SendPresence": 4, "AccountChanged": 2,
-        "Gated": 3, "Replay": 4, "Handle": 5, "Broadcast": 4, "SessionUp": 5, "Gate": 3, "Probe": 2, "LastSeen": 3,
-        "RosterChanged": 3, "ContactRemoved": 2, "Bind": 5, "Bound": 3, "GetCredentials": 2, "Credentials": 6,
+        "Submit": 4, "Route": 2, "Unbind": 4, "Acked": 3, "Mirror": 5, "Deliver": 6, "DeliverMany": 2, "Accepted": 1,
+        "End": 5, "Note": 5, "MirrorRequest": 3, "Fanout": 2, "ToResources": 3, "SendPresence": 4, "AccountChanged": 3,
+        "Gated": 3, "Replay": 4, "Handle": 5, "Broadcast": 5, "SessionUp": 5, "Gate": 3, "Probe": 2, "LastSeen": 3,
+        "RosterChanged": 3, "ContactRemoved": 2, "Bind": 5, "Bound": 4, "GetCredentials": 2, "Credentials": 6,
         "Register": 5, "Done": 0, "GetDomains": 0, "Domains": 1, "Return": 3, "Failed": 5, "Refused": 6, "Barrier": 1,
-        "Passed": 1, "Granted": 2, "Beat": 5, "Holds": 3, "AskHolds": 1, "Left": 1, "DomainsChanged": 0, "Yield": None,
-        "ClientState": None, "Copied": None, "Copy": None, "Enable": None, "Enabled": None, "Frontier": None,
-        "Noted": None, "NotResumed": None, "Resume": None, "Resumed": None, "ToSession": None,
+        "Passed": 1, "Granted": 2, "Beat": 5, "Holds": 3, "AskHolds": 1, "Left": 2, "DomainsChanged": 0, "Yield": 1,
+        "ClientState": 3, "Copied": 1, "Copy": 4, "Enable": 6, "Enabled": 1, "Frontier": 4, "Noted": 4, "NotResumed": 2,
+        "Resume": 5, "Resumed": 8, "ToSession": 3,
     }  # fmt: skip
 
 
@@ -72,9 +75,9 @@ def test_what_came_later_has_a_default() -> None:
 
 
 def test_the_previous_version_gets_the_fields_that_it_knew() -> None:
-    assert fields_of(CHANGED, VERSION) == ("a@x", "password", "a@x/phone")
-    assert fields_of(CHANGED, OLDEST) == ("a@x", "password")
-    assert fields_of(Left("edge1", drained=True), OLDEST) == ("edge1",)
+    domains = (("x", True, ()),)
+    assert fields_of(CHANGED, VERSION) == (domains, ("rooms",))
+    assert fields_of(CHANGED, OLDEST) == (domains,)
     same = beat("edge1", 1)
     assert fields_of(same, OLDEST) == fields_of(same, VERSION) == (*same[:1], (1,), *same[2:])
 
@@ -85,19 +88,30 @@ def test_what_the_previous_version_wrote_is_read_with_defaults() -> None:
     )
     head, items = unpack_batch(raw)
     assert head.version == OLDEST
-    assert read_item(items[0]) == (Kind.ROUTER, 3, 9, CHANGED._replace(full=""), 7)
+    assert read_item(items[0]) == (Kind.ROUTER, 3, 9, READ_CUT, 7)
 
 
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if Yield, and the second field of Left, had come with this version."""
+    for cls, known in ((Yield, None), (Left, 1)):
+        cut = narrower(cls, {cls: known})
+        assert cut is not None
+        monkeypatch.setitem(versions._NARROW, cls, cut)
+
+
+@pytest.mark.usefixtures("later")
 def test_an_item_that_the_previous_version_does_not_have_is_not_written() -> None:
     with pytest.raises(Unspoken):
         pack_item((Kind.EDGE, 0, 0, Yield("router1"), 0), OLDEST)
 
 
+@pytest.mark.usefixtures("later")
 def test_items_within_answers_and_refusals_are_cut_too() -> None:
-    tag = TAGS[AccountChanged]
-    assert fields_of(Return(5, tag, CHANGED), OLDEST)[2] == CHANGED[:2]
-    assert fields_of(Refused(1, 2, 3, tag, CHANGED, 0), OLDEST)[4] == CHANGED[:2]
-    assert fields_of(Return(5, tag, CHANGED), VERSION)[2] == tuple(CHANGED)
+    tag = TAGS[Domains]
+    assert fields_of(Return(5, tag, CHANGED), OLDEST)[2] == ((("x", True, ()),),)
+    assert fields_of(Refused(1, 2, 3, tag, CHANGED, 0), OLDEST)[4] == ((("x", True, ()),),)
+    assert fields_of(Return(5, tag, CHANGED), VERSION)[2] == ((("x", True, ()),), ("rooms",))
     with pytest.raises(Unspoken):
         narrowed(Refused(1, 2, 3, TAGS[Yield], Yield("router1"), 0))
     assert narrowed(Failed(1, "gone", "cancel", "", ())) == Failed(1, "gone", "cancel", "", ())
@@ -120,19 +134,19 @@ def test_changes_deep_within_an_item_are_found() -> None:
     assert cut is not None
     inner = Inner(1, 2)
     assert cut(Outer(inner, (inner, inner), ((7, inner),), (1, 2))) == [[1], [[1], [1]], [[7, [1]]], (1, 2)]
-    assert narrower(Outer, {AccountChanged: 1}) is None
+    assert narrower(Outer, {Domains: 1}) is None
 
 
-@pytest.mark.parametrize("version", [-1, 0, VERSION + 1, 99])
+@pytest.mark.parametrize("version", [-1, 0, OLDEST - 1, VERSION + 1, 99])
 def test_other_versions_are_refused_by_name(version: int) -> None:
     raw = pack_batch(Head(version, "x", 1, 0, 0, 0, 0, 0, 1, 1), [])
-    with pytest.raises(WrongVersion, match=f"batch version {version}, this process reads 1 and 2"):
+    with pytest.raises(WrongVersion, match=f"batch version {version}, this process reads 2 and 3"):
         unpack_batch(raw)
 
 
 def test_a_rehearsing_process_refuses_what_an_old_one_would_refuse() -> None:
     raw = pack_batch(Head(VERSION, "x", 1, 0, 0, 0, 0, 0, 1, 1), [])
-    with pytest.raises(WrongVersion, match="reads only 1"):
+    with pytest.raises(WrongVersion, match="reads only 2"):
         unpack_batch(raw, OLDEST)
 
 
@@ -157,7 +171,7 @@ def test_the_lowest_version_alive_is_written() -> None:
 
 def test_nothing_below_what_we_can_write_is_promised() -> None:
     liveness = Liveness("me", 0.0)
-    liveness.heard(beat("ancient", 0), 0.0)
+    liveness.heard(beat("ancient", OLDEST - 1), 0.0)
     assert liveness.lowest_version() == OLDEST
 
 
@@ -197,11 +211,11 @@ class Pair:
         return sorted(self.got, key=lambda one: one[0])
 
 
+@pytest.mark.usefixtures("later")
 def test_both_understand_each_other_in_the_lower_version() -> None:
     pair = Pair()
     pair.new.version = OLDEST
-    cut = CHANGED._replace(full="")
-    assert pair.both_ways() == [("new1", cut), ("old1", cut)]
+    assert pair.both_ways() == [("new1", READ_CUT), ("old1", READ_CUT)]
     pair.new.announce(Yield("new1"))
     pair.new.announce(Left("x1", drained=True))
     pair.new.post_to("old1", Yield("new1"))
@@ -224,7 +238,7 @@ def test_a_batch_in_the_wrong_version_is_not_lost_but_comes_again() -> None:
     for _ in range(3):
         pair.network.tick()
     assert len(pair.got) == 1
-    assert pair.both_ways() == [("new1", CHANGED._replace(full="")), ("old1", CHANGED._replace(full=""))]
+    assert pair.both_ways() == [("new1", READ_CUT), ("old1", READ_CUT)]
 
 
 def test_once_the_old_one_is_gone_everything_is_said_again() -> None:
@@ -238,7 +252,7 @@ def test_once_the_old_one_is_gone_everything_is_said_again() -> None:
     pair.got.clear()
     pair.new.post_to("new2", CHANGED)
     pair.network.settle()
-    assert pair.got == [("new2", CHANGED)]
+    assert pair.got == [("new2", READ_CUT._replace(kinds=("rooms",)))]
 
 
 def test_a_bus_that_knows_nobody_writes_what_all_can_read() -> None:
