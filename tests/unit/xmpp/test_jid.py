@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from rookery.shared.xmpp import jid as module
 from rookery.shared.xmpp.errors import JidError
-from rookery.shared.xmpp.jid import Jid, bare_of, conform_resource
+from rookery.shared.xmpp.jid import Jid, bare_of, conform_resource, prepare_resource
 
 
 @pytest.mark.parametrize(
