@@ -378,7 +378,8 @@ class Reader:
             from_ = pop("from", "")
             type_ = pop("type", "")
             id_ = pop("id", "")
-            lang = pop(_XML_LANG, "")
+            # An empty one says that there is no language (RFC 6120 section 8.1.5); it stays among the other attributes.
+            lang = pop(_XML_LANG, "") if attrs.get(_XML_LANG) else ""
             if len(id_) > MAX_ID or len(lang) > MAX_LANG:
                 raise StreamError("policy-violation", "id or xml:lang is too long")
             more = self._keyed(attrs) if attrs else ()

@@ -96,10 +96,10 @@ class StreamParser(Reader):
             raise StreamError("policy-violation", f"a stream header may have {HEADER_ATTRIBUTES} attributes")
         content = dict(self._declared).get("", "")
         # RFC 6120 section 4.8.3: the content namespace is the default one, or declared by a prefix or by each stanza beside the stream's.
-        declared = content in (ns.STREAM, self.content_ns) or (
+        has_content = content in (ns.STREAM, self.content_ns) or (
             not content and any(uri == self.content_ns for _, uri in self._declared)
         )
-        if not declared:
+        if not has_content:
             raise StreamError("invalid-namespace", f"the content namespace is {self.content_ns}")
         parser = self._parser
         parser.StartNamespaceDeclHandler = self._on_declaration

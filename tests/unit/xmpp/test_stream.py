@@ -9,7 +9,7 @@ from rookery.shared.xmpp import ns
 from rookery.shared.xmpp.errors import StreamError
 from rookery.shared.xmpp.parse import parse_fragment
 from rookery.shared.xmpp.reader import HOLD_BYTES, RENEW_BYTES
-from rookery.shared.xmpp.stanza import Stanza
+from rookery.shared.xmpp.stanza import NO_LANG, Stanza
 from rookery.shared.xmpp.stream import HEADER_BYTES, StreamClosed, StreamLimits, StreamOpened, StreamParser
 from rookery.shared.xmpp.xml import Element
 
@@ -99,6 +99,15 @@ def test_header_of_exactly_the_limit() -> None:
     assert len(header) == HEADER_BYTES
     assert told(StreamParser(LIMITS).feed(header + b"<r xmlns='u'/>")) == ["StreamOpened", "r"]
     assert told(StreamParser(LIMITS).feed(header.replace(b"xx", b"xxx", 1))) == ["policy-violation"]
+
+
+def test_a_stanza_in_no_language_stays_one() -> None:
+    parser = StreamParser(LIMITS)
+    parser.feed(HEADER)
+    (stanza,) = parser.feed(b"<message xml:lang=''><body>x</body></message>")
+    assert isinstance(stanza, Stanza)
+    assert (stanza.lang, stanza.attrs) == ("", (NO_LANG,))
+    assert stanza.encode() == b"<message xml:lang=''><body>x</body></message>"
 
 
 # --- stanzas ----------------------------------------------------------------------------------------------------------
