@@ -8,8 +8,8 @@ from rookery.edge.login.stream import Stream
 from rookery.shared.bus.messages import Bound, NotResumed, Resumed
 from rookery.shared.xeps import stream_management as sm
 from rookery.shared.xmpp import ns
-from rookery.shared.xmpp.errors import JidError, StanzaError, StreamError
-from rookery.shared.xmpp.jid import prepare_resource
+from rookery.shared.xmpp.errors import StanzaError, StreamError
+from rookery.shared.xmpp.jid import conform_resource
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.stream import Event
 from rookery.shared.xmpp.xml import Element
@@ -35,12 +35,8 @@ class Binding:
         bind = event.find(ns.BIND, "bind")
         assert bind is not None
         resource = bind.find_text(ns.BIND, "resource") or ""
-        try:
-            resource = prepare_resource(resource) if resource else ""
-        except JidError:
-            return self.refused(StanzaError("bad-request", "the resource is malformed"))
         self._stream.asking = True
-        return [AskBind(self._stream.account, resource)]
+        return [AskBind(self._stream.account, conform_resource(resource) if resource else "")]
 
     def bound(self, bound: Bound) -> list[Effect]:
         """The router granted a resource."""
