@@ -20,8 +20,9 @@ from rookery.shared.bus.messages import (
     Route,
     ToResources,
 )
-from rookery.shared.config import Account, Config, Limits
+from rookery.shared.config import Account, Config
 from rookery.shared.db.api import Connection, Database
+from rookery.shared.xeps import blocking, private_xml, registration, vcard_temp
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.parse import parse_element
 from rookery.shared.xmpp.sasl.keys import verify_plain
@@ -124,7 +125,7 @@ async def test_registration_is_refused_by_name(database: Database, request_: Reg
 
 
 async def test_one_network_registers_so_many_accounts_an_hour(database: Database) -> None:
-    config = Config(account=Account(iterations=4096), limits=Limits(registrations_per_hour=2))
+    config = Config(account=Account(iterations=4096), registration=registration.Options(per_hour=2))
     async with people(database, config) as world:
         for n in range(2):
             await call(world, Register("one.org", f"u{n}", "secret", "", f"2001:db8::{n}"))
@@ -214,7 +215,7 @@ async def test_the_answer_of_a_removal_comes_before_the_end_of_the_session(datab
 
 
 async def test_vcards_are_public_but_only_ours_can_be_changed(database: Database) -> None:
-    async with people(database, Config(limits=Limits(vcard_bytes=200))) as world:
+    async with people(database, Config(vcard_temp=vcard_temp.Options(max_bytes=200))) as world:
         card = "<vCard xmlns='vcard-temp'><FN>Alice &amp; co</FN></vCard>"
         empty = "<vCard xmlns='vcard-temp'/>"
         assert condition(await world.iq(Kind.ACCOUNT, empty)) == "item-not-found"
@@ -234,7 +235,7 @@ async def test_vcards_are_public_but_only_ours_can_be_changed(database: Database
 
 
 async def test_private_xml(database: Database) -> None:
-    async with people(database, Config(limits=Limits(private_bytes=200))) as world:
+    async with people(database, Config(private_xml=private_xml.Options(max_bytes=200))) as world:
         query = "<query xmlns='jabber:iq:private'>{}</query>"
         nothing = query.format("<exodus xmlns='exodus:prefs'/>")
         assert (await world.iq(Kind.ACCOUNT, nothing)).inner == nothing.encode()
@@ -337,7 +338,7 @@ async def test_what_is_still_covered_stays_hidden(database: Database) -> None:
 
 
 async def test_blocking_is_refused_by_name(database: Database) -> None:
-    async with people(database, Config(limits=Limits(blocklist_items=1))) as world:
+    async with people(database, Config(blocking=blocking.Options(max_items=1))) as world:
         for items, expected in [
             ("", "bad-request"),
             ("<item/>", "jid-malformed"),

@@ -32,7 +32,7 @@ def test_the_node_of_our_capabilities_answers_with_itself() -> None:
     assert len(list(query.elements(NS_INFO, "feature"))) == len(DOMAIN)
 
 
-@pytest.mark.parametrize("target", list(Target))
+@pytest.mark.parametrize("target", [Target.DOMAIN, Target.ACCOUNT])
 @pytest.mark.parametrize("namespace", [NS_INFO, NS_ITEMS])
 def test_an_unknown_node(target: Target, namespace: str) -> None:
     with pytest.raises(StanzaError) as caught:

@@ -50,7 +50,7 @@ async def _block(worker: HostedWorker, partition: int, item: Handle, jids: list[
         raise StanzaError("bad-request", "a block command names at least one JID")
     if any(bare_of(jid) == account for jid in jids):
         raise StanzaError("not-allowed", "an account does not block itself")
-    limit = worker.node.config.limits.blocklist_items
+    limit = worker.node.config.options(blocking.Options).max_items
     before = await worker.database(
         partition,
         lambda conn: userdata.block(conn, worker.node.incarnation, account, jids, limit),

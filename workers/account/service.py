@@ -39,8 +39,6 @@ from rookery.workers.hosted import DeadlineError, HostedWorker
 
 #: A call waits for Postgres no longer than this; its caller gives up soon after.
 _CALL_MS: Final = 8000
-#: Characters of a status that are kept with the last activity.
-_STATUS: Final = 1024
 #: How long the spread of iterations is believed.
 _COUNTS_SECONDS: Final = 60.0
 _SECRET_RETRY: Final = 0.5
@@ -63,7 +61,9 @@ class AccountService(HostedWorker):
 
     def __init__(self, node: Node) -> None:
         super().__init__(node)
-        self.seen = Seen(self)
+        options = node.config.options(last_activity.Options)
+        self._status_max = options.status_max
+        self.seen = Seen(self, options.write_seconds)
         self._secret = b""
         self._secret_known = trio.Event()
         self._counts: dict[str, dict[int, int]] = {}
@@ -92,7 +92,7 @@ class AccountService(HostedWorker):
             case Handle():
                 self.handle(partition, item, partial(self._handle, partition, item))
             case LastSeen():
-                self.seen.note(partition, item._replace(status=item.status[:_STATUS]))
+                self.seen.note(partition, item._replace(status=item.status[: self._status_max]))
             case Call(request=GetCredentials(account=account) as request):
                 self.job(
                     partition,

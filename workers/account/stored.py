@@ -42,7 +42,7 @@ async def vcard(worker: HostedWorker, partition: int, item: Handle) -> Stanza:
         return _result(iq, (vcard_temp.NS, "vCard"), xml)
     own(item)
     xml = payload(iq).encode()
-    limit = worker.node.config.limits.vcard_bytes
+    limit = worker.node.config.options(vcard_temp.Options).max_bytes
     if len(xml) > limit:
         raise StanzaError("policy-violation", f"a vCard is limited to {limit} bytes")
     await worker.database(
@@ -74,7 +74,7 @@ async def private(worker: HostedWorker, partition: int, item: Handle) -> Stanza:
         inner = b"<query xmlns='%b'>%b</query>" % (private_xml.NS.encode(), stored)
         return _result(iq, (private_xml.NS, "query"), inner)
     contents = {(part.ns, part.name): part.encode(private_xml.NS) for part in parts}
-    limit = worker.node.config.limits.private_bytes
+    limit = worker.node.config.options(private_xml.Options).max_bytes
     await worker.database(
         partition,
         lambda conn: userdata.put_private(conn, worker.node.incarnation, account, contents, limit),

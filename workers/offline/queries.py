@@ -51,7 +51,7 @@ class Queries:
         iq = item.stanza
         element = iq.find(NS, "query")
         assert element is not None  # the dispatch table matched it
-        query = message_archive.parse(element)
+        query = message_archive.parse(element, self._node.config.options(message_archive.Options))
 
         async def work(conn: Connection) -> Answer:
             return await archive.answer(conn, seal, account, iq, query)
@@ -62,15 +62,18 @@ class Queries:
 
     async def _prefs(self, partition: int, item: Handle, account: Jid) -> Stanza:
         iq = item.stanza
+        options = self._node.config.options(archive_preferences.Options)
         durability = self._node.config.router.durability
         if iq.type == "get":
             chosen = await self._worker.database(
-                partition, lambda conn: archive.preferences(conn, account, durability), item.origin.deadline
+                partition,
+                lambda conn: archive.preferences(conn, account, options.default, durability),
+                item.origin.deadline,
             )
             return archive.preferences_result(iq, chosen)
         element = iq.find(NS, "prefs")
         assert element is not None
-        wanted: Preferences = archive_preferences.parse(element)
+        wanted: Preferences = archive_preferences.parse(element, options.addresses_max)
         await self._worker.database(
             partition,
             lambda conn: archive.prefer(conn, self._node.incarnation, account, wanted),

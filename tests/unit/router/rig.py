@@ -198,7 +198,7 @@ class FakeDb:
             return [{"name": name, "registration": False, "policy": self.policy} for name in self.domains]
         self.loads += 1
         rows = []
-        for local, domain in zip(*args, strict=True):
+        for local, domain in zip(*args[:2], strict=True):
             bare = f"{local}@{domain}"
             if bare in self.ids:
                 owed = self.store.owed(self.ids[bare])
