@@ -12,11 +12,12 @@ from rookery.router.part import Account, Part
 from rookery.router.sessions import Session
 from rookery.shared.bus.messages import Gate, Handle, Kind, Origin, answering
 from rookery.shared.xeps._xep import Context, Entry, Forward, Local, Target
-from rookery.shared.xeps.registry import FEATURES, lookup
+from rookery.shared.xeps.registry import FEATURES, kinds, lookup
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.stanza import Stanza
 
-_KINDS: Final = {kind.label: kind for kind in Kind}
+#: Kinds that requests are forwarded to: a label that is no kind is found at import.
+_KINDS: Final = {label: Kind[label.upper()] for label in kinds()}
 
 
 class Iqs:

@@ -74,14 +74,14 @@ class _Collected:
         renamed = RENAMED.get((section, name))
         if renamed is not None:
             section, name = renamed.section, renamed.name
-            if self.sources.get((section, name)) == source:
-                self.errors.append(f"{label}: is now {renamed.key}, which is set, too")
-                return
             new = renamed.variable if label == source else renamed.key
             self.warnings.append(f"{label}: is now called {new}")
         hint = FIELDS[section].get(name)
         if hint is None:
             self.errors.append(f"{label}: unknown setting{did_you_mean(name, FIELDS[section])}")
+            return
+        if self.sources.get((section, name)) == source:
+            self.errors.append(f"{label}: {section}.{name} is set by its former name, too")
             return
         try:
             self.values[section, name] = convert(value, hint)

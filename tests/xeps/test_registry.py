@@ -9,7 +9,6 @@ from typing import Annotated
 from xml.etree import ElementTree as ET
 
 import pytest
-from tests.xeps.helpers import context, iq
 
 from rookery.shared.config import Config, compose
 from rookery.shared.options import Section, about
@@ -18,6 +17,8 @@ from rookery.shared.xeps._xep import Context, Forward, Local, Target, Xep
 from rookery.shared.xmpp import ns
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element
+
+from .helpers import context, iq
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted(p for p in (ROOT / "shared/xeps").glob("[a-z]*.py") if p.name != "registry.py")

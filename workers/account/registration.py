@@ -112,22 +112,32 @@ async def register(worker: HostedWorker, partition: int, request: Register) -> s
     return account
 
 
-async def answer(worker: HostedWorker, partition: int, item: Handle) -> Stanza | None:
-    """Answer an iq of somebody who is logged in: what is on file, a new password, or removal."""
+def _query(item: Handle) -> Element:
+    """The payload of a request of somebody who is logged in. Raises StanzaError."""
     own(item)
     iq, account = item.stanza, Jid.trusted(item.account)
     if iq.to and iq.to not in (account.bare, account.domain):
         raise StanzaError("not-allowed", "an account belongs to its own domain")
-    query = payload(iq)
-    if iq.type == "get":
-        found = await worker.database(
-            partition,
-            lambda conn: store.get_account(conn, account.local or "", account.domain),
-            item.origin.deadline,
-        )
-        if found is None:
-            raise StanzaError("item-not-found")
-        return iq.result(xep.filled_form(found.localpart, found.email))
+    return payload(iq)
+
+
+async def on_file(worker: HostedWorker, partition: int, item: Handle) -> Stanza | None:
+    """Tell what is on file of the account."""
+    _query(item)
+    account = Jid.trusted(item.account)
+    found = await worker.database(
+        partition,
+        lambda conn: store.get_account(conn, account.local or "", account.domain),
+        item.origin.deadline,
+    )
+    if found is None:
+        raise StanzaError("item-not-found")
+    return item.stanza.result(xep.filled_form(found.localpart, found.email))
+
+
+async def change(worker: HostedWorker, partition: int, item: Handle) -> Stanza | None:
+    """Change the password, or remove the account."""
+    query = _query(item)
     if query.find(xep.NS, "remove") is not None:
         if len(list(query.elements())) != 1:
             raise StanzaError("bad-request", "remove stands alone")

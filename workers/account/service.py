@@ -27,15 +27,15 @@ from rookery.shared.cluster.api import Node
 from rookery.shared.db.api import DatabaseUnavailable, Fenced
 from rookery.shared.db.secrets import shared_secrets
 from rookery.shared.observe.metrics import REGISTRATIONS
-from rookery.shared.xeps import blocking, last_activity, private_xml, vcard_temp
-from rookery.shared.xeps import registration as registration_xep
+from rookery.shared.xeps import last_activity
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.jid import Jid
-from rookery.shared.xmpp.stanza import Stanza
-from rookery.workers.account import blocklist, registration, store, stored
+from rookery.workers.account import registration, store
 from rookery.workers.account.credentials import PURPOSE, base_mechanism, invented
+from rookery.workers.account.requests import REQUESTS
 from rookery.workers.account.seen import Seen
 from rookery.workers.hosted import DeadlineError, HostedWorker
+from rookery.workers.requests import is_request, serve
 
 #: A call waits for Postgres no longer than this; its caller gives up soon after.
 _CALL_MS: Final = 8000
@@ -43,15 +43,6 @@ _CALL_MS: Final = 8000
 _COUNTS_SECONDS: Final = 60.0
 _SECRET_RETRY: Final = 0.5
 log = structlog.get_logger()
-
-Answerer = Callable[[HostedWorker, int, Handle], Awaitable[Stanza | None]]
-_ANSWERERS: Final[dict[str, Answerer]] = {
-    vcard_temp.NS: stored.vcard,
-    private_xml.NS: stored.private,
-    last_activity.NS: stored.last,
-    blocking.NS: blocklist.answer,
-    registration_xep.NS: registration.answer,
-}
 
 
 class AccountService(HostedWorker):
@@ -114,15 +105,12 @@ class AccountService(HostedWorker):
                 pass
 
     async def _handle(self, partition: int, item: Handle) -> None:
-        answerer = _ANSWERERS.get(item.stanza.payloads[0][0]) if item.stanza.payloads else None
-        if item.stanza.kind != "iq" or item.stanza.type not in ("get", "set"):
+        if not is_request(item.stanza):
             self.accept(item.origin)
-        elif answerer is None:
-            self.answer(item.origin, item.stanza.error(StanzaError("service-unavailable")))
-        else:
-            if answerer is stored.last:
-                await self.seen.write()  # what was noted before counts
-            await self.serve_iq(item.origin, item.stanza, partial(answerer, self, partition, item))
+            return
+        if item.stanza.has(last_activity.NS, "query"):
+            await self.seen.write()  # what was noted before counts
+        await serve(self, REQUESTS, self, partition, item)
 
     # --- calls ---------------------------------------------------------------------------------------------------
 
