@@ -22,7 +22,7 @@ from rookery.shared.bus.messages import (
 )
 from rookery.shared.config import Account, Config
 from rookery.shared.db.api import Connection, Database
-from rookery.shared.xeps import blocking, private_xml, registration, vcard_temp
+from rookery.shared.xeps import blocking, last_activity, private_xml, registration, vcard_temp
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.parse import parse_element
 from rookery.shared.xmpp.sasl.keys import verify_plain
@@ -354,3 +354,29 @@ async def test_blocking_is_refused_by_name(database: Database) -> None:
 async def test_a_payload_of_nobody(database: Database) -> None:
     async with people(database) as world:
         assert condition(await world.iq(Kind.ACCOUNT, "<x xmlns='urn:x'/>")) == "service-unavailable"
+
+
+async def test_the_operator_says_who_may_register_and_with_what(database: Database) -> None:
+    options = registration.Options(nets=("192.0.2.0/24", "2001:db8::/32"), password_min=8)
+    async with people(database, Config(account=Account(iterations=4096), registration=options)) as world:
+        for ip, password, expected in (
+            ("198.51.100.1", "long enough", "not-allowed"),
+            ("::ffff:198.51.100.1", "long enough", "not-allowed"),
+            ("192.0.2.7", "7 chars", "not-acceptable"),
+        ):
+            with pytest.raises(StanzaError) as caught:
+                await call(world, Register("one.org", "nadia", password, "", ip))
+            assert caught.value.condition == expected
+        await call(world, Register("one.org", "nadia", "long enough", "", "::ffff:192.0.2.7"))
+        await call(world, Register("one.org", "omar", "long enough", "", "2001:db8::1"))
+        changed_ = REGISTER.format("<username>alice</username><password>7 chars</password>")
+        assert condition(await world.iq(Kind.ACCOUNT, changed_, "set")) == "not-acceptable"
+
+
+async def test_the_operator_says_how_much_of_a_status_is_kept(database: Database) -> None:
+    options = last_activity.Options(status_max=7, write_seconds=0.0)
+    async with people(database, Config(last_activity=options)) as world:
+        world.post(Kind.ACCOUNT, ALICE, LastSeen(ALICE, 1_600_000_000_000, "Heading Home"))
+        with trio.fail_after(10):
+            while await database.run(0, lambda conn: _status(conn, ALICE)) != "Heading":  # noqa: ASYNC110
+                await trio.sleep(0.02)

@@ -41,6 +41,7 @@ def users(setting: Setting, files: dict[str, tuple[str, set[str]]]) -> list[str]
         f"{setting.section} import",
         "xep.Options",
         f"config.{setting.section}",
+        setting.key,
     )
     own = f"shared/xeps/{setting.section}.py"
     return [
@@ -70,7 +71,7 @@ class Spoken(Section, frozen=True):
 
 
 def test_a_setting_without_help_and_one_that_nobody_reads_are_found() -> None:
-    with pytest.raises(ValueError, match="silent.most has no help"):
+    with pytest.raises(ValueError, match=r"silent\.most has no help"):
         list(reference.settings(compose({"silent": Silent})))
     (setting,) = (one for one in reference.settings(compose({"spoken": Spoken})) if one.section == "spoken")
     assert not any(setting.name in reads for _, reads in sources().values())

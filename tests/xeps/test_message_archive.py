@@ -158,3 +158,24 @@ def test_the_end_of_a_page_that_has_nothing() -> None:
     assert element == Element(
         NS, "fin", {"complete": "true"}, Element("http://jabber.org/protocol/rsm", "set")
     )
+
+
+def test_the_operator_says_how_large_pages_are() -> None:
+    options = Options(page=3, page_max=7, ids_max=2)
+
+    def wanted(rest: str) -> Query:
+        return parse(parse_element(f"<query xmlns='{NS}'>{rest}</query>".encode()), options)
+
+    rsm = "<set xmlns='http://jabber.org/protocol/rsm'>{}</set>"
+    assert wanted("").max == 3
+    assert wanted(rsm.format("<max>5</max>")).max == 5
+    assert wanted(rsm.format("<max>50</max>")).max == 7
+    assert parse(parse_element(f"<query xmlns='{NS}'/>".encode()), Options(page=9, page_max=4)).max == 4
+    ids = "<value>a</value><value>b</value><value>c</value>"
+    form = (
+        "<x xmlns='jabber:x:data' type='submit'><field var='FORM_TYPE'><value>"
+        f"{NS}</value></field><field var='ids'>{ids}</field></x>"
+    )
+    with pytest.raises(StanzaError) as caught:
+        wanted(form)
+    assert caught.value.condition == "policy-violation"

@@ -206,3 +206,13 @@ class Recorder:
         machine = Management(OPTIONS, -start, 0, b"token", 600)
         machine.note(self.recorded)
         return machine
+
+
+def test_the_operator_says_when_clients_are_asked_and_given_up() -> None:
+    machine = Management(sm.Options(ask_stanzas=2, ask_seconds=7.0, answer_seconds=3.0), 0, 0)
+    assert machine.sent(1, 0.0) is Look.NOTHING
+    assert machine.ask_seconds == 7.0
+    assert machine.look(1, 0.0, 6.9) == (Look.NOTHING, 7.0)
+    assert machine.sent(2, 6.9) is Look.ASK
+    assert machine.look(2, 0.0, 9.8)[0] is Look.NOTHING
+    assert machine.look(2, 0.0, 9.9)[0] is Look.DEAD

@@ -137,8 +137,10 @@ class FakeDb:
         self.disabled: set[str] = set()
         self.domains = [DOMAIN]
         self.policy = "{}"
-        #: Archiving preferences: (fallback, always, never, contacts).
-        self.archiving: dict[str, tuple[str, list[str], list[str], list[str]]] = {}
+        #: Archiving preferences: (fallback, always, never, contacts); a fallback of None has chosen nothing.
+        self.archiving: dict[
+            str, tuple[str | None, list[str] | None, list[str] | None, list[str] | None]
+        ] = {}
         self.up = True
         self.loads = 0
         #: Rows of sleeping sessions by (jid, granted).
