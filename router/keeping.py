@@ -118,6 +118,7 @@ class Keeping:
             core.accept(part, origin)
             return 0
         if account.owed >= self._most.messages or account.owed_bytes >= self._most.bytes:
+            core.count.refused += 1
             core.bounce(stanza, StanzaError("service-unavailable", "offline storage is full"))
             core.accept(part, origin)
             return 0

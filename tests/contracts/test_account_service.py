@@ -377,6 +377,7 @@ async def test_the_operator_says_how_much_of_a_status_is_kept(database: Database
     options = last_activity.Options(status_max=7, write_seconds=0.0)
     async with people(database, Config(last_activity=options)) as world:
         world.post(Kind.ACCOUNT, ALICE, LastSeen(ALICE, 1_600_000_000_000, "Heading Home"))
+        await world.rest()
         with trio.fail_after(10):
             while await database.run(0, lambda conn: _status(conn, ALICE)) != "Heading":  # noqa: ASYNC110
                 await trio.sleep(0.02)

@@ -128,7 +128,7 @@ class FakeStore:
 
 
 class FakeDb:
-    """Answers the router's two statements from plain data."""
+    """Answers the router's statements from plain data."""
 
     def __init__(self, store: FakeStore) -> None:
         self.store = store

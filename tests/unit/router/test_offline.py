@@ -93,6 +93,7 @@ async def test_the_quota_goes_back_to_the_sender_and_keeps_what_is_there() -> No
         await it.settle()
         assert [condition(one) for one in alice.news()] == ["service-unavailable"] * 2
         assert it.store.coming == 3
+        assert it.router.core.count.refused == 2
 
 
 async def test_a_store_that_is_full_says_try_later() -> None:
