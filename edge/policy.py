@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from rookery.shared.xeps import registration
 from rookery.shared.xmpp.xml import Element
 
 
@@ -34,6 +35,8 @@ class Policy:
     preauth_bytes: int
     idle_seconds: int
     failures: int
+    #: What the form for a new account says.
+    instructions: str = registration.Options().instructions
 
 
 @dataclass(slots=True)

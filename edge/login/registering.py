@@ -30,9 +30,8 @@ class Registering:
         if not (wanted and stream.host.registration and stream.security.may_authenticate):
             raise StreamError("not-authorized")
         if event.type == "get":
-            answer = Stanza.build(
-                "iq", registration.blank_form(), type="result", id=event.id, from_=stream.domain
-            )
+            form = registration.blank_form(stream.policy.instructions)
+            answer = Stanza.build("iq", form, type="result", id=event.id, from_=stream.domain)
             return [Send(stream.framing.stanza(answer))]
         if event.type != "set":
             raise StreamError("not-authorized")

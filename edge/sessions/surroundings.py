@@ -10,6 +10,7 @@ from rookery.edge.sessions.open_iqs import OpenIqs
 from rookery.edge.sessions.recent_messages import RecentMessages
 from rookery.shared.bus.api import Bus
 from rookery.shared.bus.messages import Item, Kind
+from rookery.shared.xeps import stream_management
 
 
 class Surroundings:
@@ -25,6 +26,8 @@ class Surroundings:
     counters: EdgeCounters
     iqs: OpenIqs
     late: RecentMessages
+    #: How stream management asks clients for acknowledgements.
+    management: stream_management.Options
 
     @property
     def now(self) -> float:

@@ -48,6 +48,7 @@ from rookery.shared.bus.messages import (
 )
 from rookery.shared.cluster.api import Node
 from rookery.shared.observe import metrics
+from rookery.shared.xeps import stream_management
 from rookery.shared.xmpp.errors import STREAM_CONDITIONS, StreamError
 
 _log = structlog.get_logger()
@@ -65,6 +66,7 @@ class Sessions(Table):
         self.bus = node.bus
         self._reactor = reactor
         self._limits = limits
+        self.management = node.config.options(stream_management.Options)
         self._pool = Pool(limits.uncommitted_stanzas_per_edge, limits.uncommitted_bytes_per_edge)
         self.incarnation = node.incarnation
         self.domains = domains

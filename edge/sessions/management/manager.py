@@ -8,7 +8,7 @@ from functools import partial
 from typing import Final
 
 from rookery.edge.sessions.line import Line
-from rookery.edge.sessions.management.machine import ASK_SECONDS, Look, StreamManagement
+from rookery.edge.sessions.management.machine import Look, StreamManagement
 from rookery.edge.sessions.mirror import SessionMirror, Verdict
 from rookery.edge.sessions.open_iqs import IqKey
 from rookery.edge.sessions.surroundings import Surroundings
@@ -117,7 +117,7 @@ class Manager:
         if self.machine.sent(n, now) is Look.ASK:
             connection.ask_client()
         elif self.machine.first_unasked:
-            connection.wake(now + ASK_SECONDS)
+            connection.wake(now + self.machine.ask_seconds)
 
     def look(self, connection: Line, heard: float, now: float) -> float:
         """A deadline of the connection; returns the next one."""
@@ -206,7 +206,7 @@ def _enable(sessions: Surroundings, session: Managed, connection: Line, element:
     if mirror.written(mirror.n):
         session.acknowledge()
     session.forget_marks()
-    machine = StreamManagement(session.n, mirror.n)
+    machine = StreamManagement(sessions.management, session.n, mirror.n)
     manager = session.manager = Manager(sessions, session, machine)
     mirror.managed = True
     if not resumable:
@@ -249,7 +249,11 @@ def take_up(sessions: Surroundings, session: Managed, resumed: Resumed) -> None:
     """A stream that began elsewhere goes on here: its numbers are those that the router has recorded."""
     management = resumed.management
     machine = StreamManagement(
-        management.base_in, management.base_out, bytes(management.token), management.seconds
+        sessions.management,
+        management.base_in,
+        management.base_out,
+        bytes(management.token),
+        management.seconds,
     )
     machine.note(management.frontier)
     session.n = max(management.frontier, management.base_in)
