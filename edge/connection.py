@@ -11,15 +11,15 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
 from rookery.edge.context import Context, Owner
+from rookery.edge.door.limits import Shaper, weight
 from rookery.edge.features import Security
 from rookery.edge.framing import Framing
 from rookery.edge.lifetime import Lifetime
-from rookery.edge.limits import Shaper, weight
 from rookery.edge.login import Login
 from rookery.edge.managing import on_element
 from rookery.edge.session import Session
-from rookery.edge.timers import NEVER
-from rookery.edge.transport import ASKING, BACKLOG, CONGESTED, FULL, SHAPED
+from rookery.shared.net.timers import NEVER
+from rookery.shared.net.transport import ASKING, BACKLOG, CONGESTED, FULL, SHAPED
 from rookery.shared.observe import metrics
 from rookery.shared.xeps import client_state, stream_management
 from rookery.shared.xmpp.errors import StreamError

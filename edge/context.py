@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from rookery.edge.features import Policy
-from rookery.edge.handshakes import HandshakePool
-from rookery.edge.limits import Failures, Nets
-from rookery.edge.loop import Reactor
 from rookery.edge.sessions import Sessions
-from rookery.edge.tls import CertificateStore
 from rookery.shared.bus.api import Bus
 from rookery.shared.config import Limits
+from rookery.shared.net.addresses import Nets
+from rookery.shared.net.certificates import CertificateStore
+from rookery.shared.net.handshakes import HandshakePool
+from rookery.shared.net.limits import Failures
+from rookery.shared.net.reactor import Reactor
 from rookery.shared.xmpp.stream import StreamLimits
 
 if TYPE_CHECKING:

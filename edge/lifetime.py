@@ -10,12 +10,12 @@ from typing import Final
 
 from rookery.edge import iqs
 from rookery.edge.context import Congested, Context
+from rookery.edge.door.limits import Shaper
 from rookery.edge.framing import TCP, WEBSOCKET, Framing
-from rookery.edge.limits import Shaper
 from rookery.edge.login import Login
 from rookery.edge.session import Session
-from rookery.edge.timers import NEVER
-from rookery.edge.transport import SHAPED, Transport
+from rookery.shared.net.timers import NEVER
+from rookery.shared.net.transport import SHAPED, Transport
 from rookery.shared.observe import metrics
 from rookery.shared.xeps import stream_management
 from rookery.shared.xmpp.errors import StreamError

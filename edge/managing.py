@@ -8,11 +8,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from rookery.edge.iqs import Key
-from rookery.edge.loop import NEVER
 from rookery.edge.management import ASK_SECONDS, Look, Management
 from rookery.shared.bus import messages
 from rookery.shared.bus.api import BusTimeout
 from rookery.shared.bus.messages import Enable, Enabled, Frontier, Kind, Resumed
+from rookery.shared.net.reactor import NEVER
 from rookery.shared.xeps import stream_management as sm
 from rookery.shared.xmpp.errors import StanzaError, StreamError
 from rookery.shared.xmpp.stanza import Stanza

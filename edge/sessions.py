@@ -16,7 +16,6 @@ from rookery.edge.endings import Endings
 from rookery.edge.inflight import Inflight, Pool
 from rookery.edge.iqs import IqTable, timeout_answer
 from rookery.edge.late import Late
-from rookery.edge.loop import NEVER, Reactor
 from rookery.edge.managing import take_up
 from rookery.edge.mirror import Attachments, Verdict
 from rookery.edge.session import Session
@@ -44,6 +43,7 @@ from rookery.shared.bus.messages import (
     answering,
 )
 from rookery.shared.cluster.api import Node
+from rookery.shared.net.reactor import NEVER, Reactor
 from rookery.shared.observe import metrics
 from rookery.shared.xmpp.errors import STREAM_CONDITIONS, StreamError
 

@@ -18,9 +18,9 @@ from trio_websocket import (
     wrap_client_stream,
 )
 
-from rookery.edge.proxy import encode
 from rookery.shared.bus.messages import Unbind
 from rookery.shared.config import Edge, Limits
+from rookery.shared.net.proxy import encode
 from rookery.shared.xmpp.stanza import Stanza
 
 from .edge_lab import DOMAIN, Lab, running

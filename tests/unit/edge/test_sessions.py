@@ -9,7 +9,6 @@ import trio
 
 from rookery.edge.connection import Connection
 from rookery.edge.endings import UNBIND_SECONDS
-from rookery.edge.loop import Reactor
 from rookery.edge.session import Session
 from rookery.edge.sessions import Sessions
 from rookery.shared.bus.messages import (
@@ -31,6 +30,7 @@ from rookery.shared.bus.messages import (
     answering,
 )
 from rookery.shared.cluster.fake import FakeCluster
+from rookery.shared.net.reactor import Reactor
 from rookery.shared.xmpp.errors import StreamError
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element

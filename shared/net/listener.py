@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from ipaddress import ip_address
 from typing import Final
 
-from rookery.edge.loop import READ, Reactor, close_quietly
-from rookery.edge.timers import NEVER
+from rookery.shared.net.reactor import READ, Reactor, close_quietly
+from rookery.shared.net.timers import NEVER
 
 #: Connections taken from one listener in one turn.
 BURST: Final = 64
-#: How long accept pauses when the process has no descriptor left (A110).
+#: How long accept pauses when the process has no descriptor left.
 PAUSE_SECONDS: Final = 1.0
 _OUT_OF: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
