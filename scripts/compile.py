@@ -24,9 +24,11 @@ MODULES = """
     shared.xmpp: errors events jid longtag names parse reader stanza stream xml
     shared.bus: api batch calls core links moves parking pump wire
     shared.cluster: map parts
+    shared.net: addresses channel limits timers transport
     shared.store: ids rows
-    edge: acks channel connection context counters endings inflight iqs late lifetime limits management managing mirror session
-    edge: sessions streams successors timers transport
+    edge: acks connection context counters endings inflight iqs late lifetime management managing mirror session sessions
+    edge: streams successors
+    edge.door: limits
     router: accounts binding carbons client_state copies core counters delivery flushes held keeping notes part pushing recent rules
     router: service sessions sieve submit
 """
