@@ -207,6 +207,10 @@ class HttpConnection:
             self._end(out)
             return
         channel.write(out)
+        # At once: a client that has closed its side still reads, and this turn may yet find that it has.
+        channel.flush()
+        if not channel.open:
+            return
         limits = self._site.limits
         if exchange.begun:
             self._until(_Phase.REQUEST, limits.request_seconds)
