@@ -30,6 +30,7 @@ from rookery.shared.net.limits import Failures
 from rookery.shared.net.listener import Accept, Listener, bind_sockets
 from rookery.shared.net.reactor import NEVER, Reactor, close_quietly
 from rookery.shared.observe import metrics
+from rookery.shared.xeps import registration
 from rookery.shared.xmpp import expat
 from rookery.shared.xmpp.errors import StreamError
 from rookery.shared.xmpp.stream import StreamLimits
@@ -88,6 +89,7 @@ class EdgeService:
                 preauth_bytes=limits.preauth_bytes,
                 idle_seconds=int(limits.idle_seconds + limits.idle_answer_seconds),
                 failures=limits.auth_failures,
+                instructions=config.options(registration.Options).instructions,
             ),
             limits=limits,
             certificates=CertificateStore(config.tls, USES),

@@ -9,11 +9,12 @@ from typing import Final
 from rookery.shared.net.certificates import CertificateStore, Uses
 from rookery.shared.net.handshakes import HandshakePool
 from rookery.shared.observe import metrics
+from rookery.shared.xeps import direct_tls
 
 STARTTLS: Final = "starttls"
 #: XEP-0368, and the protocol that its clients offer.
 DIRECT: Final = "direct"
-ALPN: Final = "xmpp-client"
+ALPN: Final = direct_tls.ALPN_CLIENT
 #: HTTPS and WebSocket.
 WEB: Final = "web"
 USES: Final[Uses] = {STARTTLS: (), DIRECT: (ALPN,), WEB: ("http/1.1",)}
