@@ -6,14 +6,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from rookery.edge.handshakes import HandshakePool
-from rookery.edge.limits import Failures, Nets
-from rookery.edge.loop import Reactor
 from rookery.edge.policy import Policy
 from rookery.edge.sessions.table import Sessions
-from rookery.edge.tls import CertificateStore
 from rookery.shared.bus.api import Bus
 from rookery.shared.config import Limits
+from rookery.shared.net.addresses import Nets
+from rookery.shared.net.certificates import CertificateStore
+from rookery.shared.net.handshakes import HandshakePool
+from rookery.shared.net.limits import Failures
+from rookery.shared.net.reactor import Reactor
 from rookery.shared.xmpp.stream import StreamLimits
 
 

@@ -24,9 +24,10 @@ MODULES = """
     shared.xmpp: errors events jid longtag names parse reader stanza stream xml
     shared.bus: api batch calls core links moves parking pump wire
     shared.cluster: map parts
+    shared.net: addresses channel limits timers transport
     shared.store: ids rows
-    edge: channel context counters inflight limits timers transport
-    edge.client: connection deadlines inbox
+    edge: context counters inflight
+    edge.client: connection deadlines inbox limits
     edge.sessions: acks attachments early endings line mirror open_iqs recent_messages session streams successors surroundings table
     edge.sessions.management: machine manager
     router: accounts binding carbons client_state copies core counters delivery flushes held keeping notes part pushing recent rules

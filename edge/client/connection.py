@@ -11,8 +11,8 @@ from typing import Final, Protocol
 
 from rookery.edge.client.deadlines import Deadlines, Silence
 from rookery.edge.client.inbox import Inbox
+from rookery.edge.client.limits import Shaper, weight
 from rookery.edge.context import Context
-from rookery.edge.limits import Shaper, weight
 from rookery.edge.login.framing import TCP, WEBSOCKET, Framing
 from rookery.edge.login.login import Login
 from rookery.edge.policy import Security
@@ -20,9 +20,9 @@ from rookery.edge.sessions.line import Line
 from rookery.edge.sessions.management.manager import on_element
 from rookery.edge.sessions.open_iqs import ping
 from rookery.edge.sessions.session import Session
-from rookery.edge.timers import NEVER
-from rookery.edge.transport import ASKING, FULL, Transport
 from rookery.shared.bus.messages import Bound, Resumed
+from rookery.shared.net.timers import NEVER
+from rookery.shared.net.transport import ASKING, FULL, Transport
 from rookery.shared.observe import metrics
 from rookery.shared.xeps import client_state, stream_management
 from rookery.shared.xmpp.errors import StreamError

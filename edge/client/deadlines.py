@@ -8,8 +8,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import Final
 
-from rookery.edge.timers import NEVER
 from rookery.shared.config import Limits
+from rookery.shared.net.timers import NEVER
 
 #: After so many quiet seconds the XML parser is freed until the next byte.
 HIBERNATE_SECONDS: Final = 10.0

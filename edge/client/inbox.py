@@ -9,11 +9,11 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Final, Protocol
 
+from rookery.edge.client.limits import Shaper, weight
 from rookery.edge.context import Context
-from rookery.edge.limits import Shaper, weight
 from rookery.edge.sessions.session import Session
-from rookery.edge.timers import NEVER
-from rookery.edge.transport import ASKING, BACKLOG, CONGESTED, FULL, SHAPED, Transport
+from rookery.shared.net.timers import NEVER
+from rookery.shared.net.transport import ASKING, BACKLOG, CONGESTED, FULL, SHAPED, Transport
 from rookery.shared.observe import metrics
 from rookery.shared.xmpp.errors import StreamError
 from rookery.shared.xmpp.stanza import Stanza

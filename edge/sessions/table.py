@@ -12,7 +12,6 @@ import structlog
 
 from rookery.edge.counters import EdgeCounters
 from rookery.edge.inflight import Inflight, Pool
-from rookery.edge.loop import NEVER, Reactor
 from rookery.edge.sessions.acks import Acks
 from rookery.edge.sessions.attachments import Attachments
 from rookery.edge.sessions.early import EarlyItems
@@ -47,6 +46,7 @@ from rookery.shared.bus.messages import (
     answering,
 )
 from rookery.shared.cluster.api import Node
+from rookery.shared.net.reactor import NEVER, Reactor
 from rookery.shared.observe import metrics
 from rookery.shared.xeps import stream_management
 from rookery.shared.xmpp.errors import STREAM_CONDITIONS, StreamError

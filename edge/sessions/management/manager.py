@@ -12,10 +12,10 @@ from rookery.edge.sessions.management.machine import Look, StreamManagement
 from rookery.edge.sessions.mirror import SessionMirror, Verdict
 from rookery.edge.sessions.open_iqs import IqKey
 from rookery.edge.sessions.surroundings import Surroundings
-from rookery.edge.timers import NEVER
 from rookery.shared.bus import messages
 from rookery.shared.bus.api import BusTimeout
 from rookery.shared.bus.messages import Bound, Enable, Enabled, Frontier, Kind, Resumed
+from rookery.shared.net.timers import NEVER
 from rookery.shared.xeps import stream_management as sm
 from rookery.shared.xmpp.errors import StanzaError, StreamError
 from rookery.shared.xmpp.stanza import Stanza

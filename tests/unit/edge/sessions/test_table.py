@@ -9,7 +9,6 @@ import trio
 from tests.unit.edge.sessions.world import ALICE, FULL, QUERY, Line, World, stanza
 
 from rookery.edge.client.connection import Connection
-from rookery.edge.loop import Reactor
 from rookery.edge.sessions.endings import UNBIND_SECONDS
 from rookery.shared.bus.messages import (
     Accepted,
@@ -25,6 +24,7 @@ from rookery.shared.bus.messages import (
     Unbind,
     answering,
 )
+from rookery.shared.net.reactor import Reactor
 from rookery.shared.xmpp.stanza import Stanza
 
 

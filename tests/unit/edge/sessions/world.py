@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import cast
 
 from rookery.edge.client.connection import Connection
-from rookery.edge.loop import Reactor
 from rookery.edge.sessions.session import Session
 from rookery.edge.sessions.table import Sessions
 from rookery.shared.bus.messages import (
@@ -15,6 +14,7 @@ from rookery.shared.bus.messages import (
     Kind,
 )
 from rookery.shared.cluster.fake import FakeCluster
+from rookery.shared.net.reactor import Reactor
 from rookery.shared.xmpp.errors import StreamError
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element

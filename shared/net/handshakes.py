@@ -36,6 +36,8 @@ class Step(Enum):
     READ = "read"
     WRITE = "write"
     FAILED = "failed"
+    #: The certificate of the other side does not hold (only where it is asked for).
+    UNTRUSTED = "untrusted"
 
 
 #: Called in the trio thread with the result of a step.
@@ -50,6 +52,9 @@ def step(sock: ssl.SSLSocket) -> Step:
         return Step.READ
     except ssl.SSLWantWriteError:
         return Step.WRITE
+    except ssl.SSLCertVerificationError as error:
+        _log.info("peer_untrusted", name=sock.server_hostname or "", reason=error.verify_message)
+        return Step.UNTRUSTED
     except (OSError, ValueError):
         # SSLError is an OSError; ValueError is a socket that has no connection any more.
         return Step.FAILED

@@ -1,8 +1,8 @@
-"""One accepted TCP socket in the reactor: PROXY header, TLS, reading, and the outbox.
+"""One TCP socket in the reactor, accepted or connected: TLS on either side, reading, and the outbox.
 
-A channel knows bytes, not XML. Its `Peer` (a connection) is told what came in; what it writes is sent once, at the end of
-the turn. States: PROXY and HELLO (looking at the first bytes), HANDSHAKE (a thread has the socket), OPEN, LINGER (all
-was said, waiting for the other side to close), CLOSED.
+A channel knows bytes, not XML. Its `Peer` is told what came in; what it writes is sent once, at the end of the turn. States: STARTING (a
+`Stage` looks at the first bytes, or a connection is being made), HANDSHAKE (a thread may have the socket), OPEN, LINGER (all was said,
+waiting for the other side to close), CLOSED.
 """
 
 from __future__ import annotations
@@ -10,15 +10,12 @@ from __future__ import annotations
 import socket
 import ssl
 from enum import IntEnum
-from typing import Final
+from typing import Final, Protocol
 
-from rookery.edge import hello
-from rookery.edge.handshakes import Step
-from rookery.edge.loop import GONE, READ, WRITE, Reactor
-from rookery.edge.proxy import ProxyError, ProxyReader
-from rookery.edge.tls import TlsSide, count
-from rookery.edge.transport import FINISHING, Peer
-from rookery.shared.observe import metrics
+from rookery.shared.net.handshakes import Step
+from rookery.shared.net.reactor import GONE, READ, WRITE, Reactor
+from rookery.shared.net.security import Security
+from rookery.shared.net.transport import FINISHING, Peer
 
 #: Bytes read from one socket in one turn.
 READ_BYTES: Final = 32_768
@@ -29,37 +26,29 @@ RECORD_BYTES: Final = 16_384
 class State(IntEnum):
     """Where a channel is in its life."""
 
-    PROXY = 0
-    HELLO = 1
-    HANDSHAKE = 2
-    OPEN = 3
-    LINGER = 4
-    CLOSED = 5
+    STARTING = 0
+    HANDSHAKE = 1
+    OPEN = 2
+    LINGER = 3
+    CLOSED = 4
+
+
+class Stage(Protocol):
+    """What looks at a channel before its peer does (`shared.net.stages`)."""
+
+    def on_ready(self, channel: Channel) -> None:
+        """The socket is ready. Ends with `channel.opened`, another stage, a handshake, or `channel.abort`."""
 
 
 class Channel:
     """See the module's text. `held` is a set of reasons (bits) not to read; the channel reads while it is 0."""
 
     __slots__ = (
-        "_out",
-        "_peer",
-        "_proxy",
-        "_rest",
-        "_side",
-        "_watch",
-        "fd",
-        "held",
-        "open",
-        "queued",
-        "reactor",
-        "sent",
-        "since",
-        "sock",
-        "state",
-        "tls",
+        "_out", "_rest", "_security", "_stage", "_watch", "fd", "held", "open", "peer", "queued", "reactor", "sent", "since", "sock",
+        "state", "tls",
     )  # fmt: skip
 
-    def __init__(self, reactor: Reactor, side: TlsSide, sock: socket.socket, peer: Peer) -> None:
+    def __init__(self, reactor: Reactor, sock: socket.socket, peer: Peer, security: Security) -> None:
         self.reactor = reactor
         self.sock = sock
         self.fd = sock.fileno()
@@ -71,39 +60,73 @@ class Channel:
         self.queued = 0
         self.sent = 0
         self.since = 0.0
-        self._peer = peer
-        self._side = side
+        #: Whoever speaks now: HTTP gives its place to a WebSocket.
+        self.peer = peer
+        self._security = security
         self._out: list[bytes] | None = None
         #: What a partial write left; OpenSSL wants it again byte for byte.
         self._rest = b""
-        self._proxy: ProxyReader | None = None
+        self._stage: Stage | None = None
         self._watch = READ
         reactor.register(self.fd, self)
 
     # --- start ---
 
-    def expect_proxy(self) -> None:
-        """The peer is a load balancer: its header comes first."""
-        self._proxy = ProxyReader()
-        self.state = State.PROXY
+    def begin(self, stage: Stage, mask: int = READ) -> None:
+        """Let a stage have the socket until it says that the channel is open; it waits for `mask`."""
+        self._stage = stage
+        self.state = State.STARTING
+        self._want(mask)
 
-    def secure(self, domain: str, *, direct: bool = False) -> bool:
-        """Begin the server's side of a handshake; with `direct`, check the client's ALPN first. False: no certificate."""
-        certificate = self._side.certificates.find(domain)
-        if certificate is None or self.state != State.OPEN:
+    def opened(self) -> None:
+        """The last stage is done: the peer's own bytes begin."""
+        self._stage = None
+        self.state = State.OPEN
+        self._rearm()
+        if self._out is not None:
+            self.reactor.dirty(self)
+
+    def secure(self, domain: str) -> bool:
+        """Begin the server's side of a handshake (STARTTLS). False: no certificate, or the channel is not open."""
+        context = self._security.context(domain)
+        if context is None or self.state != State.OPEN:
             return False
         self.flush()
         if self.open:
-            self._wrap(certificate.direct if direct else certificate.context, look=direct)
+            self.accept_tls(context)
         return True
 
-    def _wrap(self, context: ssl.SSLContext, *, look: bool) -> None:
+    def accept_tls(self, context: ssl.SSLContext) -> None:
+        """Begin the server's side of a handshake with what comes next."""
+        self._wrap(context, None)
+
+    def offer_tls(self, context: ssl.SSLContext, name: str) -> None:
+        """Begin the client's side at once; `name` (ASCII) goes into the SNI and, if the context says so, must be the server's.
+
+        The peer hears `on_secure` when it is done, or `on_lost`: "tls", or "untrusted" when the server's certificate does not hold.
+        """
+        self.flush()
+        if self.open:
+            self._wrap(context, name)
+        if self.open:
+            self._step()
+
+    def fail_tls(self, cause: str) -> None:
+        """There will be no TLS: count why, and close."""
+        self._security.failed(cause)
+        self.abort(cause if cause != "handshake" else "tls")
+
+    def _wrap(self, context: ssl.SSLContext, server_name: str | None) -> None:
         # Python closes a socket whose peer is already gone, and its number may come back at once: so the reactor
         # must not know it meanwhile.
         self.reactor.unregister(self.fd)
         try:
             self.sock = context.wrap_socket(
-                self.sock, server_side=True, do_handshake_on_connect=False, suppress_ragged_eofs=True
+                self.sock,
+                server_side=server_name is None,
+                server_hostname=server_name,
+                do_handshake_on_connect=False,
+                suppress_ragged_eofs=True,
             )
         except (OSError, ValueError):
             self.abort("tls")
@@ -111,69 +134,46 @@ class Channel:
         self._watch = READ
         self.reactor.register(self.fd, self, READ)
         self.tls = True
-        if look:
-            self.state = State.HELLO
-        else:
-            self.state = State.HANDSHAKE
-
-    def _look(self) -> None:
-        try:
-            data = socket.socket.recv(self.sock, hello.MAX_HELLO, socket.MSG_PEEK)
-        except BlockingIOError:
-            return
-        except OSError:
-            self.abort("tls")
-            return
-        if not data:
-            self.abort("tls")
-            return
-        missing = hello.missing(data)
-        # Until all of it is there the socket shall not count as readable, or the loop would spin.
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, missing or 1)
-        if missing:
-            return
-        names = hello.offered(data)
-        if names and b"xmpp-client" not in names:
-            try:
-                socket.socket.send(self.sock, hello.NO_APPLICATION_PROTOCOL)
-            except OSError:
-                pass
-            metrics.TLS_FAILURES.labels("alpn").inc()
-            self.abort("alpn")
-            return
+        self._stage = None
         self.state = State.HANDSHAKE
-        self._step()
 
     def _step(self) -> None:
         self._want(0)
         assert isinstance(self.sock, ssl.SSLSocket)
-        self._side.pool.submit(self.sock, self._stepped)
+        self._security.pool.submit(self.sock, self._stepped)
 
     def _stepped(self, result: Step) -> None:
         """A thread has given the socket back."""
         if self.state is State.CLOSED:
             self.reactor.bury(self.sock)
         elif result is Step.DONE:
-            self.state = State.OPEN
-            self._rearm()
+            self.opened()
             self._secured()
-        elif result is Step.FAILED:
+        elif result is Step.READ or result is Step.WRITE:
+            self._want(READ if result is Step.READ else WRITE)
+        else:
             # No thread has the socket any more: abort may close it.
             self.state = State.OPEN
-            metrics.TLS_FAILURES.labels("handshake").inc()
-            self.abort("tls")
-        else:
-            self._want(READ if result is Step.READ else WRITE)
+            self.fail_tls("untrusted" if result is Step.UNTRUSTED else "handshake")
 
     def _secured(self) -> None:
         sock = self.sock
         assert isinstance(sock, ssl.SSLSocket)
-        count(sock)
-        certificate = self._side.certificates.of(sock)
-        self._peer.on_secure(certificate.binding if certificate is not None else None)
+        self.peer.on_secure(self._security.secured(sock))
         if self.state == State.OPEN and not self.held:
-            # The client's first bytes may have come with its last handshake message.
+            # The other side's first bytes may have come with its last handshake message.
             self.reactor.again(self)
+
+    @property
+    def alpn(self) -> str:
+        """The protocol that both sides chose (RFC 7301), "" when none."""
+        sock = self.sock
+        return (sock.selected_alpn_protocol() or "") if isinstance(sock, ssl.SSLSocket) else ""
+
+    def certificate(self) -> bytes | None:
+        """The other side's certificate (DER), None when it showed none. Verified only if the context asked for that."""
+        sock = self.sock
+        return sock.getpeercert(binary_form=True) if isinstance(sock, ssl.SSLSocket) else None
 
     # --- reading ---
 
@@ -211,7 +211,7 @@ class Channel:
         """The next turn: first the peer's leftovers, then what OpenSSL holds (epoll never reports that)."""
         if self.state != State.OPEN:
             return
-        self._peer.on_again()
+        self.peer.on_again()
         if self.open and self.tls and not self.held and self.state == State.OPEN and self.pending():
             self._read()
 
@@ -238,10 +238,10 @@ class Channel:
                 self._step()
         elif state == State.LINGER:
             self._linger(mask)
-        elif state == State.HELLO:
-            self._look()
-        elif state == State.PROXY:
-            self._read_proxy()
+        elif state == State.STARTING:
+            stage = self._stage
+            if stage is not None:
+                stage.on_ready(self)
 
     def _read(self) -> None:
         try:
@@ -254,29 +254,9 @@ class Channel:
         if not data:
             self.abort("eof")
             return
-        self._peer.on_data(data)
+        self.peer.on_data(data)
         if self.state == State.OPEN and not self.held:
             self._more()
-
-    def _read_proxy(self) -> None:
-        reader = self._proxy
-        assert reader is not None
-        try:
-            while not reader.done:
-                data = self.sock.recv(reader.need)
-                if not data:
-                    self.abort("eof")
-                    return
-                reader.feed(data)
-        except BlockingIOError:
-            return
-        except (OSError, ProxyError):
-            self.abort("proxy")
-            return
-        self._proxy = None
-        self.state = State.OPEN
-        if not self._peer.on_source(reader.source[0] if reader.source else ""):
-            self.abort("limit")
 
     # --- writing ---
 
@@ -318,7 +298,7 @@ class Channel:
         else:
             self.since = 0.0
         self._rearm()
-        self._peer.on_progress(not self._rest)
+        self.peer.on_progress(not self._rest)
         if self.held & FINISHING and not self.waiting and self.state == State.OPEN:
             self._shutdown()
 
@@ -394,4 +374,4 @@ class Channel:
         self.reactor.unregister(self.fd)
         if not busy:
             self.reactor.bury(self.sock)
-        self._peer.on_lost(reason)
+        self.peer.on_lost(reason)

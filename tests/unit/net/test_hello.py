@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rookery.edge.hello import MAX_HELLO, missing, offered
+from rookery.shared.net.hello import MAX_HELLO, missing, offered
 
 
 def hello(alpn: list[str] | None, host: str | None = "example.org") -> bytes:

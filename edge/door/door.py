@@ -3,39 +3,22 @@
 from __future__ import annotations
 
 import socket
-import ssl
-from functools import lru_cache
-from ipaddress import ip_address
 
-from rookery.edge.channel import Channel
 from rookery.edge.client.connection import Connection
 from rookery.edge.context import Context
-from rookery.edge.limits import Doorkeeper, Nets, parse_address
+from rookery.edge.door.tls import ALPN, DIRECT, STARTTLS, ClientTls
 from rookery.edge.login.framing import TCP, WEBSOCKET
-from rookery.edge.loop import close_quietly
 from rookery.edge.policy import Security
-from rookery.edge.tls import TlsSide
-from rookery.edge.transport import Transport
 from rookery.shared.config import Config
+from rookery.shared.net.addresses import Nets, family, is_loopback
+from rookery.shared.net.channel import Channel
+from rookery.shared.net.limits import Doorkeeper
+from rookery.shared.net.reactor import close_quietly
+from rookery.shared.net.stages import Alpn, ProxyHeader
+from rookery.shared.net.transport import Transport
 from rookery.shared.observe import metrics
 
 _REFUSED = metrics.RATELIMIT.labels("connections")
-
-
-@lru_cache(maxsize=1024)
-def family(host: str) -> str:
-    """The label of an address in metrics."""
-    address = parse_address(host)
-    return "ipv6" if address is not None and address.version == 6 else "ipv4"
-
-
-@lru_cache(maxsize=1024)
-def is_loopback(host: str) -> bool:
-    """Whether an address is of this very machine."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class Door:
@@ -44,7 +27,8 @@ class Door:
     def __init__(self, context: Context, config: Config) -> None:
         limits = config.limits
         self._context = context
-        self._side = TlsSide(context.pool, context.certificates)
+        self._starttls = ClientTls(context.pool, context.certificates, STARTTLS)
+        self._tls = ClientTls(context.pool, context.certificates, DIRECT)
         self._keeper = Doorkeeper(
             limits.connections_per_ip, limits.connections_per_ip_per_second, context.exempt
         )
@@ -79,13 +63,13 @@ class Door:
             plaintext=not balancer and not direct and self.may_be_plain(host),
         )
         connection = Connection(self._context, TCP, security, host, self)
-        channel = Channel(self._context.reactor, self._side, sock, connection)
+        channel = Channel(self._context.reactor, sock, connection, self._tls if direct else self._starttls)
         connection.transport = channel
         self._add(connection, "tls" if direct else "tcp")
         if direct:
             self._direct.add(connection)
         if balancer:
-            channel.expect_proxy()
+            channel.begin(ProxyHeader(connection.on_source))
             connection.start(tls=True)
             connection.host = ""
         else:
@@ -97,8 +81,11 @@ class Door:
             return
         self._direct.discard(connection)
         connection.start(tls=True)
-        if not channel.secure("", direct=True):
+        context = self._tls.context("")
+        if context is None:
             channel.abort("tls")
+        else:
+            channel.begin(Alpn(context, ALPN.encode()))
 
     def arrived(self, connection: Connection, host: str) -> bool:
         """A load balancer has named the client ("": its own health check)."""
@@ -153,9 +140,3 @@ class Door:
         metrics.C2S_CONNECTIONS.labels(*labels).dec()
         if connection.host and labels[0] != "ws":
             self._keeper.leave(connection.host)
-
-
-def web_context(context: Context) -> ssl.SSLContext | None:
-    """The TLS context of the HTTP port, None without a certificate."""
-    certificate = context.certificates.find("")
-    return certificate.web if certificate is not None else None

@@ -1,4 +1,4 @@
-"""What carries a connection's bytes, and the reasons not to read it."""
+"""What carries the bytes of a stream, who speaks through it, and the reasons not to read it."""
 
 from __future__ import annotations
 
@@ -13,15 +13,28 @@ CONGESTED: Final = 8
 BACKLOG: Final = 16
 #: The last words are on their way.
 FINISHING: Final = 32
+#: A framing above the channel (HTTP, WebSocket) has bytes that it has not looked at yet.
+UNPARSED: Final = 64
 
 
 class Transport(Protocol):
-    """`Channel` or `WebSocketTransport`. `since` is when a write began to wait for the peer (0.0: none waits)."""
+    """A `Channel`, or a framing on one. `since` is when a write began to wait for the peer (0.0: none waits)."""
 
-    open: bool
-    held: int
-    queued: int
-    since: float
+    @property
+    def open(self) -> bool:
+        """False once it is closed."""
+
+    @property
+    def held(self) -> int:
+        """The reasons not to read."""
+
+    @property
+    def queued(self) -> int:
+        """Bytes ever queued."""
+
+    @property
+    def since(self) -> float:
+        """Since when a write waits for the peer, by the reactor's clock; 0.0 when none does."""
 
     @property
     def waiting(self) -> int:
@@ -46,16 +59,11 @@ class Transport(Protocol):
         """Call `on_again` in the next turn."""
 
     def secure(self, domain: str) -> bool:
-        """Begin TLS on a plain stream; False when that is not possible."""
+        """Begin the server's side of TLS on a plain stream; False when that is not possible."""
 
 
 class Peer(Protocol):
     """Who speaks through a channel."""
-
-    wake_slot: int
-
-    def on_source(self, host: str) -> bool:
-        """The PROXY header named the client; False closes at once."""
 
     def on_data(self, data: bytes) -> None:
         """Bytes came (decrypted)."""
@@ -64,7 +72,7 @@ class Peer(Protocol):
         """The channel was asked for another turn with `again`."""
 
     def on_secure(self, binding: bytes | None) -> None:
-        """The TLS handshake is done; `binding` is the channel's `tls-server-end-point`."""
+        """The TLS handshake is done; `binding` is what the owner's `Security` says of it."""
 
     def on_progress(self, drained: bool) -> None:
         """Queued bytes left; `drained` when none wait any more."""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rookery.edge.proxy import SIGNATURE, ProxyError, ProxyReader, encode
+from rookery.shared.net.proxy import SIGNATURE, ProxyError, ProxyReader, encode
 
 
 def read(data: bytes, chunk: int = 4096) -> tuple[ProxyReader, bytes]:

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from ipaddress import ip_address
 from typing import Final
 
-from rookery.edge.loop import READ, Reactor, close_quietly
-from rookery.edge.timers import NEVER
+from rookery.shared.net.reactor import READ, Reactor, close_quietly
+from rookery.shared.net.timers import NEVER
 
 #: Connections taken from one listener in one turn.
 BURST: Final = 64

@@ -1,61 +1,11 @@
-"""What a peer address and a stream may cost (XEP-0205; `Limits` in `shared.config`). No clock: `now` is an argument."""
+"""What a peer and its address may cost (XEP-0205). No clock: `now` is an argument, in seconds."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import Final
+from rookery.shared.net.addresses import Nets, limit_key
 
-from rookery.shared.config import Limits
-from rookery.shared.xmpp.stanza import Stanza
-
-Network = IPv4Network | IPv6Network
 #: Addresses kept with nothing open are swept when the table has doubled since the last sweep.
 _SWEEP_FLOOR = 1024
-
-
-class Nets:
-    """A fixed set of networks; IPv4-mapped IPv6 addresses count as IPv4."""
-
-    __slots__ = ("_cache", "_nets")
-
-    def __init__(self, nets: Iterable[str]) -> None:
-        self._nets: tuple[Network, ...] = tuple(ip_network(net, strict=False) for net in nets)
-        self._cache: dict[str, bool] = {}
-
-    def __contains__(self, host: str) -> bool:
-        """Whether `host` (an address without a scope or brackets) is in one of the networks."""
-        known = self._cache.get(host)
-        if known is None:
-            if len(self._cache) > 65536:
-                self._cache.clear()
-            known = self._cache[host] = self._look(host)
-        return known
-
-    def _look(self, host: str) -> bool:
-        address = parse_address(host)
-        return address is not None and any(
-            net.version == address.version and address in net for net in self._nets
-        )
-
-
-def parse_address(host: str) -> IPv4Address | IPv6Address | None:
-    """The address that the kernel or a proxy named; the scope is cut and mapped IPv4 is unwrapped."""
-    try:
-        address = ip_address(host.partition("%")[0])
-    except ValueError:
-        return None
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        return address.ipv4_mapped
-    return address
-
-
-def limit_key(host: str) -> str:
-    """What limits count by: an IPv4 address, or the /64 of an IPv6 address (one customer has at least that many)."""
-    address = parse_address(host)
-    if isinstance(address, IPv6Address):
-        return str(IPv6Address(int(address) >> 64 << 64))
-    return str(address) if address is not None else host
 
 
 class Bucket:
@@ -81,35 +31,6 @@ class Bucket:
         self._at = now
         self._level = level = level - amount
         return 0.0 if level > 0 else -level / self._rate + 1 / self._rate
-
-
-#: What a broadcast of presence costs in stanzas: the server makes one for each contact of it.
-BROADCAST: Final = 10
-
-
-def weight(event: object) -> int:
-    """What an event costs in stanzas."""
-    if isinstance(event, Stanza) and event.kind == "presence" and not event.to:
-        return BROADCAST
-    return 1
-
-
-class Shaper:
-    """The two buckets of a session, and until when it is not to be read."""
-
-    __slots__ = ("_bytes", "_stanzas", "until")
-
-    def __init__(self, limits: Limits, now: float) -> None:
-        self._bytes = Bucket(limits.bytes_per_second, limits.bytes_burst, now)
-        self._stanzas = Bucket(limits.stanzas_per_second, limits.stanzas_burst, now)
-        self.until = 0.0
-
-    def take(self, size: int, stanzas: int, now: float) -> bool:
-        """Take what was read. True when reading has to stop until `until`."""
-        wait = max(self._bytes.take(size, now), self._stanzas.take(stanzas, now))
-        if wait:
-            self.until = max(self.until, now + wait)
-        return wait > 0.0
 
 
 class _Peer:

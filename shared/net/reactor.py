@@ -19,7 +19,7 @@ from typing import Final, Protocol
 import structlog
 import trio
 
-from rookery.edge.timers import NEVER, Timed, Wheel
+from rookery.shared.net.timers import NEVER, Timed, Wheel
 
 _log = structlog.get_logger()
 READ: Final = select.EPOLLIN | select.EPOLLRDHUP

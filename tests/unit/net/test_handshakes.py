@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rookery.edge.handshakes import BURST, PENALTY, SHARE, Budget
+from rookery.shared.net.handshakes import BURST, PENALTY, SHARE, Budget
 
 
 def test_a_burst_is_done_at_once_and_then_paid_back() -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rookery.edge.timers import COARSE, NEVER, RESOLUTION, Wheel
+from rookery.shared.net.timers import COARSE, NEVER, RESOLUTION, Wheel
 
 
 class Clock:
