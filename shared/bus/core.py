@@ -121,6 +121,12 @@ class BusCore:
             self.calls.asked(call, holder[0])
         self.put(holder[0], (kind, partition, holder[1], item, call))
 
+    def holder(self, kind: Kind, partition: int) -> tuple[str, int] | None:
+        """Who gets what is posted to the partition now, and under which epoch; None while it would wait."""
+        if self.parking and (kind, partition) in self.parking:
+            return None
+        return self.resolver(kind, partition)
+
     def put(self, incarnation: str, entry: Entry) -> None:
         """Queue an entry for one process."""
         if incarnation == self.incarnation:
