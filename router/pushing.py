@@ -37,10 +37,10 @@ class Pushing:
         n = session.give(parcel)
         core = self._core
         if session.edge:
-            origin = parcel.origin
+            stanza, origin, _, _, _, _ = parcel
             core.bus.post_to(
                 session.edge,
-                _new(Deliver, (session.sid, session.grant, n, origin.stream, origin.n, parcel.stanza)),
+                _new(Deliver, (session.sid, session.grant, n, origin.stream, origin.n, stanza)),
                 kind=_EDGE,
                 partition=part.number,
                 epoch=part.epoch,

@@ -124,10 +124,10 @@ class Session:
         kept = self.kept
         while kept and kept[0].n <= n:
             one = kept.popleft()
-            parcel = one.parcel
-            self.kept_bytes -= len(parcel.stanza.inner) + OVERHEAD
-            if parcel.fate is not None:
-                parcel.fate.got = True
+            _, (stanza, _, _, fate, _, _), _ = one
+            self.kept_bytes -= len(stanza.inner) + OVERHEAD
+            if fate is not None:
+                fate.got = True
             gone.append(one)
         return gone
 

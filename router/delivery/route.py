@@ -109,6 +109,7 @@ class Delivery:
         Returns who gets it now or soon, and in which form, or None when its sender gets an error. Raises StanzaError.
         """
         resources = account.resources
+        stanza, origin, at, _, row, _ = parcel
         session: Session | None = None
         if not account.id:
             case = Case.UNKNOWN_FULL if resource else Case.UNKNOWN_BARE
@@ -117,7 +118,7 @@ class Delivery:
             case = resources.miss if session is None else _MATCH
         else:
             case = resources.case
-        action = MESSAGES.get(parcel.stanza.type, NORMAL)[case]
+        action = MESSAGES.get(stanza.type, NORMAL)[case]
         if action is _BEST:
             targets: Sequence[Session] = resources.best
         elif action is _DELIVER:
@@ -128,24 +129,34 @@ class Delivery:
         else:
             return self._undelivered(part, account, action, parcel)
         if late:
-            parcel = parcel._replace(
-                stanza=stamped(parcel.stanza, parcel.at, account.bare.rpartition("@")[2])
-            )
-        elif not parcel.row and any(not one.behind or self._flushes.feeds(account, one) for one in targets):
-            # Behind a flush, or without a socket: there is no copy of it at an edge.
-            waits = all(one.behind or not one.edge for one in targets)
-            parcel = self._keeping.record(part, account, parcel, waits)
+            stanza = stamped(stanza, at, account.bare.rpartition("@")[2])
+            parcel = parcel._replace(stanza=stanza)
+        elif not row:
+            taken, waits = self._taken(account, targets)
+            if taken:
+                parcel = self._keeping.record(part, account, parcel, waits)
+                stanza, row = parcel.stanza, parcel.row
         if len(targets) == 1:
             session = targets[0]
             if session.behind:
                 self._flushes.behind(part, account, session, parcel, True)
             else:
                 self._pushing.push(part, session, parcel)
-                if not parcel.row:
-                    self._core.accept(part, parcel.origin)
+                if not row:
+                    self._core.accept(part, origin)
         else:
             self._spread(part, account, targets, parcel)
-        return targets, parcel.stanza
+        return targets, stanza
+
+    def _taken(self, account: Account, targets: Sequence[Session]) -> tuple[bool, bool]:
+        """Whether any of these is given it, now or soon; and whether it waits: no edge has a copy until then."""
+        if len(targets) == 1:
+            one = targets[0]
+            return not one.behind or self._flushes.feeds(account, one), one.behind or not one.edge
+        return (
+            any(not one.behind or self._flushes.feeds(account, one) for one in targets),
+            all(one.behind or not one.edge for one in targets),
+        )
 
     def _spread(self, part: Part, account: Account, targets: Sequence[Session], parcel: Parcel) -> None:
         """Several resources: when one of them has got it, it needs no other way."""

@@ -189,10 +189,15 @@ class Bindings:
         gone = session.ack(n)
         if session.resumable is not None and session.resumable.requests:
             session.resumable.answered(gone)
-        rows = [(one.parcel.row, len(one.parcel.stanza.inner) + OVERHEAD) for one in gone if one.flushed]
+        rows: list[tuple[int, int]] = []
+        live: list[int] = []
+        for _, (stanza, origin, _, _, row, owed), _ in gone:
+            if owed and origin.stream:
+                live.append(row)
+            elif owed:
+                rows.append((row, len(stanza.inner) + OVERHEAD))
         if rows:
             self._keeping.settle(account, rows)
-        live = [one.parcel.row for one in gone if one.parcel.owed and one.parcel.origin.stream]
         if live:
             self._keeping.acknowledged(account, live)
 
