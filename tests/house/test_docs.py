@@ -59,7 +59,7 @@ def test_the_map_of_a_folder_names_each_of_its_files_once(folder: str) -> None:
     table = page.partition("## Where things are")[2].partition(f"`{folder}/`")[2].partition("`router/`")[0]
     cells = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
     named = re.findall(r"`(\w+)`", " ".join(cells))
-    files = sorted(path.stem for path in (ROOT / folder).glob("*.py") if path.stem != "__init__")
+    files = sorted(path.stem for path in (ROOT / folder).rglob("*.py") if path.stem != "__init__")
     assert sorted(named) == files
 
 
