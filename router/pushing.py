@@ -10,6 +10,7 @@ from rookery.router.accounts.session import MAX_KEPT, MAX_KEPT_BYTES, Session
 from rookery.router.core import Core
 from rookery.router.partition import Part
 from rookery.shared.bus.messages import Deliver, DeliverMany, Kind
+from rookery.shared.xeps import client_state
 from rookery.shared.xmpp.stanza import Stanza
 
 _EDGE: Final = Kind.EDGE
@@ -27,6 +28,7 @@ class Pushing:
         self._overrun: list[tuple[Part, Session]] = []
         #: Called with a session without a socket that something was kept for.
         self.on_asleep: Callable[[Part, Session], None] = _ignore
+        self._most_postponed = core.node.config.options(client_state.Options)
         #: Inactive sessions that something has waited for (XEP-0352) since the last look.
         self.postponed_lately: dict[Session, Part] = {}
 
@@ -60,7 +62,7 @@ class Pushing:
         if not postponed.postpone(parcel.stanza, to, like):
             self.give_postponed(part, session)
             return False
-        if postponed.full:
+        if postponed.exceeds(self._most_postponed):
             self.give_postponed(part, session)
         else:
             self.postponed_lately[session] = part

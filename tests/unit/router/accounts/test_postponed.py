@@ -5,9 +5,12 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rookery.router.accounts.postponed import MAX_POSTPONED, Postponed
+from rookery.router.accounts.postponed import Postponed
+from rookery.shared.xeps.client_state import Options
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element
+
+OPTIONS = Options()
 
 COMPOSING = Element("http://jabber.org/protocol/chatstates", "composing")
 PAUSED = Element("http://jabber.org/protocol/chatstates", "paused")
@@ -61,15 +64,15 @@ def test_a_flood_of_presence_stays_bounded() -> None:
     for number in range(100_000):
         assert postponed.postpone(presence(f"a@x/{number % 10}", show="away"), "")
     assert len(postponed) == 10
-    assert not postponed.full
-    for number in range(MAX_POSTPONED):
+    assert not postponed.exceeds(OPTIONS)
+    for number in range(OPTIONS.held_stanzas):
         postponed.postpone(presence(f"b@x/{number}"), "")
-        if postponed.full:
+        if postponed.exceeds(OPTIONS):
             break
-    assert len(postponed) <= MAX_POSTPONED
+    assert len(postponed) <= OPTIONS.held_stanzas
     postponed.drain()
     postponed.postpone(presence("c@x/1", show="x" * 70_000), "")
-    assert postponed.full
+    assert postponed.exceeds(OPTIONS)
 
 
 def test_who_has_gone_is_known_and_told_once() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import pytest
 from tests.unit.router.rig import chat, condition
@@ -16,10 +15,11 @@ from rookery.router.keeping.rows import Keeping
 from rookery.router.partition import Part
 from rookery.shared.bus.messages import Accepted, Kind, Origin, Route
 from rookery.shared.cluster.fake import FakeCluster
-from rookery.shared.config import Config, Limits
+from rookery.shared.config import Config
 from rookery.shared.store.ids import Seal
 from rookery.shared.store.rows import Row
 from rookery.shared.xeps.archive_preferences import Preferences
+from rookery.shared.xeps.offline_storage import Options
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element
@@ -52,10 +52,12 @@ class Store:
 
 
 class World:
-    def __init__(self, **limits: Any) -> None:
+    def __init__(self, messages: int = 1000) -> None:
         self.cluster = FakeCluster(clock=lambda: 0.0)
         self.edge = self.cluster.node("edge1", Kind.EDGE)
-        self.node = self.cluster.node("router1", Kind.ROUTER, config=Config(limits=Limits(**limits)))
+        self.node = self.cluster.node(
+            "router1", Kind.ROUTER, config=Config(offline_storage=Options(messages=messages))
+        )
         self.core = Core(self.node, clock=lambda: 50.0, ticks=lambda: 0.0)
         self.core.domains = {"example.org": (False, ())}
         self.store = Store()
@@ -187,7 +189,7 @@ def test_what_is_kept_is_owed_and_accepted_after_its_commit() -> None:
 def test_what_cannot_be_kept_is_answered_and_accepted(
     full: bool, owed: int, stanza: Stanza, errors: list[str]
 ) -> None:
-    world = World(offline_messages=2)
+    world = World(messages=2)
     world.store.full, world.account.owed = full, owed
     assert world.keep(stanza) == 0
     assert world.store.puts == []
