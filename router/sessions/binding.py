@@ -70,7 +70,7 @@ class Bindings:
                 request.edge,
                 request.sid,
                 request.stream,
-                policy=self._core.config.resource_conflict,
+                policy=self._core.node.config.router.resource_conflict,
                 limit=self._core.limits.resources_per_account,
                 generate=lambda: secrets.token_urlsafe(9),
             )
