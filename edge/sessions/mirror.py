@@ -65,10 +65,10 @@ class SessionMirror:
         if n != self.n + 1:
             return Verdict.REPEATED if n <= self.n else Verdict.HOLE
         self.n = n
-        if self.managed:
-            message: Stanza | None = stanza if to is None else stanza.replace(to=to)
-        else:
-            message = stanza if stanza.kind == "message" else None
+        message: Stanza | None = None
+        if self.managed or stanza.kind == "message":
+            # Whoever is told of it later must know whom it was for.
+            message = stanza if to is None else stanza.replace(to=to)
         if origin_n or message is not None:
             if self._between is None:
                 self._between = {}

@@ -272,14 +272,16 @@ class Sessions(Table):
         return self.attachments.allows(session.partition, source)
 
     def _many(self, source: str, item: DeliverMany) -> None:
-        stanza = item.stanza
+        stanza, _, stream, origin_n = item
         for sid, grant, n, to in item.targets:
             session = self._by_sid.get(sid)
             if session is None:
-                self._unknown(source, sid, grant, to, DeliverMany(stanza, ((sid, grant, n, to),)))
+                self._unknown(
+                    source, sid, grant, to, DeliverMany(stanza, ((sid, grant, n, to),), stream, origin_n)
+                )
             elif (
                 self._allowed(session, source)
-                and session.deliver(grant, n, b"", 0, stanza, to) is Verdict.STALE
+                and session.deliver(grant, n, stream, origin_n, stanza, to) is Verdict.STALE
             ):
                 self._stale(to, grant)
 

@@ -271,10 +271,17 @@ class MirrorRequest(NamedTuple):
 
 
 class Fanout(NamedTuple):
-    """One presence for many accounts: each recipient's router gives it to the account's available resources."""
+    """One stanza for many, from a worker: one item for each router process, whatever the partitions (`shared.cluster.fanout`).
+
+    A presence for a bare JID goes to the account's available resources, a message for one is routed as any other; a full JID is that
+    resource or nobody. `origin` is the uid, by which each recipient is given it once; numbers of its stream grow. `runs` are
+    (partition, epoch, how many recipients), in the order of the recipients; without, all are of the partition that the item is posted to.
+    """
 
     stanza: Stanza
     recipients: Sequence[str]
+    origin: Origin = NOBODY
+    runs: Sequence[tuple[int, int, int]] = ()
 
 
 class ToResources(NamedTuple):

@@ -9,9 +9,9 @@ from typing import cast
 import trio
 from tests.unit.router.rig import DOMAIN, Client, Rig, bodies, chat, condition
 
-from rookery.router.handover import load
-from rookery.router.part import Part
+from rookery.router.partition import Part
 from rookery.router.service import RouterService
+from rookery.router.takeover.handover import load
 from rookery.shared.bus.messages import Kind, Replay
 from rookery.shared.config import Config
 from rookery.shared.db.api import Connection, Database

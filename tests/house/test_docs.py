@@ -59,7 +59,7 @@ def test_every_command_that_the_readme_names_exists() -> None:
 
 
 #: Folders that the page has a table of, and how a table begins.
-MAPS = ("edge", "edge/client", "edge/login", "edge/sessions", "edge/sessions/management", "router")
+MAPS = ("edge", "edge/client", "edge/login", "edge/sessions", "edge/sessions/management")
 _MAP = re.compile(r"^`([\w/]+)/`.*\n\n((?:\|.*\n)+)", re.MULTILINE)
 
 
@@ -72,6 +72,15 @@ def test_the_map_of_a_folder_names_each_of_its_files_once(folder: str) -> None:
     files = [path.stem for path in (ROOT / folder).glob("*.py") if path.stem != "__init__"]
     folders = [f"{path.parent.name}/" for path in (ROOT / folder).glob("*/__init__.py")]
     assert sorted(named) == sorted(files + folders)
+
+
+def test_the_map_of_the_router_names_each_file_of_all_its_folders_once() -> None:
+    page = (ROOT / "docs/architecture.md").read_text("utf-8")
+    table = dict(_MAP.findall(page.partition("## Where things are")[2]))["router"]
+    cells = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    named = re.findall(r"`(\w+)`", " ".join(cells))
+    files = [path.stem for path in (ROOT / "router").rglob("*.py") if path.stem != "__init__"]
+    assert sorted(named) == sorted(files)
 
 
 def test_every_file_that_the_architecture_names_exists() -> None:

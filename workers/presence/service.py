@@ -12,7 +12,6 @@ from rookery.shared.bus.api import Call
 from rookery.shared.bus.messages import (
     AccountChanged,
     Broadcast,
-    Fanout,
     Gate,
     Gated,
     Item,
@@ -22,6 +21,7 @@ from rookery.shared.bus.messages import (
     SendPresence,
 )
 from rookery.shared.cluster.api import Node
+from rookery.shared.cluster.fanout import fan_out
 from rookery.shared.observe.metrics import PRESENCE_FANOUT
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.jid import Jid, bare_of
@@ -30,7 +30,7 @@ from rookery.workers.hosted import HostedWorker
 from rookery.workers.presence import store
 from rookery.workers.presence.cache import Cache
 from rookery.workers.presence.checks import Checks
-from rookery.workers.presence.rules import Relation, Subscriptions, group
+from rookery.workers.presence.rules import Relation, Subscriptions
 
 #: How long the subscribers of a removed account are remembered.
 _REMOVED_SECONDS: Final = 30.0
@@ -170,13 +170,7 @@ class PresenceService(HostedWorker):
     def _broadcast(self, item: Broadcast, known: Subscriptions) -> None:
         bus = self.node.bus
         if not item.quiet:
-            for partition, recipients in group(known.audience(), self._router_of):
-                bus.post(Kind.ROUTER, partition, Fanout(item.stanza, recipients))
-                PRESENCE_FANOUT.inc(len(recipients))
+            PRESENCE_FANOUT.inc(fan_out(bus, item.stanza, known.audience()))
         if item.initial:
             for contact, partition in known.probed():
                 bus.post(Kind.PRESENCE, partition, Probe(item.full, contact))
-
-    def _router_of(self, partition: int) -> str | None:
-        found = self.node.bus.resolver(Kind.ROUTER, partition)
-        return None if found is None else found[0]

@@ -9,10 +9,10 @@ from typing import Any
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from rookery.router.accounts import LOAD
-from rookery.router.handover import LOAD_HANDOVER, SAVE_HANDOVER
-from rookery.router.hibernation import FORGET, LOAD_SESSIONS, STORE
+from rookery.router.account_cache import LOAD
 from rookery.router.service import RouterService
+from rookery.router.sessions.hibernation import FORGET, LOAD_SESSIONS, STORE
+from rookery.router.takeover.handover import LOAD_HANDOVER, SAVE_HANDOVER
 from rookery.shared.bus.api import Call
 from rookery.shared.bus.messages import (
     Accepted,
@@ -322,7 +322,7 @@ class Edge:
         elif isinstance(item, DeliverMany):
             for sid, grant, n, to in item.targets:
                 stanza = item.stanza.replace(to=to)
-                self._deliver(sid, Deliver(sid, grant, n, b"", 0, stanza))
+                self._deliver(sid, Deliver(sid, grant, n, item.origin_stream, item.origin_n, stanza))
         elif isinstance(item, End):
             for client in self.clients.values():
                 if client.sid == item.sid or client.stream == item.stream:

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rookery.edge.sessions.mirror import SessionMirror, Verdict, chunks
+from rookery.edge.sessions.recent_messages import RecentMessages
 from rookery.shared.bus.messages import MirrorSession
 from rookery.shared.xmpp.stanza import Stanza
 
@@ -114,3 +115,16 @@ def test_stored_messages_are_told_for_a_while_after_they_were_written() -> None:
     assert not mirror.age()
     assert mirror.age()
     assert mirror.describe(1, b"s", "a@x/r").inflight == []
+
+
+def test_a_message_to_many_is_told_with_the_address_of_this_session() -> None:
+    """Without resumption too: a new holder must know whose it was, and give it nobody else."""
+    late = RecentMessages()
+    mirror = SessionMirror(1, late)
+    many = MESSAGE.replace(to="")
+    mirror.take(1, 1, b"room", 7, many, "a@x/r")
+    assert mirror.messages() == [(1, many.replace(to="a@x/r"))]
+    assert mirror.inflight() == [(1, b"room", 7)]
+    mirror.written(1)
+    (chunk,) = late.chunks("edge1", 5, {"a@x": 5}.__getitem__)
+    assert [(stream, n, stanza.to) for stream, n, stanza in chunk.late] == [(b"room", 7, "a@x/r")]

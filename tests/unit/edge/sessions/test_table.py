@@ -166,6 +166,16 @@ def test_fan_out_carries_each_address(world: World) -> None:
     assert line2.sent == [f"<presence from='bob@example.org/r' to='{ALICE}/tablet'/>".encode()]
 
 
+def test_fan_out_carries_a_uid_into_the_mirrors(world: World) -> None:
+    session, _ = world.bind()
+    message = Stanza.build("message", type="groupchat", from_="room@example.org/nick")
+    world.sessions.receive(
+        "router1", DeliverMany(message, [(session.sid, session.grant, 1, FULL)], b"room", 7)
+    )
+    assert session.mirror.inflight() == [(1, b"room", 7)]
+    assert session.mirror.messages() == [(1, message.replace(to=FULL))]
+
+
 def test_a_deposed_router_delivers_nothing(world: World) -> None:
     session, line = world.bind()
     world.sessions.receive("router2", MirrorRequest(session.partition, 2, "router2"))
