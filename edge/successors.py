@@ -11,6 +11,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from rookery.edge.mirror import chunks
+from rookery.shared.bus.kinds import accepting
 from rookery.shared.bus.messages import Item, Kind, MirrorRequest, Unbind
 from rookery.shared.cluster.api import Node
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 #: A stanza that nobody accepted in this time is sent again, in case something was lost unnoticed.
 AGAIN_SECONDS: Final = 15.0
 #: Kinds of worker that accept what clients send.
-_ANSWERING: Final = frozenset({Kind.ROSTER, Kind.PRESENCE, Kind.OFFLINE, Kind.ACCOUNT})
+_ACCEPTING: Final = accepting()
 
 
 class Successors:
@@ -64,7 +65,7 @@ class Successors:
             same = partition not in self._moved and holder is not None and holder[1] == known
             self._moved.discard(partition)
             self._send_again(frozenset((partition,)), same=same)
-        elif kind in _ANSWERING:
+        elif kind in _ACCEPTING:
             self._changed[partition] = self._sessions.clock()
 
     def tick(self) -> None:

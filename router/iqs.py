@@ -9,6 +9,7 @@ from typing import Final
 from rookery.router.core import Core
 from rookery.router.part import Account, Part
 from rookery.router.sessions import Session
+from rookery.shared.bus.kinds import labelled
 from rookery.shared.bus.messages import Gate, Handle, Kind, Origin, answering
 from rookery.shared.xeps._xep import Context, Entry, Forward, Local, Target
 from rookery.shared.xeps.registry import FEATURES, lookup
@@ -16,7 +17,6 @@ from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.stanza import Stanza
 
 VERSION: Final = "0.1.0"
-_KINDS: Final = {kind.label: kind for kind in Kind}
 
 
 class Iqs:
@@ -53,7 +53,7 @@ class Iqs:
                 self._mark(part, account, session, entry.marks, True)
             if entry.online is None or not account.resources.available():
                 handle = Handle(origin, account.bare, iq.from_, own, iq)
-                kind = _KINDS[entry.kind]
+                kind = labelled(entry.kind)
                 if kind is Kind.OFFLINE:
                     self.behind_store(partial(self._forward, part, kind, handle))
                 else:
@@ -85,7 +85,7 @@ class Iqs:
         entry = self._entry(Target.DOMAIN, iq)
         core = self._core
         if isinstance(entry, Forward):
-            core.bus.post(_KINDS[entry.kind], part.number, Handle(origin, bare, iq.from_, True, iq))
+            core.bus.post(labelled(entry.kind), part.number, Handle(origin, bare, iq.from_, True, iq))
             return
         core.route(entry.handler(iq, self._context(iq.to, False, ())), answering(origin))
         core.accept(part, origin)
@@ -111,15 +111,15 @@ class Iqs:
 
     def _context(self, domain: str, own: bool, resources: tuple[str, ...]) -> Context:
         core = self._core
-        registration_open, contacts = core.domains.get(domain, (False, ()))
+        row = core.domains.get(domain)
         return Context(
             now=core.clock(),
             started=core.started,
             version=VERSION,
             domain=domain,
             own=own,
-            registration_open=registration_open,
-            contacts=contacts,
+            registration_open=row is not None and row.registration,
+            contacts=() if row is None else row.contacts,
             features=FEATURES,
             resources=resources,
         )
