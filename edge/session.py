@@ -136,13 +136,13 @@ class Session:
             or kind == "presence"
             or self.own_first
             or to == self.bare
-            or target.domain not in sessions.domains
+            or (place := sessions.place(target.bare))[0] is not Kind.ROUTER
         ):
             item = _new(Submit, (origin, self.full, self.grant, stamped))
             partition = self.partition
         else:
             item = _new(Route, (origin, stamped))
-            partition = sessions.partition(target.bare)
+            partition = place[1]
         sessions.post(Kind.ROUTER, partition, item)
         copy: Entry | None = None
         if kind == "message":

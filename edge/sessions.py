@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Collection
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
@@ -43,6 +42,7 @@ from rookery.shared.bus.messages import (
     Unbind,
     answering,
 )
+from rookery.shared.cluster.addresses import Addresses
 from rookery.shared.cluster.api import Node
 from rookery.shared.observe import metrics
 from rookery.shared.xmpp.errors import STREAM_CONDITIONS, StreamError
@@ -60,18 +60,18 @@ _EARLY: Final = 20_000
 
 
 class Sessions:
-    """The bus side of an edge. `domains` are the names of the hosted domains."""
+    """The bus side of an edge. `addresses` says who serves what its clients write to."""
 
-    def __init__(self, node: Node, reactor: Reactor, domains: Collection[str]) -> None:
+    def __init__(self, node: Node, reactor: Reactor, addresses: Addresses) -> None:
         limits = node.config.limits
         self.bus = node.bus
         self._reactor = reactor
         self._limits = limits
         self._pool = Pool(limits.uncommitted_stanzas_per_edge, limits.uncommitted_bytes_per_edge)
         self.incarnation = node.incarnation
-        self.domains = domains
         self.counters = Counters()
         self.partition = lru_cache(maxsize=65536)(node.partition)
+        self.place = addresses.place
         self.post = node.bus.post
         self.iqs = IqTable(limits.iq_seconds)
         self.attachments = Attachments()

@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 MODULES = """
     shared.xmpp: errors events jid longtag names parse reader stanza stream xml
     shared.bus: api batch calls core links moves parking pump wire
-    shared.cluster: map parts
+    shared.cluster: addresses map parts
     shared.store: ids rows
     edge: acks channel connection context counters endings inflight iqs late lifetime limits management managing mirror session
     edge: sessions streams successors timers transport

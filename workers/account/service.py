@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Final
 
@@ -11,6 +11,7 @@ import structlog
 import trio
 
 from rookery.shared.bus.api import Call
+from rookery.shared.bus.kinds import ACCOUNTS
 from rookery.shared.bus.messages import (
     Credentials,
     Domains,
@@ -35,7 +36,7 @@ from rookery.shared.xmpp.stanza import Stanza
 from rookery.workers.account import blocklist, registration, store, stored
 from rookery.workers.account.credentials import PURPOSE, base_mechanism, invented
 from rookery.workers.account.seen import Seen
-from rookery.workers.hosted import DeadlineError, HostedWorker
+from rookery.workers.hosted import Answerer, DeadlineError, Handler, HostedWorker
 
 #: A call waits for Postgres no longer than this; its caller gives up soon after.
 _CALL_MS: Final = 8000
@@ -46,8 +47,8 @@ _COUNTS_SECONDS: Final = 60.0
 _SECRET_RETRY: Final = 0.5
 log = structlog.get_logger()
 
-Answerer = Callable[[HostedWorker, int, Handle], Awaitable[Stanza | None]]
-_ANSWERERS: Final[dict[str, Answerer]] = {
+#: Who answers the iqs of a namespace.
+_IQS: Final[dict[str, Callable[[HostedWorker, int, Handle], Awaitable[Stanza | None]]]] = {
     vcard_temp.NS: stored.vcard,
     private_xml.NS: stored.private,
     last_activity.NS: stored.last,
@@ -86,35 +87,38 @@ class AccountService(HostedWorker):
         super().drop(partition)
         self.seen.drop(partition)
 
-    def receive(self, source: str, partition: int, epoch: int, item: Item | Call) -> None:
-        """Queue an item or a call in the lane of its account."""
-        match item:
-            case Handle():
-                self.handle(partition, item, partial(self._handle, partition, item))
-            case LastSeen():
-                self.seen.note(partition, item._replace(status=item.status[:_STATUS]))
-            case Call(request=GetCredentials(account=account) as request):
-                self.job(
-                    partition,
-                    account,
-                    partial(self._reply, item, partial(self._credentials, partition, request)),
-                )
-            case Call(request=Register(domain=domain, username=username) as request):
-                # Names that differ only before they are prepared may run side by side: the table decides.
-                self.job(
-                    partition,
-                    f"{username}@{domain}",
-                    partial(self._reply, item, partial(self._register, partition, request)),
-                )
-            case Call(request=GetDomains()):
-                self.job(partition, "", partial(self._reply, item, partial(self._domains, partition)))
-            case Call():
-                self.node.bus.reply(item, StanzaError("feature-not-implemented"))
-            case _:
-                pass
+    def items(self) -> Mapping[type, Handler]:
+        """Who handles what."""
+        return {Handle: self._on_handle, LastSeen: self._on_last_seen}
+
+    def calls(self) -> Mapping[type, Answerer]:
+        """Calls wait in the lane of their account, too."""
+        return {
+            GetCredentials: self._on_get_credentials,
+            Register: self._on_register,
+            GetDomains: self._on_get_domains,
+        }
+
+    def _on_handle(self, partition: int, item: Handle) -> None:
+        self.handle(partition, item, partial(self._handle, partition, item))
+
+    def _on_last_seen(self, partition: int, item: LastSeen) -> None:
+        self.seen.note(partition, item._replace(status=item.status[:_STATUS]))
+
+    def _on_get_credentials(self, partition: int, call: Call, request: GetCredentials) -> None:
+        work = partial(self._credentials, partition, request)
+        self.job(partition, request.account, partial(self._reply, call, work))
+
+    def _on_register(self, partition: int, call: Call, request: Register) -> None:
+        # Names that differ only before they are prepared may run side by side: the table decides.
+        work = partial(self._register, partition, request)
+        self.job(partition, f"{request.username}@{request.domain}", partial(self._reply, call, work))
+
+    def _on_get_domains(self, partition: int, call: Call, request: GetDomains) -> None:
+        self.job(partition, "", partial(self._reply, call, partial(self._domains, partition)))
 
     async def _handle(self, partition: int, item: Handle) -> None:
-        answerer = _ANSWERERS.get(item.stanza.payloads[0][0]) if item.stanza.payloads else None
+        answerer = _IQS.get(item.stanza.payloads[0][0]) if item.stanza.payloads else None
         if item.stanza.kind != "iq" or item.stanza.type not in ("get", "set"):
             self.accept(item.origin)
         elif answerer is None:
@@ -182,7 +186,10 @@ class AccountService(HostedWorker):
                     tuple((field, tuple(uris)) for field, uris in sorted(domain.contacts.items())),
                 )
                 for domain in found
-            )
+            ),
+            ()
+            if all(domain.kind == ACCOUNTS for domain in found)
+            else tuple(domain.kind for domain in found),
         )
 
     async def _load_secret(self) -> None:
