@@ -20,7 +20,7 @@ from rookery.shared.xeps.stream_management import DIGEST_BITS, uid_number
 from rookery.shared.xmpp import ns
 from rookery.shared.xmpp.errors import JidError, StanzaError
 from rookery.shared.xmpp.jid import MAX_PART, Jid, bare_of
-from rookery.shared.xmpp.stanza import Stanza
+from rookery.shared.xmpp.stanza import NO_LANG, Stanza
 
 if TYPE_CHECKING:
     from rookery.edge.connection import Connection
@@ -127,7 +127,20 @@ class Session:
         elif kind == "presence" and type_ not in _PRESENCE:
             self._refuse(stanza, StanzaError("bad-request"))
             return
-        stamped = _new(Stanza, (kind, type_, to, self.full, id_, lang or self.lang, attrs, payloads, inner))
+        stamped = _new(
+            Stanza,
+            (
+                kind,
+                type_,
+                to,
+                self.full,
+                id_,
+                lang or (self.lang if NO_LANG not in attrs else ""),
+                attrs,
+                payloads,
+                inner,
+            ),
+        )
         origin = _new(Origin, (self.stream, n, sessions.incarnation, deadline, 0))
         item: Submit | Route
         if (
