@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Final, NamedTuple
 
 from rookery.shared.bus import messages as m
-from rookery.shared.bus.kinds import Kind, Notice, told
+from rookery.shared.bus.kinds import Kind, Notice, accepting, told
 
 
 class Layer(Enum):
@@ -37,7 +37,7 @@ def _way(senders: tuple[Party, ...], takers: tuple[Party, ...], answer: bool = F
 
 _EDGE, _ROUTER, _ROSTER = Kind.EDGE, Kind.ROUTER, Kind.ROSTER
 _PRESENCE, _OFFLINE, _ACCOUNT = Kind.PRESENCE, Kind.OFFLINE, Kind.ACCOUNT
-_WORKERS: Final = (_ROSTER, _PRESENCE, _OFFLINE, _ACCOUNT)
+_WORKERS: Final = tuple(sorted(accepting()))
 _BUS, _CLUSTER, _COMMAND = Layer.BUS, Layer.CLUSTER, Layer.COMMAND
 
 #: Every item of the bus.
@@ -95,6 +95,7 @@ WAYS: Final[dict[type, Way]] = {
     m.Granted: _way((_CLUSTER,), (_CLUSTER,)),
     m.Beat: _way((_CLUSTER,), (_CLUSTER, _COMMAND)),
     m.Holds: _way((_CLUSTER,), (_CLUSTER, _COMMAND)),
+    m.Claimed: _way((_CLUSTER,), (_CLUSTER,)),
     m.AskHolds: _way((_CLUSTER, _COMMAND), (_CLUSTER,)),
     m.Left: _way((_CLUSTER, _COMMAND), (_CLUSTER,)),
     m.DomainsChanged: _way((_COMMAND,), (_CLUSTER, _COMMAND)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from rookery.shared.bus.kinds import KINDS, Kind, built
@@ -57,6 +58,7 @@ def party_of(name: str) -> Party | None:
     return None
 
 
+@cache
 def names_of(tree: ast.Module) -> dict[str, str]:
     """The items that a file imports, by the names that it uses."""
     return {
@@ -68,6 +70,7 @@ def names_of(tree: ast.Module) -> dict[str, str]:
     }
 
 
+@cache
 def made(tree: ast.Module) -> set[str]:
     """The items that a file makes: `Item(...)`, `_new(Item, ...)`."""
     names = names_of(tree)
@@ -82,6 +85,7 @@ def made(tree: ast.Module) -> set[str]:
     return found
 
 
+@cache
 def imports(tree: ast.Module) -> set[str]:
     found = set()
     for node in ast.walk(tree):
