@@ -127,22 +127,10 @@ class Session:
         elif kind == "presence" and type_ not in _PRESENCE:
             self._refuse(stanza, StanzaError("bad-request"))
             return
-        stamped = _new(
-            Stanza,
-            (
-                kind,
-                type_,
-                to,
-                self.full,
-                id_,
-                lang or (self.lang if NO_LANG not in attrs else ""),
-                attrs,
-                payloads,
-                inner,
-            ),
-        )
+        if not lang and NO_LANG not in attrs:
+            lang = self.lang
+        stamped = _new(Stanza, (kind, type_, to, self.full, id_, lang, attrs, payloads, inner))
         origin = _new(Origin, (self.stream, n, sessions.incarnation, deadline, 0))
-        item: Submit | Route
         if (
             target is None
             or target.local is None
@@ -151,7 +139,7 @@ class Session:
             or to == self.bare
             or (place := sessions.place(target.bare))[0] is not Kind.ROUTER
         ):
-            item = _new(Submit, (origin, self.full, self.grant, stamped))
+            item: Submit | Route = _new(Submit, (origin, self.full, self.grant, stamped))
             partition = self.partition
         else:
             item = _new(Route, (origin, stamped))

@@ -60,10 +60,6 @@ class Renew(Exception):  # noqa: N818  not an error: it leaves expat at a stanza
     """The parser has seen enough names or bytes: the rest goes to a new one."""
 
 
-#: What begins and ends streams (RFC 6120 section 4, RFC 7395 section 3): within a stanza it could only confuse another parser.
-_STREAM_LEVEL: Final = frozenset({ns.STREAM, ns.FRAMING})
-
-
 class Finished(Exception):  # noqa: N818  not an error: nothing after the end of the stream is looked at
     """The stream's end tag was read."""
 
@@ -294,7 +290,7 @@ class Reader:
             raise StreamError("policy-violation", f"a stanza may have {self._count} elements")
         if depth > self._levels:
             raise StreamError("policy-violation", f"elements may be nested {self._levels} deep")
-        if uri in _STREAM_LEVEL:
+        if uri in ns.STREAM_LEVEL:
             raise StreamError("bad-format", "stream elements are not part of stanzas")
         self._depth = depth + 1
 
@@ -378,8 +374,7 @@ class Reader:
             from_ = pop("from", "")
             type_ = pop("type", "")
             id_ = pop("id", "")
-            # An empty one says that there is no language (RFC 6120 section 8.1.5); it stays among the other attributes.
-            lang = pop(_XML_LANG, "") if attrs.get(_XML_LANG) else ""
+            lang = pop(_XML_LANG, "") if attrs.get(_XML_LANG) else ""  # an empty one: see NO_LANG
             if len(id_) > MAX_ID or len(lang) > MAX_LANG:
                 raise StreamError("policy-violation", "id or xml:lang is too long")
             more = self._keyed(attrs) if attrs else ()
