@@ -137,13 +137,13 @@ class Session:
             or kind == "presence"
             or self.own_first
             or to == self.bare
-            or (place := sessions.place(target.bare))[0] is not Kind.ROUTER
+            or target.domain not in sessions.account_domains
         ):
             item: Submit | Route = _new(Submit, (origin, self.full, self.grant, stamped))
             partition = self.partition
         else:
             item = _new(Route, (origin, stamped))
-            partition = place[1]
+            partition = sessions.partition(target.bare)
         sessions.post(Kind.ROUTER, partition, item)
         copy: Entry | None = None
         if kind == "message":

@@ -71,7 +71,7 @@ class Sessions:
         self.incarnation = node.incarnation
         self.counters = Counters()
         self.partition = lru_cache(maxsize=65536)(node.partition)
-        self.place = addresses.place
+        self.account_domains = addresses.accounts
         self.post = node.bus.post
         self.iqs = IqTable(limits.iq_seconds)
         self.attachments = Attachments()

@@ -38,6 +38,8 @@ class Addresses:
     def __init__(self, partition: Callable[[str], int]) -> None:
         self._partition = partition
         self._domains: dict[str, str] = {}
+        #: Prepared names of the domains of accounts: what an edge asks for each stanza, where `place` would cost too much.
+        self.accounts: set[str] = set()
         self._rows = domain_kinds()
         self._cached: Callable[[str], Place] = lru_cache(maxsize=_CACHED)(self._find)
 
@@ -50,6 +52,8 @@ class Addresses:
             except JidError:
                 learned[name] = kind
         self._domains = learned
+        self.accounts.clear()
+        self.accounts.update(name for name, kind in learned.items() if kind == ACCOUNTS)
         self._rows = domain_kinds()
         self._cached = lru_cache(maxsize=_CACHED)(self._find)
 

@@ -89,6 +89,15 @@ def test_what_is_learned_takes_the_place_of_what_was_known(book: Addresses) -> N
     assert book.place("u@rooms.a.org").kind is Kind.S2S
     book.learn({})
     assert not book.local("u@a.org")
+    assert not book.accounts
+
+
+def test_the_domains_of_accounts_are_kept_in_one_set(book: Addresses) -> None:
+    known = book.accounts
+    assert known == {"a.org", "bücher.example"}
+    book.learn({"B.org": "accounts", "rooms.b.org": "rooms"})
+    assert known is book.accounts
+    assert known == {"b.org"}
 
 
 def test_local_means_any_kind_of_ours(book: Addresses) -> None:
