@@ -6,17 +6,19 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
+from rookery import __version__
 from rookery.router.core import Core
 from rookery.router.part import Account, Part
 from rookery.router.sessions import Session
 from rookery.shared.bus.kinds import labelled
 from rookery.shared.bus.messages import Gate, Handle, Kind, Origin, answering
 from rookery.shared.xeps._xep import Context, Entry, Forward, Local, Target
-from rookery.shared.xeps.registry import FEATURES, lookup
+from rookery.shared.xeps.registry import FEATURES, kinds, lookup
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.stanza import Stanza
 
-VERSION: Final = "0.1.0"
+#: Kinds that requests are forwarded to: a label that is no kind is found at import.
+_KINDS: Final = {label: labelled(label) for label in kinds()}
 
 
 class Iqs:
@@ -53,7 +55,7 @@ class Iqs:
                 self._mark(part, account, session, entry.marks, True)
             if entry.online is None or not account.resources.available():
                 handle = Handle(origin, account.bare, iq.from_, own, iq)
-                kind = labelled(entry.kind)
+                kind = _KINDS[entry.kind]
                 if kind is Kind.OFFLINE:
                     self.behind_store(partial(self._forward, part, kind, handle))
                 else:
@@ -61,9 +63,8 @@ class Iqs:
                 return
         handler = entry.handler if isinstance(entry, Local) else entry.online
         assert handler is not None
-        domain = account.bare.rpartition("@")[2]
         resources = tuple(one.full for one in account.resources.available())
-        answer = handler(iq, self._context(domain, own, resources))
+        answer = handler(iq, self._context(account.bare, own, resources))
         if own and session is not None and isinstance(entry, Local):
             if entry.marks:
                 self._mark(part, account, session, entry.marks, True)
@@ -85,7 +86,7 @@ class Iqs:
         entry = self._entry(Target.DOMAIN, iq)
         core = self._core
         if isinstance(entry, Forward):
-            core.bus.post(labelled(entry.kind), part.number, Handle(origin, bare, iq.from_, True, iq))
+            core.bus.post(_KINDS[entry.kind], part.number, Handle(origin, bare, iq.from_, True, iq))
             return
         core.route(entry.handler(iq, self._context(iq.to, False, ())), answering(origin))
         core.accept(part, origin)
@@ -109,18 +110,21 @@ class Iqs:
             raise StanzaError("service-unavailable")
         return entry
 
-    def _context(self, domain: str, own: bool, resources: tuple[str, ...]) -> Context:
+    def _context(self, address: str, own: bool, resources: tuple[str, ...]) -> Context:
         core = self._core
+        domain = address.rpartition("@")[2]
         row = core.domains.get(domain)
         return Context(
             now=core.clock(),
             started=core.started,
-            version=VERSION,
+            version=__version__,
             domain=domain,
+            address=address,
             own=own,
             registration_open=row is not None and row.registration,
             contacts=() if row is None else row.contacts,
             features=FEATURES,
+            options=core.node.config.options,
             resources=resources,
         )
 

@@ -20,6 +20,7 @@ _STEP = re.compile(
 )
 
 ASK_XEP = """
+from rookery.shared.config import Config
 from rookery.shared.xeps._xep import Context, Local, Target
 from rookery.shared.xeps.registry import FEATURES, lookup, render_markdown
 from rookery.shared.xmpp.stanza import Stanza
@@ -29,7 +30,7 @@ assert isinstance(entry, Local)
 assert "urn:example:dice" in FEATURES[Target.DOMAIN]
 assert "| Dice | 0.1 | complete |" in render_markdown()
 iq = Stanza.build("iq", Element("urn:example:dice", "roll"), type="get", to="x", from_="a@x/r", id="1")
-answer = entry.handler(iq, Context(now=13.0, started=0.0, version="", domain="x", own=False, registration_open=False,
+answer = entry.handler(iq, Context(now=13.0, started=0.0, version="", domain="x", address="x", own=False, options=Config().options, registration_open=False,
                                    contacts=(), features=FEATURES))
 assert answer.type == "result" and answer.to == "a@x/r" and b">2</roll>" in answer.inner
 """
