@@ -76,7 +76,7 @@ class EdgeService:
         self.ports: dict[str, int] = {}
         before, after = stream_limits(config)
         limits = config.limits
-        self._sessions = Sessions(node, self._reactor, self._domains)
+        self._sessions = Sessions(node, self._reactor, self._domains.addresses)
         self._context = Context(
             reactor=self._reactor,
             bus=node.bus,
@@ -106,7 +106,7 @@ class EdgeService:
         self._web = WebDoor(self._context, self._door, config)
         self._domains.changed = self._domains_changed
         self._reactor.on_turn_end = self._turn_end
-        node.on_domains.append(self._domains.refresh)
+        node.on_domains.append(self._domains.reader.refresh)
         node.on_holder.append(self._sessions.successors.on_holder)
         node.on_reset.append(self._sessions.successors.on_reset)
 
@@ -134,11 +134,11 @@ class EdgeService:
             with self._bound_sockets() as bound:
                 async with trio.open_nursery() as nursery:
                     self._nursery = nursery
-                    nursery.start_soon(self._domains.run)
+                    nursery.start_soon(self._domains.reader.run)
                     nursery.start_soon(self._reactor.run)
                     nursery.start_soon(self._tick)
                     nursery.start_soon(self._watch_certificates)
-                    await self._domains.known.wait()
+                    await self._domains.reader.known()
                     if not self._draining:
                         self._listen(bound)
         finally:

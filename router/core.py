@@ -9,7 +9,9 @@ from rookery.router.accounts.resources import Resources
 from rookery.router.counters import Counters
 from rookery.router.partition import Part
 from rookery.shared.bus.messages import NOBODY, Accepted, Copied, Item, Kind, Origin, Route, answering
+from rookery.shared.cluster.addresses import OWN, Addresses
 from rookery.shared.cluster.api import Node
+from rookery.shared.cluster.domains import DomainRow
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.stanza import Stanza
 
@@ -32,8 +34,9 @@ class Core:
         self.ticks = ticks
         self.started = clock()
         self.parts: dict[int, Part] = {}
-        #: Hosted domains: name -> (registration is open, contact addresses).
-        self.domains: dict[str, tuple[bool, tuple[tuple[str, tuple[str, ...]], ...]]] = {}
+        self.addresses = Addresses(node.partition)
+        #: What the rows say of the hosted domains, by their names.
+        self.domains: dict[str, DomainRow] = {}
         self.count = Counters()
         #: Hosted domains whose messages are accepted on receipt.
         self.relaxed: frozenset[str] = frozenset()
@@ -105,15 +108,11 @@ class Core:
         """Post to the holder of an account."""
         self.bus.post(kind, self.node.partition(bare), item)
 
-    def hosted(self, bare: str) -> bool:
-        """Whether the address is in a domain of ours."""
-        return bare.rpartition("@")[2] in self.domains
-
     def route(self, stanza: Stanza, origin: Origin = NOBODY) -> None:
-        """Give a stanza to the router of its addressee, when that is a local account."""
-        bare = stanza.to.partition("/")[0]
-        if "@" in bare and bare.rpartition("@")[2] in self.domains:
-            self.bus.post(Kind.ROUTER, self.node.partition(bare), Route(origin, stanza))
+        """Give a stanza to whoever serves its addressee; nobody gets it when nobody does, or when that is a domain of accounts."""
+        kind, partition = self.addresses.place(stanza.to)
+        if partition != OWN and (kind is Kind.ROUTER or self.addresses.serves(stanza.to)):
+            self.bus.post(kind, partition, Route(origin, stanza))
 
     def bounce(self, stanza: Stanza, error: StanzaError, origin: Origin = NOBODY) -> None:
         """Send an error to the stanza's sender, once for its uid; nothing for what must not be answered (RFC 6120 section 8.3.1)."""

@@ -161,7 +161,7 @@ class RouterService:
         node.on_lost.append(self._on_lost)
         node.on_found.append(self.takeover.found)
         node.on_reset.append(self._on_reset)
-        node.on_domains.append(self.domains.changed)
+        node.on_domains.append(self.domains.reader.refresh)
 
     def _durability(self, domains: frozenset[str]) -> None:
         """Messages of these domains are accepted at another moment from now on."""
@@ -263,7 +263,7 @@ class RouterService:
 
     async def acquire(self, partition: int, epoch: int) -> None:
         """Rebuild the partition's sessions from the edges' mirrors."""
-        await self.domains.known()
+        await self.domains.reader.known()
         await self._sealed()
         part = Part(partition, epoch)
         late = await self.takeover.gather(part)
@@ -306,7 +306,7 @@ class RouterService:
     async def run(self) -> None:
         """Background work; runs until cancelled."""
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self.domains.run)
+            nursery.start_soon(self.domains.reader.run)
             nursery.start_soon(self.accounts.run)
             nursery.start_soon(self._ticks)
             nursery.start_soon(self._bury)

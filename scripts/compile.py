@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 MODULES = """
     shared.xmpp: errors events jid longtag names parse reader stanza stream xml
     shared.bus: api batch calls core fanout links moves parking pump wire
-    shared.cluster: map parts
+    shared.cluster: addresses map parts
     shared.net: addresses channel limits timers transport
     shared.store: ids rows
     edge: context counters inflight

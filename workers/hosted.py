@@ -1,17 +1,21 @@
-"""What the small workers have in common: answers, acceptance, patience with the database, the hosted domains."""
+"""What the small workers have in common: dispatch, answers, acceptance, patience with the database, the address book."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 import structlog
 import trio
 
-from rookery.shared.bus.messages import NOBODY, Accepted, Handle, Kind, Origin, Route, answering
+from rookery.shared.bus.api import Call
+from rookery.shared.bus.messages import NOBODY, Accepted, Handle, Item, Kind, Origin, Route, answering
+from rookery.shared.bus.notices import Post
+from rookery.shared.cluster.addresses import OWN, Addresses
 from rookery.shared.cluster.api import Node
-from rookery.shared.db.api import Connection, DatabaseUnavailable, Fenced, UnitOfWork
+from rookery.shared.cluster.domains import DomainReader, DomainRow, read_rows
+from rookery.shared.db.api import DatabaseUnavailable, Fenced, UnitOfWork
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.jid import bare_of
 from rookery.shared.xmpp.stanza import Stanza
@@ -19,6 +23,10 @@ from rookery.workers.lanes import Lanes
 from rookery.workers.once import Once
 
 T = TypeVar("T")
+#: What handles an item: (partition, item). It must not block.
+Handler = Callable[[int, Any], None]
+#: What answers a request: (partition, call, request).
+Answerer = Callable[[int, Call, Any], None]
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 0.5
 log = structlog.get_logger()
@@ -29,7 +37,11 @@ class DeadlineError(Exception):
 
 
 class HostedWorker:
-    """Base of the roster, presence and account services: one lane for each bare JID."""
+    """Base of the small workers' services: a table of handlers, and one lane for each bare JID.
+
+    What a kind takes stands in `items` and `calls`, by type. Items of other types are ignored, since a later version may send them;
+    calls of other types get feature-not-implemented.
+    """
 
     kind: Kind
 
@@ -37,11 +49,34 @@ class HostedWorker:
         self.node = node
         self.lanes = Lanes()
         self.once = Once()
-        self.domains: frozenset[str] = frozenset()
-        self._stale = trio.Event()
-        self._stale.set()
-        self._loaded = trio.Event()
-        node.on_domains.append(self._domains_changed)
+        self.addresses = Addresses(node.partition)
+        self.domains = DomainReader(self.addresses, self._domain_rows)
+        node.on_domains.append(self.domains.refresh)
+        self._handlers = self.items()
+        self._answerers = self.calls()
+
+    # --- dispatch ------------------------------------------------------------------------------------------------
+
+    def items(self) -> Mapping[type, Handler]:
+        """Who handles what."""
+        return {}
+
+    def calls(self) -> Mapping[type, Answerer]:
+        """Who answers which requests."""
+        return {}
+
+    def receive(self, source: str, partition: int, epoch: int, item: Item | Call) -> None:
+        """Handle an item or a call."""
+        if isinstance(item, Call):
+            answerer = self._answerers.get(type(item.request))
+            if answerer is None:
+                self.node.bus.reply(item, StanzaError("feature-not-implemented"))
+            else:
+                answerer(partition, item, item.request)
+            return
+        handler = self._handlers.get(type(item))
+        if handler is not None:
+            handler(partition, item)
 
     # --- the database --------------------------------------------------------------------------------------------
 
@@ -91,33 +126,22 @@ class HostedWorker:
 
             self.job(partition, item.account, tracked)
 
-    # --- the hosted domains --------------------------------------------------------------------------------------
-
-    async def watch_domains(self) -> None:
-        """Keep `domains` current; runs until cancelled."""
-
-        async def names(conn: Connection) -> frozenset[str]:
-            return frozenset(row["name"] for row in await conn.fetch("SELECT name FROM domain"))
-
-        while True:
-            await self._stale.wait()
-            self._stale = trio.Event()
-            self.domains = await self.database(0, names)
-            self._loaded.set()
-
-    async def hosts(self, domain: str) -> bool:
-        """Whether the domain is one of ours; waits until the domains are known."""
-        await self._loaded.wait()
-        return domain in self.domains
-
-    def _domains_changed(self) -> None:
-        self._stale.set()
+    async def _domain_rows(self) -> Sequence[DomainRow]:
+        return await self.database(0, read_rows)
 
     # --- the bus -------------------------------------------------------------------------------------------------
 
     def route(self, stanza: Stanza, origin: Origin = NOBODY) -> None:
-        """Hand a stanza to the router of its recipient."""
-        self.node.bus.post(Kind.ROUTER, self.node.partition(bare_of(stanza.to)), Route(origin, stanza))
+        """Hand a stanza to whoever serves its recipient; a router refuses what nobody serves."""
+        kind, partition = self.addresses.place(stanza.to)
+        if partition == OWN or not self.addresses.serves(stanza.to):
+            kind, partition = Kind.ROUTER, self.node.partition(bare_of(stanza.to))
+        self.node.bus.post(kind, partition, Route(origin, stanza))
+
+    def tell(self, posts: Iterable[Post]) -> None:
+        """Post notices (`shared.bus.notices`)."""
+        for kind, account, item in posts:
+            self.node.bus.post(kind, self.node.partition(account), item)
 
     def accept(self, origin: Origin) -> None:
         """Tell the edge that nothing more will be needed of it for this stanza."""
@@ -160,7 +184,7 @@ class HostedWorker:
     async def run(self) -> None:
         """Background work; runs until cancelled."""
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self.watch_domains)
+            nursery.start_soon(self.domains.run)
             nursery.start_soon(self.lanes.run)
 
     async def acquire(self, partition: int, epoch: int) -> None:

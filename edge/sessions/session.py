@@ -144,7 +144,7 @@ class Session(Managed):
             or kind == "presence"
             or self.own_first
             or to == self.bare
-            or target.domain not in sessions.domains
+            or target.domain not in sessions.account_domains
         ):
             item: Submit | Route = _new(Submit, (origin, self.full, self.grant, stamped))
             partition = self.partition

@@ -17,13 +17,14 @@ from rookery.edge.sessions.recent_messages import RecentMessages
 from rookery.edge.sessions.session import Session
 from rookery.edge.sessions.streams import Streams
 from rookery.shared.bus.api import Bus
+from rookery.shared.bus.kinds import accepting
 from rookery.shared.bus.messages import Item, Kind, MirrorRequest, Unbind
 from rookery.shared.cluster.api import Node
 
 #: A stanza that nobody accepted in this time is sent again, in case something was lost unnoticed.
 AGAIN_SECONDS: Final = 15.0
 #: Kinds of worker that accept what clients send.
-_ANSWERING: Final = frozenset({Kind.ROSTER, Kind.PRESENCE, Kind.OFFLINE, Kind.ACCOUNT})
+_ACCEPTING: Final = accepting()
 
 
 class Told(Protocol):
@@ -86,7 +87,7 @@ class Successors:
             same = partition not in self._moved and holder is not None and holder[1] == known
             self._moved.discard(partition)
             self._send_again(frozenset((partition,)), same=same)
-        elif kind in _ANSWERING:
+        elif kind in _ACCEPTING:
             self._changed[partition] = self._sessions.clock()
 
     def tick(self) -> None:

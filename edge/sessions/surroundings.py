@@ -21,8 +21,8 @@ class Surroundings:
     post: Callable[[Kind, int, Item], None]
     partition: Callable[[str], int]
     incarnation: str
-    #: The names of the hosted domains.
-    domains: Collection[str]
+    #: The prepared names of the hosted domains that have accounts.
+    account_domains: Collection[str]
     counters: EdgeCounters
     iqs: OpenIqs
     late: RecentMessages

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Collection
 from functools import lru_cache
 from typing import Final
 
@@ -45,6 +44,7 @@ from rookery.shared.bus.messages import (
     Unbind,
     answering,
 )
+from rookery.shared.cluster.addresses import Addresses
 from rookery.shared.cluster.api import Node
 from rookery.shared.net.reactor import NEVER, Reactor
 from rookery.shared.observe import metrics
@@ -59,9 +59,9 @@ HOLE_SECONDS: Final = 10.0
 
 
 class Sessions(Table):
-    """The bus side of an edge. `domains` are the names of the hosted domains."""
+    """The bus side of an edge. `addresses` says who serves what its clients write to."""
 
-    def __init__(self, node: Node, reactor: Reactor, domains: Collection[str]) -> None:
+    def __init__(self, node: Node, reactor: Reactor, addresses: Addresses) -> None:
         limits = node.config.limits
         self.bus = node.bus
         self._reactor = reactor
@@ -69,9 +69,9 @@ class Sessions(Table):
         self.management = node.config.options(stream_management.Options)
         self._pool = Pool(limits.uncommitted_stanzas_per_edge, limits.uncommitted_bytes_per_edge)
         self.incarnation = node.incarnation
-        self.domains = domains
         self.counters = EdgeCounters()
         self.partition = lru_cache(maxsize=65536)(node.partition)
+        self.account_domains = addresses.accounts
         self.post = node.bus.post
         self.iqs = OpenIqs(limits.iq_seconds)
         self.attachments = Attachments()

@@ -6,7 +6,7 @@ section 4).
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Final
 
 from rookery.shared.xeps.delayed_delivery import NS as DELAY
@@ -20,10 +20,10 @@ SID: Final = "urn:xmpp:sid:0"
 _MARKS: Final = frozenset((SID, DELAY))
 
 
-def sift(stanza: Stanza, bare: str, hosted: Collection[str] = ()) -> Stanza:
+def sift(stanza: Stanza, bare: str, local: Callable[[str], bool]) -> Stanza:
     """A message for the local account `bare` without forged marks of the account or its domain.
 
-    No archive id of its sender's account is for somebody else, nor made by a client: when the sender is in a `hosted` domain, it goes too.
+    No archive id of its sender's account is for somebody else, nor made by a client: when the sender is `local`, it goes too.
     """
     # What the parser noted of the children clears almost every message.
     for uri, _ in stanza.payloads:
@@ -33,7 +33,7 @@ def sift(stanza: Stanza, bare: str, hosted: Collection[str] = ()) -> Stanza:
         return stanza
     ours = (bare, bare.rpartition("@")[2])
     sender = stanza.from_.partition("/")[0]
-    return _without(stanza, (*ours, sender) if sender.rpartition("@")[2] in hosted else ours, ours)
+    return _without(stanza, (*ours, sender) if local(sender) else ours, ours)
 
 
 def sift_sent(stanza: Stanza, bare: str) -> Stanza:

@@ -11,6 +11,7 @@ from rookery.router.accounts.account import Account
 from rookery.router.accounts.session import Session
 from rookery.router.core import Core
 from rookery.router.partition import Part
+from rookery.shared.bus.kinds import labelled
 from rookery.shared.bus.messages import Gate, Handle, Kind, Origin, answering
 from rookery.shared.xeps._xep import Context, Entry, Forward, Local, Target
 from rookery.shared.xeps.registry import FEATURES, kinds, lookup
@@ -18,7 +19,7 @@ from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.stanza import Stanza
 
 #: Kinds that requests are forwarded to: a label that is no kind is found at import.
-_KINDS: Final = {label: Kind[label.upper()] for label in kinds()}
+_KINDS: Final = {label: labelled(label) for label in kinds()}
 
 
 class Iqs:
@@ -113,7 +114,7 @@ class Iqs:
     def _context(self, address: str, own: bool, resources: tuple[str, ...]) -> Context:
         core = self._core
         domain = address.rpartition("@")[2]
-        registration_open, contacts = core.domains.get(domain, (False, ()))
+        row = core.domains.get(domain)
         return Context(
             now=core.clock(),
             started=core.started,
@@ -121,8 +122,8 @@ class Iqs:
             domain=domain,
             address=address,
             own=own,
-            registration_open=registration_open,
-            contacts=contacts,
+            registration_open=row is not None and row.registration,
+            contacts=() if row is None else row.contacts,
             features=FEATURES,
             options=core.node.config.options,
             resources=resources,

@@ -24,6 +24,7 @@ from rookery.shared.bus.messages import (
     SendPresence,
     SessionUp,
 )
+from rookery.shared.cluster.addresses import OWN
 from rookery.shared.xeps.blocking import matches, outbound_error
 from rookery.shared.xmpp import ns
 from rookery.shared.xmpp.errors import StanzaError
@@ -150,12 +151,9 @@ class Presence:
             raise outbound_error()
 
     def _leaves(self, account: Account, target: str) -> bool:
-        """Whether it goes on to another router; False for the server itself, which has no use for it. Raises StanzaError."""
+        """Whether it goes on to somebody; False for the server itself, which has no use for it. Raises StanzaError."""
         self._refuse_blocked(account, target)
-        bare = bare_of(target)
-        if not self._core.hosted(bare):
-            raise StanzaError("remote-server-not-found")
-        return "@" in bare
+        return self._core.addresses.destination(target).partition != OWN
 
     def _directed(
         self, part: Part, account: Account, session: Session, origin: Origin, stanza: Stanza
@@ -180,8 +178,8 @@ class Presence:
             raise StanzaError("bad-request", "whose presence?")
         target = bare_of(stanza.to)
         self._refuse_blocked(account, target)
-        if stanza.type == "subscribe" and not self._core.hosted(target):
-            raise StanzaError("remote-server-not-found")
+        if stanza.type == "subscribe":
+            self._core.addresses.destination(target)
         handle = Handle(origin, account.bare, stanza.from_, True, stanza.replace(to=target))
         self._core.post(Kind.ROSTER, account.bare, handle)
 

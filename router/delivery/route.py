@@ -19,6 +19,7 @@ from rookery.router.partition import Part
 from rookery.router.pushing import Pushing
 from rookery.router.rules import IQS, MESSAGES, NORMAL, PRESENCES, Action, Case
 from rookery.shared.bus.messages import Handle, Kind, Origin, Probe, Route
+from rookery.shared.cluster.addresses import OWN
 from rookery.shared.xeps.blocking import matches
 from rookery.shared.xeps.carbons import is_copy
 from rookery.shared.xeps.delayed_delivery import stamped
@@ -70,7 +71,7 @@ class Delivery:
             return
         kind = stanza.kind
         if kind == "message":
-            stanza = sift(stanza, bare, self._core.domains)
+            stanza = sift(stanza, bare, self._core.addresses.local)
             parcel = _new(Parcel, (stanza, origin, self._core.clock(), None, 0, False))
             got = self.message(part, account, resource, parcel)
             if got is not None and account.resources.carbons:
@@ -82,13 +83,19 @@ class Delivery:
 
     def _unusual(self, part: Part, bare: str, item: Route) -> Account | None:
         """An account that is not in the cache, or that does not exist; None when the item was dealt with or waits."""
-        if not self._core.hosted(bare) or "@" not in bare:
-            error = "service-unavailable" if self._core.hosted(bare) else "remote-server-not-found"
+        if self._core.addresses.account(bare):
+            return self._accounts.ready(part, bare, self.on_route, item)
+        try:
+            if self._core.addresses.destination(bare).partition == OWN:
+                raise StanzaError("service-unavailable")
+        except StanzaError as error:
             if item.stanza.kind != "presence" or item.stanza.type == "subscribe":
-                self._core.bounce(item.stanza, StanzaError(error), item.origin)
+                self._core.bounce(item.stanza, error, item.origin)
             self._core.accept(part, item.origin)
-            return None
-        return self._accounts.ready(part, bare, self.on_route, item)
+        else:
+            # An edge that does not know the kinds of domains sends everything to routers; whoever serves the address accepts it.
+            self._core.route(item.stanza, item.origin)
+        return None
 
     @staticmethod
     def _blocked(account: Account, stanza: Stanza) -> bool:

@@ -14,6 +14,7 @@ from rookery.router.delivery.route import Delivery
 from rookery.router.partition import Part
 from rookery.router.pushing import Pushing
 from rookery.shared.bus.messages import Copy, End, Origin, Route, Submit
+from rookery.shared.cluster.addresses import OWN
 from rookery.shared.xeps.blocking import matches, outbound_error
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.stanza import Stanza
@@ -112,26 +113,24 @@ class Submits:
         self._copies.take(part, account, origin, full, stanza)
 
     def _onward(self, account: Account, origin: Origin, stanza: Stanza) -> None:
-        """A stanza for somebody else; that router accepts it. Raises StanzaError."""
+        """A stanza for somebody else: whoever serves the address accepts it. Raises StanzaError."""
         to = stanza.to
         if account.blocked is not None and matches(account.blocked, to):
             raise outbound_error()
-        bare = to.partition("/")[0]
-        if not self._core.hosted(bare):
-            raise StanzaError("remote-server-not-found")
-        if "@" not in bare:
+        if self._core.addresses.destination(to).partition == OWN:
             raise StanzaError("service-unavailable")
         self._core.route(stanza, origin)
 
     def _iq(self, part: Part, account: Account, session: Session, origin: Origin, stanza: Stanza) -> None:
         to = stanza.to
+        ours = bool(to) and "/" not in to and self._core.addresses.place(to).partition == OWN
         if to.partition("/")[0] == account.bare and to != account.bare:
             self._delivery.on_route(part, Route(origin, stanza))
-        elif to and to != account.bare and to not in self._core.domains:
+        elif to and to != account.bare and not ours:
             self._onward(account, origin, stanza)
         elif stanza.type in ("result", "error"):
             self._core.accept(part, origin)  # an answer to one of our pushes (RFC 6120 section 8.2.3)
-        elif to in self._core.domains:
+        elif ours:
             self._iqs.answer_domain(part, account.bare, origin, stanza)
         else:
             self._iqs.answer_account(part, account, origin, stanza, own=True, session=session)

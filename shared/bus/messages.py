@@ -1,4 +1,4 @@
-"""What processes say to each other: every item of the bus, its wire tag, and who may send it to whom.
+"""What processes say to each other: every item of the bus and its wire tag. `shared.bus.ways` says who may send each to whom.
 
 An item is a NamedTuple of plain values, so a batch packs it as it is. The wire form of a batch is described in
 `shared.bus.batch`. Fields may only be added at the end, with a default, under a new `VERSION` and with a line in
@@ -11,31 +11,13 @@ the number that the router gave to that binding (`epoch << 32 | counter`): the h
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import IntEnum
 from typing import Final, NamedTuple
 
+from rookery.shared.bus.kinds import Kind as Kind
 from rookery.shared.xmpp.stanza import Stanza
 
 #: The version of the envelope and of the items. Readers accept VERSION and VERSION - 1.
 VERSION: Final = 3
-
-
-class Kind(IntEnum):
-    """The kinds of process; the numbers are on the wire and never change."""
-
-    EDGE = 0
-    ROUTER = 1
-    ROSTER = 2
-    PRESENCE = 3
-    OFFLINE = 4
-    ACCOUNT = 5
-    MUC = 6
-    S2S = 7
-
-    @property
-    def label(self) -> str:
-        """The name that operators, subjects and the database use."""
-        return self.name.lower()
 
 
 class Origin(NamedTuple):

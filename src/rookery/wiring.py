@@ -1,4 +1,4 @@
-"""The composition root: a configuration and some kinds in, a running process out. The only module that knows them all.
+"""The composition root: a configuration and some kinds in, a running process out. It imports whatever the table of kinds names.
 
 A process answers on its admin port from its first moment, waits for Postgres and NATS as long as it takes, serves, and on SIGTERM
 gives away what it holds. SIGHUP lets an edge read its certificates again.
@@ -21,7 +21,7 @@ import trio
 
 from rookery import __version__
 from rookery.shared import settings
-from rookery.shared.bus.messages import Kind
+from rookery.shared.bus.kinds import KINDS, Kind, built, labelled
 from rookery.shared.cluster.api import Service
 from rookery.shared.cluster.node import EXIT_FAILED, ClusterNode, NodeFailed, new_incarnation, open_node
 from rookery.shared.config import Config
@@ -41,17 +41,6 @@ _COLLECT: Final = (100_000, 10, 10)
 
 #: Told to whoever started this process: {"say": "hello", "incarnation"}, then {"say": "ready", "incarnation", "ports"}.
 Report = Callable[[Mapping[str, Any]], None]
-#: Kinds that this version has; each is `<module>.service.<Name>Service`.
-SERVICES: Final = {
-    Kind.EDGE: ("rookery.edge.service", "EdgeService"),
-    Kind.ROUTER: ("rookery.router.service", "RouterService"),
-    Kind.ROSTER: ("rookery.workers.roster.service", "RosterService"),
-    Kind.PRESENCE: ("rookery.workers.presence.service", "PresenceService"),
-    Kind.OFFLINE: ("rookery.workers.offline.service", "OfflineService"),
-    Kind.ACCOUNT: ("rookery.workers.account.service", "AccountService"),
-}
-#: What an edge must be able to reach before it calls itself ready for the first time.
-_NEEDED: Final = (Kind.ROUTER, Kind.ACCOUNT)
 _POLL: Final = 0.02
 #: Signals so soon after the first one are taken for the same.
 _REPEATED: Final = 0.2
@@ -61,13 +50,13 @@ _PATIENCE: Final = 10.0
 
 def preload() -> None:
     """Import what the processes of a cluster need, before they are forked."""
-    for module, _ in SERVICES.values():
-        import_module(module)
+    for row in built():
+        import_module(row.service.partition(":")[0])
 
 
 def run_child(spec: ChildSpec, report: Report) -> None:
     """Run one child of `rookery up` (see `up.zygote`)."""
-    run_process(settings.loads(spec.config), tuple(Kind[name.upper()] for name in spec.kinds), report)
+    run_process(settings.loads(spec.config), tuple(labelled(name) for name in spec.kinds), report)
 
 
 def run_process(config: Config, kinds: Sequence[Kind], report: Report | None = None) -> None:
@@ -204,7 +193,7 @@ class _Process:
         state = node.readiness()
         # Our own kinds must have a holder for every partition, us or another; an edge needs those that it logs in with.
         edge = self._kinds == (Kind.EDGE,)
-        needed = _NEEDED if edge else self._kinds
+        needed = tuple(row.kind for row in built() if row.needed) if edge else self._kinds
         return (
             state.ready
             and (not edge or bool(_listening(self._services)))
@@ -247,8 +236,10 @@ async def _second(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
 
 
 def make(kind: Kind, node: ClusterNode) -> Service:
-    """The service of a kind."""
-    module, name = SERVICES[kind]
+    """The service of a kind. Raises ValueError for one that this version does not have."""
+    if not KINDS[kind].built:
+        raise ValueError(f"this version has no {kind.label} process")
+    module, _, name = KINDS[kind].service.partition(":")
     service: Service = getattr(import_module(module), name)(node)
     return service
 

@@ -134,6 +134,12 @@ def test_domains(cluster: Cluster) -> None:
     )
     assert "example.org  registration open\n" in cluster.cli("domain", "list").stdout
     assert "hosted already" in cluster.cli("domain", "add", "example.org").stdout
+    assert {"name": "example.org", "kind": "accounts", "registration": True} in map(
+        json.loads, cluster.cli("domain", "list", "--json").stdout.splitlines()
+    )
+    code, line = refused(cluster, "domain", "add", "rooms.example.org", "--kind", "rooms")
+    assert code == 1
+    assert "no rooms" in line
     cluster.cli("user", "add", "u@example.org", "--password", "x")
     code, line = refused(cluster, "domain", "del", "example.org")
     assert code == 1

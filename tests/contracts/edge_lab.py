@@ -55,13 +55,14 @@ class Accounts:
     def __init__(self, node: FakeNode) -> None:
         self.node = node
         self.domains = [(DOMAIN, True, ()), ("other.example", False, ())]
+        self.kinds: list[str] = []
         self.registered: list[Register] = []
 
     def receive(self, source: str, partition: int, epoch: int, item: Item | Call) -> None:
         assert isinstance(item, Call)
         request = item.request
         if isinstance(request, GetDomains):
-            self.node.bus.reply(item, Domains(self.domains))
+            self.node.bus.reply(item, Domains(self.domains, self.kinds))
         elif isinstance(request, GetCredentials):
             stored, server = KEYS[request.mechanism]
             exists = not request.account.startswith("nobody")

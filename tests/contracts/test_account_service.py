@@ -91,6 +91,19 @@ async def test_domains(database: Database) -> None:
         )
 
 
+async def test_kinds_of_domains_are_told_and_others_than_accounts_register_nobody(database: Database) -> None:
+    async with people(database, CHEAP) as world:
+        await database.run(
+            0, lambda conn: store.put_domain(conn, "rooms.org", registration=True, kind="rooms")
+        )
+        answer = await call(world, GetDomains())
+        assert isinstance(answer, Domains)
+        assert [name for name, _, _ in answer.domains] == ["one.org", "rooms.org", "two.org"]
+        assert list(answer.kinds) == ["accounts", "rooms", "accounts"]
+        with pytest.raises(StanzaError, match="not-allowed"):
+            await call(world, Register("rooms.org", "carol", "secret", "", "192.0.2.1"))
+
+
 # --- registration before login (XEP-0077) -----------------------------------------------------------------------------
 
 

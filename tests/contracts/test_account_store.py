@@ -184,3 +184,18 @@ async def test_domains(database: Database) -> None:
         ]
 
     await database.run(0, work)
+
+
+async def test_a_domain_of_another_kind_has_no_accounts(database: Database) -> None:
+    async def work(conn: Connection) -> None:
+        assert await store.put_domain(conn, "rooms.org", registration=True, kind="rooms")
+        assert not await store.put_domain(conn, "rooms.org", registration=True)
+        assert await store.domains(conn) == [store.Domain("rooms.org", True, {}, "rooms")]
+        with pytest.raises(store.UnknownDomainError):
+            await store.create_account(conn, "a", "rooms.org", [])
+        with pytest.raises(store.UnknownDomainError):
+            await store.create_accounts(conn, "rooms.org", [("a", "", [])])
+        assert not await store.put_domain(conn, "rooms.org", kind="accounts")
+        assert await store.create_account(conn, "a", "rooms.org", [])
+
+    await database.run(0, work)

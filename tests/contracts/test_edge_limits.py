@@ -328,6 +328,19 @@ async def test_a_domain_that_is_added_is_served_at_once(tmp_path: Path) -> None:
         assert "starttls" in await client.open(HEADER.replace(DOMAIN, "new.example"))
 
 
+async def test_a_domain_that_becomes_one_of_rooms_has_no_logins(tmp_path: Path) -> None:
+    async with running(tmp_path) as lab:
+        client = await lab.login("alice")
+        lab.accounts.kinds = ["rooms", "accounts"]
+        lab.accounts.node.bus.announce(DomainsChanged())
+        assert "<host-gone " in await client.rest()
+        late = await lab.connect()
+        await late.send(HEADER)
+        assert "<host-unknown " in await late.rest()
+        assert lab.edge._domains.addresses.local(f"room@{DOMAIN}")
+        assert not lab.edge._domains.addresses.account(f"room@{DOMAIN}")
+
+
 @pytest.mark.slow
 async def test_many_short_connections_leave_nothing(tmp_path: Path) -> None:
     async with running(tmp_path) as lab:

@@ -101,7 +101,8 @@ async def test_each_migration_leaves_what_the_version_before_writes(empty_databa
             stricter = {
                 rule for rule in later_rules - rules if any(f" ON public.{t} " in rule or rule.startswith(f"{t}: ") for t in tables)
             }  # fmt: skip
-            assert stricter == set(), one.name
+            # A column that is new and filled by itself refuses no row of the version before (Postgres 18 lists NOT NULL as a rule).
+            assert stricter - {f"{t}: NOT NULL {column}" for t, column in added} == set(), one.name
         columns, rules = later, later_rules
 
 

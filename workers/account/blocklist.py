@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from rookery.shared.bus.messages import AccountChanged, Handle, Kind, SendPresence, ToResources
+from rookery.shared.bus.messages import Handle, Kind, SendPresence, ToResources
+from rookery.shared.bus.notices import account_changed
 from rookery.shared.xeps import blocking
 from rookery.shared.xmpp.errors import JidError, StanzaError
 from rookery.shared.xmpp.jid import Jid, bare_of
@@ -89,9 +90,7 @@ def _finish(worker: HostedWorker, item: Handle, name: str, jids: list[str]) -> N
     """Committed: the router and the presence worker forget the old list, then the answer and the pushes go out."""
     bus, account = worker.node.bus, item.account
     partition = worker.node.partition(account)
-    changed = AccountChanged(account, "blocklist")
-    bus.post(Kind.ROUTER, partition, changed)
-    bus.post(Kind.PRESENCE, partition, changed)
+    worker.tell(account_changed(account, "blocklist"))
     worker.route(item.stanza.result())
     push = Stanza.build("iq", blocking.items(name, jids), type="set", id="block-push")
     bus.post(Kind.ROUTER, partition, ToResources(account, blocking.MARK, push))

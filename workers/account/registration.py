@@ -10,7 +10,8 @@ from typing import Final
 
 import trio
 
-from rookery.shared.bus.messages import AccountChanged, ContactRemoved, Handle, Kind, Register
+from rookery.shared.bus.messages import Handle, Register
+from rookery.shared.bus.notices import account_changed
 from rookery.shared.db.api import Connection
 from rookery.shared.xeps import registration as xep
 from rookery.shared.xmpp.errors import JidError, StanzaError
@@ -26,7 +27,7 @@ from rookery.workers.hosted import HostedWorker
 MAX_EMAIL: Final = 320
 
 _CHECK: Final = """
-SELECT (SELECT registration FROM domain WHERE name = $1) AS open,
+SELECT (SELECT registration FROM domain WHERE name = $1 AND kind = 'accounts') AS open,
     EXISTS (SELECT FROM account WHERE domain = $1 AND localpart = $2) AS taken,
     (SELECT count(*) FROM registration_attempt
      WHERE network = $3::text::inet AND at > now() - interval '1 hour') AS made"""
@@ -108,7 +109,7 @@ async def register(worker: HostedWorker, partition: int, request: Register) -> s
 
     await worker.database(partition, create, deadline)
     account = f"{localpart}@{domain}"
-    _tell(worker, account, "created")
+    worker.tell(account_changed(account, "created"))
     return account
 
 
@@ -169,7 +170,7 @@ async def _change_password(worker: HostedWorker, partition: int, item: Handle, q
     if not done:
         raise StanzaError("item-not-found")
     worker.route(item.stanza.result())
-    _tell(worker, account.bare, "password", item.full)
+    worker.tell(account_changed(account.bare, "password", full=item.full))
 
 
 async def _remove(worker: HostedWorker, partition: int, item: Handle) -> None:
@@ -186,15 +187,7 @@ async def _remove(worker: HostedWorker, partition: int, item: Handle) -> None:
 
 def removed(worker: HostedWorker, account: str, contacts: list[str] | tuple[()]) -> None:
     """Tell everybody whom a committed removal concerns."""
-    _tell(worker, account, "removed")
-    for contact in contacts:
-        worker.node.bus.post(Kind.ROSTER, worker.node.partition(contact), ContactRemoved(contact, account))
-
-
-def _tell(worker: HostedWorker, account: str, what: str, full: str = "") -> None:
-    changed = AccountChanged(account, what, full)
-    for kind in (Kind.ROUTER, Kind.PRESENCE, Kind.OFFLINE):
-        worker.node.bus.post(kind, worker.node.partition(account), changed)
+    worker.tell(account_changed(account, "removed", contacts))
 
 
 def _email(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Final
 
@@ -11,6 +11,7 @@ import structlog
 import trio
 
 from rookery.shared.bus.api import Call
+from rookery.shared.bus.kinds import ACCOUNTS
 from rookery.shared.bus.messages import (
     Credentials,
     Domains,
@@ -34,7 +35,7 @@ from rookery.workers.account import registration, store
 from rookery.workers.account.credentials import PURPOSE, base_mechanism, invented
 from rookery.workers.account.requests import REQUESTS
 from rookery.workers.account.seen import Seen
-from rookery.workers.hosted import DeadlineError, HostedWorker
+from rookery.workers.hosted import Answerer, DeadlineError, Handler, HostedWorker
 from rookery.workers.requests import is_request, serve
 
 #: A call waits for Postgres no longer than this; its caller gives up soon after.
@@ -77,32 +78,35 @@ class AccountService(HostedWorker):
         super().drop(partition)
         self.seen.drop(partition)
 
-    def receive(self, source: str, partition: int, epoch: int, item: Item | Call) -> None:
-        """Queue an item or a call in the lane of its account."""
-        match item:
-            case Handle():
-                self.handle(partition, item, partial(self._handle, partition, item))
-            case LastSeen():
-                self.seen.note(partition, item._replace(status=item.status[: self._status_max]))
-            case Call(request=GetCredentials(account=account) as request):
-                self.job(
-                    partition,
-                    account,
-                    partial(self._reply, item, partial(self._credentials, partition, request)),
-                )
-            case Call(request=Register(domain=domain, username=username) as request):
-                # Names that differ only before they are prepared may run side by side: the table decides.
-                self.job(
-                    partition,
-                    f"{username}@{domain}",
-                    partial(self._reply, item, partial(self._register, partition, request)),
-                )
-            case Call(request=GetDomains()):
-                self.job(partition, "", partial(self._reply, item, partial(self._domains, partition)))
-            case Call():
-                self.node.bus.reply(item, StanzaError("feature-not-implemented"))
-            case _:
-                pass
+    def items(self) -> Mapping[type, Handler]:
+        """Who handles what."""
+        return {Handle: self._on_handle, LastSeen: self._on_last_seen}
+
+    def calls(self) -> Mapping[type, Answerer]:
+        """Calls wait in the lane of their account, too."""
+        return {
+            GetCredentials: self._on_get_credentials,
+            Register: self._on_register,
+            GetDomains: self._on_get_domains,
+        }
+
+    def _on_handle(self, partition: int, item: Handle) -> None:
+        self.handle(partition, item, partial(self._handle, partition, item))
+
+    def _on_last_seen(self, partition: int, item: LastSeen) -> None:
+        self.seen.note(partition, item._replace(status=item.status[: self._status_max]))
+
+    def _on_get_credentials(self, partition: int, call: Call, request: GetCredentials) -> None:
+        work = partial(self._credentials, partition, request)
+        self.job(partition, request.account, partial(self._reply, call, work))
+
+    def _on_register(self, partition: int, call: Call, request: Register) -> None:
+        # Names that differ only before they are prepared may run side by side: the table decides.
+        work = partial(self._register, partition, request)
+        self.job(partition, f"{request.username}@{request.domain}", partial(self._reply, call, work))
+
+    def _on_get_domains(self, partition: int, call: Call, request: GetDomains) -> None:
+        self.job(partition, "", partial(self._reply, call, partial(self._domains, partition)))
 
     async def _handle(self, partition: int, item: Handle) -> None:
         if not is_request(item.stanza):
@@ -170,7 +174,10 @@ class AccountService(HostedWorker):
                     tuple((field, tuple(uris)) for field, uris in sorted(domain.contacts.items())),
                 )
                 for domain in found
-            )
+            ),
+            ()
+            if all(domain.kind == ACCOUNTS for domain in found)
+            else tuple(domain.kind for domain in found),
         )
 
     async def _load_secret(self) -> None:

@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from rookery.shared.bus.kinds import ACCOUNTS
 from rookery.shared.db.api import FENCE, Connection, Fenced
 from rookery.workers.account.credentials import Keys
 
@@ -48,6 +49,7 @@ class Domain(NamedTuple):
     name: str
     registration: bool
     contacts: Mapping[str, Sequence[str]]
+    kind: str = ACCOUNTS
 
 
 # --- domains ----------------------------------------------------------------------------------------------------------
@@ -56,9 +58,9 @@ class Domain(NamedTuple):
 async def domains(conn: Connection) -> list[Domain]:
     """All hosted domains by name."""
     out = []
-    for row in await conn.fetch("SELECT name, registration, policy FROM domain ORDER BY name"):
+    for row in await conn.fetch("SELECT name, registration, policy, kind FROM domain ORDER BY name"):
         policy = json.loads(row["policy"]) if isinstance(row["policy"], str) else row["policy"]
-        out.append(Domain(row["name"], row["registration"], policy.get("contacts", {})))
+        out.append(Domain(row["name"], row["registration"], policy.get("contacts", {}), row["kind"]))
     return out
 
 
@@ -68,17 +70,19 @@ async def put_domain(
     *,
     registration: bool | None = None,
     contacts: Mapping[str, Sequence[str]] | None = None,
+    kind: str | None = None,
 ) -> bool:
     """Add a domain (prepared name) or change it; None leaves a setting as it is. Returns whether it is new."""
     row = await conn.fetchrow(
-        "INSERT INTO domain AS d (name, registration, policy) "
-        "VALUES ($1, coalesce($2, false), jsonb_build_object('contacts', coalesce($3::jsonb, '{}'))) "
-        "ON CONFLICT (name) DO UPDATE SET registration = coalesce($2, d.registration), "
+        "INSERT INTO domain AS d (name, registration, policy, kind) "
+        "VALUES ($1, coalesce($2, false), jsonb_build_object('contacts', coalesce($3::jsonb, '{}')), coalesce($4, 'accounts')) "
+        "ON CONFLICT (name) DO UPDATE SET registration = coalesce($2, d.registration), kind = coalesce($4, d.kind), "
         "policy = CASE WHEN $3::jsonb IS NULL THEN d.policy ELSE d.policy || EXCLUDED.policy END "
         "RETURNING xmax = 0 AS fresh",
         name,
         registration,
         None if contacts is None else json.dumps({key: list(uris) for key, uris in contacts.items()}),
+        kind,
     )
     return bool(row["fresh"])
 
@@ -88,17 +92,17 @@ async def put_domain(
 _CREATE: Final = """
 , made AS (
     INSERT INTO account (localpart, domain, email)
-    SELECT $2, name, $4 FROM domain, fence_ok WHERE name = $3
+    SELECT $2, name, $4 FROM domain, fence_ok WHERE name = $3 AND kind = 'accounts'
     ON CONFLICT (domain, localpart) DO NOTHING RETURNING id
 ), keys AS (
     INSERT INTO credential (account_id, mechanism, iterations, salt, stored_key, server_key)
     SELECT made.id, m, i, s, sk, vk FROM made, unnest($5::text[], $6::int[], $7::bytea[], $8::bytea[], $9::bytea[]) AS k (m, i, s, sk, vk)
 )
-SELECT EXISTS (SELECT FROM fence_ok) AS alive, (SELECT id FROM made) AS id, EXISTS (SELECT FROM domain WHERE name = $3) AS hosted"""
+SELECT EXISTS (SELECT FROM fence_ok) AS alive, (SELECT id FROM made) AS id, EXISTS (SELECT FROM domain WHERE name = $3 AND kind = 'accounts') AS hosted"""
 
 
 class UnknownDomainError(Exception):
-    """The domain is not hosted here."""
+    """The domain is not hosted here, or has no accounts."""
 
 
 async def create_account(
@@ -123,7 +127,7 @@ async def create_accounts(
 
     A localpart that exists keeps its password. Raises UnknownDomainError.
     """
-    if await conn.fetchval("SELECT 1 FROM domain WHERE name = $1", domain) is None:
+    if await conn.fetchval("SELECT 1 FROM domain WHERE name = $1 AND kind = 'accounts'", domain) is None:
         raise UnknownDomainError(domain)
     flat = [(localpart, key) for localpart, _, keys in accounts for key in keys]
     rows = await conn.fetch(

@@ -6,18 +6,18 @@ a message is removed only after it was written to a client.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import structlog
 import trio
 
-from rookery.shared.bus.api import Call
-from rookery.shared.bus.messages import Handle, Item, Kind, Replay, SessionUp
+from rookery.shared.bus.messages import Handle, Kind, Replay, SessionUp
 from rookery.shared.cluster.api import Node
 from rookery.shared.db.api import Connection, DatabaseUnavailable
 from rookery.shared.store.ids import Seal, cluster_seal
 from rookery.shared.store.reader import Owed
-from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.jid import Jid
-from rookery.workers.hosted import HostedWorker
+from rookery.workers.hosted import Handler, HostedWorker
 from rookery.workers.offline import expiry, pages
 from rookery.workers.offline.queries import Queries
 from rookery.workers.offline.requests import REQUESTS
@@ -38,15 +38,16 @@ class OfflineService(HostedWorker):
         self._queries = Queries(self, self._sealed)
         self._seal: Seal | None = None
 
-    def receive(self, source: str, partition: int, epoch: int, item: Item | Call) -> None:
-        """Take a SessionUp or a request; everything else does not concern stored messages."""
-        if isinstance(item, SessionUp):
-            if item.priority >= 0:
-                self.job(partition, item.account, lambda: self._page(partition, item))
-        elif isinstance(item, Handle):
-            self.handle(partition, item, lambda: self._handle(partition, item))
-        elif isinstance(item, Call):
-            self.node.bus.reply(item, StanzaError("feature-not-implemented"))
+    def items(self) -> Mapping[type, Handler]:
+        """Who handles what; everything else does not concern stored messages."""
+        return {SessionUp: self._on_session_up, Handle: self._on_handle}
+
+    def _on_session_up(self, partition: int, item: SessionUp) -> None:
+        if item.priority >= 0:
+            self.job(partition, item.account, lambda: self._page(partition, item))
+
+    def _on_handle(self, partition: int, item: Handle) -> None:
+        self.handle(partition, item, lambda: self._handle(partition, item))
 
     async def run(self) -> None:
         """Background work; runs until cancelled."""

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final
 
 import trio
 
-from rookery.shared.bus.api import Call
 from rookery.shared.bus.messages import (
     AccountChanged,
     Broadcast,
     Gate,
     Gated,
-    Item,
     Kind,
     Probe,
     RosterChanged,
     SendPresence,
 )
 from rookery.shared.cluster.api import Node
+from rookery.shared.cluster.domains import DomainRow
 from rookery.shared.cluster.fanout import fan_out
 from rookery.shared.observe.metrics import PRESENCE_FANOUT
 from rookery.shared.xmpp.errors import StanzaError
-from rookery.shared.xmpp.jid import Jid, bare_of
+from rookery.shared.xmpp.jid import bare_of
 from rookery.shared.xmpp.stanza import Stanza
-from rookery.workers.hosted import HostedWorker
+from rookery.workers.hosted import Handler, HostedWorker
 from rookery.workers.presence import store
 from rookery.workers.presence.cache import Cache
 from rookery.workers.presence.checks import Checks
@@ -48,36 +47,49 @@ class PresenceService(HostedWorker):
     def __init__(self, node: Node) -> None:
         super().__init__(node)
         self.cache = Cache()
+        #: Contacts are kept with their partitions: what the domains say of them may have changed.
+        self.domains.changed = self._domains_changed
         self.checks = Checks(self.database)
 
-    def receive(self, source: str, partition: int, epoch: int, item: Item | Call) -> None:
-        """Handle an item at once when the cache can answer, else in the lane of its account."""
-        match item:
-            case Gate() if self.once.is_done(item.origin):
-                self.accept(item.origin)
-            case Broadcast() | Probe() | Gate():
-                if not self.lanes.busy(partition, item.account):
-                    known = self.cache.get(item.account, trio.current_time())
-                    if known is not None and self._handle(item, known, False):
-                        return
-                self.job(partition, item.account, partial(self._later, partition, item))
-            case RosterChanged():
-                if self.lanes.busy(partition, item.account):
-                    self.job(partition, item.account, partial(self._roster_changed, item))
-                else:
-                    self._apply(item)
-            case AccountChanged(what="removed"):
-                # Its router ends the sessions now; their unavailable presence goes to those who were subscribed.
-                self.cache.outlast(item.account, trio.current_time() + _REMOVED_SECONDS)
-            case AccountChanged():
-                # A load that runs now may have read the state before the change: forget again after it.
-                self.cache.forget(item.account)
-                if self.lanes.busy(partition, item.account):
-                    self.job(partition, item.account, partial(self._account_changed, item))
-            case Call():
-                self.node.bus.reply(item, StanzaError("feature-not-implemented"))
-            case _:
-                pass
+    def items(self) -> Mapping[type, Handler]:
+        """Who handles what."""
+        return {
+            Broadcast: self._on_rule,
+            Probe: self._on_rule,
+            Gate: self._on_gate,
+            RosterChanged: self._on_roster_changed,
+            AccountChanged: self._on_account_changed,
+        }
+
+    def _on_gate(self, partition: int, item: Gate) -> None:
+        if self.once.is_done(item.origin):
+            self.accept(item.origin)
+        else:
+            self._on_rule(partition, item)
+
+    def _on_rule(self, partition: int, item: Broadcast | Probe | Gate) -> None:
+        """At once when the cache can answer, else in the lane of the account."""
+        if not self.lanes.busy(partition, item.account):
+            known = self.cache.get(item.account, trio.current_time())
+            if known is not None and self._handle(item, known, False):
+                return
+        self.job(partition, item.account, partial(self._later, partition, item))
+
+    def _on_roster_changed(self, partition: int, item: RosterChanged) -> None:
+        if self.lanes.busy(partition, item.account):
+            self.job(partition, item.account, partial(self._roster_changed, item))
+        else:
+            self._apply(item)
+
+    def _on_account_changed(self, partition: int, item: AccountChanged) -> None:
+        if item.what == "removed":
+            # Its router ends the sessions now; their unavailable presence goes to those who were subscribed.
+            self.cache.outlast(item.account, trio.current_time() + _REMOVED_SECONDS)
+            return
+        # A load that runs now may have read the state before the change: forget again after it.
+        self.cache.forget(item.account)
+        if self.lanes.busy(partition, item.account):
+            self.job(partition, item.account, partial(self._account_changed, item))
 
     async def run(self) -> None:
         """Background work; runs until cancelled."""
@@ -104,18 +116,19 @@ class PresenceService(HostedWorker):
 
     async def _load(self, partition: int, account: str) -> Subscriptions:
         loaded = await self.database(partition, lambda conn: store.load(conn, account))
-        await self.hosts("")  # the domains are known
+        await self.domains.known()
         if loaded is None:
             return Subscriptions(False, {}, {}, frozenset())
         known = Subscriptions(
-            True, self._local(loaded.seen_by), self._local(loaded.sees), frozenset(loaded.blocked)
+            True, self._accounts(loaded.seen_by), self._accounts(loaded.sees), frozenset(loaded.blocked)
         )
         self.cache.put(account, partition, known, trio.current_time())
         return known
 
-    def _local(self, contacts: Sequence[str]) -> dict[str, int]:
-        hosted, partition = self.domains, self.node.partition
-        return {jid: partition(jid) for jid in contacts if Jid.trusted(jid).domain in hosted}
+    def _accounts(self, contacts: Sequence[str]) -> dict[str, int]:
+        """Those contacts that are accounts here, each with the partition of its router."""
+        addresses = self.addresses
+        return {jid: addresses.place(jid).partition for jid in contacts if addresses.account(jid)}
 
     async def _roster_changed(self, item: RosterChanged) -> None:
         self._apply(item)
@@ -127,13 +140,12 @@ class PresenceService(HostedWorker):
         known = self.cache.get(item.account, trio.current_time())
         if known is None:
             return
-        if Jid.trusted(item.contact).domain in self.domains:
-            known.update(item.contact, self.node.partition(item.contact), item.subscription)
+        if self.addresses.account(item.contact):
+            known.update(item.contact, self.addresses.place(item.contact).partition, item.subscription)
         else:
             self.cache.forget(item.account)
 
-    def _domains_changed(self) -> None:
-        super()._domains_changed()
+    def _domains_changed(self, rows: Sequence[DomainRow]) -> None:
         self.cache.clear()
 
     # --- the rules -----------------------------------------------------------------------------------------------

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Final
 
 import msgpack
 
-from rookery.shared.bus.api import Call
 from rookery.shared.bus.messages import (
     ContactRemoved,
     Handle,
-    Item,
     Kind,
     Origin,
     SessionUp,
@@ -21,9 +20,9 @@ from rookery.shared.cluster.api import Node
 from rookery.shared.observe.metrics import ROSTER_OPS
 from rookery.shared.xeps.registry import INTERESTED
 from rookery.shared.xmpp.errors import StanzaError
-from rookery.shared.xmpp.jid import Jid, bare_of
+from rookery.shared.xmpp.jid import bare_of
 from rookery.shared.xmpp.stanza import Stanza
-from rookery.workers.hosted import HostedWorker, uid
+from rookery.workers.hosted import Handler, HostedWorker, uid
 from rookery.workers.requests import is_request, serve
 from rookery.workers.roster import notices, store
 from rookery.workers.roster.quiet import Quiet
@@ -45,21 +44,23 @@ class RosterService(HostedWorker):
         self._limit = node.config.limits.roster_items
         self._quiet = Quiet()
 
-    def receive(self, source: str, partition: int, epoch: int, item: Item | Call) -> None:
-        """Queue an item in the lane of its account."""
-        match item:
-            case Handle():
-                self.handle(partition, item, partial(self._handle, partition, item))
-            case SessionUp() if self._quiet.known(partition, item.account):
-                pass
-            case SessionUp():
-                self.job(partition, item.account, partial(self._session_up, partition, item))
-            case ContactRemoved():
-                self.job(partition, item.account, partial(self._contact_removed, partition, item))
-            case Call():
-                self.node.bus.reply(item, StanzaError("feature-not-implemented"))
-            case _:
-                pass
+    def items(self) -> Mapping[type, Handler]:
+        """Everything waits in the lane of its account."""
+        return {
+            Handle: self._on_handle,
+            SessionUp: self._on_session_up,
+            ContactRemoved: self._on_contact_removed,
+        }
+
+    def _on_handle(self, partition: int, item: Handle) -> None:
+        self.handle(partition, item, partial(self._handle, partition, item))
+
+    def _on_session_up(self, partition: int, item: SessionUp) -> None:
+        if not self._quiet.known(partition, item.account):
+            self.job(partition, item.account, partial(self._session_up, partition, item))
+
+    def _on_contact_removed(self, partition: int, item: ContactRemoved) -> None:
+        self.job(partition, item.account, partial(self._contact_removed, partition, item))
 
     def forget(self, partition: int) -> None:
         """Forget what was read of Postgres, too."""
@@ -87,13 +88,16 @@ class RosterService(HostedWorker):
         stanza = item.stanza.replace(
             from_=account, to=contact
         )  # sections 3.1.2, 3.1.5, 3.2.2, 3.3.2: bare JIDs
-        local = await self.hosts(Jid.trusted(contact).domain)
         if not contact or contact == account:
             self.accept(item.origin)
             return
-        if not local and stanza.type == "subscribe":
-            self._bounce(item, "remote-server-not-found")
-            return
+        await self.domains.known()
+        if stanza.type == "subscribe":
+            try:
+                self.addresses.destination(contact)
+            except StanzaError as error:
+                self._bounce(item, error.condition)
+                return
         changed = await self._commit(partition, item.origin, account, contact, True, stanza.type, b"")
         if changed is None:
             self._bounce(item, "resource-constraint")
@@ -101,7 +105,7 @@ class RosterService(HostedWorker):
         if changed.step.push:
             notices.push(self.node, account, changed.account_id, changed.item)
         self._changed(account, contact, changed)
-        if changed.step.forward and local:
+        if changed.step.forward and self.addresses.serves(contact):
             self.route(stanza, item.origin)  # the contact's roster worker accepts it
         else:
             self.accept(item.origin)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Unpack
+from typing import Any, Final, Unpack
 
 import click
 
 from rookery.cli import CommandError
 from rookery.cli.options import resolve, run, target_options
 from rookery.cli.users import Target
+from rookery.shared.bus.kinds import ACCOUNTS, domain_kinds
 from rookery.shared.config import Config
 from rookery.shared.xmpp.jid import prepare_domain
+
+_USERS: Final = "SELECT count(*) FROM (SELECT FROM account WHERE domain = $1 LIMIT 10000) AS u"
 
 
 def _name(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
@@ -31,17 +34,33 @@ def domain() -> None:
 @click.option(
     "--registration", type=click.Choice(["open", "closed"]), help="In-band registration (XEP-0077)."
 )
+@click.option(
+    "--kind",
+    type=click.Choice(list(domain_kinds())),
+    help=f"What its addresses are ({ACCOUNTS} unless said otherwise).",
+)
 @target_options
-def add(name: str, registration: str | None, **target: Unpack[Target]) -> None:
-    """Host the domain NAME, or change its registration.
+def add(name: str, registration: str | None, kind: str | None, **target: Unpack[Target]) -> None:
+    """Host the domain NAME, or change its registration or kind.
 
     It needs a certificate: `rookery up` makes one; else put it into <tls.directory>/NAME/.
     """
+    if kind is not None and not domain_kinds()[kind].built:
+        hosted = ", ".join(name for name, row in domain_kinds().items() if row.built)
+        raise CommandError(f"this version has no {kind}: it hosts domains of the kinds {hosted}")
     from rookery.workers.account import store
 
     config, _ = resolve(**target)
     opened = None if registration is None else registration == "open"
-    fresh = _change(config, lambda conn: store.put_domain(conn, name, registration=opened))
+
+    async def work(conn: Any) -> tuple[int, bool]:
+        async with conn.transaction():
+            # Accounts stay where they are: a domain that has some keeps its kind.
+            users = 0 if kind in (None, ACCOUNTS) else await conn.fetchval(_USERS, name)
+            return users, not users and await store.put_domain(conn, name, registration=opened, kind=kind)
+
+    users, fresh = _change(config, work)
+    _refuse_users(name, users)
     click.echo(
         f"added {name}"
         if fresh
@@ -57,17 +76,12 @@ def delete(name: str, **target: Unpack[Target]) -> None:
 
     async def work(conn: Any) -> tuple[int, str]:
         async with conn.transaction():
-            users = await conn.fetchval(
-                "SELECT count(*) FROM (SELECT FROM account WHERE domain = $1 LIMIT 10000) AS u", name
-            )
+            users = await conn.fetchval(_USERS, name)
             return users, "" if users else await conn.execute("DELETE FROM domain WHERE name = $1", name)
 
     config, _ = resolve(**target)
     users, tag = _change(config, work)
-    if users:
-        raise CommandError(
-            f"{name} has {users if users < 10_000 else '10000 or more'} users: remove them first (`rookery user list --domain {name}`)"
-        )
+    _refuse_users(name, users)
     if tag == "DELETE 0":
         raise CommandError(f"{name} is not hosted here: see `rookery domain list`")
     click.echo(f"removed {name}")
@@ -89,13 +103,22 @@ def list_(as_json: bool, **target: Unpack[Target]) -> None:
                 if as_json:
                     click.echo(
                         json.dumps(
-                            {"name": found.name, "registration": found.registration}, ensure_ascii=False
+                            {"name": found.name, "kind": found.kind, "registration": found.registration},
+                            ensure_ascii=False,
                         )
                     )
                 else:
-                    click.echo(f"{found.name}  registration {'open' if found.registration else 'closed'}")
+                    registration = f"registration {'open' if found.registration else 'closed'}"
+                    click.echo(f"{found.name}  {registration if found.kind == ACCOUNTS else found.kind}")
 
     run(main)
+
+
+def _refuse_users(name: str, users: int) -> None:
+    if users:
+        raise CommandError(
+            f"{name} has {users if users < 10_000 else '10000 or more'} users: remove them first (`rookery user list --domain {name}`)"
+        )
 
 
 def _change(config: Config, work: Any) -> Any:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import trio
 
-from rookery.shared.bus.messages import AccountChanged, ContactRemoved, DomainsChanged, Item, Kind
+from rookery.shared.bus.messages import DomainsChanged
 from rookery.shared.bus.nats import open_bus
+from rookery.shared.bus.notices import Post
 from rookery.shared.bus.subjects import partition_of
 from rookery.shared.config import Bus
 from rookery.shared.db.api import Connection, Database
@@ -16,15 +17,6 @@ from rookery.shared.db.api import Connection, Database
 _SECONDS = 3.0
 #: A batch on a new link may come back refused, when a partition has just moved: it is then sent to the next holder.
 _SETTLE = 0.1
-
-Post = tuple[Kind, str, Item]
-
-
-def account_changed(account: str, what: str, contacts: Iterable[str] = ()) -> list[Post]:
-    """What is said after a commit that changed `account`; `contacts` had it in their rosters when it was removed."""
-    changed = AccountChanged(account, what)
-    posts: list[Post] = [(kind, account, changed) for kind in (Kind.ROUTER, Kind.PRESENCE, Kind.OFFLINE)]
-    return posts + [(Kind.ROSTER, contact, ContactRemoved(contact, account)) for contact in contacts]
 
 
 async def notify(config: Bus, db: Database, posts: Sequence[Post]) -> bool:

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
 
 import click
 
 from rookery.cli import CommandError
 from rookery.cli.options import config_option, load
-from rookery.shared.bus.messages import Kind
-
-_WORKERS: Final = ("roster", "presence", "offline", "account")
-#: Kinds that the design has and this version has not.
-_LATER: Final = ("muc", "s2s")
+from rookery.shared.bus.kinds import KINDS, Kind, labelled, workers
 
 
 @click.command()
@@ -33,20 +28,35 @@ def router(config_file: Path | None) -> None:
     _run(config_file, (Kind.ROUTER,))
 
 
-@click.command()
+def _help() -> str:
+    rows = [KINDS[labelled(label)] for label in workers()]
+    width = max(len(row.kind.label) for row in rows)
+    listed = "\n".join(f"  {row.kind.label:{width}}  {row.help}" for row in rows)
+    return (
+        "Run one worker process of the kinds named. It needs NATS and Postgres.\n\n"
+        "Any mix of kinds may share a process; each is scaled by starting more processes.\n\n"
+        f"\b\nKinds:\n{listed}"
+    )
+
+
+@click.command(help=_help())
 @click.argument("kinds", nargs=-1, required=True, metavar="KIND...")
 @config_option
 def worker(kinds: tuple[str, ...], config_file: Path | None) -> None:
-    """Run one worker process of the kinds named: roster, presence, offline, account. It needs NATS and Postgres.
+    """Run one worker process; its help is made from the table of kinds."""
+    _run(config_file, tuple(dict.fromkeys(_worker(name) for name in kinds)))
 
-    Any mix of kinds may share a process; each is scaled by starting more processes.
-    """
-    for kind in kinds:
-        if kind in _LATER:
-            raise CommandError(f"this version has no {kind} worker: it has {', '.join(_WORKERS)}")
-        if kind not in _WORKERS:
-            raise click.UsageError(f"no kind {kind!r}: choose from {', '.join(_WORKERS)}")
-    _run(config_file, tuple(dict.fromkeys(Kind[kind.upper()] for kind in kinds)))
+
+def _worker(name: str) -> Kind:
+    try:
+        row = KINDS[labelled(name)]
+    except ValueError:
+        row = None
+    if row is None or not row.worker:
+        raise click.UsageError(f"no kind {name!r}: choose from {', '.join(workers())}")
+    if not row.built:
+        raise CommandError(f"this version has no {name} worker: it has {', '.join(workers())}")
+    return row.kind
 
 
 def _run(config_file: Path | None, kinds: tuple[Kind, ...]) -> None:

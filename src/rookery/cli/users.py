@@ -226,7 +226,8 @@ def _line(account: Any) -> str:
 
 def _change(config: Config, work: Any, told: Any) -> Any:
     """Commit `work`, then tell the cluster what `told(result)` says changed: (account, what, contacts)."""
-    from rookery.cli.notify import account_changed, notify
+    from rookery.cli.notify import notify
+    from rookery.shared.bus.notices import account_changed
     from rookery.shared.db.bridge import open_database
 
     async def main() -> Any:

@@ -29,6 +29,7 @@ from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
 
 from rookery.cli import CommandError
 from rookery.cli.options import run
+from rookery.shared.bus.kinds import ACCOUNTS
 from rookery.shared.config import Config
 from rookery.shared.db.api import Connection
 from rookery.shared.db.bridge import open_database
@@ -165,7 +166,7 @@ def load(rows: Sequence[Row], config: Config, mechanisms: Sequence[str], iterati
 async def _load(rows: Sequence[Row], config: Config, mechanisms: Sequence[str], iterations: int) -> None:
     started = time.monotonic()
     async with open_database(config.database) as db:
-        hosted = {domain.name for domain in await db.run(0, store.domains)}
+        hosted = {one.name for one in await db.run(0, store.domains) if one.kind == ACCOUNTS}
         strange = sorted({row.domain for row in rows} - hosted)
         if strange:
             raise CommandError(

@@ -14,11 +14,11 @@ from typing import Final, Literal
 import msgspec
 import platformdirs
 
+from rookery.shared.bus.kinds import built
 from rookery.shared.config import Admin, Config
 from rookery.shared.settings import is_loopback, to_toml, with_servers
 from rookery.up.zygote import ChildSpec
 
-WORKER_KINDS: Final = ("roster", "presence", "offline", "account")
 LOOPBACK: Final = ("127.0.0.1", "::1")
 
 
@@ -46,7 +46,8 @@ class Plan:
         """Names and kinds of the processes to run. An edge never shares a process with a router."""
         kinds = (("edge", self.edges, ("edge",)), ("router", self.routers, ("router",)))
         named = [(f"{name}-{n + 1}", what) for name, count, what in kinds for n in range(count)]
-        return named + [(f"worker-{n + 1}", WORKER_KINDS) for n in range(self.workers)]
+        shared = tuple(row.kind.label for row in built() if row.by_default)
+        return named + [(f"worker-{n + 1}", shared) for n in range(self.workers)]
 
 
 def child_specs(plan: Plan, nats_url: str, database_url: str, tls_directory: str) -> list[ChildSpec]:

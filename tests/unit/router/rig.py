@@ -136,6 +136,8 @@ class FakeDb:
         self.blocked: dict[str, list[str]] = {}
         self.disabled: set[str] = set()
         self.domains = [DOMAIN]
+        #: Kinds of domains that have no accounts.
+        self.kinds: dict[str, str] = {}
         self.policy = "{}"
         #: Archiving preferences: (fallback, always, never, contacts); a fallback of None has chosen nothing.
         self.archiving: dict[
@@ -197,7 +199,15 @@ class FakeDb:
             self.sessions.update({(row["jid"], row["granted"]): row for row in rows})
             return rows
         if query != LOAD:
-            return [{"name": name, "registration": False, "policy": self.policy} for name in self.domains]
+            return [
+                {
+                    "name": name,
+                    "registration": False,
+                    "policy": self.policy,
+                    "kind": self.kinds.get(name, "accounts"),
+                }
+                for name in self.domains
+            ]
         self.loads += 1
         rows = []
         for local, domain in zip(*args[:2], strict=True):

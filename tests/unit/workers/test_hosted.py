@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 import trio
 
-from rookery.shared.bus.messages import Accepted, Kind, Origin, Route
-from rookery.shared.cluster.fake import FakeCluster
+from rookery.shared.bus.kinds import KINDS
+from rookery.shared.bus.messages import (
+    Accepted,
+    ContactRemoved,
+    Done,
+    GetCredentials,
+    GetDomains,
+    Kind,
+    LastSeen,
+    Origin,
+    Route,
+)
+from rookery.shared.cluster.fake import FakeCluster, FakeNode
 from rookery.shared.db.api import DatabaseUnavailable, Fenced
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.stanza import Stanza
-from rookery.workers.hosted import DeadlineError, HostedWorker, uid
+from rookery.workers.hosted import Answerer, DeadlineError, Handler, HostedWorker, uid
 
 ORIGIN = Origin(b"s" * 16, 7, "edge1")
 IQ = Stanza.build("iq", type="get", from_="a@x/r", to="x", id="1")
@@ -115,3 +127,54 @@ async def test_a_bug_is_an_internal_error_without_details() -> None:
 def test_a_uid_is_empty_for_what_the_server_made() -> None:
     assert uid(ORIGIN) == b"s" * 16 + (7).to_bytes(8, "big")
     assert uid(Origin(b"", 0, "")) == b""
+
+
+# --- dispatch and addresses -------------------------------------------------------------------------------------------
+
+
+class Tables(HostedWorker):
+    kind = Kind.ACCOUNT
+
+    def __init__(self, node: FakeNode) -> None:
+        self.got: list[object] = []
+        super().__init__(node)
+
+    def items(self) -> Mapping[type, Handler]:
+        return {LastSeen: lambda partition, item: self.got.append((partition, item))}
+
+    def calls(self) -> Mapping[type, Answerer]:
+        return {GetDomains: lambda partition, call, request: self.node.bus.reply(call, Done())}
+
+
+async def test_items_and_calls_go_to_what_the_tables_name() -> None:
+    cluster = FakeCluster(clock=lambda: 0.0)
+    edge = cluster.node("edge1", Kind.EDGE)
+    node = cluster.node("worker1", Kind.ACCOUNT)
+    worker = Tables(node)
+    node.serve(worker)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(cluster.network.run)
+        edge.bus.post(Kind.ACCOUNT, 3, LastSeen("a@x", 1, ""))
+        edge.bus.post(Kind.ACCOUNT, 3, ContactRemoved("a@x", "b@x"))
+        assert await edge.bus.call(Kind.ACCOUNT, 3, GetDomains()) == Done()
+        # An item of the table is no request.
+        for unasked in (LastSeen("a@x", 1, ""), GetCredentials("a@x", "PLAIN")):
+            with pytest.raises(StanzaError, match="feature-not-implemented"):
+                await edge.bus.call(Kind.ACCOUNT, 3, unasked)
+        nursery.cancel_scope.cancel()
+    assert worker.got == [(3, LastSeen("a@x", 1, ""))]
+
+
+def test_stanzas_go_to_whoever_serves_their_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster, worker = build()
+    room = cluster.node("muc1", Kind.MUC)
+    worker.addresses.learn({"x": "accounts", "rooms.x": "rooms"})
+    invitation = Stanza.build("message", from_="a@x", to="r@rooms.x/nick")
+    worker.route(invitation)  # a router refuses what is not built
+    monkeypatch.setitem(KINDS, Kind.MUC, KINDS[Kind.MUC]._replace(service="x:Y"))
+    worker.route(invitation)
+    worker.route(invitation.replace(to="x"))
+    cluster.network.settle()
+    assert [one[4].stanza.to for one in room.received] == ["r@rooms.x/nick"]  # type: ignore[union-attr]
+    routed = [one[4].stanza.to for one in cluster.nodes["router1"].received]  # type: ignore[union-attr]
+    assert sorted(routed) == ["r@rooms.x/nick", "x"]

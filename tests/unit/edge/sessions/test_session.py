@@ -34,6 +34,8 @@ WAYS = {
     ),
     "a hosted domain": (stanza("message", "example.org"), Submit, "example.org"),
     "elsewhere": (stanza("message", "bob@far.example"), Submit, "bob@far.example"),
+    "a room": (stanza("message", "room@rooms.example/nick"), Submit, "room@rooms.example/nick"),
+    "capitals": (stanza("message", "bob@OTHER.example"), Route, "bob@other.example"),
     "presence": (stanza("presence"), Submit, ""),
     "directed presence": (stanza("presence", "bob@example.org"), Submit, "bob@example.org"),
     "a subscription": (stanza("presence", "bob@example.org", "subscribe"), Submit, "bob@example.org"),

@@ -13,6 +13,7 @@ from rookery.shared.bus.messages import (
     Item,
     Kind,
 )
+from rookery.shared.cluster.addresses import Addresses
 from rookery.shared.cluster.fake import FakeCluster
 from rookery.shared.net.reactor import Reactor
 from rookery.shared.xmpp.errors import StreamError
@@ -69,7 +70,9 @@ class World:
         self.reactor.clock = self.clock  # type: ignore[method-assign]
         self.reactor.at = lambda timed, when: None  # type: ignore[method-assign]
         self.reactor.now = self.clock.now
-        self.sessions = Sessions(self.edge, self.reactor, {"example.org", "other.example"})
+        addresses = Addresses(self.edge.partition)
+        addresses.learn({"example.org": "accounts", "other.example": "accounts", "rooms.example": "rooms"})
+        self.sessions = Sessions(self.edge, self.reactor, addresses)
         self.edge.serve(cast("Kind.EDGE", self))  # type: ignore[arg-type, valid-type]
         self.edge.on_holder.append(self.sessions.successors.on_holder)
         self.edge.on_reset.append(self.sessions.successors.on_reset)

@@ -305,7 +305,7 @@ async def test_a_domain_that_becomes_relaxed_is_so_at_once() -> None:
         alice, bob = await pair(it)
         assert alice.copies
         it.db.policy = '{"durability": "relaxed"}'
-        it.router.domains.changed()
+        it.router.domains.reader.refresh()
         await it.settle()
         assert not alice.copies
         alice.route(chat(BOB))

@@ -59,7 +59,7 @@ class World:
             "router1", Kind.ROUTER, config=Config(offline_storage=Options(messages=messages))
         )
         self.core = Core(self.node, clock=lambda: 50.0, ticks=lambda: 0.0)
-        self.core.domains = {"example.org": (False, ())}
+        self.core.addresses.learn({"example.org": "accounts"})
         self.store = Store()
         self.keeping = Keeping(self.core, self.store)
         self.keeping.seal = Seal(b"secret")

@@ -1,0 +1,152 @@
+"""The hosted domains of a process: read at the start and whenever they may have changed, from the rows or from an account worker.
+
+Processes with a database read the rows; an edge, which has none, asks any account worker. Both feed the same address book.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, NamedTuple
+
+import trio
+
+from rookery.shared.bus.api import BusTimeout
+from rookery.shared.bus.kinds import ACCOUNTS
+from rookery.shared.bus.messages import Domains, GetDomains, Kind
+from rookery.shared.cluster.addresses import Addresses
+from rookery.shared.cluster.api import Node
+from rookery.shared.db.api import Connection, DatabaseUnavailable
+from rookery.shared.xmpp.errors import StanzaError
+
+Contacts = tuple[tuple[str, tuple[str, ...]], ...]
+#: Time for one question to an account worker.
+CALL_SECONDS: Final = 3.0
+#: The first and the longest wait between two questions while nobody answers, and that between two attempts to read rows.
+FIRST_PAUSE: Final = 0.05
+RETRY_SECONDS: Final = 2.0
+ROWS_PAUSE: Final = 0.5
+_SELECT: Final = "SELECT name, registration, policy, kind FROM domain"
+
+
+class DomainRow(NamedTuple):
+    """A hosted domain. `contacts` as in XEP-0157; `durability` is durable, relaxed or "" for what is configured."""
+
+    name: str
+    kind: str = ACCOUNTS
+    registration: bool = False
+    contacts: Contacts = ()
+    durability: str = ""
+
+
+#: Reads the domains, however long it takes.
+Read = Callable[[], Awaitable[Sequence[DomainRow]]]
+
+
+class DomainReader:
+    """Keeps an address book current. `changed` is called with all domains after each reading, before `known` returns."""
+
+    def __init__(self, addresses: Addresses, read: Read) -> None:
+        self._addresses = addresses
+        self._read = read
+        self.changed: Callable[[Sequence[DomainRow]], None] = _ignore
+        self._stale = trio.Event()
+        self._stale.set()
+        self._known = trio.Event()
+
+    def refresh(self) -> None:
+        """The domains may have changed: read them again soon."""
+        self._stale.set()
+
+    async def known(self) -> None:
+        """Wait until the domains were read once."""
+        await self._known.wait()
+
+    async def run(self) -> None:
+        """Read the domains whenever they may have changed, until cancelled."""
+        while True:
+            await self._stale.wait()
+            self._stale = trio.Event()
+            domains = await self._read()
+            self._addresses.learn({one.name: one.kind for one in domains})
+            self.changed(domains)
+            self._known.set()
+
+
+async def read_rows(conn: Connection) -> list[DomainRow]:
+    """A unit of work: the rows of the table `domain`."""
+    return [_of_row(row) for row in await conn.fetch(_SELECT)]
+
+
+def from_rows(node: Node) -> Read:
+    """Domains from the database; waits while it is away."""
+
+    async def read() -> Sequence[DomainRow]:
+        while True:
+            try:
+                return await node.db.run(0, read_rows)
+            except DatabaseUnavailable:
+                await trio.sleep(ROWS_PAUSE)
+
+    return read
+
+
+def from_account_workers(node: Node) -> Read:
+    """Domains from any account worker: of the holders of one partition after the other, until one answers."""
+
+    partition = 0
+
+    async def read() -> Sequence[DomainRow]:
+        nonlocal partition
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                answer = await node.bus.call(Kind.ACCOUNT, partition, GetDomains(), timeout=CALL_SECONDS)
+            except (BusTimeout, StanzaError):
+                # Another partition may have another holder.
+                partition = (partition + 1) % node.partitions
+                await trio.sleep(pause)
+                pause = min(pause * 2, RETRY_SECONDS)
+                continue
+            assert isinstance(answer, Domains)
+            return _of_answer(answer)
+
+    return read
+
+
+def contacts_of(policy: object) -> Contacts:
+    """The contact addresses (XEP-0157) in a domain's policy: {"contacts": {"abuse-addresses": ["mailto:..."]}}."""
+    contacts = _decoded(policy).get("contacts")
+    if not isinstance(contacts, dict):
+        return ()
+    return tuple(
+        (str(field), tuple(str(uri) for uri in uris))
+        for field, uris in sorted(contacts.items())
+        if isinstance(uris, list)
+    )
+
+
+def _of_row(row: Any) -> DomainRow:
+    policy = _decoded(row["policy"])
+    said = policy.get("durability")
+    durability = said if said in ("durable", "relaxed") else ""
+    return DomainRow(row["name"], row["kind"], row["registration"], contacts_of(policy), durability)
+
+
+def _of_answer(answer: Domains) -> list[DomainRow]:
+    found = []
+    for i, (name, registration, contacts) in enumerate(answer.domains):
+        kind = str(answer.kinds[i]) if i < len(answer.kinds) else ACCOUNTS
+        told = tuple((str(field), tuple(map(str, uris))) for field, uris in contacts)
+        found.append(DomainRow(str(name), kind, bool(registration), told))
+    return found
+
+
+def _decoded(policy: object) -> dict[str, Any]:
+    if isinstance(policy, str):
+        policy = json.loads(policy)
+    return policy if isinstance(policy, dict) else {}
+
+
+def _ignore(domains: Sequence[DomainRow]) -> None:
+    pass
