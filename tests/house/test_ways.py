@@ -23,6 +23,7 @@ NOT_SENT = {
     (Kind.ROUTER, "Copy"),
     # one part of a Fanout whose partitions have gone to different processes
     (Layer.BUS, "Fanout"),
+    (Layer.CLUSTER, "Fanout"),
 }
 #: They read items from the wire, or say what items are.
 READERS = {"shared/bus/batch.py", "shared/bus/messages.py", "shared/bus/ways.py", "shared/bus/versions.py"}
