@@ -7,14 +7,14 @@ checked here (RFC 6120 sections 8.1 to 8.3); everything else is the routers' bus
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Final
 
 from rookery.edge.counters import SAMPLE
-from rookery.edge.inflight import Entry, Inflight
 from rookery.edge.iqs import Key
 from rookery.edge.mirror import SessionMirror, Verdict
 from rookery.shared.bus.messages import NOBODY, ClientState, Copy, Kind, MirrorSession, Origin, Route, Submit
+from rookery.shared.custody.inflight import Entry, Inflight, Place
 from rookery.shared.observe import metrics
 from rookery.shared.xeps.stream_management import DIGEST_BITS, uid_number
 from rookery.shared.xmpp import ns
@@ -37,6 +37,8 @@ _PRESENCE: Final = frozenset(
 _ONCE: Final = frozenset({"headline", "error"})
 #: What a kept stanza weighs besides its inner XML.
 _OVERHEAD: Final = 200
+#: Where stanzas go, by partition; made once.
+_ROUTERS: Final[tuple[Place, ...]] = tuple((Kind.ROUTER, partition) for partition in range(256))
 #: The constructors of NamedTuples are Python functions around this call.
 _new: Final = tuple.__new__
 
@@ -73,7 +75,7 @@ class Session:
         self.lang = lang
         #: Stanzas that came from the client.
         self.n = 0
-        self.mirror = SessionMirror(grant, sessions.late)
+        self.mirror = SessionMirror(grant, sessions.late, self.partition)
         #: Since when a delivery is missing (0.0: none is).
         self.hole_since = 0.0
         #: Everything goes to the own router first: it refuses what goes to blocked contacts.
@@ -152,7 +154,7 @@ class Session:
                 copy = self._copy(origin, item, stamped)
         else:
             once = kind == "iq" and target is not None and target.resource is not None
-        self._keep(n, _new(Entry, (partition, item, len(inner) + _OVERHEAD, once, sessions.now)), copy)
+        self._keep(n, _new(Entry, (_ROUTERS[partition], item, len(inner) + _OVERHEAD, once, sessions.now)), copy)
 
     def _copy(self, origin: Origin, item: Submit | Route, stanza: Stanza) -> Entry:
         """The second leg of a message: what goes to the own router first says both."""
@@ -160,13 +162,14 @@ class Session:
         if isinstance(item, Route):
             asked = _new(Copy, (origin, self.full, self.grant, stanza))
             self.sessions.post(Kind.ROUTER, self.partition, asked)
-        return _new(Entry, (self.partition, asked, len(stanza.inner) + _OVERHEAD, False, self.sessions.now))
+        place = _ROUTERS[self.partition]
+        return _new(Entry, (place, asked, len(stanza.inner) + _OVERHEAD, False, self.sessions.now))
 
     def _keep(self, n: int, entry: Entry, copy: Entry | None) -> None:
         inflight = self._inflight
         if inflight is None:
             inflight = self._inflight = self.sessions.new_inflight()
-        self.sessions.waiting_for = None
+        self.sessions.waiting.stale = True
         if not len(inflight):
             self.sessions.unsettled.add(self)
         if inflight.add(n, entry, copy) and self.connection is not None:
@@ -266,21 +269,17 @@ class Session:
             self._inflight.clear()
             self._inflight = None
 
-    def targets(self) -> set[int]:
-        """The partitions whose routers have not accepted something."""
-        return set() if self._inflight is None else self._inflight.partitions()
-
-    def requests(self, changed: Mapping[int, float]) -> list[Entry]:
-        """Un-accepted requests that former workers may have (see `Inflight.requests`)."""
-        return [] if self._inflight is None else self._inflight.requests(changed, self.sessions.partition)
+    def places(self) -> Collection[Place]:
+        """Where something was sent that is not handled."""
+        return () if self._inflight is None else self._inflight.places()
 
     def again(
-        self, partitions: frozenset[int], before: float = float("inf"), same: bool = False
+        self, places: Collection[Place], before: float = float("inf"), same: bool = False
     ) -> list[Entry]:
-        """What has to be sent again to these partitions (see `Inflight.again`)."""
+        """What has to be sent again to these places (see `Inflight.again`)."""
         if self._inflight is None:
             return []
-        entries = self._inflight.again(partitions, before, same)
+        entries = self._inflight.again(places, before, same)
         if self.connection is not None and self.connection.is_full and self._inflight.room:
             self.connection.roomy()
         if not len(self._inflight):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
@@ -13,7 +13,6 @@ import structlog
 from rookery.edge.acks import Acks
 from rookery.edge.counters import Counters
 from rookery.edge.endings import Endings
-from rookery.edge.inflight import Inflight, Pool
 from rookery.edge.iqs import IqTable, timeout_answer
 from rookery.edge.late import Late
 from rookery.edge.loop import NEVER, Reactor
@@ -44,6 +43,8 @@ from rookery.shared.bus.messages import (
     answering,
 )
 from rookery.shared.cluster.api import Node
+from rookery.shared.custody import successors as custody
+from rookery.shared.custody.inflight import Inflight, Pool
 from rookery.shared.observe import metrics
 from rookery.shared.xmpp.errors import STREAM_CONDITIONS, StreamError
 
@@ -85,8 +86,8 @@ class Sessions:
         self.flushed: set[Session] = set()
         #: Resumable streams without a socket, and until when they are kept: their router has no second copy yet.
         self._asleep: set[Session] = set()
-        #: Unsettled streams by the partitions that they wait for; None when it has to be made anew.
-        self.waiting_for: dict[int, list[Session]] | None = None
+        #: Unsettled streams by what they wait for.
+        self.waiting = custody.Successors[Session](lambda: self.unsettled, self.post)
         self._by_sid: dict[int, Session] = {}
         #: Bound streams of each router partition, by their numbers here.
         self.by_partition: dict[int, dict[int, Session]] = {}
@@ -248,8 +249,10 @@ class Sessions:
                     self._stale(item.stanza.to, item.grant)
         elif isinstance(item, DeliverMany):
             self._many(source, item)
-        elif isinstance(item, Accepted | Copied):
-            self.streams.accepted(item.uids, isinstance(item, Copied))
+        elif isinstance(item, Accepted):
+            self.accepted(item.uids)
+        elif isinstance(item, Copied):
+            self.streams.accepted(item.uids, True)
         elif isinstance(item, End):
             self._end(source, item)
         elif isinstance(item, Note):
@@ -272,6 +275,10 @@ class Sessions:
             self.successors.mirror(item)
         else:
             _log.warning("edge_unexpected_item", item=type(item).__name__, source=source)
+
+    def accepted(self, uids: Sequence[tuple[bytes, int]]) -> None:
+        """The next custodians have these stanzas of our streams."""
+        self.streams.accepted(uids, False)
 
     def _allowed(self, session: Session, source: str) -> bool:
         return self.attachments.allows(session.partition, source)

@@ -191,7 +191,7 @@ class Flushes:
             elif flush.held or flush.backlog or session.stalled:
                 flush.backlog.append((origin, stanza, at, first, fate, row, owed))
                 flush.backlog_bytes += size
-                if first and origin.edge and not row:
+                if first and origin.custodian and not row:
                     part.recent.mark(origin.stream, origin.n, False)
                 return
             else:

@@ -142,7 +142,9 @@ class Flush:
 class Part:
     """One held partition."""
 
-    __slots__ = ("accounts", "copied", "counter", "epoch", "ids", "live", "number", "recent", "wrapped")
+    __slots__ = (
+        "accounts", "askers", "copied", "counter", "epoch", "ids", "live", "number", "recent", "wrapped",
+    )  # fmt: skip
 
     def __init__(self, number: int, epoch: int) -> None:
         self.number = number
@@ -153,6 +155,8 @@ class Part:
         self.counter = 0
         self.accounts: dict[str, Account] = {}
         self.recent = Recent()
+        #: Custodians who asked again for what is being committed, by uid.
+        self.askers: dict[tuple[bytes, int], set[str]] = {}
         #: The same for the other leg: copies of what accounts of this partition have sent.
         self.copied = Recent()
         #: Of these, what a former holder made carbons of: it may still have to be archived.

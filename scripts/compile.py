@@ -24,8 +24,9 @@ MODULES = """
     shared.xmpp: errors events jid longtag names parse reader stanza stream xml
     shared.bus: api batch calls core links moves parking pump wire
     shared.cluster: map parts
+    shared.custody: custodian inflight kept successors
     shared.store: ids rows
-    edge: acks channel connection context counters endings inflight iqs late lifetime limits management managing mirror session
+    edge: acks channel connection context counters endings iqs late lifetime limits management managing mirror session
     edge: sessions streams successors timers transport
     router: accounts binding carbons client_state copies core counters delivery flushes held keeping notes part pushing recent rules
     router: service sessions sieve submit

@@ -11,6 +11,8 @@ import trio
 
 from rookery.shared.bus.messages import NOBODY, Accepted, Handle, Kind, Origin, Route, answering
 from rookery.shared.cluster.api import Node
+from rookery.shared.custody.custodian import Custodian
+from rookery.shared.custody.kept import Handed
 from rookery.shared.db.api import Connection, DatabaseUnavailable, Fenced, UnitOfWork
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.jid import bare_of
@@ -37,6 +39,8 @@ class HostedWorker:
         self.node = node
         self.lanes = Lanes()
         self.once = Once()
+        #: What was handed on with somebody waiting for its acceptance.
+        self.custodian = Custodian(node, self._settled)
         self.domains: frozenset[str] = frozenset()
         self._stale = trio.Event()
         self._stale.set()
@@ -119,11 +123,19 @@ class HostedWorker:
         """Hand a stanza to the router of its recipient."""
         self.node.bus.post(Kind.ROUTER, self.node.partition(bare_of(stanza.to)), Route(origin, stanza))
 
+    def pass_on(self, partition: int, stanza: Stanza, origin: Origin) -> None:
+        """Hand a stanza that came to `partition` on to the router of its recipient; it is accepted when that has accepted it."""
+        place = Kind.ROUTER, self.node.partition(bare_of(stanza.to))
+        self.custodian.hand_on(partition, place, Route(origin, stanza), sent=True)
+
+    def _settled(self, handed: Handed) -> None:
+        self.accept(handed.former)
+
     def accept(self, origin: Origin) -> None:
-        """Tell the edge that nothing more will be needed of it for this stanza."""
+        """Tell the custodian that nothing more will be needed of it for this stanza."""
         self.once.done(origin)
-        if origin.edge:
-            self.node.bus.post_to(origin.edge, Accepted(((origin.stream, origin.n),)))
+        if origin.custodian:
+            self.node.bus.post_to(origin.custodian, Accepted(((origin.stream, origin.n),)))
 
     def answer(self, origin: Origin, stanza: Stanza) -> None:
         """Send the answer of an iq and accept the request."""
@@ -162,6 +174,7 @@ class HostedWorker:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.watch_domains)
             nursery.start_soon(self.lanes.run)
+            nursery.start_soon(self.custodian.run)
 
     async def acquire(self, partition: int, epoch: int) -> None:
         """Nothing to hydrate: what is needed is read when it is needed."""
@@ -179,6 +192,7 @@ class HostedWorker:
     def forget(self, partition: int) -> None:
         """The partition is another process's now: nothing that is known of it stays true."""
         self.once.forget(partition)
+        self.custodian.forget(partition)
 
 
 def uid(origin: Origin) -> bytes:

@@ -7,7 +7,11 @@ item gets a new `VERSION` and a line here, with what happens while the other sid
 | since | what | without it |
 |---|---|---|
 | 3 | `DeliverMany.origin_stream`, `origin_n` | after a takeover a message to many may come twice to those whose router died |
+| 3 | `Mirror.answered` | a request whose answer was written just before its router died may be answered twice |
 | 3 | `Domains.kinds` | an edge takes every hosted domain for one with accounts; their routers know better |
+
+Version 3 also gives `Origin.edge` another meaning in the same place: it is the custodian. A process of version 2 passes on what it got and keeps
+nothing: acceptance then goes past it to the custodian before it, and what it had under way is sent again after 15 s (`shared.custody`).
 """
 
 from __future__ import annotations
@@ -16,13 +20,14 @@ import typing
 from collections.abc import Callable
 from typing import Any, Final
 
-from rookery.shared.bus.messages import TAGS, VERSION, DeliverMany, Domains, Item, Refused, Return
+from rookery.shared.bus.messages import TAGS, VERSION, DeliverMany, Domains, Item, Mirror, Refused, Return
 
 #: The oldest version that this one reads and can write.
 OLDEST: Final = max(1, VERSION - 1)
 #: What OLDEST knew of the types that have changed since: the number of their first fields, None for a type that it did not have.
 KNOWN: Final[dict[type, int | None]] = {
     DeliverMany: 2,
+    Mirror: 5,
     Domains: 1,
 }
 

@@ -10,14 +10,14 @@ cluster.network.settle()         # or, in tests that await: nursery.start_soon(c
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import trio
 
 from rookery.shared.bus.api import Call
 from rookery.shared.bus.memory import MemoryBus, Network
-from rookery.shared.bus.messages import DomainsChanged, Item, Kind
+from rookery.shared.bus.messages import Accepted, DomainsChanged, Item, Kind
 from rookery.shared.bus.subjects import partition_of
 from rookery.shared.cluster.api import Service
 from rookery.shared.config import Config
@@ -90,6 +90,7 @@ class FakeNode:
         self.on_found: list[Callable[[str, frozenset[Kind]], None]] = []
         self.on_holder: list[Callable[[Kind, int], None]] = []
         self.on_reset: list[Callable[[str], None]] = []
+        self.on_accepted: list[Callable[[Sequence[tuple[bytes, int]]], None]] = []
         self.on_domains: list[Callable[[], None]] = []
         #: Reasons given to `fail`.
         self.failures: list[str] = []
@@ -110,6 +111,9 @@ class FakeNode:
     def _receive(self, source: str, kind: Kind, partition: int, epoch: int, item: Item | Call) -> None:
         if kind is not Kind.EDGE and self.epoch(kind, partition) is None:
             self.bus.refuse(source, kind, partition, epoch, item)
+        elif kind is Kind.EDGE and isinstance(item, Accepted) and self.on_accepted:
+            for callback in self.on_accepted:
+                callback(item.uids)
         elif (service := self._services.get(kind)) is not None:
             service.receive(source, partition, epoch, item)
         else:

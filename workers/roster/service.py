@@ -155,7 +155,7 @@ class RosterService(HostedWorker):
             self._push(account, changed.account_id, changed.item)
         self._changed(account, contact, changed)
         if changed.step.forward and local:
-            self.route(stanza, item.origin)  # the contact's roster worker accepts it
+            self.pass_on(partition, stanza, item.origin)  # the contact's roster worker accepts it
         else:
             self.accept(item.origin)
 
