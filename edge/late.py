@@ -1,8 +1,8 @@
-"""Messages and answers that have left a session lately: their router may have died before it committed them, or before it said so.
+"""Messages and iqs that have left a session lately: their router may have died before it committed them, or before it said so.
 
 A pure machine for the whole edge. A client may acknowledge a message sooner than Postgres. When the router dies in between, the sender's
-edge sends the message again, and the next holder must know that it was delivered: it stores it, and delivers nothing. An answer of the server may be given again to the next
-holder, by whoever does not know that it arrived: of these the uids are enough.
+edge sends the message again, and the next holder must know that it was delivered: it stores it, and delivers nothing. A request or an answer, too, may come again to the next
+holder, from who does not know that it arrived (the bus of a worker, a client that resumes its stream): of these the uids are enough.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MAX_BYTES: Final = 16 * 1024 * 1024
 #: What a stanza weighs besides its inner XML.
 _OVERHEAD: Final = 500
 _CHUNK_BYTES: Final = 262_144
-#: What the uid of an answer weighs, and how many go into one chunk.
+#: What the uid of an iq weighs, and how many go into one chunk.
 _UID_BYTES: Final = 200
 _CHUNK_UIDS: Final = 4096
 
@@ -31,14 +31,14 @@ Left = tuple[bytes, int, Stanza]
 class Late:
     """The newest deliveries that are acknowledged, in two generations."""
 
-    __slots__ = ("_answers", "_at", "_bytes", "_old", "_older_answers", "_young")
+    __slots__ = ("_at", "_bytes", "_iqs", "_old", "_older_iqs", "_young")
 
     def __init__(self) -> None:
         self._young: list[Left] = []
         self._old: list[Left] = []
-        #: Uids of answers by the partition of who asked.
-        self._answers: dict[int, list[tuple[bytes, int]]] = {}
-        self._older_answers: dict[int, list[tuple[bytes, int]]] = {}
+        #: Uids of iqs by the partition of who got them.
+        self._iqs: dict[int, list[tuple[bytes, int]]] = {}
+        self._older_iqs: dict[int, list[tuple[bytes, int]]] = {}
         self._bytes = 0
         self._at = 0.0
 
@@ -47,12 +47,12 @@ class Late:
         self._young.append((stream, n, stanza))
         self._grow(len(stanza.inner) + _OVERHEAD)
 
-    def answered(self, partition: int, stream: bytes, n: int) -> None:
-        """An answer with this uid was acknowledged, by a session of this partition."""
-        answers = self._answers.get(partition)
-        if answers is None:
-            answers = self._answers[partition] = []
-        answers.append((stream, n))
+    def add_iq(self, partition: int, stream: bytes, n: int) -> None:
+        """An iq with this uid was acknowledged, by a session of this partition."""
+        iqs = self._iqs.get(partition)
+        if iqs is None:
+            iqs = self._iqs[partition] = []
+        iqs.append((stream, n))
         self._grow(_UID_BYTES)
 
     def _grow(self, size: int) -> None:
@@ -70,8 +70,8 @@ class Late:
         """Forget what is older than the last call."""
         self._old = self._young
         self._young = []
-        self._older_answers = self._answers
-        self._answers = {}
+        self._older_iqs = self._iqs
+        self._iqs = {}
         self._bytes = 0
 
     def chunks(self, edge: str, partition: int, partition_of: Callable[[str], int]) -> Iterator[Mirror]:
@@ -89,7 +89,7 @@ class Late:
                 chunk, size = [], 0
         if chunk:
             yield Mirror(edge, partition, (), False, chunk)
-        uids = [*self._older_answers.get(partition, ()), *self._answers.get(partition, ())]
+        uids = [*self._older_iqs.get(partition, ()), *self._iqs.get(partition, ())]
         for at in range(0, len(uids), _CHUNK_UIDS):
             yield Mirror(edge, partition, (), False, (), uids[at : at + _CHUNK_UIDS])
 

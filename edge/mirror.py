@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Final
 
 from rookery.edge.late import Late
-from rookery.shared.bus.messages import ANSWER, Management, Mirror, MirrorSession
+from rookery.shared.bus.messages import Management, Mirror, MirrorSession
 from rookery.shared.xmpp.stanza import Stanza
 
 #: Bytes of messages in one session's description, and in one chunk: both have to fit into a bus message.
@@ -36,7 +36,18 @@ class Verdict(Enum):
 class SessionMirror:
     """Numbers of one session: `n` taken, `acked` written; (stream, number) of what lies between."""
 
-    __slots__ = ("_between", "_late", "_partition", "_rows", "_seen", "acked", "grant", "managed", "n", "note")
+    __slots__ = (
+        "_between",
+        "_late",
+        "_partition",
+        "_rows",
+        "_seen",
+        "acked",
+        "grant",
+        "managed",
+        "n",
+        "note",
+    )
 
     def __init__(self, grant: int, late: Late | None = None, partition: int = 0) -> None:
         self.grant = grant
@@ -93,8 +104,8 @@ class SessionMirror:
                     stream, origin_n, message = left
                     if message is not None and message.kind == "message":
                         late.add(stream, origin_n, message)
-                    elif stream.startswith(ANSWER):
-                        late.answered(self._partition, stream, origin_n)
+                    else:
+                        late.add_iq(self._partition, stream, origin_n)
             if not between:
                 self._between = None
         self.acked = n

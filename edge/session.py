@@ -154,7 +154,9 @@ class Session:
                 copy = self._copy(origin, item, stamped)
         else:
             once = kind == "iq" and target is not None and target.resource is not None
-        self._keep(n, _new(Entry, (_ROUTERS[partition], item, len(inner) + _OVERHEAD, once, sessions.now)), copy)
+        self._keep(
+            n, _new(Entry, (_ROUTERS[partition], item, len(inner) + _OVERHEAD, once, sessions.now)), copy
+        )
 
     def _copy(self, origin: Origin, item: Submit | Route, stanza: Stanza) -> Entry:
         """The second leg of a message: what goes to the own router first says both."""

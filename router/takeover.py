@@ -31,14 +31,14 @@ LIMIT: Final = 3.0
 class _Gathering:
     """The answers that one partition waits for."""
 
-    __slots__ = ("answered", "done", "late", "missing", "part", "sessions")
+    __slots__ = ("done", "iqs", "late", "missing", "part", "sessions")
 
     def __init__(self, part: Part, edges: list[str]) -> None:
         self.part = part
         self.missing = set(edges)
         self.sessions: list[tuple[str, MirrorSession]] = []
         self.late: list[tuple[bytes, int, Stanza]] = []
-        self.answered: list[tuple[bytes, int]] = []
+        self.iqs: list[tuple[bytes, int]] = []
         self.done = trio.Event()
         self.check()
 
@@ -83,7 +83,7 @@ class Takeover:
             self._wake(part, session, seconds)
         for stream, n, _ in gathering.late:
             part.delivered(stream, n)
-        for stream, n in gathering.answered:
+        for stream, n in gathering.iqs:
             part.delivered(stream, n)
         return gathering.late
 
@@ -111,7 +111,7 @@ class Takeover:
         if item.edge not in gathering.missing:
             return
         gathering.late.extend((stream, n, Stanza.unpack(stanza)) for stream, n, stanza in item.late)
-        gathering.answered.extend((stream, n) for stream, n in item.answered)
+        gathering.iqs.extend((stream, n) for stream, n in item.iqs)
         gathering.sessions.extend((item.edge, MirrorSession._make(one)) for one in item.sessions)
         if item.last:
             gathering.missing.discard(item.edge)

@@ -139,9 +139,13 @@ class HostedWorker:
 
     def answer(self, origin: Origin, stanza: Stanza) -> None:
         """Send the answer of an iq and accept the request."""
-        if stanza.to:
-            self.route(stanza, answering(origin))
+        self.reply(stanza, origin)
         self.accept(origin)
+
+    def reply(self, stanza: Stanza, origin: Origin) -> None:
+        """Send the answer of the request with this origin. After its deadline the edge has answered it."""
+        if stanza.to and not (origin.deadline and time.time() * 1000 > origin.deadline):
+            self.route(stanza, answering(origin))
 
     async def serve_iq(
         self, origin: Origin, iq: Stanza, work: Callable[[], Awaitable[Stanza | None]]

@@ -57,13 +57,9 @@ class Origin(NamedTuple):
 NOBODY: Final = Origin(b"", 0, "")
 
 
-#: What stands before the stream of a request in the uid of its answer.
-ANSWER: Final = b"answer:"
-
-
 def answering(origin: Origin) -> Origin:
     """The uid of the one answer that a request gets, whoever gives it, and however often."""
-    return Origin(ANSWER + origin.stream, origin.n, "") if origin.stream else NOBODY
+    return Origin(b"answer:" + origin.stream, origin.n, "") if origin.stream else NOBODY
 
 
 # --- edge -> router ---------------------------------------------------------------------------------------------------
@@ -149,7 +145,7 @@ class Mirror(NamedTuple):
     """An edge's answer to MirrorRequest: its sessions of one partition, in chunks; `last` ends the answer.
 
     `late` are messages (origin stream, origin n, stanza) that were delivered and acknowledged lately, perhaps before their commit;
-    `answered` are the uids of answers to requests: each request gets one.
+    `iqs` are the uids of requests and answers of which the same is true: each is given once.
     """
 
     edge: str
@@ -157,7 +153,7 @@ class Mirror(NamedTuple):
     sessions: Sequence[MirrorSession]
     last: bool
     late: Sequence[tuple[bytes, int, Stanza]] = ()
-    answered: Sequence[tuple[bytes, int]] = ()
+    iqs: Sequence[tuple[bytes, int]] = ()
 
 
 class Copy(NamedTuple):

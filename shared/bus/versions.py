@@ -7,7 +7,7 @@ item gets a new `VERSION` and a line here, with what happens while the other sid
 | since | what | without it |
 |---|---|---|
 | 3 | `DeliverMany.origin_stream`, `origin_n` | after a takeover a message to many may come twice to those whose router died |
-| 3 | `Mirror.answered` | a request whose answer was written just before its router died may be answered twice |
+| 3 | `Mirror.iqs` | a request or an answer that was written just before its router died may be given twice |
 | 3 | `Domains.kinds` | an edge takes every hosted domain for one with accounts; their routers know better |
 
 Version 3 also gives `Origin.edge` another meaning in the same place: it is the custodian. A process of version 2 passes on what it got and keeps

@@ -32,6 +32,13 @@ class FakeCluster:
         self.nodes: dict[str, FakeNode] = {}
         self.holders: dict[Kind, tuple[str, int]] = {}
         self._last: dict[Kind, tuple[str, int]] = {}
+        #: Partitions that have a holder of their own; None while that one is lost.
+        self._apart: dict[tuple[Kind, int], tuple[str, int] | None] = {}
+
+    def holder(self, kind: Kind, partition: int) -> tuple[str, int] | None:
+        """Who holds a partition, and under which epoch."""
+        key = kind, partition
+        return self._apart[key] if key in self._apart else self.holders.get(kind)
 
     def node(
         self, incarnation: str, *kinds: Kind, config: Config | None = None, db: Database | None = None
@@ -51,9 +58,15 @@ class FakeCluster:
         """All partitions of the kind have another holder now, with a higher epoch."""
         former, epoch = self._last.get(kind, (None, 0))
         self.holders[kind] = self._last[kind] = (incarnation, epoch + 1)
-        keys = [(kind, partition) for partition in range(256)]
+        keys = [(kind, partition) for partition in range(256) if (kind, partition) not in self._apart]
         for node in self.nodes.values():
             node.bus.holder_changed(former, keys)
+
+    def move_one(self, kind: Kind, partition: int, incarnation: str, former: str, epoch: int) -> None:
+        """One partition, which `former` held, has a holder of its own now."""
+        self._apart[kind, partition] = incarnation, epoch
+        for node in self.nodes.values():
+            node.bus.holder_changed(former, [(kind, partition)])
 
     def lose(self, incarnation: str) -> None:
         """The process is killed: every other one notices."""
@@ -62,6 +75,9 @@ class FakeCluster:
         for kind, (holder, _) in list(self.holders.items()):
             if holder == incarnation:
                 del self.holders[kind]
+        for key, apart in self._apart.items():
+            if apart is not None and apart[0] == incarnation:
+                self._apart[key] = None
         for node in self.nodes.values():
             node.bus.forget(incarnation)
             for callback in node.on_lost:
@@ -98,7 +114,7 @@ class FakeNode:
         self.received: list[tuple[str, Kind, int, int, Item | Call]] = []
         self._services: dict[Kind, Service] = {}
         bus = self.bus
-        bus.resolver = lambda kind, partition: cluster.holders.get(kind)
+        bus.resolver = cluster.holder
         bus.receiver = self._receive
         bus.on_holder = self._holder_changed
         bus.on_reset = self._link_reset
@@ -138,7 +154,7 @@ class FakeNode:
 
     def epoch(self, kind: Kind, partition: int) -> int | None:
         """The epoch under which this process holds the partition, or None."""
-        holder = self.cluster.holders.get(kind)
+        holder = self.cluster.holder(kind, partition)
         return holder[1] if holder is not None and holder[0] == self.incarnation else None
 
     def edges(self) -> list[str]:

@@ -6,6 +6,7 @@ tells its owner what is settled: who came before is told then. So acceptance goe
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -31,7 +32,7 @@ class Custodian:
         self,
         node: Node,
         settled: Callable[[Handed], None],
-        clock: Callable[[], float] = trio.current_time,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.kept = kept = Kept(MAX_ITEMS, MAX_BYTES)
         self._node = node

@@ -45,9 +45,7 @@ class Successors(Generic[K]):
 
     __slots__ = ("_index", "_keepers", "_post", "stale")
 
-    def __init__(
-        self, keepers: Callable[[], Iterable[K]], post: Callable[[Kind, int, Item], None]
-    ) -> None:
+    def __init__(self, keepers: Callable[[], Iterable[K]], post: Callable[[Kind, int, Item], None]) -> None:
         self._keepers = keepers
         self._post = post
         #: Keepers by what they wait for. A process's end changes a hundred places at once, and each asks.

@@ -19,7 +19,6 @@ from rookery.shared.bus.messages import (
     SendPresence,
     SessionUp,
     ToResources,
-    answering,
 )
 from rookery.shared.cluster.api import Node
 from rookery.shared.observe.metrics import ROSTER_OPS
@@ -106,7 +105,7 @@ class RosterService(HostedWorker):
             ),
             item.origin.deadline,
         )
-        self.route(iq.result(), answering(item.origin))
+        self.reply(iq.result(), item.origin)
         self._push(account, edited.account_id, edited.item)
         if change.remove:
             self._removed(account, change.contact, edited.before)
@@ -120,7 +119,7 @@ class RosterService(HostedWorker):
             raise StanzaError("item-not-found")
         if found.full:
             return roster.result(item.stanza, found.items, None if ver is None else found.ver)
-        self.route(item.stanza.result(), answering(item.origin))
+        self.reply(item.stanza.result(), item.origin)
         for changed in found.items:
             self.route(roster.push(changed, found.account_id, item.full))
         return None

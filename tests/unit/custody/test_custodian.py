@@ -50,7 +50,9 @@ class World:
 
     def successor(self, name: str = "router2") -> FakeNode:
         node = self.cluster.nodes.get(name) or self.cluster.node(name, Kind.ROUTER)
-        if self.cluster.holders[Kind.ROUTER][0] != name:  # who comes when nobody holds anything takes it at once
+        if (
+            self.cluster.holders[Kind.ROUTER][0] != name
+        ):  # who comes when nobody holds anything takes it at once
             self.cluster.move(Kind.ROUTER, name)
         return node
 
@@ -83,7 +85,7 @@ def test_a_next_hop_that_dies_before_it_accepts(world: World) -> None:
     assert world.numbers() == [1, 2]
     world.accept(1)
     world.hand(3)
-    world.cluster.network.kill("router1")
+    world.next.bus.disconnect()
     world.hand(4)
     world.cluster.network.settle()
     world.cluster.lose("router1")

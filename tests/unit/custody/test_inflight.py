@@ -226,7 +226,9 @@ class Against(RuleBasedStateMachine):
         legs = [one for one in (*self.model, *self.copies) if one[1].place == at_router(partition)]
         expected = sorted(n for n, kept in legs if not kept.once)
         assert numbers(self.machine.again(routers(partition))) == expected
-        self.model = [(n, kept) for n, kept in self.model if not (kept.place == at_router(partition) and kept.once)]
+        self.model = [
+            (n, kept) for n, kept in self.model if not (kept.place == at_router(partition) and kept.once)
+        ]
 
     @invariant()
     def sums(self) -> None:

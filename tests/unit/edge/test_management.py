@@ -7,9 +7,9 @@ from collections import deque
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rookery.shared.custody.inflight import Entry, Inflight, Pool
 from rookery.edge.management import ASK_EVERY, ASK_SECONDS, DEAD_SECONDS, NOTE_SECONDS, Look, Management
 from rookery.shared.bus.messages import Kind, Origin, Route
+from rookery.shared.custody.inflight import Entry, Inflight, Pool
 from rookery.shared.xeps import stream_management as sm
 from rookery.shared.xmpp.stanza import Stanza
 

@@ -115,3 +115,42 @@ async def test_a_bug_is_an_internal_error_without_details() -> None:
 def test_a_uid_is_empty_for_what_the_server_made() -> None:
     assert uid(ORIGIN) == b"s" * 16 + (7).to_bytes(8, "big")
     assert uid(Origin(b"", 0, "")) == b""
+
+
+def test_after_its_deadline_a_request_is_accepted_and_not_answered() -> None:
+    """Its edge has answered it: the client has what it waits for."""
+    cluster, worker = build()
+    now = int(time.time() * 1000)
+    worker.answer(ORIGIN._replace(deadline=now + 60_000), IQ.result())
+    worker.answer(ORIGIN._replace(n=8, deadline=now - 1), IQ.result())
+    assert outcome(cluster) == (["result"], [7, 8])
+
+
+def test_what_is_passed_on_is_accepted_when_the_next_one_has_it() -> None:
+    cluster, worker = build()
+    subscribe = Stanza.build("presence", type="subscribe", to="b@x", from_="a@x")
+    worker.pass_on(3, subscribe, ORIGIN)
+    cluster.network.settle()
+    (item,) = [i[4] for i in cluster.nodes["router1"].received]
+    assert isinstance(item, Route)
+    assert item.origin == ORIGIN._replace(custodian="worker1")
+    assert outcome(cluster)[1] == []
+    assert not worker.once.is_done(ORIGIN)
+    cluster.nodes["router1"].bus.post_to("worker1", Accepted([(ORIGIN.stream, ORIGIN.n)]))
+    assert outcome(cluster)[1] == [7]
+    assert worker.once.is_done(ORIGIN)
+
+
+def test_what_is_passed_on_goes_to_the_next_holder_until_the_partition_that_it_came_to_is_given_away() -> (
+    None
+):
+    cluster, worker = build()
+    subscribe = Stanza.build("presence", type="subscribe", to="b@x", from_="a@x")
+    worker.pass_on(3, subscribe, ORIGIN)
+    worker.pass_on(4, subscribe, ORIGIN._replace(n=8))
+    cluster.network.settle()
+    worker.forget(4)
+    cluster.lose("router1")
+    successor = cluster.node("router2", Kind.ROUTER)
+    cluster.network.settle()
+    assert [i[4].origin.n for i in successor.received if isinstance(i[4], Route)] == [7]
