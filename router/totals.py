@@ -19,6 +19,7 @@ _ROUTES: Final = {
 }
 _STORED: Final = OFFLINE.labels("stored")
 _DELIVERED: Final = OFFLINE.labels("delivered")
+_REFUSED: Final = OFFLINE.labels("refused")
 _SESSIONS: Final = ROUTER_SESSIONS.labels("active")
 
 
@@ -44,4 +45,6 @@ class Totals:
                     _STORED.inc(new)
         if new := self._since("flushed"):
             _DELIVERED.inc(new)
+        if new := self._since("refused"):
+            _REFUSED.inc(new)
         _SESSIONS.set(self._core.count.sessions)

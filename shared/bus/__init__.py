@@ -1,7 +1,9 @@
-"""The bus: what processes say to each other, and how it gets from one to another.
+"""Items between processes: in order, with credit, each once more to the next holder when its receiver dies.
 
-`messages` are the items, `versions` and `batch` their wire form; `links` number them, `parking` and `moves` keep their order while partitions
-move, `repeats` says what goes again, `core` joins these without I/O, `nats` and `memory` carry it. `api` is what services see.
-May touch: the grammar (`shared.xmpp`), configuration, metrics, sockets in `nats` and `streams` alone.
-Must not: know who holds what (the cluster layer sets `resolver`), keep items for services (`shared.custody` does), name a kind's rules.
+`api` is what others use: post, call, reply. `messages` is the table of all items, `versions` what changed in them. `core` is the machine of one
+process (`links` for each other process, `batch`, `moves`, `parking`, `calls`, `repeats`), without I/O; `pump` drives it, `nats` and `memory` carry
+its bytes, `wire` and `streams` speak to NATS.
+
+It may touch `shared.xmpp`, for stanzas inside items, and `shared.observe`. It must not know who holds a partition (it is told), nor what an item
+means, nor the database, and keeps nothing for services (`shared.custody` does). Only `subjects` turns an address into a subject of NATS.
 """

@@ -430,10 +430,7 @@ class ContactRemoved(NamedTuple):
 
 
 class Bind(NamedTuple):
-    """Bind a resource for an authenticated stream (RFC 6120 section 7); resume joins here later.
-
-    `resource` is "" when the server shall choose. `priority_max` clamps a listener's priorities.
-    """
+    """Bind a resource for an authenticated stream (RFC 6120 section 7); `resource` is "" when the server shall choose."""
 
     account: str
     resource: str
@@ -635,6 +632,17 @@ class Holds(NamedTuple):
     held: Sequence[tuple[int, int]]
 
 
+class Claimed(NamedTuple):
+    """I have taken these partitions of `kind`, (partition, epoch), from a holder that is dead or free: I do not serve them yet.
+
+    Whoever holds one under a lower epoch is deposed: it forgets the partition, and nobody takes its word for it any more.
+    """
+
+    incarnation: str
+    kind: int
+    held: Sequence[tuple[int, int]]
+
+
 class AskHolds(NamedTuple):
     """A new process asks every holder for its Holds."""
 
@@ -704,6 +712,7 @@ Item = (
     | Granted
     | Beat
     | Holds
+    | Claimed
     | AskHolds
     | Left
     | DomainsChanged
@@ -768,6 +777,7 @@ TAGS: Final[dict[type, int]] = {
     Left: 73,
     DomainsChanged: 74,
     Yield: 75,
+    Claimed: 76,
     Frontier: 7,
     Noted: 17,
     Enable: 80,

@@ -8,6 +8,7 @@ item gets a new `VERSION` and a line here, with what happens while the other sid
 |---|---|---|
 | 3 | `DeliverMany.origin_stream`, `origin_n` | after a takeover a message to many may come twice to those whose router died |
 | 3 | `Mirror.iqs` | a request or an answer that was written just before its router died may be given twice |
+| 3 | `Claimed` | a holder that was deposed goes on until its successor serves, or its fence refuses a write |
 | 3 | `Domains.kinds` | an edge takes every hosted domain for one with accounts; their routers know better |
 
 Version 3 also gives `Origin.edge` another meaning in the same place: it is the custodian. A process of version 2 passes on what it got and keeps
@@ -20,12 +21,23 @@ import typing
 from collections.abc import Callable
 from typing import Any, Final
 
-from rookery.shared.bus.messages import TAGS, VERSION, DeliverMany, Domains, Item, Mirror, Refused, Return
+from rookery.shared.bus.messages import (
+    TAGS,
+    VERSION,
+    Claimed,
+    DeliverMany,
+    Domains,
+    Item,
+    Mirror,
+    Refused,
+    Return,
+)
 
 #: The oldest version that this one reads and can write.
 OLDEST: Final = max(1, VERSION - 1)
 #: What OLDEST knew of the types that have changed since: the number of their first fields, None for a type that it did not have.
 KNOWN: Final[dict[type, int | None]] = {
+    Claimed: None,
     DeliverMany: 2,
     Mirror: 5,
     Domains: 1,
