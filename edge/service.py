@@ -109,6 +109,7 @@ class EdgeService:
         node.on_domains.append(self._domains.reader.refresh)
         node.on_holder.append(self._sessions.successors.on_holder)
         node.on_reset.append(self._sessions.successors.on_reset)
+        node.on_accepted.append(self._sessions.accepted)
 
     # --- state that others ask for ---
 
@@ -261,7 +262,6 @@ class EdgeService:
             await trio.sleep(1)
             now = trio.current_time()
             self._sessions.tick(now)
-            self._sessions.successors.tick()
             if now >= repeat_at:
                 repeat_at = now + REPEAT_SECONDS
                 self._sessions.successors.repeat(now)

@@ -8,10 +8,23 @@ from collections.abc import Callable
 from rookery.router.accounts.resources import Resources
 from rookery.router.counters import Counters
 from rookery.router.partition import Part
-from rookery.shared.bus.messages import NOBODY, Accepted, Copied, Item, Kind, Origin, Route, answering
+from rookery.shared.bus.messages import (
+    NOBODY,
+    Accepted,
+    Copied,
+    Gate,
+    Handle,
+    Item,
+    Kind,
+    Origin,
+    Route,
+    answering,
+)
 from rookery.shared.cluster.addresses import OWN, Addresses
 from rookery.shared.cluster.api import Node
 from rookery.shared.cluster.domains import DomainRow
+from rookery.shared.custody.custodian import Custodian
+from rookery.shared.custody.kept import Handed
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.stanza import Stanza
 
@@ -43,29 +56,40 @@ class Core:
         self._accepted: dict[str, list[tuple[bytes, int]]] = {}
         self._copied: dict[str, list[tuple[bytes, int]]] = {}
         self._armed = False
+        #: What this process has handed on to other routers and to workers.
+        self.custodian = Custodian(node, self._settled, ticks)
 
     # --- acceptance --------------------------------------------------------------------------------------------------
 
     def accept(self, part: Part, origin: Origin) -> None:
         """This router has taken responsibility for the stanza, or has refused it with an error."""
-        if not origin.edge:
+        if not origin.custodian:
             if origin.stream:
                 # An answer: it is given once.
                 part.recent.mark(origin.stream, origin.n, True)
             return
         part.recent.mark(origin.stream, origin.n, True)
         self._say(part, origin, self._accepted)
+        if part.askers and (askers := part.askers.pop((origin.stream, origin.n), None)) is not None:
+            for custodian in askers - {origin.custodian}:
+                self._say(part, origin._replace(custodian=custodian), self._accepted)
+
+    def _settled(self, handed: Handed) -> None:
+        """What this router has handed on is accepted: so it is for whom it came from."""
+        part = self.parts.get(handed.came)
+        if part is not None:
+            self.accept(part, handed.former)
 
     def copied(self, part: Part, origin: Origin) -> None:
         """This router, the sender's own, has done its part for the message."""
-        if origin.edge:
+        if origin.custodian:
             part.copied.mark(origin.stream, origin.n, True)
             self._say(part, origin, self._copied)
 
     def _say(self, part: Part, origin: Origin, said: dict[str, list[tuple[bytes, int]]]) -> None:
-        batch = said.get(origin.edge)
+        batch = said.get(origin.custodian)
         if batch is None:
-            said[origin.edge] = [(origin.stream, origin.n)]
+            said[origin.custodian] = [(origin.stream, origin.n)]
         else:
             batch.append((origin.stream, origin.n))
         if not self._armed:
@@ -77,7 +101,7 @@ class Core:
             )
 
     def flush_accepted(self) -> None:
-        """Tell the edges what was accepted, and what was copied."""
+        """Tell the custodians what was accepted, and the edges what was copied."""
         self._armed = False
         if self._copied:
             copied, self._copied = self._copied, {}
@@ -99,8 +123,48 @@ class Core:
             return False
         if state:
             self.accept(part, origin)
+        elif origin.custodian:
+            # Perhaps from another one than before: whoever keeps it now is told after the commit, too.
+            part.askers.setdefault((stream, origin.n), set()).add(origin.custodian)
         self.count.repeated += 1
         return True
+
+    # --- custody -----------------------------------------------------------------------------------------------------
+
+    def pass_on(
+        self, part: Part, place: tuple[Kind, int], item: Route | Handle | Gate, *, sent: bool
+    ) -> None:
+        """Hand an item on, and keep it until its next hop accepts it; its custodian is told then.
+
+        `sent`: it comes from the account of this partition, not to it. Raises StanzaError while too much is kept.
+        """
+        custodian = self.custodian
+        if (
+            custodian.kept.full
+            and item.origin.custodian
+            and not custodian.has(part.number, item.origin, sent=sent)
+        ):
+            raise StanzaError("resource-constraint", "too much waits for other parts of the server")
+        stanza = item.stanza
+        once = (
+            "/" in stanza.to
+            if stanza.kind == "iq"
+            else stanza.kind == "message" and stanza.type in ("headline", "error")
+        )
+        once = once and isinstance(item, Route)
+        custodian.hand_on(part.number, place, item, sent=sent, once=once)
+
+    def passed_on(self, part: Part, origin: Origin, *, sent: bool) -> bool:
+        """Whether this stanza was handed on before and is not accepted yet; it is not handed on again."""
+        if not len(self.custodian.kept) or not self.custodian.has(part.number, origin, sent=sent):
+            return False
+        self.count.repeated += 1
+        return True
+
+    def onward(self, part: Part, stanza: Stanza, origin: Origin) -> None:
+        """Hand a stanza of an account of this partition on to whoever serves its addressee. Raises StanzaError."""
+        kind, partition = self.addresses.place(stanza.to)
+        self.pass_on(part, (kind, partition), Route(origin, stanza), sent=True)
 
     # --- the ways out ------------------------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ class Part:
 
     __slots__ = (
         "accounts",
+        "askers",
         "copied",
         "counter",
         "epoch",
@@ -38,6 +39,8 @@ class Part:
         self.live = True
         self.counter = 0
         self.accounts: dict[str, Account] = {}
+        #: Custodians who asked again for what is being committed, by uid.
+        self.askers: dict[tuple[bytes, int], set[str]] = {}
         self.recent = Recent()
         #: The same for the other leg: copies of what accounts of this partition have sent.
         self.copied = Recent()

@@ -297,6 +297,7 @@ class RouterService:
         part = self.core.parts.pop(partition, None)
         if part is not None:
             part.live = False
+            self.core.custodian.forget(partition)
             self.flushes.forget(part)
             self.hibernation.drop(part)
             self.core.count.sessions -= sum(len(account.resources) for account in part.accounts.values())
@@ -311,6 +312,7 @@ class RouterService:
             nursery.start_soon(self._ticks)
             nursery.start_soon(self._bury)
             nursery.start_soon(self.hibernation.run)
+            nursery.start_soon(self.core.custodian.run)
             if self._writer is not None:
                 nursery.start_soon(self._writer.run)
 

@@ -24,9 +24,10 @@ MODULES = """
     shared.xmpp: errors events jid longtag names parse reader stanza stream xml
     shared.bus: api batch calls core fanout links moves parking pump wire
     shared.cluster: addresses map parts
+    shared.custody: custodian inflight kept successors
     shared.net: addresses channel limits timers transport
     shared.store: ids rows
-    edge: context counters inflight
+    edge: context counters
     edge.client: connection deadlines inbox limits
     edge.sessions: acks attachments early endings line mirror open_iqs recent_messages session streams successors surroundings table
     edge.sessions.management: machine manager

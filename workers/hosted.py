@@ -15,6 +15,8 @@ from rookery.shared.bus.notices import Post
 from rookery.shared.cluster.addresses import OWN, Addresses
 from rookery.shared.cluster.api import Node
 from rookery.shared.cluster.domains import DomainReader, DomainRow, read_rows
+from rookery.shared.custody.custodian import Custodian
+from rookery.shared.custody.kept import Handed
 from rookery.shared.db.api import DatabaseUnavailable, Fenced, UnitOfWork
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.jid import bare_of
@@ -52,6 +54,8 @@ class HostedWorker:
         self.addresses = Addresses(node.partition)
         self.domains = DomainReader(self.addresses, self._domain_rows)
         node.on_domains.append(self.domains.refresh)
+        #: What was handed on with somebody waiting for its acceptance.
+        self.custodian = Custodian(node, self._settled)
         self._handlers = self.items()
         self._answerers = self.calls()
 
@@ -133,27 +137,41 @@ class HostedWorker:
 
     def route(self, stanza: Stanza, origin: Origin = NOBODY) -> None:
         """Hand a stanza to whoever serves its recipient; a router refuses what nobody serves."""
-        kind, partition = self.addresses.place(stanza.to)
-        if partition == OWN or not self.addresses.serves(stanza.to):
-            kind, partition = Kind.ROUTER, self.node.partition(bare_of(stanza.to))
-        self.node.bus.post(kind, partition, Route(origin, stanza))
+        self.node.bus.post(*self._place(stanza.to), Route(origin, stanza))
+
+    def _place(self, to: str) -> tuple[Kind, int]:
+        kind, partition = self.addresses.place(to)
+        if partition == OWN or not self.addresses.serves(to):
+            return Kind.ROUTER, self.node.partition(bare_of(to))
+        return kind, partition
 
     def tell(self, posts: Iterable[Post]) -> None:
         """Post notices (`shared.bus.notices`)."""
         for kind, account, item in posts:
             self.node.bus.post(kind, self.node.partition(account), item)
 
+    def pass_on(self, partition: int, stanza: Stanza, origin: Origin) -> None:
+        """Hand a stanza that came to `partition` on to whoever serves its recipient; it is accepted when that has accepted it."""
+        self.custodian.hand_on(partition, self._place(stanza.to), Route(origin, stanza), sent=True)
+
+    def _settled(self, handed: Handed) -> None:
+        self.accept(handed.former)
+
     def accept(self, origin: Origin) -> None:
-        """Tell the edge that nothing more will be needed of it for this stanza."""
+        """Tell the custodian that nothing more will be needed of it for this stanza."""
         self.once.done(origin)
-        if origin.edge:
-            self.node.bus.post_to(origin.edge, Accepted(((origin.stream, origin.n),)))
+        if origin.custodian:
+            self.node.bus.post_to(origin.custodian, Accepted(((origin.stream, origin.n),)))
 
     def answer(self, origin: Origin, stanza: Stanza) -> None:
         """Send the answer of an iq and accept the request."""
-        if stanza.to:
-            self.route(stanza, answering(origin))
+        self.reply(stanza, origin)
         self.accept(origin)
+
+    def reply(self, stanza: Stanza, origin: Origin) -> None:
+        """Send the answer of the request with this origin. After its deadline the edge has answered it."""
+        if stanza.to and not (origin.deadline and time.time() * 1000 > origin.deadline):
+            self.route(stanza, answering(origin))
 
     async def serve_iq(
         self, origin: Origin, iq: Stanza, work: Callable[[], Awaitable[Stanza | None]]
@@ -186,6 +204,7 @@ class HostedWorker:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.domains.run)
             nursery.start_soon(self.lanes.run)
+            nursery.start_soon(self.custodian.run)
 
     async def acquire(self, partition: int, epoch: int) -> None:
         """Nothing to hydrate: what is needed is read when it is needed."""
@@ -203,6 +222,7 @@ class HostedWorker:
     def forget(self, partition: int) -> None:
         """The partition is another process's now: nothing that is known of it stays true."""
         self.once.forget(partition)
+        self.custodian.forget(partition)
 
 
 def uid(origin: Origin) -> bytes:

@@ -36,10 +36,22 @@ class Verdict(Enum):
 class SessionMirror:
     """Numbers of one session: `n` taken, `acked` written; (stream, number) of what lies between."""
 
-    __slots__ = ("_between", "_late", "_rows", "_seen", "acked", "grant", "managed", "n", "note")
+    __slots__ = (
+        "_between",
+        "_late",
+        "_partition",
+        "_rows",
+        "_seen",
+        "acked",
+        "grant",
+        "managed",
+        "n",
+        "note",
+    )
 
-    def __init__(self, grant: int, late: RecentMessages | None = None) -> None:
+    def __init__(self, grant: int, late: RecentMessages | None = None, partition: int = 0) -> None:
         self.grant = grant
+        self._partition = partition
         #: Remembers for a while what was acknowledged.
         self._late = late
         self.n = 0
@@ -92,6 +104,8 @@ class SessionMirror:
                     stream, origin_n, message = left
                     if message is not None and message.kind == "message":
                         late.add(stream, origin_n, message)
+                    else:
+                        late.add_iq(self._partition, stream, origin_n)
             if not between:
                 self._between = None
         self.acked = n

@@ -7,11 +7,10 @@ checked here (RFC 6120 sections 8.1 to 8.3); everything else is the routers' bus
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from rookery.edge.counters import SAMPLE
-from rookery.edge.inflight import Entry, Inflight
 from rookery.edge.sessions.line import Line
 from rookery.edge.sessions.management.manager import Managed
 from rookery.edge.sessions.mirror import SessionMirror, Verdict
@@ -28,6 +27,8 @@ from rookery.shared.bus.messages import (
     Route,
     Submit,
 )
+from rookery.shared.custody.inflight import Entry, Inflight, Place
+from rookery.shared.custody.successors import Successors
 from rookery.shared.observe import metrics
 from rookery.shared.xeps.stream_management import DIGEST_BITS, uid_number
 from rookery.shared.xmpp import ns
@@ -45,6 +46,8 @@ _PRESENCE: Final = frozenset(
 _ONCE: Final = frozenset({"headline", "error"})
 #: What a kept stanza weighs besides its inner XML.
 _OVERHEAD: Final = 200
+#: Where stanzas go, by partition; made once.
+_ROUTERS: Final[tuple[Place, ...]] = tuple((Kind.ROUTER, partition) for partition in range(256))
 #: The constructors of NamedTuples are Python functions around this call.
 _new: Final = tuple.__new__
 
@@ -52,9 +55,9 @@ _new: Final = tuple.__new__
 class Table(Surroundings):
     """The table that a session stands in, as the session sees it."""
 
-    #: Sessions with un-accepted stanzas, and those by the partitions that they wait for; None when it has to be made anew.
+    #: Sessions with un-accepted stanzas, and those by what they wait for.
     unsettled: set[Session]
-    waiting_for: dict[int, list[Session]] | None
+    waiting: Successors[Session]
     #: Sessions that miss a delivery, and those that got stored messages lately.
     holes: set[Session]
     flushed: set[Session]
@@ -73,8 +76,9 @@ class Session(Managed):
 
     def __init__(self, sessions: Table, connection: Line, sid: int, stream: bytes, bound: Bound) -> None:
         bare = bare_of(bound.full)
-        mirror = SessionMirror(bound.grant, sessions.late)
-        super().__init__(connection, sid, bound, sessions.partition(bare), mirror)
+        partition = sessions.partition(bare)
+        mirror = SessionMirror(bound.grant, sessions.late, partition)
+        super().__init__(connection, sid, bound, partition, mirror)
         self.sessions = sessions
         self._inflight: Inflight | None = None
         #: While the socket is slow: (bytes queued so far, number delivered with them).
@@ -160,7 +164,9 @@ class Session(Managed):
                 copy = self._copy(origin, item, stamped)
         else:
             once = kind == "iq" and target is not None and target.resource is not None
-        self._keep(n, _new(Entry, (partition, item, len(inner) + _OVERHEAD, once, sessions.now)), copy)
+        self._keep(
+            n, _new(Entry, (_ROUTERS[partition], item, len(inner) + _OVERHEAD, once, sessions.now)), copy
+        )
 
     def _copy(self, origin: Origin, item: Submit | Route, stanza: Stanza) -> Entry:
         """The second leg of a message: what goes to the own router first says both."""
@@ -168,13 +174,14 @@ class Session(Managed):
         if isinstance(item, Route):
             asked = _new(Copy, (origin, self.full, self.grant, stanza))
             self.sessions.post(Kind.ROUTER, self.partition, asked)
-        return _new(Entry, (self.partition, asked, len(stanza.inner) + _OVERHEAD, False, self.sessions.now))
+        place = _ROUTERS[self.partition]
+        return _new(Entry, (place, asked, len(stanza.inner) + _OVERHEAD, False, self.sessions.now))
 
     def _keep(self, n: int, entry: Entry, copy: Entry | None) -> None:
         inflight = self._inflight
         if inflight is None:
             inflight = self._inflight = self.sessions.new_inflight()
-        self.sessions.waiting_for = None
+        self.sessions.waiting.stale = True
         if not len(inflight):
             self.sessions.unsettled.add(self)
         if inflight.add(n, entry, copy) and self.connection is not None:
@@ -274,21 +281,17 @@ class Session(Managed):
             self._inflight.clear()
             self._inflight = None
 
-    def targets(self) -> set[int]:
-        """The partitions whose routers have not accepted something."""
-        return set() if self._inflight is None else self._inflight.partitions()
-
-    def requests(self, changed: Mapping[int, float]) -> list[Entry]:
-        """Un-accepted requests that former workers may have (see `Inflight.requests`)."""
-        return [] if self._inflight is None else self._inflight.requests(changed, self.sessions.partition)
+    def places(self) -> Collection[Place]:
+        """Where something was sent that is not handled."""
+        return () if self._inflight is None else self._inflight.places()
 
     def again(
-        self, partitions: frozenset[int], before: float = float("inf"), same: bool = False
+        self, places: Collection[Place], before: float = float("inf"), same: bool = False
     ) -> list[Entry]:
-        """What has to be sent again to these partitions (see `Inflight.again`)."""
+        """What has to be sent again to these places (see `Inflight.again`)."""
         if self._inflight is None:
             return []
-        entries = self._inflight.again(partitions, before, same)
+        entries = self._inflight.again(places, before, same)
         if self.connection is not None and self.connection.is_full and self._inflight.room:
             self.connection.roomy()
         if not len(self._inflight):

@@ -17,14 +17,12 @@ from rookery.edge.sessions.recent_messages import RecentMessages
 from rookery.edge.sessions.session import Session
 from rookery.edge.sessions.streams import Streams
 from rookery.shared.bus.api import Bus
-from rookery.shared.bus.kinds import accepting
 from rookery.shared.bus.messages import Item, Kind, MirrorRequest, Unbind
 from rookery.shared.cluster.api import Node
+from rookery.shared.custody.successors import Successors as Waiting
 
 #: A stanza that nobody accepted in this time is sent again, in case something was lost unnoticed.
 AGAIN_SECONDS: Final = 15.0
-#: Kinds of worker that accept what clients send.
-_ACCEPTING: Final = accepting()
 
 
 class Told(Protocol):
@@ -40,7 +38,7 @@ class Told(Protocol):
     late: RecentMessages
     streams: Streams
     unsettled: set[Session]
-    waiting_for: dict[int, list[Session]] | None
+    waiting: Waiting[Session]
     flushed: set[Session]
 
     def clock(self) -> float:
@@ -50,13 +48,11 @@ class Told(Protocol):
 class Successors:
     """Mirrors and re-sending for the whole edge."""
 
-    __slots__ = ("_changed", "_moved", "_node", "_sessions")
+    __slots__ = ("_moved", "_node", "_sessions")
 
     def __init__(self, sessions: Told, node: Node) -> None:
         self._sessions = sessions
         self._node = node
-        #: Partitions that workers have taken over since the last tick, and when.
-        self._changed: dict[int, float] = {}
         #: Router partitions that another process has begun to hold, until it serves them.
         self._moved: set[int] = set()
 
@@ -87,19 +83,6 @@ class Successors:
             same = partition not in self._moved and holder is not None and holder[1] == known
             self._moved.discard(partition)
             self._send_again(frozenset((partition,)), same=same)
-        elif kind in _ACCEPTING:
-            self._changed[partition] = self._sessions.clock()
-
-    def tick(self) -> None:
-        """A second has passed: what former workers may have had in hand goes to their successors, by way of the routers.
-
-        A worker's end changes hundreds of partitions, so they are looked at together; a worker that has a request does nothing.
-        """
-        changed, self._changed = self._changed, {}
-        if changed:
-            for session in self._sessions.unsettled:
-                for entry in session.requests(changed):
-                    self._sessions.post(Kind.ROUTER, entry.partition, entry.item)
 
     def on_reset(self, peer: str) -> None:
         """A process gave our link up: what was on the way to its partitions may be lost, answers to its questions too."""
@@ -119,9 +102,8 @@ class Successors:
         if not partitions:
             return
         sessions = self._sessions
-        for session in self._waiting(partitions) if before == math.inf else list(sessions.unsettled):
-            for entry in session.again(partitions, before, same):
-                sessions.post(Kind.ROUTER, entry.partition, entry.item)
+        places = {(Kind.ROUTER, partition) for partition in partitions}
+        for session in sessions.waiting.again(places, before, same):
             if session.connection is None and not session.unaccepted:
                 sessions.streams.settled(session)
         if before == math.inf:
@@ -133,14 +115,3 @@ class Successors:
                     if session.manager is not None:
                         session.manager.machine.lost()
                         session.manager.moved()
-
-    def _waiting(self, partitions: frozenset[int]) -> list[Session]:
-        """Streams that wait for these partitions. A router's end changes a hundred of them at once, and each asks."""
-        sessions = self._sessions
-        index = sessions.waiting_for
-        if index is None:
-            index = sessions.waiting_for = {}
-            for session in sessions.unsettled:
-                for partition in session.targets():
-                    index.setdefault(partition, []).append(session)
-        return list(dict.fromkeys(chain.from_iterable(index.get(p, ()) for p in partitions)))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 
 from rookery.edge.counters import EdgeCounters
-from rookery.edge.inflight import Inflight
 from rookery.edge.sessions.open_iqs import OpenIqs
 from rookery.edge.sessions.recent_messages import RecentMessages
 from rookery.shared.bus.api import Bus
 from rookery.shared.bus.messages import Item, Kind
+from rookery.shared.custody.inflight import Inflight
 from rookery.shared.xeps import stream_management
 
 

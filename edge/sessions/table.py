@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
 import structlog
 
 from rookery.edge.counters import EdgeCounters
-from rookery.edge.inflight import Inflight, Pool
 from rookery.edge.sessions.acks import Acks
 from rookery.edge.sessions.attachments import Attachments
 from rookery.edge.sessions.early import EarlyItems
@@ -46,6 +46,8 @@ from rookery.shared.bus.messages import (
 )
 from rookery.shared.cluster.addresses import Addresses
 from rookery.shared.cluster.api import Node
+from rookery.shared.custody import successors as custody
+from rookery.shared.custody.inflight import Inflight, Pool
 from rookery.shared.net.reactor import NEVER, Reactor
 from rookery.shared.observe import metrics
 from rookery.shared.xeps import stream_management
@@ -84,7 +86,7 @@ class Sessions(Table):
         self.flushed = set()
         #: Resumable streams without a socket, and until when they are kept: their router has no second copy yet.
         self._asleep: set[Session] = set()
-        self.waiting_for = None
+        self.waiting = custody.Successors[Session](lambda: self.unsettled, self.post)
         self._by_sid: dict[int, Session] = {}
         #: Bound streams of each router partition, by their numbers here.
         self.by_partition: dict[int, dict[int, Session]] = {}
@@ -244,8 +246,10 @@ class Sessions(Table):
                     self._stale(item.stanza.to, item.grant)
         elif isinstance(item, DeliverMany):
             self._many(source, item)
-        elif isinstance(item, Accepted | Copied):
-            self.streams.accepted(item.uids, isinstance(item, Copied))
+        elif isinstance(item, Accepted):
+            self.accepted(item.uids)
+        elif isinstance(item, Copied):
+            self.streams.accepted(item.uids, True)
         elif isinstance(item, End):
             self._end(source, item)
         elif isinstance(item, Note):
@@ -267,6 +271,10 @@ class Sessions(Table):
             self.successors.mirror(item)
         else:
             _log.warning("edge_unexpected_item", item=type(item).__name__, source=source)
+
+    def accepted(self, uids: Sequence[tuple[bytes, int]]) -> None:
+        """The next custodians have these stanzas of our streams."""
+        self.streams.accepted(uids, False)
 
     def _allowed(self, session: Session, source: str) -> bool:
         return self.attachments.allows(session.partition, source)

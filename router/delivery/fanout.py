@@ -96,7 +96,7 @@ class Fanouts:
 
     def _alone(self, part: Part, account: Account, resource: str, to: str, item: Fanout) -> None:
         """A message that has its own fate at this recipient: a row, another resource, a place behind stored messages."""
-        parcel = Parcel(item.stanza.replace(to=to), item.origin._replace(edge=""), self._core.clock())
+        parcel = Parcel(item.stanza.replace(to=to), item.origin._replace(custodian=""), self._core.clock())
         try:
             self._delivery.message(part, account, resource, parcel)
         except StanzaError as error:

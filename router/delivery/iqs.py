@@ -49,7 +49,7 @@ class Iqs:
         if not own and isinstance(entry, Forward) and entry.own_only:
             raise StanzaError("forbidden")
         if entry.subscribers_only and not own and not gated:
-            core.post(Kind.PRESENCE, account.bare, Gate(origin, account.bare, iq))
+            core.pass_on(part, (Kind.PRESENCE, part.number), Gate(origin, account.bare, iq), sent=False)
             return
         if isinstance(entry, Forward):
             if own and entry.marks and session is not None:
@@ -60,7 +60,7 @@ class Iqs:
                 if kind is Kind.OFFLINE:
                     self.behind_store(partial(self._forward, part, kind, handle))
                 else:
-                    core.bus.post(kind, part.number, handle)
+                    core.pass_on(part, (kind, part.number), handle, sent=own)
                 return
         handler = entry.handler if isinstance(entry, Local) else entry.online
         assert handler is not None
@@ -75,8 +75,13 @@ class Iqs:
         core.accept(part, origin)
 
     def _forward(self, part: Part, kind: Kind, handle: Handle) -> None:
-        if part.live:
-            self._core.bus.post(kind, part.number, handle)
+        if not part.live:
+            return
+        try:
+            self._core.pass_on(part, (kind, part.number), handle, sent=handle.outbound)
+        except StanzaError as error:
+            self._core.bounce(handle.stanza, error, handle.origin)
+            self._core.accept(part, handle.origin)
 
     def _mark(self, part: Part, account: Account, session: Session, mark: str, on: bool) -> None:
         if account.resources.mark(session, mark, on):
@@ -87,7 +92,8 @@ class Iqs:
         entry = self._entry(Target.DOMAIN, iq)
         core = self._core
         if isinstance(entry, Forward):
-            core.bus.post(_KINDS[entry.kind], part.number, Handle(origin, bare, iq.from_, True, iq))
+            handle = Handle(origin, bare, iq.from_, True, iq)
+            core.pass_on(part, (_KINDS[entry.kind], part.number), handle, sent=True)
             return
         core.route(entry.handler(iq, self._context(iq.to, False, ())), answering(origin))
         core.accept(part, origin)

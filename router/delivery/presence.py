@@ -65,11 +65,11 @@ class Presence:
             stanza = stanza.replace(type="")  # old clients write the default
         type = stanza.type
         if type in SUBSCRIPTIONS:
-            self._subscription(account, origin, stanza)
+            self._subscription(part, account, origin, stanza)
         elif type == "probe":
             # Probes are the server's business (section 4.3); one to somebody else is answered as any probe is.
             if stanza.to and self._leaves(account, stanza.to):
-                self._core.route(stanza, origin)
+                self._core.onward(part, stanza, origin)
             else:
                 self._core.accept(part, origin)
         elif type not in ("", "unavailable", "error"):
@@ -170,9 +170,9 @@ class Presence:
                 raise StanzaError("resource-constraint", "too much directed presence", type="wait")
             if len(session.directed or ()) != before:
                 self.note(part, account, session)
-        self._core.route(stanza, origin)
+        self._core.onward(part, stanza, origin)
 
-    def _subscription(self, account: Account, origin: Origin, stanza: Stanza) -> None:
+    def _subscription(self, part: Part, account: Account, origin: Origin, stanza: Stanza) -> None:
         """Section 3: the roster worker commits our side first. The address is the bare JID (section 3.1.2)."""
         if not stanza.to:
             raise StanzaError("bad-request", "whose presence?")
@@ -181,7 +181,7 @@ class Presence:
         if stanza.type == "subscribe":
             self._core.addresses.destination(target)
         handle = Handle(origin, account.bare, stanza.from_, True, stanza.replace(to=target))
-        self._core.post(Kind.ROSTER, account.bare, handle)
+        self._core.pass_on(part, (Kind.ROSTER, part.number), handle, sent=True)
 
     # --- in the account's name ---------------------------------------------------------------------------------------
 

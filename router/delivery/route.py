@@ -56,7 +56,8 @@ class Delivery:
     def on_route(self, part: Part, item: Route) -> None:
         """Deliver a stanza by the address that it has."""
         origin, stanza = item
-        if origin.stream and self._core.repeated(part, origin):
+        core = self._core
+        if origin.stream and (core.repeated(part, origin) or core.passed_on(part, origin, sent=False)):
             return
         bare, _, resource = stanza.to.partition("/")
         account = part.accounts.get(bare)
@@ -243,7 +244,8 @@ class Delivery:
         elif action is Action.SUBSCRIPTION:
             # The roster worker accepts it once it has committed what follows from it.
             target = account.bare
-            core.post(Kind.ROSTER, target, Handle(origin, target, "", False, stanza.replace(to=target)))
+            handle = Handle(origin, target, "", False, stanza.replace(to=target))
+            core.pass_on(part, (Kind.ROSTER, part.number), handle, sent=False)
             return
         elif action is Action.PROBE:
             core.post(Kind.PRESENCE, account.bare, Probe(stanza.from_, account.bare))
@@ -290,5 +292,8 @@ class Delivery:
         if self._core.repeated(part, item.origin):
             return
         account = self._accounts.ready(part, item.account, self.on_gated, item)
-        if account is not None:
-            self._iqs.answer_account(part, account, item.origin, item.stanza, own=False, gated=True)
+        if account is None:
+            return
+        origin = self._core.custodian.regain(item.origin, sent=False)
+        if origin is not None:
+            self._iqs.answer_account(part, account, origin, item.stanza, own=False, gated=True)

@@ -44,7 +44,7 @@ class Submits:
     def on_submit(self, part: Part, item: Submit) -> None:
         """A stanza from a bound stream of this partition. Raises StanzaError."""
         origin = item.origin
-        if self._core.repeated(part, origin):
+        if self._core.repeated(part, origin) or self._core.passed_on(part, origin, sent=True):
             to = item.stanza.to.partition("/")[0]
             if item.stanza.kind == "message" and to and to != item.full.partition("/")[0]:
                 # The other leg may still be missing.
@@ -91,7 +91,7 @@ class Submits:
         newer = taken is not None and taken.grant > item.grant
         condition, text = ("conflict", "replaced by a new connection") if newer else ("reset", "session lost")
         self._core.bus.post_to(
-            item.origin.edge,
+            item.origin.custodian,
             End(0, item.grant, condition, text, item.origin.stream),
             partition=part.number,
             epoch=part.epoch,
@@ -109,17 +109,17 @@ class Submits:
         if to.partition("/")[0] == account.bare:
             self._delivery.on_route(part, Route(origin, stanza if stanza.to else stanza.replace(to=to)))
             return
-        self._onward(account, origin, stanza)
+        self._onward(part, account, origin, stanza)
         self._copies.take(part, account, origin, full, stanza)
 
-    def _onward(self, account: Account, origin: Origin, stanza: Stanza) -> None:
+    def _onward(self, part: Part, account: Account, origin: Origin, stanza: Stanza) -> None:
         """A stanza for somebody else: whoever serves the address accepts it. Raises StanzaError."""
         to = stanza.to
         if account.blocked is not None and matches(account.blocked, to):
             raise outbound_error()
         if self._core.addresses.destination(to).partition == OWN:
             raise StanzaError("service-unavailable")
-        self._core.route(stanza, origin)
+        self._core.onward(part, stanza, origin)
 
     def _iq(self, part: Part, account: Account, session: Session, origin: Origin, stanza: Stanza) -> None:
         to = stanza.to
@@ -127,7 +127,7 @@ class Submits:
         if to.partition("/")[0] == account.bare and to != account.bare:
             self._delivery.on_route(part, Route(origin, stanza))
         elif to and to != account.bare and not ours:
-            self._onward(account, origin, stanza)
+            self._onward(part, account, origin, stanza)
         elif stanza.type in ("result", "error"):
             self._core.accept(part, origin)  # an answer to one of our pushes (RFC 6120 section 8.2.3)
         elif ours:

@@ -166,7 +166,7 @@ class Flushes:
                 flush.backlog.append((parcel, first))
                 flush.backlog_bytes += size
                 origin = parcel.origin
-                if first and origin.edge and not parcel.row:
+                if first and origin.custodian and not parcel.row:
                     part.recent.mark(origin.stream, origin.n, False)
                 return
             else:

@@ -78,7 +78,7 @@ class Keeping:
         row = self._row(part, account, parcel, archived, owed)
         if account.relaxed:
             self._core.accept(part, origin)
-        elif origin.edge:
+        elif origin.custodian:
             part.recent.mark(origin.stream, origin.n, False)
         self._store.put(row, partial(self._accept, part, account.relaxed, origin))
         if archived:
@@ -134,7 +134,7 @@ class Keeping:
         core.count.offline += 1
         if account.relaxed:
             core.accept(part, origin)
-        elif origin.edge:
+        elif origin.custodian:
             part.recent.mark(origin.stream, origin.n, False)
         self._store.put(row, partial(self._committed, part, account, origin))
         return row.id

@@ -33,13 +33,14 @@ LIMIT: Final = 3.0
 class _Gathering:
     """The answers that one partition waits for."""
 
-    __slots__ = ("done", "late", "missing", "part", "sessions")
+    __slots__ = ("done", "iqs", "late", "missing", "part", "sessions")
 
     def __init__(self, part: Part, edges: list[str]) -> None:
         self.part = part
         self.missing = set(edges)
         self.sessions: list[tuple[str, MirrorSession]] = []
         self.late: list[tuple[bytes, int, Stanza]] = []
+        self.iqs: list[tuple[bytes, int]] = []
         self.done = trio.Event()
         self.check()
 
@@ -84,6 +85,8 @@ class Takeover:
             self._wake(part, session, seconds)
         for stream, n, stanza in gathering.late:
             part.delivered(Origin(stream, n, ""), stanza.to)
+        for stream, n in gathering.iqs:
+            part.delivered(Origin(stream, n, ""), "")
         return gathering.late
 
     def _ask(self, edge: str, part: Part) -> None:
@@ -110,6 +113,7 @@ class Takeover:
         if item.edge not in gathering.missing:
             return
         gathering.late.extend((stream, n, Stanza.unpack(stanza)) for stream, n, stanza in item.late)
+        gathering.iqs.extend((stream, n) for stream, n in item.iqs)
         gathering.sessions.extend((item.edge, MirrorSession._make(one)) for one in item.sessions)
         if item.last:
             gathering.missing.discard(item.edge)

@@ -5,5 +5,5 @@ process (`links` for each other process, `batch`, `moves`, `parking`, `calls`, `
 its bytes, `wire` and `streams` speak to NATS.
 
 It may touch `shared.xmpp`, for stanzas inside items, and `shared.observe`. It must not know who holds a partition (it is told), nor what an item
-means, nor the database. Only `subjects` turns an address into a subject of NATS.
+means, nor the database, and keeps nothing for services (`shared.custody` does). Only `subjects` turns an address into a subject of NATS.
 """

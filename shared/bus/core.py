@@ -183,7 +183,7 @@ class BusCore:
         """
         wait = wait and (former is None or former in self._links or former == self.incarnation)
         if not wait and (link := self._links.get(former or "")) is not None:
-            self._moves.wait(take_back(link, frozenset(keys).__contains__, self.incarnation))
+            self._moves.wait(take_back(link, frozenset(keys).__contains__))
         self._moves.holder_changed(former, keys, wait=wait)
 
     def holders_changed(self) -> None:
@@ -200,7 +200,7 @@ class BusCore:
                 del self._dead[next(iter(self._dead))]
             self._dead[peer] = max(link.peer_generation, link.dead)
             # What another holds by now has gone there already, but for what was never sent.
-            self._moves.repeat(take_back(link, self._unheld, self.incarnation, unsent=True))
+            self._moves.repeat(take_back(link, self._unheld, unsent=True))
         self.calls.lost(peer)
         self._moves.lost(peer)
 
@@ -284,7 +284,7 @@ class BusCore:
     def _restart(self, peer: str, link: Link) -> None:
         """The peer knows nothing of our link (it gave us up): begin anew; services first, then what was queued."""
         self.stats.resets += 1
-        held = restart(link, self.serial(), self.incarnation)
+        held = restart(link, self.serial())
         _log.warning("bus_link_reset", peer=peer)
         try:
             self.on_reset(peer)

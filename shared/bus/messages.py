@@ -21,15 +21,17 @@ VERSION: Final = 3
 
 
 class Origin(NamedTuple):
-    """Where a stanza came into the cluster: (stream, n) is its uid; `edge` keeps it until `Accepted` names it.
+    """Where a stanza came into the cluster: (stream, n) is its uid. `custodian` keeps it until it hears `Accepted` of it.
 
+    The custodian is the process that has passed the stanza on last: its edge first, then each hop that hands it to another one; empty
+    when nobody keeps it. Whoever takes a stanza over tells the custodian that it came with, and puts itself there for the next hop.
     `deadline` is in Unix milliseconds (0: none); `trace` correlates log lines of all processes. A stanza that the server
     made by itself has NOBODY as origin.
     """
 
     stream: bytes
     n: int
-    edge: str
+    custodian: str
     deadline: int = 0
     trace: int = 0
 
@@ -124,7 +126,8 @@ class Management(NamedTuple):
 class Mirror(NamedTuple):
     """An edge's answer to MirrorRequest: its sessions of one partition, in chunks; `last` ends the answer.
 
-    `late` are messages (origin stream, origin n, stanza) that were delivered and acknowledged lately, perhaps before their commit.
+    `late` are messages (origin stream, origin n, stanza) that were delivered and acknowledged lately, perhaps before their commit;
+    `iqs` are the uids of requests and answers of which the same is true: each is given once.
     """
 
     edge: str
@@ -132,6 +135,7 @@ class Mirror(NamedTuple):
     sessions: Sequence[MirrorSession]
     last: bool
     late: Sequence[tuple[bytes, int, Stanza]] = ()
+    iqs: Sequence[tuple[bytes, int]] = ()
 
 
 class Copy(NamedTuple):
@@ -192,7 +196,7 @@ class DeliverMany(NamedTuple):
 
 
 class Accepted(NamedTuple):
-    """The cluster has taken responsibility for these stanzas of this edge's streams: (stream, n); n is 0 for their end."""
+    """To a custodian: others have taken responsibility for these stanzas, (stream, n); to an edge also n = 0, for a stream's end."""
 
     uids: Sequence[tuple[bytes, int]]
 

@@ -6,25 +6,48 @@ it has, everything that it refused is back; only then do later items go to the n
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Iterable
+from typing import Final, Protocol
 
 from rookery.shared.bus.api import Call
 from rookery.shared.bus.batch import BadBatch, Entry, read_fields
+from rookery.shared.bus.calls import Calls
 from rookery.shared.bus.messages import TAGS, Barrier, Item, Kind, Passed, Refused
-from rookery.shared.bus.parking import Key
-
-if TYPE_CHECKING:
-    from rookery.shared.bus.core import BusCore
+from rookery.shared.bus.parking import Key, Parking
+from rookery.shared.bus.pump import Stats
 
 #: A former holder that does not pass a barrier in this time is not waited for.
 BARRIER_SECONDS: Final = 3.0
 
 
-class Moves:
-    """The part of a `BusCore` that parks, refuses and takes back."""
+class Sender(Protocol):
+    """The bus, as far as moves need it: `shared.bus.core.BusCore`."""
 
-    def __init__(self, core: BusCore) -> None:
+    parking: Parking
+    calls: Calls
+    stats: Stats
+    clock: Callable[[], float]
+    resolver: Callable[[Kind, int], tuple[str, int] | None]
+    on_holder: Callable[[Kind, int], None]
+    on_unresolved: Callable[[Kind], None]
+
+    def put(self, incarnation: str, entry: Entry) -> None:
+        """Queue an entry for one process."""
+
+    def post_call(self, kind: Kind, partition: int, item: Item, call: int) -> None:
+        """Send to whoever holds the partition; `call` is 0 for what is no request."""
+
+    def serial(self) -> int:
+        """A number that this process has not used before."""
+
+    def warn(self, event: str, **fields: object) -> None:
+        """Log at most once a second for each event."""
+
+
+class Moves:
+    """The part of a bus that parks, refuses and takes back."""
+
+    def __init__(self, core: Sender) -> None:
         self._core = core
         self._parking = core.parking
 

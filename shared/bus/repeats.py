@@ -1,9 +1,8 @@
 """What goes to the next holder when a process dies: what was never sent to it, and some of what it may not have handled. Pure.
 
-A link's unacknowledged items are of unknown fate. Messages and requests of clients are kept by their edges until they are accepted, and
-sent again by them to where they have sent them first. Nobody keeps presence, roster pushes and notices between kinds: they are repeated from
-here, since handling them twice does no harm and losing them leaves somebody wrong for ever. A message that one router has
-handed to another is repeated too: its edge knows only the first of the two.
+A link's unacknowledged items are of unknown fate. What has a custodian is kept by it until it is accepted, and sent again by it in order
+(`shared.custody`). Nobody keeps presence, roster pushes, answers of the server and notices between kinds: they are repeated from here,
+since handling them twice does no harm and losing them leaves somebody wrong for ever.
 """
 
 from __future__ import annotations
@@ -49,9 +48,7 @@ _HARMLESS: Final = frozenset(
         Broadcast,
         ContactRemoved,
         Fanout,
-        Gate,
         Gated,
-        Handle,
         LastSeen,
         Probe,
         RosterChanged,
@@ -65,22 +62,20 @@ _HARMLESS: Final = frozenset(
 _TOLD: Final = frozenset({Accepted, Copied, End, Note, Noted})
 
 
-def repeatable(item: Item, me: str) -> bool:
-    """Whether an item of unknown fate is sent again by the bus of the process `me`."""
-    if isinstance(item, Route):
-        # Presence settles by itself; answers that the server made have no other keeper, and a client ignores a second one.
-        # A message has a uid, by which it counts once, or it is an error that the server made.
-        kind, edge = item.stanza.kind, item.origin.edge
-        return kind == "presence" or (kind == "iq" and not edge) or (kind == "message" and edge != me)
+def repeatable(item: Item) -> bool:
+    """Whether an item of unknown fate is sent again by the bus."""
+    if isinstance(item, Route | Handle | Gate):
+        # Without a custodian: presence settles by itself; a client ignores a second answer; an error is told once by its uid.
+        return not item.origin.custodian
     return type(item) in _HARMLESS
 
 
-def take_back(link: Link, wanted: Callable[[Key], bool], me: str, *, unsent: bool = False) -> list[Entry]:
+def take_back(link: Link, wanted: Callable[[Key], bool], *, unsent: bool = False) -> list[Entry]:
     """What a dead process leaves behind of the `wanted` partitions, in order; what was not sent leaves the link's queue.
 
     With `unsent`, that is what was not sent of all partitions.
     """
-    entries = _unknown(link, wanted, me)
+    entries = _unknown(link, wanted)
     left: deque[Entry] = deque()
     for queued in link.queue:
         for entry in _apart(queued):
@@ -99,15 +94,15 @@ def _apart(entry: Entry) -> Iterator[Entry]:
         yield entry
 
 
-def restart(link: Link, generation: int, me: str) -> deque[Entry]:
+def restart(link: Link, generation: int) -> deque[Entry]:
     """Begin a link anew whose peer gave us up; returns what goes out behind what the services send again."""
-    unknown = _unknown(link, _any, me, told=True)
+    unknown = _unknown(link, _any, told=True)
     queued = link.restart(generation)
     queued.extendleft(reversed(unknown))
     return queued
 
 
-def _unknown(link: Link, wanted: Callable[[Key], bool], me: str, *, told: bool = False) -> list[Entry]:
+def _unknown(link: Link, wanted: Callable[[Key], bool], *, told: bool = False) -> list[Entry]:
     """What was sent, may not have been handled, and may be handled twice; with `told` also what is for that process alone."""
     entries: list[Entry] = []
     for packed in link.unacknowledged:
@@ -115,7 +110,7 @@ def _unknown(link: Link, wanted: Callable[[Key], bool], me: str, *, told: bool =
         if sent is None or sent[4]:
             continue
         for entry in (sent,) if told else _apart(sent):
-            if (_moves(entry, wanted) and repeatable(entry[3], me)) or (told and type(entry[3]) in _TOLD):
+            if (_moves(entry, wanted) and repeatable(entry[3])) or (told and type(entry[3]) in _TOLD):
                 entries.append(entry)  # noqa: PERF401  a comprehension of three parts reads worse
     return entries
 

@@ -8,8 +8,12 @@ item gets a new `VERSION` and a line here, with what happens while the other sid
 |---|---|---|
 | 3 | `DeliverMany.origin_stream`, `origin_n` | after a takeover a message to many may come twice to those whose router died |
 | 3 | `Fanout.origin`, `runs` | a router knows no full JIDs among the recipients, and may give a message twice after a takeover |
+| 3 | `Mirror.iqs` | a request or an answer that was written just before its router died may be given twice |
 | 3 | `Claimed` | a holder that was deposed goes on until its successor serves, or its fence refuses a write |
 | 3 | `Domains.kinds` | an edge takes every hosted domain for one with accounts; their routers know better |
+
+Version 3 also gives `Origin.edge` another meaning in the same place: it is the custodian. A process of version 2 passes on what it got and keeps
+nothing: acceptance then goes past it to the custodian before it, and what it had under way is sent again after 15 s (`shared.custody`).
 """
 
 from __future__ import annotations
@@ -26,6 +30,7 @@ from rookery.shared.bus.messages import (
     Domains,
     Fanout,
     Item,
+    Mirror,
     Refused,
     Return,
 )
@@ -37,6 +42,7 @@ KNOWN: Final[dict[type, int | None]] = {
     Claimed: None,
     DeliverMany: 2,
     Fanout: 2,
+    Mirror: 5,
     Domains: 1,
 }
 

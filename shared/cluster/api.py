@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from rookery.shared.bus.api import Bus, Call
@@ -29,6 +29,9 @@ class Node(Protocol):
     on_holder: list[Callable[[Kind, int], None]]
     #: Called with the incarnation of a peer that gave this process up for lost and came back (`Bus.on_reset`).
     on_reset: list[Callable[[str], None]]
+    #: Called with the uids, (stream, n), of stanzas of which this process was the custodian and that the next one has accepted. Each
+    #: custodian of the process hears of all: whoever does not keep a uid has nothing to do.
+    on_accepted: list[Callable[[Sequence[tuple[bytes, int]]], None]]
     #: Called with (kind, partition, epoch, incarnation) when a process has taken a partition from a dead holder, before it serves it:
     #: whoever still speaks for the partition under a lower epoch is deposed.
     on_claimed: list[Callable[[Kind, int, int, str], None]]

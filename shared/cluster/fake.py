@@ -10,14 +10,14 @@ cluster.network.settle()         # or, in tests that await: nursery.start_soon(c
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import trio
 
 from rookery.shared.bus.api import Call
 from rookery.shared.bus.memory import MemoryBus, Network
-from rookery.shared.bus.messages import Claimed, DomainsChanged, Item, Kind
+from rookery.shared.bus.messages import Accepted, Claimed, DomainsChanged, Item, Kind
 from rookery.shared.bus.subjects import partition_of
 from rookery.shared.cluster.api import Service
 from rookery.shared.config import Config
@@ -32,6 +32,13 @@ class FakeCluster:
         self.nodes: dict[str, FakeNode] = {}
         self.holders: dict[Kind, tuple[str, int]] = {}
         self._last: dict[Kind, tuple[str, int]] = {}
+        #: Partitions that have a holder of their own; None while that one is lost.
+        self._apart: dict[tuple[Kind, int], tuple[str, int] | None] = {}
+
+    def holder(self, kind: Kind, partition: int) -> tuple[str, int] | None:
+        """Who holds a partition, and under which epoch."""
+        key = kind, partition
+        return self._apart[key] if key in self._apart else self.holders.get(kind)
 
     def node(
         self, incarnation: str, *kinds: Kind, config: Config | None = None, db: Database | None = None
@@ -51,9 +58,15 @@ class FakeCluster:
         """All partitions of the kind have another holder now, with a higher epoch."""
         former, epoch = self._last.get(kind, (None, 0))
         self.holders[kind] = self._last[kind] = (incarnation, epoch + 1)
-        keys = [(kind, partition) for partition in range(256)]
+        keys = [(kind, partition) for partition in range(256) if (kind, partition) not in self._apart]
         for node in self.nodes.values():
             node.bus.holder_changed(former, keys)
+
+    def move_one(self, kind: Kind, partition: int, incarnation: str, former: str, epoch: int) -> None:
+        """One partition, which `former` held, has a holder of its own now."""
+        self._apart[kind, partition] = incarnation, epoch
+        for node in self.nodes.values():
+            node.bus.holder_changed(former, [(kind, partition)])
 
     def lose(self, incarnation: str) -> None:
         """The process is killed: every other one notices."""
@@ -62,6 +75,9 @@ class FakeCluster:
         for kind, (holder, _) in list(self.holders.items()):
             if holder == incarnation:
                 del self.holders[kind]
+        for key, apart in self._apart.items():
+            if apart is not None and apart[0] == incarnation:
+                self._apart[key] = None
         for node in self.nodes.values():
             node.bus.forget(incarnation)
             for callback in node.on_lost:
@@ -90,6 +106,7 @@ class FakeNode:
         self.on_found: list[Callable[[str, frozenset[Kind]], None]] = []
         self.on_holder: list[Callable[[Kind, int], None]] = []
         self.on_reset: list[Callable[[str], None]] = []
+        self.on_accepted: list[Callable[[Sequence[tuple[bytes, int]]], None]] = []
         self.on_claimed: list[Callable[[Kind, int, int, str], None]] = []
         self.on_frozen: list[Callable[[float], None]] = []
         self.on_domains: list[Callable[[], None]] = []
@@ -99,7 +116,7 @@ class FakeNode:
         self.received: list[tuple[str, Kind, int, int, Item | Call]] = []
         self._services: dict[Kind, Service] = {}
         bus = self.bus
-        bus.resolver = lambda kind, partition: cluster.holders.get(kind)
+        bus.resolver = cluster.holder
         bus.receiver = self._receive
         bus.on_holder = self._holder_changed
         bus.on_reset = self._link_reset
@@ -112,6 +129,9 @@ class FakeNode:
     def _receive(self, source: str, kind: Kind, partition: int, epoch: int, item: Item | Call) -> None:
         if kind is not Kind.EDGE and self.epoch(kind, partition) is None:
             self.bus.refuse(source, kind, partition, epoch, item)
+        elif kind is Kind.EDGE and isinstance(item, Accepted) and self.on_accepted:
+            for callback in self.on_accepted:
+                callback(item.uids)
         elif (service := self._services.get(kind)) is not None:
             service.receive(source, partition, epoch, item)
         else:
@@ -140,7 +160,7 @@ class FakeNode:
 
     def epoch(self, kind: Kind, partition: int) -> int | None:
         """The epoch under which this process holds the partition, or None."""
-        holder = self.cluster.holders.get(kind)
+        holder = self.cluster.holder(kind, partition)
         return holder[1] if holder is not None and holder[0] == self.incarnation else None
 
     def edges(self) -> list[str]:

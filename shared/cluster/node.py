@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final, cast
@@ -20,6 +20,7 @@ from rookery.shared.bus.api import Call
 from rookery.shared.bus.core import BusCore
 from rookery.shared.bus.messages import (
     VERSION,
+    Accepted,
     AskHolds,
     Beat,
     Claimed,
@@ -77,6 +78,7 @@ class ClusterNode:
         self.on_found: list[Callable[[str, frozenset[Kind]], None]] = []
         self.on_holder: list[Callable[[Kind, int], None]] = []
         self.on_reset: list[Callable[[str], None]] = []
+        self.on_accepted: list[Callable[[Sequence[tuple[bytes, int]]], None]] = []
         self.on_claimed: list[Callable[[Kind, int, int, str], None]] = []
         self.on_frozen: list[Callable[[float], None]] = []
         self.on_domains: list[Callable[[], None]] = []
@@ -96,6 +98,7 @@ class ClusterNode:
         self._connections = self._came_up()
         self._items = 0
         self._control: dict[type, Callable[[Item], None]] = {
+            Accepted: self._on_accepted,
             Beat: self._on_beat,
             Left: self._on_left,
             Holds: self._on_holds,
@@ -287,12 +290,14 @@ class ClusterNode:
             )
             self.bus.holder_changed(former, keys, wait=waits)
 
+    def _on_accepted(self, item: Item) -> None:
+        _each(self.on_accepted, cast("Accepted", item).uids)
+
     def _on_ask(self, item: Item) -> None:
         assert isinstance(item, AskHolds)
-        if item.incarnation == self.incarnation:
-            return
-        self.bus.post_to(item.incarnation, self._beat())
-        if self._parts is not None:
+        if item.incarnation != self.incarnation:
+            self.bus.post_to(item.incarnation, self._beat())
+        if item.incarnation != self.incarnation and self._parts is not None:
             for kind in self._services:
                 if held := self._parts.served(kind):
                     self.bus.post_to(item.incarnation, Holds(self.incarnation, kind, tuple(held)))

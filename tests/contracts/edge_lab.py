@@ -102,7 +102,7 @@ class Router:
             self.items.append(item)
         if isinstance(item, (Submit, Route)):
             if item.origin.n and self.accepting:
-                self.node.bus.post_to(item.origin.edge, Accepted([(item.origin.stream, item.origin.n)]))
+                self.node.bus.post_to(item.origin.custodian, Accepted([(item.origin.stream, item.origin.n)]))
             if isinstance(item, Route):
                 self.deliver(item.stanza.to, item.stanza, item.origin.stream, item.origin.n)
         elif isinstance(item, Unbind):

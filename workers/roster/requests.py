@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from rookery.shared.bus.messages import Handle, answering
+from rookery.shared.bus.messages import Handle
 from rookery.shared.xeps.registry import answered_by
 from rookery.shared.xmpp import ns
 from rookery.shared.xmpp.errors import StanzaError
@@ -38,7 +38,7 @@ async def get(worker: HostedWorker, partition: int, item: Handle) -> Stanza | No
         raise StanzaError("item-not-found")
     if found.full:
         return roster.result(item.stanza, found.items, None if ver is None else found.ver)
-    worker.route(item.stanza.result(), answering(item.origin))
+    worker.reply(item.stanza.result(), item.origin)
     for changed in found.items:
         worker.route(roster.push(changed, found.account_id, item.full))
     return None
@@ -54,7 +54,7 @@ async def edit(worker: HostedWorker, partition: int, item: Handle) -> Stanza | N
         lambda conn: store.edit(conn, node.incarnation, account, change, uid(item.origin), limit),
         item.origin.deadline,
     )
-    worker.route(item.stanza.result(), answering(item.origin))
+    worker.reply(item.stanza.result(), item.origin)
     notices.push(node, account, edited.account_id, edited.item)
     if change.remove:
         _removed(worker, account, change.contact, edited.before)

@@ -106,7 +106,7 @@ class RosterService(HostedWorker):
             notices.push(self.node, account, changed.account_id, changed.item)
         self._changed(account, contact, changed)
         if changed.step.forward and self.addresses.serves(contact):
-            self.route(stanza, item.origin)  # the contact's roster worker accepts it
+            self.pass_on(partition, stanza, item.origin)  # the contact's roster worker accepts it
         else:
             self.accept(item.origin)
 

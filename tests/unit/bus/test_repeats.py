@@ -13,6 +13,9 @@ from rookery.shared.bus.messages import (
     Copied,
     Deliver,
     Fanout,
+    Gate,
+    Gated,
+    Handle,
     Item,
     Kind,
     Noted,
@@ -20,6 +23,7 @@ from rookery.shared.bus.messages import (
     Probe,
     Replay,
     Route,
+    answering,
 )
 from rookery.shared.bus.repeats import repeatable
 from rookery.shared.xmpp.stanza import Stanza
@@ -140,25 +144,32 @@ def test_who_gave_us_up_is_told_again_what_nobody_else_repeats(world: World) -> 
     assert type(told[-1]) is Noted
 
 
+MESSAGE = Stanza.build("message", to="a@x")
+IQ = Stanza.build("iq", type="get", to="a@x/r")
+SUBSCRIBE = Stanza.build("presence", type="subscribe", to="a@x")
+KEPT = Origin(b"s", 1, "e")
+
+
 @pytest.mark.parametrize(
     ("item", "again"),
     [
         (Route(NOBODY, Stanza.build("presence", type="unsubscribed", to="a@x", from_="b@x")), True),
-        (Route(Origin(b"s", 1, "e"), Stanza.build("presence", type="subscribe", to="a@x")), True),
+        (Route(KEPT, SUBSCRIBE), False),  # its custodian sends it again, in order
         (Route(NOBODY, Stanza.build("iq", type="result", to="a@x/r")), True),
-        (Route(Origin(b"s", 1, "e"), Stanza.build("iq", type="get", to="a@x/r")), False),
-        (Route(Origin(b"s", 1, "me"), Stanza.build("message", to="a@x")), False),  # kept here
-        (
-            Route(Origin(b"s", 1, "e"), Stanza.build("message", to="a@x")),
-            True,
-        ),  # handed on: its edge knows only us
+        (Route(answering(KEPT), Stanza.build("iq", type="result", to="a@x/r")), True),  # once by its uid
+        (Route(KEPT, IQ), False),
+        (Route(KEPT, MESSAGE), False),
         (Route(NOBODY, Stanza.build("message", type="error", to="a@x")), True),  # else it has no fate at all
+        (Handle(KEPT, "a@x", "", False, SUBSCRIBE), False),
+        (Handle(NOBODY, "a@x", "", False, SUBSCRIBE), True),
+        (Gate(KEPT, "a@x", IQ), False),
+        (Gated(KEPT, "a@x", IQ), True),  # goes back to its custodian, or to the successor of that one
         (Replay("a@x/r", 1, (), True), False),
         (Acked("a@x/r", 1, 1), False),
     ],
 )
-def test_only_what_does_no_harm_twice(item: Item, again: bool) -> None:
-    assert repeatable(item, "me") is again
+def test_only_what_does_no_harm_twice_and_nobody_keeps(item: Item, again: bool) -> None:
+    assert repeatable(item) is again
 
 
 # --- one item for several partitions ----------------------------------------------------------------------------------

@@ -39,6 +39,7 @@ from rookery.shared.bus.messages import (
     Submit,
     Unbind,
 )
+from rookery.shared.bus.subjects import partition_of
 from rookery.shared.cluster.fake import FakeCluster, FakeNode
 from rookery.shared.config import Config
 from rookery.shared.db.api import DatabaseUnavailable, UnitOfWork
@@ -387,13 +388,51 @@ class Edge:
                 )
         self.node.bus.post_to(
             source,
-            Mirror(self.node.incarnation, item.partition, sessions, True, self._late_of(item.partition)),
+            Mirror(
+                self.node.incarnation,
+                item.partition,
+                sessions,
+                True,
+                self._late_of(item.partition),
+                self._iqs(item.partition),
+            ),
             kind=Kind.ROUTER,
             partition=item.partition,
         )
 
+    def _iqs(self, partition: int) -> list[tuple[bytes, int]]:
+        """Requests and answers that its clients of that partition have acknowledged."""
+        return [
+            (one.origin_stream, one.origin_n)
+            for client in self.clients.values()
+            if self.node.partition(client.bare) == partition
+            for one in client.taken
+            if one.n <= client.acked and one.origin_stream and one.stanza.kind == "iq"
+        ]
+
     def _late_of(self, partition: int) -> list[tuple[bytes, int, Stanza]]:
         return [one for one in self.late if self.node.partition(one[2].to.partition("/")[0]) == partition]
+
+
+class Served:
+    """Lets items wait until their partition is acquired, as the cluster layer does."""
+
+    kind = Kind.ROUTER
+
+    def __init__(self, service: RouterService) -> None:
+        self.service = service
+        self._waiting: list[tuple[str, int, int, Item | Call]] = []
+
+    def receive(self, source: str, partition: int, epoch: int, item: Item | Call) -> None:
+        if partition in self.service.core.parts or isinstance(item, Mirror):
+            self.service.receive(source, partition, epoch, item)
+        else:
+            self._waiting.append((source, partition, epoch, item))
+
+    def begin(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for source, partition, epoch, item in waiting:
+            self.service.receive(source, partition, epoch, item)
 
 
 class Rig:
@@ -408,6 +447,7 @@ class Rig:
         self.edges: dict[str, Edge] = {}
         self.workers: dict[Kind, FakeNode] = {kind: self.cluster.node(kind.label, kind) for kind in WORKERS}
         self.offline_answers = True
+        self.apart: dict[str, Served] = {}
         self._sids = 0
         self.nursery: trio.Nursery
         self.router: RouterService
@@ -426,6 +466,25 @@ class Rig:
             await self.settle()
         self.router = service
         return service
+
+    async def start_apart(self, name: str, address: str, former: str, epoch: int) -> RouterService:
+        """Let a router process of its own hold the partition of one address, after `former`; it is started when it is new."""
+        partition = partition_of(address)
+        node = self.cluster.nodes.get(name)
+        if node is None:
+            node = self.cluster.node(name, Kind.ROUTER, config=self.config, db=self.db)
+            service = RouterService(node, store=self.store, clock=lambda: self.now, ticks=lambda: self.now)
+            self.apart[name] = served = Served(service)
+            node.serve(served)
+            self.nursery.start_soon(service.run)
+        served = self.apart[name]
+        self.cluster.move_one(Kind.ROUTER, partition, name, former, epoch)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(served.service.acquire, partition, epoch)
+            await self.settle()
+        served.begin()
+        await self.settle()
+        return served.service
 
     def edge(self, name: str = "edge1") -> Edge:
         if name not in self.edges:

@@ -178,3 +178,42 @@ def test_stanzas_go_to_whoever_serves_their_address(monkeypatch: pytest.MonkeyPa
     assert [one[4].stanza.to for one in room.received] == ["r@rooms.x/nick"]  # type: ignore[union-attr]
     routed = [one[4].stanza.to for one in cluster.nodes["router1"].received]  # type: ignore[union-attr]
     assert sorted(routed) == ["r@rooms.x/nick", "x"]
+
+
+def test_after_its_deadline_a_request_is_accepted_and_not_answered() -> None:
+    """Its edge has answered it: the client has what it waits for."""
+    cluster, worker = build()
+    now = int(time.time() * 1000)
+    worker.answer(ORIGIN._replace(deadline=now + 60_000), IQ.result())
+    worker.answer(ORIGIN._replace(n=8, deadline=now - 1), IQ.result())
+    assert outcome(cluster) == (["result"], [7, 8])
+
+
+def test_what_is_passed_on_is_accepted_when_the_next_one_has_it() -> None:
+    cluster, worker = build()
+    subscribe = Stanza.build("presence", type="subscribe", to="b@x", from_="a@x")
+    worker.pass_on(3, subscribe, ORIGIN)
+    cluster.network.settle()
+    (item,) = [i[4] for i in cluster.nodes["router1"].received]
+    assert isinstance(item, Route)
+    assert item.origin == ORIGIN._replace(custodian="worker1")
+    assert outcome(cluster)[1] == []
+    assert not worker.once.is_done(ORIGIN)
+    cluster.nodes["router1"].bus.post_to("worker1", Accepted([(ORIGIN.stream, ORIGIN.n)]))
+    assert outcome(cluster)[1] == [7]
+    assert worker.once.is_done(ORIGIN)
+
+
+def test_what_is_passed_on_goes_to_the_next_holder_until_the_partition_that_it_came_to_is_given_away() -> (
+    None
+):
+    cluster, worker = build()
+    subscribe = Stanza.build("presence", type="subscribe", to="b@x", from_="a@x")
+    worker.pass_on(3, subscribe, ORIGIN)
+    worker.pass_on(4, subscribe, ORIGIN._replace(n=8))
+    cluster.network.settle()
+    worker.forget(4)
+    cluster.lose("router1")
+    successor = cluster.node("router2", Kind.ROUTER)
+    cluster.network.settle()
+    assert [i[4].origin.n for i in successor.received if isinstance(i[4], Route)] == [7]

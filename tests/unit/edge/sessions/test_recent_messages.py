@@ -54,3 +54,37 @@ def test_what_a_session_acknowledges_is_remembered_when_somebody_may_send_it_aga
     assert told(machine) == [11]
     mirror.written(4)
     assert told(machine) == [11, 14]
+
+
+def uids(machine: RecentMessages, partition: int = 1) -> list[int]:
+    chunks = list(machine.chunks("edge1", partition, lambda bare: int(bare[0])))
+    assert not any(chunk.last or chunk.sessions or chunk.late for chunk in chunks)
+    return [n for chunk in chunks for _, n in chunk.iqs]
+
+
+def test_of_requests_and_answers_the_uids_are_told() -> None:
+    machine = RecentMessages()
+    one, two = SessionMirror(1, machine, 1), SessionMirror(1, machine, 2)
+    one.managed = True
+    iq, presence = Stanza.build("iq", type="result", to="1@x/r"), Stanza.build("presence", to="1@x/r")
+    for n, (stream, stanza) in enumerate([(b"a", iq), (b"", presence), (b"", iq), (b"answer:b", iq)], 1):
+        one.take(1, n, stream, 10 + n, stanza)
+    two.take(1, 1, b"a", 30, iq)
+    one.written(3)
+    two.written(1)
+    assert (uids(machine), uids(machine, 2)) == ([11], [30])
+    machine.rotate()
+    one.written(4)
+    assert uids(machine) == [11, 14]
+    machine.rotate()
+    assert (uids(machine), uids(machine, 2)) == ([14], [])
+
+
+def test_many_uids_are_told_in_pieces_and_too_many_are_forgotten_early() -> None:
+    machine = RecentMessages()
+    for n in range(recent_messages._CHUNK_UIDS + 1):
+        machine.add_iq(1, b"s", n)
+    assert [len(chunk.iqs) for chunk in machine.chunks("edge1", 1, len)] == [recent_messages._CHUNK_UIDS, 1]
+    for n in range(recent_messages.MAX_BYTES // recent_messages._UID_BYTES * 2):
+        machine.add_iq(1, b"s", n)
+    assert len(uids(machine)) * recent_messages._UID_BYTES <= recent_messages.MAX_BYTES

@@ -54,7 +54,7 @@ def test_the_way_of_a_stanza(world: World, sent: Stanza, way: type, to: str) -> 
     assert type(item) is way
     assert isinstance(item, (Submit, Route))
     assert item.stanza == sent.replace(from_=FULL, to=to)
-    assert (item.origin.stream, item.origin.n, item.origin.edge) == (session.stream, 1, "edge1")
+    assert (item.origin.stream, item.origin.n, item.origin.custodian) == (session.stream, 1, "edge1")
 
 
 def test_everything_goes_to_the_own_router_first_when_that_is_wanted(world: World) -> None:

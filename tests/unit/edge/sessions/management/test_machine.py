@@ -7,9 +7,9 @@ from collections import deque
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rookery.edge.inflight import Entry, Inflight, Pool
 from rookery.edge.sessions.management.machine import NOTE_SECONDS, Look, StreamManagement
-from rookery.shared.bus.messages import Origin, Route
+from rookery.shared.bus.messages import Kind, Origin, Route
+from rookery.shared.custody.inflight import Entry, Inflight, Pool
 from rookery.shared.xeps import stream_management as sm
 from rookery.shared.xmpp.stanza import Stanza
 
@@ -113,7 +113,7 @@ def test_the_frontier_is_below_what_is_not_handled() -> None:
     stanza = Stanza("message", "chat", "b@x", "a@x/r", "", "", (), (), b"")
     uids = [sm.uid_number(n, "b@x", str(n), b"") for n in range(1, 6)]
     for uid in uids:
-        inflight.add(uid, Entry(1, Route(Origin(b"s", uid, "e"), stanza), 1, False, 0.0))
+        inflight.add(uid, Entry((Kind.ROUTER, 1), Route(Origin(b"s", uid, "e"), stanza), 1, False, 0.0))
 
     def frontier(n: int) -> int:
         return ((inflight.frontier(((n + 1) << sm.DIGEST_BITS) - 1) + 1) >> sm.DIGEST_BITS) - 1

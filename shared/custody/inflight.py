@@ -1,4 +1,4 @@
-"""Stanzas that a stream has given to the cluster and that it has not taken over yet.
+"""Stanzas that a source of the cluster has given to it and that it has not taken over yet.
 
 A pure machine for each stream. A stanza is kept, in order, until it is *handled*: its path ended (`Accepted`) and, where the sender's
 own router archives it or makes carbons of it, that is done too (`Copied`). Re-sending repeats only the legs that are missing; the bounds
@@ -7,21 +7,23 @@ say when the socket must not be read. It outlives its socket: what a client sent
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection
 from typing import Final, NamedTuple
 
-from rookery.shared.bus.messages import Copy, Route, Submit
-from rookery.shared.xmpp.jid import bare_of
+from rookery.shared.bus.messages import Copy, Kind, Route, Submit
+
+#: Where an item is sent to: whoever holds that partition of that kind.
+Place = tuple[Kind, int]
 
 
 class Entry(NamedTuple):
-    """One kept item: the router partition it went to, what it weighs, when it was sent.
+    """One kept item: where it went to, what it weighs, when it was sent (seconds of any clock).
 
     `once` items (iq to a full JID, headline and error messages) are delivered at most once: they are only sent again to the very
     process that they were sent to, which knows whether it had them.
     """
 
-    partition: int
+    place: Place
     item: Submit | Route | Copy
     size: int
     once: bool
@@ -119,42 +121,27 @@ class Inflight:
             return False
         return self._open * 2 <= SHARE or not self._pool.spent
 
-    def partitions(self) -> set[int]:
+    def places(self) -> set[Place]:
         """Where the kept items went to."""
-        return {entry.partition for leg in (self._entries, self._copies) for entry in leg.values()}
-
-    def requests(self, changed: Mapping[int, float], partition_of: Callable[[str], int]) -> list[Entry]:
-        """What former workers may have of these partitions, each with the time until when: requests, and presence for somebody."""
-        found = []
-        for entry in self._entries.values():
-            stanza = entry.item.stanza
-            if entry.once or stanza.kind == "message" or (stanza.kind == "presence" and not stanza.to):
-                continue
-            until = changed.get(entry.partition, -1.0)
-            if stanza.kind == "presence":
-                # It passes the workers of both sides.
-                until = max(until, changed.get(partition_of(bare_of(stanza.to)), -1.0))
-            if entry.at <= until:
-                found.append(entry)
-        return found
+        return {entry.place for leg in (self._entries, self._copies) for entry in leg.values()}
 
     def again(
-        self, partitions: Collection[int], before: float = float("inf"), same: bool = False
+        self, places: Collection[Place], before: float = float("inf"), same: bool = False
     ) -> list[Entry]:
-        """What to send again, in the order of sending, when the holder of these partitions lost or kept back something.
+        """What to send again, in the order of sending, when the holder of these places lost or kept back something.
 
         `same`: it holds them still, so that it gets everything again.
 
         When the oldest of them is younger than `before`, that is nothing: all or none keeps the order. At-most-once items of these
-        partitions that are older than `before` are forgotten: if they were lost, nobody will ever accept them.
+        places that are older than `before` are forgotten: if they were lost, nobody will ever accept them.
         """
         entries = self._entries
-        mine = [(n, entry) for n, entry in entries.items() if entry.partition in partitions]
+        mine = [(n, entry) for n, entry in entries.items() if entry.place in places]
         # A stanza whose copy is asked for by the same item needs that item once.
         mine += [
             (n, copy)
             for n, copy in self._copies.items()
-            if copy.partition in partitions and not ((entry := entries.get(n)) and entry.item is copy.item)
+            if copy.place in places and not ((entry := entries.get(n)) and entry.item is copy.item)
         ]
         mine.sort(key=_number)
         if not mine or mine[0][1].at >= before:

@@ -1,18 +1,28 @@
+"""What a source keeps until it is handled: bounds, legs, what is sent again."""
+
 from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from rookery.edge.inflight import SHARE, Entry, Inflight, Pool
-from rookery.shared.bus.messages import Copy, Origin, Route, Submit
+from rookery.shared.bus.messages import Copy, Kind, Origin, Route, Submit
+from rookery.shared.custody.inflight import SHARE, Entry, Inflight, Place, Pool
 from rookery.shared.xmpp.stanza import Stanza
 
 MESSAGE = Stanza.build("message", to="b@x", from_="a@x/r")
 
 
+def at_router(partition: int) -> Place:
+    return Kind.ROUTER, partition
+
+
+def routers(*partitions: int) -> set[Place]:
+    return {at_router(partition) for partition in partitions}
+
+
 def entry(n: int, partition: int = 1, size: int = 10, once: bool = False, at: float = 0.0) -> Entry:
-    return Entry(partition, Route(Origin(b"s", n, "edge"), MESSAGE), size, once, at)
+    return Entry(at_router(partition), Route(Origin(b"s", n, "edge"), MESSAGE), size, once, at)
 
 
 def numbers(entries: list[Entry]) -> list[int]:
@@ -63,7 +73,7 @@ def test_a_pool_is_spent_by_bytes_and_empty_in_the_end() -> None:
     assert [inflight.add(n, entry(n), copy(n) if n == 2 else None) for n in range(1, 6)] == [False] * 4 + [
         True
     ]
-    inflight.again({1}, before=1.0)
+    inflight.again(routers(1), before=1.0)
     for n in range(1, 6):
         inflight.accepted(n)
     assert (pool.items, pool.bytes) == (1, 10)
@@ -86,19 +96,19 @@ def test_again_is_in_order_and_only_for_those_partitions() -> None:
     inflight = Inflight(10, 1000, Pool(1_000_000, 1 << 30))
     for n, partition in enumerate([1, 2, 1, 3, 1], 1):
         inflight.add(n, entry(n, partition))
-    assert numbers(inflight.again({1})) == [1, 3, 5]
-    assert numbers(inflight.again({2, 3})) == [2, 4]
+    assert numbers(inflight.again(routers(1))) == [1, 3, 5]
+    assert numbers(inflight.again(routers(2, 3))) == [2, 4]
     assert len(inflight) == 5
 
 
 def test_it_waits_for_the_partitions_of_both_legs() -> None:
     inflight = Inflight(10, 1000, Pool(1_000_000, 1 << 30))
     inflight.add(1, entry(1), copy(1))
-    assert inflight.partitions() == {1, 9}
+    assert inflight.places() == routers(1, 9)
     inflight.accepted(1)
-    assert inflight.partitions() == {9}, "the successor of the sender's own router has to hear of it too"
+    assert inflight.places() == routers(9), "the successor of the sender's own router has to hear of it too"
     inflight.copied(1)
-    assert inflight.partitions() == set()
+    assert inflight.places() == set()
 
 
 def test_what_is_delivered_at_most_once_is_not_repeated_and_does_not_fill_the_stream() -> None:
@@ -106,7 +116,7 @@ def test_what_is_delivered_at_most_once_is_not_repeated_and_does_not_fill_the_st
     inflight.add(1, entry(1, once=True))
     inflight.add(2, entry(2))
     inflight.add(3, entry(3, partition=2, once=True))
-    assert numbers(inflight.again({1})) == [2]
+    assert numbers(inflight.again(routers(1))) == [2]
     assert len(inflight) == 2
     assert inflight.bytes == 20
 
@@ -115,7 +125,7 @@ def test_who_holds_them_still_gets_everything_again() -> None:
     inflight = Inflight(10, 1000, Pool(1_000_000, 1 << 30))
     inflight.add(1, entry(1, once=True))
     inflight.add(2, entry(2))
-    assert numbers(inflight.again({1}, same=True)) == [1, 2]
+    assert numbers(inflight.again(routers(1), same=True)) == [1, 2]
     assert len(inflight) == 2
 
 
@@ -123,20 +133,20 @@ def test_a_young_stream_is_not_repeated_by_time_and_an_old_one_is_as_a_whole() -
     inflight = Inflight(10, 1000, Pool(1_000_000, 1 << 30))
     inflight.add(1, entry(1, at=5.0))
     inflight.add(2, entry(2, at=50.0))
-    assert inflight.again({1}, before=5.0) == []
-    assert numbers(inflight.again({1}, before=6.0)) == [1, 2]
+    assert inflight.again(routers(1), before=5.0) == []
+    assert numbers(inflight.again(routers(1), before=6.0)) == [1, 2]
 
 
 def test_by_time_a_young_item_of_the_at_most_once_kind_still_waits() -> None:
     inflight = Inflight(10, 1000, Pool(1_000_000, 1 << 30))
     inflight.add(1, entry(1, at=5.0, once=True))
     inflight.add(2, entry(2, at=50.0, once=True))
-    assert inflight.again({1}, before=10.0) == []
+    assert inflight.again(routers(1), before=10.0) == []
     assert len(inflight) == 1
 
 
 def copy(n: int, partition: int = 9, at: float = 0.0) -> Entry:
-    return Entry(partition, Copy(Origin(b"s", n, "edge"), "a@x/r", 1, MESSAGE), 10, False, at)
+    return Entry(at_router(partition), Copy(Origin(b"s", n, "edge"), "a@x/r", 1, MESSAGE), 10, False, at)
 
 
 def test_a_stanza_is_handled_when_both_legs_are() -> None:
@@ -160,19 +170,19 @@ def test_only_missing_legs_are_repeated() -> None:
     inflight.add(2, entry(2), copy(2))
     inflight.accepted(1)
     inflight.copied(2)
-    assert inflight.again({1, 9}) == [copy(1), entry(2)]
-    assert inflight.again({9}) == [copy(1)]
+    assert inflight.again(routers(1, 9)) == [copy(1), entry(2)]
+    assert inflight.again(routers(9)) == [copy(1)]
 
 
 def test_one_item_that_asks_for_both_legs_is_repeated_once() -> None:
-    both = Entry(9, Submit(Origin(b"s", 1, "edge"), "a@x/r", 1, MESSAGE), 10, False, 0.0)
+    both = Entry(at_router(9), Submit(Origin(b"s", 1, "edge"), "a@x/r", 1, MESSAGE), 10, False, 0.0)
     inflight = Inflight(10, 1000, Pool(1_000_000, 1 << 30))
     inflight.add(1, both, both)
-    assert inflight.again({9}) == [both]
+    assert inflight.again(routers(9)) == [both]
     inflight.accepted(1)
-    assert inflight.again({9}) == [both]
+    assert inflight.again(routers(9)) == [both]
     inflight.copied(1)
-    assert inflight.again({9}) == []
+    assert inflight.again(routers(9)) == []
 
 
 class Against(RuleBasedStateMachine):
@@ -213,10 +223,12 @@ class Against(RuleBasedStateMachine):
 
     @rule(partition=st.integers(0, 3))
     def lose(self, partition: int) -> None:
-        legs = [one for one in (*self.model, *self.copies) if one[1].partition == partition]
+        legs = [one for one in (*self.model, *self.copies) if one[1].place == at_router(partition)]
         expected = sorted(n for n, kept in legs if not kept.once)
-        assert numbers(self.machine.again({partition})) == expected
-        self.model = [(n, kept) for n, kept in self.model if not (kept.partition == partition and kept.once)]
+        assert numbers(self.machine.again(routers(partition))) == expected
+        self.model = [
+            (n, kept) for n, kept in self.model if not (kept.place == at_router(partition) and kept.once)
+        ]
 
     @invariant()
     def sums(self) -> None:
