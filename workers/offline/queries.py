@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from rookery.shared.bus.messages import AccountChanged, Handle, Kind, ToSession
 from rookery.shared.db.api import Connection
+from rookery.shared.store import queries
 from rookery.shared.store.ids import Seal
+from rookery.shared.store.queries import Answer
 from rookery.shared.xeps import archive_preferences, message_archive
 from rookery.shared.xeps.archive_preferences import Preferences
 from rookery.shared.xeps.message_archive import NS
@@ -13,7 +15,6 @@ from rookery.shared.xmpp.jid import Jid
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.workers.hosted import HostedWorker
 from rookery.workers.offline import archive
-from rookery.workers.offline.archive import Answer
 
 
 class Queries:
@@ -37,15 +38,19 @@ class Queries:
             if name == "metadata":
                 if iq.type != "get":
                     raise StanzaError("bad-request")
-                return await self._worker.database(
-                    partition, lambda conn: archive.metadata(conn, seal, account, iq), item.origin.deadline
-                )
+                return await self._metadata(partition, item, account, seal)
             if iq.type == "get":
                 return message_archive.form(iq)
             await self._query(partition, item, account, seal)
             return None
 
         await self._worker.serve_iq(item.origin, iq, work)
+
+    async def _metadata(self, partition: int, item: Handle, account: Jid, seal: Seal) -> Stanza:
+        async def work(conn: Connection) -> Stanza:
+            return await queries.metadata(conn, seal, await archive.owner_of(conn, account), item.stanza)
+
+        return await self._worker.database(partition, work, item.origin.deadline)
 
     async def _query(self, partition: int, item: Handle, account: Jid, seal: Seal) -> None:
         iq = item.stanza
@@ -54,7 +59,7 @@ class Queries:
         query = message_archive.parse(element)
 
         async def work(conn: Connection) -> Answer:
-            return await archive.answer(conn, seal, account, iq, query)
+            return await queries.answer(conn, seal, await archive.owner_of(conn, account), iq, query)
 
         answer = await self._worker.database(partition, work, item.origin.deadline)
         # One item: the end of the page never comes before its results.
