@@ -13,21 +13,24 @@ import structlog
 import trio
 
 from rookery.edge.context import Context
-from rookery.edge.domains import HostedDomains
-from rookery.edge.door import Door
-from rookery.edge.features import Policy
-from rookery.edge.handshakes import HandshakePool
-from rookery.edge.limits import Failures, Nets
-from rookery.edge.listener import Accept, Listener, bind_sockets
-from rookery.edge.loop import NEVER, Reactor, close_quietly
-from rookery.edge.sessions import Sessions
-from rookery.edge.tls import CertificateStore
-from rookery.edge.websocket import WebDoor
+from rookery.edge.door.domains import HostedDomains
+from rookery.edge.door.door import Door
+from rookery.edge.door.tls import USES
+from rookery.edge.door.web import WebDoor
+from rookery.edge.policy import Policy
+from rookery.edge.sessions.table import Sessions
 from rookery.shared.bus.api import Call
 from rookery.shared.bus.messages import Item, Kind
 from rookery.shared.cluster.api import Node
 from rookery.shared.config import Config
+from rookery.shared.net.addresses import Nets
+from rookery.shared.net.certificates import CertificateStore
+from rookery.shared.net.handshakes import HandshakePool
+from rookery.shared.net.limits import Failures
+from rookery.shared.net.listener import Accept, Listener, bind_sockets
+from rookery.shared.net.reactor import NEVER, Reactor, close_quietly
 from rookery.shared.observe import metrics
+from rookery.shared.xeps import registration
 from rookery.shared.xmpp import expat
 from rookery.shared.xmpp.errors import StreamError
 from rookery.shared.xmpp.stream import StreamLimits
@@ -86,9 +89,10 @@ class EdgeService:
                 preauth_bytes=limits.preauth_bytes,
                 idle_seconds=int(limits.idle_seconds + limits.idle_answer_seconds),
                 failures=limits.auth_failures,
+                instructions=config.options(registration.Options).instructions,
             ),
             limits=limits,
-            certificates=CertificateStore(config.tls),
+            certificates=CertificateStore(config.tls, USES),
             pool=HandshakePool(config.tls.handshake_threads),
             failures=Failures(limits.auth_failures_per_ip, limits.auth_failures_window),
             exempt=Nets(limits.exempt_nets),
@@ -140,6 +144,7 @@ class EdgeService:
         finally:
             for connection in list(self._door.connections):
                 connection.transport.abort("shutdown")
+            self._web.close()
             self._reactor.close()
             self._context.pool.stop()
 

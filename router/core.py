@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from rookery.router.accounts.resources import Resources
 from rookery.router.counters import Counters
-from rookery.router.part import Part
-from rookery.router.sessions import Resources
+from rookery.router.partition import Part
 from rookery.shared.bus.messages import NOBODY, Accepted, Copied, Item, Kind, Origin, Route, answering
 from rookery.shared.cluster.api import Node
 from rookery.shared.xmpp.errors import StanzaError

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from rookery.router.accounts.kept import Parcel, plain
+from rookery.router.accounts.session import MAX_KEPT, MAX_KEPT_BYTES, Session
 from rookery.router.core import Core
-from rookery.router.part import Account, Part
-from rookery.router.sessions import MAX_KEPT, MAX_KEPT_BYTES, Fate, Session
-from rookery.shared.bus.messages import Deliver, DeliverMany, Fanout, Kind, ToResources, ToSession
-from rookery.shared.xeps.blocking import matches
-from rookery.shared.xmpp.errors import StanzaError
+from rookery.router.partition import Part
+from rookery.shared.bus.messages import Deliver, DeliverMany, Kind
+from rookery.shared.xeps import client_state
 from rookery.shared.xmpp.stanza import Stanza
 
 _EDGE: Final = Kind.EDGE
@@ -28,32 +28,21 @@ class Pushing:
         self._overrun: list[tuple[Part, Session]] = []
         #: Called with a session without a socket that something was kept for.
         self.on_asleep: Callable[[Part, Session], None] = _ignore
-        #: Inactive sessions that something was held back from (XEP-0352) since the last look.
-        self.held_lately: dict[Session, Part] = {}
+        self._most_postponed = core.node.config.options(client_state.Options)
+        #: Inactive sessions that something has waited for (XEP-0352) since the last look.
+        self.postponed_lately: dict[Session, Part] = {}
 
-    def push(
-        self,
-        part: Part,
-        session: Session,
-        stanza: Stanza,
-        stream: bytes,
-        origin_n: int,
-        at: float,
-        *,
-        fate: Fate | None = None,
-        row: int = 0,
-        owed: bool = False,
-        like: Stanza | None = None,
-    ) -> None:
-        """Send one stanza to one session, or hold it back. `like` is the message that a copy of ours wraps; `row`, `owed` as in Kept."""
-        if session.held is not None and self._held_back(part, session, stanza, "", like):
+    def push(self, part: Part, session: Session, parcel: Parcel, like: Stanza | None = None) -> None:
+        """Send one stanza to one session, or let it wait. `like` is the message that a copy of ours wraps."""
+        if session.postponed is not None and self._waits(part, session, parcel, "", like):
             return
-        n = session.give(stanza, stream, origin_n, at, "", fate, row, owed)
+        n = session.give(parcel)
         core = self._core
         if session.edge:
+            stanza, origin, _, _, _, _ = parcel
             core.bus.post_to(
                 session.edge,
-                _new(Deliver, (session.sid, session.grant, n, stream, origin_n, stanza)),
+                _new(Deliver, (session.sid, session.grant, n, origin.stream, origin.n, stanza)),
                 kind=_EDGE,
                 partition=part.number,
                 epoch=part.epoch,
@@ -64,32 +53,32 @@ class Pushing:
         if len(session.kept) >= MAX_KEPT or session.kept_bytes >= MAX_KEPT_BYTES:
             self._full(part, session)
 
-    def _held_back(
-        self, part: Part, session: Session, stanza: Stanza, to: str, like: Stanza | None = None
+    def _waits(
+        self, part: Part, session: Session, parcel: Parcel, to: str, like: Stanza | None = None
     ) -> bool:
         """Whether an inactive client is spared this; else it first gets what waits."""
-        held = session.held
-        assert held is not None
-        if not held.hold(stanza, to, like):
-            self.give_held(part, session)
+        postponed = session.postponed
+        assert postponed is not None
+        if not postponed.postpone(parcel.stanza, to, like):
+            self.give_postponed(part, session)
             return False
-        if held.full:
-            self.give_held(part, session)
+        if postponed.exceeds(self._most_postponed):
+            self.give_postponed(part, session)
         else:
-            self.held_lately[session] = part
+            self.postponed_lately[session] = part
         return True
 
-    def give_held(self, part: Part, session: Session) -> None:
+    def give_postponed(self, part: Part, session: Session) -> None:
         """Number and send all that waits for an inactive client."""
-        held = session.held
-        session.held = None
-        assert held is not None
-        for stanza, to in held.drain():
+        postponed = session.postponed
+        session.postponed = None
+        assert postponed is not None
+        for stanza, to in postponed.drain():
             if to:
-                self.spread(part, stanza, ((session, to),))
+                self.spread(plain(stanza), ((part, session, to),))
             else:
-                self.push(part, session, stanza, b"", 0, 0.0)
-        session.held = held
+                self.push(part, session, plain(stanza))
+        session.postponed = postponed
 
     def _full(self, part: Part, session: Session) -> None:
         """From here on its messages go to the store, until the edge has caught up: then they are given to it.
@@ -108,13 +97,13 @@ class Pushing:
         for part, session in overrun:
             self.on_overrun(part, session)
 
-    def spread(self, part: Part, stanza: Stanza, targets: Iterable[tuple[Session, str]]) -> None:
-        """Send one stanza to many sessions, each with its own `to`: one item for each edge."""
+    def spread(self, parcel: Parcel, targets: Iterable[tuple[Part, Session, str]]) -> None:
+        """Send one stanza to many sessions, each with its own `to`: one item for each edge, whatever their partitions are."""
         by_edge: dict[str, list[tuple[int, int, int, str]]] = {}
-        for session, to in targets:
-            if session.held is not None and self._held_back(part, session, stanza, to):
+        for part, session, to in targets:
+            if session.postponed is not None and self._waits(part, session, parcel, to):
                 continue
-            n = session.give(stanza, b"", 0, 0.0, to)
+            n = session.give(parcel, to)
             if session.edge:
                 by_edge.setdefault(session.edge, []).append((session.sid, session.grant, n, to))
             else:
@@ -122,97 +111,24 @@ class Pushing:
             self._core.count.local += 1
             if session.full_up:
                 self._full(part, session)
+        stanza, origin = parcel.stanza, parcel.origin
         for edge, list_ in by_edge.items():
-            self._core.bus.post_to(
-                edge, DeliverMany(stanza, list_), kind=_EDGE, partition=part.number, epoch=part.epoch
-            )
+            # Edges look at the partition of each session, not at that of the item.
+            self._core.bus.post_to(edge, DeliverMany(stanza, list_, origin.stream, origin.n))
 
     def repeat(self, part: Part, session: Session) -> None:
         """The link to its edge lost what was on the way: send again what the edge has not reported."""
-        for one in session.kept:
-            stanza = one.stanza.replace(to=one.to) if one.to else one.stanza
+        for n, (stanza, origin, *_), to in session.kept:
             if stanza.kind:
+                if to:
+                    stanza = stanza.replace(to=to)
                 self._core.bus.post_to(
                     session.edge,
-                    Deliver(session.sid, session.grant, one.n, one.stream, one.origin_n, stanza),
+                    Deliver(session.sid, session.grant, n, origin.stream, origin.n, stanza),
                     kind=_EDGE,
                     partition=part.number,
                     epoch=part.epoch,
                 )
-
-    # --- items from workers ------------------------------------------------------------------------------------------
-
-    def on_fanout(self, part: Part, item: Fanout) -> None:
-        """One presence for many accounts. Accounts of other partitions of this process may be among them."""
-        stanza = item.stanza
-        elsewhere: dict[int, list[str]] = {}
-        here: dict[int, tuple[Part, list[tuple[Session, str]]]] = {}
-        partition_of = self._core.node.partition
-        for bare in item.recipients:
-            number = partition_of(bare)
-            its = part if number == part.number else self._core.parts.get(number)
-            if its is None:
-                elsewhere.setdefault(number, []).append(bare)
-                continue
-            account = its.accounts.get(bare)
-            # An account that is not in the cache has no sessions.
-            if account is None or not account.resources.by_resource:
-                continue
-            if account.waiting is not None:
-                account.waiting.append((self.on_fanout, Fanout(stanza, (bare,))))
-                continue
-            if self._refuses(account, stanza.from_):
-                continue
-            targets = here.setdefault(number, (its, []))[1]
-            targets.extend((session, bare) for session in account.resources.available())
-        for its, targets in here.values():
-            self.spread(its, stanza, targets)
-        for number, recipients in elsewhere.items():
-            self._core.bus.post(Kind.ROUTER, number, Fanout(stanza, recipients))
-
-    @staticmethod
-    def _refuses(account: Account, sender: str) -> bool:
-        blocked = account.blocked
-        return blocked is not None and sender.partition("/")[0] != account.bare and matches(blocked, sender)
-
-    def on_to_resources(self, part: Part, item: ToResources) -> None:
-        """Give a stanza to some of an account's resources (roster pushes, subscription requests)."""
-        account = part.accounts.get(item.account)
-        if account is None:
-            return
-        for session in list(account.resources.by_resource.values()):
-            if self._meant(session, item.which):
-                stanza = item.stanza
-                # Presence that was sent to the bare JID keeps that address (RFC 6121 section 8.5.2.1.2).
-                if stanza.kind != "presence" or not stanza.to:
-                    stanza = stanza.replace(to=session.full)
-                if stanza.kind == "iq" and stanza.type == "set":
-                    stanza = stanza.replace(id=f"{session.grant:x}-{session.n + 1:x}")
-                self.push(part, session, stanza, b"", 0, 0.0)
-
-    def on_to_session(self, part: Part, item: ToSession) -> None:
-        """The answer of a worker that is many stanzas. A session that does not read gets an error instead of the last one."""
-        bare, _, resource = item.full.partition("/")
-        account = part.accounts.get(bare)
-        session = None if account is None else account.resources.by_resource.get(resource)
-        if session is None or item.grant not in (0, session.grant):
-            return
-        stanzas = item.stanzas
-        last = stanzas[-1] if stanzas else None
-        if session.overfull and last is not None and last.kind == "iq" and last.type == "result":
-            # An error goes the other way than the result that it takes the place of.
-            request = last.replace(to=last.from_, from_=last.to)
-            stanzas = (request.error(StanzaError("resource-constraint", "read what you were sent first")),)
-        for stanza in stanzas:
-            self.push(part, session, stanza, b"", 0, 0.0)
-
-    @staticmethod
-    def _meant(session: Session, which: str) -> bool:
-        if which == "all":
-            return True
-        if which == "available":
-            return session.presence is not None
-        return which in session.marks or which == session.full
 
 
 def _ignore(part: Part, session: Session) -> None:

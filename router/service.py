@@ -14,28 +14,31 @@ from typing import Any, Final
 import structlog
 import trio
 
-from rookery.router import handover
-from rookery.router.accounts import Accounts
-from rookery.router.binding import Bindings
-from rookery.router.carbons import Carbons
-from rookery.router.client_state import ClientStates
-from rookery.router.copies import Copies
+from rookery.router.account_cache import Accounts
+from rookery.router.accounts.account import Account
+from rookery.router.accounts.session import Session
 from rookery.router.core import Core
-from rookery.router.delivery import Delivery
+from rookery.router.delivery.carbons import Carbons
+from rookery.router.delivery.copies import Copies
+from rookery.router.delivery.fanout import Fanouts
+from rookery.router.delivery.from_workers import FromWorkers
+from rookery.router.delivery.iqs import Iqs
+from rookery.router.delivery.presence import Presence
+from rookery.router.delivery.route import Delivery
+from rookery.router.delivery.submit import Submits
 from rookery.router.domains import Domains
-from rookery.router.flushes import Flushes
-from rookery.router.hibernation import Hibernation
-from rookery.router.iqs import Iqs
-from rookery.router.keeping import Keeping, Store
-from rookery.router.part import Account, Part
-from rookery.router.presence import Presence
+from rookery.router.keeping.flushes import Flushes
+from rookery.router.keeping.rows import Keeping, Store
+from rookery.router.metrics import Totals
+from rookery.router.partition import Part
 from rookery.router.pushing import Pushing
-from rookery.router.recovery import recover
-from rookery.router.resumption import Resumptions
-from rookery.router.sessions import Session
-from rookery.router.submit import Submits
-from rookery.router.takeover import Takeover
-from rookery.router.totals import Totals
+from rookery.router.sessions.binding import Bindings
+from rookery.router.sessions.client_state import ClientStates
+from rookery.router.sessions.hibernation import Hibernation
+from rookery.router.sessions.resume import Resumptions
+from rookery.router.takeover import handover
+from rookery.router.takeover.mirrors import Takeover
+from rookery.router.takeover.recovery import recover
 from rookery.shared.bus.api import Call
 from rookery.shared.bus.messages import (
     Accepted,
@@ -110,6 +113,8 @@ class RouterService:
         self.delivery = Delivery(
             core, self.accounts, self.pushing, self.keeping, self.flushes, self.iqs, self.carbons
         )
+        self.fanouts = Fanouts(core, self.accounts, self.pushing, self.delivery)
+        self.from_workers = FromWorkers(self.pushing)
         self.presence = Presence(core, self.pushing, self.flushes)
         self.client_states = ClientStates(core, self.pushing, self.presence)
         self.copies = Copies(core, self.accounts, self.keeping, self.carbons)
@@ -173,9 +178,9 @@ class RouterService:
             Acked: self.bindings.on_acked,
             ClientState: self.client_states.on_state,
             Unbind: self.bindings.on_unbind,
-            Fanout: self.pushing.on_fanout,
-            ToResources: self.pushing.on_to_resources,
-            ToSession: self.pushing.on_to_session,
+            Fanout: self.fanouts.on_fanout,
+            ToResources: self.from_workers.on_to_resources,
+            ToSession: self.from_workers.on_to_session,
             SendPresence: self.presence.on_send_presence,
             AccountChanged: self.bindings.on_account_changed,
             Gated: self.delivery.on_gated,
@@ -224,7 +229,7 @@ class RouterService:
             self._failed(part, handler, item, exc)
 
     def _failed(self, part: Part, handler: Handler, item: Any, exc: Exception) -> None:
-        """A refusal, or a bug that this stanza found (A104): its sender gets an error, the partition goes on."""
+        """A refusal, or a bug that this stanza found: its sender gets an error, the partition goes on."""
         if isinstance(exc, StanzaError):
             error = exc
         else:
@@ -327,6 +332,7 @@ class RouterService:
                         part.recent.rotate()
                         part.copied.rotate()
                         part.wrapped.rotate()
+                        part.heard.rotate()
                         await trio.lowlevel.checkpoint()
             except Exception:
                 _log.exception("router_tick_failed")

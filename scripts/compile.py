@@ -22,13 +22,19 @@ ROOT = Path(__file__).resolve().parent.parent
 #: are made from), `bus.nats` (except*), and shells that work once for each batch or connection.
 MODULES = """
     shared.xmpp: errors events jid longtag names parse reader stanza stream xml
-    shared.bus: api batch calls core links moves parking pump wire
+    shared.bus: api batch calls core fanout links moves parking pump wire
     shared.cluster: map parts
+    shared.net: addresses channel limits timers transport
     shared.store: ids rows
-    edge: acks channel connection context counters endings inflight iqs late lifetime limits management managing mirror session
-    edge: sessions streams successors timers transport
-    router: accounts binding carbons client_state copies core counters delivery flushes held keeping notes part pushing recent rules
-    router: service sessions sieve submit
+    edge: context counters inflight
+    edge.client: connection deadlines inbox limits
+    edge.sessions: acks attachments early endings line mirror open_iqs recent_messages session streams successors surroundings table
+    edge.sessions.management: machine manager
+    router: account_cache core counters heard_uids partition pushing recent_uids rules service
+    router.accounts: account answerable edge_note flush kept postponed resources session
+    router.delivery: carbons copies fanout forged_marks route submit
+    router.keeping: flushes rows
+    router.sessions: binding client_state
 """
 
 

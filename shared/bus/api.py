@@ -56,6 +56,9 @@ class Bus(Protocol):
     ) -> None:
         """Send to one process (deliveries to an edge, answers to a sender)."""
 
+    def holder(self, kind: Kind, partition: int) -> tuple[str, int] | None:
+        """Who gets what is posted to the partition now, and under which epoch; None while it would wait."""
+
     async def call(self, kind: Kind, partition: int, request: Item, *, timeout: float = 10.0) -> Item:
         """Ask the holder and wait. Raises BusTimeout, or the StanzaError that the holder replied with."""
 

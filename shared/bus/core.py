@@ -121,6 +121,10 @@ class BusCore:
             self.calls.asked(call, holder[0])
         self.put(holder[0], (kind, partition, holder[1], item, call))
 
+    def holder(self, kind: Kind, partition: int) -> tuple[str, int] | None:
+        """Who gets what is posted to the partition now, and under which epoch; None while it would wait."""
+        return None if (kind, partition) in self.parking else self.resolver(kind, partition)
+
     def put(self, incarnation: str, entry: Entry) -> None:
         """Queue an entry for one process."""
         if incarnation == self.incarnation:
@@ -141,8 +145,8 @@ class BusCore:
 
     def _link(self, peer: str) -> Link:
         self.subjects.node(peer)
-        link = Link(self.serial(), self._window_items, self._window_bytes, self._dead.get(peer, 0))
-        self._links[peer] = link
+        dead = self._dead.get(peer, 0)
+        link = self._links[peer] = Link(self.serial(), self._window_items, self._window_bytes, dead)
         return link
 
     def serial(self) -> int:
@@ -177,8 +181,7 @@ class BusCore:
 
         While `former` lives (`wait`), it must first say that it has given back what it refused.
         """
-        if former is not None and former not in self._links and former != self.incarnation:
-            wait = False
+        wait = wait and (former is None or former in self._links or former == self.incarnation)
         if not wait and (link := self._links.get(former or "")) is not None:
             self._moves.wait(take_back(link, frozenset(keys).__contains__, self.incarnation))
         self._moves.holder_changed(former, keys, wait=wait)
@@ -255,9 +258,8 @@ class BusCore:
 
     def _bad_batch(self, error: ValueError) -> None:
         self.stats.bad_batches += 1
-        self.warn(
-            "bus_wrong_version" if isinstance(error, WrongVersion) else "bus_bad_batch", error=str(error)
-        )
+        event = "bus_wrong_version" if isinstance(error, WrongVersion) else "bus_bad_batch"
+        self.warn(event, error=str(error))
 
     def _control(self, item: Item) -> None:
         try:
@@ -306,9 +308,8 @@ class BusCore:
             me = self.incarnation
             for entry in local:
                 self._dispatch(me, entry)
-        if self._announcements:
-            for item in self._announce():
-                self._control(item)
+        for item in self._announce() if self._announcements else ():
+            self._control(item)
         self.flush()
 
     def _announce(self) -> list[Item]:
@@ -326,9 +327,8 @@ class BusCore:
 
     def flush(self) -> None:
         """Send now what was posted in this turn (the bus also does so by itself before it next waits)."""
-        transport = self.transport
+        transport, dirty = self.transport, self._dirty
         if transport.connected:
-            dirty = self._dirty
             while dirty and transport.backlog < BACKLOG_LIMIT:
                 peer, link = dirty.popitem()
                 self._pump.run(link, self.subjects.node(peer), self.version, paused=self._paused > 0)

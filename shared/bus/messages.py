@@ -271,10 +271,17 @@ class MirrorRequest(NamedTuple):
 
 
 class Fanout(NamedTuple):
-    """One presence for many accounts: each recipient's router gives it to the account's available resources."""
+    """One stanza for many, from a worker: one item for each router process, whatever the partitions (`shared.cluster.fanout`).
+
+    A presence for a bare JID goes to the account's available resources, a message for one is routed as any other; a full JID is that
+    resource or nobody. `origin` is the uid, by which each recipient is given it once; numbers of its stream grow. `runs` are
+    (partition, epoch, how many recipients), in the order of the recipients; without, all are of the partition that the item is posted to.
+    """
 
     stanza: Stanza
     recipients: Sequence[str]
+    origin: Origin = NOBODY
+    runs: Sequence[tuple[int, int, int]] = ()
 
 
 class ToResources(NamedTuple):
@@ -426,10 +433,7 @@ class ContactRemoved(NamedTuple):
 
 
 class Bind(NamedTuple):
-    """Bind a resource for an authenticated stream (RFC 6120 section 7); resume joins here later.
-
-    `resource` is "" when the server shall choose. `priority_max` clamps a listener's priorities.
-    """
+    """Bind a resource for an authenticated stream (RFC 6120 section 7); `resource` is "" when the server shall choose."""
 
     account: str
     resource: str
@@ -631,6 +635,17 @@ class Holds(NamedTuple):
     held: Sequence[tuple[int, int]]
 
 
+class Claimed(NamedTuple):
+    """I have taken these partitions of `kind`, (partition, epoch), from a holder that is dead or free: I do not serve them yet.
+
+    Whoever holds one under a lower epoch is deposed: it forgets the partition, and nobody takes its word for it any more.
+    """
+
+    incarnation: str
+    kind: int
+    held: Sequence[tuple[int, int]]
+
+
 class AskHolds(NamedTuple):
     """A new process asks every holder for its Holds."""
 
@@ -700,6 +715,7 @@ Item = (
     | Granted
     | Beat
     | Holds
+    | Claimed
     | AskHolds
     | Left
     | DomainsChanged
@@ -764,6 +780,7 @@ TAGS: Final[dict[type, int]] = {
     Left: 73,
     DomainsChanged: 74,
     Yield: 75,
+    Claimed: 76,
     Frontier: 7,
     Noted: 17,
     Enable: 80,

@@ -9,11 +9,12 @@ What is posted during one round of the trio loop leaves as one write; `shared.pa
 from __future__ import annotations
 
 import json
+import math
 import random
 import socket
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -37,6 +38,9 @@ PING_LIMIT: Final = 2
 #: Seconds for the way from a TCP connection to the first PONG.
 GREETING_SECONDS: Final = 5.0
 RECONNECT_SECONDS: Final = 0.25
+#: A process that stood still for so long may have been given up (`shared.cluster.liveness.LOST_SECONDS`): what NATS kept for it is stale.
+FROZEN_SECONDS: Final = 3.0
+_TICK: Final = 1.0
 _NODE_SID, _CONTROL_SID = 1, 2
 
 
@@ -56,6 +60,9 @@ class NatsBus(BusCore):
         self.attach(self._nats)
         self.wake = self._wake
         self._sleeper: trio.lowlevel.Task | None = None
+        #: Called with the seconds that this process stood still, when they are many; it then connects anew.
+        self.on_frozen: Callable[[float], None] = _ignore
+        self._ticked = math.inf
 
     @property
     def connections(self) -> int:
@@ -100,10 +107,27 @@ class NatsBus(BusCore):
         self._sleeper = None
         return trio.lowlevel.Abort.SUCCEEDED
 
+    def thaw(self) -> bool:
+        """Whether this process has just stood still for long; whoever finds it out first says so.
+
+        What waits in the connection was said to a process that the others may have given up since: deliveries that somebody else has got by
+        now. It is thrown away with the connection; peers that still count on us send theirs again, as after any reconnect.
+        """
+        stood = self.clock() - self._ticked - _TICK
+        if stood < FROZEN_SECONDS:
+            return False
+        self._ticked = self.clock()
+        self.on_frozen(stood)
+        return True
+
     async def _ticks(self) -> None:
         count = 0
+        self._ticked = self.clock()
         while True:
-            await trio.sleep(1)
+            await trio.sleep(_TICK)
+            if self.thaw():
+                self._nats.drop("this process stood still")
+            self._ticked = self.clock()
             count += 1
             self.tick()
             if count % PING_SECONDS == 0:
@@ -191,6 +215,11 @@ class _Nats:
     def _ponged(self) -> None:
         if self._pings and (event := self._pings.popleft()) is not None:
             event.set()
+
+    def drop(self, reason: str) -> None:
+        """Give this connection up, with all that waits in it."""
+        if self.connected:
+            self._lose(reason)
 
     def _lose(self, reason: str) -> None:
         self._reason = self._reason or reason
@@ -312,7 +341,10 @@ class _Nats:
         stream, bus = self._stream, self._bus
         assert stream is not None
         while True:
-            for event in reader.feed(await stream.read()):
+            data = await stream.read()
+            if bus.thaw():
+                raise Lost("this process stood still")
+            for event in reader.feed(data):
                 if isinstance(event, wire.Message):
                     if event.sid == _NODE_SID:
                         bus.take_batch(event.payload)
@@ -337,6 +369,10 @@ class _Nats:
                 _log.error("bus_not_permitted", error=text)  # the connection stays
             else:
                 raise Lost(text)
+
+
+def _ignore(seconds: float) -> None:
+    pass
 
 
 def _parse_info(text: bytes) -> dict[str, Any]:

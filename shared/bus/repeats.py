@@ -9,12 +9,13 @@ handed to another is repeated too: its edge knows only the first of the two.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import msgpack
 
 from rookery.shared.bus.batch import Entry, read_item
+from rookery.shared.bus.fanout import by_partition
 from rookery.shared.bus.links import Link
 from rookery.shared.bus.messages import (
     Accepted,
@@ -81,10 +82,21 @@ def take_back(link: Link, wanted: Callable[[Key], bool], me: str, *, unsent: boo
     """
     entries = _unknown(link, wanted, me)
     left: deque[Entry] = deque()
-    for entry in link.queue:
-        (entries if _moves(entry, _any if unsent else wanted) else left).append(entry)
+    for queued in link.queue:
+        for entry in _apart(queued):
+            (entries if _moves(entry, _any if unsent else wanted) else left).append(entry)
     link.queue = left
     return entries
+
+
+def _apart(entry: Entry) -> Iterator[Entry]:
+    """A fan-out goes to a process; what another process gets of it is what belongs to one partition."""
+    kind, _, _, item, call = entry
+    if isinstance(item, Fanout) and item.runs:
+        for partition, epoch, one in by_partition(item):
+            yield kind, partition, epoch, one, call
+    else:
+        yield entry
 
 
 def restart(link: Link, generation: int, me: str) -> deque[Entry]:
@@ -99,11 +111,12 @@ def _unknown(link: Link, wanted: Callable[[Key], bool], me: str, *, told: bool =
     """What was sent, may not have been handled, and may be handled twice; with `told` also what is for that process alone."""
     entries: list[Entry] = []
     for packed in link.unacknowledged:
-        entry = read_item(msgpack.unpackb(packed, use_list=False))
-        if entry is None or entry[4]:
+        sent = read_item(msgpack.unpackb(packed, use_list=False))
+        if sent is None or sent[4]:
             continue
-        if (_moves(entry, wanted) and repeatable(entry[3], me)) or (told and type(entry[3]) in _TOLD):
-            entries.append(entry)
+        for entry in (sent,) if told else _apart(sent):
+            if (_moves(entry, wanted) and repeatable(entry[3], me)) or (told and type(entry[3]) in _TOLD):
+                entries.append(entry)  # noqa: PERF401  a comprehension of three parts reads worse
     return entries
 
 

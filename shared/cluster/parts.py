@@ -10,7 +10,8 @@ from typing import Final
 import trio
 
 from rookery.shared.bus.api import Call
-from rookery.shared.bus.messages import Item, Kind, Mirror
+from rookery.shared.bus.fanout import by_partition
+from rookery.shared.bus.messages import Fanout, Item, Kind, Mirror
 from rookery.shared.cluster.api import Service
 
 #: What hydration itself waits for: it goes to a service that is still acquiring.
@@ -56,6 +57,9 @@ class Parts:
         What was sent under an older epoch goes back too: what its sender had sent before may have been refused when we did not
         hold the partition, and is on its way back to it.
         """
+        if item.__class__ is Fanout and item.runs:
+            self._fan_out(source, kind, item)
+            return
         held = self._parts.get(kind)
         if held is None or not 0 <= partition < len(held):
             self._refuse(source, kind, partition, epoch, item)
@@ -71,6 +75,21 @@ class Parts:
             self._services[kind].receive(source, partition, epoch, item)
         else:
             part.waiting.append((source, epoch, item))
+
+    def _fan_out(self, source: str, kind: Kind, item: Fanout) -> None:
+        """What belongs to served partitions goes to the service as one, the rest the way of its own partition."""
+        served: list[str] = []
+        first = (0, 0)
+        for partition, epoch, one in by_partition(item):
+            part = self.get(kind, partition)
+            if part is not None and part.epoch == epoch and part.state is State.SERVING:
+                if not served:
+                    first = partition, epoch
+                served.extend(one.recipients)
+            else:
+                self.dispatch(source, kind, partition, epoch, one)
+        if served:
+            self._services[kind].receive(source, *first, Fanout(item.stanza, served, item.origin))
 
     def get(self, kind: Kind, partition: int) -> Part | None:
         """The part, when this process has it in any state."""

@@ -70,7 +70,7 @@ def _constants(**constants: str) -> Callable[[object, str, Fields], Fields]:
 
 
 class _Stdlib(logging.Handler):
-    """Libraries that use `logging` (asyncio, asyncpg, trio_websocket) end in the same lines."""
+    """Libraries that use `logging` (asyncio, asyncpg) end in the same lines."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Hand one record on."""

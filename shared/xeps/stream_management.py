@@ -1,14 +1,15 @@
 """XEP-0198: Stream Management."""
 
-# The grammar: elements, numbers, tokens. The machines are in `edge.management` and `router.resumption`.
+# The grammar: elements, numbers, tokens. The machines are in `edge.sessions.management.machine` and `router.resumption`.
 
 from __future__ import annotations
 
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from typing import Final
+from typing import Annotated, Final
 from zlib import crc32
 
+from rookery.shared.options import Section, about
 from rookery.shared.xeps._xep import Xep
 from rookery.shared.xeps.delayed_delivery import unstamped
 from rookery.shared.xmpp import ns
@@ -16,12 +17,38 @@ from rookery.shared.xmpp.errors import StanzaError, StreamError
 from rookery.shared.xmpp.xml import Element
 
 NS: Final = "urn:xmpp:sm:3"
+
+
+class Options(Section, frozen=True):
+    """Acknowledgements between client and server, and resumption."""
+
+    resume_seconds: Annotated[
+        int,
+        about(
+            "How long a session lives without a socket, for its client to resume it",
+            "seconds",
+            ge=1,
+            was="limits.resume_seconds",
+        ),
+    ] = 600
+    ask_stanzas: Annotated[
+        int, about("The client is asked for an acknowledgement after so many", "stanzas", ge=1)
+    ] = 5
+    ask_seconds: Annotated[
+        float, about("And so long after one that it was not asked about", "seconds", ge=0)
+    ] = 1.0
+    answer_seconds: Annotated[
+        float, about("A client that was asked and is silent for so long has lost its socket", "seconds", ge=1)
+    ] = 60.0
+
+
 XEP = Xep(
     198,
     "1.6.3",
     "complete",
     implemented_in="edge, router",
     note="acknowledges only what is committed; a stream resumes on any edge; a second request to enable is refused, not fatal; no location: every edge will do",
+    options=Options,
 )
 
 #: Numbers on the wire are modulo this (section 4).
@@ -33,6 +60,8 @@ MAX_TOKEN: Final = 128
 DIGEST_BITS: Final = 31
 
 _DIGITS: Final = re.compile("[0-9]{1,10}", re.ASCII)
+#: `max` is a preference of any size (section 3, xs:positiveInteger).
+_SECONDS: Final = re.compile("[0-9]{1,64}", re.ASCII)
 _TRUE: Final = frozenset({"true", "1"})
 _FALSE: Final = frozenset({"false", "0", ""})
 
@@ -61,14 +90,16 @@ def wants_resumption(enable: Element) -> bool:
 
 
 def wanted_seconds(enable: Element) -> int:
-    """The attribute `max` of `<enable/>`, 0 when there is none. Raises StanzaError(bad-request)."""
+    """The attribute `max` of `<enable/>`, 0 when there is none; what is longer than any stream lives is no mistake.
+
+    Raises StanzaError(bad-request) for what is no number.
+    """
     value = enable.get("max")
     if value is None:
         return 0
-    try:
-        return parse_number(value)
-    except ValueError:
-        raise StanzaError("bad-request", "max is a number of seconds") from None
+    if not _SECONDS.fullmatch(value):
+        raise StanzaError("bad-request", "max is a number of seconds")
+    return min(int(value), MODULUS - 1)
 
 
 def enabled(token: bytes, seconds: int) -> Element:

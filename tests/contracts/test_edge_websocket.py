@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import ssl
+import threading
+import time
 from base64 import b64encode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,9 +22,10 @@ from trio_websocket import (
     wrap_client_stream,
 )
 
-from rookery.edge.proxy import encode
 from rookery.shared.bus.messages import Unbind
 from rookery.shared.config import Edge, Limits
+from rookery.shared.net import handshakes
+from rookery.shared.net.proxy import encode
 from rookery.shared.xmpp.stanza import Stanza
 
 from .edge_lab import DOMAIN, Lab, running
@@ -274,6 +279,118 @@ async def test_a_slow_browser_holds_nobody_up(lab: Lab) -> None:
             lab.router.deliver(f"alice@{DOMAIN}/web", stanza)
         for n in range(50):
             assert f"id='{n}'" in await get(ws)
+
+
+# --- the floor of all ports -------------------------------------------------------------------------------------------
+
+
+async def test_expensive_handshakes_are_done_by_threads(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    where: list[str] = []
+
+    def expensive(sock: ssl.SSLSocket) -> handshakes.Step:
+        where.append(threading.current_thread().name)
+        began = time.thread_time()
+        while time.thread_time() - began < 0.005:
+            pass
+        return step(sock)
+
+    step = handshakes.step
+    monkeypatch.setattr(handshakes, "step", expensive)
+    async with trio.open_nursery() as nursery:
+        for _ in range(8):
+            nursery.start_soon(partial(fetch, lab, "/.well-known/host-meta", tls=True))
+    assert len(where) >= 8
+    # The first one tells that they are expensive.
+    assert sum(not name.startswith("tls-") for name in where) <= 1
+
+
+async def test_a_client_has_time_for_its_handshake_and_no_more(tmp_path: Path) -> None:
+    async with running(tmp_path, edge=edge(), limits=Limits(tls_seconds=0.4)) as lab:
+        for said in (b"", b"\x16", b"\x16\x03\x01\x02\x00\x01"):
+            stream = await trio.open_tcp_stream("127.0.0.1", lab.edge.ports["http"])
+            if said:
+                await stream.send_all(said)
+            with trio.fail_after(3):
+                assert await stream.receive_some() == b""
+            await stream.aclose()
+        assert (await fetch(lab, "/.well-known/host-meta", tls=True))[0].startswith("HTTP/1.1 200")
+
+
+async def test_no_client_of_this_port_is_left(tmp_path: Path) -> None:
+    limits = Limits(exempt_nets=(), connections_per_ip=2, connections_per_ip_per_second=100)
+    async with running(tmp_path, edge=edge(), limits=limits) as lab:
+        for round_ in range(12):
+            stream = await trio.open_tcp_stream("127.0.0.1", lab.edge.ports["http"])
+            if round_ % 3:
+                await stream.send_all(
+                    b"\x16\x03" if round_ % 2 else b"GET /.well-known/host-meta HTTP/1.1\r\n"
+                )
+            await stream.aclose()
+            await wait_for(lambda: not lab.edge._web._clients)
+        async with websocket(lab, tls=False), websocket(lab, tls=False):
+            with pytest.raises((trio.BrokenResourceError, ValueError)):
+                await fetch_strictly(lab)
+        await wait_for(lambda: lab.edge.connections == 0)
+        await wait_for(lambda: len(lab.edge._reactor._sources) == 3)
+        assert len(lab.edge._door._keeper) == 1
+        async with websocket(lab, tls=False), websocket(lab, tls=False):
+            pass
+
+
+async def fetch_strictly(lab: Lab) -> None:
+    """Raises when the port closes without an answer."""
+    head, _ = await fetch(lab, "/.well-known/host-meta")
+    if not head:
+        raise ValueError("no answer")
+
+
+async def wait_for(condition: Callable[[], object]) -> None:
+    with trio.fail_after(5):
+        while not condition():  # noqa: ASYNC110
+            await trio.sleep(0.01)
+
+
+async def test_a_balancer_names_the_client_before_tls(tmp_path: Path) -> None:
+    behind = edge(proxy_protocol_nets=("127.0.0.0/8",), allow_plaintext=False)
+    async with running(tmp_path, edge=behind, limits=Limits(connections_per_ip=1)) as lab:
+        stream = await trio.open_tcp_stream("127.0.0.1", lab.edge.ports["http"])
+        await stream.send_all(encode(("192.0.2.7", 1), ("127.0.0.1", 1)))
+        wrapped = trio.SSLStream(stream, lab.client_context(), server_hostname=DOMAIN, https_compatible=True)
+        async with trio.open_nursery() as nursery:
+            ws = await wrap_client_stream(nursery, wrapped, DOMAIN, PATH, subprotocols=("xmpp",))
+            await login(ws, "alice")
+            assert [connection.host for connection in lab.edge._door.connections] == ["192.0.2.7"]
+            second = await trio.open_tcp_stream("127.0.0.1", lab.edge.ports["http"])
+            await second.send_all(encode(("192.0.2.7", 2), ("127.0.0.1", 1)))
+            with trio.fail_after(3):
+                assert await second.receive_some() == b""
+            nursery.cancel_scope.cancel()
+
+
+async def test_bytes_that_are_no_text_end_the_socket(lab: Lab) -> None:
+    async with websocket(lab, tls=False) as ws:
+        await login(ws, "alice")
+        await ws._stream.send_all(b"\x81\x82\x00\x00\x00\x00\xff\xfe")
+        with pytest.raises(ConnectionClosed) as closed, trio.fail_after(5):
+            await ws.get_message()
+        assert closed.value.reason.code == 1007
+    await wait_for(lambda: lab.edge.connections == 0)
+
+
+async def test_messages_of_one_client_are_limited_like_its_stanzas(tmp_path: Path) -> None:
+    limits = Limits(exempt_nets=(), stanzas_per_second=100, stanzas_burst=10)
+    async with running(tmp_path, edge=edge(), limits=limits) as lab:
+        bob = await lab.login("bob")
+        async with websocket(lab, tls=False) as ws:
+            await login(ws, "alice")
+            start = trio.current_time()
+            for n in range(100):
+                await ws.send_message(
+                    f"<message xmlns='jabber:client' to='bob@{DOMAIN}/r' id='{n}'><body>x</body></message>"
+                )
+            text = await bob.until("id='99'.*</message>")
+            assert [int(part.partition("'")[0]) for part in text.split(" id='")[1:]] == list(range(100))
+            assert 0.5 < trio.current_time() - start < 3.0
 
 
 # --- host-meta --------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ import pytest
 from rookery.cli import COMMANDS, cli
 from rookery.cli.documents import generated
 from rookery.shared.config import Limits
+from rookery.shared.reference import SETTINGS
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -33,13 +34,17 @@ def test_links_between_files_resolve(page: Path) -> None:
 
 def test_every_limit_is_told_with_its_default() -> None:
     rows = dict(
-        re.findall(r"^\| `(\w+)` \| ([^|]+) \|", (ROOT / "docs/limits.md").read_text("utf-8"), re.MULTILINE)
+        re.findall(
+            r"^\| `([\w.]+)` \| ([^|]+) \|", (ROOT / "docs/limits.md").read_text("utf-8"), re.MULTILINE
+        )
     )
     for field in msgspec.structs.fields(Limits):
         default = field.default
         text = ", ".join(default) if isinstance(default, tuple) else str(default)
         assert rows.pop(field.name).strip() == text, field.name
-    assert not rows
+    options = {setting.key: setting for setting in SETTINGS}
+    for name, told in rows.items():
+        assert told.strip() == str(options[name].default), name
 
 
 def test_every_command_that_the_readme_names_exists() -> None:
@@ -53,14 +58,29 @@ def test_every_command_that_the_readme_names_exists() -> None:
             assert command.get_command(context, second) is not None, line
 
 
-@pytest.mark.parametrize("folder", ["edge", "router"])
+#: Folders that the page has a table of, and how a table begins.
+MAPS = ("edge", "edge/client", "edge/login", "edge/sessions", "edge/sessions/management")
+_MAP = re.compile(r"^`([\w/]+)/`.*\n\n((?:\|.*\n)+)", re.MULTILINE)
+
+
+@pytest.mark.parametrize("folder", MAPS)
 def test_the_map_of_a_folder_names_each_of_its_files_once(folder: str) -> None:
     page = (ROOT / "docs/architecture.md").read_text("utf-8")
-    table = page.partition("## Where things are")[2].partition(f"`{folder}/`")[2].partition("`router/`")[0]
+    tables = dict(_MAP.findall(page.partition("## Where things are")[2]))
+    cells = [line.split("|")[1] for line in tables[folder].splitlines() if line.startswith("| `")]
+    named = re.findall(r"`(\w+/?)`", " ".join(cells))
+    files = [path.stem for path in (ROOT / folder).glob("*.py") if path.stem != "__init__"]
+    folders = [f"{path.parent.name}/" for path in (ROOT / folder).glob("*/__init__.py")]
+    assert sorted(named) == sorted(files + folders)
+
+
+def test_the_map_of_the_router_names_each_file_of_all_its_folders_once() -> None:
+    page = (ROOT / "docs/architecture.md").read_text("utf-8")
+    table = dict(_MAP.findall(page.partition("## Where things are")[2]))["router"]
     cells = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
     named = re.findall(r"`(\w+)`", " ".join(cells))
-    files = sorted(path.stem for path in (ROOT / folder).glob("*.py") if path.stem != "__init__")
-    assert sorted(named) == files
+    files = [path.stem for path in (ROOT / "router").rglob("*.py") if path.stem != "__init__"]
+    assert sorted(named) == sorted(files)
 
 
 def test_every_file_that_the_architecture_names_exists() -> None:

@@ -7,7 +7,7 @@ from typing import Final
 from rookery.shared.db.api import FENCE, Connection, Fenced
 from rookery.shared.store.owners import Owner
 from rookery.shared.xeps import archive_preferences
-from rookery.shared.xeps.archive_preferences import Preferences
+from rookery.shared.xeps.archive_preferences import Default, Preferences
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.jid import Jid
 from rookery.shared.xmpp.stanza import Stanza
@@ -32,12 +32,16 @@ async def owner_of(conn: Connection, account: Jid) -> Owner:
     return Owner(found, account.bare)
 
 
-async def preferences(conn: Connection, account: Jid, durability: str) -> Preferences:
-    """What the account has chosen, or what its domain does otherwise (`durability`: the configured default). Raises StanzaError."""
+async def preferences(conn: Connection, account: Jid, default: Default, durability: str) -> Preferences:
+    """What the account has chosen, or what happens otherwise: the configured `default`; where that is "auto", by the durability of the
+    domain, or the configured one. Raises StanzaError.
+    """
     owner = await owner_of(conn, account)
     row = await conn.fetchrow(_PREFERENCES, owner.id)
     if row is not None:
         return Preferences(row["fallback"], frozenset(row["always"]), frozenset(row["never"]))
+    if default != "auto":
+        return Preferences(default)
     policy = await conn.fetchval(_POLICY, account.domain)
     said = policy if policy in ("durable", "relaxed") else durability
     return Preferences("never" if said == "relaxed" else "always")

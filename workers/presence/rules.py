@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Final
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from rookery.shared.xeps.blocking import matches
 from rookery.shared.xmpp.jid import bare_of
 
-#: Recipients of one Fanout item.
-MAX_FANOUT: Final = 512
+
+class Relation(NamedTuple):
+    """How one account stands to one asker: as much of its Subscriptions as a probe needs."""
+
+    exists: bool
+    seen: bool
+    blocked: frozenset[str]
+
+    def may_see(self, account: str, asker: str) -> bool:
+        """As `Subscriptions.may_see`."""
+        return self.exists and (bare_of(asker) == account or (self.seen and not self.blocks(asker)))
+
+    def blocks(self, address: str) -> bool:
+        """As `Subscriptions.blocks`."""
+        return bool(self.blocked) and matches(self.blocked, address)
 
 
 class Subscriptions:
@@ -60,25 +73,3 @@ class Subscriptions:
         """Whether `asker` may know of the account's presence (section 4.3.2)."""
         bare = bare_of(asker)
         return self.exists and (bare == account or (bare in self.seen_by and not self.blocks(asker)))
-
-
-def group(
-    recipients: Iterable[tuple[str, int]], holder: Callable[[int], str | None]
-) -> Iterator[tuple[int, Sequence[str]]]:
-    """Cut recipients into (partition of the first, bare JIDs): one run for each process that holds their routers.
-
-    What nobody holds now goes by its own partition.
-    """
-    runs: dict[str | int, tuple[int, list[str]]] = {}
-    keys: dict[int, str | int] = {}
-    for jid, partition in recipients:
-        key = keys.get(partition)
-        if key is None:
-            key = keys[partition] = holder(partition) or partition
-        run = runs.get(key)
-        if run is None:
-            run = runs[key] = (partition, [])
-        run[1].append(jid)
-        if len(run[1]) == MAX_FANOUT:
-            yield runs.pop(key)
-    yield from runs.values()

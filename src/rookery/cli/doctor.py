@@ -166,9 +166,10 @@ def _ports(config: Config, data: Path | None) -> Iterator[Finding]:
 def _certificates(config: Config) -> Iterator[Finding]:
     if not config.tls.directory:
         return
-    from rookery.edge.tls import CertificateStore
+    from rookery.edge.door.tls import USES
+    from rookery.shared.net.certificates import CertificateStore
 
-    store = CertificateStore(config.tls)
+    store = CertificateStore(config.tls, USES)
     store.reload()
     if not len(store):
         wanted = "<domain>/fullchain.pem and <domain>/privkey.pem"

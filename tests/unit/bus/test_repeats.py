@@ -12,6 +12,7 @@ from rookery.shared.bus.messages import (
     Acked,
     Copied,
     Deliver,
+    Fanout,
     Item,
     Kind,
     Noted,
@@ -158,3 +159,45 @@ def test_who_gave_us_up_is_told_again_what_nobody_else_repeats(world: World) -> 
 )
 def test_only_what_does_no_harm_twice(item: Item, again: bool) -> None:
     assert repeatable(item, "me") is again
+
+
+# --- one item for several partitions ----------------------------------------------------------------------------------
+
+
+def fanned(world: World) -> list[tuple[str, int, list[str]]]:
+    """Lets every holder remember (who, partition, recipients) of what it gets."""
+    got: list[tuple[str, int, list[str]]] = []
+    for name in world.got:
+
+        def receive(
+            source: str, kind: Kind, partition: int, epoch: int, item: Item | Call, name: str = name
+        ) -> None:
+            assert isinstance(item, Fanout)
+            got.append((name, partition, list(item.recipients)))
+
+        world.net.bus(name).receiver = receive
+    return got
+
+
+PRESENCE = Stanza.build("presence", from_="a@x/r")
+
+
+@pytest.mark.parametrize("sent", [True, False])
+def test_a_fan_out_to_a_dead_process_goes_on_by_its_partitions_in_order(world: World, sent: bool) -> None:
+    got = fanned(world)
+    item = Fanout(PRESENCE, ["five@x", "six@x", "six2@x"], NOBODY, [(5, 1, 1), (6, 1, 2)])
+    world.sender.post_to("router1", item, kind=Kind.ROUTER, partition=5, epoch=1)
+    if sent:
+        world.sender.turn()
+    world.net.kill("router1")
+    got.clear()
+    # Its partitions get their new holders one after the other.
+    world.holders = {5: ("router2", 2)}
+    world.sender.holder_changed("router1", KEY, wait=False)
+    world.sender.post(Kind.ROUTER, 5, Fanout(PRESENCE, ["later@x"]))
+    world.net.settle()
+    assert got == [("router2", 5, ["five@x"]), ("router2", 5, ["later@x"])]
+    world.holders[6] = ("router2", 2)
+    world.sender.holder_changed("router1", OTHER, wait=False)
+    world.net.settle()
+    assert got[2:] == [("router2", 6, ["six@x", "six2@x"])]

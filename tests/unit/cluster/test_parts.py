@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from rookery.shared.bus.api import Call
-from rookery.shared.bus.messages import Acked, Item, Kind, Mirror
+from rookery.shared.bus.messages import NOBODY, Acked, Fanout, Item, Kind, Mirror
 from rookery.shared.cluster.parts import Parts, State
+from rookery.shared.xmpp.stanza import Stanza
 
 
 class Service:
@@ -111,3 +112,41 @@ def test_dropped_while_acquiring_gives_back_what_waited(scene: Scene) -> None:
     assert list(scene.parts.all()) == []
     scene.parts.drop(Kind.ROUTER, 5)
     assert scene.service.dropped == [5], "once"
+
+
+# --- one item for several partitions ----------------------------------------------------------------------------------
+
+
+def fanned(*runs: tuple[int, int, int]) -> Fanout:
+    recipients = [f"{partition}.{n}@x" for partition, _, count in runs for n in range(count)]
+    return Fanout(Stanza.build("presence"), recipients, NOBODY, runs)
+
+
+def received(scene: Scene) -> list[list[str]]:
+    return [list(item.recipients) for item in scene.service.received if isinstance(item, Fanout)]
+
+
+def test_what_is_served_comes_as_one_whatever_the_partitions(scene: Scene) -> None:
+    for partition in (1, 2):
+        scene.parts.serve(Kind.ROUTER, partition, scene.parts.add(Kind.ROUTER, partition, 3))
+    scene.send(fanned((1, 3, 2), (2, 3, 1)), partition=1)
+    assert received(scene) == [["1.0@x", "1.1@x", "2.0@x"]]
+    assert scene.refused == []
+
+
+def test_each_partition_of_an_item_goes_its_own_way(scene: Scene) -> None:
+    """Held, being acquired, released, given away, held again later: as if each had got an item of its own."""
+    parts = scene.parts
+    parts.serve(Kind.ROUTER, 1, parts.add(Kind.ROUTER, 1, 3))
+    waits = parts.add(Kind.ROUTER, 2, 3)
+    releasing = parts.add(Kind.ROUTER, 3, 3)
+    releasing.state = State.RELEASING
+    parts.serve(Kind.ROUTER, 5, parts.add(Kind.ROUTER, 5, 4))
+    # The item is posted to a partition that is not held at all.
+    scene.send(fanned((4, 3, 1), (1, 3, 1), (2, 3, 1), (3, 3, 1), (5, 3, 1)), partition=4)
+    assert received(scene) == [["1.0@x"]]
+    refused = [list(item.recipients) for item in scene.refused if isinstance(item, Fanout)]
+    assert refused == [["4.0@x"], ["3.0@x"], ["5.0@x"]]
+    assert not any(item.runs for item in scene.refused if isinstance(item, Fanout))
+    parts.serve(Kind.ROUTER, 2, waits)
+    assert received(scene) == [["1.0@x"], ["2.0@x"]]

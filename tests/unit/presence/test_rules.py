@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rookery.workers.presence.cache import Cache
-from rookery.workers.presence.rules import MAX_FANOUT, Subscriptions, group
+from rookery.workers.presence.rules import Subscriptions
 
 JIDS = [f"u{n}@{domain}" for n in range(4) for domain in ("one.org", "two.org")]
 JID = st.sampled_from(JIDS)
@@ -48,28 +48,6 @@ def test_nobody_sees_an_account_that_is_not_there() -> None:
 def test_the_account_sees_itself_whatever_it_blocks() -> None:
     known = Subscriptions(True, {}, {}, frozenset({"one.org"}))
     assert known.may_see("me@one.org", "me@one.org/phone")
-
-
-@given(st.lists(st.integers(0, 255), max_size=60), st.integers(1, 4))
-def test_each_recipient_is_in_one_run_of_its_holder(partitions: list[int], holders: int) -> None:
-    recipients = [(f"u{n}@one.org", partition) for n, partition in enumerate(partitions)]
-
-    def holder(partition: int) -> str | None:
-        return None if partition % 5 == 4 else f"router{partition % holders}"
-
-    runs = list(group(recipients, holder))
-    assert sorted(jid for _, run in runs for jid in run) == sorted(jid for jid, _ in recipients)
-    known = dict(recipients)
-    for partition, run in runs:
-        assert known[run[0]] == partition
-        assert len({holder(known[jid]) or known[jid] for jid in run}) == 1
-    targets = {holder(partition) or partition for _, partition in recipients}
-    assert len(runs) == len(targets)
-
-
-def test_a_long_audience_is_cut() -> None:
-    recipients = [(f"u{n}@one.org", 7) for n in range(MAX_FANOUT * 2 + 1)]
-    assert [len(run) for _, run in group(recipients, lambda _: "router")] == [MAX_FANOUT, MAX_FANOUT, 1]
 
 
 def subscriptions(size: int) -> Subscriptions:

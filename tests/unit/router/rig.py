@@ -9,10 +9,10 @@ from typing import Any
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from rookery.router.accounts import LOAD
-from rookery.router.handover import LOAD_HANDOVER, SAVE_HANDOVER
-from rookery.router.hibernation import FORGET, LOAD_SESSIONS, STORE
+from rookery.router.account_cache import LOAD
 from rookery.router.service import RouterService
+from rookery.router.sessions.hibernation import FORGET, LOAD_SESSIONS, STORE
+from rookery.router.takeover.handover import LOAD_HANDOVER, SAVE_HANDOVER
 from rookery.shared.bus.api import Call
 from rookery.shared.bus.messages import (
     Accepted,
@@ -129,7 +129,7 @@ class FakeStore:
 
 
 class FakeDb:
-    """Answers the router's two statements from plain data."""
+    """Answers the router's statements from plain data."""
 
     def __init__(self, store: FakeStore) -> None:
         self.store = store
@@ -138,8 +138,10 @@ class FakeDb:
         self.disabled: set[str] = set()
         self.domains = [DOMAIN]
         self.policy = "{}"
-        #: Archiving preferences: (fallback, always, never, contacts).
-        self.archiving: dict[str, tuple[str, list[str], list[str], list[str]]] = {}
+        #: Archiving preferences: (fallback, always, never, contacts); a fallback of None has chosen nothing.
+        self.archiving: dict[
+            str, tuple[str | None, list[str] | None, list[str] | None, list[str] | None]
+        ] = {}
         self.up = True
         self.loads = 0
         #: Rows of sleeping sessions by (jid, granted).
@@ -199,7 +201,7 @@ class FakeDb:
             return [{"name": name, "registration": False, "policy": self.policy} for name in self.domains]
         self.loads += 1
         rows = []
-        for local, domain in zip(*args, strict=True):
+        for local, domain in zip(*args[:2], strict=True):
             bare = f"{local}@{domain}"
             if bare in self.ids:
                 owed = self.store.owed(self.ids[bare])
@@ -321,7 +323,7 @@ class Edge:
         elif isinstance(item, DeliverMany):
             for sid, grant, n, to in item.targets:
                 stanza = item.stanza.replace(to=to)
-                self._deliver(sid, Deliver(sid, grant, n, b"", 0, stanza))
+                self._deliver(sid, Deliver(sid, grant, n, item.origin_stream, item.origin_n, stanza))
         elif isinstance(item, End):
             for client in self.clients.values():
                 if client.sid == item.sid or client.stream == item.stream:

@@ -1,0 +1,46 @@
+"""How clients are secured: the uses of a certificate at an edge, and what is counted of their handshakes."""
+
+from __future__ import annotations
+
+import ssl
+from functools import lru_cache
+from typing import Final
+
+from rookery.shared.net.certificates import CertificateStore, Uses
+from rookery.shared.net.handshakes import HandshakePool
+from rookery.shared.observe import metrics
+from rookery.shared.xeps import direct_tls
+
+STARTTLS: Final = "starttls"
+#: XEP-0368, and the protocol that its clients offer.
+DIRECT: Final = "direct"
+ALPN: Final = direct_tls.ALPN_CLIENT
+#: HTTPS and WebSocket.
+WEB: Final = "web"
+USES: Final[Uses] = {STARTTLS: (), DIRECT: (ALPN,), WEB: ("http/1.1",)}
+#: To find a label's counter takes longer than to count.
+_handshakes: Final = lru_cache(maxsize=64)(metrics.TLS_HANDSHAKES.labels)
+
+
+class ClientTls:
+    """Implements `shared.net.security.Security` for one use of the certificates."""
+
+    def __init__(self, pool: HandshakePool, certificates: CertificateStore, use: str) -> None:
+        self.pool = pool
+        self._certificates = certificates
+        self._use = use
+
+    def context(self, name: str) -> ssl.SSLContext | None:
+        """The context of a domain; None without any certificate."""
+        return self._certificates.context(name, self._use)
+
+    def secured(self, sock: ssl.SSLSocket) -> bytes | None:
+        """Count the handshake; returns the `tls-server-end-point` of the certificate that the client was shown."""
+        cipher = sock.cipher()
+        _handshakes(sock.version() or "", cipher[0] if cipher else "").inc()
+        certificate = self._certificates.of(sock)
+        return certificate.binding if certificate is not None else None
+
+    def failed(self, cause: str) -> None:
+        """Count a handshake that failed."""
+        metrics.TLS_FAILURES.labels(cause).inc()

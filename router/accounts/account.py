@@ -1,0 +1,85 @@
+"""One local account, as far as delivery needs it: its row, its sessions, and what it is owed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from rookery.router.accounts.answerable import Answerable
+from rookery.router.accounts.flush import Flush
+from rookery.router.accounts.resources import Resources
+from rookery.shared.xeps.archive_preferences import Preferences
+from rookery.shared.xeps.stanza_ids import prefix
+
+#: Items that wait while an account is loading; more are refused (resource-constraint, wait).
+MAX_WAITING: Final = 1000
+#: How long "there is no such account" is believed, in seconds.
+NEGATIVE_SECONDS: Final = 5.0
+
+#: An item that waits: (handler, item). The handler is called with the partition (which is not known here) and the item.
+Waiting = tuple[Callable[[Any, Any], None], Any]
+
+
+class Account:
+    """One local account, as far as delivery needs it.
+
+    `waiting` is None once the account is loaded; until then it holds what waits, in order. An account without a row has
+    the id 0, and `until` says how long that is believed.
+    """
+
+    __slots__ = (
+        "answerable",
+        "archiving",
+        "bare",
+        "blocked",
+        "disabled",
+        "flush",
+        "id",
+        "id_prefix",
+        "owed",
+        "owed_bytes",
+        "puts",
+        "relaxed",
+        "resources",
+        "settled",
+        "stale",
+        "until",
+        "used",
+        "waiting",
+    )
+
+    def __init__(self, bare: str, resources: Resources) -> None:
+        self.bare = bare
+        self.id = 0
+        self.disabled = False
+        #: Which messages are archived; None: all.
+        self.archiving: Preferences | None = None
+        #: Messages are accepted on receipt, and stored only when no resource takes them.
+        self.relaxed = False
+        #: What our stanza ids begin with (XEP-0359).
+        self.id_prefix = prefix(bare)
+        #: XEP-0191 block list; None when empty.
+        self.blocked: frozenset[str] | None = None
+        self.resources = resources
+        #: Copied messages that errors may answer (XEP-0280), None while there is none.
+        self.answerable: Answerable | None = None
+        self.waiting: list[Waiting] | None = []
+        #: Changed in the database while it was being loaded: load again.
+        self.stale = False
+        self.until = 0.0
+        #: Messages that offline delivery owes, uncommitted ones included, and their bytes.
+        self.owed = 0
+        self.owed_bytes = 0
+        #: Archive ids that were settled lately: a reader may still find them owed.
+        self.settled: set[int] | None = None
+        #: Owed rows on their way into the store.
+        self.puts = 0
+        #: The resource that is being given what is owed.
+        self.flush: Flush | None = None
+        #: Touched since the last sweep of the cache.
+        self.used = True
+
+    @property
+    def idle(self) -> bool:
+        """Whether the cache may forget it."""
+        return not self.resources.by_resource and self.waiting is None and not self.puts

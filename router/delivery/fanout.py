@@ -1,0 +1,113 @@
+"""One stanza for many: presence for accounts, messages of a room for its occupants.
+
+A recipient is a bare JID, which stands for an account as in a Route, or a full one, which stands for that resource alone. What its
+sender numbered (a uid) is given once to each recipient, also when it comes again: from the bus after the loss of a process, or from
+a sender that does not know who has it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from rookery.router.account_cache import Accounts
+from rookery.router.accounts.account import Account
+from rookery.router.accounts.kept import Parcel
+from rookery.router.accounts.session import Session
+from rookery.router.core import Core
+from rookery.router.delivery.route import Delivery
+from rookery.router.partition import Part
+from rookery.router.pushing import Pushing
+from rookery.shared.bus.messages import Fanout, Kind
+from rookery.shared.xeps.blocking import matches
+from rookery.shared.xmpp.errors import StanzaError
+
+#: Messages that nobody keeps for a resource: they go to sessions as they are. Others have a fate of their own at each recipient.
+_SPREAD: Final = frozenset({"groupchat", "headline"})
+
+_Targets = list[tuple[Part, Session, str]]
+
+
+class Fanouts:
+    """Handles Fanout."""
+
+    def __init__(self, core: Core, accounts: Accounts, pushing: Pushing, delivery: Delivery) -> None:
+        self._core = core
+        self._accounts = accounts
+        self._pushing = pushing
+        self._delivery = delivery
+
+    def on_fanout(self, part: Part, item: Fanout) -> None:
+        """One stanza for recipients of any partitions of this process: one item leaves for each edge.
+
+        Who has no session there gets nothing; a room learns of it by the error that a Route gets.
+        """
+        stanza = item.stanza
+        elsewhere: dict[int, list[str]] = {}
+        targets: _Targets = []
+        partition_of = self._core.node.partition
+        for to in item.recipients:
+            bare = to.partition("/")[0]
+            number = partition_of(bare)
+            its = part if number == part.number else self._core.parts.get(number)
+            if its is None:
+                # From a process of the former version, which did not say what belongs to which partition.
+                elsewhere.setdefault(number, []).append(to)
+                continue
+            account = its.accounts.get(bare)
+            if account is None or account.waiting is not None:
+                self._later(its, account, bare, to, item)
+            elif not item.origin.stream or its.heard.new(item.origin.stream, item.origin.n, to):
+                self._give(its, account, to, item, targets)
+        if targets:
+            parcel = Parcel(stanza, item.origin, self._core.clock())
+            self._pushing.spread(parcel, targets)
+        for number, recipients in elsewhere.items():
+            self._core.bus.post(Kind.ROUTER, number, Fanout(stanza, recipients, item.origin))
+
+    def _later(self, part: Part, account: Account | None, bare: str, to: str, item: Fanout) -> None:
+        """An account that is loading, or that is not in the cache: then it has no sessions."""
+        one = Fanout(item.stanza, (to,), item.origin)
+        if account is not None and account.waiting is not None:
+            account.waiting.append((self.on_fanout, one))
+        elif item.stanza.kind != "presence" and "/" not in to:
+            self._accounts.ready(part, bare, self.on_fanout, one)
+        else:
+            self._absent(to, item)
+
+    def _give(self, part: Part, account: Account, to: str, item: Fanout, targets: _Targets) -> None:
+        """Find the sessions of a recipient; what is not spread gets its fate at once."""
+        stanza = item.stanza
+        if self._refuses(account, stanza.from_):
+            self._absent(to, item)
+            return
+        _, _, resource = to.partition("/")
+        if not resource and stanza.kind == "presence":
+            targets.extend((part, session, to) for session in account.resources.available())
+            return
+        session = account.resources.by_resource.get(resource)
+        if resource and session is None:
+            self._absent(to, item)
+        elif session is not None and (
+            stanza.kind == "presence" or (stanza.type in _SPREAD and not session.behind)
+        ):
+            targets.append((part, session, to))
+        else:
+            self._alone(part, account, resource, to, item)
+
+    def _alone(self, part: Part, account: Account, resource: str, to: str, item: Fanout) -> None:
+        """A message that has its own fate at this recipient: a row, another resource, a place behind stored messages."""
+        parcel = Parcel(item.stanza.replace(to=to), item.origin._replace(edge=""), self._core.clock())
+        try:
+            self._delivery.message(part, account, resource, parcel)
+        except StanzaError as error:
+            self._core.bounce(parcel.stanza, error)
+
+    def _absent(self, to: str, item: Fanout) -> None:
+        """Nobody is there who may have it: a message comes back, as one by itself would (RFC 6121 section 8.5.3.2.1)."""
+        if item.stanza.kind == "message" and item.stanza.type != "headline":
+            self._core.bounce(item.stanza.replace(to=to), StanzaError("service-unavailable"))
+
+    @staticmethod
+    def _refuses(account: Account, sender: str) -> bool:
+        blocked = account.blocked
+        return blocked is not None and sender.partition("/")[0] != account.bare and matches(blocked, sender)

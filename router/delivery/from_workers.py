@@ -1,0 +1,56 @@
+"""Stanzas that a worker gives to sessions of one account: roster pushes, and answers that are many stanzas."""
+
+from __future__ import annotations
+
+from rookery.router.accounts.kept import plain
+from rookery.router.accounts.session import Session
+from rookery.router.partition import Part
+from rookery.router.pushing import Pushing
+from rookery.shared.bus.messages import ToResources, ToSession
+from rookery.shared.xmpp.errors import StanzaError
+
+
+class FromWorkers:
+    """Handles ToResources and ToSession."""
+
+    def __init__(self, pushing: Pushing) -> None:
+        self._pushing = pushing
+
+    def on_to_resources(self, part: Part, item: ToResources) -> None:
+        """Give a stanza to some of an account's resources (roster pushes, subscription requests)."""
+        account = part.accounts.get(item.account)
+        if account is None:
+            return
+        for session in list(account.resources.by_resource.values()):
+            if self._meant(session, item.which):
+                stanza = item.stanza
+                # Presence that was sent to the bare JID keeps that address (RFC 6121 section 8.5.2.1.2).
+                if stanza.kind != "presence" or not stanza.to:
+                    stanza = stanza.replace(to=session.full)
+                if stanza.kind == "iq" and stanza.type == "set":
+                    stanza = stanza.replace(id=f"{session.grant:x}-{session.n + 1:x}")
+                self._pushing.push(part, session, plain(stanza))
+
+    def on_to_session(self, part: Part, item: ToSession) -> None:
+        """The answer of a worker that is many stanzas. A session that does not read gets an error instead of the last one."""
+        bare, _, resource = item.full.partition("/")
+        account = part.accounts.get(bare)
+        session = None if account is None else account.resources.by_resource.get(resource)
+        if session is None or item.grant not in (0, session.grant):
+            return
+        stanzas = item.stanzas
+        last = stanzas[-1] if stanzas else None
+        if session.overfull and last is not None and last.kind == "iq" and last.type == "result":
+            # An error goes the other way than the result that it takes the place of.
+            request = last.replace(to=last.from_, from_=last.to)
+            stanzas = (request.error(StanzaError("resource-constraint", "read what you were sent first")),)
+        for stanza in stanzas:
+            self._pushing.push(part, session, plain(stanza))
+
+    @staticmethod
+    def _meant(session: Session, which: str) -> bool:
+        if which == "all":
+            return True
+        if which == "available":
+            return session.presence is not None
+        return which in session.marks or which == session.full

@@ -1,0 +1,137 @@
+"""Requests that the server answers, for a domain or on behalf of an account (RFC 6121 section 8.5.2.1.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from rookery import __version__
+from rookery.router.accounts.account import Account
+from rookery.router.accounts.session import Session
+from rookery.router.core import Core
+from rookery.router.partition import Part
+from rookery.shared.bus.messages import Gate, Handle, Kind, Origin, answering
+from rookery.shared.xeps._xep import Context, Entry, Forward, Local, Target
+from rookery.shared.xeps.registry import FEATURES, kinds, lookup
+from rookery.shared.xmpp.errors import StanzaError
+from rookery.shared.xmpp.stanza import Stanza
+
+#: Kinds that requests are forwarded to: a label that is no kind is found at import.
+_KINDS: Final = {label: Kind[label.upper()] for label in kinds()}
+
+
+class Iqs:
+    """Dispatch by the XEP registry."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        #: Called when a session's marks have changed by what it asked for (`Forward.marks`, `Local.marks`).
+        self.on_marked: Callable[[Part, Account, Session], None] = _ignore
+        #: Calls back once everything is in the store that was put there before: who asks for an archive finds what it was given.
+        self.behind_store: Callable[[Callable[[], None]], None] = _now
+
+    def answer_account(
+        self,
+        part: Part,
+        account: Account,
+        origin: Origin,
+        iq: Stanza,
+        *,
+        own: bool,
+        session: Session | None = None,
+        gated: bool = False,
+    ) -> None:
+        """A request to an account. Raises StanzaError."""
+        entry = self._entry(Target.ACCOUNT, iq)
+        core = self._core
+        if not own and isinstance(entry, Forward) and entry.own_only:
+            raise StanzaError("forbidden")
+        if entry.subscribers_only and not own and not gated:
+            core.post(Kind.PRESENCE, account.bare, Gate(origin, account.bare, iq))
+            return
+        if isinstance(entry, Forward):
+            if own and entry.marks and session is not None:
+                self._mark(part, account, session, entry.marks, True)
+            if entry.online is None or not account.resources.available():
+                handle = Handle(origin, account.bare, iq.from_, own, iq)
+                kind = _KINDS[entry.kind]
+                if kind is Kind.OFFLINE:
+                    self.behind_store(partial(self._forward, part, kind, handle))
+                else:
+                    core.bus.post(kind, part.number, handle)
+                return
+        handler = entry.handler if isinstance(entry, Local) else entry.online
+        assert handler is not None
+        resources = tuple(one.full for one in account.resources.available())
+        answer = handler(iq, self._context(account.bare, own, resources))
+        if own and session is not None and isinstance(entry, Local):
+            if entry.marks:
+                self._mark(part, account, session, entry.marks, True)
+            if entry.unmarks:
+                self._mark(part, account, session, entry.unmarks, False)
+        core.route(answer, answering(origin))
+        core.accept(part, origin)
+
+    def _forward(self, part: Part, kind: Kind, handle: Handle) -> None:
+        if part.live:
+            self._core.bus.post(kind, part.number, handle)
+
+    def _mark(self, part: Part, account: Account, session: Session, mark: str, on: bool) -> None:
+        if account.resources.mark(session, mark, on):
+            self.on_marked(part, account, session)
+
+    def answer_domain(self, part: Part, bare: str, origin: Origin, iq: Stanza) -> None:
+        """A request of the account `bare` of this partition to a hosted domain. Raises StanzaError."""
+        entry = self._entry(Target.DOMAIN, iq)
+        core = self._core
+        if isinstance(entry, Forward):
+            core.bus.post(_KINDS[entry.kind], part.number, Handle(origin, bare, iq.from_, True, iq))
+            return
+        core.route(entry.handler(iq, self._context(iq.to, False, ())), answering(origin))
+        core.accept(part, origin)
+
+    def unknown(self, iq: Stanza) -> StanzaError:
+        """What a request to an account that does not exist gets: the same as one to somebody else's account."""
+        payloads = iq.payloads
+        entry = lookup(Target.ACCOUNT, iq.type, *payloads[0]) if len(payloads) == 1 else None
+        return StanzaError(
+            "forbidden" if isinstance(entry, Forward) and entry.own_only else "service-unavailable"
+        )
+
+    @staticmethod
+    def _entry(target: Target, iq: Stanza) -> Entry:
+        if iq.type not in ("get", "set") or len(iq.payloads) != 1:
+            # RFC 6120 section 8.2.3, rules 1 and 5
+            raise StanzaError("bad-request", "a request has exactly one child element")
+        namespace, name = iq.payloads[0]
+        entry = lookup(target, iq.type, namespace, name)
+        if entry is None:
+            raise StanzaError("service-unavailable")
+        return entry
+
+    def _context(self, address: str, own: bool, resources: tuple[str, ...]) -> Context:
+        core = self._core
+        domain = address.rpartition("@")[2]
+        registration_open, contacts = core.domains.get(domain, (False, ()))
+        return Context(
+            now=core.clock(),
+            started=core.started,
+            version=__version__,
+            domain=domain,
+            address=address,
+            own=own,
+            registration_open=registration_open,
+            contacts=contacts,
+            features=FEATURES,
+            options=core.node.config.options,
+            resources=resources,
+        )
+
+
+def _now(done: Callable[[], None]) -> None:
+    done()
+
+
+def _ignore(part: Part, account: Account, session: Session) -> None:
+    pass

@@ -1,0 +1,239 @@
+"""A new holder of a partition learns its sessions from the edges before it serves: MirrorRequest -> Mirror.
+
+An edge that answers late, or that was given up and is back, has streams that the router does not know: those are ended, so that
+their clients connect again instead of waiting for what never comes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import structlog
+import trio
+
+from rookery.router.account_cache import Accounts
+from rookery.router.accounts.account import Account
+from rookery.router.accounts.edge_note import unpack
+from rookery.router.accounts.kept import GONE, OVERHEAD, Kept, Parcel
+from rookery.router.accounts.resumable import Resumable
+from rookery.router.accounts.session import Session
+from rookery.router.core import Core
+from rookery.router.partition import Part
+from rookery.router.sessions.hibernation import Hibernation
+from rookery.shared.bus.messages import End, Kind, Management, Mirror, MirrorRequest, MirrorSession, Origin
+from rookery.shared.xmpp.stanza import Stanza
+
+_log = structlog.get_logger()
+
+#: An edge that has not answered after this long is not waited for; its sessions there must bind again.
+LIMIT: Final = 3.0
+
+
+class _Gathering:
+    """The answers that one partition waits for."""
+
+    __slots__ = ("done", "late", "missing", "part", "sessions")
+
+    def __init__(self, part: Part, edges: list[str]) -> None:
+        self.part = part
+        self.missing = set(edges)
+        self.sessions: list[tuple[str, MirrorSession]] = []
+        self.late: list[tuple[bytes, int, Stanza]] = []
+        self.done = trio.Event()
+        self.check()
+
+    def check(self) -> None:
+        if not self.missing:
+            self.done.set()
+
+
+class Takeover:
+    """Gathers mirrors and rebuilds sessions."""
+
+    def __init__(self, core: Core, accounts: Accounts, hibernation: Hibernation) -> None:
+        self._core = core
+        self._hibernation = hibernation
+        self._accounts = accounts
+        self._gathering: dict[int, _Gathering] = {}
+        #: Called with a session that was rebuilt, and with one that slept and whose edge is back.
+        self.on_restored: Callable[[Part, Account, Session], None] = _ignore
+        self.on_attached: Callable[[Part, Account, Session], None] = _ignore
+
+    async def gather(self, part: Part) -> Sequence[tuple[bytes, int, Stanza]]:
+        """Ask all live edges and fill `part`; returns when each has answered, died, or had LIMIT seconds.
+
+        Returns the messages (origin stream, origin n, stanza) that left their sessions lately.
+        """
+        edges = self._core.node.edges()
+        gathering = self._gathering[part.number] = _Gathering(part, edges)
+        try:
+            for edge in edges:
+                self._ask(edge, part)
+            rows = await self._hibernation.load(part.number)
+            with trio.move_on_after(LIMIT):
+                await gathering.done.wait()
+        finally:
+            if self._gathering.get(part.number) is gathering:
+                del self._gathering[part.number]
+        if gathering.missing:
+            _log.warning("mirrors_missing", partition=part.number, edges=sorted(gathering.missing))
+        for edge, mirrored in _whole(gathering.sessions):
+            self._restore(part, edge, mirrored)
+        for session, seconds in rows:
+            self._wake(part, session, seconds)
+        for stream, n, stanza in gathering.late:
+            part.delivered(Origin(stream, n, ""), stanza.to)
+        return gathering.late
+
+    def _ask(self, edge: str, part: Part) -> None:
+        request = MirrorRequest(part.number, part.epoch, self._core.node.incarnation)
+        self._core.bus.post_to(edge, request, partition=part.number, epoch=part.epoch)
+
+    def found(self, incarnation: str, kinds: frozenset[Kind]) -> None:
+        """An edge was not known to live: new, or given up and back, or not heard of when its sessions were gathered."""
+        if Kind.EDGE in kinds:
+            for gathering in self._gathering.values():
+                gathering.missing.add(incarnation)
+                self._ask(incarnation, gathering.part)
+            for part in self._core.parts.values():
+                self._ask(incarnation, part)
+
+    def on_mirror(self, item: Mirror) -> None:
+        """A chunk of an edge's answer."""
+        gathering = self._gathering.get(item.partition)
+        if gathering is None:
+            part = self._core.parts.get(item.partition)
+            if part is not None:
+                self._compare(part, item)
+            return
+        if item.edge not in gathering.missing:
+            return
+        gathering.late.extend((stream, n, Stanza.unpack(stanza)) for stream, n, stanza in item.late)
+        gathering.sessions.extend((item.edge, MirrorSession._make(one)) for one in item.sessions)
+        if item.last:
+            gathering.missing.discard(item.edge)
+            gathering.check()
+
+    def lost(self, edge: str) -> None:
+        """An edge died: its sessions are gone but for those that can be resumed, and nobody waits for it."""
+        for gathering in self._gathering.values():
+            gathering.missing.discard(edge)
+            gathering.sessions = [
+                one if one[0] != edge else ("", one[1])
+                for one in gathering.sessions
+                if one[0] != edge or one[1].managed
+            ]
+            gathering.check()
+
+    def _compare(self, part: Part, item: Mirror) -> None:
+        """It came too late, or from an edge that was given up and is back.
+
+        Sessions that slept meanwhile go on there; streams that have no session any more must bind again.
+        """
+        for fields in item.sessions:
+            mirrored = MirrorSession._make(fields)
+            bare, _, resource = mirrored.full.partition("/")
+            account = part.accounts.get(bare)
+            session = None if account is None else account.resources.current(resource, mirrored.grant)
+            if account is None or session is None:
+                end = End(mirrored.sid, mirrored.grant, "reset", "session lost", mirrored.stream)
+                self._core.bus.post_to(item.edge, end, partition=part.number, epoch=part.epoch)
+            elif not session.edge and mirrored.managed and not Management._make(mirrored.managed[0]).asleep:
+                self._hibernation.woke(session)
+                session.edge, session.sid = item.edge, mirrored.sid
+                self.on_attached(part, account, session)
+
+    def _wake(self, part: Part, session: Session, seconds: float) -> None:
+        """A session that slept under the former holder. Its row knows more than the mirror of its former edge."""
+        bare = session.full.partition("/")[0]
+        account = part.accounts.get(bare) or self._accounts.adopt(part, bare)
+        other = account.resources.by_resource.get(session.resource)
+        if other is not None and (
+            other.grant > session.grant or (other.grant == session.grant and other.edge)
+        ):
+            # It went on, and the row is a former holder's leftover.
+            self._hibernation.forget_row(session.full, session.grant)
+            return
+        resumable = session.resumable
+        assert resumable is not None
+        if other is not None:
+            self._hibernation.forget(other)
+            account.resources.remove(other)
+            self._core.count.sessions -= 1
+            if other.resumable is not None and other.grant == session.grant:
+                resumable.frontier = max(resumable.frontier, other.resumable.frontier)
+                resumable.former = other.resumable.former
+        for one in session.kept:
+            if one.parcel.origin.stream:
+                part.delivered(one.parcel.origin, one.to or one.parcel.stanza.to or session.full)
+        account.resources.restore(session)
+        self._core.count.sessions += 1
+        self._core.count.restored += 1
+        self._hibernation.sleep(part, account, session, seconds)
+        self.on_restored(part, account, session)
+
+    def _restore(self, part: Part, edge: str, mirrored: MirrorSession) -> None:
+        bare = mirrored.full.partition("/")[0]
+        account = part.accounts.get(bare) or self._accounts.adopt(part, bare)
+        session = Session(mirrored.full, mirrored.grant, edge, mirrored.sid, mirrored.stream)
+        session.n, session.acked = mirrored.n, mirrored.acked
+        unpack(mirrored.note, session)
+        now = self._core.clock()
+        # Where the edge still has the stanza, it finds another way should this session die.
+        stanzas = dict(mirrored.stanzas)
+        for n, stream, origin_n in mirrored.inflight:
+            if n <= session.acked:
+                # Stored, and written to the client; settled again once the account is loaded.
+                account.settled = account.settled or set()
+                account.settled.add(origin_n)
+                continue
+            stanza = stanzas.get(n, GONE)
+            row = 0 if stream else origin_n
+            origin = Origin(stream, origin_n, "")
+            session.kept.append(Kept(n, Parcel(stanza, origin, now, None, row, bool(row))))
+            session.kept_bytes += len(stanza.inner) + OVERHEAD
+            if stream:
+                part.delivered(origin, stanza.to or session.full)
+        loser = account.resources.restore(session)
+        if loser is None:
+            self._core.count.sessions += 1
+        elif account.resources.by_resource[session.resource].grant != loser.grant:
+            # The former router has said so, but may have died before it was heard.
+            end = End(loser.sid, loser.grant, "conflict", "replaced by a new connection", loser.stream)
+            self._core.bus.post_to(loser.edge, end, partition=part.number, epoch=part.epoch)
+        self._core.count.restored += 1
+        if mirrored.managed and account.resources.by_resource.get(session.resource) is session:
+            management = Management._make(mirrored.managed[0])
+            session.resumable = Resumable.of(management)
+            if management.asleep or not edge:
+                self._hibernation.sleep(part, account, session)
+        self.on_restored(part, account, session)
+
+
+def _whole(parts: list[tuple[str, MirrorSession]]) -> list[tuple[str, MirrorSession]]:
+    """Sessions that were told in several parts, or once more after the link began anew, each in one: what was told last is so."""
+    whole: dict[tuple[bytes, int], tuple[str, MirrorSession]] = {}
+    for edge, part in parts:
+        binding = part.stream, part.grant
+        if binding in whole:
+            before = whole[binding][1]
+            known = {n for n, _, _ in part.inflight}
+            # What its client has meanwhile is not in flight any more; rows are still to be settled.
+            more = [
+                one
+                for one in before.inflight
+                if one[0] not in known and not (one[1] and one[0] <= part.acked)
+            ]
+            inflight = sorted((*more, *part.inflight), key=_number)
+            part = part._replace(inflight=inflight, stanzas=(*before.stanzas, *part.stanzas))
+        whole[binding] = edge, part
+    return list(whole.values())
+
+
+def _number(inflight: tuple[int, bytes, int]) -> int:
+    return inflight[0]
+
+
+def _ignore(part: Part, account: Account, session: Session) -> None:
+    pass

@@ -1,0 +1,205 @@
+"""HTTP/1.1 as a server sees it (RFC 9112), without I/O: requests out of bytes, answers into bytes, a limit on every size.
+
+h11 is the parser. Two shells own an `Exchange`: `shared.observe.http` on trio streams (health, metrics) and `shared.net.http` on
+channels (what clients reach).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from enum import Enum
+from http import HTTPStatus
+from urllib.parse import parse_qsl, unquote
+
+import h11
+
+
+@dataclass(frozen=True, slots=True)
+class HttpLimits:
+    """What one connection may cost: sizes in bytes, times in seconds."""
+
+    head_bytes: int = 16_384
+    body_bytes: int = 65_536
+    #: From the first byte of a request (or the start of the connection) to its end.
+    request_seconds: float = 10.0
+    idle_seconds: float = 30.0
+    write_seconds: float = 30.0
+    requests: int = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request. `path` is decoded, without the query; header names are lower-case, repeated ones joined with commas."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes = b""
+    peer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """The answer; `headers` are added to Date, Content-Type and Content-Length."""
+
+    status: int = 200
+    body: bytes = b""
+    content_type: str = "text/plain; charset=utf-8"
+    headers: Sequence[tuple[str, str]] = field(default=())
+
+
+class Pause(Enum):
+    """Why there is no request."""
+
+    #: More bytes are needed.
+    NEED_DATA = "need data"
+    #: The client waits for `100 Continue`: send `Exchange.proceed`.
+    CONTINUE = "continue"
+    #: The client has closed, or the connection cannot be used again.
+    CLOSED = "closed"
+
+
+class HttpError(Exception):
+    """The client broke the protocol or a limit; `status` is the answer."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(HTTPStatus(status).phrase)
+        self.status = status
+
+
+class Exchange:
+    """Requests and answers of one connection, one after the other."""
+
+    def __init__(self, limits: HttpLimits, peer: str = "") -> None:
+        self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.head_bytes)
+        self._limits = limits
+        self._peer = peer
+        self._head: h11.Request | None = None
+        self._body = bytearray()
+        self._served = 0
+        #: Whether bytes of the next request have come.
+        self.begun = False
+
+    # --- in ---
+
+    def feed(self, data: bytes) -> None:
+        """Take what was read; b"" is the end of the stream."""
+        self.begun = self.begun or bool(data)
+        self._h11.receive_data(data)
+
+    def next(self) -> Request | Pause:
+        """The next whole request, or why there is none. Raises HttpError."""
+        try:
+            return self._next()
+        except h11.RemoteProtocolError as error:
+            raise HttpError(error.error_status_hint) from error
+
+    def _next(self) -> Request | Pause:
+        while True:
+            event = self._h11.next_event()
+            if event is h11.NEED_DATA:
+                return Pause.CONTINUE if self._h11.they_are_waiting_for_100_continue else Pause.NEED_DATA
+            if isinstance(event, h11.Request):
+                self._head = event
+                names = {name for name, _ in event.headers}
+                if names >= {b"transfer-encoding", b"content-length"}:
+                    raise h11.RemoteProtocolError("two lengths (RFC 9112 section 6.1)")
+            elif isinstance(event, h11.Data):
+                self._body += event.data
+                if len(self._body) > self._limits.body_bytes:
+                    raise HttpError(413)
+            elif isinstance(event, h11.EndOfMessage):
+                assert self._head is not None
+                return _parsed(self._head, bytes(self._body), self._peer)
+            else:
+                return Pause.CLOSED
+
+    # --- out ---
+
+    def proceed(self) -> bytes:
+        """`100 Continue`."""
+        return self._h11.send(h11.InformationalResponse(status_code=100, headers=[])) or b""
+
+    def answer(self, response: Response) -> bytes:
+        """The answer to the last request, without a body when it was HEAD."""
+        self._served += 1
+        headers = [("Date", formatdate(usegmt=True)), *response.headers]
+        if response.status != HTTPStatus.NO_CONTENT:
+            headers.append(("Content-Type", response.content_type))
+            headers.append(("Content-Length", str(len(response.body))))
+        if self._served >= self._limits.requests:
+            headers.append(("Connection", "close"))
+        reason = HTTPStatus(response.status).phrase
+        out = self._h11.send(h11.Response(status_code=response.status, headers=headers, reason=reason))
+        assert out is not None
+        if self._head is None or self._head.method != b"HEAD":
+            out += self._h11.send(h11.Data(data=response.body)) or b""
+        return out + (self._h11.send(h11.EndOfMessage()) or b"")
+
+    def refuse(self, status: int) -> bytes:
+        """The last answer of the connection; nothing when one has begun already."""
+        if self._h11.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
+            return b""
+        self._served = self._limits.requests
+        self._head = None
+        return self.answer(Response(status, f"{HTTPStatus(status).phrase.lower()}\n".encode()))
+
+    def again(self) -> bool:
+        """Whether another request may follow on this connection; bytes of it may be there already (`begun`)."""
+        if (
+            self._served >= self._limits.requests
+            or self._h11.our_state is not h11.DONE
+            or self._h11.their_state is not h11.DONE
+        ):
+            return False
+        self.begun = bool(self._h11.trailing_data[0])
+        self._h11.start_next_cycle()
+        self._head = None
+        self._body = bytearray()
+        return True
+
+    def switch(self, headers: list[tuple[str, str]]) -> bytes:
+        """`101 Switching Protocols`: after it the connection is no HTTP any more."""
+        response = h11.InformationalResponse(
+            status_code=HTTPStatus.SWITCHING_PROTOCOLS,
+            headers=headers,
+            reason=HTTPStatus.SWITCHING_PROTOCOLS.phrase,
+        )
+        return self._h11.send(response) or b""
+
+    @property
+    def rest(self) -> bytes:
+        """What came behind the request that switched protocols."""
+        return bytes(self._h11.trailing_data[0])
+
+
+def unknown(request: Request, routes: Collection[tuple[str, str]]) -> Response:
+    """The answer to a request that no route of (method, path) takes: 404, or 405 with what the path allows."""
+    allowed = sorted({method for method, path in routes if path == request.path})
+    if not allowed:
+        return Response(404, b"not found\n")
+    return Response(405, b"method not allowed\n", headers=(("Allow", ", ".join(allowed)),))
+
+
+def route(request: Request) -> tuple[str, str]:
+    """The route of a request: HEAD is answered by GET's handler."""
+    return "GET" if request.method == "HEAD" else request.method, request.path
+
+
+def _parsed(head: h11.Request, body: bytes, peer: str) -> Request:
+    path, _, query = head.target.decode("ascii").partition("?")
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in head.headers:
+        name, value = raw_name.decode("ascii"), raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return Request(
+        method=head.method.decode("ascii"),
+        path=unquote(path),
+        query=dict(parse_qsl(query, max_num_fields=32)) if query.count("&") < 32 else {},
+        headers=headers,
+        body=body,
+        peer=peer,
+    )

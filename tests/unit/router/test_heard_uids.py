@@ -1,0 +1,66 @@
+"""What each recipient has heard of a stream: once, in any order within the window, and not for ever."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rookery.router.heard_uids import KEEP_TURNS, WINDOW, Heard
+
+
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(1, WINDOW)), max_size=80))
+def test_within_the_window_each_number_is_new_once_whatever_the_order(steps: list[tuple[str, int]]) -> None:
+    heard, known = Heard(), set[tuple[str, int]]()
+    for to, n in steps:
+        assert heard.new(b"room", n, to) is ((to, n) not in known)
+        known.add((to, n))
+
+
+def test_streams_and_recipients_are_told_apart() -> None:
+    heard = Heard()
+    assert heard.new(b"room", 1, "a")
+    assert heard.new(b"room", 1, "b")
+    assert heard.new(b"other", 1, "a")
+    assert not heard.new(b"room", 1, "a")
+
+
+def test_what_is_older_than_the_window_counts_as_heard() -> None:
+    heard = Heard()
+    assert heard.new(b"room", 1000, "a")
+    assert heard.new(b"room", 1000 - WINDOW + 1, "a")
+    assert not heard.new(b"room", 1000 - WINDOW, "a")
+
+
+def test_a_new_holder_of_a_room_counts_in_another_epoch() -> None:
+    heard = Heard()
+    first, second = 7 << 32 | 5, 8 << 32 | 1
+    assert heard.new(b"room", first, "a")
+    assert heard.new(b"room", second, "a")
+    assert not heard.new(b"room", second, "a")
+    assert not heard.new(b"room", first, "a")
+    assert heard.new(b"room", second + 1, "a")
+
+
+def test_who_hears_nothing_for_long_is_forgotten_and_who_goes_on_is_not() -> None:
+    heard = Heard()
+    heard.new(b"room", 1, "gone")
+    for turn in range(KEEP_TURNS * 2):
+        heard.rotate()
+        heard.new(b"room", 2 + turn, "stays")
+    assert len(heard) <= 1
+    assert heard.new(b"room", 1, "gone")
+    assert not heard.new(b"room", KEEP_TURNS, "stays")
+
+
+@given(st.lists(st.tuples(st.sampled_from(["a", "b"]), st.integers(1, 200)), max_size=40), st.booleans())
+def test_a_successor_knows_what_it_was_told(steps: list[tuple[str, int]], rotated: bool) -> None:
+    heard, successor = Heard(), Heard()
+    for to, n in steps:
+        heard.new(b"room", n, to)
+    if rotated:
+        for _ in range(KEEP_TURNS):
+            heard.rotate()
+    successor.learn(heard.told(100))
+    for to, n in [*steps, ("a", 201), ("c", 1)]:
+        assert successor.new(b"room", n, to) is heard.new(b"room", n, to)
+    assert sum(len(its) for its in heard.told(1).values()) == 1
