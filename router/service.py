@@ -286,7 +286,7 @@ class RouterService:
         if part is None:
             return
         if self._writer is not None:
-            await self._writer.drain(partition)
+            await self._writer.drain()
         await self.hibernation.flush(part)
         await handover.save(self.core, part)
         self.core.flush_accepted()

@@ -16,6 +16,7 @@ from rookery.router.accounts.kept import Parcel
 from rookery.router.core import Core
 from rookery.router.partition import Part
 from rookery.shared.bus.messages import Origin
+from rookery.shared.store.holding import Holding
 from rookery.shared.store.ids import Seal
 from rookery.shared.store.rows import Row, archivable, make_row, offline_eligible, unpack_stanza
 from rookery.shared.xeps import offline_storage
@@ -29,13 +30,16 @@ _new: Final = tuple.__new__
 class Store(Protocol):
     """The part of `shared.store.writer.StoreWriter` that the router needs."""
 
-    def put(self, row: Row, done: Callable[[Row, bool | None], None]) -> None:
-        """Commit the row with the next group; `done` is called after the commit, with None when the row cannot be stored."""
+    def put(self, row: Row, done: Callable[[Row, bool | None], None], holding: Holding) -> None:
+        """Commit the row with the next group; `done` is called after the commit, with None when the row cannot be stored.
 
-    def settle(self, account_id: int, ids: Iterable[int]) -> None:
+        Nothing happens once `holding` is not live any more.
+        """
+
+    def settle(self, owner_id: int, ids: Iterable[int]) -> None:
         """These rows are no longer owed."""
 
-    def owe(self, account_id: int, id: int, done: Callable[[], None]) -> None:
+    def owe(self, owner_id: int, id: int, done: Callable[[], None]) -> None:
         """This row is owed after all; `done` is called after the commit."""
 
     def after(self, done: Callable[[], None]) -> None:
@@ -80,7 +84,7 @@ class Keeping:
             self._core.accept(part, origin)
         elif origin.custodian:
             part.recent.mark(origin.stream, origin.n, False)
-        self._store.put(row, partial(self._accept, part, account.relaxed, origin))
+        self._store.put(row, partial(self._accept, part, account.relaxed, origin), part)
         if archived:
             assert self.seal is not None
             stanza = identified(stanza, account.id_prefix, self.seal.seal(account.id, row.id))
@@ -136,7 +140,7 @@ class Keeping:
             core.accept(part, origin)
         elif origin.custodian:
             part.recent.mark(origin.stream, origin.n, False)
-        self._store.put(row, partial(self._committed, part, account, origin))
+        self._store.put(row, partial(self._committed, part, account, origin), part)
         return row.id
 
     def _committed(self, part: Part, account: Account, origin: Origin, row: Row, new: bool | None) -> None:
@@ -199,7 +203,7 @@ class Keeping:
             owed=False,
             stamp=self._core.clock(),
         )
-        self._store.put(row, done)
+        self._store.put(row, done, part)
         if not account.resources.carbons:
             return stanza, True
         assert self.seal is not None

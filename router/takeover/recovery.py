@@ -18,6 +18,7 @@ from rookery.router.partition import CARBON, Part
 from rookery.shared.db.api import Connection, Fenced
 from rookery.shared.db.persist import persist
 from rookery.shared.store.ids import Seal
+from rookery.shared.store.reader import stored_uids
 from rookery.shared.store.rows import Row, make_row, offline_eligible
 from rookery.shared.store.sql import insert_missing, settle_rows
 from rookery.shared.xeps.carbons import unwrap
@@ -28,11 +29,6 @@ _ACCOUNTS: Final = """
 SELECT a.localpart || '@' || a.domain AS bare, a.id
 FROM unnest($1::text[], $2::text[]) AS want(localpart, domain)
 JOIN account a ON a.domain = want.domain AND a.localpart = want.localpart"""
-_STORED: Final = """
-SELECT m.account_id, m.stream, m.n, m.id, m.owed
-FROM unnest($1::bigint[], $2::bytea[], $3::bigint[]) AS want(account_id, stream, n)
-JOIN message m ON m.account_id = want.account_id AND m.stream = want.stream AND m.n = want.n AND NOT m.outgoing"""
-
 #: (bare JID, stream, number): a message that some session was given.
 _Uid = tuple[str, bytes, int]
 
@@ -226,12 +222,5 @@ async def _stored(
     conn: Connection, ids: dict[str, int], uids: Sequence[_Uid]
 ) -> dict[_Uid, tuple[int, bool]]:
     bares = {number: bare for bare, number in ids.items()}
-    rows = await conn.fetch(
-        _STORED,
-        [ids[bare] for bare, _, _ in uids],
-        [stream for _, stream, _ in uids],
-        [n for _, _, n in uids],
-    )
-    return {
-        (bares[row["account_id"]], bytes(row["stream"]), row["n"]): (row["id"], row["owed"]) for row in rows
-    }
+    found = await stored_uids(conn, [(ids[bare], stream, n) for bare, stream, n in uids])
+    return {(bares[number], stream, n): stored for (number, stream, n), stored in found.items()}

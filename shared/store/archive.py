@@ -1,4 +1,4 @@
-"""Reads of an account's archive: pages by filter (XEP-0313, XEP-0059), its ends, which ids it has, and its upkeep.
+"""Reads of an owner's archive: pages by filter (XEP-0313, XEP-0059), its ends, which ids it has, and its upkeep.
 
 Each function is a unit of work. Rows come in the order of their ids, which is the order in which they became readable.
 """
@@ -22,11 +22,15 @@ SELECT id, extract(epoch FROM stamp)::float8 AS stamp FROM (
     (SELECT id, stamp FROM message WHERE {_ALL} ORDER BY id DESC LIMIT 1)
 ) AS ends ORDER BY id"""  # noqa: S608  constants only
 _HAS: Final = f"SELECT count(*) FROM message WHERE {_ALL} AND id = ANY($2::bigint[])"  # noqa: S608
-#: Accounts above $1 in order, with the newest id that is too old to keep, 0 when there is none.
+#: Owners above $1 in order, with the newest id that is too old to keep, 0 when there is none.
 _SURPLUS: Final = """
-SELECT a.id, coalesce((
-    SELECT m.id FROM message m WHERE m.account_id = a.id ORDER BY m.id DESC OFFSET $2 LIMIT 1
-), 0) AS last FROM account a WHERE a.id > $1 ORDER BY a.id LIMIT $3"""
+SELECT o.id, coalesce((
+    SELECT m.id FROM message m WHERE m.account_id = o.id ORDER BY m.id DESC OFFSET $2 LIMIT 1
+), 0) AS last
+FROM (
+    (SELECT id FROM account WHERE id > $1 ORDER BY id LIMIT $3) UNION ALL
+    (SELECT id FROM archive_owner WHERE id > $1 ORDER BY id LIMIT $3)
+) AS o ORDER BY o.id LIMIT $3"""
 _TRIM: Final = f"""{FENCE},
 old AS MATERIALIZED (
     SELECT m.account_id, m.id FROM message m, fence_ok
@@ -95,7 +99,7 @@ def _where(wanted: Filter, args: list[object]) -> str:
 
 async def read_page(
     conn: Connection,
-    account_id: int,
+    owner_id: int,
     wanted: Filter,
     *,
     max_rows: int,
@@ -111,7 +115,7 @@ async def read_page(
     size = 0
     while True:
         wanted_rows = max_rows - len(rows)
-        statement, args = _page(wanted, account_id, wanted_rows + 1, offset, max_bytes - size, backwards)
+        statement, args = _page(wanted, owner_id, wanted_rows + 1, offset, max_bytes - size, backwards)
         records = await conn.fetch(statement, *args)
         offset = 0
         # Whether the filter has no more than these.
@@ -132,10 +136,10 @@ async def read_page(
 
 
 def _page(
-    wanted: Filter, account_id: int, rows: int, offset: int, max_bytes: int, backwards: bool
+    wanted: Filter, owner_id: int, rows: int, offset: int, max_bytes: int, backwards: bool
 ) -> tuple[str, list[object]]:
     """The statement for one read: the sizes are looked at first, so that a page of large stanzas is cut before it is read."""
-    args: list[object] = [account_id]
+    args: list[object] = [owner_id]
     where = _where(wanted, args)
     order = "DESC" if backwards else "ASC"
     at = len(args)
@@ -164,12 +168,12 @@ def _exactly(stanza: Stanza, full: str) -> bool:
     return not full or full in (stanza.to, stanza.from_)
 
 
-async def count(conn: Connection, account_id: int, wanted: Filter, *, exact: bool) -> int | None:
+async def count(conn: Connection, owner_id: int, wanted: Filter, *, exact: bool) -> int | None:
     """How many messages there are; unless `exact`, None when there are more than COUNTED.
 
     With a full JID it counts also messages that only mention it.
     """
-    args: list[object] = [account_id]
+    args: list[object] = [owner_id]
     where = _where(wanted, args)
     if exact:
         return int(await conn.fetchval(f"SELECT count(*) FROM message WHERE {where}", *args))  # noqa: S608
@@ -183,25 +187,25 @@ async def count(conn: Connection, account_id: int, wanted: Filter, *, exact: boo
     return None if found > COUNTED else found
 
 
-async def has_all(conn: Connection, account_id: int, ids: Collection[int]) -> bool:
+async def has_all(conn: Connection, owner_id: int, ids: Collection[int]) -> bool:
     """Whether the archive has every one of these ids."""
     distinct = set(ids)
-    return not distinct or await conn.fetchval(_HAS, account_id, list(distinct)) == len(distinct)
+    return not distinct or await conn.fetchval(_HAS, owner_id, list(distinct)) == len(distinct)
 
 
-async def ends(conn: Connection, account_id: int) -> list[tuple[int, float]]:
+async def ends(conn: Connection, owner_id: int) -> list[tuple[int, float]]:
     """(id, Unix seconds) of the oldest and the newest message; nothing for an empty archive."""
-    return [(record["id"], record["stamp"]) for record in await conn.fetch(_ENDS, account_id)]
+    return [(record["id"], record["stamp"]) for record in await conn.fetch(_ENDS, owner_id)]
 
 
-async def surplus(conn: Connection, after: int, keep: int, accounts: int) -> list[tuple[int, int]]:
-    """Accounts with ids above `after`, in order: (account, newest id beyond the `keep` newest messages, or 0)."""
-    return [(record["id"], record["last"]) for record in await conn.fetch(_SURPLUS, after, keep, accounts)]
+async def surplus(conn: Connection, after: int, keep: int, owners: int) -> list[tuple[int, int]]:
+    """At most `owners` owners with numbers above `after`, in order: (owner, newest id beyond the `keep` newest messages, or 0)."""
+    return [(record["id"], record["last"]) for record in await conn.fetch(_SURPLUS, after, keep, owners)]
 
 
-async def trim(conn: Connection, incarnation: str, account_id: int, last: int, limit: int) -> int:
-    """Delete up to `limit` messages of an account with ids up to `last` that nobody is owed; returns how many. Raises Fenced."""
-    row = await conn.fetchrow(_TRIM, incarnation, account_id, last, limit)
+async def trim(conn: Connection, incarnation: str, owner_id: int, last: int, limit: int) -> int:
+    """Delete up to `limit` messages of an owner with ids up to `last` that nobody is owed; returns how many. Raises Fenced."""
+    row = await conn.fetchrow(_TRIM, incarnation, owner_id, last, limit)
     if not row["open"]:
         raise Fenced(incarnation)
     done: int = row["done"]

@@ -1,8 +1,8 @@
-"""Archive ids: epoch << 40 | counter, monotonic for every account and independent of clocks.
+"""Archive ids: epoch << 40 | counter, monotonic for every archive owner and independent of clocks.
 
-The router that holds a partition gives them out. A later holder has a higher epoch, so its ids are higher, whatever its
+The process that holds a partition gives them out. A later holder has a higher epoch, so its ids are higher, whatever its
 clock says and however far the holder before it counted. Clients see a sealed form: it tells nothing about the counter (XEP-0359
-section 5), and one that we did not make, or made for another account, does not open.
+section 5), and one that we did not make, or made for another owner, does not open.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def epoch_of(archive_id: int) -> int:
 
 
 class Seal:
-    """What clients see of archive ids. One block of AES hides (account, id): a permutation, so there is nothing to look up.
+    """What clients see of archive ids. One block of AES hides (owner, id): a permutation, so there is nothing to look up.
 
     `secret` is the cluster's, and stays: with another one, no client could say where it stopped reading.
     """
@@ -67,12 +67,12 @@ class Seal:
         self._encrypt = cipher.encryptor().update
         self._decrypt = cipher.decryptor().update
 
-    def seal(self, account_id: int, archive_id: int) -> str:
+    def seal(self, owner_id: int, archive_id: int) -> str:
         """The id as clients see it: 22 letters, digits, `-` and `_`."""
-        return urlsafe_b64encode(self._encrypt(_BLOCK.pack(account_id, archive_id)))[:_LENGTH].decode()
+        return urlsafe_b64encode(self._encrypt(_BLOCK.pack(owner_id, archive_id)))[:_LENGTH].decode()
 
-    def open(self, account_id: int, text: str) -> int | None:
-        """The id that was sealed, or None when this was not made by us for this account."""
+    def open(self, owner_id: int, text: str) -> int | None:
+        """The id that was sealed, or None when this was not made by us for this owner."""
         if len(text) != _LENGTH or not text.isascii():
             return None
         try:
@@ -81,9 +81,9 @@ class Seal:
             return None
         if len(block) != _BLOCK.size:
             return None
-        account, archive_id = _BLOCK.unpack(self._decrypt(block))
+        owner, archive_id = _BLOCK.unpack(self._decrypt(block))
         # Other spellings of the same bytes do not count.
-        return archive_id if account == account_id and self.seal(account_id, archive_id) == text else None
+        return archive_id if owner == owner_id and self.seal(owner_id, archive_id) == text else None
 
 
 async def cluster_seal(db: Database) -> Seal:

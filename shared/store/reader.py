@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from rookery.shared.db.api import FENCE, Connection, Fenced
@@ -49,6 +50,11 @@ gone AS (
     DELETE FROM message m USING old WHERE m.account_id = old.account_id AND m.id = old.id RETURNING 1
 )
 SELECT EXISTS (SELECT FROM fence_ok) AS open, (SELECT count(*) FROM gone) AS done"""  # noqa: S608
+#: Of several forms that a sender gave one number, each is there.
+_STORED: Final = """
+SELECT m.account_id, m.stream, m.n, m.id, m.owed
+FROM unnest($1::bigint[], $2::bytea[], $3::bigint[]) AS want(account_id, stream, n)
+JOIN message m ON m.account_id = want.account_id AND m.stream = want.stream AND m.n = want.n AND NOT m.outgoing"""
 
 
 class Owed(NamedTuple):
@@ -59,27 +65,37 @@ class Owed(NamedTuple):
     stamp: float
     stanza: bytes
     archived: bool
-    account_id: int
+    owner_id: int
 
 
 async def owed_page(
-    conn: Connection, account_id: int, *, after: int = 0, max_rows: int = 100, max_bytes: int = 262_144
+    conn: Connection, owner_id: int, *, after: int = 0, max_rows: int = 100, max_bytes: int = 262_144
 ) -> list[Owed]:
     """The oldest owed messages with an id above `after`: at most `max_rows`, and no more once `max_bytes` are reached.
 
     There is always at least one row when there is any; an empty page ends the flush.
     """
-    return [Owed(*row) for row in await conn.fetch(_PAGE, account_id, after, max_rows, max_bytes)]
+    return [Owed(*row) for row in await conn.fetch(_PAGE, owner_id, after, max_rows, max_bytes)]
 
 
-async def owed_usage(conn: Connection, account_id: int) -> tuple[int, int]:
-    """How many messages, and bytes of packed stanzas, an account is owed: what its offline quota limits."""
-    count, size = await conn.fetchrow(_USAGE, account_id)
+async def owed_usage(conn: Connection, owner_id: int) -> tuple[int, int]:
+    """How many messages, and bytes of packed stanzas, an owner is owed: what its offline quota limits."""
+    count, size = await conn.fetchrow(_USAGE, owner_id)
     return count, size
 
 
+async def stored_uids(
+    conn: Connection, uids: Sequence[tuple[int, bytes, int]]
+) -> dict[tuple[int, bytes, int], tuple[int, bool]]:
+    """Of incoming messages (owner, stream, n), those that are stored: (archive id, owed)."""
+    rows = await conn.fetch(
+        _STORED, *([list(column) for column in zip(*uids, strict=True)] if uids else ([], [], []))
+    )
+    return {(row["account_id"], bytes(row["stream"]), row["n"]): (row["id"], row["owed"]) for row in rows}
+
+
 async def erase(conn: Connection, incarnation: str, before: float, limit: int = 1000) -> int:
-    """Delete what was stored for accounts that are removed, like `expire_owed`; forget those removed before `before` with nothing left."""
+    """Delete what was stored for owners that are removed, like `expire_owed`; forget those removed before `before` with nothing left."""
     return await _swept(conn, _ERASE, incarnation, before, limit)
 
 

@@ -31,7 +31,7 @@ class Row(NamedTuple):
     `owed` is what offline delivery still has to bring; a row that is not `archived` goes when it is no longer owed.
     """
 
-    account_id: int
+    owner_id: int
     id: int
     stream: bytes
     n: int
@@ -61,7 +61,7 @@ def digest(packed: bytes) -> bytes:
 
 
 def make_row(
-    account_id: int,
+    owner_id: int,
     id: int,
     stream: bytes,
     n: int,
@@ -83,7 +83,7 @@ def make_row(
     return _new(
         Row,
         (
-            account_id,
+            owner_id,
             id,
             stream,
             n if stream else id,

@@ -9,6 +9,7 @@ import asyncpg
 
 from rookery.shared.db.api import FENCE, Connection, Fenced
 from rookery.shared.db.errors import describe
+from rookery.shared.store.owners import KNOWN
 from rookery.shared.store.rows import Row
 
 _COLUMNS: Final = "account_id, id, stream, n, digest, peer, outgoing, archived, owed, stamp, stanza"
@@ -40,9 +41,7 @@ _UID: Final = "(account_id, stream, n, digest, outgoing)"
 #: For a batch with a row that is there already: it is passed over.
 _INSERT_ALL: Final = _INSERT.format(where="", target=_UID)
 #: For rows that a former holder may have stored, in a form that is not known exactly.
-_INSERT_MISSING: Final = _INSERT.format(
-    where="WHERE EXISTS (SELECT FROM account a WHERE a.id = r.account_id)", target=""
-)
+_INSERT_MISSING: Final = _INSERT.format(where=f"WHERE {KNOWN}", target="")
 
 _SETTLE: Final = f"""{FENCE},
 acked AS MATERIALIZED (SELECT * FROM unnest($2::bigint[], $3::bigint[]) AS r (account_id, id), fence_ok),
@@ -80,7 +79,7 @@ _OF_THE_ROWS: Final = (
 class RowsRefusedError(Exception):
     """Postgres will never take one of these rows, and so took none: `reason` is "data", or "collision".
 
-    A collision is that two messages of one account have one archive id: a holder counted in an epoch that was not its own.
+    A collision is that two messages of one owner have one archive id: a holder counted in an epoch that was not its own.
     """
 
     def __init__(self, reason: str, text: str) -> None:
@@ -89,7 +88,7 @@ class RowsRefusedError(Exception):
 
 
 class Stored(NamedTuple):
-    """What a commit did: `new` is None when every row was new, else the (account, id) of those that were."""
+    """What a commit did: `new` is None when every row was new, else the (owner, id) of those that were."""
 
     new: frozenset[tuple[int, int]] | None
 
@@ -131,14 +130,14 @@ async def insert_missing(conn: Connection, incarnation: str, rows: Sequence[Row]
 
 
 async def settle_rows(conn: Connection, incarnation: str, owed: Sequence[tuple[int, int]]) -> None:
-    """(account, id) rows have reached a client: archived ones are no longer owed, others go. Safe to repeat. Raises Fenced."""
+    """(owner, id) rows have reached a client: archived ones are no longer owed, others go. Safe to repeat. Raises Fenced."""
     accounts, ids = [list(column) for column in zip(*owed, strict=True)]
     if not await conn.fetchval(_SETTLE, incarnation, accounts, ids):
         raise Fenced(incarnation)
 
 
 async def owe_rows(conn: Connection, incarnation: str, rows: Sequence[tuple[int, int]]) -> None:
-    """(account, id) rows were given to a session that is gone: offline delivery owes them. Safe to repeat. Raises Fenced."""
+    """(owner, id) rows were given to a session that is gone: offline delivery owes them. Safe to repeat. Raises Fenced."""
     accounts, ids = [list(column) for column in zip(*rows, strict=True)]
     if not await conn.fetchval(_OWE, incarnation, accounts, ids):
         raise Fenced(incarnation)

@@ -1,8 +1,9 @@
 """The group commit of the message store: what many stanzas wrote in a few milliseconds is one commit.
 
 Rows wait in memory until the commit that has them returns; only then `done` is called, so what was acknowledged is in Postgres.
-Rows of one account are committed in the order in which they were put. When Postgres is away they wait, and are tried again
-for ever: storing is idempotent. A row that Postgres will never take costs only itself.
+Rows of one owner are committed in the order in which they were put. When Postgres is away they wait, and are tried again
+for ever: storing is idempotent. A row that Postgres will never take costs only itself. Rows of a partition that was given up are not
+written any more, and nobody is told of them: who sent them sends them to the next holder.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from typing import Final, NamedTuple, TypeVar
 import structlog
 import trio
 
-from rookery.shared.db.api import Database, DatabaseUnavailable, Fenced, UnitOfWork
+from rookery.shared.db.api import Connection, Database, DatabaseUnavailable, Fenced, UnitOfWork
 from rookery.shared.observe.metrics import COMMIT_ROWS, COMMIT_SECONDS, STORE_REFUSED
+from rookery.shared.store.holding import Holding
 from rookery.shared.store.rows import Row
-from rookery.shared.store.sql import RowsRefusedError, insert_rows, owe_rows, settle_rows
+from rookery.shared.store.sql import RowsRefusedError, Stored, insert_rows, owe_rows, settle_rows
 
 #: Called once a row is safe: True when this commit stored it, False when it was there already (a repetition, or a commit
 #: whose answer was lost). None for a row that cannot be stored: its sender must be told.
@@ -39,7 +41,7 @@ _log = structlog.get_logger()
 
 
 class _Owing(NamedTuple):
-    account_id: int
+    owner_id: int
     id: int
     done: Callable[[], None]
 
@@ -48,10 +50,11 @@ class _Waiting(NamedTuple):
     seq: int
     row: Row
     done: Done
+    holding: Holding
 
 
 class StoreWriter:
-    """The one writer of a router process. `fail` is called, once, when this process may not write any more."""
+    """The one writer of a kind in its process. `fail` is called, once, when this process may not write any more."""
 
     def __init__(
         self,
@@ -76,7 +79,7 @@ class StoreWriter:
         self._rows = 0
         self._bytes = 0
         self._seq = 0
-        #: Numbers of the first row of each batch on its way, and accounts that have rows there.
+        #: Numbers of the first row of each batch on its way, and owners that have rows there.
         self._flying: dict[int, frozenset[int]] = {}
         self._busy_until = 0.0
         self._arrived = trio.Event()
@@ -89,16 +92,18 @@ class StoreWriter:
         self._settled = trio.Event()
         self._after: deque[tuple[int, Callable[[], None]]] = deque()
         self._draining = 0
+        #: Rows were left out of the last batch since their partition was given up.
+        self._dropped = False
         self._failed = False
         self._told_refused = -_TELL_SECONDS
 
-    # --- what the router calls ----------------------------------------------------------------------------------------
+    # --- what services call ------------------------------------------------------------------------------------------
 
-    def put(self, row: Row, done: Done) -> None:
-        """Store `row` with the next commit and then call `done`."""
+    def put(self, row: Row, done: Done, holding: Holding) -> None:
+        """Store `row` with the next commit and then call `done`; neither once its partition was given up."""
         pending = self._pending
         self._seq = seq = self._seq + 1
-        pending.append(_Waiting(seq, row, done))
+        pending.append(_Waiting(seq, row, done, holding))
         self._rows += 1
         self._bytes += len(row.stanza) + _ROW_BYTES
         if len(pending) == 1:
@@ -107,15 +112,15 @@ class StoreWriter:
         elif len(pending) == self._batch_rows:
             self._filled.set()
 
-    def settle(self, account_id: int, ids: Iterable[int]) -> None:
+    def settle(self, owner_id: int, ids: Iterable[int]) -> None:
         """A client has acknowledged these rows: archived ones are no longer owed, the others are deleted (soon)."""
         self._settle_arrived.set()
-        self._owed.extend([(account_id, id) for id in ids])
+        self._owed.extend([(owner_id, id) for id in ids])
 
-    def owe(self, account_id: int, id: int, done: Callable[[], None]) -> None:
+    def owe(self, owner_id: int, id: int, done: Callable[[], None]) -> None:
         """A stored message reached nobody after all: mark it as owed (soon), then call `done`."""
         self._settle_arrived.set()
-        self._owing.append(_Owing(account_id, id, done))
+        self._owing.append(_Owing(owner_id, id, done))
 
     def after(self, done: Callable[[], None]) -> None:
         """Call `done` once everything is committed that was put before; at once when that is so."""
@@ -134,8 +139,11 @@ class StoreWriter:
         """Rows and bytes that are not committed yet."""
         return self._rows, self._bytes
 
-    async def drain(self, partition: int) -> None:
-        """Wait until all that was put and settled before now is committed; commits are shared by all partitions."""
+    async def drain(self) -> None:
+        """Wait until all that was put and settled before now is committed; commits are shared by all partitions.
+
+        Call it before a partition is given away.
+        """
         last = self._seq
         self._draining += 1
         try:
@@ -159,9 +167,12 @@ class StoreWriter:
                 await self._pace()
                 batch = self._take() if len(self._flying) < _COMMITS else []
                 if batch:
-                    self._flying[batch[0].seq] = frozenset([waiting.row.account_id for waiting in batch])
+                    self._flying[batch[0].seq] = frozenset([waiting.row.owner_id for waiting in batch])
                     nursery.start_soon(self._commit, batch)
-                else:
+                if self._dropped:
+                    self._dropped = False
+                    self._land()
+                elif not batch and self._flying:
                     await self._landed.wait()
 
     # --- rows ---------------------------------------------------------------------------------------------------------
@@ -179,15 +190,18 @@ class StoreWriter:
             await self._filled.wait()
 
     def _take(self) -> list[_Waiting]:
-        """The next batch. Rows of an account that has rows on their way wait for those."""
+        """The next batch. Rows of an owner that has rows on their way wait for those."""
         pending = self._pending
         busy: frozenset[int] = frozenset().union(*self._flying.values())
         batch: list[_Waiting] = []
         left: list[_Waiting] = []
+        gone: list[Row] = []
         size = 0
         while pending and len(batch) < self._batch_rows and size < _BATCH_BYTES and len(left) < _SCAN:
             waiting = pending.popleft()
-            if waiting.row.account_id in busy:
+            if not waiting.holding.live:
+                gone.append(waiting.row)
+            elif waiting.row.owner_id in busy:
                 left.append(waiting)
             else:
                 batch.append(waiting)
@@ -195,47 +209,67 @@ class StoreWriter:
         pending.extendleft(reversed(left))
         if pending:
             self._first_at = trio.current_time()
+        if gone:
+            self._dropped = True
+            self._leave(gone)
         return batch
 
-    async def _commit(self, batch: list[_Waiting]) -> None:
-        rows = [waiting.row for waiting in batch]
-        started = trio.current_time()
-        outcomes = await self._insert(rows)
-        now = trio.current_time()
-        COMMIT_ROWS.observe(len(rows))
-        COMMIT_SECONDS.observe(now - started)
-        if len(rows) > 1 or self._pending:
-            self._busy_until = now + 2 * self._delay
+    def _leave(self, rows: Sequence[Row]) -> None:
+        """These rows do not wait any more."""
         self._rows -= len(rows)
         self._bytes -= sum([len(row.stanza) for row in rows]) + len(rows) * _ROW_BYTES
+
+    async def _commit(self, batch: list[_Waiting]) -> None:
+        started = trio.current_time()
+        outcomes = await self._insert(batch)
+        now = trio.current_time()
+        COMMIT_ROWS.observe(len(batch))
+        COMMIT_SECONDS.observe(now - started)
+        if len(batch) > 1 or self._pending:
+            self._busy_until = now + 2 * self._delay
+        self._leave([waiting.row for waiting in batch])
         del self._flying[batch[0].seq]
+        for waiting, outcome in outcomes:
+            waiting.done(waiting.row, outcome)
+        self._land()
+
+    def _land(self) -> None:
+        """Some rows do not wait any more: tell those who wait for that."""
         self._landed.set()
         self._landed = trio.Event()
-        for (_, row, done), outcome in zip(batch, outcomes, strict=True):
-            done(row, outcome)
         oldest = self._oldest()
         while self._after and self._after[0][0] < oldest:
             self._after.popleft()[1]()
 
-    async def _insert(self, rows: Sequence[Row]) -> list[bool | None]:
-        """Store rows and say what became of each. One that is refused is looked for by halves, in order; the others are stored."""
+    async def _insert(self, batch: Sequence[_Waiting]) -> list[tuple[_Waiting, bool | None]]:
+        """Store rows and say what became of each. One that is refused is looked for by halves, in order; the others are stored.
+
+        Rows whose partition was given up while they waited for Postgres are not among them.
+        """
+        stored: list[_Waiting] = []
+
+        async def insert(conn: Connection) -> Stored:
+            stored[:] = [waiting for waiting in batch if waiting.holding.live]
+            if not stored:
+                return Stored(None)
+            return await insert_rows(conn, self._incarnation, [waiting.row for waiting in stored])
+
         try:
-            insert = partial(insert_rows, incarnation=self._incarnation, rows=rows)
             new = (await self._persist("store_insert", insert)).new
         except RowsRefusedError as exc:
-            if len(rows) > 1:
-                half = len(rows) // 2
-                return [*await self._insert(rows[:half]), *await self._insert(rows[half:])]
-            self._refused(rows[0], exc)
-            return [None]
-        return [new is None or (row.account_id, row.id) in new for row in rows]
+            if len(batch) > 1:
+                half = len(batch) // 2
+                return [*await self._insert(batch[:half]), *await self._insert(batch[half:])]
+            self._refused(batch[0].row, exc)
+            return [(batch[0], None)]
+        return [(one, new is None or (one.row.owner_id, one.row.id) in new) for one in stored]
 
     def _refused(self, row: Row, error: RowsRefusedError) -> None:
         STORE_REFUSED.labels(error.reason).inc()
         now = trio.current_time()
         if now - self._told_refused >= _TELL_SECONDS:
             self._told_refused = now
-            _log.error("store_row_refused", account=row.account_id, id=row.id, error=str(error))
+            _log.error("store_row_refused", owner=row.owner_id, id=row.id, error=str(error))
 
     def _oldest(self) -> int:
         """The number of the first row that is not committed, or one above all."""
@@ -255,7 +289,7 @@ class StoreWriter:
             last = self._seq
             owed, self._owed = self._owed[:_SETTLE_ROWS], self._owed[_SETTLE_ROWS:]
             owing, self._owing = self._owing[:_SETTLE_ROWS], self._owing[_SETTLE_ROWS:]
-            to_owe = [(one.account_id, one.id) for one in owing]
+            to_owe = [(one.owner_id, one.id) for one in owing]
             self._settling = owed + to_owe
             while self._oldest() <= last:
                 await self._landed.wait()

@@ -8,8 +8,9 @@ import pytest
 import trio
 
 from rookery.shared.db.api import Connection, Database, Fenced
-from rookery.shared.store import archive
+from rookery.shared.store import archive, queries
 from rookery.shared.store.archive import Filter, Found, Page
+from rookery.shared.store.holding import Held
 from rookery.shared.store.ids import ArchiveIds, Seal, cluster_seal
 from rookery.shared.store.rows import Row, make_row
 from rookery.shared.store.sql import insert_rows
@@ -23,6 +24,7 @@ from rookery.shared.xmpp.xml import Element
 from rookery.workers.offline import archive as offline
 
 ME = "router-1"
+HELD = Held(0, 3)
 USER = Jid.parse("user1@example.org")
 IQ = Stanza.build("iq", type="set", id="q", from_="user1@example.org/r")
 
@@ -157,7 +159,10 @@ async def test_queries_as_clients_make_them(database: Database) -> None:
     assert (await cluster_seal(database)).seal(1, 2) == seal.seal(1, 2)
 
     async def ask(query: Query, account: Jid = USER) -> tuple[list[str], str]:
-        got = await database.run(0, lambda c: offline.answer(c, seal, account, IQ, query))
+        async def work(conn: Connection) -> queries.Answer:
+            return await queries.answer(conn, seal, await offline.owner_of(conn, account), IQ, query)
+
+        got = await database.run(0, work)
         results = [one.elements()[0].get("id") or "" for one in got.results]
         return results, got.end.inner.decode()
 
@@ -214,10 +219,10 @@ async def test_who_polls_after_the_last_id_misses_nothing(database: Database) ->
             account = rng.randint(1, accounts)
             one = row(made.next(), account=account)
             put[account].append(one.id)
-            writer.put(one, lambda row, new: None)
+            writer.put(one, lambda row, new: None, HELD)
             if rng.random() < 0.3:
                 await trio.sleep(0.001 * rng.random())
-        await writer.drain(0)
+        await writer.drain()
         wrote.set()
 
     async def poll(account: int) -> None:
@@ -250,13 +255,13 @@ async def test_what_reached_nobody_is_owed_after_its_commit(database: Database) 
     owed = trio.Event()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(writer.run)
-        writer.put(row(1), lambda row, new: None)
+        writer.put(row(1), lambda row, new: None, HELD)
         writer.owe(1, 1, owed.set)
         with trio.fail_after(10):
             await owed.wait()
         assert await database.run(0, lambda c: c.fetchval("SELECT owed FROM message WHERE id = 1"))
         writer.settle(1, [1])
         with trio.fail_after(10):
-            await writer.drain(0)
+            await writer.drain()
         assert not await database.run(0, lambda c: c.fetchval("SELECT owed FROM message WHERE id = 1"))
         nursery.cancel_scope.cancel()

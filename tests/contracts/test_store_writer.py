@@ -20,6 +20,7 @@ from rookery.shared.db import migrate
 from rookery.shared.db.api import Connection, Database, Fenced
 from rookery.shared.db.bridge import open_database
 from rookery.shared.observe.metrics import REGISTRY
+from rookery.shared.store.holding import Held
 from rookery.shared.store.reader import erase, owed_page, owed_usage
 from rookery.shared.store.rows import Row, make_row
 from rookery.shared.store.sql import insert_rows
@@ -29,6 +30,7 @@ from rookery.shared.xmpp.xml import Element
 
 ME = "router-1"
 STREAM = b"s" * 16
+HELD = Held(0, 1)
 
 
 def message(text: str) -> Stanza:
@@ -81,7 +83,7 @@ class Seen:
         self._changed = trio.Event()
 
     def done(self, row: Row, new: bool | None) -> None:
-        self.rows.append((row.account_id, row.id, new))
+        self.rows.append((row.owner_id, row.id, new))
         self._wake()
 
     def fail(self, reason: str) -> None:
@@ -116,12 +118,12 @@ async def test_rows_are_there_when_done_is_called(database: Database) -> None:
     seen = Seen()
     async with running(database, seen) as writer:
         for id in range(1, 301):
-            writer.put(row(id % 4 + 1, id), seen.done)
+            writer.put(row(id % 4 + 1, id), seen.done, HELD)
         assert seen.rows == []
         await seen.until(lambda: len(seen.rows) >= 1)
         there = set(await stored(database))
         assert {(account, id) for account, id, _ in seen.rows[:1]} <= there
-        await writer.drain(0)
+        await writer.drain()
     assert len(seen.rows) == 300
     assert all(new for _, _, new in seen.rows)
     assert len(await stored(database)) == 300
@@ -138,10 +140,10 @@ async def test_who_asks_behind_a_row_is_answered_when_it_is_there(database: Data
         writer.after(lambda: found.append(-1))
         assert found == [-1]
         for id in range(1, 4):
-            writer.put(row(1, id), seen.done)
+            writer.put(row(1, id), seen.done, HELD)
             writer.after(lambda: found.append(len(seen.rows)))
         assert found == [-1]
-        await writer.drain(0)
+        await writer.drain()
     assert len(found) == 4
     assert all(stored >= asked for asked, stored in enumerate(found[1:], 1))
 
@@ -150,12 +152,12 @@ async def test_a_repetition_is_not_stored_but_done(database: Database) -> None:
     await seed(database)
     seen = Seen()
     async with running(database, seen) as writer:
-        writer.put(row(1, 1, n=7), seen.done)
-        await writer.drain(0)
-        writer.put(row(1, 2, n=7), seen.done)
-        writer.put(row(1, 3, n=8), seen.done)
-        writer.put(row(2, 4, n=7), seen.done)
-        await writer.drain(0)
+        writer.put(row(1, 1, n=7), seen.done, HELD)
+        await writer.drain()
+        writer.put(row(1, 2, n=7), seen.done, HELD)
+        writer.put(row(1, 3, n=8), seen.done, HELD)
+        writer.put(row(2, 4, n=7), seen.done, HELD)
+        await writer.drain()
     assert seen.rows == [(1, 1, True), (1, 2, False), (1, 3, True), (2, 4, True)]
     assert await stored(database) == [(1, 1), (1, 3), (2, 4)]
 
@@ -164,9 +166,9 @@ async def test_a_number_used_again_for_another_stanza_is_a_new_message(database:
     await seed(database)
     seen = Seen()
     async with running(database, seen) as writer:
-        writer.put(row(1, 1, n=7), seen.done)
-        writer.put(row(1, 2, n=9)._replace(n=7), seen.done)
-        await writer.drain(0)
+        writer.put(row(1, 1, n=7), seen.done, HELD)
+        writer.put(row(1, 2, n=9)._replace(n=7), seen.done, HELD)
+        await writer.drain()
     assert await stored(database) == [(1, 1), (1, 2)]
 
 
@@ -175,7 +177,7 @@ async def test_a_closed_fence_stops_every_write(database: Database) -> None:
     await database.run(0, lambda conn: conn.execute("UPDATE fence SET open = false"))
     seen = Seen()
     async with running(database, seen) as writer:
-        writer.put(row(1, 1), seen.done)
+        writer.put(row(1, 1), seen.done, HELD)
         writer.settle(1, [1])
         await seen.until(lambda: bool(seen.failed))
     assert seen.rows == []
@@ -188,7 +190,7 @@ async def test_an_unknown_incarnation_counts_as_fenced(database: Database) -> No
     await database.run(0, lambda conn: conn.execute("DELETE FROM fence"))
     seen = Seen()
     async with running(database, seen) as writer:
-        writer.put(row(1, 1), seen.done)
+        writer.put(row(1, 1), seen.done, HELD)
         await seen.until(lambda: bool(seen.failed))
     assert await stored(database) == []
 
@@ -215,12 +217,12 @@ async def test_a_message_with_the_id_of_another_is_refused_alone(database: Datab
     await seed(database)
     seen, before = Seen(), refused("collision")
     async with running(database, seen) as writer:
-        writer.put(row(1, 1), seen.done)
-        await writer.drain(0)
-        writer.put(row(1, 2), seen.done)
-        writer.put(row(1, 1, n=3), seen.done)
-        writer.put(row(1, 4), seen.done)
-        await writer.drain(0)
+        writer.put(row(1, 1), seen.done, HELD)
+        await writer.drain()
+        writer.put(row(1, 2), seen.done, HELD)
+        writer.put(row(1, 1, n=3), seen.done, HELD)
+        writer.put(row(1, 4), seen.done, HELD)
+        await writer.drain()
     assert seen.rows == [(1, 1, True), (1, 2, True), (1, 1, None), (1, 4, True)]
     assert await stored(database) == [(1, 1), (1, 2), (1, 4)]
     assert refused("collision") == before + 1
@@ -240,11 +242,11 @@ async def test_a_row_that_cannot_be_stored_costs_only_itself(
     async with running(database, seen) as writer:
         for id in range(1, 101):
             good = row(id % 4 + 1, id)
-            writer.put(good._replace(**poison) if id in (13, 77) else good, seen.done)  # type: ignore[arg-type]
+            writer.put(good._replace(**poison) if id in (13, 77) else good, seen.done, HELD)  # type: ignore[arg-type]
         with trio.fail_after(20):
-            await writer.drain(0)
-        writer.put(row(1, 101), seen.done)
-        await writer.drain(0)
+            await writer.drain()
+        writer.put(row(1, 101), seen.done, HELD)
+        await writer.drain()
     assert [id for _, id, new in seen.rows if new is None] == [13, 77]
     assert sorted(id for _, id in await stored(database)) == sorted({*range(1, 102)} - {13, 77})
     for account in range(1, 5):
@@ -261,13 +263,13 @@ async def test_an_error_of_the_database_itself_is_waited_out(database: Database)
     seen = Seen()
     await database.run(0, lambda conn: conn.execute("ALTER TABLE message RENAME TO away"))
     async with running(database, seen) as writer:
-        writer.put(row(1, 1), seen.done)
+        writer.put(row(1, 1), seen.done, HELD)
         with trio.move_on_after(0.3):
             await seen.more()
         assert seen.rows == []
         await database.run(0, lambda conn: conn.execute("ALTER TABLE away RENAME TO message"))
         with trio.fail_after(20):
-            await writer.drain(0)
+            await writer.drain()
     assert seen.rows == [(1, 1, True)]
     assert seen.failed == []
 
@@ -277,9 +279,9 @@ async def test_what_is_stored_for_a_removed_account_is_swept(database: Database)
     seen = Seen()
     async with running(database, seen) as writer:
         for id in range(1, 11):
-            writer.put(row(id % 2 + 1, id), seen.done)
-        writer.put(row(99, 11), seen.done)  # its router has not heard of it yet
-        await writer.drain(0)
+            writer.put(row(id % 2 + 1, id), seen.done, HELD)
+        writer.put(row(99, 11), seen.done, HELD)  # its router has not heard of it yet
+        await writer.drain()
     await database.run(0, lambda conn: conn.execute("INSERT INTO erased VALUES (99, to_timestamp(1000))"))
     for before, gone, left in ((500.0, 1, 1), (999.0, 0, 1), (1001.0, 0, 0)):
         assert await database.run(0, partial(erase, incarnation=ME, before=before)) == gone
@@ -289,17 +291,57 @@ async def test_what_is_stored_for_a_removed_account_is_swept(database: Database)
         await database.run(0, partial(erase, incarnation="somebody", before=0.0))
 
 
+async def test_rows_of_a_partition_that_was_given_up_are_not_written(database: Database) -> None:
+    await seed(database)
+    seen, asked = Seen(), list[int]()
+    given, kept = Held(1, 1), Held(2, 1)
+    async with running(database, seen) as writer:
+        for id in range(1, 9):
+            writer.put(row(id % 2 + 1, id), seen.done, given if id % 2 else kept)
+        writer.after(lambda: asked.append(len(seen.rows)))
+        given.live = False
+        with trio.fail_after(10):
+            await writer.drain()
+        writer.put(row(2, 9), seen.done, given)
+        with trio.fail_after(10):
+            await writer.drain()
+    assert await stored(database) == [(1, id) for id in (2, 4, 6, 8)]
+    assert seen.rows == [(1, id, True) for id in (2, 4, 6, 8)], "nobody is told of the others"
+    assert asked == [4]
+    assert writer.waiting == (0, 0)
+
+
+async def test_what_waited_for_postgres_is_not_written_once_its_partition_was_given_up(
+    database: Database,
+) -> None:
+    await seed(database)
+    seen, given = Seen(), Held(1, 1)
+    await database.run(0, lambda conn: conn.execute("ALTER TABLE message RENAME TO away"))
+    async with running(database, seen) as writer:
+        writer.put(row(1, 1), seen.done, given)
+        writer.put(row(2, 2), seen.done, HELD)
+        with trio.move_on_after(0.2):
+            await seen.more()
+        given.live = False
+        await database.run(0, lambda conn: conn.execute("ALTER TABLE away RENAME TO message"))
+        with trio.fail_after(20):
+            await writer.drain()
+    assert await stored(database) == [(2, 2)]
+    assert seen.rows == [(2, 2, True)]
+    assert writer.waiting == (0, 0)
+
+
 async def test_settled_rows_go_or_are_no_longer_owed(database: Database) -> None:
     await seed(database)
     seen = Seen()
     async with running(database, seen) as writer:
         for id in range(1, 7):
-            writer.put(row(1, id, archived=id % 2 == 0), seen.done)
+            writer.put(row(1, id, archived=id % 2 == 0), seen.done, HELD)
         # The client is quicker than the commit.
         writer.settle(1, [1, 2, 3, 4])
-        await writer.drain(0)
+        await writer.drain()
         writer.settle(2, [5, 6])  # not theirs
-        await writer.drain(0)
+        await writer.drain()
     assert await stored(database) == [(1, 2), (1, 4), (1, 5), (1, 6)]
     owed = await database.run(0, lambda conn: owed_page(conn, 1))
     assert [one.id for one in owed] == [5, 6]
@@ -313,11 +355,11 @@ async def test_it_says_when_no_more_should_be_taken(database: Database) -> None:
     said = []
     for id in range(1, 4):
         said.append(writer.full)
-        writer.put(row(1, id), seen.done)
+        writer.put(row(1, id), seen.done, HELD)
     said.append(writer.full)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(writer.run)
-        await writer.drain(0)
+        await writer.drain()
         said.append(writer.full)
         nursery.cancel_scope.cancel()
     assert said == [False, False, False, True, False]
@@ -329,8 +371,8 @@ async def test_large_rows_go_in_several_commits(database: Database) -> None:
     big = row(1, 1)
     async with running(database, seen) as writer:
         for id in range(1, 41):
-            writer.put(big._replace(id=id, n=id, stanza=random.randbytes(262_144)), seen.done)
-        await writer.drain(0)
+            writer.put(big._replace(id=id, n=id, stanza=random.randbytes(262_144)), seen.done, HELD)
+        await writer.drain()
     assert len(await stored(database)) == 40
 
 
@@ -371,7 +413,7 @@ async def test_postgres_killed_in_the_middle_keeps_every_row_exactly_once(killab
         async with running(db, seen, delay_ms=1.0, rows=16) as writer:
             for turn in range(3):
                 for id in range(turn * 400 + 1, turn * 400 + 401):
-                    writer.put(row(id % 50 + 1, id), seen.done)
+                    writer.put(row(id % 50 + 1, id), seen.done, HELD)
                     if id % 20 == 0:
                         await trio.lowlevel.checkpoint()
                     if id % 400 == 200 + 40 * turn:
@@ -379,7 +421,7 @@ async def test_postgres_killed_in_the_middle_keeps_every_row_exactly_once(killab
                         killable.kill()
                 killable.restart()
             with trio.fail_after(30):
-                await writer.drain(0)
+                await writer.drain()
         assert len(seen.rows) == 1200
         assert {id for _, id, _ in seen.rows} == set(range(1, 1201))
         assert sorted(id for _, id in await stored(db)) == list(range(1, 1201))

@@ -1,7 +1,7 @@
 """Lets go of what is too old or too much, a little at a time, by one worker of the cluster.
 
-Owed messages that nobody fetched for `offline_storage.days` are given up; archives keep `message_archive.days`, and of each account
-the newest `message_archive.messages`. What came for accounts in the moments of their removal goes, too.
+Owed messages that nobody fetched for `offline_storage.days` are given up; archives keep `message_archive.days`, and of each owner
+the newest `message_archive.messages`. What came for owners in the moments of their removal goes, too.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from rookery.shared.xeps import message_archive, offline_storage
 INTERVAL: Final = 600.0
 PAUSE: Final = 1.0
 BATCH: Final = 500
-#: Accounts whose archives are measured at once.
-ACCOUNTS: Final = 100
+#: Owners whose archives are measured at once.
+OWNERS: Final = 100
 _DAY: Final = 86_400
 _EXPIRED: Final = OFFLINE.labels("expired")
 
@@ -64,16 +64,16 @@ async def _surplus(node: Node, keep: int) -> int:
     """Trim archives that are too long."""
     done = last = 0
     while _ours(node):
-        accounts = await node.db.run(0, partial(surplus, after=last, keep=keep, accounts=ACCOUNTS))
-        for account, newest in accounts:
+        owners = await node.db.run(0, partial(surplus, after=last, keep=keep, owners=OWNERS))
+        for owner, newest in owners:
             if newest:
                 done += await _batches(
                     node,
-                    partial(trim, incarnation=node.incarnation, account_id=account, last=newest, limit=BATCH),
+                    partial(trim, incarnation=node.incarnation, owner_id=owner, last=newest, limit=BATCH),
                 )
-        if len(accounts) < ACCOUNTS:
+        if len(owners) < OWNERS:
             break
-        last = accounts[-1][0]
+        last = owners[-1][0]
         await trio.sleep(PAUSE)
     return done
 

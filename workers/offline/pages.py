@@ -49,7 +49,7 @@ def prepare(owed: Iterable[Owed], account: Jid, seal: Seal) -> Page:
         try:
             stanza = unpack_stanza(one.stanza)
             if one.archived:
-                stanza = identified(stanza, by, seal.seal(one.account_id, one.id))
+                stanza = identified(stanza, by, seal.seal(one.owner_id, one.id))
             rows.append((one.id, stamped(stanza, one.stamp, account.domain, REASON)))
         except (ValueError, TypeError):
             unreadable.append(one.id)

@@ -6,7 +6,9 @@ from collections.abc import Awaitable, Callable
 
 from rookery.shared.bus.messages import AccountChanged, Handle, Kind, ToSession
 from rookery.shared.db.api import Connection
+from rookery.shared.store import queries
 from rookery.shared.store.ids import Seal
+from rookery.shared.store.queries import Answer
 from rookery.shared.xeps import archive_preferences, message_archive
 from rookery.shared.xeps.archive_preferences import Preferences
 from rookery.shared.xeps.message_archive import NS
@@ -15,7 +17,6 @@ from rookery.shared.xmpp.jid import Jid
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.workers.hosted import HostedWorker
 from rookery.workers.offline import archive
-from rookery.workers.offline.archive import Answer
 
 
 class Queries:
@@ -40,9 +41,11 @@ class Queries:
     async def metadata(self, partition: int, item: Handle) -> Stanza | None:
         """The ends of the archive (XEP-0313 section 5)."""
         account, seal = self._account(item), await self._sealed()
-        return await self._worker.database(
-            partition, lambda conn: archive.metadata(conn, seal, account, item.stanza), item.origin.deadline
-        )
+
+        async def work(conn: Connection) -> Stanza:
+            return await queries.metadata(conn, seal, await archive.owner_of(conn, account), item.stanza)
+
+        return await self._worker.database(partition, work, item.origin.deadline)
 
     async def nothing_to_set(self, partition: int, item: Handle) -> Stanza | None:
         """Metadata are only read."""
@@ -57,7 +60,7 @@ class Queries:
         query = message_archive.parse(element, self._node.config.options(message_archive.Options))
 
         async def work(conn: Connection) -> Answer:
-            return await archive.answer(conn, seal, account, iq, query)
+            return await queries.answer(conn, seal, await archive.owner_of(conn, account), iq, query)
 
         answer = await self._worker.database(partition, work, item.origin.deadline)
         # One item: the end of the page never comes before its results.

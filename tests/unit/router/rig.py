@@ -43,6 +43,7 @@ from rookery.shared.bus.subjects import partition_of
 from rookery.shared.cluster.fake import FakeCluster, FakeNode
 from rookery.shared.config import Config
 from rookery.shared.db.api import DatabaseUnavailable, UnitOfWork
+from rookery.shared.store.holding import Holding
 from rookery.shared.store.rows import Row, unpack_stanza
 from rookery.shared.xeps.delayed_delivery import stamped
 from rookery.shared.xmpp.stanza import Stanza
@@ -64,16 +65,16 @@ class FakeStore:
         self.owing: list[tuple[int, int, Callable[[], None]]] = []
         self.full = False
 
-    def put(self, row: Row, done: Callable[[Row, bool], None]) -> None:
+    def put(self, row: Row, done: Callable[[Row, bool], None], holding: Holding) -> None:
         (self.waiting if row.owed else self.live).append((row, done))
 
     def settle(self, account_id: int, ids: Iterable[int]) -> None:
         for id in ids:
             self.settled.append((account_id, id))
             self.rows = [
-                row._replace(owed=False) if (row.account_id, row.id) == (account_id, id) else row
+                row._replace(owed=False) if (row.owner_id, row.id) == (account_id, id) else row
                 for row in self.rows
-                if row.archived or (row.account_id, row.id) != (account_id, id)
+                if row.archived or (row.owner_id, row.id) != (account_id, id)
             ]
 
     def owe(self, account_id: int, id: int, done: Callable[[], None]) -> None:
@@ -89,7 +90,7 @@ class FakeStore:
         owing, self.owing = self.owing, []
         for account_id, id, after in owing:
             self.rows = [
-                row._replace(owed=True) if (row.account_id, row.id) == (account_id, id) else row
+                row._replace(owed=True) if (row.owner_id, row.id) == (account_id, id) else row
                 for row in self.rows
             ]
             after()
@@ -109,11 +110,11 @@ class FakeStore:
 
     @staticmethod
     def _uid(row: Row) -> tuple[object, ...]:
-        return (row.account_id, row.stream, row.n, row.digest, row.outgoing)
+        return (row.owner_id, row.stream, row.n, row.digest, row.outgoing)
 
     def owed(self, account_id: int) -> list[Row]:
         return sorted(
-            (row for row in self.rows if row.account_id == account_id and row.owed), key=lambda row: row.id
+            (row for row in self.rows if row.owner_id == account_id and row.owed), key=lambda row: row.id
         )
 
     def debts(self) -> list[Row]:
@@ -125,7 +126,7 @@ class FakeStore:
         return len(self.waiting) + len(self.owing)
 
     def archive(self, account_id: int) -> list[Row]:
-        return [row for row in self.rows if row.account_id == account_id and row.archived]
+        return [row for row in self.rows if row.owner_id == account_id and row.archived]
 
 
 class FakeDb:
@@ -170,7 +171,7 @@ class FakeDb:
     async def fetchrow(self, query: str, incarnation: str, *columns: list[Any]) -> dict[str, Any]:
         """Store what a former holder did not."""
         for row in (Row(*values) for values in zip(*columns, strict=True)):
-            if all((old.account_id, old.id) != (row.account_id, row.id) for old in self.store.rows):
+            if all((old.owner_id, old.id) != (row.owner_id, row.id) for old in self.store.rows):
                 self.store._store([(row, lambda row, new: None)])
         return {"open": True}
 
@@ -183,9 +184,9 @@ class FakeDb:
         if "JOIN message" in query:
             wanted = set(zip(*args, strict=True))
             return [
-                row._asdict()
+                {**row._asdict(), "account_id": row.owner_id}
                 for row in self.store.rows
-                if (row.account_id, row.stream, row.n) in wanted and not row.outgoing
+                if (row.owner_id, row.stream, row.n) in wanted and not row.outgoing
             ]
         if query == SAVE_HANDOVER:
             self.handovers[args[1]] = args[2]

@@ -108,7 +108,7 @@ async def test_the_next_router_dies_before_it_has_committed_what_it_delivered() 
         await commit(it)
         assert got(bob) == ["1", "2", "3"]
         assert accepted(it, origins) == [True] * 3
-        assert len([row for row in it.store.rows if row.account_id == it.db.ids[BOB]]) == 3
+        assert len([row for row in it.store.rows if row.owner_id == it.db.ids[BOB]]) == 3
 
 
 async def test_the_router_that_handed_it_on_dies_before_it_is_accepted() -> None:

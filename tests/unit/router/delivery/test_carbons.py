@@ -247,8 +247,8 @@ async def test_a_new_holder_archives_what_it_is_sent_again_and_makes_no_second_c
         rows = [row for row in it.store.archive(it.db.ids[ALICE]) if row.outgoing]
         assert [(row.stream, row.n) for row in rows] == [(alice.stream, origin.n), (alice.stream, other.n)]
         told = shown(last.stanza)
-        assert Seal(b"secret").open(rows[0].account_id, told) == rows[0].id, "the id that was told stays"
-        assert Seal(b"secret").open(rows[1].account_id, shown(two.taken[-1].stanza)) == rows[1].id
+        assert Seal(b"secret").open(rows[0].owner_id, told) == rows[0].id, "the id that was told stays"
+        assert Seal(b"secret").open(rows[1].owner_id, shown(two.taken[-1].stanza)) == rows[1].id
 
 
 def shown(copy: Stanza) -> str:

@@ -46,7 +46,7 @@ async def test_delivery_does_not_wait_for_the_commit_and_acceptance_does() -> No
         given = got.find("urn:xmpp:sid:0", "stanza-id")
         assert given is not None
         assert given.get("by") == BOB
-        assert Seal(b"secret").open(row.account_id, given.get("id") or "") == row.id
+        assert Seal(b"secret").open(row.owner_id, given.get("id") or "") == row.id
         assert not unpack_stanza(row.stanza).has("urn:xmpp:sid:0")
 
 
@@ -221,7 +221,7 @@ async def test_a_relaxed_domain_accepts_on_receipt_and_archives_nothing_unasked(
         it.store.commit()
         await it.settle()
         bob_id, dora_id = it.db.ids[BOB], it.db.ids[f"dora@{DOMAIN}"]
-        rows = {row.account_id: (row.archived, row.owed) for row in it.store.rows}
+        rows = {row.owner_id: (row.archived, row.owed) for row in it.store.rows}
         assert rows == {bob_id: (True, False), dora_id: (False, True)}
 
 
@@ -268,7 +268,7 @@ async def test_a_new_holder_stores_what_the_former_delivered_and_did_not_commit(
         it.store.hold = False
         await it.start_router("router2")
         (archived,) = it.store.archive(it.db.ids[BOB])
-        assert Seal(b"secret").open(archived.account_id, got.get("id") or "") == archived.id
+        assert Seal(b"secret").open(archived.owner_id, got.get("id") or "") == archived.id
         assert not unpack_stanza(archived.stanza).has("urn:xmpp:sid:0")
         assert [row.archived for row in it.store.debts()] == [False]
         alice.route(chat(BOB, "1"), origin.n), alice.route(hinted(BOB, "no-permanent-store"), other.n)

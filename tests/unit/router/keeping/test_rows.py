@@ -16,6 +16,7 @@ from rookery.router.partition import Part
 from rookery.shared.bus.messages import Accepted, Kind, Origin, Route
 from rookery.shared.cluster.fake import FakeCluster
 from rookery.shared.config import Config
+from rookery.shared.store.holding import Holding
 from rookery.shared.store.ids import Seal
 from rookery.shared.store.rows import Row
 from rookery.shared.xeps.archive_preferences import Preferences
@@ -38,7 +39,7 @@ class Store:
         self.owing: list[tuple[int, int, Callable[[], None]]] = []
         self.full = False
 
-    def put(self, row: Row, done: Callable[[Row, bool | None], None]) -> None:
+    def put(self, row: Row, done: Callable[[Row, bool | None], None], holding: Holding) -> None:
         self.puts.append((row, done))
 
     def settle(self, account_id: int, ids: Iterable[int]) -> None:
@@ -117,7 +118,7 @@ def test_a_durable_message_has_a_row_before_it_is_given(
     world.account.archiving = archiving
     given = world.record(waits=waits)
     ((row, done),) = world.store.puts
-    assert (row.account_id, row.archived, row.owed, row.outgoing) == (9, archived, owed, False)
+    assert (row.owner_id, row.archived, row.owed, row.outgoing) == (9, archived, owed, False)
     assert (row.stream, row.n, row.stamp, row.peer) == (b"stream", 1, 40.0, "alice@example.org")
     assert (given.row, given.owed, given.origin, given.at) == (row.id, owed, UID, 40.0)
     assert given.stanza.has("urn:xmpp:sid:0", "stanza-id") is archived

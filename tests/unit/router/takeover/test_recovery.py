@@ -91,7 +91,7 @@ async def test_what_has_an_id_is_archived_under_it_and_owed_to_nobody() -> None:
     session = world.session("r", given(sealed(77)))
     (row,) = await world.recover()
     assert (row.id, row.archived, row.owed, row.outgoing, row.stamp) == (77, True, False, False, 40.0)
-    assert (row.account_id, row.stream, row.n, row.peer) == (9, b"alice", 1, ALICE)
+    assert (row.owner_id, row.stream, row.n, row.peer) == (9, b"alice", 1, ALICE)
     assert unpack_stanza(row.stanza) == message()
     assert (session.kept[0].parcel.row, session.kept[0].parcel.owed) == (77, False)
 
