@@ -86,7 +86,7 @@ class Limits(Struct, forbid_unknown_fields=True, frozen=True):
     stanzas_burst: Positive = 200
     connections_per_ip: Positive = 100
     connections_per_ip_per_second: Positive = 10
-    #: Networks without connection limits and shapers.
+    #: Networks without connection limits, shapers and a limit of registrations.
     exempt_nets: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
     resources_per_account: Positive = 10
     roster_items: Positive = 5000
