@@ -9,6 +9,7 @@ What is posted during one round of the trio loop leaves as one write; `shared.pa
 from __future__ import annotations
 
 import json
+import logging
 import random
 import socket
 import ssl
@@ -120,6 +121,19 @@ async def open_bus(incarnation: str, config: BusConfig) -> AsyncIterator[NatsBus
         nursery.cancel_scope.cancel()
 
 
+async def reach(config: BusConfig, seconds: float) -> str:
+    """Try to connect for so long; returns "" when it worked, else the address and the reason."""
+    bus = NatsBus(f"probe{random.getrandbits(48):012x}", config)
+    bus._nats.quiet = True
+    with trio.move_on_after(seconds):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(bus.run)
+            nursery.cancel_scope.cancel()
+    if bus.connections:
+        return ""
+    return bus._nats.trouble or f"no answer in {seconds:g} s"
+
+
 class _Nats:
     """The transport: one connection at a time."""
 
@@ -137,6 +151,9 @@ class _Nats:
         self._pings: deque[trio.Event | None] = deque()
         self._scope = trio.CancelScope()
         self._reason = self._told = ""
+        #: The address that was tried last, and why it failed; `quiet` keeps that out of the log.
+        self.trouble = ""
+        self.quiet = False
         self._headers: dict[str, bytes] = {}
 
     # --- what the core calls ---
@@ -228,10 +245,14 @@ class _Nats:
                 ) as group:
                     self._reason = self._reason or _first(group)
             self._disconnected()
-            # Every time-out and refusal waits: a server that closes at once must not be hammered.
-            _log.warning(
-                "bus_disconnected", host=server.host, port=server.port, reason=self._reason or "closed"
+            self.trouble = f"{server.host}:{server.port}: {self._reason or 'closed'}"
+            # The same trouble again is no news.
+            level = logging.WARNING if self.trouble != self._told and not self.quiet else logging.DEBUG
+            _log.log(
+                level, "bus_disconnected", host=server.host, port=server.port, reason=self._reason or "closed"
             )
+            self._told = self.trouble
+            # Every time-out and refusal waits: a server that closes at once must not be hammered.
             await trio.sleep(RECONNECT_SECONDS + random.random() * RECONNECT_SECONDS)
 
     def _disconnected(self) -> None:

@@ -108,8 +108,11 @@ def _told(error: Exception) -> int:
         case CommandError():
             lines, code = [str(inner)], inner.code
         case DatabaseUnavailable():
-            lines, code = [f"Postgres: {inner}"], EX_UNAVAILABLE
-        case UpError() | EmbeddedError() | SchemaError():
+            text = str(inner)
+            lines, code = [text if "Postgres" in text else f"Postgres: {text}"], EX_UNAVAILABLE
+        case UpError():
+            lines, code = [str(inner)], EX_UNAVAILABLE if inner.unreachable else EX_FAILED
+        case EmbeddedError() | SchemaError():
             lines, code = [str(inner)], EX_FAILED
         case click.ClickException():
             inner.show()

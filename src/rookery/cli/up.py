@@ -13,6 +13,7 @@ import msgspec
 from rookery import __version__, _compiled
 from rookery.cli.options import CONFIG_VARIABLE, load
 from rookery.shared.config import Config
+from rookery.shared.settings import with_servers
 from rookery.shared.xmpp.jid import prepare_domain
 from rookery.up.plan import LOOPBACK, Plan, default_data_directory, loopback_only
 
@@ -132,6 +133,9 @@ def _plan(data: Path | None, ephemeral: bool, config_file: Path | None, options:
         )
     if options["allow_plaintext"]:
         config = _with_plaintext(config)
+    with_servers(
+        config, options["nats_url"], options["database_url"]
+    )  # a wrong URL is told before anything is made
     admin_port = options["admin_port"] if options["admin_port"] is not None else config.admin.port
     registration: Literal["open", "closed"] | None = options["registration"]
     return Plan(
