@@ -67,6 +67,7 @@ class Delivery:
             return
         kind = stanza.kind
         if kind == "message":
+            account.tally.messages += 1
             stanza = sift(stanza, bare, self._core.domains)
             got = self.message(part, account, resource, origin, stanza, self._core.clock())
             if got is not None and account.resources.carbons:

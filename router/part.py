@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rookery.router.recent import Recent
 from rookery.router.sessions import Resources
+from rookery.router.tallies import tally_of
 from rookery.shared.store.ids import ArchiveIds
 from rookery.shared.xeps.archive_preferences import Preferences
 from rookery.shared.xeps.stanza_ids import prefix
@@ -50,6 +51,7 @@ class Account:
         "resources",
         "settled",
         "stale",
+        "tally",
         "until",
         "used",
         "waiting",
@@ -57,6 +59,8 @@ class Account:
 
     def __init__(self, bare: str, resources: Resources) -> None:
         self.bare = bare
+        #: Where what it gets is counted.
+        self.tally = tally_of(bare)
         self.id = 0
         self.disabled = False
         #: Which messages are archived; None: all.

@@ -264,13 +264,13 @@ def _nats_mistake(urls: str) -> str:
     """What is wrong with the URLs of NATS, without the URLs themselves: they may have a password. "" when nothing is."""
     if all(_is_nats(url.strip()) for url in urls.split(",")):
         return ""
-    begins = all(urlsplit(url.strip()).scheme in ("nats", "tls") for url in urls.split(","))
+    begins = all(url.strip().startswith(("nats://", "tls://")) for url in urls.split(","))
     return "must be nats://HOST:PORT or tls://HOST:PORT" if begins else "must begin with nats:// or tls://"
 
 
 def _database_mistake(url: str) -> str:
     # Postgres has more forms (several hosts, a socket) than are worth a check here.
-    good = urlsplit(url).scheme in ("postgresql", "postgres")
+    good = url.startswith(("postgresql://", "postgres://"))
     return "" if good else "must begin with postgresql://"
 
 

@@ -614,13 +614,16 @@ class Granted(NamedTuple):
 
 class Beat(NamedTuple):
     """I am alive, once a second. `kinds` that this process hosts; `load` is connections or items a second; `state` is
-    "up" or "draining"; `version` is the highest item version that this process reads."""
+    "up" or "draining"; `version` is the highest item version that this process reads.
+
+    `about` is told only to who asks with AskHolds: what operators want to know of a process, as `shared.cluster.about` packs it."""
 
     incarnation: str
     kinds: Sequence[int]
     load: int
     state: str
     version: int
+    about: Sequence[str] = ()
 
 
 class Holds(NamedTuple):

@@ -32,6 +32,7 @@ from rookery.shared.bus.messages import (
 from rookery.shared.bus.nats import NatsBus, open_bus
 from rookery.shared.bus.subjects import partition_of
 from rookery.shared.bus.versions import OLDEST
+from rookery.shared.cluster.about import About
 from rookery.shared.cluster.api import Service
 from rookery.shared.cluster.holder import Holder
 from rookery.shared.cluster.liveness import Liveness
@@ -82,6 +83,8 @@ class ClusterNode:
         self.failure: str | None = None
         self.map = PartitionMap()
         self.draining = False
+        #: What `rookery status` shows of this process.
+        self.about = About()
         self._services: dict[Kind, Service] = {}
         bus.speaks = config.cluster.speak_version or VERSION
         self._liveness = Liveness(self.incarnation, trio.current_time(), bus.speaks)
@@ -270,7 +273,7 @@ class ClusterNode:
         assert isinstance(item, AskHolds)
         if item.incarnation == self.incarnation:
             return
-        self.bus.post_to(item.incarnation, self._beat())
+        self.bus.post_to(item.incarnation, self._beat()._replace(about=self.about.pack()))
         if self._parts is not None:
             for kind in self._services:
                 if held := self._parts.served(kind):

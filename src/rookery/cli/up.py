@@ -19,6 +19,11 @@ from rookery.up.plan import LOOPBACK, Plan, default_data_directory, loopback_onl
 
 _PORT = click.IntRange(0, 65_535)
 _COUNT = click.IntRange(1, 64)
+_CODE = {
+    "compiled": "compiled",
+    "source": "plain Python (`make compile` makes it faster, where a C compiler is found)",
+    "stale": "plain Python, since sources have changed after they were compiled: `make compile`",
+}
 
 
 def _domains(_ctx: click.Context, _param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -167,6 +172,7 @@ def _welcome(cluster: Any, plan: Plan, seconds: float) -> None:  # supervisor.Su
     for process in processes:
         ports = ", ".join(f"{name} {port}" for name, port in process["ports"].items())
         click.echo(f"  {'+'.join(process['kinds']):36} pid {process['pid']:<8} {ports}")
+    click.echo(f"message path: {_CODE[_compiled.state]}")
     hosts = ", ".join(plan.config.edge.host)
     click.echo(f"listening on {hosts}" + (" only (edge.host opens it)" if loopback_only(plan.config) else ""))
     click.echo(f"health and metrics: http://127.0.0.1:{cluster.admin_port}/metrics  /livez  /readyz")

@@ -118,14 +118,14 @@ def _refused(data: Path, error: OSError) -> UpError | None:
         text = str(error.args[0][0][-1])
         number = next((code for code in _DISK if os.strerror(code) in text), None)
         text = text if number is None else os.strerror(number)
-    if number not in _DISK:
+    if number is None or number not in _DISK:
         return None
     named = error.filename if isinstance(error.filename, str) else str(data)
     return UpError(f"cannot write {named}: {text}: {_DISK[number]}")
 
 
 #: What refuses a data folder, and what to do.
-_DISK: Final[dict[int | None, str]] = {
+_DISK: Final[dict[int, str]] = {
     errno.ENOSPC: "make room there, or choose another --data",
     errno.EDQUOT: "make room there, or choose another --data",
     errno.EROFS: "it cannot be written: choose another --data",

@@ -15,12 +15,14 @@ import msgspec
 import structlog
 import trio
 
+from rookery import _compiled
 from rookery.embedded.child import Lock, Scratch
 from rookery.shared.bus.messages import DomainsChanged, Item, Left
 from rookery.shared.bus.nats import NatsBus, reach
 from rookery.shared.db import migrate
 from rookery.shared.db.api import Connection
 from rookery.shared.db.bridge import open_database
+from rookery.shared.observe import metrics
 from rookery.shared.observe.admin import Health
 from rookery.shared.observe.http import serve_http
 from rookery.shared.settings import with_servers
@@ -118,6 +120,8 @@ class Supervisor:
         self.servers = servers
         self.children = children
         self.admin_port = 0
+        metrics.only("up")
+        metrics.COMPILED.set(_compiled.state == "compiled")
         base = plan.config
         self._nats_url = servers.nats.url if servers.nats else plan.nats_url or base.bus.url
         self._database_url = (
