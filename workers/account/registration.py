@@ -19,11 +19,9 @@ from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element
 from rookery.workers.account import store
 from rookery.workers.account.credentials import Keys, derive
+from rookery.workers.account.mail import mail_address
 from rookery.workers.account.stored import own, payload
 from rookery.workers.hosted import HostedWorker
-
-#: Octets of an email address (RFC 5321 section 4.5.3.1).
-MAX_EMAIL: Final = 320
 
 _CHECK: Final = """
 SELECT (SELECT registration FROM domain WHERE name = $1) AS open,
@@ -197,7 +195,7 @@ def _tell(worker: HostedWorker, account: str, what: str, full: str = "") -> None
 
 
 def _email(text: str) -> str:
-    email = text.strip()
-    if len(email.encode()) > MAX_EMAIL or not email.isprintable():
-        raise StanzaError("not-acceptable", "this email address cannot be used")
-    return email
+    try:
+        return mail_address(text)
+    except ValueError as exc:
+        raise StanzaError("not-acceptable", "this email address cannot be used") from exc

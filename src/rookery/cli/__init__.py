@@ -21,8 +21,8 @@ EX_INTERRUPTED: Final = 130
 #: command -> (module, attribute, one line for --help)
 COMMANDS: Final = {
     "up": ("up", "up", "Run a whole cluster here: NATS, Postgres, edges, routers, workers."),
-    "user": ("users", "user", "Add, change, remove, list and import users."),
-    "domain": ("domains", "domain", "Add, remove and list hosted domains."),
+    "user": ("users", "user", "Add, change, disable, remove, list and import users."),
+    "domain": ("domains", "domain", "Add, change, remove and list hosted domains."),
     "status": ("status", "status", "Show processes, partitions, NATS and Postgres."),
     "doctor": ("doctor", "doctor", "Look for what would keep Rookery from running here."),
     "edge": ("processes", "edge", "Run one edge (production)."),
