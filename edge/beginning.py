@@ -17,7 +17,7 @@ from rookery.shared.xeps import registration
 from rookery.shared.xeps import stream_management as sm
 from rookery.shared.xmpp import ns
 from rookery.shared.xmpp.errors import JidError, StanzaError, StreamError
-from rookery.shared.xmpp.jid import prepare_local, prepare_resource
+from rookery.shared.xmpp.jid import conform_resource, prepare_local
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.stream import Event
 from rookery.shared.xmpp.xml import Element
@@ -139,12 +139,8 @@ class Beginning:
         bind = event.find(ns.BIND, "bind")
         assert bind is not None
         resource = bind.find_text(ns.BIND, "resource") or ""
-        try:
-            resource = prepare_resource(resource) if resource else ""
-        except JidError:
-            return self._answer(StanzaError("bad-request", "the resource is malformed"))
         self.asking = True
-        return [AskBind(self.account, resource)]
+        return [AskBind(self.account, conform_resource(resource) if resource else "")]
 
     # --- resumption (XEP-0198 section 5) ---
 

@@ -20,7 +20,7 @@ from rookery.shared.xeps.stream_management import DIGEST_BITS, uid_number
 from rookery.shared.xmpp import ns
 from rookery.shared.xmpp.errors import JidError, StanzaError
 from rookery.shared.xmpp.jid import MAX_PART, Jid, bare_of
-from rookery.shared.xmpp.stanza import Stanza
+from rookery.shared.xmpp.stanza import NO_LANG, Stanza
 
 if TYPE_CHECKING:
     from rookery.edge.connection import Connection
@@ -127,9 +127,10 @@ class Session:
         elif kind == "presence" and type_ not in _PRESENCE:
             self._refuse(stanza, StanzaError("bad-request"))
             return
-        stamped = _new(Stanza, (kind, type_, to, self.full, id_, lang or self.lang, attrs, payloads, inner))
+        if not lang and NO_LANG not in attrs:
+            lang = self.lang
+        stamped = _new(Stanza, (kind, type_, to, self.full, id_, lang, attrs, payloads, inner))
         origin = _new(Origin, (self.stream, n, sessions.incarnation, deadline, 0))
-        item: Submit | Route
         if (
             target is None
             or target.local is None
@@ -138,7 +139,7 @@ class Session:
             or to == self.bare
             or target.domain not in sessions.domains
         ):
-            item = _new(Submit, (origin, self.full, self.grant, stamped))
+            item: Submit | Route = _new(Submit, (origin, self.full, self.grant, stamped))
             partition = self.partition
         else:
             item = _new(Route, (origin, stamped))

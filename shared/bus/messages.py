@@ -634,6 +634,17 @@ class Holds(NamedTuple):
     held: Sequence[tuple[int, int]]
 
 
+class Claimed(NamedTuple):
+    """I have taken these partitions of `kind`, (partition, epoch), from a holder that is dead or free: I do not serve them yet.
+
+    Whoever holds one under a lower epoch is deposed: it forgets the partition, and nobody takes its word for it any more.
+    """
+
+    incarnation: str
+    kind: int
+    held: Sequence[tuple[int, int]]
+
+
 class AskHolds(NamedTuple):
     """A new process asks every holder for its Holds."""
 
@@ -703,6 +714,7 @@ Item = (
     | Granted
     | Beat
     | Holds
+    | Claimed
     | AskHolds
     | Left
     | DomainsChanged
@@ -767,6 +779,7 @@ TAGS: Final[dict[type, int]] = {
     Left: 73,
     DomainsChanged: 74,
     Yield: 75,
+    Claimed: 76,
     Frontier: 7,
     Noted: 17,
     Enable: 80,

@@ -8,13 +8,13 @@ What is posted during one round of the trio loop leaves as one write; `shared.pa
 
 from __future__ import annotations
 
-import json
 import logging
+import math
 import random
 import socket
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -38,25 +38,36 @@ PING_LIMIT: Final = 2
 #: Seconds for the way from a TCP connection to the first PONG.
 GREETING_SECONDS: Final = 5.0
 RECONNECT_SECONDS: Final = 0.25
+#: A process that stood still for so long may have been given up (`shared.cluster.liveness.LOST_SECONDS`): what NATS kept for it is stale.
+FROZEN_SECONDS: Final = 3.0
+_TICK: Final = 1.0
 _NODE_SID, _CONTROL_SID = 1, 2
 
 
 class NatsBus(BusCore):
     """A bus on NATS. Use `open_bus`, or run `run` in a nursery."""
 
-    def __init__(self, incarnation: str, config: BusConfig) -> None:
+    def __init__(self, incarnation: str, config: BusConfig, *, quiet: bool = False) -> None:
         super().__init__(
             incarnation,
             Subjects(config.prefix),
             window_items=config.window_items,
             window_bytes=config.window_bytes,
         )
-        self._nats = _Nats(self, config)
+        self._nats = _Nats(self, config, quiet)
         NATS_RECONNECTS.sample(lambda: max(0, self._nats.connections - 1))
         NATS_PENDING.sample(lambda: self._nats.backlog)
         self.attach(self._nats)
         self.wake = self._wake
         self._sleeper: trio.lowlevel.Task | None = None
+        #: Called with the seconds that this process stood still, when they are many; it then connects anew.
+        self.on_frozen: Callable[[float], None] = _ignore
+        self._ticked = math.inf
+
+    @property
+    def trouble(self) -> str:
+        """The address that was tried last without success, and why it failed."""
+        return self._nats.trouble
 
     @property
     def connections(self) -> int:
@@ -101,10 +112,27 @@ class NatsBus(BusCore):
         self._sleeper = None
         return trio.lowlevel.Abort.SUCCEEDED
 
+    def thaw(self) -> bool:
+        """Whether this process has just stood still for long; whoever finds it out first says so.
+
+        What waits in the connection was said to a process that the others may have given up since: deliveries that somebody else has got by
+        now. It is thrown away with the connection; peers that still count on us send theirs again, as after any reconnect.
+        """
+        stood = self.clock() - self._ticked - _TICK
+        if stood < FROZEN_SECONDS:
+            return False
+        self._ticked = self.clock()
+        self.on_frozen(stood)
+        return True
+
     async def _ticks(self) -> None:
         count = 0
+        self._ticked = self.clock()
         while True:
-            await trio.sleep(1)
+            await trio.sleep(_TICK)
+            if self.thaw():
+                self._nats.drop("this process stood still")
+            self._ticked = self.clock()
             count += 1
             self.tick()
             if count % PING_SECONDS == 0:
@@ -121,23 +149,10 @@ async def open_bus(incarnation: str, config: BusConfig) -> AsyncIterator[NatsBus
         nursery.cancel_scope.cancel()
 
 
-async def reach(config: BusConfig, seconds: float) -> str:
-    """Try to connect for so long; returns "" when it worked, else the address and the reason."""
-    bus = NatsBus(f"probe{random.getrandbits(48):012x}", config)
-    bus._nats.quiet = True
-    with trio.move_on_after(seconds):
-        async with trio.open_nursery() as nursery:
-            await nursery.start(bus.run)
-            nursery.cancel_scope.cancel()
-    if bus.connections:
-        return ""
-    return bus._nats.trouble or f"no answer in {seconds:g} s"
-
-
 class _Nats:
     """The transport: one connection at a time."""
 
-    def __init__(self, bus: NatsBus, config: BusConfig) -> None:
+    def __init__(self, bus: NatsBus, config: BusConfig, quiet: bool) -> None:
         self._bus = bus
         self._config = config
         self._servers = wire.parse_urls(config.url)
@@ -151,9 +166,8 @@ class _Nats:
         self._pings: deque[trio.Event | None] = deque()
         self._scope = trio.CancelScope()
         self._reason = self._told = ""
-        #: The address that was tried last, and why it failed; `quiet` keeps that out of the log.
         self.trouble = ""
-        self.quiet = False
+        self._quiet = quiet
         self._headers: dict[str, bytes] = {}
 
     # --- what the core calls ---
@@ -209,6 +223,11 @@ class _Nats:
         if self._pings and (event := self._pings.popleft()) is not None:
             event.set()
 
+    def drop(self, reason: str) -> None:
+        """Give this connection up, with all that waits in it."""
+        if self.connected:
+            self._lose(reason)
+
     def _lose(self, reason: str) -> None:
         self._reason = self._reason or reason
         self.connected = False
@@ -247,7 +266,7 @@ class _Nats:
             self._disconnected()
             self.trouble = f"{server.host}:{server.port}: {self._reason or 'closed'}"
             # The same trouble again is no news.
-            level = logging.WARNING if self.trouble != self._told and not self.quiet else logging.DEBUG
+            level = logging.WARNING if self.trouble != self._told and not self._quiet else logging.DEBUG
             _log.log(
                 level, "bus_disconnected", host=server.host, port=server.port, reason=self._reason or "closed"
             )
@@ -300,7 +319,7 @@ class _Nats:
         while True:
             for event in reader.feed(await stream.read()):
                 if isinstance(event, wire.Control) and event.op == "INFO":
-                    return _parse_info(event.text)
+                    return wire.parse_info(event.text)
 
     def _options(self, server: wire.Server, info: dict[str, Any]) -> dict[str, Any]:
         config = self._config
@@ -333,7 +352,10 @@ class _Nats:
         stream, bus = self._stream, self._bus
         assert stream is not None
         while True:
-            for event in reader.feed(await stream.read()):
+            data = await stream.read()
+            if bus.thaw():
+                raise Lost("this process stood still")
+            for event in reader.feed(data):
                 if isinstance(event, wire.Message):
                     if event.sid == _NODE_SID:
                         bus.take_batch(event.payload)
@@ -349,7 +371,7 @@ class _Nats:
         elif event.op == "PONG":
             self._ponged()
         elif event.op == "INFO":
-            info = _parse_info(event.text)
+            info = wire.parse_info(event.text)
             if info.get("ldm") and len(self._servers) > 1:
                 raise Lost("the server is going down")
         elif event.op == "-ERR":
@@ -360,14 +382,8 @@ class _Nats:
                 raise Lost(text)
 
 
-def _parse_info(text: bytes) -> dict[str, Any]:
-    try:
-        info = json.loads(text)
-    except ValueError:
-        raise wire.ProtocolError("INFO is not JSON") from None
-    if not isinstance(info, dict):
-        raise wire.ProtocolError("INFO is not an object")
-    return info
+def _ignore(seconds: float) -> None:
+    pass
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> str:

@@ -29,6 +29,11 @@ class Node(Protocol):
     on_holder: list[Callable[[Kind, int], None]]
     #: Called with the incarnation of a peer that gave this process up for lost and came back (`Bus.on_reset`).
     on_reset: list[Callable[[str], None]]
+    #: Called with (kind, partition, epoch, incarnation) when a process has taken a partition from a dead holder, before it serves it:
+    #: whoever still speaks for the partition under a lower epoch is deposed.
+    on_claimed: list[Callable[[Kind, int, int, str], None]]
+    #: Called with the seconds that this process stood still: the others may have given it up and done its work.
+    on_frozen: list[Callable[[float], None]]
     #: Called when the hosted domains may have changed.
     on_domains: list[Callable[[], None]]
 

@@ -17,7 +17,7 @@ import trio
 
 from rookery.shared.bus.api import Call
 from rookery.shared.bus.memory import MemoryBus, Network
-from rookery.shared.bus.messages import DomainsChanged, Item, Kind
+from rookery.shared.bus.messages import Claimed, DomainsChanged, Item, Kind
 from rookery.shared.bus.subjects import partition_of
 from rookery.shared.cluster.api import Service
 from rookery.shared.config import Config
@@ -90,6 +90,8 @@ class FakeNode:
         self.on_found: list[Callable[[str, frozenset[Kind]], None]] = []
         self.on_holder: list[Callable[[Kind, int], None]] = []
         self.on_reset: list[Callable[[str], None]] = []
+        self.on_claimed: list[Callable[[Kind, int, int, str], None]] = []
+        self.on_frozen: list[Callable[[float], None]] = []
         self.on_domains: list[Callable[[], None]] = []
         #: Reasons given to `fail`.
         self.failures: list[str] = []
@@ -124,7 +126,11 @@ class FakeNode:
             callback(peer)
 
     def _control(self, item: Item) -> None:
-        if isinstance(item, DomainsChanged):
+        if isinstance(item, Claimed):
+            for partition, epoch in item.held:
+                for claimed in self.on_claimed:
+                    claimed(Kind(item.kind), partition, epoch, item.incarnation)
+        elif isinstance(item, DomainsChanged):
             for callback in self.on_domains:
                 callback()
 

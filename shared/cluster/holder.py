@@ -38,7 +38,8 @@ _SWEEP_SECONDS: Final = 300.0
 
 
 class Holder:
-    """Keeps `parts` in line with the lease rows. `announce` tells the cluster (kind, [(partition, epoch)]) that are served now."""
+    """Keeps `parts` in line with the lease rows. `announce` tells the cluster (kind, [(partition, epoch)]) that are served now,
+    `claimed` those that are taken and hydrated next."""
 
     def __init__(
         self,
@@ -51,6 +52,7 @@ class Holder:
         parts: Parts,
         *,
         announce: Callable[[Kind, list[tuple[int, int]]], None],
+        claimed: Callable[[Kind, list[tuple[int, int]]], None],
         fail: Callable[[str], None],
     ) -> None:
         self._me = incarnation
@@ -64,6 +66,7 @@ class Holder:
         self._liveness = liveness
         self._parts = parts
         self._announce = announce
+        self._say_claimed = claimed
         self._fail = fail
         self._evidence = Evidence(incarnation, liveness, config)
         self._nursery: trio.Nursery
@@ -195,6 +198,9 @@ class Holder:
             )
             if taken:
                 _log.info("partitions_claimed", count=len(taken))
+                for kind in self._kinds:
+                    if held := [(lease.partition, lease.epoch) for lease in taken if lease.kind is kind]:
+                        self._say_claimed(kind, held)
                 by_key = {(r.kind, r.partition): r for r in rows} | {(r.kind, r.partition): r for r in taken}
                 rows = list(by_key.values())
         self._follow(rows)
@@ -334,11 +340,26 @@ class Holder:
             self._fail("fenced: another process has taken over")
         except Exception:
             _log.exception("partition_release_failed", kind=item.kind.label, partition=item.partition)
-            self._services[item.kind].drop(item.partition)
+            await self._give_up()
         else:
             if scope.cancelled_caught:
                 _log.error("partition_release_took_too_long", kind=item.kind.label, partition=item.partition)
-                self._services[item.kind].drop(item.partition)
+                await self._give_up()
+
+    async def _give_up(self) -> None:
+        """A partition cannot be released: its rows may still wait, and must not be written behind the next holder's.
+
+        The own fence is closed, which waits for what is being written and lets nothing follow; others claim everything.
+        """
+        self._leaving = True
+        while True:
+            try:
+                await self._db.run(0, lambda conn: members.leave(conn, self._me))
+            except DatabaseUnavailable:
+                await trio.sleep(0.25)  # nobody else can hold anything either
+            else:
+                break
+        self._fail("a partition could not be released")
 
     async def _write(self, batch: list[Move]) -> list[Lease]:
         while True:

@@ -20,6 +20,8 @@ class PartitionMap:
         self._holders: dict[Key, tuple[str, int]] = {}
         #: The last known holder of what nobody holds now.
         self._former: dict[Key, tuple[str, int]] = {}
+        #: Epochs under which partitions were claimed and are not served yet: nobody holds them under a lower one.
+        self._claimed: dict[Key, int] = {}
 
     def holder(self, kind: Kind, partition: int) -> tuple[str, int] | None:
         """Who holds the partition, and under which epoch."""
@@ -38,10 +40,23 @@ class PartitionMap:
             known = self._holders.get(key) or self._former.get(key)
             if known is not None and (known[1] > epoch or (known[1] == epoch and key in self._holders)):
                 continue
+            if epoch < self._claimed.get(key, 0):
+                continue
+            self._claimed.pop(key, None)
             self._holders[key] = (incarnation, epoch)
             self._former.pop(key, None)
             changed.setdefault(None if known is None else known[0], []).append(key)
         return changed
+
+    def claimed(self, incarnation: str, kind: Kind, held: Iterable[tuple[int, int]]) -> None:
+        """Take a Claimed: whoever held these under a lower epoch does so no more; nobody does until a Holds tells."""
+        for partition, epoch in held:
+            key = (kind, partition)
+            known = self._holders.get(key)
+            if known is None or known[1] < epoch:
+                self._claimed[key] = max(epoch, self._claimed.get(key, 0))
+            if known is not None and known[1] < epoch and known[0] != incarnation:
+                self._former[key] = self._holders.pop(key)
 
     def forget(self, incarnation: str) -> None:
         """The process is lost: nobody holds what it held."""

@@ -10,6 +10,7 @@ import logging
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Final, cast
 
 import structlog
@@ -21,6 +22,7 @@ from rookery.shared.bus.messages import (
     VERSION,
     AskHolds,
     Beat,
+    Claimed,
     DomainsChanged,
     Granted,
     Holds,
@@ -34,12 +36,12 @@ from rookery.shared.bus.subjects import partition_of
 from rookery.shared.bus.versions import OLDEST
 from rookery.shared.cluster.about import About
 from rookery.shared.cluster.api import Service
+from rookery.shared.cluster.asking import Asking
 from rookery.shared.cluster.holder import Holder
 from rookery.shared.cluster.liveness import Liveness
 from rookery.shared.cluster.map import PartitionMap
 from rookery.shared.cluster.parts import Parts
 from rookery.shared.cluster.readiness import Readiness
-from rookery.shared.config import Bus as BusConfig
 from rookery.shared.config import Config
 from rookery.shared.db.api import Database
 
@@ -47,8 +49,6 @@ _log = structlog.get_logger()
 
 #: A new process listens for so long before it holds anything: every living process answers AskHolds with a beat.
 LISTEN_SECONDS: Final = 0.4
-#: Seconds between questions for holders that are not known.
-_ASK_SECONDS: Final = 0.5
 #: A process whose beat is so much late stood still: that it heard nobody does not mean that nobody was there.
 _PAUSE_SECONDS: Final = 1.0
 #: The exit code of a process that `fail`ed: its parent starts it anew (EX_TEMPFAIL).
@@ -78,6 +78,8 @@ class ClusterNode:
         self.on_found: list[Callable[[str, frozenset[Kind]], None]] = []
         self.on_holder: list[Callable[[Kind, int], None]] = []
         self.on_reset: list[Callable[[str], None]] = []
+        self.on_claimed: list[Callable[[Kind, int, int, str], None]] = []
+        self.on_frozen: list[Callable[[float], None]] = []
         self.on_domains: list[Callable[[], None]] = []
         #: Why `fail` was called.
         self.failure: str | None = None
@@ -91,7 +93,7 @@ class ClusterNode:
         self._parts: Parts | None = None
         self._holder: Holder | None = None
         self._stop = trio.Event()
-        self._asked = 0.0
+        self._asking = Asking()
         self._silence = config.cluster.heartbeat * 2.2
         self._connected = True
         self._connections = self._came_up()
@@ -100,16 +102,18 @@ class ClusterNode:
             Beat: self._on_beat,
             Left: self._on_left,
             Holds: self._on_holds,
+            Claimed: self._on_claimed,
             AskHolds: self._on_ask,
             Yield: self._on_yield,
-            DomainsChanged: self._on_domains_changed,
+            DomainsChanged: lambda _: _each(self.on_domains),
         }
         bus.resolver = self.map.holder
         bus.receiver = self._receive
         bus.on_control = self._on_control
-        bus.on_holder = self._on_holder
-        bus.on_reset = self._on_reset
-        bus.on_unresolved = self._on_unresolved
+        bus.on_holder = partial(_each, self.on_holder)
+        bus.on_reset = partial(_each, self.on_reset)
+        if isinstance(bus, NatsBus):
+            bus.on_frozen = self._on_frozen
 
     # --- what services use ---
 
@@ -202,6 +206,7 @@ class ClusterNode:
             self._liveness,
             parts,
             announce=self._say_holds,
+            claimed=self._say_claimed,
             fail=self.fail,
         )
         count = await holder.join()
@@ -239,8 +244,7 @@ class ClusterNode:
             kinds = frozenset(kind for kind in Kind if kind in item.kinds)
             if kinds - {Kind.EDGE}:
                 self.bus.post_to(item.incarnation, AskHolds(self.incarnation))
-            for callback in self.on_found:
-                callback(item.incarnation, kinds)
+            _each(self.on_found, item.incarnation, kinds)
 
     def _on_left(self, item: Item) -> None:
         assert isinstance(item, Left)
@@ -255,6 +259,23 @@ class ClusterNode:
         assert isinstance(item, Holds)
         if item.incarnation != self.incarnation and not self._liveness.gone(item.incarnation):
             self._learn(item.incarnation, Kind(item.kind), item.held)
+
+    def _on_claimed(self, item: Item) -> None:
+        """A partition has another holder soon: the former one, be it this process, is deposed at once."""
+        assert isinstance(item, Claimed)
+        if self._liveness.gone(item.incarnation):
+            return
+        kind = Kind(item.kind)
+        self.map.claimed(item.incarnation, kind, item.held)
+        for partition, epoch in item.held:
+            part = self._parts.get(kind, partition) if self._parts is not None else None
+            if part is not None and part.epoch < epoch and self._holder is not None:
+                self._holder.drop(kind, partition)
+            _each(self.on_claimed, kind, partition, epoch, item.incarnation)
+
+    def _on_frozen(self, seconds: float) -> None:
+        _log.warning("process_frozen", seconds=round(seconds, 1))
+        _each(self.on_frozen, seconds)
 
     def _learn(self, incarnation: str, kind: Kind, held: Iterable[tuple[int, int]]) -> None:
         for former, keys in self.map.learn(incarnation, kind, held).items():
@@ -283,27 +304,12 @@ class ClusterNode:
         assert isinstance(item, Yield)
         self._liveness.yielded(item.incarnation, trio.current_time())
 
-    def _on_domains_changed(self, item: Item) -> None:
-        for callback in self.on_domains:
-            callback()
-
-    def _on_holder(self, kind: Kind, partition: int) -> None:
-        for callback in self.on_holder:
-            callback(kind, partition)
-
-    def _on_reset(self, peer: str) -> None:
-        for callback in self.on_reset:
-            callback(peer)
-
-    def _on_unresolved(self, kind: Kind) -> None:
-        now = trio.current_time()
-        if now - self._asked >= _ASK_SECONDS:
-            self._asked = now
-            self.bus.announce(AskHolds(self.incarnation))
-
     def _say_holds(self, kind: Kind, held: list[tuple[int, int]]) -> None:
         self._learn(self.incarnation, kind, held)
         self.bus.announce(Holds(self.incarnation, kind, tuple(held)))
+
+    def _say_claimed(self, kind: Kind, held: list[tuple[int, int]]) -> None:
+        self.bus.announce(Claimed(self.incarnation, kind, tuple(held)))
 
     # --- beats ---
 
@@ -335,9 +341,10 @@ class ClusterNode:
             if now - due > _PAUSE_SECONDS:
                 _log.warning("process_paused", seconds=round(now - due, 1))
                 self._liveness.paused(now)
+            if self._asking.due(bool(self.bus.parking), now) or again:
+                self.bus.announce(AskHolds(self.incarnation))
             if again:
                 # Announcements may have been missed, ours and others'.
-                self.bus.announce(AskHolds(self.incarnation))
                 for kind in self._services:
                     if self._parts is not None and (held := self._parts.served(kind)):
                         self.bus.announce(Holds(self.incarnation, kind, tuple(held)))
@@ -360,10 +367,14 @@ class ClusterNode:
         _log.log(logging.INFO if event == "process_left" else logging.WARNING, event, process=name)
         self.map.forget(name)
         self.bus.forget(name)
-        for callback in self.on_lost:
-            callback(name)
+        _each(self.on_lost, name)
         if self._holder is not None:
             self._holder.poke()
+
+
+def _each(callbacks: Iterable[Callable[..., None]], *arguments: object) -> None:
+    for callback in callbacks:
+        callback(*arguments)
 
 
 @asynccontextmanager
@@ -385,13 +396,3 @@ async def open_node(
         yield node
     if node.failure is not None:
         raise NodeFailed(node.failure)
-
-
-async def say_left(config: BusConfig, incarnations: Iterable[str], timeout: float = 2.0) -> bool:
-    """Tell the cluster that processes are dead, for the parent that reaped them; False when NATS was not reached in time."""
-    with trio.move_on_after(timeout):
-        async with open_bus(f"parent{secrets.token_hex(6)}", config) as bus:
-            for incarnation in incarnations:
-                bus.announce(Left(incarnation))
-            return await bus.drain(timeout)
-    return False

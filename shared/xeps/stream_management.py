@@ -33,6 +33,8 @@ MAX_TOKEN: Final = 128
 DIGEST_BITS: Final = 31
 
 _DIGITS: Final = re.compile("[0-9]{1,10}", re.ASCII)
+#: `max` is a preference of any size (section 3, xs:positiveInteger).
+_SECONDS: Final = re.compile("[0-9]{1,64}", re.ASCII)
 _TRUE: Final = frozenset({"true", "1"})
 _FALSE: Final = frozenset({"false", "0", ""})
 
@@ -61,14 +63,16 @@ def wants_resumption(enable: Element) -> bool:
 
 
 def wanted_seconds(enable: Element) -> int:
-    """The attribute `max` of `<enable/>`, 0 when there is none. Raises StanzaError(bad-request)."""
+    """The attribute `max` of `<enable/>`, 0 when there is none; what is longer than any stream lives is no mistake.
+
+    Raises StanzaError(bad-request) for what is no number.
+    """
     value = enable.get("max")
     if value is None:
         return 0
-    try:
-        return parse_number(value)
-    except ValueError:
-        raise StanzaError("bad-request", "max is a number of seconds") from None
+    if not _SECONDS.fullmatch(value):
+        raise StanzaError("bad-request", "max is a number of seconds")
+    return min(int(value), MODULUS - 1)
 
 
 def enabled(token: bytes, seconds: int) -> Element:

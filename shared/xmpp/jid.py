@@ -137,6 +137,34 @@ def prepare_resource(text: str) -> str:
         raise JidError("resourcepart has a forbidden character") from exc
 
 
+def conform_resource(text: str) -> str:
+    """Bring what a client asks for into conformance with the rules for resourceparts (RFC 6120 section 7.7.2.1).
+
+    Characters that no resourcepart may have are left out (controls, joiners between emoji), a long one is cut. "" when nothing is left: then the
+    server chooses. What conforms already is only prepared.
+    """
+    try:
+        return prepare_resource(text)
+    except JidError:
+        kept = "".join([each for each in text[: 4 * MAX_PART] if _allowed(each)])
+    for room in (MAX_PART, MAX_PART // 2):
+        # Preparation may make a part longer.
+        try:
+            return prepare_resource(kept.encode()[:room].decode(errors="ignore"))
+        except JidError:
+            continue
+    return ""
+
+
+@lru_cache(maxsize=4096)
+def _allowed(character: str) -> bool:
+    try:
+        _RESOURCE.enforce(character)
+    except UnicodeError:
+        return False
+    return True
+
+
 def _parse(text: str) -> Jid:
     # RFC 7622 section 3.1: the first "/" starts the resourcepart, then the first "@" ends the localpart.
     rest, slash, resource = text.partition("/")

@@ -3,6 +3,8 @@
 A XEP's own namespace lives in its file under `shared/xeps`.
 """
 
+from typing import Final
+
 CLIENT = "jabber:client"
 SERVER = "jabber:server"
 STREAM = "http://etherx.jabber.org/streams"
@@ -16,3 +18,6 @@ ROSTER = "jabber:iq:roster"
 FRAMING = "urn:ietf:params:xml:ns:xmpp-framing"
 XML = "http://www.w3.org/XML/1998/namespace"
 DELAY = "urn:xmpp:delay"
+
+#: What begins and ends streams (RFC 6120 section 4, RFC 7395 section 3): within a stanza it could only confuse another parser.
+STREAM_LEVEL: Final = frozenset({STREAM, FRAMING})

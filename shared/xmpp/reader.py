@@ -290,7 +290,7 @@ class Reader:
             raise StreamError("policy-violation", f"a stanza may have {self._count} elements")
         if depth > self._levels:
             raise StreamError("policy-violation", f"elements may be nested {self._levels} deep")
-        if uri == ns.STREAM:
+        if uri in ns.STREAM_LEVEL:
             raise StreamError("bad-format", "stream elements are not part of stanzas")
         self._depth = depth + 1
 
@@ -374,7 +374,7 @@ class Reader:
             from_ = pop("from", "")
             type_ = pop("type", "")
             id_ = pop("id", "")
-            lang = pop(_XML_LANG, "")
+            lang = pop(_XML_LANG, "") if attrs.get(_XML_LANG) else ""  # an empty one: see NO_LANG
             if len(id_) > MAX_ID or len(lang) > MAX_LANG:
                 raise StreamError("policy-violation", "id or xml:lang is too long")
             more = self._keyed(attrs) if attrs else ()

@@ -8,12 +8,15 @@ so it is packed into a batch as it is; a handler never changes one but makes ano
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from rookery.shared.xmpp import ns
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.parse import parse_fragment
 from rookery.shared.xmpp.xml import Element, escape_attr, open_tag
+
+#: Stands among the attributes of a stanza whose sender says that it is in no language.
+NO_LANG: Final = ("xml:lang", "")
 
 
 class Stanza(NamedTuple):

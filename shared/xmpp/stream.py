@@ -92,11 +92,15 @@ class StreamParser(Reader):
             raise StreamError("invalid-namespace", f"a stream header is in {ns.STREAM}")
         if local != "stream":
             raise StreamError("bad-format", "a stream starts with a header")
-        content = dict(self._declared).get("", "")
-        if content not in ("", ns.STREAM, self.content_ns):
-            raise StreamError("invalid-namespace", f"the content namespace is {self.content_ns}")
         if len(attrs) + len(self._declared) > HEADER_ATTRIBUTES:
             raise StreamError("policy-violation", f"a stream header may have {HEADER_ATTRIBUTES} attributes")
+        content = dict(self._declared).get("", "")
+        # RFC 6120 section 4.8.3: the content namespace is the default one, or declared by a prefix or by each stanza beside the stream's.
+        has_content = content in (ns.STREAM, self.content_ns) or (
+            not content and any(uri == self.content_ns for _, uri in self._declared)
+        )
+        if not has_content:
+            raise StreamError("invalid-namespace", f"the content namespace is {self.content_ns}")
         parser = self._parser
         parser.StartNamespaceDeclHandler = self._on_declaration
         parser.XmlDeclHandler = None

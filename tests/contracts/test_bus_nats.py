@@ -107,6 +107,25 @@ async def test_frozen_nats_is_noticed_and_nothing_is_lost() -> None:
         server.stop()
 
 
+async def test_what_came_for_a_process_that_stood_still_is_thrown_away_and_asked_for_again(
+    nats_url: str, bus_prefix: str
+) -> None:
+    async with pair(config.Bus(url=nats_url, prefix=bus_prefix)) as both:
+        both.post(10)
+        await both.complete()
+        stood: list[float] = []
+        both.router.on_frozen = stood.append
+        # As after SIGSTOP and SIGCONT: the last tick was long ago, and something has come meanwhile.
+        both.router._ticked -= 10.0
+        both.post(10)
+        await both.complete(10.0)
+        assert both.router.connections == 2
+        assert both.edge.connections == 1
+        assert both.edge.stats.resets == 0, "whoever still counts on it sends again what was not acknowledged"
+        assert stood
+        assert 9.0 < stood[0] < 11.0
+
+
 async def test_wrong_token_waits_and_never_tells_the_token(
     nats_url: str, bus_prefix: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -10,12 +10,21 @@ import trio
 
 from rookery.shared import config
 from rookery.shared.bus.api import Call
-from rookery.shared.bus.messages import VERSION, Acked, Done, GetDomains, Item, Kind
-from rookery.shared.cluster.node import ClusterNode, NodeFailed, open_node, say_left
+from rookery.shared.bus.messages import VERSION, Acked, Claimed, Done, GetDomains, Item, Kind, Left
+from rookery.shared.bus.nats import open_bus
+from rookery.shared.cluster.node import ClusterNode, NodeFailed, open_node
 from rookery.shared.db.api import FENCE, Connection
 from rookery.shared.db.bridge import open_database
 
 Held = dict[tuple[int, int], str]
+
+
+async def say_left(settings: config.Bus, incarnations: list[str]) -> bool:
+    """Announce, as `rookery up` does, that its children are gone."""
+    async with open_bus("parent1", settings) as bus:
+        for incarnation in incarnations:
+            bus.announce(Left(incarnation))
+        return await bus.drain()
 
 
 class Recorder:
@@ -171,6 +180,44 @@ async def test_reaped_holder_is_taken_over_at_once(cluster: Cluster) -> None:
     await second.kill()
     assert await say_left(cluster.settings.bus, [second.node.incarnation])
     assert await until(holds(first, 256)) < 1.5
+
+
+async def test_a_claim_deposes_the_holder_before_its_successor_serves(cluster: Cluster) -> None:
+    edge, first = await cluster.start(Kind.EDGE), await cluster.start()
+    await until(holds(first, 256))
+    await until(lambda: edge.node.map.holder(Kind.ROUTER, 5) is not None)
+    told: list[tuple[Kind, int, int, str]] = []
+    first.node.on_claimed.append(lambda *claim: told.append(claim))
+    higher = first.service.held[5] + 1
+    edge.node.bus.announce(Claimed("router9", Kind.ROUTER, ((5, higher), (6, 0))))
+    await until(holds(first, 255))
+    assert 5 not in first.service.held
+    assert told == [(Kind.ROUTER, 5, higher, "router9"), (Kind.ROUTER, 6, 0, "router9")]
+    assert first.node.map.holder(Kind.ROUTER, 5) is None, "what is for it waits for the successor"
+    assert first.node.map.holder(Kind.ROUTER, 6) is not None
+
+
+async def test_who_cannot_release_a_partition_closes_its_fence_and_ends(cluster: Cluster) -> None:
+    first = await cluster.start()
+    await until(holds(first, 256))
+
+    async def release(partition: int) -> None:
+        await trio.lowlevel.checkpoint()
+        raise RuntimeError("its rows are still on their way")
+
+    first.service.release = release  # type: ignore[method-assign]
+    second = await cluster.start()
+    await until(first.over.is_set)
+    assert isinstance(first.error, NodeFailed)
+    assert "could not be released" in str(first.error)
+    await until(holds(second, 256))
+    async with open_database(cluster.settings.database) as db:
+
+        async def open_fences(conn: Connection) -> int:
+            count: int = await conn.fetchval("SELECT count(*) FROM fence WHERE open")
+            return count
+
+        assert await db.run(0, open_fences) == 1
 
 
 async def test_items_and_calls_follow_the_partition(cluster: Cluster) -> None:

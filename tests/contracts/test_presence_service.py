@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rookery.shared.bus.messages import (
     AccountChanged,
     Broadcast,
@@ -174,3 +176,38 @@ async def test_contacts_elsewhere_are_left_alone(database: Database) -> None:
         await database.run(0, subscribe)
         items = await broadcast(world, initial=True)
         assert told(items) == {EVE}
+
+
+async def test_a_cold_login_with_many_contacts_costs_few_statements(database: Database) -> None:
+    """Every contact is asked, nobody of them was used lately: it was a statement for each."""
+    async with people(database) as world:
+
+        async def befriend_many(conn: Connection) -> None:
+            await conn.execute(
+                """
+                WITH made AS (
+                    INSERT INTO account (localpart, domain) SELECT 'c' || n, 'one.org' FROM generate_series(1, 500) n
+                    RETURNING id, localpart || '@one.org' AS jid
+                ), theirs AS (INSERT INTO roster_item (account_id, contact, sub_from, sub_to) SELECT id, $1, true, true FROM made)
+                INSERT INTO roster_item (account_id, contact, sub_from, sub_to)
+                SELECT a.id, jid, true, true FROM made, account a WHERE a.localpart = 'alice'
+                """,
+                ALICE,
+            )
+
+        await database.run(0, befriend_many)
+        works = 0
+        service = world.services[1]
+        database_of = service.database
+
+        async def counted(*arguments: Any, **options: Any) -> Any:
+            nonlocal works
+            works += 1
+            return await database_of(*arguments, **options)
+
+        service.database = counted  # type: ignore[method-assign]
+        service.checks._database = counted  # type: ignore[attr-defined]
+        items = await broadcast(world, initial=True)
+        assert len(told(items)) == 500
+        assert len(sent_presence(items)) == 500
+        assert works <= 4

@@ -103,7 +103,8 @@ ENABLE: list[tuple[str, dict[str, str], bool | None, int | None]] = [
     ("3", {"max": "0"}, False, 0),
     ("3", {"resume": "true", "max": "-1"}, True, None),
     ("3", {"resume": "true", "max": ""}, True, None),
-    ("3", {"resume": "true", "max": "4294967296"}, True, None),
+    ("3", {"resume": "true", "max": "4294967296"}, True, 2**32 - 1),
+    ("3: longer than any stream lives", {"resume": "true", "max": "99999999999999999999"}, True, 2**32 - 1),
     ("3", {"resume": "true", "max": "６０"}, True, None),
 ]
 

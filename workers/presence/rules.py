@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from rookery.shared.xeps.blocking import matches
 from rookery.shared.xmpp.jid import bare_of
 
 #: Recipients of one Fanout item.
 MAX_FANOUT: Final = 512
+
+
+class Relation(NamedTuple):
+    """How one account stands to one asker: as much of its Subscriptions as a probe needs."""
+
+    exists: bool
+    seen: bool
+    blocked: frozenset[str]
+
+    def may_see(self, account: str, asker: str) -> bool:
+        """As `Subscriptions.may_see`."""
+        return self.exists and (bare_of(asker) == account or (self.seen and not self.blocks(asker)))
+
+    def blocks(self, address: str) -> bool:
+        """As `Subscriptions.blocks`."""
+        return bool(self.blocked) and matches(self.blocked, address)
 
 
 class Subscriptions:

@@ -29,7 +29,8 @@ from rookery.shared.xmpp.stanza import Stanza
 from rookery.workers.hosted import HostedWorker
 from rookery.workers.presence import store
 from rookery.workers.presence.cache import Cache
-from rookery.workers.presence.rules import Subscriptions, group
+from rookery.workers.presence.checks import Checks
+from rookery.workers.presence.rules import Relation, Subscriptions, group
 
 #: How long the subscribers of a removed account are remembered.
 _REMOVED_SECONDS: Final = 30.0
@@ -47,6 +48,7 @@ class PresenceService(HostedWorker):
     def __init__(self, node: Node) -> None:
         super().__init__(node)
         self.cache = Cache()
+        self.checks = Checks(self.database)
 
     def receive(self, source: str, partition: int, epoch: int, item: Item | Call) -> None:
         """Handle an item at once when the cache can answer, else in the lane of its account."""
@@ -77,6 +79,12 @@ class PresenceService(HostedWorker):
             case _:
                 pass
 
+    async def run(self) -> None:
+        """Background work; runs until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(super().run)
+            nursery.start_soon(self.checks.run)
+
     def forget(self, partition: int) -> None:
         """Forget what was read of Postgres, too."""
         super().forget(partition)
@@ -86,7 +94,12 @@ class PresenceService(HostedWorker):
 
     async def _later(self, partition: int, item: Broadcast | Probe | Gate) -> None:
         known = self.cache.get(item.account, trio.current_time())
-        if known is None or not self._handle(item, known, False):
+        if known is not None and self._handle(item, known, False):
+            return
+        if isinstance(item, Probe):
+            relation = await self.checks.ask(partition, item.account, bare_of(item.from_))
+            self._answer_probe(item, relation)
+        else:
             self._handle(item, await self._load(partition, item.account), True)
 
     async def _load(self, partition: int, account: str) -> Subscriptions:
@@ -134,21 +147,25 @@ class PresenceService(HostedWorker):
         allowed = known.may_see(item.account, asker)
         if not allowed and not fresh:
             return False
-        router = self.node.partition(item.account)
-        if isinstance(item, Gate):
-            if allowed:
-                self.node.bus.post(Kind.ROUTER, router, Gated(item.origin, item.account, item.stanza))
-            else:
-                # Exactly what an account that does not exist answers (RFC 6121 section 8.5.1; XEP-0030 section 8).
-                self.answer(item.origin, item.stanza.error(StanzaError("service-unavailable")))
+        if isinstance(item, Probe):
+            self._answer_probe(item, known)
         elif allowed:
-            self.node.bus.post(
-                Kind.ROUTER, router, SendPresence(item.account, item.from_, available=True, probe=True)
-            )
-        elif not known.blocks(asker):
-            # Section 4.3.2: the asker believes in a subscription that is not there; the same for no account.
-            self.route(Stanza.build("presence", type="unsubscribed", to=bare_of(asker), from_=item.account))
+            router = self.node.partition(item.account)
+            self.node.bus.post(Kind.ROUTER, router, Gated(item.origin, item.account, item.stanza))
+        else:
+            # Exactly what an account that does not exist answers (RFC 6121 section 8.5.1; XEP-0030 section 8).
+            self.answer(item.origin, item.stanza.error(StanzaError("service-unavailable")))
         return True
+
+    def _answer_probe(self, item: Probe, known: Subscriptions | Relation) -> None:
+        """RFC 6121 section 4.3.2."""
+        account, asker = item.account, item.from_
+        if known.may_see(account, asker):
+            answer = SendPresence(account, asker, available=True, probe=True)
+            self.node.bus.post(Kind.ROUTER, self.node.partition(account), answer)
+        elif not known.blocks(asker):
+            # The asker believes in a subscription that is not there; the same for no account.
+            self.route(Stanza.build("presence", type="unsubscribed", to=bare_of(asker), from_=account))
 
     def _broadcast(self, item: Broadcast, known: Subscriptions) -> None:
         bus = self.node.bus

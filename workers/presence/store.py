@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from rookery.shared.db.api import Connection
 from rookery.shared.xmpp.jid import Jid
+from rookery.workers.presence.rules import Relation
 
 _LOAD: Final = """
 SELECT
@@ -14,6 +15,16 @@ SELECT
     ARRAY(SELECT contact FROM roster_item WHERE account_id = a.id AND sub_to) AS sees,
     ARRAY(SELECT jid FROM blocked WHERE account_id = a.id) AS blocked
 FROM account a WHERE domain = $1 AND localpart = $2"""
+
+
+# For each pair (account, asker), in order: point look-ups of one statement.
+_RELATIONS: Final = """
+SELECT a.id IS NOT NULL AS found, coalesce(r.sub_from, false) AS seen,
+       ARRAY(SELECT jid FROM blocked WHERE account_id = a.id) AS blocked
+FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS asked (domain, localpart, asker, n)
+LEFT JOIN account a ON a.domain = asked.domain AND a.localpart = asked.localpart
+LEFT JOIN roster_item r ON r.account_id = a.id AND r.contact = asked.asker
+ORDER BY asked.n"""
 
 
 class Loaded(NamedTuple):
@@ -29,3 +40,15 @@ async def load(conn: Connection, account: str) -> Loaded | None:
     jid = Jid.trusted(account)
     row = await conn.fetchrow(_LOAD, jid.domain, jid.local or "")
     return None if row is None else Loaded(row["seen_by"], row["sees"], row["blocked"])
+
+
+async def relations(conn: Connection, pairs: Sequence[tuple[str, str]]) -> list[Relation]:
+    """How each account stands to each asker, (bare JID, bare JID), in one statement."""
+    accounts = [Jid.trusted(account) for account, _ in pairs]
+    rows = await conn.fetch(
+        _RELATIONS,
+        [jid.domain for jid in accounts],
+        [jid.local or "" for jid in accounts],
+        [asker for _, asker in pairs],
+    )
+    return [Relation(row["found"], row["seen"], frozenset(row["blocked"])) for row in rows]

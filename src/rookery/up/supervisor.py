@@ -18,7 +18,8 @@ import trio
 from rookery import _compiled
 from rookery.embedded.child import Lock, Scratch
 from rookery.shared.bus.messages import DomainsChanged, Item, Left
-from rookery.shared.bus.nats import NatsBus, reach
+from rookery.shared.bus.nats import NatsBus
+from rookery.shared.bus.reach import reach
 from rookery.shared.db import migrate
 from rookery.shared.db.api import Connection
 from rookery.shared.db.bridge import open_database

@@ -51,3 +51,24 @@ def test_lost_holder_leaves_its_name_and_may_come_back() -> None:
     assert known.learn("b", Kind.ROUTER, [(1, 5)]) == {"a": [(Kind.ROUTER, 1)]}
     assert known.higher("a", Kind.ROUTER, 1, 4)
     assert not known.higher("b", Kind.ROUTER, 1, 4)
+
+
+def test_a_claim_deposes_lower_epochs_until_the_new_holder_serves() -> None:
+    known = PartitionMap()
+    known.learn("a", Kind.ROUTER, [(1, 4), (2, 9)])
+    known.claimed("b", Kind.ROUTER, [(1, 5), (2, 9)])
+    assert known.holder(Kind.ROUTER, 1) is None
+    assert known.holder(Kind.ROUTER, 2) == ("a", 9), "its epoch is no lower"
+    assert known.learn("a", Kind.ROUTER, [(1, 4)]) == {}, "the deposed one still believes in itself"
+    assert known.holder(Kind.ROUTER, 1) is None
+    assert known.learn("b", Kind.ROUTER, [(1, 5)]) == {"a": [(Kind.ROUTER, 1)]}
+    assert known.holder(Kind.ROUTER, 1) == ("b", 5)
+    known.claimed("c", Kind.ROUTER, [(1, 5)])
+    assert known.holder(Kind.ROUTER, 1) == ("b", 5), "an old claim"
+
+
+def test_a_claim_of_what_nobody_held_holds_back_older_announcements() -> None:
+    known = PartitionMap()
+    known.claimed("b", Kind.ROUTER, [(1, 5)])
+    assert known.learn("a", Kind.ROUTER, [(1, 4)]) == {}
+    assert known.learn("c", Kind.ROUTER, [(1, 6)]) == {None: [(Kind.ROUTER, 1)]}

@@ -32,7 +32,7 @@ from rookery.shared.bus.messages import (
 )
 from rookery.shared.cluster.fake import FakeCluster
 from rookery.shared.xmpp.errors import StreamError
-from rookery.shared.xmpp.stanza import Stanza
+from rookery.shared.xmpp.stanza import NO_LANG, Stanza
 from rookery.shared.xmpp.xml import Element
 
 ALICE = "alice@example.org"
@@ -204,7 +204,8 @@ def test_the_language_of_the_stream_is_stamped_where_none_is(world: World) -> No
     session.lang = "de"
     session.take(stanza("message", "bob@example.org"))
     session.take(stanza("message", "bob@example.org").replace(lang="fr"))
-    assert [item.stanza.lang for item in world.arrived()] == ["de", "fr"]  # type: ignore[union-attr]
+    session.take(stanza("message", "bob@example.org").replace(attrs=(NO_LANG,)))
+    assert [item.stanza.lang for item in world.arrived()] == ["de", "fr", ""]  # type: ignore[union-attr]
 
 
 REFUSED = {

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from rookery.shared.xmpp import jid as module
 from rookery.shared.xmpp.errors import JidError
-from rookery.shared.xmpp.jid import Jid, bare_of
+from rookery.shared.xmpp.jid import Jid, bare_of, conform_resource, prepare_resource
 
 
 @pytest.mark.parametrize(
@@ -162,3 +162,29 @@ def test_long_addresses_are_not_cached() -> None:
     assert Jid.parse(long) == Jid.trusted(long)
     assert module._cached_parse.cache_info().currsize == module._cached_split.cache_info().currsize == 0
     assert Jid.parse("a@b") is Jid.parse("a@b")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "conforming"),
+    [
+        ("phone", "phone"),
+        ("My Phone \u00e9", "My Phone \u00e9"),
+        ("\U0001f468\u200d\U0001f469\u200d\U0001f467", "\U0001f468\U0001f469\U0001f467"),
+        ("a\tb\u200bc\u0085", "abc"),
+        ("x" * 1024, "x" * 1023),
+        ("\u00e9" * 1000, "\u00e9" * 511),
+        ("\ufb2c" * 400, None),
+        ("\u200b", ""),
+        ("\u0007" * 100_000, ""),
+    ],
+)
+def test_resources_are_brought_into_conformance(wanted: str, conforming: str | None) -> None:
+    resource = conform_resource(wanted)
+    assert conforming is None or resource == conforming
+    assert not resource or prepare_resource(resource) == resource
+
+
+@given(st.text(max_size=60))
+def test_what_is_brought_into_conformance_conforms(wanted: str) -> None:
+    resource = conform_resource(wanted)
+    assert not resource or prepare_resource(resource) == resource

@@ -9,7 +9,7 @@ from rookery.shared.xmpp import ns
 from rookery.shared.xmpp.errors import StreamError
 from rookery.shared.xmpp.parse import parse_fragment
 from rookery.shared.xmpp.reader import HOLD_BYTES, RENEW_BYTES
-from rookery.shared.xmpp.stanza import Stanza
+from rookery.shared.xmpp.stanza import NO_LANG, Stanza
 from rookery.shared.xmpp.stream import HEADER_BYTES, StreamClosed, StreamLimits, StreamOpened, StreamParser
 from rookery.shared.xmpp.xml import Element
 
@@ -28,10 +28,13 @@ STREAMS = b"http://etherx.jabber.org/streams"
             StreamOpened("", "a@b", "de", "", "x", ns.CLIENT),
         ),
         (b"<stream xmlns='%b' to='b'>" % STREAMS, StreamOpened("b", "", "", "", "", STREAMS.decode())),
-        (b"<s:stream xmlns:s='%b' to='b'>" % STREAMS, StreamOpened("b", "", "", "", "", "")),
         (
-            b"<?xml version='1.0' encoding='utf-8'?><s:stream xmlns:s='%b'>" % STREAMS,
-            StreamOpened("", "", "", "", "", ""),
+            b"<s:stream xmlns:s='%b' xmlns:c='jabber:client' to='b'>" % STREAMS,
+            StreamOpened("b", "", "", "", "", ""),
+        ),
+        (
+            b"<?xml version='1.0' encoding='utf-8'?><s:stream xmlns:s='%b' xmlns='jabber:client'>" % STREAMS,
+            StreamOpened("", "", "", "", "", ns.CLIENT),
         ),
     ],
 )
@@ -67,6 +70,8 @@ def test_headers(header: bytes, event: StreamOpened) -> None:
         (b"<s:stream xmlns:s='http://etherx.jabber.org/stream'>", "invalid-namespace"),
         (b"<s:features xmlns:s='%b'>" % STREAMS, "bad-format"),
         (b"<s:stream xmlns:s='%b' xmlns='jabber:server'>" % STREAMS, "invalid-namespace"),
+        (b"<s:stream xmlns:s='%b' to='b'>" % STREAMS, "invalid-namespace"),
+        (b"<s:stream xmlns:s='%b' xmlns:c='jabber:server' to='b'>" % STREAMS, "invalid-namespace"),
         (b"<s:stream xmlns:s='%b' to='%b'>" % (STREAMS, b"x" * HEADER_BYTES), "policy-violation"),
         (
             b"<s:stream xmlns:s='%b' %b>" % (STREAMS, b" ".join(b"a%d=''" % i for i in range(40))),
@@ -89,11 +94,20 @@ def test_refused_headers(data: bytes, condition: str) -> None:
 
 
 def test_header_of_exactly_the_limit() -> None:
-    start = b"<s:stream xmlns:s='%b' to='" % STREAMS
+    start = b"<s:stream xmlns:s='%b' xmlns='jabber:client' to='" % STREAMS
     header = start + b"x" * (HEADER_BYTES - len(start) - 2) + b"'>"
     assert len(header) == HEADER_BYTES
     assert told(StreamParser(LIMITS).feed(header + b"<r xmlns='u'/>")) == ["StreamOpened", "r"]
     assert told(StreamParser(LIMITS).feed(header.replace(b"xx", b"xxx", 1))) == ["policy-violation"]
+
+
+def test_a_stanza_in_no_language_stays_one() -> None:
+    parser = StreamParser(LIMITS)
+    parser.feed(HEADER)
+    (stanza,) = parser.feed(b"<message xml:lang=''><body>x</body></message>")
+    assert isinstance(stanza, Stanza)
+    assert (stanza.lang, stanza.attrs) == ("", (NO_LANG,))
+    assert stanza.encode() == b"<message xml:lang=''><body>x</body></message>"
 
 
 # --- stanzas ----------------------------------------------------------------------------------------------------------
@@ -271,6 +285,12 @@ def test_close_ends_everything() -> None:
         (b"<Message/>", "unsupported-stanza-type"),
         (HEADER[21:], "bad-format"),
         (b"<message><stream:stream/></message>", "bad-format"),
+        (
+            b"<message><a xmlns='urn:a'><s:stream xmlns:s='http://etherx.jabber.org/streams'/></a></message>",
+            "bad-format",
+        ),
+        (b"<message><open xmlns='urn:ietf:params:xml:ns:xmpp-framing'/></message>", "bad-format"),
+        (b"<message><close xmlns='urn:ietf:params:xml:ns:xmpp-framing'/></message>", "bad-format"),
         (b"<message><x xmlns='http://etherx.jabber.org/streams'/></message>", "bad-format"),
         (b"<message id='%b'/>" % (b"x" * 1024), "policy-violation"),
         (b"<message xml:lang='%b'/>" % (b"x" * 256), "policy-violation"),
