@@ -90,7 +90,11 @@ class Beginning:
             raise StreamError("not-authorized")
         if event.type == "get":
             answer = Stanza.build(
-                "iq", registration.blank_form(), type="result", id=event.id, from_=self.domain
+                "iq",
+                registration.blank_form(self._policy.instructions),
+                type="result",
+                id=event.id,
+                from_=self.domain,
             )
             return [Send(self._framing.stanza(answer))]
         if event.type != "set":

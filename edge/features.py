@@ -41,6 +41,8 @@ class Policy:
     preauth_bytes: int
     idle_seconds: int
     failures: int
+    #: What the form for a new account says.
+    instructions: str = registration.Options().instructions
 
 
 @dataclass(slots=True)

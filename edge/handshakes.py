@@ -1,4 +1,4 @@
-"""TLS handshake steps: public-key arithmetic must not delay the stanzas of others (A31).
+"""TLS handshake steps: public-key arithmetic must not delay the stanzas of others.
 
 A few quick steps (P-256 takes a quarter of a millisecond) are done at once, since to wake a thread and to be woken by it costs as
 much; what goes beyond a share of the time, or is slow (RSA), is done by threads.

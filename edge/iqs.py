@@ -1,4 +1,4 @@
-"""Requests of clients that wait for an answer: no iq may hang (G5).
+"""Requests of clients that wait for an answer: no iq may hang.
 
 All deadlines have the same length, so one queue in order of sending is the timer of all of them.
 """
@@ -13,7 +13,7 @@ from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element
 
-#: Open requests of one stream (A113).
+#: Open requests of one stream.
 MAX_OPEN: Final = 100
 _CLOSED: Final = (-1.0, 0)
 

@@ -95,7 +95,7 @@ def weight(event: object) -> int:
 
 
 class Shaper:
-    """The two buckets of a session, and until when it is not to be read (A112)."""
+    """The two buckets of a session, and until when it is not to be read."""
 
     __slots__ = ("_bytes", "_stanzas", "until")
 
@@ -122,7 +122,7 @@ class _Peer:
 
 
 class Doorkeeper:
-    """Concurrent connections and new connections a second for each address (A109).
+    """Concurrent connections and new connections a second for each address.
 
     `enter` says whether a new connection may stay and counts it; `leave` uncounts it. An exempt address is not counted.
     """
@@ -173,7 +173,7 @@ class Doorkeeper:
 
 
 class Failures:
-    """Failed authentications of each address in a window (A38); the window begins with the first failure.
+    """Failed authentications of each address in a window; the window begins with the first failure.
 
     Whoever asks leaves exempt networks out: a whole site may come from one of their addresses.
     """

@@ -13,7 +13,7 @@ from rookery.edge.timers import NEVER
 
 #: Connections taken from one listener in one turn.
 BURST: Final = 64
-#: How long accept pauses when the process has no descriptor left (A110).
+#: How long accept pauses when the process has no descriptor left.
 PAUSE_SECONDS: Final = 1.0
 _OUT_OF: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 

@@ -9,13 +9,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import Final
 
-from rookery.shared.xeps.stream_management import advance
+from rookery.shared.xeps.stream_management import Options, advance
 
-#: The client is asked for an acknowledgement after so many stanzas, or this long after one.
-ASK_EVERY: Final = 5
-ASK_SECONDS: Final = 1.0
-#: A client that was asked and was not heard for so long is gone.
-DEAD_SECONDS: Final = 60.0
 #: A note that the router has not confirmed in this time is sent again: it was lost where nobody told us.
 NOTE_SECONDS: Final = 10.0
 
@@ -29,14 +24,22 @@ class Look(Enum):
 
 
 class Management:
-    """The machine. Numbers are those of the stream (unwrapped); `base_in` and `base_out` are where the client began to count."""
+    """The machine. Numbers are those of the stream (unwrapped); `base_in` and `base_out` are where the client began to count.
+
+    `options` say when the client is asked for an acknowledgement, and when one that was asked and was not heard is gone.
+    """
 
     __slots__ = (
-        "_asked_at", "_asked_n", "_posted", "_posted_at", "_since", "_unasked", "_wanted", "base_in", "base_out", "noted", "seconds",
+        "_ask_stanzas", "_asked_at", "_asked_n", "_dead_seconds", "_posted", "_posted_at", "_since", "_unasked", "_wanted", "ask_seconds", "base_in", "base_out", "noted", "seconds",
         "token",
     )  # fmt: skip
 
-    def __init__(self, base_in: int, base_out: int, token: bytes = b"", seconds: int = 0) -> None:
+    def __init__(
+        self, options: Options, base_in: int, base_out: int, token: bytes = b"", seconds: int = 0
+    ) -> None:
+        self._ask_stanzas = options.ask_stanzas
+        self.ask_seconds = options.ask_seconds
+        self._dead_seconds = options.answer_seconds
         self.base_in = base_in
         self.base_out = base_out
         #: The SM-ID; b"" while the stream cannot be resumed.
@@ -101,7 +104,7 @@ class Management:
     def sent(self, n: int, now: float) -> Look:
         """Delivery `n` is written. ASK when it is time for `<r/>`."""
         self._unasked += 1
-        if self._unasked >= ASK_EVERY:
+        if self._unasked >= self._ask_stanzas:
             self.ask(n, now)
             return Look.ASK
         if self._unasked == 1:
@@ -110,7 +113,7 @@ class Management:
 
     @property
     def first_unasked(self) -> bool:
-        """Whether the delivery that was just written begins a wait of ASK_SECONDS."""
+        """Whether the delivery that was just written begins a wait of `ask_seconds`."""
         return self._unasked == 1
 
     def ask(self, n: int, now: float) -> None:
@@ -139,14 +142,14 @@ class Management:
         """What a deadline asks for at `now`, and when to look again (0.0: not before something happens)."""
         following = 0.0
         if self._asked_at:
-            dead_at = max(self._asked_at, heard) + DEAD_SECONDS
+            dead_at = max(self._asked_at, heard) + self._dead_seconds
             if now >= dead_at:
                 return Look.DEAD, 0.0
             following = dead_at
         if self._unasked:
-            ask_at = self._since + ASK_SECONDS
+            ask_at = self._since + self.ask_seconds
             if now >= ask_at:
                 self.ask(n, now)
-                return Look.ASK, now + DEAD_SECONDS
+                return Look.ASK, now + self._dead_seconds
             following = min(following, ask_at) if following else ask_at
         return Look.NOTHING, following

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from rookery.edge.iqs import Key
 from rookery.edge.loop import NEVER
-from rookery.edge.management import ASK_SECONDS, Look, Management
+from rookery.edge.management import Look, Management
 from rookery.shared.bus import messages
 from rookery.shared.bus.api import BusTimeout
 from rookery.shared.bus.messages import Enable, Enabled, Frontier, Kind, Resumed
@@ -81,7 +81,7 @@ class Manager:
         if self.machine.sent(n, now) is Look.ASK:
             connection.ask_client()
         elif self.machine.first_unasked:
-            connection.wake(now + ASK_SECONDS)
+            connection.wake(now + self.machine.ask_seconds)
 
     def look(self, connection: Lifetime, heard: float, now: float) -> float:
         """A deadline of the connection; returns the next one."""
@@ -170,7 +170,7 @@ def _enable(session: Session, connection: Connection, element: Element) -> None:
     if mirror.written(mirror.n):
         session.acknowledge()
     session.forget_marks()
-    machine = Management(session.n, mirror.n)
+    machine = Management(session.sessions.management, session.n, mirror.n)
     manager = session.manager = Manager(session.sessions, session, machine)
     mirror.managed = True
     if not resumable:
@@ -212,7 +212,13 @@ async def _make_resumable(manager: Manager, connection: Connection) -> None:
 def take_up(sessions: Sessions, session: Session, resumed: Resumed) -> None:
     """A stream that began elsewhere goes on here: its numbers are those that the router has recorded."""
     management = resumed.management
-    machine = Management(management.base_in, management.base_out, bytes(management.token), management.seconds)
+    machine = Management(
+        sessions.management,
+        management.base_in,
+        management.base_out,
+        bytes(management.token),
+        management.seconds,
+    )
     machine.note(management.frontier)
     session.n = max(management.frontier, management.base_in)
     mirror = session.mirror

@@ -28,6 +28,7 @@ from rookery.shared.bus.messages import Item, Kind
 from rookery.shared.cluster.api import Node
 from rookery.shared.config import Config
 from rookery.shared.observe import metrics
+from rookery.shared.xeps import registration
 from rookery.shared.xmpp import expat
 from rookery.shared.xmpp.errors import StreamError
 from rookery.shared.xmpp.stream import StreamLimits
@@ -86,6 +87,7 @@ class EdgeService:
                 preauth_bytes=limits.preauth_bytes,
                 idle_seconds=int(limits.idle_seconds + limits.idle_answer_seconds),
                 failures=limits.auth_failures,
+                instructions=config.options(registration.Options).instructions,
             ),
             limits=limits,
             certificates=CertificateStore(config.tls),

@@ -45,6 +45,7 @@ from rookery.shared.bus.messages import (
 )
 from rookery.shared.cluster.api import Node
 from rookery.shared.observe import metrics
+from rookery.shared.xeps import stream_management
 from rookery.shared.xmpp.errors import STREAM_CONDITIONS, StreamError
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ class Sessions:
         self.bus = node.bus
         self._reactor = reactor
         self._limits = limits
+        #: How stream management asks clients for acknowledgements.
+        self.management = node.config.options(stream_management.Options)
         self._pool = Pool(limits.uncommitted_stanzas_per_edge, limits.uncommitted_bytes_per_edge)
         self.incarnation = node.incarnation
         self.domains = domains

@@ -21,9 +21,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from rookery.edge.handshakes import HandshakePool
 from rookery.shared.config import Tls
 from rookery.shared.observe import metrics
+from rookery.shared.xeps import direct_tls
 from rookery.shared.xmpp.sasl.binding import tls_server_end_point
 
-ALPN: Final = "xmpp-client"
+ALPN: Final = direct_tls.ALPN_CLIENT
 CHAIN: Final = "fullchain.pem"
 KEY: Final = "privkey.pem"
 _CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"

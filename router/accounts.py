@@ -17,7 +17,8 @@ from rookery.router.part import MAX_WAITING, NEGATIVE_SECONDS, Account, Part
 from rookery.shared.bus.api import Call
 from rookery.shared.bus.messages import Origin
 from rookery.shared.db.api import Connection, DatabaseUnavailable
-from rookery.shared.xeps.archive_preferences import Preferences
+from rookery.shared.xeps import archive_preferences
+from rookery.shared.xeps.archive_preferences import Default, Preferences
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.stanza import Stanza
 
@@ -34,7 +35,7 @@ LOAD: Final = """
 SELECT a.localpart, a.domain, a.id, a.disabled,
        ARRAY(SELECT b.jid FROM blocked b WHERE b.account_id = a.id) AS blocked,
        p.fallback, p.always, p.never,
-       CASE WHEN p.fallback = 'roster' THEN
+       CASE WHEN coalesce(p.fallback, $3::text) = 'roster' THEN
            ARRAY(SELECT r.contact FROM roster_item r WHERE r.account_id = a.id AND r.listed)
        END AS contacts,
        o.n, o.bytes
@@ -52,10 +53,15 @@ Row = tuple[int, bool, frozenset[str] | None, int, int, Preferences | None]
 NOTHING: Final = Preferences("never")
 
 
-async def load(conn: Connection, bares: Sequence[str]) -> dict[str, Row]:
-    """bare JID -> (id, disabled, block list, owed messages, their bytes, archiving), for those that exist."""
+async def load(conn: Connection, bares: Sequence[str], default: Default) -> dict[str, Row]:
+    """bare JID -> (id, disabled, block list, owed messages, their bytes, archiving), for those that exist.
+
+    `default` is what is archived of accounts that chose nothing; archiving is None when that is "auto".
+    """
     pairs = [bare.rpartition("@") for bare in bares]
-    rows = await conn.fetch(LOAD, [local for local, _, _ in pairs], [domain for _, _, domain in pairs])
+    rows = await conn.fetch(
+        LOAD, [local for local, _, _ in pairs], [domain for _, _, domain in pairs], default
+    )
     return {
         f"{row['localpart']}@{row['domain']}": (
             row["id"],
@@ -63,17 +69,20 @@ async def load(conn: Connection, bares: Sequence[str]) -> dict[str, Row]:
             frozenset(row["blocked"]) or None,
             row["n"],
             row["bytes"],
-            _preferences(row),
+            _preferences(row, default),
         )
         for row in rows
     }
 
 
-def _preferences(row: Any) -> Preferences | None:
-    if row["fallback"] is None:
-        return None
+def _preferences(row: Any, default: Default) -> Preferences | None:
+    fallback = row["fallback"]
+    if fallback is None:
+        if default == "auto":
+            return None
+        return Preferences(default, roster=frozenset(row["contacts"] or ()))
     return Preferences(
-        row["fallback"], frozenset(row["always"]), frozenset(row["never"]), frozenset(row["contacts"] or ())
+        fallback, frozenset(row["always"]), frozenset(row["never"]), frozenset(row["contacts"] or ())
     )
 
 
@@ -85,6 +94,7 @@ class Accounts:
         self._guard = guard
         self._wanted: dict[int, tuple[Part, list[Account]]] = {}
         self._wake = trio.Event()
+        self._default = core.node.config.options(archive_preferences.Options).default
         #: Called with an account whose row has changed under its sessions.
         self.on_loaded: Callable[[Part, Account], None] = _ignore
 
@@ -194,7 +204,7 @@ class Accounts:
 
     async def _read(self, part: Part, bares: list[str]) -> dict[str, Row] | None:
         async def work(conn: Connection) -> dict[str, Row]:
-            return await load(conn, bares)
+            return await load(conn, bares, self._default)
 
         pause = 0.1
         while part.live:

@@ -19,7 +19,7 @@ from rookery.shared.bus.messages import AccountChanged, Acked, Bind, Bound, End,
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.stanza import Stanza
 
-#: Why sessions end when their account changes (A117): change -> (stream error, text).
+#: Why sessions end when their account changes: change -> (stream error, text).
 ENDS = {
     "removed": ("not-authorized", "the account was removed"),
     "disabled": ("not-authorized", "the account is disabled"),
@@ -86,7 +86,7 @@ class Bindings:
         self._core.bus.reply(call, Bound(session.full, session.grant, session.own_first, session.copies))
 
     def _make_room(self, part: Part, account: Account, resource: str) -> None:
-        """A client that comes needs no other resource for one that sleeps: the oldest of those ends (A47)."""
+        """A client that comes needs no other resource for one that sleeps: the oldest of those ends."""
         resources = account.resources
         if (
             len(resources) >= self._core.limits.resources_per_account

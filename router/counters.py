@@ -15,6 +15,7 @@ class Counters:
         "local",
         "offline",
         "presence",
+        "refused",
         "repeated",
         "rerouted",
         "restored",
@@ -34,6 +35,8 @@ class Counters:
         self.dropped = 0
         #: Stanzas whose handler failed.
         self.failed = 0
+        #: Messages that found the offline storage of their account full.
+        self.refused = 0
         self.repeated = 0
         #: Presence broadcasts.
         self.presence = 0

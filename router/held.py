@@ -8,12 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from rookery.shared.xeps.client_state import can_wait
+from rookery.shared.xeps.client_state import Options, can_wait
 from rookery.shared.xmpp.stanza import Stanza
 
-#: How much may wait for one session (A114).
-MAX_HELD: Final = 256
-MAX_HELD_BYTES: Final = 65_536
 #: What a stanza weighs besides its content.
 OVERHEAD: Final = 256
 
@@ -65,10 +62,9 @@ class HeldBack:
             return ("copy", f"{like.from_} {like.to}", 0)
         return ("state", stanza.from_, 0)
 
-    @property
-    def full(self) -> bool:
+    def exceeds(self, most: Options) -> bool:
         """Whether it must be given now."""
-        return len(self._held) >= MAX_HELD or self._size >= MAX_HELD_BYTES
+        return len(self._held) >= most.held_stanzas or self._size >= most.held_bytes
 
     def drain(self) -> list[Held]:
         """Everything, in order; nothing waits any more."""

@@ -6,17 +6,18 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
+from rookery import __version__
 from rookery.router.core import Core
 from rookery.router.part import Account, Part
 from rookery.router.sessions import Session
 from rookery.shared.bus.messages import Gate, Handle, Kind, Origin, answering
 from rookery.shared.xeps._xep import Context, Entry, Forward, Local, Target
-from rookery.shared.xeps.registry import FEATURES, lookup
+from rookery.shared.xeps.registry import FEATURES, kinds, lookup
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.stanza import Stanza
 
-VERSION: Final = "0.1.0"
-_KINDS: Final = {kind.label: kind for kind in Kind}
+#: Kinds that requests are forwarded to: a label that is no kind is found at import.
+_KINDS: Final = {label: Kind[label.upper()] for label in kinds()}
 
 
 class Iqs:
@@ -61,9 +62,8 @@ class Iqs:
                 return
         handler = entry.handler if isinstance(entry, Local) else entry.online
         assert handler is not None
-        domain = account.bare.rpartition("@")[2]
         resources = tuple(one.full for one in account.resources.available())
-        answer = handler(iq, self._context(domain, own, resources))
+        answer = handler(iq, self._context(account.bare, own, resources))
         if own and session is not None and isinstance(entry, Local):
             if entry.marks:
                 self._mark(part, account, session, entry.marks, True)
@@ -109,18 +109,21 @@ class Iqs:
             raise StanzaError("service-unavailable")
         return entry
 
-    def _context(self, domain: str, own: bool, resources: tuple[str, ...]) -> Context:
+    def _context(self, address: str, own: bool, resources: tuple[str, ...]) -> Context:
         core = self._core
+        domain = address.rpartition("@")[2]
         registration_open, contacts = core.domains.get(domain, (False, ()))
         return Context(
             now=core.clock(),
             started=core.started,
-            version=VERSION,
+            version=__version__,
             domain=domain,
+            address=address,
             own=own,
             registration_open=registration_open,
             contacts=contacts,
             features=FEATURES,
+            options=core.node.config.options,
             resources=resources,
         )
 

@@ -16,6 +16,7 @@ from rookery.router.part import Account, Part
 from rookery.shared.bus.messages import Origin
 from rookery.shared.store.ids import Seal
 from rookery.shared.store.rows import Row, archivable, make_row, offline_eligible, unpack_stanza
+from rookery.shared.xeps import offline_storage
 from rookery.shared.xeps.stanza_ids import identified
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.stanza import Stanza
@@ -51,7 +52,7 @@ class Keeping:
         self.seal: Seal | None = None
         #: Called when nothing of an account is on its way into the store any more.
         self.on_committed: Callable[[Part, Account], None] = _ignore
-        self.on_refused: Callable[[], None] = _nothing
+        self._most = core.node.config.options(offline_storage.Options)
 
     # --- what a resource takes ---------------------------------------------------------------------------------------
 
@@ -116,8 +117,8 @@ class Keeping:
             core.bounce(stanza, StanzaError("resource-constraint", "the server cannot store messages now"))
             core.accept(part, origin)
             return 0
-        if account.owed >= core.limits.offline_messages or account.owed_bytes >= core.limits.offline_bytes:
-            self.on_refused()
+        if account.owed >= self._most.messages or account.owed_bytes >= self._most.bytes:
+            core.count.refused += 1
             core.bounce(stanza, StanzaError("service-unavailable", "offline storage is full"))
             core.accept(part, origin)
             return 0
@@ -227,8 +228,4 @@ class Keeping:
 
 
 def _ignore(part: Part, account: Account) -> None:
-    pass
-
-
-def _nothing() -> None:
     pass

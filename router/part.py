@@ -91,11 +91,6 @@ class Account:
         self.used = True
 
     @property
-    def exists(self) -> bool:
-        """Whether there is such an account; a disabled one does not take part."""
-        return self.id != 0
-
-    @property
     def idle(self) -> bool:
         """Whether the cache may forget it."""
         return not self.resources.by_resource and self.waiting is None and not self.puts

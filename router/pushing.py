@@ -9,6 +9,7 @@ from rookery.router.core import Core
 from rookery.router.part import Account, Part
 from rookery.router.sessions import MAX_KEPT, MAX_KEPT_BYTES, Fate, Session
 from rookery.shared.bus.messages import Deliver, DeliverMany, Fanout, Kind, ToResources, ToSession
+from rookery.shared.xeps import client_state
 from rookery.shared.xeps.blocking import matches
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.stanza import Stanza
@@ -28,6 +29,7 @@ class Pushing:
         self._overrun: list[tuple[Part, Session]] = []
         #: Called with a session without a socket that something was kept for.
         self.on_asleep: Callable[[Part, Session], None] = _ignore
+        self._most_held = core.node.config.options(client_state.Options)
         #: Inactive sessions that something was held back from (XEP-0352) since the last look.
         self.held_lately: dict[Session, Part] = {}
 
@@ -73,7 +75,7 @@ class Pushing:
         if not held.hold(stanza, to, like):
             self.give_held(part, session)
             return False
-        if held.full:
+        if held.exceeds(self._most_held):
             self.give_held(part, session)
         else:
             self.held_lately[session] = part

@@ -20,6 +20,7 @@ from rookery.router.resumable import Resumable
 from rookery.router.sessions import Session
 from rookery.shared.bus.api import Call
 from rookery.shared.bus.messages import Enable, Enabled, End, Frontier, Noted, NotResumed, Resume, Resumed
+from rookery.shared.xeps import stream_management
 from rookery.shared.xeps.stream_management import advance
 from rookery.shared.xmpp.errors import StanzaError
 
@@ -56,7 +57,7 @@ class Resumptions:
         session = account.resources.current(resource, request.grant)
         if session is None:
             raise StanzaError("item-not-found")
-        limit = self._core.limits.resume_seconds
+        limit = self._core.node.config.options(stream_management.Options).resume_seconds
         seconds = min(request.seconds or limit, limit)
         known = session.resumable
         if known is None or known.token != request.token:

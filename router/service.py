@@ -224,7 +224,7 @@ class RouterService:
             self._failed(part, handler, item, exc)
 
     def _failed(self, part: Part, handler: Handler, item: Any, exc: Exception) -> None:
-        """A refusal, or a bug that this stanza found (A104): its sender gets an error, the partition goes on."""
+        """A refusal, or a bug that this stanza found: its sender gets an error, the partition goes on."""
         if isinstance(exc, StanzaError):
             error = exc
         else:

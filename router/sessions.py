@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rookery.router.held import HeldBack
     from rookery.router.resumable import Resumable
 
-#: Live delivery to a session stops above this; its messages then go to the store until it has caught up (A47).
+#: Live delivery to a session stops above this; its messages then go to the store until it has caught up.
 MAX_KEPT: Final = 1000
 MAX_KEPT_BYTES: Final = 1024 * 1024
 #: Presence goes on longer, since a client that misses it stays wrong; above this the session is ended.
@@ -28,7 +28,7 @@ HARD_KEPT: Final = 16_384
 HARD_KEPT_BYTES: Final = 4 * 1024 * 1024
 #: What a kept stanza weighs besides its content.
 OVERHEAD: Final = 256
-#: Targets of directed presence that a session may have (A76).
+#: Targets of directed presence that a session may have.
 MAX_DIRECTED: Final = 1000
 
 #: Stands for the content of a delivery that a former router made: only its number and uid are known.

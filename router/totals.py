@@ -21,6 +21,7 @@ _ROUTES: Final = {
 }
 _STORED: Final = OFFLINE.labels("stored")
 _DELIVERED: Final = OFFLINE.labels("delivered")
+_REFUSED: Final = OFFLINE.labels("refused")
 #: Partitions whose sessions are counted by domain in one go: all in 16 s, none of them a pause.
 _PARTS: Final = 8
 _SESSIONS: Final = ROUTER_SESSIONS.labels("active")
@@ -51,6 +52,8 @@ class Totals:
                     _STORED.inc(new)
         if new := self._since("flushed"):
             _DELIVERED.inc(new)
+        if new := self._since("refused"):
+            _REFUSED.inc(new)
         _SESSIONS.set(self._core.count.sessions)
         self._count_domains()
 

@@ -1,179 +1,277 @@
 """Settings: TOML file, then environment (`ROOKERY_EDGE__C2S_PORT=5222`), then the command line; checked by this schema.
 
-The loader is `shared.settings`. Every field has a safe default; `rookery config show|check|schema` print and check them.
-Sizes are bytes, times are seconds unless the name says otherwise.
+The loader is `shared.settings`, the form of a setting `shared.options`. Every field has a safe default and one line of help, from which
+`rookery config` and `docs/settings.md` are made. Extensions (`shared/xeps/`) bring the sections of their own settings.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
-from msgspec import Meta, Struct, field
+from msgspec import defstruct, field
 
-Port = Annotated[int, Meta(ge=0, le=65535)]
-Positive = Annotated[int, Meta(ge=1)]
+from rookery.shared.options import S, Section, about
+from rookery.shared.xeps import registry
 
 
-class Bus(Struct, forbid_unknown_fields=True, frozen=True):
+class Bus(Section, frozen=True):
     """NATS between the processes."""
 
-    url: str = "nats://127.0.0.1:4222"
-    #: Credentials file (nkey/JWT) or user and password; a secret may come from `ROOKERY_BUS__PASSWORD_FILE`.
-    user: str = ""
-    password: str = ""
-    token: str = ""
-    nkey_seed_file: str = ""
-    ca_file: str = ""
-    prefix: str = "rookery"
-    #: Credit that a receiver gives each sender: items and bytes on the way.
-    window_items: Positive = 4096
-    window_bytes: Positive = 2 * 1024 * 1024
+    url: Annotated[str, about("Where NATS is: nats:// or tls://, several addresses separated by commas")] = (
+        "nats://127.0.0.1:4222"
+    )
+    user: Annotated[str, about("User of NATS, with `password`")] = ""
+    password: Annotated[str, about("Password of `user`", secret=True)] = ""
+    token: Annotated[str, about("Token for NATS, in place of a user", secret=True)] = ""
+    nkey_seed_file: Annotated[str, about("Credentials file for NATS: an nkey seed, or a JWT with one")] = ""
+    ca_file: Annotated[
+        str, about("Certificate authorities (PEM) for tls://; empty for those of the system")
+    ] = ""
+    prefix: Annotated[str, about("First token of every subject: clusters on one NATS differ in it")] = (
+        "rookery"
+    )
+    window_items: Annotated[
+        int, about("Credit that a receiver gives each sender: items that may be on the way", "items", ge=1)
+    ] = 4096
+    window_bytes: Annotated[
+        int, about("Credit that a receiver gives each sender: bytes that may be on the way", "bytes", ge=1)
+    ] = 2 * 1024 * 1024
 
 
-class Database(Struct, forbid_unknown_fields=True, frozen=True):
+class Database(Section, frozen=True):
     """Postgres, the only durable truth."""
 
-    url: str = "postgresql://rookery@127.0.0.1:5432/rookery"
-    password: str = ""
-    pool_max: Positive = 4
-    #: 0 behind a transaction-mode pooler (prepared statements break there).
-    statement_cache: Annotated[int, Meta(ge=0)] = 200
-    statement_timeout: float = 5.0
-    lock_timeout: float = 2.0
+    url: Annotated[str, about("Where Postgres is: postgresql://user@host:port/database")] = (
+        "postgresql://rookery@127.0.0.1:5432/rookery"
+    )
+    password: Annotated[str, about("Password of the user in `url`", secret=True)] = ""
+    pool_max: Annotated[int, about("Most connections of one process", "connections", ge=1)] = 4
+    statement_cache: Annotated[
+        int,
+        about("Prepared statements of a connection; 0 behind a transaction-mode pooler", "statements", ge=0),
+    ] = 200
+    statement_timeout: Annotated[float, about("Postgres ends a statement after this", "seconds", ge=0)] = 5.0
+    lock_timeout: Annotated[
+        float, about("A statement waits for a lock no longer than this", "seconds", ge=0)
+    ] = 2.0
 
 
-class Cluster(Struct, forbid_unknown_fields=True, frozen=True):
+class Cluster(Section, frozen=True):
     """Membership and leases."""
 
-    lease_ttl: float = 3.0
-    heartbeat: float = 1.0
-    #: Take over without a silent bus only after this long.
-    silent_limit: float = 15.0
-    drain_limit: float = 30.0
-    #: Speak and understand at most this version of the bus; 0 for the newest. The previous one rehearses an upgrade: the process
-    #: behaves as one that was not upgraded yet, and everybody writes what it reads for as long as it lives.
-    speak_version: Annotated[int, Meta(ge=0)] = 0
+    lease_ttl: Annotated[
+        float, about("A process that did not renew its lease for so long is taken over", "seconds", ge=0)
+    ] = 3.0
+    heartbeat: Annotated[
+        float, about("How often a process renews its lease; at most half of `lease_ttl`", "seconds", ge=0)
+    ] = 1.0
+    silent_limit: Annotated[
+        float,
+        about("Take over after this even when the bus said nothing of the process's death", "seconds", ge=0),
+    ] = 15.0
+    drain_limit: Annotated[
+        float, about("A process that is to stop gives away what it holds within this time", "seconds", ge=0)
+    ] = 30.0
+    speak_version: Annotated[
+        int,
+        about(
+            "Speak and understand at most this version of the bus; 0 for the newest, the previous one rehearses an upgrade",
+            ge=0,
+        ),
+    ] = 0
 
 
-class Tls(Struct, forbid_unknown_fields=True, frozen=True):
-    """Certificates of the hosted domains: `<directory>/<domain>/fullchain.pem` and `privkey.pem`, read again on change."""
+class Tls(Section, frozen=True):
+    """Certificates of the hosted domains."""
 
-    directory: str = ""
-    #: Served when the client names no domain (SNI) or one that has no certificate; "" for the first hosted domain.
-    default_domain: str = ""
-    reload_interval: float = 5.0
-    handshake_threads: Positive = 2
+    directory: Annotated[
+        str,
+        about("Has DOMAIN/fullchain.pem and DOMAIN/privkey.pem for each domain; read again on change"),
+    ] = ""
+    default_domain: Annotated[
+        str,
+        about("Whose certificate clients get that name no domain we have; empty for the first hosted domain"),
+    ] = ""
+    reload_interval: Annotated[
+        float, about("How often the directory is looked at for new certificates", "seconds", ge=0)
+    ] = 5.0
+    handshake_threads: Annotated[
+        int, about("Threads of an edge for the arithmetic of TLS handshakes", "threads", ge=1)
+    ] = 2
 
 
-class Limits(Struct, forbid_unknown_fields=True, frozen=True):
+class Limits(Section, frozen=True):
     """What a client may cost (`docs/limits.md` tells each with its source)."""
 
-    stanza_bytes: Positive = 262_144
-    stanza_elements: Positive = 4096
-    stanza_depth: Positive = 64
-    element_attributes: Positive = 256
-    preauth_bytes: Annotated[int, Meta(ge=10_000)] = 10_000
-    preauth_elements: Positive = 32
-    preauth_depth: Positive = 8
-    preauth_seconds: float = 30.0
-    tls_seconds: float = 10.0
-    auth_failures: Positive = 5
-    auth_failures_per_ip: Positive = 20
-    auth_failures_window: float = 600.0
-    bytes_per_second: Positive = 65_536
-    bytes_burst: Positive = 262_144
-    stanzas_per_second: Positive = 50
-    stanzas_burst: Positive = 200
-    connections_per_ip: Positive = 100
-    connections_per_ip_per_second: Positive = 10
-    #: Networks without connection limits, shapers and a limit of registrations.
-    exempt_nets: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
-    resources_per_account: Positive = 10
-    roster_items: Positive = 5000
-    offline_messages: Positive = 1000
-    offline_bytes: Positive = 10 * 1024 * 1024
-    #: Messages that nobody fetched for this long are given up.
-    offline_days: Positive = 90
-    #: How long archives keep messages, and how many of each account (the oldest go first).
-    archive_days: Positive = 30
-    archive_messages: Positive = 100_000
-    #: What one stream may have unaccepted before its socket is not read.
-    uncommitted_stanzas: Positive = 1024
-    uncommitted_bytes: Positive = 1024 * 1024
-    #: What all streams of an edge may have unaccepted together; beyond it each may have a few only.
-    uncommitted_stanzas_per_edge: Positive = 32_768
-    uncommitted_bytes_per_edge: Positive = 64 * 1024 * 1024
-    #: What one stream may have unwritten, and for how long, before it is closed.
-    outbox_bytes: Positive = 1024 * 1024
-    outbox_seconds: float = 60.0
-    idle_seconds: float = 300.0
-    idle_answer_seconds: float = 30.0
-    iq_seconds: float = 30.0
-    #: How long a session lives without a socket, for its client to resume it (XEP-0198).
-    resume_seconds: Positive = 600
-    vcard_bytes: Positive = 65_536
-    private_bytes: Positive = 262_144
-    blocklist_items: Positive = 1000
-    registrations_per_hour: Positive = 3
+    stanza_bytes: Annotated[int, about("Size of one stanza", "bytes", ge=1)] = 262_144
+    stanza_elements: Annotated[int, about("Elements in one stanza", "elements", ge=1)] = 4096
+    stanza_depth: Annotated[int, about("Elements within each other in one stanza", "levels", ge=1)] = 64
+    element_attributes: Annotated[int, about("Attributes of one element", "attributes", ge=1)] = 256
+    preauth_bytes: Annotated[
+        int, about("Size of one element before authentication (RFC 6120 section 13.12)", "bytes", ge=10_000)
+    ] = 10_000
+    preauth_elements: Annotated[
+        int, about("Elements in one element before authentication", "elements", ge=1)
+    ] = 32
+    preauth_depth: Annotated[
+        int, about("Elements within each other before authentication", "levels", ge=1)
+    ] = 8
+    preauth_seconds: Annotated[
+        float, about("From the first byte until the client has authenticated", "seconds", ge=0)
+    ] = 30.0
+    tls_seconds: Annotated[float, about("A TLS handshake", "seconds", ge=0)] = 10.0
+    auth_failures: Annotated[int, about("Failed authentications of one stream", "attempts", ge=1)] = 5
+    auth_failures_per_ip: Annotated[
+        int, about("Failed authentications of one address in the window", "attempts", ge=1)
+    ] = 20
+    auth_failures_window: Annotated[
+        float, about("How long failed authentications of an address count", "seconds", ge=0)
+    ] = 600.0
+    bytes_per_second: Annotated[
+        int, about("What a session may send on average; beyond it is read later", "bytes", ge=1)
+    ] = 65_536
+    bytes_burst: Annotated[int, about("What a session may send at once", "bytes", ge=1)] = 262_144
+    stanzas_per_second: Annotated[
+        int, about("What a session may send on average; beyond it is read later", "stanzas", ge=1)
+    ] = 50
+    stanzas_burst: Annotated[int, about("What a session may send at once", "stanzas", ge=1)] = 200
+    connections_per_ip: Annotated[
+        int, about("Open connections of one IPv4 address or IPv6 /64, at one edge", "connections", ge=1)
+    ] = 100
+    connections_per_ip_per_second: Annotated[
+        int, about("New connections of one IPv4 address or IPv6 /64, at one edge", "connections", ge=1)
+    ] = 10
+    exempt_nets: Annotated[
+        tuple[str, ...],
+        about("Networks without connection limits, rates and a limit of registrations, as 192.0.2.0/24"),
+    ] = ("127.0.0.0/8", "::1/128")
+    resources_per_account: Annotated[int, about("Sessions of one account", "sessions", ge=1)] = 10
+    roster_items: Annotated[int, about("Contacts of one account", "contacts", ge=1)] = 5000
+    uncommitted_stanzas: Annotated[
+        int, about("Not yet accepted stanzas of one stream, before its socket is not read", "stanzas", ge=1)
+    ] = 1024
+    uncommitted_bytes: Annotated[int, about("The same, by their size", "bytes", ge=1)] = 1024 * 1024
+    uncommitted_stanzas_per_edge: Annotated[
+        int,
+        about(
+            "Not yet accepted stanzas of all streams of an edge; then each may have a few", "stanzas", ge=1
+        ),
+    ] = 32_768
+    uncommitted_bytes_per_edge: Annotated[int, about("The same, by their size", "bytes", ge=1)] = (
+        64 * 1024 * 1024
+    )
+    outbox_bytes: Annotated[
+        int, about("What a client's socket has not taken yet, before the stream is closed", "bytes", ge=1)
+    ] = 1024 * 1024
+    outbox_seconds: Annotated[
+        float, about("How long a client's socket may take nothing of what waits for it", "seconds", ge=0)
+    ] = 60.0
+    idle_seconds: Annotated[
+        float, about("After so much silence the server asks whether the client is there", "seconds", ge=0)
+    ] = 300.0
+    idle_answer_seconds: Annotated[
+        float, about("How long the client has to answer that", "seconds", ge=0)
+    ] = 30.0
+    iq_seconds: Annotated[
+        float, about("A request without an answer gets remote-server-timeout after this", "seconds", ge=0)
+    ] = 30.0
 
 
-class Edge(Struct, forbid_unknown_fields=True, frozen=True):
-    """Listeners of an edge. Port 0 picks a free one; -1 would be no port, which `enabled` flags say instead."""
+class Edge(Section, frozen=True):
+    """Listeners of an edge."""
 
-    host: tuple[str, ...] = ("0.0.0.0", "::")  # noqa: S104  a server listens; limits stand at the door
-    c2s_port: Port = 5222
-    c2s_tls_port: Port = 5223
-    http_port: Port = 5280
-    #: Accept authentication and stanzas without TLS. Only works on loopback addresses.
-    allow_plaintext: bool = False
-    backlog: Positive = 4096
-    #: Networks of load balancers that speak PROXY protocol v2 to us.
-    proxy_protocol_nets: tuple[str, ...] = ()
-    #: Networks of HTTP proxies that terminate TLS for WebSocket and whose X-Forwarded-For is believed.
-    http_proxy_nets: tuple[str, ...] = ()
-    #: Origins of web pages that may open a WebSocket; "*" for any. A request without Origin is no web page.
-    websocket_origins: tuple[str, ...] = ()
-    #: Public URL of the WebSocket endpoint for host-meta (XEP-0156); "" derives it from the request.
-    websocket_url: str = ""
+    host: Annotated[tuple[str, ...], about("IP addresses to listen on")] = (
+        "0.0.0.0",  # noqa: S104  a server listens; limits stand at the door
+        "::",
+    )
+    c2s_port: Annotated[int, about("Port for clients with STARTTLS; 0 picks a free one", ge=0, le=65535)] = (
+        5222
+    )
+    c2s_tls_port: Annotated[
+        int,
+        about("Port for clients with TLS from the first byte (XEP-0368); 0 picks a free one", ge=0, le=65535),
+    ] = 5223
+    http_port: Annotated[
+        int, about("Port for WebSocket and host-meta; 0 picks a free one", ge=0, le=65535)
+    ] = 5280
+    allow_plaintext: Annotated[
+        bool, about("Accept authentication and stanzas without TLS; on loopback addresses only")
+    ] = False
+    backlog: Annotated[int, about("Connections that may wait to be accepted", "connections", ge=1)] = 4096
+    proxy_protocol_nets: Annotated[
+        tuple[str, ...], about("Networks of load balancers that speak PROXY protocol v2 to the edge")
+    ] = ()
+    http_proxy_nets: Annotated[
+        tuple[str, ...],
+        about("Networks of HTTP proxies that end TLS for WebSocket; their X-Forwarded-For is believed"),
+    ] = ()
+    websocket_origins: Annotated[
+        tuple[str, ...], about('Origins of web pages that may open a WebSocket, "*" for any')
+    ] = ()
+    websocket_url: Annotated[
+        str, about("Public URL of the WebSocket, for host-meta (XEP-0156); empty takes it from the request")
+    ] = ""
 
 
-class Router(Struct, forbid_unknown_fields=True, frozen=True):
+class Router(Section, frozen=True):
     """Delivery rules that RFC 6121 leaves open."""
 
-    #: What happens when a resource is already bound (RFC 6120 section 7.7.2.2).
-    resource_conflict: Literal["replace", "generate", "refuse"] = "replace"
-    #: Equal highest priorities get a chat message all, or the most recently available one (RFC 6121 section 8.5.2.1.1).
-    equal_priority: Literal["all", "latest"] = "all"
-    #: When messages are accepted, where a domain's policy does not say: after the commit, or on receipt (`docs/durability.md`).
-    durability: Literal["durable", "relaxed"] = "durable"
-    #: How long a group commit may wait for more rows while rows come often: acceptance waits, delivery does not.
-    commit_delay_ms: float = 16.0
-    commit_rows: Positive = 512
+    resource_conflict: Annotated[
+        Literal["replace", "generate", "refuse"],
+        about("A client binds a resource that is bound (RFC 6120 section 7.7.2.2): what happens"),
+    ] = "replace"
+    equal_priority: Annotated[
+        Literal["all", "latest"],
+        about(
+            "Which of the resources with the highest priority get a chat message (RFC 6121 section 8.5.2.1.1)"
+        ),
+    ] = "all"
+    durability: Annotated[
+        Literal["durable", "relaxed"],
+        about(
+            "Messages are accepted after the commit, or on receipt, unless a domain says (`docs/durability.md`)"
+        ),
+    ] = "durable"
+    commit_delay_ms: Annotated[
+        float,
+        about("How long a group commit may wait for more rows, while rows come often", "milliseconds", ge=0),
+    ] = 16.0
+    commit_rows: Annotated[int, about("Most rows of a group commit", "rows", ge=1)] = 512
 
 
-class Account(Struct, forbid_unknown_fields=True, frozen=True):
-    """Credentials and registration."""
+class Account(Section, frozen=True):
+    """Credentials."""
 
-    mechanisms: tuple[str, ...] = ("SCRAM-SHA-256", "SCRAM-SHA-1")
-    iterations: Annotated[int, Meta(ge=4096)] = 10_000
+    mechanisms: Annotated[tuple[str, ...], about("SCRAM mechanisms that keys are kept for, best first")] = (
+        "SCRAM-SHA-256",
+        "SCRAM-SHA-1",
+    )
+    iterations: Annotated[
+        int, about("PBKDF2 iterations of new passwords (RFC 7677)", "iterations", ge=4096)
+    ] = 10_000
 
 
-class Admin(Struct, forbid_unknown_fields=True, frozen=True):
+class Admin(Section, frozen=True):
     """/livez, /readyz and /metrics of each process."""
 
-    host: str = "127.0.0.1"
-    port: Port = 0
+    host: Annotated[str, about("IP address to listen on")] = "127.0.0.1"
+    port: Annotated[int, about("Port; 0 picks a free one, which the log tells", ge=0, le=65535)] = 0
 
 
-class Log(Struct, forbid_unknown_fields=True, frozen=True):
-    """Structured logs; `auto` is readable on a terminal and JSON elsewhere."""
+class Log(Section, frozen=True):
+    """Structured logs."""
 
-    level: Literal["debug", "info", "warning", "error"] = "info"
-    format: Literal["auto", "json", "console"] = "auto"
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"], about("The least important lines that are written")
+    ] = "info"
+    format: Annotated[
+        Literal["auto", "json", "console"], about("`auto` is readable on a terminal and JSON elsewhere")
+    ] = "auto"
 
 
-class Config(Struct, forbid_unknown_fields=True, frozen=True):
-    """The whole configuration."""
+class Core(Section, frozen=True):
+    """The sections that are no extension's."""
 
     bus: Bus = field(default_factory=Bus)
     database: Database = field(default_factory=Database)
@@ -185,3 +283,36 @@ class Config(Struct, forbid_unknown_fields=True, frozen=True):
     account: Account = field(default_factory=Account)
     admin: Admin = field(default_factory=Admin)
     log: Log = field(default_factory=Log)
+
+    def options(self, section: type[S], /) -> S:
+        """What is set for an extension: `config.options(message_archive.Options)`. Raises LookupError for a class that is no section."""
+        for name in self.__struct_fields__:
+            found = getattr(self, name)
+            if type(found) is section:
+                return found
+        raise LookupError(section)
+
+
+def compose(sections: Mapping[str, type[Section]]) -> type[Core]:
+    """The configuration with these sections beside those of the core. Raises ValueError for a name that has two meanings."""
+    if taken := sections.keys() & set(Core.__struct_fields__):
+        raise ValueError(f"{sorted(taken)} are sections of the core: name the extension's file otherwise")
+    made = defstruct(
+        "Config",
+        [(name, section, field(default_factory=section)) for name, section in sorted(sections.items())],
+        bases=(Core,),
+        module=__name__,
+        namespace={"__doc__": "The whole configuration."},
+        frozen=True,
+        forbid_unknown_fields=True,
+    )
+    return cast("type[Core]", made)
+
+
+if TYPE_CHECKING:
+
+    class Config(Core, frozen=True):
+        """The whole configuration."""
+
+else:
+    Config = compose(registry.sections())

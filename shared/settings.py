@@ -11,21 +11,25 @@ import difflib
 import ipaddress
 import re
 import tomllib
-import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Union, get_args, get_origin, get_type_hints
+from typing import Any, Final, get_origin
 from urllib.parse import unquote, urlsplit
 
 import msgspec
 
 from rookery.shared.config import Config
+from rookery.shared.reference import PREFIX, RENAMED, SETTINGS, base, facts_of, sections, toml
+from rookery.shared.xeps import service_discovery
+from rookery.shared.xmpp.errors import JidError
+from rookery.shared.xmpp.jid import Jid
 
-PREFIX: Final = "ROOKERY_"
 #: Fields that are never printed.
-SECRETS: Final = frozenset({("bus", "password"), ("bus", "token"), ("database", "password")})
+SECRETS: Final = frozenset((each.section, each.name) for each in SETTINGS if each.secret)
 _TIME: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
+#: Unit of a setting -> (that of a bare number, how many of them a second has).
+_TIMES: Final = {"milliseconds": ("ms", 1000.0), "seconds": ("s", 1.0), "days": ("d", 1 / 86_400)}
 _SIZE: Final = {
     "": 1,
     "b": 1,
@@ -51,10 +55,11 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A checked configuration, and where each value that is not a default came from."""
+    """A checked configuration, where each value that is not a default came from, and what the operator should change: a line each."""
 
     config: Config
     sources: Mapping[tuple[str, str], str]
+    warnings: list[str]
 
 
 @dataclass(slots=True)
@@ -62,28 +67,34 @@ class _Collected:
     values: dict[tuple[str, str], object] = field(default_factory=dict)
     sources: dict[tuple[str, str], str] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     def put(self, section: str, name: str, value: object, source: str, label: str) -> None:
-        """Check one value against its field and keep it, or note the mistake under `label`."""
+        """Check one value against its field and keep it, or note the mistake under `label`. Former names count, with a warning."""
+        renamed = RENAMED.get((section, name))
+        if renamed is not None:
+            section, name = renamed.section, renamed.name
+            new = renamed.variable if label == source else renamed.key
+            self.warnings.append(f"{label}: is now called {new}")
         hint = FIELDS[section].get(name)
         if hint is None:
-            self.errors.append(f"{label}: unknown setting{_did_you_mean(name, FIELDS[section])}")
+            self.errors.append(f"{label}: unknown setting{did_you_mean(name, FIELDS[section])}")
+            return
+        if self.sources.get((section, name)) == source:
+            self.errors.append(f"{label}: {section}.{name} is set by its former name, too")
             return
         try:
-            self.values[section, name] = convert(name, value, hint)
+            self.values[section, name] = convert(value, hint)
         except ValueError as error:
             self.errors.append(f"{label}: {error}")
         else:
             self.sources[section, name] = source
 
 
-def _fields() -> dict[str, dict[str, Any]]:
-    sections = get_type_hints(Config)
-    return {name: get_type_hints(section, include_extras=True) for name, section in sections.items()}
-
-
 #: section -> field -> type
-FIELDS: Final = _fields()
+FIELDS: Final[dict[str, dict[str, Any]]] = {
+    section: {each.name: each.hint for each in SETTINGS if each.section == section} for section in sections()
+}
 
 
 def load(path: Path | None, environ: Mapping[str, str], overrides: Overrides | None = None) -> Loaded:
@@ -113,7 +124,7 @@ def _finish(collected: _Collected, environ: Mapping[str, str], overrides: Overri
     errors = collected.errors + [f"{'.'.join(key)}: {text}" for key, text in _across(config)]
     if errors:
         raise SettingsError(errors)
-    return Loaded(config, collected.sources)
+    return Loaded(config, collected.sources, collected.warnings)
 
 
 def _from_file(path: Path, collected: _Collected) -> None:
@@ -133,7 +144,7 @@ def _from_text(text: str, path: str, collected: _Collected) -> None:
         raise SettingsError([f"{path}: not TOML: {error}"]) from error
     for section, table in tree.items():
         if section not in FIELDS:
-            collected.errors.append(f"{path}: [{section}]: unknown section{_did_you_mean(section, FIELDS)}")
+            collected.errors.append(f"{path}: [{section}]: unknown section{did_you_mean(section, FIELDS)}")
         elif not isinstance(table, dict):
             collected.errors.append(f"{path}: {section}: must be a table: write [{section}]")
         else:
@@ -148,7 +159,7 @@ def _from_environment(environ: Mapping[str, str], collected: _Collected) -> None
         if not variable.startswith(PREFIX) or not separator:
             continue
         if section not in FIELDS:
-            collected.errors.append(f"{variable}: unknown section{_did_you_mean(section, FIELDS)}")
+            collected.errors.append(f"{variable}: unknown section{did_you_mean(section, FIELDS)}")
             continue
         value: str = environ[variable]
         if name not in FIELDS[section] and name.endswith("_file"):
@@ -161,21 +172,19 @@ def _from_environment(environ: Mapping[str, str], collected: _Collected) -> None
         collected.put(section, name, value, variable, variable)
 
 
-def convert(name: str, value: object, hint: Any) -> object:
-    """`value` as the field's type. Raises ValueError with what was expected; the value itself is never quoted."""
-    base = _base(hint)
+def convert(value: object, hint: Any) -> object:
+    """`value` as the type of a setting. Raises ValueError with what was expected; the value itself is never quoted."""
+    plain, unit = base(hint), facts_of(hint).unit
     if isinstance(value, str):
-        if get_origin(base) is tuple:
+        if get_origin(plain) is tuple:
             value = [part.strip() for part in value.split(",") if part.strip()]
-        elif base is float:
-            unit, scale = ("ms", 1000) if name.endswith("_ms") else ("s", 1)
-            value = parse_number(value, _TIME, unit, "a time such as 30s or 5m") * scale
-        elif base is int:
-            number = parse_number(
-                value, _SIZE, "", "a whole number" if "bytes" not in name else "a size such as 256KiB"
-            )
-            value = int(number) if number == int(number) else number
-        elif base is bool:
+        elif unit in _TIMES:
+            default, scale = _TIMES[unit]
+            value = _whole(parse_number(value, _TIME, default, "a time such as 30s or 5m") * scale, plain)
+        elif plain is int:
+            wanted = "a size such as 256KiB" if unit == "bytes" else "a whole number"
+            value = _whole(parse_number(value, _SIZE, "", wanted), plain)
+        elif plain is bool:
             value = _boolean(value)
     try:
         return msgspec.convert(value, hint)
@@ -183,12 +192,8 @@ def convert(name: str, value: object, hint: Any) -> object:
         raise ValueError(str(error)[:1].lower() + str(error)[1:].replace("`", "")) from None
 
 
-def _base(hint: Any) -> Any:
-    while hasattr(hint, "__metadata__"):
-        hint = get_args(hint)[0]
-    if get_origin(hint) in (Union, types.UnionType):
-        hint = get_args(hint)[0]
-    return hint
+def _whole(number: float, plain: type) -> float:
+    return int(number) if plain is int and number == int(number) else number
 
 
 def _boolean(text: str) -> object:
@@ -213,7 +218,8 @@ def parse_number(text: str, units: Mapping[str, float], default: str, wanted: st
     return float(match[1]) * units[unit]
 
 
-def _did_you_mean(name: str, known: Mapping[str, object]) -> str:
+def did_you_mean(name: str, known: Collection[str]) -> str:
+    """The end of a message about an unknown name: the known one that it looks like, or all when they are few."""
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     return (
         f": did you mean {close[0]}?"
@@ -235,6 +241,7 @@ def _across(config: Config) -> Iterator[tuple[tuple[str, str], str]]:
         ("limits", "exempt_nets"),
         ("edge", "proxy_protocol_nets"),
         ("edge", "http_proxy_nets"),
+        ("registration", "nets"),
     ):
         for net in getattr(getattr(config, section), name):
             try:
@@ -255,6 +262,11 @@ def _across(config: Config) -> Iterator[tuple[tuple[str, str], str]]:
         yield ("database", "url"), mistake
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", config.bus.prefix):
         yield ("bus", "prefix"), "may have only letters, digits, - and _ (at most 64)"
+    for item in config.options(service_discovery.Options).items:
+        try:
+            Jid.parse(item.partition(" ")[0])
+        except JidError:
+            yield ("service_discovery", "items"), f"{item!r} does not begin with an address"
     for mechanism in config.account.mechanisms:
         if mechanism not in ("SCRAM-SHA-256", "SCRAM-SHA-1"):
             yield ("account", "mechanisms"), f"{mechanism!r} is not known: use SCRAM-SHA-256 and SCRAM-SHA-1"
@@ -319,11 +331,6 @@ def with_servers(config: Config, nats_url: str, database_url: str) -> Config:
     return config
 
 
-def schema() -> dict[str, Any]:
-    """The JSON Schema of the TOML file."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(Config)}
-
-
 def to_toml(config: Config, *, secrets: bool, sources: Mapping[tuple[str, str], str] | None = None) -> str:
     """`config` as TOML that `load` reads again; without `secrets` they are masked. `sources` become comments."""
     lines: list[str] = []
@@ -336,7 +343,7 @@ def to_toml(config: Config, *, secrets: bool, sources: Mapping[tuple[str, str], 
             if name == "url" and not secrets:
                 value = without_password(value)
             source = (sources or {}).get((section, name))
-            lines.append(f"{name} = {_toml(value)}" + (f"  # {source}" if source else ""))
+            lines.append(f"{name} = {toml(value)}" + (f"  # {source}" if source else ""))
         lines.append("")
     return "\n".join(lines)
 
@@ -345,14 +352,3 @@ def without_password(url: str) -> str:
     """A URL that may be printed: no password, and no token in the place of a user (NATS)."""
     url = re.sub(r"(://[^/@:,]*):[^/@]*@", r"\1:********@", url)
     return re.sub(r"((?:nats|tls)://)[^/@:,]+@", r"\1********@", url)
-
-
-def _toml(value: object) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | float):
-        return repr(value)
-    if isinstance(value, tuple):
-        return "[" + ", ".join(map(_toml, value)) + "]"
-    text = str(value).replace("\\", "\\\\").replace('"', '\\"')
-    return '"' + re.sub(r"[\x00-\x1f\x7f]", lambda match: f"\\u{ord(match[0]):04x}", text) + '"'

@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import trio
 
@@ -25,6 +26,10 @@ from rookery.shared import config
 from rookery.shared.db import migrate
 from rookery.shared.db.api import Connection, Database
 from rookery.shared.db.bridge import open_database
+
+# How long an example takes depends on what else the machine does; pytest's own time limit finds what hangs.
+hypothesis.settings.register_profile("rookery", deadline=None)
+hypothesis.settings.load_profile("rookery")
 
 _TEMPLATE = "migrated_template"
 _numbers = itertools.count(1)

@@ -426,10 +426,7 @@ class ContactRemoved(NamedTuple):
 
 
 class Bind(NamedTuple):
-    """Bind a resource for an authenticated stream (RFC 6120 section 7); resume joins here later.
-
-    `resource` is "" when the server shall choose. `priority_max` clamps a listener's priorities.
-    """
+    """Bind a resource for an authenticated stream (RFC 6120 section 7); `resource` is "" when the server shall choose."""
 
     account: str
     resource: str

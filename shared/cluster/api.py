@@ -68,4 +68,4 @@ class Service(Protocol):
         """Forget the partition at once, write nothing more for it (a higher epoch exists)."""
 
     def receive(self, source: str, partition: int, epoch: int, item: Item | Call) -> None:
-        """Handle an item or a call for a held partition. Must not block: start lanes for I/O (`shared.cluster.lanes`)."""
+        """Handle an item or a call for a held partition. Must not block: start lanes for I/O (`workers.lanes`)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
@@ -22,9 +22,6 @@ class Connection(Protocol):
 
     async def execute(self, query: str, *args: object) -> str:
         """Run a statement; returns the command tag."""
-
-    async def executemany(self, query: str, args: Sequence[Sequence[object]]) -> None:
-        """Run a statement for each row of arguments."""
 
     def transaction(self) -> Any:
         """An asynchronous context manager."""

@@ -12,33 +12,48 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal
 
+from rookery.shared.options import Chosen, Section
 from rookery.shared.xmpp.stanza import Stanza
 
 
 class Target(Enum):
-    """What an iq that the server answers is addressed to."""
+    """What an iq that the server answers is addressed to.
+
+    * DOMAIN: a hosted domain of accounts, without a localpart (`example.org`).
+    * ACCOUNT: the bare JID of an account (`alice@example.org`), or no address at all, which is the sender's own account.
+    * SERVICE: a hosted domain that has other things than accounts, without a localpart (`conference.example.org`).
+    * ROOM: the bare JID of a room (`garden@conference.example.org`).
+    * NODE: a node of a service or an account; the request is addressed to that, and its payload's attribute `node` names the node.
+    """
 
     DOMAIN = "domain"
     ACCOUNT = "account"
+    SERVICE = "service"
+    ROOM = "room"
+    NODE = "node"
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
     """What a stateless handler may know: no I/O, no clock of its own.
 
-    `own` is True when the sender is the account itself. `resources` are the available resources of the account addressed
-    (empty for a domain). `now` is in Unix seconds.
+    `address` is what was addressed, without a resource: a domain or a bare JID; `node` is "" but for a NODE. `domain` is the domain of
+    `address`. `own` is True when the sender is the account itself. `resources` are the available resources of the account addressed
+    (empty for everything else). `now` is in Unix seconds. `options(Options)` gives the settings of a XEP.
     """
 
     now: float
     started: float
     version: str
     domain: str
+    address: str
     own: bool
     registration_open: bool
     contacts: Sequence[tuple[str, Sequence[str]]]
     features: Mapping[Target, Sequence[str]]
+    options: Chosen
     resources: Sequence[str] = ()
+    node: str = ""
 
 
 Handler = Callable[[Stanza, Context], Stanza]
@@ -84,7 +99,7 @@ class Xep:
     """One XEP: its declaration and its entries in the dispatch table.
 
     `features` are disco#info features by target; `implemented_in` names the module of a XEP whose work is elsewhere;
-    `note` goes to `docs/xeps.md`.
+    `note` goes to `docs/xeps.md`. `options` describes the settings: a table of the configuration with the name of the file.
     """
 
     number: int
@@ -94,6 +109,7 @@ class Xep:
     implemented_in: str = ""
     note: str = ""
     since: str = "0.1.0"
+    options: type[Section] | None = None
     entries: dict[Key, Entry] = field(default_factory=dict)
 
     def iq(
@@ -132,6 +148,12 @@ class Xep:
         for target in targets:
             for type in types:
                 self._add((target, type, ns, name), Forward(kind, subscribers_only, online, marks, own_only))
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """What it is announced or answered by, in the order of `Target`."""
+        named = {*self.features, *(key[0] for key in self.entries)}
+        return tuple(target for target in Target if target in named)
 
     def _add(self, key: Key, entry: Entry) -> None:
         if key in self.entries:

@@ -3,21 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Final, Literal, NamedTuple, cast
+from typing import Annotated, Final, Literal, NamedTuple, cast
 
+from rookery.shared.options import Section, about
 from rookery.shared.xeps._xep import Target, Xep
 from rookery.shared.xmpp.errors import JidError, StanzaError
 from rookery.shared.xmpp.jid import Jid
 from rookery.shared.xmpp.xml import Element
 
 NS: Final = "urn:xmpp:mam:2"
-XEP = Xep(441, "0.2.0", "complete", implemented_in="workers.offline, router")
-XEP.forward("offline", NS, "prefs", Target.ACCOUNT, own_only=True)
+
 
 Fallback = Literal["always", "never", "roster"]
+Default = Literal["auto", "always", "never", "roster"]
+
+
+class Options(Section, frozen=True):
+    """What is archived for whom."""
+
+    default: Annotated[
+        Default,
+        about(
+            "What is archived of accounts that chose nothing; `auto`: everything in durable domains, nothing in relaxed ones"
+        ),
+    ] = "auto"
+    addresses_max: Annotated[
+        int, about("Addresses in the two lists of an account together", "addresses", ge=1)
+    ] = 1000
+
+
+XEP = Xep(441, "0.2.0", "complete", implemented_in="workers.offline, router", options=Options)
+XEP.forward("offline", NS, "prefs", Target.ACCOUNT, own_only=True)
+
 FALLBACKS: Final = ("always", "never", "roster")
-#: Addresses in both lists together.
-MAX_JIDS: Final = 1000
 
 
 class Preferences(NamedTuple):
@@ -42,14 +60,14 @@ class Preferences(NamedTuple):
         return self.fallback == "always" or (self.fallback == "roster" and bare in self.roster)
 
 
-def parse(prefs: Element) -> Preferences:
-    """The preferences in a `<prefs/>` of a client. Raises StanzaError."""
+def parse(prefs: Element, most: int) -> Preferences:
+    """The preferences in a `<prefs/>` of a client, with at most so many addresses. Raises StanzaError."""
     fallback = prefs.get("default") or ""
     if fallback not in FALLBACKS:
         raise StanzaError("bad-request", "default is always, never or roster")
     always, never = _jids(prefs, "always"), _jids(prefs, "never")
-    if len(always) + len(never) > MAX_JIDS:
-        raise StanzaError("resource-constraint", f"at most {MAX_JIDS} addresses")
+    if len(always) + len(never) > most:
+        raise StanzaError("resource-constraint", f"at most {most} addresses")
     return Preferences(cast("Fallback", fallback), always, never)
 
 

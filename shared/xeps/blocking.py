@@ -1,7 +1,9 @@
 """XEP-0191: Blocking Command."""
 
 from collections.abc import Container, Iterable
+from typing import Annotated
 
+from rookery.shared.options import Section, about
 from rookery.shared.xeps._xep import Target, Xep
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.jid import Jid
@@ -11,7 +13,24 @@ NS = "urn:xmpp:blocking"
 NS_ERRORS = "urn:xmpp:blocking:errors"
 #: The resources that asked for the block list, and so get its pushes (section 3.3).
 MARK = "blocklist"
-XEP = Xep(191, "1.3", "complete", features={Target.DOMAIN: (NS,)}, implemented_in="workers.account, router")
+
+
+class Options(Section, frozen=True):
+    """Block lists."""
+
+    max_items: Annotated[
+        int, about("Entries of an account's block list", "entries", ge=1, was="limits.blocklist_items")
+    ] = 1000
+
+
+XEP = Xep(
+    191,
+    "1.3",
+    "complete",
+    features={Target.DOMAIN: (NS,)},
+    implemented_in="workers.account, router",
+    options=Options,
+)
 XEP.forward("account", NS, "blocklist", Target.ACCOUNT, types=("get",), marks=MARK)
 XEP.forward("account", NS, "block", Target.ACCOUNT, types=("set",))
 XEP.forward("account", NS, "unblock", Target.ACCOUNT, types=("set",))

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Annotated, Final
 
+from rookery.shared.options import Section, about
 from rookery.shared.xeps._xep import Xep
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element
 
 NS: Final = "urn:xmpp:csi:0"
+
+
+class Options(Section, frozen=True):
+    """What waits for a client that said it is inactive; when it is too much, all of it is sent."""
+
+    held_stanzas: Annotated[int, about("Stanzas that may wait for a session", "stanzas", ge=1)] = 256
+    held_bytes: Annotated[int, about("Their size together", "bytes", ge=1)] = 65_536
+
+
 XEP = Xep(
     352,
     "1.0.0",
     "complete",
     implemented_in="edge, router",
     note="presence, chat states and headlines wait; anything else brings them along",
+    options=Options,
 )
 
 _CHAT_STATES: Final = "http://jabber.org/protocol/chatstates"

@@ -1,16 +1,33 @@
 """XEP-0012: Last Activity."""
 
+from typing import Annotated
+
+from rookery.shared.options import Section, about
 from rookery.shared.xeps._xep import Context, Target, Xep
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element
 
 NS = "jabber:iq:last"
+
+
+class Options(Section, frozen=True):
+    """When accounts were last here."""
+
+    status_max: Annotated[
+        int, about("How much of the last status is kept; 0 for nothing", "characters", ge=0, le=1024)
+    ] = 1024
+    write_seconds: Annotated[
+        float, about("How long departures are collected, to be written in one commit", "seconds", ge=0)
+    ] = 1.0
+
+
 XEP = Xep(
     12,
     "2.0",
     "complete",
     features={Target.DOMAIN: (NS,), Target.ACCOUNT: (NS,)},
     implemented_in="workers.account",
+    options=Options,
 )
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final, NamedTuple
+from typing import Annotated, Final, NamedTuple
 
+from rookery.shared.options import Section, about
 from rookery.shared.xeps._xep import Target, Xep
 from rookery.shared.xeps.data_forms import NS as FORMS
 from rookery.shared.xeps.data_forms import values
@@ -21,6 +22,30 @@ NS: Final = "urn:xmpp:mam:2"
 EXTENDED: Final = "urn:xmpp:mam:2#extended"
 RSM: Final = "http://jabber.org/protocol/rsm"
 VALIDATE: Final = "http://jabber.org/protocol/xdata-validate"
+
+
+class Options(Section, frozen=True):
+    """Archives of accounts: what is kept, and how much a query brings."""
+
+    page: Annotated[int, about("Results of a page, unless the client says how many", "messages", ge=1)] = 50
+    page_max: Annotated[
+        int, about("Results of a page at most, whatever the client says", "messages", ge=1)
+    ] = 100
+    ids_max: Annotated[int, about("Ids that one query may ask for", "ids", ge=1)] = 100
+    days: Annotated[
+        int, about("How long archives keep messages", "days", ge=1, was="limits.archive_days")
+    ] = 30
+    messages: Annotated[
+        int,
+        about(
+            "Messages that an account's archive keeps; the oldest go first",
+            "messages",
+            ge=1,
+            was="limits.archive_messages",
+        ),
+    ] = 100_000
+
+
 XEP = Xep(
     313,
     "1.1.3",
@@ -28,15 +53,11 @@ XEP = Xep(
     features={Target.ACCOUNT: (NS, EXTENDED)},
     implemented_in="workers.offline, router",
     note="archives of users; every message that offline storage would keep is archived, not only those with a body",
+    options=Options,
 )
 for _name in ("query", "metadata"):
     XEP.forward("offline", NS, _name, Target.ACCOUNT, own_only=True)
 
-#: Results of a page: unless the client says, and at most.
-PAGE: Final = 50
-MAX_PAGE: Final = 100
-#: Ids that one query may ask for.
-MAX_IDS: Final = 100
 _FIELDS: Final = (
     ("with", "jid-single"),
     ("start", "text-single"),
@@ -59,7 +80,7 @@ class Query(NamedTuple):
     """
 
     id: str
-    max: int = PAGE
+    max: int = Options().page
     with_: str = ""
     start: float | None = None
     end: float | None = None
@@ -86,7 +107,7 @@ class Result(NamedTuple):
     stanza: Stanza
 
 
-def parse(query: Element) -> Query:
+def parse(query: Element, options: Options) -> Query:
     """Read a `<query/>`. Raises StanzaError."""
     form = _form(query)
     set_ = query.find(RSM, "set")
@@ -96,12 +117,12 @@ def parse(query: Element) -> Query:
     except JidError:
         raise StanzaError("jid-malformed") from None
     ids = form.get("ids")
-    if ids is not None and len(ids) > MAX_IDS:
-        raise StanzaError("policy-violation", f"at most {MAX_IDS} ids")
+    if ids is not None and len(ids) > options.ids_max:
+        raise StanzaError("policy-violation", f"at most {options.ids_max} ids")
     before = None if set_ is None else set_.find_text(RSM, "before")
     return Query(
         id=query.get("queryid") or "",
-        max=PAGE if set_ is None else min(_number(set_, "max", PAGE), MAX_PAGE),
+        max=min(options.page if set_ is None else _number(set_, "max", options.page), options.page_max),
         with_=peer,
         start=_moment(_one(form, "start")),
         end=_moment(_one(form, "end")),

@@ -1,12 +1,37 @@
 """XEP-0077: In-Band Registration."""
 
+from typing import Annotated
+
+from rookery.shared.options import Section, about
 from rookery.shared.xeps._xep import Target, Xep
 from rookery.shared.xmpp.xml import Element
 
 NS = "jabber:iq:register"
 #: The stream feature's namespace (section 8).
 NS_FEATURE = "http://jabber.org/features/iq-register"
-INSTRUCTIONS = "Choose a username and a password; the email address is optional."
+
+
+class Options(Section, frozen=True):
+    """New accounts made by clients, in domains whose registration is open (`rookery domain add --registration open`)."""
+
+    per_hour: Annotated[
+        int,
+        about(
+            "New accounts from one network in an hour", "accounts", ge=1, was="limits.registrations_per_hour"
+        ),
+    ] = 3
+    nets: Annotated[
+        tuple[str, ...], about("Networks that accounts may be made from, as 192.0.2.0/24; empty for any")
+    ] = ()
+    password_min: Annotated[
+        int,
+        about("Length of a password that a client sets, for a new account or its own", "characters", ge=1),
+    ] = 1
+    instructions: Annotated[str, about("What the form for a new account says to the person")] = (
+        "Choose a username and a password; the email address is optional."
+    )
+
+
 XEP = Xep(
     77,
     "2.4",
@@ -14,6 +39,7 @@ XEP = Xep(
     features={Target.DOMAIN: (NS,)},
     implemented_in="workers.account, edge",
     note="Closed by default; limited per network.",
+    options=Options,
 )
 XEP.forward("account", NS, "query", Target.DOMAIN, Target.ACCOUNT)
 
@@ -23,13 +49,13 @@ def stream_feature() -> Element:
     return Element(NS_FEATURE, "register")
 
 
-def blank_form() -> Element:
+def blank_form(instructions: str) -> Element:
     """The fields that an entity without an account fills in (section 3.1)."""
     return Element(
         NS,
         "query",
         None,
-        Element(NS, "instructions", None, INSTRUCTIONS),
+        Element(NS, "instructions", None, instructions),
         Element(NS, "username"),
         Element(NS, "password"),
         Element(NS, "email"),

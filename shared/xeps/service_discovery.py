@@ -1,5 +1,8 @@
 """XEP-0030: Service Discovery."""
 
+from typing import Annotated
+
+from rookery.shared.options import Section, about
 from rookery.shared.xeps._disco import NS_INFO, domain_info, info
 from rookery.shared.xeps._xep import Context, Target, Xep
 from rookery.shared.xeps.entity_caps import server_node
@@ -8,12 +11,24 @@ from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element
 
 NS_ITEMS = "http://jabber.org/protocol/disco#items"
+
+
+class Options(Section, frozen=True):
+    """What a hosted domain tells of itself."""
+
+    items: Annotated[
+        tuple[str, ...],
+        about("Other services that every hosted domain lists: an address, or an address, a blank and a name"),
+    ] = ()
+
+
 XEP = Xep(
     30,
     "2.5.0",
     "complete",
     features={Target.DOMAIN: (NS_INFO, NS_ITEMS), Target.ACCOUNT: (NS_INFO, NS_ITEMS)},
     note="An account tells only its subscribers anything (section 8).",
+    options=Options,
 )
 
 
@@ -43,10 +58,14 @@ def info_of_account(iq: Stanza, context: Context) -> Stanza:
 
 @XEP.iq("get", NS_ITEMS, "query", Target.DOMAIN)
 def items_of_domain(iq: Stanza, context: Context) -> Stanza:
-    """No items: a domain has no services of its own yet, and accounts are never listed."""
+    """The services that the operator names; a domain has none of its own yet, and accounts are never listed."""
     if _query(iq, NS_ITEMS).get("node"):
         raise StanzaError("item-not-found")
-    return iq.result(Element(NS_ITEMS, "query"))
+    listed = []
+    for item in context.options(Options).items:
+        jid, _, name = item.partition(" ")
+        listed.append(Element(NS_ITEMS, "item", {"jid": jid, "name": name} if name else {"jid": jid}))
+    return iq.result(Element(NS_ITEMS, "query", None, *listed))
 
 
 @XEP.iq("get", NS_ITEMS, "query", Target.ACCOUNT, subscribers_only=True)

@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from typing import Final
+from typing import Annotated, Final
 from zlib import crc32
 
+from rookery.shared.options import Section, about
 from rookery.shared.xeps._xep import Xep
 from rookery.shared.xeps.delayed_delivery import unstamped
 from rookery.shared.xmpp import ns
@@ -16,12 +17,38 @@ from rookery.shared.xmpp.errors import StanzaError, StreamError
 from rookery.shared.xmpp.xml import Element
 
 NS: Final = "urn:xmpp:sm:3"
+
+
+class Options(Section, frozen=True):
+    """Acknowledgements between client and server, and resumption."""
+
+    resume_seconds: Annotated[
+        int,
+        about(
+            "How long a session lives without a socket, for its client to resume it",
+            "seconds",
+            ge=1,
+            was="limits.resume_seconds",
+        ),
+    ] = 600
+    ask_stanzas: Annotated[
+        int, about("The client is asked for an acknowledgement after so many", "stanzas", ge=1)
+    ] = 5
+    ask_seconds: Annotated[
+        float, about("And so long after one that it was not asked about", "seconds", ge=0)
+    ] = 1.0
+    answer_seconds: Annotated[
+        float, about("A client that was asked and is silent for so long has lost its socket", "seconds", ge=1)
+    ] = 60.0
+
+
 XEP = Xep(
     198,
     "1.6.3",
     "complete",
     implemented_in="edge, router",
     note="acknowledges only what is committed; a stream resumes on any edge; a second request to enable is refused, not fatal; no location: every edge will do",
+    options=Options,
 )
 
 #: Numbers on the wire are modulo this (section 4).

@@ -198,12 +198,12 @@ async def test_a_balancer_must_say_whom_it_brings(guarded: Cluster, first: bytes
     assert b"features" not in received
 
 
-async def test_a95_a_proxy_header_of_others_is_no_stream(cluster: Cluster) -> None:
+async def test_a_proxy_header_of_others_is_no_stream(cluster: Cluster) -> None:
     received = await exchange(cluster.endpoint(0, "plain"), proxied("192.0.2.7") + header())
     assert b"features" not in received
 
 
-async def test_a16_slow_strangers_are_sent_away(guarded: Cluster) -> None:
+async def test_slow_strangers_are_sent_away(guarded: Cluster) -> None:
     end = guarded.endpoint(0, "plain")
 
     async def slow(source: str, data: bytes) -> float:
@@ -235,7 +235,7 @@ async def test_a16_slow_strangers_are_sent_away(guarded: Cluster) -> None:
         assert await slow(f"192.0.2.{20 + number}", data) < 8
 
 
-async def test_a31_stalled_handshakes_are_ended(guarded: Cluster) -> None:
+async def test_stalled_handshakes_are_ended(guarded: Cluster) -> None:
     end = guarded.endpoint(0, "tls")
     hello = ssl.MemoryBIO()
     client = ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), hello, server_hostname="localhost")
@@ -255,7 +255,7 @@ async def test_a31_stalled_handshakes_are_ended(guarded: Cluster) -> None:
         assert trio.current_time() - began < 6
 
 
-async def test_a38_guesses_from_one_address_are_limited(guarded: Cluster) -> None:
+async def test_guesses_from_one_address_are_limited(guarded: Cluster) -> None:
     """Twenty wrong passwords of one address in ten minutes; the account itself is not locked out."""
     people = People(guarded, iter(guarded.add_users(2)))
     user, password = people.account()

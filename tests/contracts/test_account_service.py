@@ -20,8 +20,9 @@ from rookery.shared.bus.messages import (
     Route,
     ToResources,
 )
-from rookery.shared.config import Account, Config, Limits
+from rookery.shared.config import Account, Config
 from rookery.shared.db.api import Connection, Database
+from rookery.shared.xeps import blocking, last_activity, private_xml, registration, vcard_temp
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.parse import parse_element
 from rookery.shared.xmpp.sasl.keys import verify_plain
@@ -124,7 +125,7 @@ async def test_registration_is_refused_by_name(database: Database, request_: Reg
 
 
 async def test_one_network_registers_so_many_accounts_an_hour(database: Database) -> None:
-    config = Config(account=Account(iterations=4096), limits=Limits(registrations_per_hour=2))
+    config = Config(account=Account(iterations=4096), registration=registration.Options(per_hour=2))
     async with people(database, config) as world:
         for n in range(2):
             await call(world, Register("one.org", f"u{n}", "secret", "", f"2001:db8::{n}"))
@@ -135,7 +136,7 @@ async def test_one_network_registers_so_many_accounts_an_hour(database: Database
 
 
 async def test_registrations_at_the_same_time_keep_the_limit(database: Database) -> None:
-    config = Config(account=Account(iterations=4096), limits=Limits(registrations_per_hour=3))
+    config = Config(account=Account(iterations=4096), registration=registration.Options(per_hour=3))
     async with people(database, config) as world:
         conditions: list[str] = []
 
@@ -157,7 +158,7 @@ async def test_registrations_at_the_same_time_keep_the_limit(database: Database)
 
 @pytest.mark.parametrize("ip", ["127.0.0.1", "::1", "::ffff:127.0.0.1"])
 async def test_exempt_networks_register_without_a_limit(database: Database, ip: str) -> None:
-    config = Config(account=Account(iterations=4096), limits=Limits(registrations_per_hour=1))
+    config = Config(account=Account(iterations=4096), registration=registration.Options(per_hour=1))
     async with people(database, config) as world:
         for n in range(3):
             assert await call(world, Register("one.org", f"u{n}", "secret", "", ip)) == Done()
@@ -243,7 +244,7 @@ async def test_the_answer_of_a_removal_comes_before_the_end_of_the_session(datab
 
 
 async def test_vcards_are_public_but_only_ours_can_be_changed(database: Database) -> None:
-    async with people(database, Config(limits=Limits(vcard_bytes=200))) as world:
+    async with people(database, Config(vcard_temp=vcard_temp.Options(max_bytes=200))) as world:
         card = "<vCard xmlns='vcard-temp'><FN>Alice &amp; co</FN></vCard>"
         empty = "<vCard xmlns='vcard-temp'/>"
         assert condition(await world.iq(Kind.ACCOUNT, empty)) == "item-not-found"
@@ -263,7 +264,7 @@ async def test_vcards_are_public_but_only_ours_can_be_changed(database: Database
 
 
 async def test_private_xml(database: Database) -> None:
-    async with people(database, Config(limits=Limits(private_bytes=200))) as world:
+    async with people(database, Config(private_xml=private_xml.Options(max_bytes=200))) as world:
         query = "<query xmlns='jabber:iq:private'>{}</query>"
         nothing = query.format("<exodus xmlns='exodus:prefs'/>")
         assert (await world.iq(Kind.ACCOUNT, nothing)).inner == nothing.encode()
@@ -366,7 +367,7 @@ async def test_what_is_still_covered_stays_hidden(database: Database) -> None:
 
 
 async def test_blocking_is_refused_by_name(database: Database) -> None:
-    async with people(database, Config(limits=Limits(blocklist_items=1))) as world:
+    async with people(database, Config(blocking=blocking.Options(max_items=1))) as world:
         for items, expected in [
             ("", "bad-request"),
             ("<item/>", "jid-malformed"),
@@ -382,3 +383,30 @@ async def test_blocking_is_refused_by_name(database: Database) -> None:
 async def test_a_payload_of_nobody(database: Database) -> None:
     async with people(database) as world:
         assert condition(await world.iq(Kind.ACCOUNT, "<x xmlns='urn:x'/>")) == "service-unavailable"
+
+
+async def test_the_operator_says_who_may_register_and_with_what(database: Database) -> None:
+    options = registration.Options(nets=("192.0.2.0/24", "2001:db8::/32"), password_min=8)
+    async with people(database, Config(account=Account(iterations=4096), registration=options)) as world:
+        for ip, password, expected in (
+            ("198.51.100.1", "long enough", "not-allowed"),
+            ("::ffff:198.51.100.1", "long enough", "not-allowed"),
+            ("192.0.2.7", "7 chars", "not-acceptable"),
+        ):
+            with pytest.raises(StanzaError) as caught:
+                await call(world, Register("one.org", "nadia", password, "", ip))
+            assert caught.value.condition == expected
+        await call(world, Register("one.org", "nadia", "long enough", "", "::ffff:192.0.2.7"))
+        await call(world, Register("one.org", "omar", "long enough", "", "2001:db8::1"))
+        changed_ = REGISTER.format("<username>alice</username><password>7 chars</password>")
+        assert condition(await world.iq(Kind.ACCOUNT, changed_, "set")) == "not-acceptable"
+
+
+async def test_the_operator_says_how_much_of_a_status_is_kept(database: Database) -> None:
+    options = last_activity.Options(status_max=7, write_seconds=0.0)
+    async with people(database, Config(last_activity=options)) as world:
+        world.post(Kind.ACCOUNT, ALICE, LastSeen(ALICE, 1_600_000_000_000, "Heading Home"))
+        await world.rest()
+        with trio.fail_after(10):
+            while await database.run(0, lambda conn: _status(conn, ALICE)) != "Heading":  # noqa: ASYNC110
+                await trio.sleep(0.02)

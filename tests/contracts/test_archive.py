@@ -14,7 +14,7 @@ from rookery.shared.store.ids import ArchiveIds, Seal, cluster_seal
 from rookery.shared.store.rows import Row, make_row
 from rookery.shared.store.sql import insert_rows
 from rookery.shared.store.writer import StoreWriter
-from rookery.shared.xeps.archive_preferences import Preferences
+from rookery.shared.xeps.archive_preferences import Default, Preferences
 from rookery.shared.xeps.message_archive import Query
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.jid import Jid
@@ -180,11 +180,12 @@ async def test_queries_as_clients_make_them(database: Database) -> None:
 async def test_preferences_are_kept_and_go_with_the_account(database: Database) -> None:
     await seed(database, row(1))
 
-    async def now(durability: str = "durable") -> Preferences:
-        return await database.run(0, lambda c: offline.preferences(c, USER, durability))
+    async def now(durability: str = "durable", default: Default = "auto") -> Preferences:
+        return await database.run(0, lambda c: offline.preferences(c, USER, default, durability))
 
     assert (await now()).fallback == "always"
     assert (await now("relaxed")).fallback == "never"
+    assert (await now("relaxed", "roster")).fallback == "roster"
     for chosen in (
         Preferences("roster", frozenset({"a@b"}), frozenset({"c@d/e"})),
         Preferences("never"),

@@ -139,7 +139,7 @@ async def test_wrong_token_waits_and_never_tells_the_token(
 
 
 async def test_strangers_on_our_subjects_do_no_harm(nats_url: str, bus_prefix: str) -> None:
-    """A99: bytes that are no batch, sent with valid credentials."""
+    """Bytes that are no batch, sent with valid credentials."""
     async with pair(config.Bus(url=nats_url, prefix=bus_prefix)) as both:
         both.post(5)
         await both.complete()
@@ -161,7 +161,7 @@ async def test_strangers_on_our_subjects_do_no_harm(nats_url: str, bus_prefix: s
 
 
 async def test_only_our_subjects_appear_on_nats(nats_url: str, bus_prefix: str) -> None:
-    """A97: whatever users put into JIDs, subjects stay inside the grammar."""
+    """Whatever users put into JIDs, subjects stay inside the grammar."""
     token, _, address = nats_url.removeprefix("nats://").rpartition("@")
     host, _, port = address.rpartition(":")
     with socket.create_connection((host, int(port))) as spy:

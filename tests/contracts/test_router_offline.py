@@ -13,9 +13,10 @@ from rookery.router.handover import load
 from rookery.router.part import Part
 from rookery.router.service import RouterService
 from rookery.shared.bus.messages import Kind, Replay
-from rookery.shared.config import Config, Limits
+from rookery.shared.config import Config
 from rookery.shared.db.api import Connection, Database
 from rookery.shared.store.rows import unpack_stanza
+from rookery.shared.xeps import offline_storage
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.workers.offline import expiry
 from rookery.workers.offline.pages import MAX_ROWS
@@ -171,7 +172,7 @@ async def test_a_session_that_dies_half_way_leaves_the_rest(database: Database) 
 
 
 async def test_the_quota_is_known_again_after_a_takeover(database: Database) -> None:
-    async with rig(database, Config(limits=Limits(offline_messages=5))) as it:
+    async with rig(database, Config(offline_storage=offline_storage.Options(messages=5))) as it:
         alice = await it.online("alice")
         origins = [alice.route(chat(BOB, str(n))) for n in range(5)]
         await it.until(lambda: all(it.accepted(origin) for origin in origins))
@@ -226,7 +227,7 @@ async def test_what_nobody_fetched_is_given_up_by_the_holder_of_the_first_partit
         alice = await it.online("alice")
         origins = [alice.route(chat(BOB, str(n))) for n in range(3)]
         await it.until(lambda: all(it.accepted(origin) for origin in origins))
-        days = it.config.limits.offline_days
+        days = it.config.options(offline_storage.Options).days
         now = it.router.core.clock()
         assert await expiry.sweep(it.offline, now + (days - 1) * 86_400) == 0
         assert await expiry.sweep(it.cluster.nodes["router1"], now + (days + 1) * 86_400) == 0

@@ -13,6 +13,7 @@ import pytest
 from rookery.cli import COMMANDS, cli
 from rookery.cli.documents import generated
 from rookery.shared.config import Limits
+from rookery.shared.reference import SETTINGS
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -33,13 +34,17 @@ def test_links_between_files_resolve(page: Path) -> None:
 
 def test_every_limit_is_told_with_its_default() -> None:
     rows = dict(
-        re.findall(r"^\| `(\w+)` \| ([^|]+) \|", (ROOT / "docs/limits.md").read_text("utf-8"), re.MULTILINE)
+        re.findall(
+            r"^\| `([\w.]+)` \| ([^|]+) \|", (ROOT / "docs/limits.md").read_text("utf-8"), re.MULTILINE
+        )
     )
     for field in msgspec.structs.fields(Limits):
         default = field.default
         text = ", ".join(default) if isinstance(default, tuple) else str(default)
         assert rows.pop(field.name).strip() == text, field.name
-    assert not rows
+    options = {setting.key: setting for setting in SETTINGS}
+    for name, told in rows.items():
+        assert told.strip() == str(options[name].default), name
 
 
 def test_every_command_that_the_readme_names_exists() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rookery.shared.config import Config
 from rookery.shared.xeps._xep import Context, Handler, Local, Target
 from rookery.shared.xeps.registry import FEATURES, lookup
 from rookery.shared.xmpp.parse import parse_element
@@ -16,10 +17,12 @@ def context(**changes: object) -> Context:
         "started": 1_600_000_000.0,
         "version": "1.2.3",
         "domain": "example.org",
+        "address": "example.org",
         "own": False,
         "registration_open": False,
         "contacts": (),
         "features": FEATURES,
+        "options": Config().options,
     }
     return Context(**{**fields, **changes})  # type: ignore[arg-type]
 

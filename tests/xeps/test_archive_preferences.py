@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from rookery.shared.xeps.archive_preferences import MAX_JIDS, NS, Fallback, Preferences, element, parse
+from rookery.shared.xeps.archive_preferences import NS, Fallback, Preferences, element, parse
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.parse import parse_element
 
@@ -11,7 +11,7 @@ ALICE = "alice@example.org"
 
 def prefs(default: str, always: str = "", never: str = "") -> Preferences:
     xml = f"<prefs xmlns='{NS}' default='{default}'><always>{always}</always><never>{never}</never></prefs>"
-    return parse(parse_element(xml.encode()))
+    return parse(parse_element(xml.encode()), 1000)
 
 
 @pytest.mark.parametrize(
@@ -38,11 +38,13 @@ def test_whom_the_preferences_mean(
 def test_what_a_client_says_is_prepared_and_told_again() -> None:
     said = prefs("roster", "<jid>Alice@EXAMPLE.org</jid>", "<jid> bob@example.org/x </jid>")
     assert said == Preferences("roster", {ALICE}, {"bob@example.org/x"})
-    assert parse(element(said)) == said
+    assert parse(element(said), 1000) == said
 
 
 def test_missing_lists_are_empty() -> None:
-    assert parse(parse_element(f"<prefs xmlns='{NS}' default='never'/>".encode())) == Preferences("never")
+    assert parse(parse_element(f"<prefs xmlns='{NS}' default='never'/>".encode()), 1000) == Preferences(
+        "never"
+    )
 
 
 @pytest.mark.parametrize(
@@ -54,7 +56,7 @@ def test_missing_lists_are_empty() -> None:
         ("always", "<jid>a@b@c</jid>", "jid-malformed"),
         (
             "always",
-            "".join(f"<jid>u{n}@example.org</jid>" for n in range(MAX_JIDS + 1)),
+            "".join(f"<jid>u{n}@example.org</jid>" for n in range(1001)),
             "resource-constraint",
         ),
     ],

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rookery.shared.xeps.message_archive import MAX_IDS, NS, Query, Result, fin, is_result, parse, result
+from rookery.shared.xeps.message_archive import NS, Options, Query, Result, fin, is_result, parse, result
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.parse import parse_element
 from rookery.shared.xmpp.stanza import Stanza
@@ -20,7 +20,9 @@ def query(*fields: tuple[str, list[str]], rsm: str = "", more: str = "", type: s
     )
     form = f"<x xmlns='jabber:x:data' type='{type}'>{inside}</x>" if fields else ""
     set_ = f"<set xmlns='http://jabber.org/protocol/rsm'>{rsm}</set>" if rsm else ""
-    return parse(parse_element(f"<query xmlns='{NS}' queryid='q'>{form}{set_}{more}</query>".encode()))
+    return parse(
+        parse_element(f"<query xmlns='{NS}' queryid='q'>{form}{set_}{more}</query>".encode()), Options()
+    )
 
 
 def test_everything_that_a_query_may_say() -> None:
@@ -95,7 +97,7 @@ def test_the_first_and_the_last_year_are_moments() -> None:
         ([TYPE, ("colour", ["red"])], "", "feature-not-implemented"),
         ([("with", ["a@b"])], "", "bad-request"),
         ([("FORM_TYPE", ["other"])], "", "bad-request"),
-        ([TYPE, ("ids", ["x"] * (MAX_IDS + 1))], "", "policy-violation"),
+        ([TYPE, ("ids", ["x"] * (101))], "", "policy-violation"),
         ([], "<max>-1</max>", "bad-request"),
         ([], "<max>１</max>", "bad-request"),
         ([], "<max/>", "bad-request"),
@@ -121,7 +123,7 @@ def test_any_text_in_any_place_is_a_query_or_a_mistake(text: str) -> None:
                   for var, value in (("FORM_TYPE", NS), ("with", text), ("start", text), ("after-id", text))),
             )
         )  # fmt: skip
-        parse(element)
+        parse(element, Options())
     except (StanzaError, UnicodeEncodeError):
         pass
 
@@ -156,3 +158,24 @@ def test_the_end_of_a_page_that_has_nothing() -> None:
     assert element == Element(
         NS, "fin", {"complete": "true"}, Element("http://jabber.org/protocol/rsm", "set")
     )
+
+
+def test_the_operator_says_how_large_pages_are() -> None:
+    options = Options(page=3, page_max=7, ids_max=2)
+
+    def wanted(rest: str) -> Query:
+        return parse(parse_element(f"<query xmlns='{NS}'>{rest}</query>".encode()), options)
+
+    rsm = "<set xmlns='http://jabber.org/protocol/rsm'>{}</set>"
+    assert wanted("").max == 3
+    assert wanted(rsm.format("<max>5</max>")).max == 5
+    assert wanted(rsm.format("<max>50</max>")).max == 7
+    assert parse(parse_element(f"<query xmlns='{NS}'/>".encode()), Options(page=9, page_max=4)).max == 4
+    ids = "<value>a</value><value>b</value><value>c</value>"
+    form = (
+        "<x xmlns='jabber:x:data' type='submit'><field var='FORM_TYPE'><value>"
+        f"{NS}</value></field><field var='ids'>{ids}</field></x>"
+    )
+    with pytest.raises(StanzaError) as caught:
+        wanted(form)
+    assert caught.value.condition == "policy-violation"

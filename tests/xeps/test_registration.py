@@ -6,7 +6,7 @@ from rookery.shared.xeps.registry import lookup
 
 
 def test_a_stranger_is_asked_for_a_name_a_password_and_an_email() -> None:
-    names = [field.name for field in blank_form().elements()]
+    names = [field.name for field in blank_form("Say who you are.").elements()]
     assert names == ["instructions", "username", "password", "email"]
 
 
@@ -21,6 +21,6 @@ def test_the_stream_feature() -> None:
 
 
 def test_the_account_worker_answers_for_domain_and_account() -> None:
-    for target in Target:
+    for target in (Target.DOMAIN, Target.ACCOUNT):
         for type in ("get", "set"):
             assert lookup(target, type, NS, "query") == Forward("account")

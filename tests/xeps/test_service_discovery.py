@@ -2,10 +2,11 @@
 
 import pytest
 
+from rookery.shared.config import Config
 from rookery.shared.xeps import registry
 from rookery.shared.xeps._xep import Local, Target
 from rookery.shared.xeps.entity_caps import server_node
-from rookery.shared.xeps.service_discovery import NS_INFO, NS_ITEMS
+from rookery.shared.xeps.service_discovery import NS_INFO, NS_ITEMS, Options
 from rookery.shared.xmpp.errors import StanzaError
 
 from .helpers import ask, iq
@@ -32,7 +33,7 @@ def test_the_node_of_our_capabilities_answers_with_itself() -> None:
     assert len(list(query.elements(NS_INFO, "feature"))) == len(DOMAIN)
 
 
-@pytest.mark.parametrize("target", list(Target))
+@pytest.mark.parametrize("target", [Target.DOMAIN, Target.ACCOUNT])
 @pytest.mark.parametrize("namespace", [NS_INFO, NS_ITEMS])
 def test_an_unknown_node(target: Target, namespace: str) -> None:
     with pytest.raises(StanzaError) as caught:
@@ -63,3 +64,14 @@ def test_accounts_answer_subscribers_only() -> None:
         entry = registry.lookup(Target.ACCOUNT, "get", namespace, "query")
         assert isinstance(entry, Local)
         assert entry.subscribers_only
+
+
+def test_a_domain_lists_the_services_that_the_operator_names() -> None:
+    items = ("conference.example.net", "echo.example.net Say it again")
+    config = Config(service_discovery=Options(items=items))
+    answer = ask(iq(f"<query xmlns='{NS_ITEMS}'/>"), options=config.options).find(NS_ITEMS, "query")
+    assert answer is not None
+    assert [(item.get("jid"), item.get("name")) for item in answer.elements()] == [
+        ("conference.example.net", None),
+        ("echo.example.net", "Say it again"),
+    ]

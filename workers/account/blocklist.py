@@ -24,33 +24,34 @@ def targets(jids: Iterable[str], seen_by: Sequence[str]) -> Iterator[str]:
             yield entry
 
 
-async def answer(worker: HostedWorker, partition: int, item: Handle) -> Stanza | None:
-    """Answer an iq with `<blocklist/>`, `<block/>` or `<unblock/>`."""
+def _named(item: Handle) -> list[str]:
+    """The addresses in a command of the account itself. Raises StanzaError."""
     own(item)
     command = payload(item.stanza)
-    if command.name == "blocklist":
-        found = await worker.database(
-            partition, lambda conn: userdata.get_blocklist(conn, item.account), item.origin.deadline
-        )
-        return item.stanza.result(blocking.items("blocklist", sorted(found.blocked)))
     try:
-        jids = [Jid.parse(entry.get("jid") or "").full for entry in command.elements(blocking.NS, "item")]
+        return [Jid.parse(entry.get("jid") or "").full for entry in command.elements(blocking.NS, "item")]
     except JidError as exc:
         raise StanzaError("jid-malformed") from exc
-    if command.name == "block":
-        await _block(worker, partition, item, jids)
-    else:
-        await _unblock(worker, partition, item, jids)
-    return None
 
 
-async def _block(worker: HostedWorker, partition: int, item: Handle, jids: list[str]) -> None:
-    account = item.account
+async def listed(worker: HostedWorker, partition: int, item: Handle) -> Stanza | None:
+    """Answer `<blocklist/>` (section 3.2)."""
+    own(item)
+    payload(item.stanza)
+    found = await worker.database(
+        partition, lambda conn: userdata.get_blocklist(conn, item.account), item.origin.deadline
+    )
+    return item.stanza.result(blocking.items("blocklist", sorted(found.blocked)))
+
+
+async def block(worker: HostedWorker, partition: int, item: Handle) -> Stanza | None:
+    """Do what `<block/>` says (section 3.3)."""
+    account, jids = item.account, _named(item)
     if not jids:
         raise StanzaError("bad-request", "a block command names at least one JID")
     if any(bare_of(jid) == account for jid in jids):
         raise StanzaError("not-allowed", "an account does not block itself")
-    limit = worker.node.config.limits.blocklist_items
+    limit = worker.node.config.options(blocking.Options).max_items
     before = await worker.database(
         partition,
         lambda conn: userdata.block(conn, worker.node.incarnation, account, jids, limit),
@@ -59,10 +60,12 @@ async def _block(worker: HostedWorker, partition: int, item: Handle, jids: list[
     # Unavailable goes out before the router knows of the block, which would stop it (section 3.3).
     _send_presence(worker, account, targets(jids, before.seen_by), False)
     _finish(worker, item, "block", jids)
+    return None
 
 
-async def _unblock(worker: HostedWorker, partition: int, item: Handle, jids: list[str]) -> None:
-    account = item.account
+async def unblock(worker: HostedWorker, partition: int, item: Handle) -> Stanza | None:
+    """Do what `<unblock/>` says (sections 3.4 and 3.5)."""
+    account, jids = item.account, _named(item)
     before = await worker.database(
         partition,
         lambda conn: userdata.unblock(conn, worker.node.incarnation, account, jids or None),
@@ -73,6 +76,7 @@ async def _unblock(worker: HostedWorker, partition: int, item: Handle, jids: lis
     left = before.blocked - freed
     open_now = (to for to in targets(freed, before.seen_by) if not blocking.matches(left, to))
     _send_presence(worker, account, open_now, True)
+    return None
 
 
 def _send_presence(worker: HostedWorker, account: str, to: Iterable[str], available: bool) -> None:

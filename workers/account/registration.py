@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Final
 
@@ -52,9 +52,19 @@ def exempt(ip: str, nets: Iterable[str]) -> bool:
     return any((mapped or address) in ipaddress.ip_network(net, strict=False) for net in nets)
 
 
+def _may_register(ip: str, nets: Sequence[str]) -> bool:
+    address = ipaddress.ip_address(ip.partition("%")[0])
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return not nets or any(address in ipaddress.ip_network(net) for net in nets)
+
+
 async def derived(worker: HostedWorker, password: str) -> list[Keys]:
     """Keys of a password for the mechanisms that are offered. Raises StanzaError for one that cannot be used."""
     settings = worker.node.config.account
+    least = worker.node.config.options(xep.Options).password_min
+    if len(password) < least:
+        raise StanzaError("not-acceptable", f"a password has at least {least} characters")
     try:
         return await trio.to_thread.run_sync(
             partial(derive, password, settings.mechanisms, settings.iterations)
@@ -72,8 +82,12 @@ async def register(worker: HostedWorker, partition: int, request: Register) -> s
     if not request.password:
         raise StanzaError("not-acceptable", "a password is required")
     email = _email(request.email)
-    network, domain, settings = network_of(request.ip), request.domain, worker.node.config.limits
-    limit = None if exempt(request.ip, settings.exempt_nets) else settings.registrations_per_hour
+    network, domain = network_of(request.ip), request.domain
+    options = worker.node.config.options(xep.Options)
+    if not _may_register(request.ip, options.nets):
+        raise StanzaError("not-allowed", "accounts are not made from your network")
+    exempted = exempt(request.ip, worker.node.config.limits.exempt_nets)
+    limit = None if exempted else options.per_hour
     deadline = int(time.time() * 1000) + 8000
 
     async def check(conn: Connection) -> None:
@@ -119,22 +133,32 @@ def _too_many() -> StanzaError:
     return StanzaError("resource-constraint", "too many new accounts from your network; try again later")
 
 
-async def answer(worker: HostedWorker, partition: int, item: Handle) -> Stanza | None:
-    """Answer an iq of somebody who is logged in: what is on file, a new password, or removal."""
+def _query(item: Handle) -> Element:
+    """The payload of a request of somebody who is logged in. Raises StanzaError."""
     own(item)
     iq, account = item.stanza, Jid.trusted(item.account)
     if iq.to and iq.to not in (account.bare, account.domain):
         raise StanzaError("not-allowed", "an account belongs to its own domain")
-    query = payload(iq)
-    if iq.type == "get":
-        found = await worker.database(
-            partition,
-            lambda conn: store.get_account(conn, account.local or "", account.domain),
-            item.origin.deadline,
-        )
-        if found is None:
-            raise StanzaError("item-not-found")
-        return iq.result(xep.filled_form(found.localpart, found.email))
+    return payload(iq)
+
+
+async def on_file(worker: HostedWorker, partition: int, item: Handle) -> Stanza | None:
+    """Tell what is on file of the account."""
+    _query(item)
+    account = Jid.trusted(item.account)
+    found = await worker.database(
+        partition,
+        lambda conn: store.get_account(conn, account.local or "", account.domain),
+        item.origin.deadline,
+    )
+    if found is None:
+        raise StanzaError("item-not-found")
+    return item.stanza.result(xep.filled_form(found.localpart, found.email))
+
+
+async def change(worker: HostedWorker, partition: int, item: Handle) -> Stanza | None:
+    """Change the password, or remove the account."""
+    query = _query(item)
     if query.find(xep.NS, "remove") is not None:
         if len(list(query.elements())) != 1:
             raise StanzaError("bad-request", "remove stands alone")

@@ -16,16 +16,16 @@ from rookery.shared.db.api import Fenced
 from rookery.workers.account import userdata
 from rookery.workers.hosted import HostedWorker
 
-#: How long they are collected, and how many are written at once.
-COLLECT_SECONDS: Final = 1.0
+#: How many are written at once.
 MAX_ROWS: Final = 1000
 _log = structlog.get_logger()
 
 
 class Seen:
-    """What is not written yet, the newest of each account."""
+    """What is not written yet, the newest of each account; collected for `seconds`."""
 
-    def __init__(self, worker: HostedWorker) -> None:
+    def __init__(self, worker: HostedWorker, seconds: float) -> None:
+        self._seconds = seconds
         self._worker = worker
         self._pending: dict[str, tuple[int, LastSeen]] = {}
         self._arrived = trio.Event()
@@ -43,7 +43,7 @@ class Seen:
         """Write what was collected, again and again, until cancelled."""
         while True:
             await self._arrived.wait()
-            await trio.sleep(COLLECT_SECONDS)
+            await trio.sleep(self._seconds)
             try:
                 await self.write()
             except Fenced:

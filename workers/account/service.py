@@ -28,33 +28,22 @@ from rookery.shared.db.api import DatabaseUnavailable, Fenced
 from rookery.shared.db.secrets import shared_secrets
 from rookery.shared.observe.bounded import OTHER, Bounded
 from rookery.shared.observe.metrics import REGISTRATIONS
-from rookery.shared.xeps import blocking, last_activity, private_xml, vcard_temp
-from rookery.shared.xeps import registration as registration_xep
+from rookery.shared.xeps import last_activity
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.jid import Jid
-from rookery.shared.xmpp.stanza import Stanza
-from rookery.workers.account import blocklist, registration, store, stored
+from rookery.workers.account import registration, store
 from rookery.workers.account.credentials import PURPOSE, base_mechanism, invented
+from rookery.workers.account.requests import REQUESTS
 from rookery.workers.account.seen import Seen
 from rookery.workers.hosted import DeadlineError, HostedWorker
+from rookery.workers.requests import is_request, serve
 
 #: A call waits for Postgres no longer than this; its caller gives up soon after.
 _CALL_MS: Final = 8000
-#: Characters of a status that are kept with the last activity.
-_STATUS: Final = 1024
 #: How long the spread of iterations is believed.
 _COUNTS_SECONDS: Final = 60.0
 _SECRET_RETRY: Final = 0.5
 log = structlog.get_logger()
-
-Answerer = Callable[[HostedWorker, int, Handle], Awaitable[Stanza | None]]
-_ANSWERERS: Final[dict[str, Answerer]] = {
-    vcard_temp.NS: stored.vcard,
-    private_xml.NS: stored.private,
-    last_activity.NS: stored.last,
-    blocking.NS: blocklist.answer,
-    registration_xep.NS: registration.answer,
-}
 
 
 class AccountService(HostedWorker):
@@ -64,7 +53,9 @@ class AccountService(HostedWorker):
 
     def __init__(self, node: Node) -> None:
         super().__init__(node)
-        self.seen = Seen(self)
+        options = node.config.options(last_activity.Options)
+        self._status_max = options.status_max
+        self.seen = Seen(self, options.write_seconds)
         self._secret = b""
         self._secret_known = trio.Event()
         self._counts: dict[str, dict[int, int]] = {}
@@ -94,7 +85,7 @@ class AccountService(HostedWorker):
             case Handle():
                 self.handle(partition, item, partial(self._handle, partition, item))
             case LastSeen():
-                self.seen.note(partition, item._replace(status=item.status[:_STATUS]))
+                self.seen.note(partition, item._replace(status=item.status[: self._status_max]))
             case Call(request=GetCredentials(account=account) as request):
                 self.job(
                     partition,
@@ -116,15 +107,12 @@ class AccountService(HostedWorker):
                 pass
 
     async def _handle(self, partition: int, item: Handle) -> None:
-        answerer = _ANSWERERS.get(item.stanza.payloads[0][0]) if item.stanza.payloads else None
-        if item.stanza.kind != "iq" or item.stanza.type not in ("get", "set"):
+        if not is_request(item.stanza):
             self.accept(item.origin)
-        elif answerer is None:
-            self.answer(item.origin, item.stanza.error(StanzaError("service-unavailable")))
-        else:
-            if answerer is stored.last:
-                await self.seen.write()  # what was noted before counts
-            await self.serve_iq(item.origin, item.stanza, partial(answerer, self, partition, item))
+            return
+        if item.stanza.has(last_activity.NS, "query"):
+            await self.seen.write()  # what was noted before counts
+        await serve(self, REQUESTS, self, partition, item)
 
     # --- calls ---------------------------------------------------------------------------------------------------
 

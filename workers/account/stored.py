@@ -29,20 +29,23 @@ def _result(iq: Stanza, name: tuple[str, str], inner: bytes) -> Stanza:
     return Stanza("iq", "result", iq.from_, iq.to, iq.id, "", (), (name,), inner)
 
 
-async def vcard(worker: HostedWorker, partition: int, item: Handle) -> Stanza:
-    """Anybody may read a card, only its owner may change it."""
-    iq = item.stanza
-    if iq.type == "get":
-        xml = await worker.database(
-            partition, lambda conn: userdata.get_vcard(conn, item.account), item.origin.deadline
-        )
-        if xml is None:
-            # XEP-0054 section 3.3: the same error without a card and without an account.
-            raise StanzaError("item-not-found" if item.outbound else "service-unavailable")
-        return _result(iq, (vcard_temp.NS, "vCard"), xml)
+async def get_vcard(worker: HostedWorker, partition: int, item: Handle) -> Stanza:
+    """Anybody may read a card."""
+    xml = await worker.database(
+        partition, lambda conn: userdata.get_vcard(conn, item.account), item.origin.deadline
+    )
+    if xml is None:
+        # XEP-0054 section 3.3: the same error without a card and without an account.
+        raise StanzaError("item-not-found" if item.outbound else "service-unavailable")
+    return _result(item.stanza, (vcard_temp.NS, "vCard"), xml)
+
+
+async def set_vcard(worker: HostedWorker, partition: int, item: Handle) -> Stanza:
+    """Only the owner of a card may change it."""
     own(item)
+    iq = item.stanza
     xml = payload(iq).encode()
-    limit = worker.node.config.limits.vcard_bytes
+    limit = worker.node.config.options(vcard_temp.Options).max_bytes
     if len(xml) > limit:
         raise StanzaError("policy-violation", f"a vCard is limited to {limit} bytes")
     await worker.database(
@@ -53,28 +56,36 @@ async def vcard(worker: HostedWorker, partition: int, item: Handle) -> Stanza:
     return iq.result()
 
 
-async def private(worker: HostedWorker, partition: int, item: Handle) -> Stanza:
-    """Elements that only their owner sees, by name."""
+def _private_parts(item: Handle, most: int | None) -> list[Element]:
+    """The elements that a request of the owner names, at most so many. Raises StanzaError."""
     own(item)
-    iq, account = item.stanza, item.account
-    parts = list(payload(iq).elements())
-    if not parts or (iq.type == "get" and len(parts) > 1):
+    parts = list(payload(item.stanza).elements())
+    if not parts or (most is not None and len(parts) > most):
         raise StanzaError("bad-request", "name the element to get, or the elements to set")
     if any(part.ns in ("", private_xml.NS) for part in parts):
         raise StanzaError("not-acceptable", "an element needs a namespace of its own")
-    if iq.type == "get":
-        part = parts[0]
-        stored = await worker.database(
-            partition,
-            lambda conn: userdata.get_private(conn, account, part.ns, part.name),
-            item.origin.deadline,
-        )
-        if stored is None:
-            stored = Element(part.ns, part.name).encode(private_xml.NS)
-        inner = b"<query xmlns='%b'>%b</query>" % (private_xml.NS.encode(), stored)
-        return _result(iq, (private_xml.NS, "query"), inner)
-    contents = {(part.ns, part.name): part.encode(private_xml.NS) for part in parts}
-    limit = worker.node.config.limits.private_bytes
+    return parts
+
+
+async def get_private(worker: HostedWorker, partition: int, item: Handle) -> Stanza:
+    """An element that only its owner sees, by name."""
+    (part,) = _private_parts(item, 1)
+    stored = await worker.database(
+        partition,
+        lambda conn: userdata.get_private(conn, item.account, part.ns, part.name),
+        item.origin.deadline,
+    )
+    if stored is None:
+        stored = Element(part.ns, part.name).encode(private_xml.NS)
+    inner = b"<query xmlns='%b'>%b</query>" % (private_xml.NS.encode(), stored)
+    return _result(item.stanza, (private_xml.NS, "query"), inner)
+
+
+async def set_private(worker: HostedWorker, partition: int, item: Handle) -> Stanza:
+    """Replace elements, each by its name."""
+    iq, account = item.stanza, item.account
+    contents = {(part.ns, part.name): part.encode(private_xml.NS) for part in _private_parts(item, None)}
+    limit = worker.node.config.options(private_xml.Options).max_bytes
     await worker.database(
         partition,
         lambda conn: userdata.put_private(conn, worker.node.incarnation, account, contents, limit),

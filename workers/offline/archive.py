@@ -10,7 +10,7 @@ from rookery.shared.store import archive
 from rookery.shared.store.archive import Filter
 from rookery.shared.store.ids import Seal
 from rookery.shared.xeps import archive_preferences, message_archive
-from rookery.shared.xeps.archive_preferences import Preferences
+from rookery.shared.xeps.archive_preferences import Default, Preferences
 from rookery.shared.xeps.message_archive import Query, Result
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.jid import Jid
@@ -109,12 +109,16 @@ async def metadata(conn: Connection, seal: Seal, account: Jid, iq: Stanza) -> St
     return message_archive.metadata(iq, [(seal.seal(number, id), at) for id, at in found])
 
 
-async def preferences(conn: Connection, account: Jid, durability: str) -> Preferences:
-    """What the account has chosen, or what its domain does otherwise (`durability`: the configured default). Raises StanzaError."""
+async def preferences(conn: Connection, account: Jid, default: Default, durability: str) -> Preferences:
+    """What the account has chosen, or what happens otherwise: the configured `default`; where that is "auto", by the durability of the
+    domain, or the configured one. Raises StanzaError.
+    """
     number = await account_id(conn, account)
     row = await conn.fetchrow(_PREFERENCES, number)
     if row is not None:
         return Preferences(row["fallback"], frozenset(row["always"]), frozenset(row["never"]))
+    if default != "auto":
+        return Preferences(default)
     policy = await conn.fetchval(_POLICY, account.domain)
     said = policy if policy in ("durable", "relaxed") else durability
     return Preferences("never" if said == "relaxed" else "always")

@@ -1,7 +1,7 @@
 """Lets go of what is too old or too much, a little at a time, by one worker of the cluster.
 
-Owed messages that nobody fetched for `limits.offline_days` are given up; archives keep `limits.archive_days`, and of each account the
-newest `limits.archive_messages`. What came for accounts in the moments of their removal goes, too.
+Owed messages that nobody fetched for `offline_storage.days` are given up; archives keep `message_archive.days`, and of each account
+the newest `message_archive.messages`. What came for accounts in the moments of their removal goes, too.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from rookery.shared.db.api import DatabaseUnavailable, Fenced, UnitOfWork
 from rookery.shared.observe.metrics import OFFLINE
 from rookery.shared.store.archive import surplus, trim
 from rookery.shared.store.reader import delete_archived, erase, expire_owed
+from rookery.shared.xeps import message_archive, offline_storage
 
 #: Between looks, between batches, and rows of a batch: at most 500 rows a second, which no other work notices.
 INTERVAL: Final = 600.0
@@ -32,16 +33,16 @@ _EXPIRED: Final = OFFLINE.labels("expired")
 
 async def sweep(node: Node, now: float) -> int:
     """Let go of what is too old or too much at `now` (Unix seconds), if this process holds partition 0; returns how many rows."""
-    limits = node.config.limits
+    owed, archive = node.config.options(offline_storage.Options), node.config.options(message_archive.Options)
     done = await _batches(node, lambda conn: erase(conn, node.incarnation, now - _DAY, BATCH))
     gone = await _batches(
-        node, lambda conn: expire_owed(conn, node.incarnation, now - limits.offline_days * _DAY, BATCH)
+        node, lambda conn: expire_owed(conn, node.incarnation, now - owed.days * _DAY, BATCH)
     )
     _EXPIRED.inc(gone)
     done += gone + await _batches(
-        node, lambda conn: delete_archived(conn, node.incarnation, now - limits.archive_days * _DAY, BATCH)
+        node, lambda conn: delete_archived(conn, node.incarnation, now - archive.days * _DAY, BATCH)
     )
-    return done + await _surplus(node, limits.archive_messages)
+    return done + await _surplus(node, archive.messages)
 
 
 def _ours(node: Node) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from rookery.shared.bus.messages import AccountChanged, Handle, Kind, ToSession
 from rookery.shared.db.api import Connection
 from rookery.shared.store.ids import Seal
@@ -17,41 +19,42 @@ from rookery.workers.offline.archive import Answer
 
 
 class Queries:
-    """Answers Handle of this kind."""
+    """Answers requests about archives; `sealed` gives the seal of their ids."""
 
-    def __init__(self, worker: HostedWorker) -> None:
+    def __init__(self, worker: HostedWorker, sealed: Callable[[], Awaitable[Seal]]) -> None:
         self._worker = worker
         self._node = worker.node
+        self._sealed = sealed
 
-    async def serve(self, partition: int, item: Handle, seal: Seal) -> None:
-        """Answer one iq."""
-        iq = item.stanza
+    @staticmethod
+    def _account(item: Handle) -> Jid:
+        if not item.outbound:
+            raise StanzaError("forbidden")  # nobody else's archive is open (section 7.1)
+        return Jid.trusted(item.account)
 
-        async def work() -> Stanza | None:
-            if not item.outbound:
-                raise StanzaError("forbidden")  # nobody else's archive is open (section 7.1)
-            account = Jid.trusted(item.account)
-            name = iq.payloads[0][1]
-            if name == "prefs":
-                return await self._prefs(partition, item, account)
-            if name == "metadata":
-                if iq.type != "get":
-                    raise StanzaError("bad-request")
-                return await self._worker.database(
-                    partition, lambda conn: archive.metadata(conn, seal, account, iq), item.origin.deadline
-                )
-            if iq.type == "get":
-                return message_archive.form(iq)
-            await self._query(partition, item, account, seal)
-            return None
+    async def form(self, partition: int, item: Handle) -> Stanza | None:
+        """The fields that a query may have (XEP-0313 section 4.1.5)."""
+        self._account(item)
+        return message_archive.form(item.stanza)
 
-        await self._worker.serve_iq(item.origin, iq, work)
+    async def metadata(self, partition: int, item: Handle) -> Stanza | None:
+        """The ends of the archive (XEP-0313 section 5)."""
+        account, seal = self._account(item), await self._sealed()
+        return await self._worker.database(
+            partition, lambda conn: archive.metadata(conn, seal, account, item.stanza), item.origin.deadline
+        )
 
-    async def _query(self, partition: int, item: Handle, account: Jid, seal: Seal) -> None:
-        iq = item.stanza
+    async def nothing_to_set(self, partition: int, item: Handle) -> Stanza | None:
+        """Metadata are only read."""
+        self._account(item)
+        raise StanzaError("bad-request")
+
+    async def query(self, partition: int, item: Handle) -> Stanza | None:
+        """A page of the archive (XEP-0313 section 4)."""
+        iq, account, seal = item.stanza, self._account(item), await self._sealed()
         element = iq.find(NS, "query")
         assert element is not None  # the dispatch table matched it
-        query = message_archive.parse(element)
+        query = message_archive.parse(element, self._node.config.options(message_archive.Options))
 
         async def work(conn: Connection) -> Answer:
             return await archive.answer(conn, seal, account, iq, query)
@@ -59,18 +62,27 @@ class Queries:
         answer = await self._worker.database(partition, work, item.origin.deadline)
         # One item: the end of the page never comes before its results.
         self._node.bus.post(Kind.ROUTER, partition, ToSession(iq.from_, 0, (*answer.results, answer.end)))
+        return None
 
-    async def _prefs(self, partition: int, item: Handle, account: Jid) -> Stanza:
-        iq = item.stanza
+    async def preferences(self, partition: int, item: Handle) -> Stanza | None:
+        """What is archived of the account (XEP-0441 section 2.1)."""
+        account = self._account(item)
+        default = self._node.config.options(archive_preferences.Options).default
         durability = self._node.config.router.durability
-        if iq.type == "get":
-            chosen = await self._worker.database(
-                partition, lambda conn: archive.preferences(conn, account, durability), item.origin.deadline
-            )
-            return archive.preferences_result(iq, chosen)
+        chosen = await self._worker.database(
+            partition,
+            lambda conn: archive.preferences(conn, account, default, durability),
+            item.origin.deadline,
+        )
+        return archive.preferences_result(item.stanza, chosen)
+
+    async def prefer(self, partition: int, item: Handle) -> Stanza | None:
+        """Change what is archived of the account (XEP-0441 section 2.2)."""
+        iq, account = item.stanza, self._account(item)
         element = iq.find(NS, "prefs")
         assert element is not None
-        wanted: Preferences = archive_preferences.parse(element)
+        most = self._node.config.options(archive_preferences.Options).addresses_max
+        wanted: Preferences = archive_preferences.parse(element, most)
         await self._worker.database(
             partition,
             lambda conn: archive.prefer(conn, self._node.incarnation, account, wanted),

@@ -20,6 +20,8 @@ from rookery.shared.xmpp.jid import Jid
 from rookery.workers.hosted import HostedWorker
 from rookery.workers.offline import expiry, pages
 from rookery.workers.offline.queries import Queries
+from rookery.workers.offline.requests import REQUESTS
+from rookery.workers.requests import is_request, serve
 
 #: Between attempts to read what every answer needs.
 RETRY = 0.2
@@ -33,7 +35,7 @@ class OfflineService(HostedWorker):
 
     def __init__(self, node: Node) -> None:
         super().__init__(node)
-        self._queries = Queries(self)
+        self._queries = Queries(self, self._sealed)
         self._seal: Seal | None = None
 
     def receive(self, source: str, partition: int, epoch: int, item: Item | Call) -> None:
@@ -62,7 +64,10 @@ class OfflineService(HostedWorker):
         return self._seal
 
     async def _handle(self, partition: int, item: Handle) -> None:
-        await self._queries.serve(partition, item, await self._sealed())
+        if is_request(item.stanza):
+            await serve(self, REQUESTS, self._queries, partition, item)
+        else:
+            self.accept(item.origin)
 
     async def _page(self, partition: int, item: SessionUp) -> None:
         account = Jid.trusted(item.account)

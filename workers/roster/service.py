@@ -9,29 +9,26 @@ import msgpack
 
 from rookery.shared.bus.api import Call
 from rookery.shared.bus.messages import (
-    AccountChanged,
     ContactRemoved,
     Handle,
     Item,
     Kind,
     Origin,
-    RosterChanged,
-    SendPresence,
     SessionUp,
     ToResources,
-    answering,
 )
 from rookery.shared.cluster.api import Node
 from rookery.shared.observe.metrics import ROSTER_OPS
 from rookery.shared.xeps.registry import INTERESTED
-from rookery.shared.xmpp import ns
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.jid import Jid, bare_of
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.workers.hosted import HostedWorker, uid
-from rookery.workers.roster import roster, store
+from rookery.workers.requests import is_request, serve
+from rookery.workers.roster import notices, store
 from rookery.workers.roster.quiet import Quiet
-from rookery.workers.roster.subscription import TYPES, State, removal
+from rookery.workers.roster.requests import REQUESTS
+from rookery.workers.roster.subscription import TYPES
 
 #: What a kept request may carry (a status, a nick); a longer one is kept without it.
 _KEPT_BYTES: Final = 4096
@@ -71,9 +68,9 @@ class RosterService(HostedWorker):
 
     async def _handle(self, partition: int, item: Handle) -> None:
         stanza = item.stanza
-        if stanza.kind == "iq" and stanza.type in ("get", "set"):
+        if is_request(stanza):
             _OPS[stanza.type].inc()
-            await self.serve_iq(item.origin, stanza, partial(self._iq, partition, item))
+            await serve(self, REQUESTS, self, partition, item)
         elif stanza.kind == "presence" and stanza.type in TYPES:
             _OPS["outbound" if item.outbound else "inbound"].inc()
             if item.outbound:
@@ -82,56 +79,6 @@ class RosterService(HostedWorker):
                 await self._inbound(partition, item)
         else:
             self.accept(item.origin)
-
-    # --- roster iqs (section 2) ----------------------------------------------------------------------------------
-
-    async def _iq(self, partition: int, item: Handle) -> Stanza | None:
-        iq, account = item.stanza, item.account
-        if not item.outbound:
-            raise StanzaError(
-                "service-unavailable"
-            )  # as for no account: only the account itself (section 2.1.6)
-        query = iq.find(ns.ROSTER, "query")
-        if query is None:
-            raise StanzaError("bad-request")
-        if iq.type == "get":
-            if next(query.elements(), None) is not None:
-                raise StanzaError("bad-request", "a roster get has no items")
-            return await self._get(partition, item, query.get("ver"))
-        change = roster.parse_set(query, account)
-        edited = await self.database(
-            partition,
-            lambda conn: store.edit(
-                conn, self.node.incarnation, account, change, uid(item.origin), self._limit
-            ),
-            item.origin.deadline,
-        )
-        self.route(iq.result(), answering(item.origin))
-        self._push(account, edited.account_id, edited.item)
-        if change.remove:
-            self._removed(account, change.contact, edited.before)
-        return None
-
-    async def _get(self, partition: int, item: Handle, ver: str | None) -> Stanza | None:
-        found = await self.database(
-            partition, lambda conn: store.get(conn, item.account, ver), item.origin.deadline
-        )
-        if found is None:
-            raise StanzaError("item-not-found")
-        if found.full:
-            return roster.result(item.stanza, found.items, None if ver is None else found.ver)
-        self.route(item.stanza.result(), answering(item.origin))
-        for changed in found.items:
-            self.route(roster.push(changed, found.account_id, item.full))
-        return None
-
-    def _removed(self, account: str, contact: str, before: State) -> None:
-        """Removing an item cancels the subscriptions both ways (section 2.5.2)."""
-        for type in removal(before):
-            self.route(Stanza.build("presence", type=type, to=contact, from_=account))
-        if before.from_:
-            self._send_presence(account, contact, False)
-        self._tell_presence(account, contact, "remove")
 
     # --- subscriptions (section 3) -------------------------------------------------------------------------------
 
@@ -152,7 +99,7 @@ class RosterService(HostedWorker):
             self._bounce(item, "resource-constraint")
             return
         if changed.step.push:
-            self._push(account, changed.account_id, changed.item)
+            notices.push(self.node, account, changed.account_id, changed.item)
         self._changed(account, contact, changed)
         if changed.step.forward and local:
             self.route(stanza, item.origin)  # the contact's roster worker accepts it
@@ -175,7 +122,7 @@ class RosterService(HostedWorker):
                     Kind.ROUTER, self.node.partition(account), ToResources(account, which, stanza)
                 )
             if changed.step.push:
-                self._push(account, changed.account_id, changed.item)
+                notices.push(self.node, account, changed.account_id, changed.item)
             if changed.step.reply:
                 self.route(
                     Stanza.build("presence", type=changed.step.reply, to=contact, from_=account, id=stanza.id)
@@ -205,9 +152,9 @@ class RosterService(HostedWorker):
     def _changed(self, account: str, contact: str, changed: store.Changed) -> None:
         """After the commit: who may see whom has changed (the presence worker first, then presence itself)."""
         if changed.step.push:
-            self._tell_presence(account, contact, changed.item.state.subscription)
+            notices.subscription(self.node, account, contact, changed.item.state.subscription)
         if changed.step.presence:
-            self._send_presence(account, contact, changed.step.presence == "available")
+            notices.send_presence(self.node, account, contact, changed.step.presence == "available")
 
     def _bounce(self, item: Handle, condition: str) -> None:
         self.answer(item.origin, item.stanza.replace(from_=item.full).error(StanzaError(condition)))
@@ -240,28 +187,8 @@ class RosterService(HostedWorker):
             stanza = Stanza.build("presence", type=type, to=item.account, from_=item.contact)
             self.node.bus.post(router, partition, ToResources(item.account, which, stanza))
         if now.listed:
-            self._push(item.account, account_id, now)
-        self._tell_presence(item.account, item.contact, now.state.subscription)
-
-    # --- the bus -------------------------------------------------------------------------------------------------
-
-    def _push(self, account: str, account_id: int, item: roster.Item) -> None:
-        stanza = roster.push(item, account_id)
-        self.node.bus.post(
-            Kind.ROUTER, self.node.partition(account), ToResources(account, INTERESTED, stanza)
-        )
-
-    def _tell_presence(self, account: str, contact: str, subscription: str) -> None:
-        self.node.bus.post(
-            Kind.PRESENCE, self.node.partition(account), RosterChanged(account, contact, subscription)
-        )
-        # Who archives only contacts (XEP-0441) has others now.
-        self.node.bus.post(Kind.ROUTER, self.node.partition(account), AccountChanged(account, "roster"))
-
-    def _send_presence(self, account: str, contact: str, available: bool) -> None:
-        self.node.bus.post(
-            Kind.ROUTER, self.node.partition(account), SendPresence(account, contact, available)
-        )
+            notices.push(self.node, item.account, account_id, now)
+        notices.subscription(self.node, item.account, item.contact, now.state.subscription)
 
 
 def _pack(stanza: Stanza) -> bytes:

@@ -31,7 +31,7 @@ COMMANDS: Final = {
     "worker": ("processes", "worker", "Run one worker process of some kinds (production)."),
     "migrate": ("migrate", "migrate", "Bring the database schema up to date."),
     "bench": ("bench", "bench", "Load-test any XMPP server, and compare servers."),
-    "config": ("configs", "config", "Show and check the configuration, print its schema."),
+    "config": ("configs", "config", "Show, check and describe the configuration, print its schema."),
 }
 
 

@@ -1,4 +1,4 @@
-"""`rookery config`: show, check, schema."""
+"""`rookery config`: show, check, describe, schema."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from pathlib import Path
 
 import click
 
+from rookery.cli import CommandError
 from rookery.cli.options import config_option, load
-from rookery.shared import settings
+from rookery.shared import reference, settings
 
 
 @click.group()
 def config() -> None:
-    """Show and check the configuration, print its schema.
+    """Show, check and describe the configuration, print its schema.
 
     It comes from a TOML file (--config or ROOKERY_CONFIG), then the environment: ROOKERY_EDGE__C2S_PORT is edge.c2s_port, and with
     _FILE behind the name the value is the content of that file.
@@ -40,6 +41,29 @@ def check(config_file: Path | None) -> None:
 
 
 @config.command()
+@click.argument("name", required=False, default="")
+def describe(name: str) -> None:
+    """Tell what settings are for: all, those of a section, or one (NAME: section, or section.name)."""
+    section, _, one = name.partition(".")
+    found = [
+        setting
+        for setting in reference.SETTINGS
+        if not name or (setting.section == section and one in ("", setting.name))
+    ]
+    if not found:
+        raise CommandError(
+            f"no setting is called {name}{settings.did_you_mean(name, [each.key for each in reference.SETTINGS])}",
+            2,
+        )
+    shown = ""
+    for setting in found:
+        if setting.section != shown:
+            shown = setting.section
+            click.echo(f"[{shown}]  {reference.title(shown)}\n")
+        click.echo(reference.describe(setting))
+
+
+@config.command()
 def schema() -> None:
     """Print the JSON Schema of the TOML file, for editors."""
-    click.echo(json.dumps(settings.schema(), indent=2))
+    click.echo(json.dumps(reference.schema(), indent=2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rookery.shared import reference
 from rookery.shared.observe import metrics
 from rookery.shared.xeps import registry
 
@@ -10,6 +11,7 @@ def generated() -> dict[str, str]:
     """Path from the root of the checkout -> text."""
     return {
         "docs/metrics.md": metrics.document(),
+        "docs/settings.md": reference.render_markdown(),
         "docs/xeps.md": registry.render_markdown(),
         "docs/rookery.doap": registry.render_doap(),
     }

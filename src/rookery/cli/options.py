@@ -47,8 +47,11 @@ def target_options(function: F) -> F:
 
 
 def load(config_file: Path | None, overrides: settings.Overrides | None = None) -> settings.Loaded:
-    """The configuration of this command. Raises SettingsError."""
-    return settings.load(config_file, os.environ, overrides)
+    """The configuration of this command; what the operator should change is said. Raises SettingsError."""
+    loaded = settings.load(config_file, os.environ, overrides)
+    for warning in loaded.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    return loaded
 
 
 def resolve(

@@ -1,1 +1,1 @@
-"""Black-box rows of the attack catalogue: bytes in, the expected error out, and nobody else notices."""
+"""Attacks on a whole cluster: bytes in, the expected error out, and nobody else notices."""

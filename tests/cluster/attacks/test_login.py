@@ -1,4 +1,4 @@
-"""TLS, SASL and binding (catalogue A25 to A43): RFC 6120 sections 5 to 7, RFC 5802, RFC 7590."""
+"""TLS, SASL and binding: RFC 6120 sections 5 to 7, RFC 5802, RFC 7590."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def alive(client: Client) -> None:
     ],
     ids=["auth", "iq", "header"],
 )
-async def test_a25_what_is_sent_after_starttls_is_not_executed(people: People, extra: bytes) -> None:
+async def test_what_is_sent_after_starttls_is_not_executed(people: People, extra: bytes) -> None:
     client = people.client("plain")
     await client.connect()
     await client.send_raw(_STARTTLS + extra)
@@ -82,7 +82,7 @@ async def test_a25_what_is_sent_after_starttls_is_not_executed(people: People, e
     ],
     ids=["plain", "scram", "register", "compress", "message"],
 )
-async def test_a26_nothing_goes_without_tls(people: People, data: str) -> None:
+async def test_nothing_goes_without_tls(people: People, data: str) -> None:
     client = await people.stream("plain")
     assert client.mechanisms() == []
     assert client.features is not None
@@ -104,7 +104,7 @@ async def test_a26_nothing_goes_without_tls(people: People, data: str) -> None:
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1], ids=["1.0", "1.1"])
-async def test_a27_old_versions_are_refused(people: People, version: ssl.TLSVersion) -> None:
+async def test_old_versions_are_refused(people: People, version: ssl.TLSVersion) -> None:
     context = ssl.create_default_context(cadata=people.cluster.authority)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -117,7 +117,7 @@ async def test_a27_old_versions_are_refused(people: People, version: ssl.TLSVers
 @pytest.mark.parametrize(
     "ciphers", ["AES128-SHA", "AES256-GCM-SHA384", "ECDHE-RSA-AES128-SHA", "NULL", "aNULL", "3DES"]
 )
-async def test_a27_weak_ciphers_are_refused(people: People, ciphers: str) -> None:
+async def test_weak_ciphers_are_refused(people: People, ciphers: str) -> None:
     context = ssl.create_default_context(cadata=people.cluster.authority)
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     try:
@@ -137,13 +137,13 @@ async def _no_handshake(people: People, context: ssl.SSLContext) -> None:
     await trio.aclose_forcefully(stream)
 
 
-async def test_a30_other_protocols_are_refused_at_the_tls_port(people: People) -> None:
+async def test_other_protocols_are_refused_at_the_tls_port(people: People) -> None:
     context = ssl.create_default_context(cadata=people.cluster.authority)
     context.set_alpn_protocols(["http/1.1"])
     await _no_handshake(people, context)
 
 
-async def test_a32_a_new_stream_after_tls(people: People) -> None:
+async def test_a_new_stream_after_tls(people: People) -> None:
     client = people.client("plain")
     await client.connect()
     assert client.header is not None
@@ -161,7 +161,7 @@ async def test_a32_a_new_stream_after_tls(people: People) -> None:
 # --- SASL ----------------------------------------------------------------------------------------------------------
 
 
-async def test_a33_a_session_never_changes_its_host(people: People) -> None:
+async def test_a_session_never_changes_its_host(people: People) -> None:
     client = await people.stream()
     user, password = people.account()
     await client.send_raw(auth("PLAIN", plain(user, password)))
@@ -189,7 +189,7 @@ async def test_a33_a_session_never_changes_its_host(people: People) -> None:
     ],
     ids=["message", "presence", "roster", "bind"],
 )
-async def test_a34_no_stanza_before_authentication(people: People, stanza: str) -> None:
+async def test_no_stanza_before_authentication(people: People, stanza: str) -> None:
     victim = await people.bound()
     client = await people.stream()
     await client.send_raw(stanza.format(victim=victim.jid))
@@ -202,7 +202,7 @@ async def test_a34_no_stanza_before_authentication(people: People, stanza: str) 
     "element",
     ["<enable xmlns='urn:xmpp:sm:3' resume='true'/>", "<resume xmlns='urn:xmpp:sm:3' previd='x' h='0'/>"],
 )
-async def test_a34_no_stream_management_before_authentication(people: People, element: str) -> None:
+async def test_no_stream_management_before_authentication(people: People, element: str) -> None:
     """XEP-0198 section 3: such an attempt fails, and costs the stream nothing but that."""
     client = await people.stream()
     await client.send_raw(element)
@@ -221,7 +221,7 @@ async def test_a34_no_stream_management_before_authentication(people: People, el
     ],
     ids=["message", "presence", "roster"],
 )
-async def test_a34_no_stanza_before_a_resource_is_bound(people: People, stanza: str) -> None:
+async def test_no_stanza_before_a_resource_is_bound(people: People, stanza: str) -> None:
     victim = await people.bound()
     client = await people.stream()
     await client.authenticate(*people.account())
@@ -248,7 +248,7 @@ AUTHZID = {
 
 
 @pytest.mark.parametrize("authzid", AUTHZID.values(), ids=AUTHZID.keys())
-async def test_a35_nobody_becomes_another(people: People, authzid: str) -> None:
+async def test_nobody_becomes_another(people: People, authzid: str) -> None:
     user, password = people.account()
     other, _ = people.account()
     client = await people.stream()
@@ -256,7 +256,7 @@ async def test_a35_nobody_becomes_another(people: People, authzid: str) -> None:
     assert await failure(client) in {"invalid-authzid", "not-authorized", "malformed-request"}
 
 
-async def test_a35_ones_own_authzid_is_fine(people: People) -> None:
+async def test_ones_own_authzid_is_fine(people: People) -> None:
     user, password = people.account()
     client = await people.stream()
     await client.send_raw(auth("PLAIN", plain(user, password, f"{user}@localhost")))
@@ -275,7 +275,7 @@ NOT_BASE64 = {"garbage": "!!!!", "space": "AGEA YgA=", "padding": "A===", "lengt
 
 
 @pytest.mark.parametrize("data", MALFORMED.values(), ids=MALFORMED.keys())
-async def test_a35_malformed_plain(people: People, data: str) -> None:
+async def test_malformed_plain(people: People, data: str) -> None:
     client = await people.stream()
     await client.send_raw(auth("PLAIN", data))
     assert await failure(client) in {"malformed-request", "not-authorized"}
@@ -283,7 +283,7 @@ async def test_a35_malformed_plain(people: People, data: str) -> None:
 
 
 @pytest.mark.parametrize("data", NOT_BASE64.values(), ids=NOT_BASE64.keys())
-async def test_a39_base64_is_strict(people: People, data: str) -> None:
+async def test_base64_is_strict(people: People, data: str) -> None:
     client = await people.stream()
     await client.send_raw(auth("PLAIN", data))
     assert await failure(client) in {"incorrect-encoding", "malformed-request"}
@@ -310,7 +310,7 @@ SCRAM_FIRST = {
 
 
 @pytest.mark.parametrize("first", SCRAM_FIRST.values(), ids=SCRAM_FIRST.keys())
-async def test_a36_malformed_scram(people: People, first: str) -> None:
+async def test_malformed_scram(people: People, first: str) -> None:
     client = await people.stream()
     await client.send_raw(auth("SCRAM-SHA-256", b64(first)))
     try:
@@ -334,7 +334,7 @@ async def test_a36_malformed_scram(people: People, first: str) -> None:
     ["c=biws,r=other,p=AAAA", "c=eSws,r={nonce},p=AAAA", "c=biws,r={nonce}", "", "c=biws,r={nonce},p=!!"],
     ids=["nonce", "binding", "no proof", "empty", "base64"],
 )
-async def test_a36_wrong_final(people: People, final: str) -> None:
+async def test_wrong_final(people: People, final: str) -> None:
     user, _ = people.account()
     client = await people.stream()
     await client.send_raw(auth("SCRAM-SHA-1", b64(f"n,,n={user},r=abcdefgh")))
@@ -347,7 +347,7 @@ async def test_a36_wrong_final(people: People, final: str) -> None:
     await alive(client)
 
 
-async def test_a37_unknown_users_look_like_known_ones(people: People) -> None:
+async def test_unknown_users_look_like_known_ones(people: People) -> None:
     user, _ = people.account()
 
     async def challenge(name: str) -> tuple[int, str, str]:
@@ -365,7 +365,7 @@ async def test_a37_unknown_users_look_like_known_ones(people: People) -> None:
     assert (await challenge("nobody-else"))[1] != unknown[1]
 
 
-async def test_a38_a_stream_has_few_attempts(people: People) -> None:
+async def test_a_stream_has_few_attempts(people: People) -> None:
     user, password = people.account()
     client = await people.stream()
     failures = 0
@@ -383,7 +383,7 @@ async def test_a38_a_stream_has_few_attempts(people: People) -> None:
     [f"<response xmlns='{SASL}'>AA==</response>", f"<abort xmlns='{SASL}'/>"],
     ids=["response", "abort"],
 )
-async def test_a39_out_of_order(people: People, element: str) -> None:
+async def test_out_of_order(people: People, element: str) -> None:
     client = await people.stream()
     await client.send_raw(element)
     try:
@@ -393,7 +393,7 @@ async def test_a39_out_of_order(people: People, element: str) -> None:
     assert answer.tag == f"{{{SASL}}}failure" or client.error is not None
 
 
-async def test_a39_abort(people: People) -> None:
+async def test_abort(people: People) -> None:
     client = await people.stream()
     await client.send_raw(auth("SCRAM-SHA-256", b64("n,,n=user,r=abcdefgh")))
     assert (await client.receive()).tag == f"{{{SASL}}}challenge"
@@ -402,7 +402,7 @@ async def test_a39_abort(people: People) -> None:
     await alive(client)
 
 
-async def test_a39_auth_twice(people: People) -> None:
+async def test_auth_twice(people: People) -> None:
     client = await people.bound()
     await client.send_raw(auth("PLAIN", plain("nobody", "x")))
     assert await refused(client) in {
@@ -416,7 +416,7 @@ async def test_a39_auth_twice(people: People) -> None:
 @pytest.mark.parametrize(
     "mechanism", ["scram-sha-1", "plain", "DIGEST-MD5", "ANONYMOUS", "EXTERNAL", "CRAM-MD5", "X", ""]
 )
-async def test_a40_other_mechanisms(people: People, mechanism: str) -> None:
+async def test_other_mechanisms(people: People, mechanism: str) -> None:
     client = await people.stream()
     assert mechanism not in client.mechanisms()
     await client.send_raw(auth(mechanism, "AA=="))
@@ -448,7 +448,7 @@ BAD_JIDS = {
 
 
 @pytest.mark.parametrize("to", BAD_JIDS.values(), ids=BAD_JIDS.keys())
-async def test_a41_malformed_addresses(people: People, to: str) -> None:
+async def test_malformed_addresses(people: People, to: str) -> None:
     client = await people.bound()
     for kind in ("message", "iq", "presence"):
         inner = "<ping xmlns='urn:xmpp:ping'/>" if kind == "iq" else ""
@@ -460,7 +460,7 @@ async def test_a41_malformed_addresses(people: People, to: str) -> None:
         assert error_of(answer) == "jid-malformed"
 
 
-async def test_a41_the_longest_are_fine(people: People) -> None:
+async def test_the_longest_are_fine(people: People) -> None:
     client = await people.bound(resource="r" * 1023)
     assert client.jid.endswith("/" + "r" * 1023)
     other = await people.bound()
@@ -469,14 +469,14 @@ async def test_a41_the_longest_are_fine(people: People) -> None:
 
 
 @pytest.mark.parametrize("resource", ["r" * 1024, "é" * 512], ids=["long", "multi-byte"])
-async def test_a43_too_long_resource(people: People, resource: str) -> None:
+async def test_too_long_resource(people: People, resource: str) -> None:
     client = await people.stream()
     await client.authenticate(*people.account())
     with pytest.raises(LoginError, match=r"bad-request|jid-malformed|not-acceptable"):
         await client.bind(resource)
 
 
-async def test_a43_bind_twice(people: People) -> None:
+async def test_bind_twice(people: People) -> None:
     client = await people.bound()
     answer = await client.request(
         "<iq type='set' id='b2'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>"
@@ -484,7 +484,7 @@ async def test_a43_bind_twice(people: People) -> None:
     assert error_of(answer) == "not-allowed"
 
 
-async def test_a43_one_resource_on_two_edges(people: People) -> None:
+async def test_one_resource_on_two_edges(people: People) -> None:
     account = people.account()
     survivors = 0
     for _ in range(10):
@@ -521,7 +521,7 @@ async def test_a43_one_resource_on_two_edges(people: People) -> None:
     assert survivors == 10
 
 
-async def test_a43_too_many_resources(people: People) -> None:
+async def test_too_many_resources(people: People) -> None:
     account = people.account()
     for number in range(10):
         await people.bound(account, f"r{number}")
@@ -530,7 +530,7 @@ async def test_a43_too_many_resources(people: People) -> None:
         await one_more.login(*account, "r10")
 
 
-async def test_a24_a_browser_is_sent_away_fast(people: People) -> None:
+async def test_a_browser_is_sent_away_fast(people: People) -> None:
     began = time.monotonic()
     received = await exchange(
         people.cluster.endpoint(0, "plain"), b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-#: A request that has no answer so long after it was sent is unanswered, also during a fault (G5).
+#: A request that has no answer so long after it was sent is unanswered, also during a fault.
 IQ_SECONDS = 30.0
 
 

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rookery.shared import settings
+from rookery.shared import reference, settings
 from rookery.shared.config import Config
 from rookery.shared.settings import SettingsError, load
+from rookery.shared.xeps import stream_management, vcard_temp
 
 
 def write(tmp_path: Path, text: str) -> Path:
@@ -48,6 +49,10 @@ def test_environment_beats_the_file_and_overrides_beat_both(tmp_path: Path) -> N
         ("ROUTER__COMMIT_DELAY_MS", "12", 12.0),
         ("ROUTER__COMMIT_DELAY_MS", "0.5s", 500.0),
         ("ROUTER__COMMIT_DELAY_MS", "3ms", 3.0),
+        ("OFFLINE_STORAGE__DAYS", "30", 30),
+        ("OFFLINE_STORAGE__DAYS", "48h", 2),
+        ("OFFLINE_STORAGE__BYTES", "1MiB", 1_048_576),
+        ("STREAM_MANAGEMENT__RESUME_SECONDS", "10m", 600),
         ("EDGE__ALLOW_PLAINTEXT", "off", False),
         ("EDGE__HOST", "127.0.0.1, ::1", ("127.0.0.1", "::1")),
         ("EDGE__WEBSOCKET_ORIGINS", "", ()),
@@ -74,6 +79,53 @@ def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
         "ROOKERY_LOG__LEVEL: invalid enum value 'loud'",
         "limits.exempt_nets: 'x' is not a network: write it as 192.0.2.0/24",
         "bus.url: must begin with nats:// or tls://",
+    ]
+
+
+def test_former_names_are_read_with_a_warning(tmp_path: Path) -> None:
+    path = write(
+        tmp_path, "[limits]\nvcard_bytes = 5\nresume_seconds = 7\n[stream_management]\nask_stanzas = 9\n"
+    )
+    loaded = load(path, {"ROOKERY_LIMITS__RESUME_SECONDS": "10m"})
+    assert loaded.config.options(vcard_temp.Options).max_bytes == 5
+    assert loaded.config.options(stream_management.Options).resume_seconds == 600
+    assert loaded.config.options(stream_management.Options).ask_stanzas == 9
+    assert loaded.warnings == [
+        f"{path}: limits.vcard_bytes: is now called vcard_temp.max_bytes",
+        f"{path}: limits.resume_seconds: is now called stream_management.resume_seconds",
+        "ROOKERY_LIMITS__RESUME_SECONDS: is now called ROOKERY_STREAM_MANAGEMENT__RESUME_SECONDS",
+    ]
+    assert load(None, {}).warnings == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[limits]\nvcard_bytes = 5\n[vcard_temp]\nmax_bytes = 7\n",
+        "[vcard_temp]\nmax_bytes = 7\n[limits]\nvcard_bytes = 5\n",
+    ],
+)
+def test_a_setting_has_one_name_in_a_file(tmp_path: Path, text: str) -> None:
+    with pytest.raises(SettingsError, match="former name"):
+        load(write(tmp_path, text), {})
+
+
+def test_sections_of_extensions_are_checked_as_others(tmp_path: Path) -> None:
+    path = write(tmp_path, '[message_archive]\npage_max = 0\npgae = 1\n[registration]\nnets = ["x"]\n')
+    with pytest.raises(SettingsError) as caught:
+        load(
+            path,
+            {
+                "ROOKERY_SERVICE_DISCOVERY__ITEMS": "@, muc.example.org Rooms",
+                "ROOKERY_OFFLINE_STORAGE__DAYS": "4w",
+            },
+        )
+    assert caught.value.errors == [
+        f"{path}: message_archive.page_max: expected int >= 1",
+        f"{path}: message_archive.pgae: unknown setting: did you mean page?",
+        "ROOKERY_OFFLINE_STORAGE__DAYS: expected a time such as 30s or 5m",
+        "registration.nets: 'x' is not a network: write it as 192.0.2.0/24",
+        "service_discovery.items: '@' does not begin with an address",
     ]
 
 
@@ -126,7 +178,7 @@ def test_toml_is_read_again_as_it_was(password: str, prefix: str) -> None:
 
 
 def test_schema_names_every_section() -> None:
-    assert set(settings.FIELDS) <= {name.lower() for name in settings.schema()["$defs"]}
+    assert set(settings.FIELDS) == set(reference.schema()["$defs"]["Config"]["properties"])
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rookery.edge.inflight import Entry, Inflight, Pool
-from rookery.edge.management import ASK_EVERY, ASK_SECONDS, DEAD_SECONDS, NOTE_SECONDS, Look, Management
+from rookery.edge.management import NOTE_SECONDS, Look, Management
 from rookery.shared.bus.messages import Origin, Route
 from rookery.shared.xeps import stream_management as sm
 from rookery.shared.xmpp.stanza import Stanza
+
+OPTIONS = sm.Options()
 
 TOP = 2**32
 
@@ -20,7 +22,7 @@ TOP = 2**32
 
 
 def test_the_client_counts_from_where_it_was_enabled() -> None:
-    machine = Management(base_in=3, base_out=10)
+    machine = Management(OPTIONS, base_in=3, base_out=10)
     assert machine.h == 0
     assert machine.answer(2, 10, 15, 1.0) == 12
     assert machine.answer(6, 12, 15, 1.0) is None
@@ -30,7 +32,7 @@ def test_the_client_counts_from_where_it_was_enabled() -> None:
 
 
 def test_only_what_the_router_has_recorded_is_told() -> None:
-    machine = Management(0, 0, b"token", 600)
+    machine = Management(OPTIONS, 0, 0, b"token", 600)
     assert machine.moved(3, 0.0)
     assert machine.request(4) == 0  # the note is under way
     assert not machine.moved(4, 0.0)  # one at a time
@@ -43,7 +45,7 @@ def test_only_what_the_router_has_recorded_is_told() -> None:
 
 
 def test_what_may_be_lost_is_told_again() -> None:
-    machine = Management(0, 0, b"token", 600)
+    machine = Management(OPTIONS, 0, 0, b"token", 600)
     assert machine.moved(2, 0.0)
     assert not machine.moved(2, 0.0)
     machine.lost()
@@ -51,7 +53,7 @@ def test_what_may_be_lost_is_told_again() -> None:
 
 
 def test_a_stream_that_nobody_can_resume_needs_no_note() -> None:
-    machine = Management(0, 0)
+    machine = Management(OPTIONS, 0, 0)
     assert machine.request(1) == 0
     assert machine.moved(1, 0.0)
     assert machine.h == 1
@@ -63,7 +65,7 @@ def test_a_stream_that_nobody_can_resume_needs_no_note() -> None:
 
 
 def test_a_note_that_is_not_confirmed_is_sent_again() -> None:
-    machine = Management(0, 0, b"t", 600)
+    machine = Management(OPTIONS, 0, 0, b"t", 600)
     assert machine.moved(1, 5.0)
     assert not machine.moved(2, 5.0 + NOTE_SECONDS - 0.1)
     assert machine.moved(2, 5.0 + NOTE_SECONDS)
@@ -74,25 +76,31 @@ def test_a_note_that_is_not_confirmed_is_sent_again() -> None:
 
 
 def test_it_asks_every_few_stanzas_and_after_a_moment() -> None:
-    machine = Management(0, 0)
-    looks = [machine.sent(n, 0.0) for n in range(1, 2 * ASK_EVERY + 1)]
-    assert [n for n, look in enumerate(looks, 1) if look is Look.ASK] == [ASK_EVERY, 2 * ASK_EVERY]
+    machine = Management(OPTIONS, 0, 0)
+    looks = [machine.sent(n, 0.0) for n in range(1, 2 * OPTIONS.ask_stanzas + 1)]
+    assert [n for n, look in enumerate(looks, 1) if look is Look.ASK] == [
+        OPTIONS.ask_stanzas,
+        2 * OPTIONS.ask_stanzas,
+    ]
     machine.answer(10, 0, 10, 1.0)
     assert machine.look(10, 1.0, 2.0) == (Look.NOTHING, 0.0)
     assert machine.sent(11, 5.0) is Look.NOTHING
     assert machine.first_unasked
-    assert machine.look(11, 1.0, 5.5) == (Look.NOTHING, 5.0 + ASK_SECONDS)
+    assert machine.look(11, 1.0, 5.5) == (Look.NOTHING, 5.0 + OPTIONS.ask_seconds)
     assert machine.look(11, 1.0, 6.0)[0] is Look.ASK
-    assert machine.look(11, 1.0, 7.0) == (Look.NOTHING, 6.0 + DEAD_SECONDS)
+    assert machine.look(11, 1.0, 7.0) == (Look.NOTHING, 6.0 + OPTIONS.answer_seconds)
 
 
 def test_a_client_that_is_not_heard_after_a_question_is_dead() -> None:
-    machine = Management(0, 0)
+    machine = Management(OPTIONS, 0, 0)
     machine.sent(1, 0.0)
-    assert machine.look(1, 0.0, ASK_SECONDS)[0] is Look.ASK
-    assert machine.look(1, 0.0, ASK_SECONDS + DEAD_SECONDS)[0] is Look.DEAD
+    assert machine.look(1, 0.0, OPTIONS.ask_seconds)[0] is Look.ASK
+    assert machine.look(1, 0.0, OPTIONS.ask_seconds + OPTIONS.answer_seconds)[0] is Look.DEAD
     # one that talks and does not acknowledge is bounded by its queue, not by this
-    assert machine.look(1, 40.0, ASK_SECONDS + DEAD_SECONDS) == (Look.NOTHING, 40.0 + DEAD_SECONDS)
+    assert machine.look(1, 40.0, OPTIONS.ask_seconds + OPTIONS.answer_seconds) == (
+        Look.NOTHING,
+        40.0 + OPTIONS.answer_seconds,
+    )
     machine.answer(1, 0, 1, 50.0)
     assert machine.look(1, 0.0, 500.0) == (Look.NOTHING, 0.0)
 
@@ -195,6 +203,16 @@ class Recorder:
             self.effects.append(content)
 
     def edge(self, start: int) -> Management:
-        machine = Management(-start, 0, b"token", 600)
+        machine = Management(OPTIONS, -start, 0, b"token", 600)
         machine.note(self.recorded)
         return machine
+
+
+def test_the_operator_says_when_clients_are_asked_and_given_up() -> None:
+    machine = Management(sm.Options(ask_stanzas=2, ask_seconds=7.0, answer_seconds=3.0), 0, 0)
+    assert machine.sent(1, 0.0) is Look.NOTHING
+    assert machine.ask_seconds == 7.0
+    assert machine.look(1, 0.0, 6.9) == (Look.NOTHING, 7.0)
+    assert machine.sent(2, 6.9) is Look.ASK
+    assert machine.look(2, 0.0, 9.8)[0] is Look.NOTHING
+    assert machine.look(2, 0.0, 9.9)[0] is Look.DEAD

@@ -37,6 +37,7 @@ POLICY = Policy(
     preauth_bytes=10_000,
     idle_seconds=330,
     failures=3,
+    instructions="Ask your gardener.",
 )
 OPEN = (
     "<?xml version='1.0'?><stream:stream to='{}' version='1.0' xmlns='jabber:client'"
@@ -454,7 +455,7 @@ REGISTER = "<iq type='set' id='r'><query xmlns='jabber:iq:register'>{}</query></
 def test_registration_before_authentication() -> None:
     stream = opened()
     form = stream.feed("<iq type='get' id='r'><query xmlns='jabber:iq:register'/></iq>")
-    assert "<username/><password/><email/>" in form
+    assert "<instructions>Ask your gardener.</instructions><username/><password/><email/>" in form
     stream.feed(REGISTER.format("<username>Bob</username><password>pw</password><email>b@x</email>"))
     assert want(stream, AskRegister) == AskRegister("bob@example.org", "example.org", "bob", "pw", "b@x")
     assert stream.take(stream.machine.registered(None)) == "<iq type='result' id='r'/>"

@@ -128,7 +128,7 @@ class FakeStore:
 
 
 class FakeDb:
-    """Answers the router's two statements from plain data."""
+    """Answers the router's statements from plain data."""
 
     def __init__(self, store: FakeStore) -> None:
         self.store = store
@@ -137,8 +137,10 @@ class FakeDb:
         self.disabled: set[str] = set()
         self.domains = [DOMAIN]
         self.policy = "{}"
-        #: Archiving preferences: (fallback, always, never, contacts).
-        self.archiving: dict[str, tuple[str, list[str], list[str], list[str]]] = {}
+        #: Archiving preferences: (fallback, always, never, contacts); a fallback of None has chosen nothing.
+        self.archiving: dict[
+            str, tuple[str | None, list[str] | None, list[str] | None, list[str] | None]
+        ] = {}
         self.up = True
         self.loads = 0
         #: Rows of sleeping sessions by (jid, granted).
@@ -198,7 +200,7 @@ class FakeDb:
             return [{"name": name, "registration": False, "policy": self.policy} for name in self.domains]
         self.loads += 1
         rows = []
-        for local, domain in zip(*args, strict=True):
+        for local, domain in zip(*args[:2], strict=True):
             bare = f"{local}@{domain}"
             if bare in self.ids:
                 owed = self.store.owed(self.ids[bare])

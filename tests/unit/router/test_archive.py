@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import pytest
 from tests.unit.router.rig import DOMAIN, Client, Rig, bodies, chat, condition, rig
 
 from rookery.shared.bus.messages import Submit, ToSession
+from rookery.shared.config import Config
 from rookery.shared.store.ids import Seal
 from rookery.shared.store.rows import unpack_stanza
+from rookery.shared.xeps.archive_preferences import Default, Options
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element
 
 ALICE, BOB = f"alice@{DOMAIN}", f"bob@{DOMAIN}"
+CAROL = f"carol@{DOMAIN}"
 HINTS = "urn:xmpp:hints"
 
 
@@ -332,3 +336,25 @@ async def test_what_a_client_acknowledged_before_the_commit_is_stored_and_not_gi
         bob.unbind()
         await it.settle()
         assert it.store.coming == 0
+
+
+@pytest.mark.parametrize(
+    ("default", "archived"), [("never", []), ("always", [ALICE, CAROL]), ("roster", [ALICE])]
+)
+async def test_the_operator_says_what_is_archived_of_accounts_that_chose_nothing(
+    default: Default, archived: list[str]
+) -> None:
+    async with rig(Config(archive_preferences=Options(default=default))) as it:
+        it.db.archiving[BOB] = (None, None, None, [ALICE] if default == "roster" else None)
+        alice, bob = await pair(it)
+        carol = await it.online("carol")
+        assert bob.copies == (default != "never")
+        for one in (alice, carol):
+            one.route(chat(BOB, one.full))
+        await it.settle()
+        assert [row.peer for row in it.store.archive(it.db.ids[BOB])] == archived
+        it.db.archiving[BOB] = ("always", [], [], None)
+        await it.change("bob", "archive")
+        alice.route(chat(BOB, "chosen"))
+        await it.settle()
+        assert len(it.store.archive(it.db.ids[BOB])) == len(archived) + 1

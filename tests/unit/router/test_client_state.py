@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from tests.unit.router.rig import DOMAIN, Client, Rig, bodies, chat, rig
 
-from rookery.router.held import MAX_HELD
 from rookery.shared.bus.messages import NOBODY, Broadcast, ClientState, Fanout, Kind, Route
+from rookery.shared.config import Config
+from rookery.shared.xeps.client_state import Options
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element
 
@@ -75,9 +76,9 @@ async def test_too_much_is_given_at_once() -> None:
     async with rig() as it:
         bob = await it.online("bob")
         await say(it, bob, False)
-        for number in range(MAX_HELD):
+        for number in range(Options().held_stanzas):
             await presence(it, f"u{number}")
-        assert len(bob.news()) == MAX_HELD
+        assert len(bob.news()) == Options().held_stanzas
         await presence(it, "one-more")
         assert bob.news() == []
 
@@ -140,3 +141,14 @@ async def test_an_old_binding_says_nothing() -> None:
         bob.edge.post(f"nobody@{DOMAIN}/r", ClientState(f"nobody@{DOMAIN}/r", 1, False))
         await presence(it, "a")
         assert senders(bob) == [("a", "")]
+
+
+async def test_the_operator_says_how_much_may_wait() -> None:
+    async with rig(Config(client_state=Options(held_stanzas=3))) as it:
+        bob = await it.online("bob")
+        await say(it, bob, False)
+        await presence(it, "a")
+        await presence(it, "b")
+        assert bob.news() == []
+        await presence(it, "c")
+        assert senders(bob) == [("a", ""), ("b", ""), ("c", "")]

@@ -5,9 +5,12 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rookery.router.held import MAX_HELD, HeldBack
+from rookery.router.held import HeldBack
+from rookery.shared.xeps.client_state import Options
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element
+
+OPTIONS = Options()
 
 COMPOSING = Element("http://jabber.org/protocol/chatstates", "composing")
 PAUSED = Element("http://jabber.org/protocol/chatstates", "paused")
@@ -61,15 +64,15 @@ def test_a_flood_of_presence_stays_bounded() -> None:
     for number in range(100_000):
         assert held.hold(presence(f"a@x/{number % 10}", show="away"), "")
     assert len(held) == 10
-    assert not held.full
-    for number in range(MAX_HELD):
+    assert not held.exceeds(OPTIONS)
+    for number in range(OPTIONS.held_stanzas):
         held.hold(presence(f"b@x/{number}"), "")
-        if held.full:
+        if held.exceeds(OPTIONS):
             break
-    assert len(held) <= MAX_HELD
+    assert len(held) <= OPTIONS.held_stanzas
     held.drain()
     held.hold(presence("c@x/1", show="x" * 70_000), "")
-    assert held.full
+    assert held.exceeds(OPTIONS)
 
 
 def test_who_has_gone_is_known_and_told_once() -> None:

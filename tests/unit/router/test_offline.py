@@ -7,8 +7,9 @@ from tests.unit.router.rig import DOMAIN, Rig, bodies, chat, condition, rig
 from rookery.router.flushes import ASK_AGAIN, HOLD
 from rookery.router.sessions import MAX_KEPT
 from rookery.shared.bus.messages import Acked, Kind, SessionUp
-from rookery.shared.config import Config, Limits
+from rookery.shared.config import Config
 from rookery.shared.store.rows import unpack_stanza
+from rookery.shared.xeps.offline_storage import Options
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element
 
@@ -84,7 +85,7 @@ async def test_what_says_nothing_is_not_stored() -> None:
 
 
 async def test_the_quota_goes_back_to_the_sender_and_keeps_what_is_there() -> None:
-    async with rig(Config(limits=Limits(offline_messages=3))) as it:
+    async with rig(Config(offline_storage=Options(messages=3))) as it:
         it.account("bob")
         alice = await it.online("alice")
         for n in range(5):
@@ -92,6 +93,7 @@ async def test_the_quota_goes_back_to_the_sender_and_keeps_what_is_there() -> No
         await it.settle()
         assert [condition(one) for one in alice.news()] == ["service-unavailable"] * 2
         assert it.store.coming == 3
+        assert it.router.core.count.refused == 2
 
 
 async def test_a_store_that_is_full_says_try_later() -> None:
@@ -493,7 +495,7 @@ async def test_when_no_resource_reads_it_is_stored_once_and_comes_when_one_does(
 
 
 async def test_a_backlog_that_is_too_long_goes_through_the_store_in_order() -> None:
-    async with rig(Config(limits=Limits(offline_messages=2000))) as it:
+    async with rig(Config(offline_storage=Options(messages=2000))) as it:
         await stored(it, 1)
         it.offline_answers = False
         alice, bob = await it.online("alice"), await it.bind("bob")

@@ -24,6 +24,7 @@ from rookery.shared.bus.messages import (
     Unbind,
 )
 from rookery.shared.config import Config, Limits
+from rookery.shared.xeps.stream_management import Options
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element
@@ -432,3 +433,11 @@ async def test_only_a_bound_stream_can_be_enabled() -> None:
         answer = await call(set_up, "edge1", BOB, Enable(bob.full, bob.grant + 1, TOKEN, 0, 0, 0))
         assert isinstance(answer, StanzaError)
         assert answer.condition == "item-not-found"
+
+
+async def test_the_operator_says_how_long_sessions_may_sleep() -> None:
+    async with rig(Config(stream_management=Options(resume_seconds=30))) as it:
+        client = await it.online("alice")
+        assert (await enable(it, client)).seconds == 30
+        assert (await enable(it, client, seconds=20)).seconds == 20
+        assert (await enable(it, client, seconds=40)).seconds == 30

@@ -1,4 +1,4 @@
-"""Addresses: RFC 7622 with RFC 8265 and IDNA, rows A41 and A42 of bad input, and what the cache may keep."""
+"""Addresses: RFC 7622 with RFC 8265 and IDNA, bad input, and what the cache may keep."""
 
 from __future__ import annotations
 

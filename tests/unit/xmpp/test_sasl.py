@@ -1,4 +1,4 @@
-"""SASL machines: vectors of RFC 5802 and RFC 7677, an independent client (scramp), and rows A35 to A39 of bad input."""
+"""SASL machines: vectors of RFC 5802 and RFC 7677, an independent client (scramp), and bad input."""
 
 from __future__ import annotations
 

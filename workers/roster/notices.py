@@ -1,0 +1,26 @@
+"""Whom a change of a roster concerns beside its account: the resources that want pushes, the presence worker, contacts."""
+
+from __future__ import annotations
+
+from rookery.shared.bus.messages import AccountChanged, Kind, RosterChanged, SendPresence, ToResources
+from rookery.shared.cluster.api import Node
+from rookery.shared.xeps.registry import INTERESTED
+from rookery.workers.roster import roster
+
+
+def push(node: Node, account: str, account_id: int, item: roster.Item) -> None:
+    """Push an item to the interested resources (RFC 6121 section 2.1.6)."""
+    stanza = roster.push(item, account_id)
+    node.bus.post(Kind.ROUTER, node.partition(account), ToResources(account, INTERESTED, stanza))
+
+
+def subscription(node: Node, account: str, contact: str, state: str) -> None:
+    """Tell who may see whom now; `state` is that of the item, or "remove"."""
+    node.bus.post(Kind.PRESENCE, node.partition(account), RosterChanged(account, contact, state))
+    # Who archives only contacts (XEP-0441) has others now.
+    node.bus.post(Kind.ROUTER, node.partition(account), AccountChanged(account, "roster"))
+
+
+def send_presence(node: Node, account: str, contact: str, available: bool) -> None:
+    """Show the account's presence to a contact, or that there is none any more."""
+    node.bus.post(Kind.ROUTER, node.partition(account), SendPresence(account, contact, available))

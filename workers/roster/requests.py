@@ -1,0 +1,79 @@
+"""The requests that the roster worker answers: roster gets and sets (RFC 6121 section 2)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from rookery.shared.bus.messages import Handle, answering
+from rookery.shared.xeps.registry import answered_by
+from rookery.shared.xmpp import ns
+from rookery.shared.xmpp.errors import StanzaError
+from rookery.shared.xmpp.stanza import Stanza
+from rookery.shared.xmpp.xml import Element
+from rookery.workers.hosted import HostedWorker, uid
+from rookery.workers.roster import notices, roster, store
+from rookery.workers.roster.subscription import State, removal
+
+
+def _query(item: Handle) -> Element:
+    if not item.outbound:
+        # as for no account: only the account itself (section 2.1.6)
+        raise StanzaError("service-unavailable")
+    query = item.stanza.find(ns.ROSTER, "query")
+    if query is None:
+        raise StanzaError("bad-request")
+    return query
+
+
+async def get(worker: HostedWorker, partition: int, item: Handle) -> Stanza | None:
+    """The roster, or what has changed since the version that the client knows (section 2.6)."""
+    query = _query(item)
+    if next(query.elements(), None) is not None:
+        raise StanzaError("bad-request", "a roster get has no items")
+    ver = query.get("ver")
+    found = await worker.database(
+        partition, lambda conn: store.get(conn, item.account, ver), item.origin.deadline
+    )
+    if found is None:
+        raise StanzaError("item-not-found")
+    if found.full:
+        return roster.result(item.stanza, found.items, None if ver is None else found.ver)
+    worker.route(item.stanza.result(), answering(item.origin))
+    for changed in found.items:
+        worker.route(roster.push(changed, found.account_id, item.full))
+    return None
+
+
+async def edit(worker: HostedWorker, partition: int, item: Handle) -> Stanza | None:
+    """A roster set: one item is added, changed or removed (sections 2.3 to 2.5)."""
+    node, account = worker.node, item.account
+    change = roster.parse_set(_query(item), account)
+    limit = node.config.limits.roster_items
+    edited = await worker.database(
+        partition,
+        lambda conn: store.edit(conn, node.incarnation, account, change, uid(item.origin), limit),
+        item.origin.deadline,
+    )
+    worker.route(item.stanza.result(), answering(item.origin))
+    notices.push(node, account, edited.account_id, edited.item)
+    if change.remove:
+        _removed(worker, account, change.contact, edited.before)
+    return None
+
+
+def _removed(worker: HostedWorker, account: str, contact: str, before: State) -> None:
+    """Removing an item cancels the subscriptions both ways (section 2.5.2)."""
+    for type in removal(before):
+        worker.route(Stanza.build("presence", type=type, to=contact, from_=account))
+    if before.from_:
+        notices.send_presence(worker.node, account, contact, False)
+    notices.subscription(worker.node, account, contact, "remove")
+
+
+REQUESTS: Final = answered_by(
+    "roster",
+    {
+        ("get", ns.ROSTER, "query"): get,
+        ("set", ns.ROSTER, "query"): edit,
+    },
+)
