@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from rookery.edge.features import Policy
 from rookery.edge.handshakes import HandshakePool
 from rookery.edge.limits import Failures, Nets
 from rookery.edge.loop import Reactor
-from rookery.edge.sessions import Sessions
+from rookery.edge.policy import Policy
+from rookery.edge.sessions.table import Sessions
 from rookery.edge.tls import CertificateStore
 from rookery.shared.bus.api import Bus
 from rookery.shared.config import Limits
 from rookery.shared.xmpp.stream import StreamLimits
 
-if TYPE_CHECKING:
-    from rookery.edge.connection import Connection
+
+class Congested(Protocol):
+    """A connection that is not read while the bus has more waiting than its peers take."""
+
+    def uncongested(self) -> None:
+        """Read again."""
 
 
 @dataclass(slots=True)
@@ -40,23 +44,3 @@ class Context:
     #: Connections that wait until the bus has room again, and whether it had none at the end of the last turn.
     congested: list[Congested]
     is_congested: bool = False
-
-
-class Congested:
-    """A connection that is not read while the bus has more waiting than its peers take."""
-
-    __slots__ = ()
-
-    def uncongested(self) -> None:
-        """Read again."""
-        raise NotImplementedError
-
-
-class Owner(Protocol):
-    """Whoever accepted the connection."""
-
-    def arrived(self, connection: Connection, host: str) -> bool:
-        """A PROXY header named the client; False closes at once."""
-
-    def left(self, connection: Connection) -> None:
-        """The connection is closed."""

@@ -17,7 +17,7 @@ _BYTES: Final = {direction: metrics.C2S_BYTES.labels(direction) for direction in
 SAMPLE: Final = 64
 
 
-class Counters:
+class EdgeCounters:
     """Totals since the last `pump`."""
 
     __slots__ = ("bytes_in", "bytes_out", "stanzas_in", "stanzas_out")

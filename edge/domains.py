@@ -8,7 +8,7 @@ from typing import Final
 import structlog
 import trio
 
-from rookery.edge.features import HostedDomain
+from rookery.edge.policy import HostedDomain
 from rookery.shared.bus.api import BusTimeout
 from rookery.shared.bus.messages import Domains, GetDomains, Kind
 from rookery.shared.cluster.api import Node

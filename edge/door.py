@@ -8,12 +8,12 @@ from functools import lru_cache
 from ipaddress import ip_address
 
 from rookery.edge.channel import Channel
-from rookery.edge.connection import Connection
+from rookery.edge.client.connection import Connection
 from rookery.edge.context import Context
-from rookery.edge.features import Security
-from rookery.edge.framing import TCP, WEBSOCKET
 from rookery.edge.limits import Doorkeeper, Nets, parse_address
+from rookery.edge.login.framing import TCP, WEBSOCKET
 from rookery.edge.loop import close_quietly
+from rookery.edge.policy import Security
 from rookery.edge.tls import TlsSide
 from rookery.edge.transport import Transport
 from rookery.shared.config import Config

@@ -15,12 +15,12 @@ import trio
 from rookery.edge.context import Context
 from rookery.edge.domains import HostedDomains
 from rookery.edge.door import Door
-from rookery.edge.features import Policy
 from rookery.edge.handshakes import HandshakePool
 from rookery.edge.limits import Failures, Nets
 from rookery.edge.listener import Accept, Listener, bind_sockets
 from rookery.edge.loop import NEVER, Reactor, close_quietly
-from rookery.edge.sessions import Sessions
+from rookery.edge.policy import Policy
+from rookery.edge.sessions.table import Sessions
 from rookery.edge.tls import CertificateStore
 from rookery.edge.websocket import WebDoor
 from rookery.shared.bus.api import Call

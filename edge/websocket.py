@@ -13,7 +13,7 @@ from typing import Final
 import trio
 from trio_websocket import ConnectionClosed, HandshakeError, WebSocketConnection, wrap_server_stream
 
-from rookery.edge.connection import Connection
+from rookery.edge.client.connection import Connection
 from rookery.edge.context import Context
 from rookery.edge.door import Door, web_context
 from rookery.edge.limits import Nets

@@ -25,8 +25,10 @@ MODULES = """
     shared.bus: api batch calls core links moves parking pump wire
     shared.cluster: map parts
     shared.store: ids rows
-    edge: acks channel connection context counters endings inflight iqs late lifetime limits management managing mirror session
-    edge: sessions streams successors timers transport
+    edge: channel context counters inflight limits timers transport
+    edge.client: connection deadlines inbox
+    edge.sessions: acks attachments early endings line mirror open_iqs recent_messages session streams successors surroundings table
+    edge.sessions.management: machine manager
     router: accounts binding carbons client_state copies core counters delivery flushes held keeping notes part pushing recent rules
     router: service sessions sieve submit
 """

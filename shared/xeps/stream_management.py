@@ -1,6 +1,6 @@
 """XEP-0198: Stream Management."""
 
-# The grammar: elements, numbers, tokens. The machines are in `edge.management` and `router.resumption`.
+# The grammar: elements, numbers, tokens. The machines are in `edge.sessions.management.machine` and `router.resumption`.
 
 from __future__ import annotations
 

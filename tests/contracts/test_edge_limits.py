@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import trio
 
-from rookery.edge import login
+from rookery.edge.login import login
 from rookery.edge.proxy import encode
-from rookery.edge.session import Session
+from rookery.edge.sessions.session import Session
 from rookery.shared.bus.messages import Accepted, DomainsChanged, Kind, Route, Unbind
 from rookery.shared.config import Edge, Limits
 from rookery.shared.xmpp.stanza import Stanza

@@ -11,7 +11,7 @@ import pytest
 import trio
 from scramp import ScramClient
 
-from rookery.edge import lifetime
+from rookery.edge.client import deadlines
 from rookery.shared.bus.messages import Acked, Route, Submit, Unbind
 from rookery.shared.config import Limits
 from rookery.shared.xmpp.sasl.binding import tls_server_end_point
@@ -72,11 +72,11 @@ async def test_a_stanza_of_many_records(lab: Lab, size: int) -> None:
 
 
 async def test_a_parser_sleeps_while_nothing_comes(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lifetime, "HIBERNATE_SECONDS", 0.05)
+    monkeypatch.setattr(deadlines, "HIBERNATE_SECONDS", 0.05)
     alice, bob = await lab.login("alice"), await lab.login("bob")
     connection = next(iter(lab.edge._door.connections))
     with trio.fail_after(3):
-        while connection._parser._parser is not None:  # noqa: ASYNC110
+        while connection._inbox.parser._parser is not None:  # noqa: ASYNC110
             await trio.sleep(0.02)
     for n in range(3):
         await alice.send(MESSAGE.format(n, "again"))

@@ -58,14 +58,20 @@ def test_every_command_that_the_readme_names_exists() -> None:
             assert command.get_command(context, second) is not None, line
 
 
-@pytest.mark.parametrize("folder", ["edge", "router"])
+#: Folders that the page has a table of, and how a table begins.
+MAPS = ("edge", "edge/client", "edge/login", "edge/sessions", "edge/sessions/management", "router")
+_MAP = re.compile(r"^`([\w/]+)/`.*\n\n((?:\|.*\n)+)", re.MULTILINE)
+
+
+@pytest.mark.parametrize("folder", MAPS)
 def test_the_map_of_a_folder_names_each_of_its_files_once(folder: str) -> None:
     page = (ROOT / "docs/architecture.md").read_text("utf-8")
-    table = page.partition("## Where things are")[2].partition(f"`{folder}/`")[2].partition("`router/`")[0]
-    cells = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
-    named = re.findall(r"`(\w+)`", " ".join(cells))
-    files = sorted(path.stem for path in (ROOT / folder).glob("*.py") if path.stem != "__init__")
-    assert sorted(named) == files
+    tables = dict(_MAP.findall(page.partition("## Where things are")[2]))
+    cells = [line.split("|")[1] for line in tables[folder].splitlines() if line.startswith("| `")]
+    named = re.findall(r"`(\w+/?)`", " ".join(cells))
+    files = [path.stem for path in (ROOT / folder).glob("*.py") if path.stem != "__init__"]
+    folders = [f"{path.parent.name}/" for path in (ROOT / folder).glob("*/__init__.py")]
+    assert sorted(named) == sorted(files + folders)
 
 
 def test_every_file_that_the_architecture_names_exists() -> None:

@@ -1,0 +1,145 @@
+"""SASL on a stream (RFC 6120 section 6): the client's elements and the answers of the cluster in, effects out. A pure machine.
+
+What is inside of the elements is `edge.login.exchange`.
+"""
+
+from __future__ import annotations
+
+from rookery.edge.login.effects import AskCredentials, AuthEnded, CheckPassword, Effect, Phase, Restart, Send
+from rookery.edge.login.exchange import Challenge, Exchange, NeedCheck, NeedCredentials, Outcome
+from rookery.edge.login.features import mechanisms
+from rookery.edge.login.stream import Stream
+from rookery.shared.bus.messages import Credentials
+from rookery.shared.xmpp import ns
+from rookery.shared.xmpp.errors import StreamError
+from rookery.shared.xmpp.sasl.common import SaslFailure
+from rookery.shared.xmpp.stream import Event
+from rookery.shared.xmpp.xml import Element
+
+
+class Authentication:
+    """All attempts of one stream. What takes an event raises SaslFailure, which `failed` then answers."""
+
+    __slots__ = ("_exchange", "_failures", "_mechanism", "_stream")
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._exchange: Exchange | None = None
+        self._mechanism = ""
+        self._failures = 0
+
+    # --- the client's elements ---
+
+    def auth(self, event: Event) -> list[Effect]:
+        """`<auth/>`."""
+        assert isinstance(event, Element)
+        stream = self._stream
+        self._mechanism = event.get("mechanism") or ""
+        offered = mechanisms(stream.policy, stream.security)
+        if not offered:
+            raise SaslFailure("encryption-required")
+        if self._mechanism not in offered:
+            self._mechanism = "unknown"
+            raise SaslFailure("invalid-mechanism")
+        self._exchange = Exchange(
+            self._mechanism,
+            domain=stream.domain,
+            nonce=stream.token(),
+            binding=stream.security.binding,
+            keys=stream.policy.mechanisms[0],
+        )
+        if not event.text:
+            # No initial response: an empty challenge asks for the first message (section 6.4.2).
+            stream.phase = Phase.EXCHANGE
+            return [self._send(Element(ns.SASL, "challenge"))]
+        return self._went(self._exchange.message(event.text))
+
+    def response(self, event: Event) -> list[Effect]:
+        """`<response/>`."""
+        assert isinstance(event, Element)
+        assert self._exchange is not None
+        return self._went(self._exchange.message(event.text or "="))
+
+    def abort(self, event: Event) -> list[Effect]:
+        """`<abort/>`."""
+        raise SaslFailure("aborted")
+
+    def misplaced(self, event: Event) -> list[Effect]:
+        """`<response/>` before any `<auth/>`."""
+        raise SaslFailure("malformed-request")
+
+    def second(self, event: Event) -> list[Effect]:
+        """`<auth/>` in the middle of an exchange."""
+        raise StreamError("policy-violation", "one authentication at a time")
+
+    # --- answers of the cluster ---
+
+    def credentials(self, credentials: Credentials) -> list[Effect]:
+        """The answer to AskCredentials."""
+        exchange = self._running()
+        if exchange is None:
+            return []
+        try:
+            return self._went(exchange.credentials(credentials))
+        except SaslFailure as failure:
+            return self.failed(failure)
+
+    def checked(self, right: bool) -> list[Effect]:
+        """The answer to CheckPassword."""
+        exchange = self._running()
+        if exchange is None:
+            return []
+        try:
+            return self._went(exchange.checked(right))
+        except SaslFailure as failure:
+            return self.failed(failure)
+
+    def denied(self, condition: str = "temporary-auth-failure") -> list[Effect]:
+        """AskCredentials had no answer, or this address has failed too often."""
+        return self.failed(SaslFailure(condition)) if self._stream.phase is not Phase.CLOSED else []
+
+    def _running(self) -> Exchange | None:
+        """The exchange, None when its stream is over: then an answer comes too late."""
+        return None if self._stream.phase is Phase.CLOSED else self._exchange
+
+    # --- outcomes ---
+
+    def _went(self, outcome: Outcome) -> list[Effect]:
+        stream = self._stream
+        stream.asking = False
+        if isinstance(outcome, NeedCredentials):
+            stream.asking = True
+            return [AskCredentials(outcome.account, outcome.mechanism)]
+        if isinstance(outcome, NeedCheck):
+            stream.asking = True
+            return [CheckPassword(outcome.password, outcome.credentials)]
+        if isinstance(outcome, Challenge):
+            stream.phase = Phase.EXCHANGE
+            return [self._send(Element(ns.SASL, "challenge", None, outcome.text))]
+        stream.account = outcome.account
+        self._exchange = None
+        stream.renew()
+        return [
+            self._send(Element(ns.SASL, "success", None, outcome.text or None)),
+            AuthEnded(self._mechanism, "success"),
+            Restart(),
+        ]
+
+    def failed(self, failure: SaslFailure) -> list[Effect]:
+        """End an exchange; too many failures end the stream."""
+        stream = self._stream
+        stream.asking = False
+        self._exchange = None
+        stream.phase = Phase.FEATURES
+        text = Element(ns.SASL, "text", {"xml:lang": "en"}, failure.text) if failure.text else None
+        out: list[Effect] = [
+            self._send(Element(ns.SASL, "failure", None, Element(ns.SASL, failure.condition), text)),
+            AuthEnded(self._mechanism or "unknown", failure.condition),
+        ]
+        self._failures += 1
+        if self._failures >= stream.policy.failures:
+            out += stream.fail(StreamError("policy-violation", "too many failed authentications"))
+        return out
+
+    def _send(self, element: Element) -> Effect:
+        return Send(self._stream.framing.element(element))

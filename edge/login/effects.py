@@ -1,0 +1,111 @@
+"""What negotiation waits for and wants done: the phases and effects of `edge.login.negotiation`; `edge.login.login` carries them out."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple
+
+from rookery.shared.bus.messages import Bound, Credentials
+from rookery.shared.xmpp.errors import StreamError
+
+
+class Phase(Enum):
+    """What the stream waits for."""
+
+    HEADER = "a stream header"
+    FEATURES = "STARTTLS, authentication or registration"
+    EXCHANGE = "a SASL response"
+    BINDING = "a resource"
+    TLS = "the TLS handshake"
+    BOUND = "nothing: the session has begun"
+    CLOSED = "nothing: the stream is over"
+
+
+class Send(NamedTuple):
+    """Write these bytes (one message on a WebSocket)."""
+
+    data: bytes
+
+
+class StartTls(NamedTuple):
+    """Send what was queued, forget everything else that came in clear, and begin the handshake (section 5.4.2.3)."""
+
+    domain: str
+
+
+class Restart(NamedTuple):
+    """The stream begins anew (section 4.3.3): what follows goes to a new parser."""
+
+
+class AskCredentials(NamedTuple):
+    """Call the account worker; then `credentials`, or `denied`."""
+
+    account: str
+    mechanism: str
+
+
+class CheckPassword(NamedTuple):
+    """Compare in a thread; then `checked`."""
+
+    password: str
+    credentials: Credentials
+
+
+class AskRegister(NamedTuple):
+    """Call the account worker; then `registered`."""
+
+    account: str
+    domain: str
+    username: str
+    password: str
+    email: str
+
+
+class AskBind(NamedTuple):
+    """Call the router of `account`; then `bound` or `refused`."""
+
+    account: str
+    resource: str
+
+
+class AskResume(NamedTuple):
+    """Call the router of `account`; then `resumed`, `not_resumed` or `fail`."""
+
+    account: str
+    token: bytes
+    h: int
+
+
+class AuthEnded(NamedTuple):
+    """A SASL exchange ended: for limits and metrics. `result` is "success" or the failure's condition."""
+
+    mechanism: str
+    result: str
+
+
+class Begin(NamedTuple):
+    """The resource is bound: the session begins."""
+
+    bound: Bound
+    lang: str
+
+
+class Close(NamedTuple):
+    """The stream is over; with `error`, it ends with that stream error. Everything was written."""
+
+    error: StreamError | None
+
+
+Effect = (
+    Send
+    | StartTls
+    | Restart
+    | AskCredentials
+    | CheckPassword
+    | AskRegister
+    | AskBind
+    | AskResume
+    | AuthEnded
+    | Begin
+    | Close
+)

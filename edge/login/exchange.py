@@ -1,0 +1,99 @@
+"""One SASL exchange of a stream (RFC 6120 section 6): a pure machine around the mechanisms of `shared.xmpp.sasl`.
+
+The shell answers what the machine asks: `NeedCredentials` with `credentials`, `NeedCheck` (PBKDF2 takes milliseconds, so
+it runs in a thread) with `checked`.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from typing import NamedTuple
+
+from rookery.edge.login.features import BINDING
+from rookery.shared.bus.messages import Credentials
+from rookery.shared.xmpp.sasl.common import SaslFailure, decode_base64
+from rookery.shared.xmpp.sasl.plain import parse_plain
+from rookery.shared.xmpp.sasl.scram import ScramServer, base_mechanism
+
+
+class NeedCredentials(NamedTuple):
+    """Ask the account worker for the keys of `account`."""
+
+    account: str
+    mechanism: str
+
+
+class NeedCheck(NamedTuple):
+    """Check a password against the keys, off the loop."""
+
+    password: str
+    credentials: Credentials
+
+
+class Challenge(NamedTuple):
+    """Send `<challenge/>` with this text."""
+
+    text: str
+
+
+class Success(NamedTuple):
+    """Send `<success/>` with this text: `account` is authenticated."""
+
+    account: str
+    text: str
+
+
+Outcome = NeedCredentials | NeedCheck | Challenge | Success
+
+
+def encode(message: bytes) -> str:
+    """Base64 as RFC 6120 section 6.4.2 wants it: "=" is an empty message that is there."""
+    return b64encode(message).decode() if message else "="
+
+
+class Exchange:
+    """One attempt. Methods raise SaslFailure, after which the exchange is over."""
+
+    __slots__ = ("_domain", "_password", "_scram", "account", "mechanism", "started")
+
+    def __init__(self, mechanism: str, *, domain: str, nonce: str, binding: bytes | None, keys: str) -> None:
+        """`keys` is the SCRAM mechanism whose keys PLAIN is checked against."""
+        self._domain = domain
+        self._password = ""
+        self._scram: ScramServer | None = None
+        self.account = ""
+        #: Whether the client's first message has been seen.
+        self.started = False
+        if mechanism == "PLAIN":
+            self.mechanism = keys
+        else:
+            bindings = {} if binding is None else {BINDING: binding}
+            self._scram = ScramServer(mechanism, domain=domain, nonce=nonce, bindings=bindings)
+            self.mechanism = base_mechanism(mechanism)
+
+    def message(self, text: str) -> Outcome:
+        """What `<auth/>` or `<response/>` carried."""
+        data = decode_base64(text)
+        if self.started:
+            if self._scram is None:
+                raise SaslFailure("malformed-request")
+            return Success(self.account, encode(self._scram.final(data)))
+        self.started = True
+        if self._scram is None:
+            self.account, self._password = parse_plain(data, self._domain)
+        else:
+            self.account = self._scram.first(data)
+        return NeedCredentials(self.account, self.mechanism)
+
+    def credentials(self, credentials: Credentials) -> Outcome:
+        """The keys that were asked for."""
+        if self._scram is None:
+            password, self._password = self._password, ""
+            return NeedCheck(password, credentials)
+        return Challenge(encode(self._scram.challenge(credentials)))
+
+    def checked(self, right: bool) -> Outcome:
+        """Whether the password was right."""
+        if not right:
+            raise SaslFailure("not-authorized")
+        return Success(self.account, "")

@@ -1,0 +1,65 @@
+"""What a stream offers at each stage (RFC 6120 section 4.3.2), computed from what the stream is now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from rookery.edge.policy import HostedDomain, Policy, Security
+from rookery.shared.xeps import channel_binding, client_state, registration, stream_limits, stream_management
+from rookery.shared.xmpp import ns
+from rookery.shared.xmpp.xml import Element
+
+BINDING: Final = "tls-server-end-point"
+NS_ROSTER_VERSION: Final = "urn:xmpp:features:rosterver"
+NS_PRE_APPROVAL: Final = "urn:xmpp:features:pre-approval"
+
+
+def mechanisms(policy: Policy, security: Security) -> list[str]:
+    """SASL mechanisms, best first; -PLUS where the channel can be bound. Empty where nothing may be said."""
+    if not security.may_authenticate:
+        return []
+    plus = [f"{name}-PLUS" for name in policy.mechanisms] if security.binding is not None else []
+    return [*plus, *policy.mechanisms, "PLAIN"]
+
+
+def before_authentication(policy: Policy, security: Security, domain: HostedDomain) -> list[Element]:
+    """STARTTLS, or authentication and registration."""
+    offered: list[Element] = []
+    if security.starttls and not security.secure:
+        required = None if security.plaintext else Element(ns.TLS, "required")
+        offered.append(Element(ns.TLS, "starttls", None, required))
+    names = mechanisms(policy, security)
+    if names:
+        offered.append(
+            Element(
+                ns.SASL, "mechanisms", None, *(Element(ns.SASL, "mechanism", None, name) for name in names)
+            )
+        )
+        if security.binding is not None:
+            offered.append(channel_binding.stream_feature([BINDING]))
+        if domain.registration:
+            offered.append(registration.stream_feature())
+    offered.append(stream_limits.stream_feature(policy.preauth_bytes, 0))
+    return offered
+
+
+def after_authentication(policy: Policy, domain: HostedDomain) -> list[Element]:
+    """Binding, and what the session will have."""
+    offered: list[Element] = [
+        Element(ns.BIND, "bind"),
+        Element(ns.SESSION, "session", None, Element(ns.SESSION, "optional")),
+        Element(NS_ROSTER_VERSION, "ver"),
+        Element(NS_PRE_APPROVAL, "sub"),
+        stream_management.feature(),
+        client_state.stream_feature(),
+        stream_limits.stream_feature(policy.stanza_bytes, policy.idle_seconds),
+    ]
+    if domain.caps is not None:
+        offered.append(domain.caps)
+    return offered
+
+
+def names(elements: Sequence[Element]) -> list[tuple[str, str]]:
+    """Expanded names, for tests and logs."""
+    return [(element.ns, element.name) for element in elements]

@@ -1,0 +1,267 @@
+"""Carries out what negotiation wants: writes, restarts, and asks account workers and routers.
+
+It exists from the first byte until a resource is bound; then its client's connection forgets it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final, Protocol, assert_never
+
+import trio
+
+from rookery.edge.context import Context
+from rookery.edge.login.effects import (
+    AskBind,
+    AskCredentials,
+    AskRegister,
+    AskResume,
+    AuthEnded,
+    Begin,
+    CheckPassword,
+    Close,
+    Effect,
+    Phase,
+    Restart,
+    Send,
+    StartTls,
+)
+from rookery.edge.login.framing import Framing
+from rookery.edge.login.negotiation import Negotiation
+from rookery.edge.policy import Security
+from rookery.edge.sessions.session import Session
+from rookery.shared.bus.api import BusTimeout
+from rookery.shared.bus.messages import (
+    Bind,
+    Bound,
+    Credentials,
+    GetCredentials,
+    Kind,
+    NotResumed,
+    Register,
+    Resume,
+    Resumed,
+)
+from rookery.shared.observe import metrics
+from rookery.shared.xmpp.errors import StanzaError, StreamError
+from rookery.shared.xmpp.sasl.keys import verify_plain
+from rookery.shared.xmpp.stream import Event
+
+
+def _unanswered() -> StanzaError:
+    return StanzaError("resource-constraint", "try again later", type="wait")
+
+
+#: A binding whose partition moved meanwhile is asked for again after these pauses, in seconds: a client that may
+#: wait ``limits.preauth_seconds`` for its binding is not turned away because a rollout takes longer than usual.
+REBIND_PAUSES: Final = (0.05, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0)
+
+
+class Client(Protocol):
+    """What a login asks of its connection."""
+
+    host: str
+    #: Why the stream is over, "" while it is not.
+    reason: str
+
+    def write(self, data: bytes) -> None:
+        """Queue bytes (one message on a WebSocket)."""
+
+    def end(self, reason: str, error: StreamError | None) -> None:
+        """The stream is over; everything was written."""
+
+    def restart(self) -> None:
+        """The stream begins anew."""
+
+    def start_tls(self, domain: str) -> None:
+        """`<proceed/>` is queued: begin the handshake."""
+
+    def until(self, seconds: float) -> None:
+        """Give negotiation so long from now."""
+
+    def ask(self, question: Callable[[], Awaitable[None]]) -> None:
+        """Run `question` in a task of its own; nothing more of this stream is handled until `answered`."""
+
+    def answered(self) -> None:
+        """The answer has been applied."""
+
+    def bound(self, sid: int, stream: bytes, bound: Bound) -> Session:
+        """The router granted a resource: put its session into the table."""
+
+    def resumed(self, sid: int, resumed: Resumed) -> Session:
+        """The router lets a stream go on here: put its session into the table."""
+
+    def begin(self, session: Session) -> None:
+        """All was said: the session begins, and this login is forgotten."""
+
+
+class Login:
+    """The negotiation of one connection with its surroundings."""
+
+    __slots__ = ("_client", "_context", "_negotiation", "_session")
+
+    def __init__(self, client: Client, context: Context, security: Security, framing: Framing) -> None:
+        self._client = client
+        self._context = context
+        self._negotiation = Negotiation(context.policy, security, framing, context.token)
+        self._session: Session | None = None
+
+    @property
+    def account(self) -> str:
+        """Who has authenticated, "" before."""
+        return self._negotiation.stream.account
+
+    @property
+    def in_handshake(self) -> bool:
+        """Whether STARTTLS is under way: nothing can be said meanwhile."""
+        return self._negotiation.stream.phase is Phase.TLS
+
+    def handle(self, event: Event) -> None:
+        """Take one event of the parser."""
+        self._apply(self._negotiation.handle(event))
+
+    def secured(self, binding: bytes | None) -> None:
+        """A TLS handshake is done: of STARTTLS, or of direct TLS before the first byte."""
+        if self.in_handshake:
+            self._apply(self._negotiation.secured(binding))
+        else:
+            self._negotiation.stream.security = Security(secure=True, binding=binding)
+
+    def fail(self, error: StreamError) -> None:
+        """End with a stream error."""
+        self._apply(self._negotiation.stream.fail(error))
+
+    def _apply(self, effects: list[Effect]) -> None:
+        client = self._client
+        for effect in effects:
+            if isinstance(effect, Send):
+                client.write(effect.data)
+            elif isinstance(effect, Close):
+                client.end("error" if effect.error else "closed", effect.error)
+            elif isinstance(effect, Restart):
+                client.restart()
+            elif isinstance(effect, StartTls):
+                client.start_tls(effect.domain)
+            elif isinstance(effect, AuthEnded):
+                self._auth_ended(effect)
+            elif isinstance(effect, Begin):
+                assert self._session is not None
+                self._session.lang = effect.lang
+                client.begin(self._session)
+            elif isinstance(effect, AskCredentials):
+                self._ask(partial(self._credentials, effect))
+            elif isinstance(effect, CheckPassword):
+                self._ask(partial(self._check, effect))
+            elif isinstance(effect, AskRegister):
+                self._ask(partial(self._register, effect))
+            elif isinstance(effect, AskBind):
+                self._ask(partial(self._bind, effect))
+            elif isinstance(effect, AskResume):
+                self._ask(partial(self._resume, effect))
+            else:
+                assert_never(effect)
+
+    def _auth_ended(self, effect: AuthEnded) -> None:
+        metrics.AUTH.labels(effect.mechanism, effect.result).inc()
+        if effect.result == "not-authorized" and self._client.host not in self._context.exempt:
+            self._context.failures.add(self._client.host, self._context.reactor.clock())
+        elif effect.result == "success":
+            # Binding has its own time; everything before had to be done in the first.
+            self._client.until(self._context.limits.preauth_seconds)
+
+    # --- questions to the cluster ---
+
+    def _ask(self, question: Callable[[], Awaitable[list[Effect]]]) -> None:
+        async def run() -> None:
+            effects = await question()
+            if self._client.reason:
+                return
+            self._apply(effects)
+            if not self._negotiation.stream.asking:
+                self._client.answered()
+
+        self._client.ask(run)
+
+    async def _credentials(self, ask: AskCredentials) -> list[Effect]:
+        context = self._context
+        if context.failures.blocked(self._client.host, context.reactor.clock()):
+            metrics.RATELIMIT.labels("auth").inc()
+            return self._negotiation.authentication.denied()
+        request = GetCredentials(ask.account, ask.mechanism)
+        try:
+            answer = await context.bus.call(Kind.ACCOUNT, context.sessions.partition(ask.account), request)
+        except (BusTimeout, StanzaError):
+            return self._negotiation.authentication.denied()
+        assert isinstance(answer, Credentials)
+        return self._negotiation.authentication.credentials(answer)
+
+    async def _check(self, ask: CheckPassword) -> list[Effect]:
+        right = await trio.to_thread.run_sync(verify_plain, ask.password, ask.credentials)
+        return self._negotiation.authentication.checked(right)
+
+    async def _register(self, ask: AskRegister) -> list[Effect]:
+        partition = self._context.sessions.partition(ask.account)
+        request = Register(ask.domain, ask.username, ask.password, ask.email, self._client.host)
+        error: StanzaError | None = None
+        try:
+            await self._context.bus.call(Kind.ACCOUNT, partition, request)
+        except BusTimeout:
+            error = _unanswered()
+        except StanzaError as refused:
+            error = refused
+        return self._negotiation.registering.registered(error)
+
+    async def _bind(self, ask: AskBind) -> list[Effect]:
+        sessions = self._context.sessions
+        sid, stream = sessions.reserve()
+        partition = sessions.partition(ask.account)
+        request = Bind(ask.account, ask.resource, sessions.incarnation, sid, stream)
+        try:
+            for pause in REBIND_PAUSES:
+                answer = await self._context.bus.call(Kind.ROUTER, partition, request)
+                assert isinstance(answer, Bound)
+                bound = answer
+                if not sessions.outdated(partition, bound.grant):
+                    break
+                # The partition moved meanwhile: its new holder must know of this binding.
+                await trio.sleep(pause)
+        except BusTimeout:
+            sessions.forget(sid)
+            return self._negotiation.binding.refused(_unanswered())
+        except StanzaError as error:
+            sessions.forget(sid)
+            return self._negotiation.binding.refused(error)
+        deposed = sessions.outdated(partition, bound.grant)
+        if self._client.reason or deposed:
+            # The client did not wait, or the router that granted this has a successor that does not know of it.
+            sessions.forget(sid)
+            sessions.unbind(bound.full, bound.grant, "closed")
+            return self._negotiation.binding.refused(_unanswered()) if deposed else []
+        self._session = self._client.bound(sid, stream, bound)
+        return self._negotiation.binding.bound(bound)
+
+    async def _resume(self, ask: AskResume) -> list[Effect]:
+        sessions = self._context.sessions
+        sid, _ = sessions.reserve()
+        request = Resume(ask.account, ask.token, ask.h, sessions.incarnation, sid)
+        try:
+            answer = await self._context.bus.call(Kind.ROUTER, sessions.partition(ask.account), request)
+        except (BusTimeout, StanzaError):
+            # Not <failed/>: the stream may well be there, and the client shall try again rather than give it up.
+            sessions.forget(sid)
+            return self._negotiation.stream.fail(StreamError("internal-server-error", "try again later"))
+        if isinstance(answer, NotResumed):
+            sessions.forget(sid)
+            return self._negotiation.resuming.not_resumed(answer)
+        assert isinstance(answer, Resumed)
+        if sessions.ended_early(sid):
+            sessions.forget(sid)
+            return self._negotiation.stream.fail(StreamError("conflict", "resumed by another connection"))
+        self._session = self._client.resumed(sid, answer)
+        if self._client.reason:
+            # The client did not wait: the stream is without a socket once more.
+            sessions.forget(sid)
+            sessions.close(self._session, "closed", resumable=True)
+            return []
+        return self._negotiation.resuming.resumed(answer)

@@ -1,0 +1,55 @@
+"""Registration before authentication (XEP-0077 section 3.1): a client makes its account on the stream that it will use. A pure machine."""
+
+from __future__ import annotations
+
+from rookery.edge.login.answering import Answering
+from rookery.edge.login.effects import AskRegister, Effect, Send
+from rookery.edge.login.stream import Stream
+from rookery.shared.xeps import registration
+from rookery.shared.xmpp.errors import JidError, StanzaError, StreamError
+from rookery.shared.xmpp.jid import prepare_local
+from rookery.shared.xmpp.stanza import Stanza
+from rookery.shared.xmpp.stream import Event
+
+
+class Registering:
+    """Registrations of one stream."""
+
+    __slots__ = ("_request", "_stream")
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._request = Answering(stream)
+
+    def stanza(self, event: Event) -> list[Effect]:
+        """A stanza before authentication: anything but a registration is a stream error."""
+        assert isinstance(event, Stanza)
+        stream = self._stream
+        assert stream.host is not None
+        wanted = event.kind == "iq" and event.has(registration.NS, "query") and event.id
+        if not (wanted and stream.host.registration and stream.security.may_authenticate):
+            raise StreamError("not-authorized")
+        if event.type == "get":
+            form = registration.blank_form(stream.policy.instructions)
+            answer = Stanza.build("iq", form, type="result", id=event.id, from_=stream.domain)
+            return [Send(stream.framing.stanza(answer))]
+        if event.type != "set":
+            raise StreamError("not-authorized")
+        self._request.begin(event)
+        query = event.find(registration.NS, "query")
+        assert query is not None
+        username = query.find_text(registration.NS, "username") or ""
+        password = query.find_text(registration.NS, "password") or ""
+        email = query.find_text(registration.NS, "email") or ""
+        if not username or not password:
+            return self.registered(StanzaError("not-acceptable", "a username and a password are required"))
+        try:
+            username = prepare_local(username)
+        except JidError:
+            return self.registered(StanzaError("jid-malformed"))
+        stream.asking = True
+        return [AskRegister(f"{username}@{stream.domain}", stream.domain, username, password, email)]
+
+    def registered(self, error: StanzaError | None) -> list[Effect]:
+        """The answer to AskRegister."""
+        return self._request.answer(error)

@@ -1,0 +1,54 @@
+"""What an edge knows of its domains, wants of its streams, and has to protect each of them: values, made by its service and its door."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from rookery.shared.xeps import registration
+from rookery.shared.xmpp.xml import Element
+
+
+@dataclass(frozen=True, slots=True)
+class HostedDomain:
+    """A domain as negotiation sees it; `caps` is its capabilities element (XEP-0115 section 6.3), when known.
+
+    `told` has the features that streams of this domain were sent, by what they depend on.
+    """
+
+    name: str
+    registration: bool = False
+    caps: Element | None = None
+    told: dict[tuple[object, ...], bytes] = field(default_factory=dict, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What all streams of an edge share. `find` looks a prepared domain up among the hosted ones."""
+
+    find: Callable[[str], HostedDomain | None]
+    #: Names the host that we are when a client asks for one that we are not; "" while we have none.
+    fallback: Callable[[], str]
+    #: SCRAM mechanisms that accounts have keys for, best first.
+    mechanisms: tuple[str, ...]
+    stanza_bytes: int
+    preauth_bytes: int
+    idle_seconds: int
+    failures: int
+    #: What the form for a new account says.
+    instructions: str = registration.Options().instructions
+
+
+@dataclass(slots=True)
+class Security:
+    """What protects a stream: TLS of ours or of a trusted proxy; `plaintext` allows to go without (loopback only)."""
+
+    secure: bool = False
+    starttls: bool = False
+    plaintext: bool = False
+    binding: bytes | None = None
+
+    @property
+    def may_authenticate(self) -> bool:
+        """Whether secrets may be said on this stream."""
+        return self.secure or self.plaintext

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+from rookery.edge.sessions import recent_messages
+from rookery.edge.sessions.mirror import SessionMirror
+from rookery.edge.sessions.recent_messages import RecentMessages
+from rookery.shared.xmpp.stanza import Stanza
+from rookery.shared.xmpp.xml import Element
+
+
+def message(to: str, text: str = "hi") -> Stanza:
+    return Stanza.build("message", Element("jabber:client", "body", None, text), to=to)
+
+
+def told(machine: RecentMessages, partition: int = 1) -> list[int]:
+    chunks = list(machine.chunks("edge1", partition, lambda bare: int(bare[0])))
+    assert not any(chunk.last or chunk.sessions for chunk in chunks)
+    return [n for chunk in chunks for _, n, _ in chunk.late]
+
+
+def test_a_partition_is_told_its_own_in_order_for_two_generations() -> None:
+    machine = RecentMessages()
+    machine.add(b"s", 1, message("1@x/r"))
+    machine.add(b"s", 2, message("2@x"))
+    machine.rotate()
+    machine.add(b"s", 3, message("1@x"))
+    assert (told(machine), told(machine, 2)) == ([1, 3], [2])
+    machine.rotate()
+    assert told(machine) == [3]
+    machine.rotate()
+    assert len(machine) == 0
+
+
+def test_much_is_told_in_pieces_and_too_much_is_forgotten_early() -> None:
+    machine = RecentMessages()
+    size = recent_messages._CHUNK_BYTES // 2
+    for n in range(5):
+        machine.add(b"s", n, message("1@x", "x" * size))
+    assert len(list(machine.chunks("edge1", 1, lambda bare: 1))) == 3
+    assert told(machine) == list(range(5))
+    for n in range(recent_messages.MAX_BYTES * 2 // size):
+        machine.add(b"s", n, message("1@x", "x" * size))
+    assert len(machine) * size <= recent_messages.MAX_BYTES
+
+
+def test_what_a_session_acknowledges_is_remembered_when_somebody_may_send_it_again() -> None:
+    machine = RecentMessages()
+    mirror = SessionMirror(1, machine)
+    iq = Stanza.build("iq", type="get", to="1@x/r")
+    for n, (stream, stanza) in enumerate(
+        [(b"a", message("1@x")), (b"", message("1@x")), (b"a", iq), (b"a", message("1@x"))], 1
+    ):
+        mirror.take(1, n, stream, 10 + n, stanza)
+    mirror.written(2)
+    assert told(machine) == [11]
+    mirror.written(4)
+    assert told(machine) == [11, 14]
