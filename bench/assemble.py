@@ -52,6 +52,8 @@ _PAUSE_MS: Final = 500.0
 _PAUSE_RATIO: Final = 20.0
 #: A connection that costs less memory than this took what earlier ones had left.
 _LEAST_KIB: Final = 1.0
+#: Starting takes a server a few seconds of CPU; one that used more has served somebody.
+_WORKED_S: Final = 20.0
 
 
 def result(plan: Plan, collected: Collected, started: str) -> Result:
@@ -79,7 +81,7 @@ def result(plan: Plan, collected: Collected, started: str) -> Result:
         server=measured,
         driver=_driver(collected, ticks, stanzas),
         ended=delivered,
-        notes=(*_notes(collected, plan), *_pauses(plan, operations), *_used(measured)),
+        notes=(*_notes(collected, plan), *_pauses(plan, operations), *_used(measured), *_warm(collected)),
     )
 
 
@@ -213,6 +215,17 @@ def _used(measured: Server | None) -> list[str]:
     if each is None or each >= _LEAST_KIB:
         return []
     return ["connections took memory that the server had already: measure one that has just been started"]
+
+
+def _warm(collected: Collected) -> list[str]:
+    """Where memory is the question, a server that has worked before gives what earlier connections left."""
+    worked = sum(process.cpu_s for process in collected.idle) if collected.landed else 0.0
+    if worked < _WORKED_S:
+        return []
+    return [
+        f"the server had used {worked:.0f} s of CPU before: what earlier connections left may hide what these cost; "
+        "measure one that has just been started"
+    ]
 
 
 def _waits(collected: Collected) -> list[str]:

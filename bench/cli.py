@@ -192,13 +192,15 @@ def _plan(scenario: str | None, profile_name: str | None, options: dict[str, Any
         raise click.UsageError(str(error)) from None
 
 
-def layered(base: Mapping[str, Any], quick: Mapping[str, Any], given: Mapping[str, Any]) -> Plan:
+def layered(
+    base: Mapping[str, Any], quick: Mapping[str, Any], given: Mapping[str, Any], *, measured: bool = False
+) -> Plan:
     """The checked plan: options that were given go before `quick` and the short steps of a search, those before `base`.
 
-    Raises PlanError.
+    `measured`: the server's processes are known, whatever the plan says. Raises PlanError.
     """
     from rookery.bench.scenarios import find
-    from rookery.bench.slo import SloError, parse
+    from rookery.bench.slo import SloError, parse, possible
 
     options = {name: value for name, value in given.items() if value != ()}
     if "scenario" not in {**base, **options}:
@@ -208,7 +210,7 @@ def layered(base: Mapping[str, Any], quick: Mapping[str, Any], given: Mapping[st
     find(plan.scenario).check(plan)
     try:
         for text in (*plan.slo, *plan.search):
-            parse(text)
+            possible(parse(text), plan, server=measured or bool(plan.server_pids or plan.ready_file))
     except SloError as error:
         raise PlanError(str(error)) from None
     return plan

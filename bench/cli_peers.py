@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -22,11 +21,10 @@ from rookery.bench.peers.peer import Peer, PeerError, choose
 from rookery.bench.plan import Plan, PlanError, profile
 from rookery.bench.result import Result, Runs
 from rookery.bench.run import ERRORS, measure
-from rookery.bench.tables import number, servers_table
+from rookery.bench.tables import FIGURE, MIXED, mixed, number, servers_table
 
 #: Servers where nothing is durable; those with an archive on Postgres are named by hand: they take much longer.
 DEFAULT: Final = "rookery,rookery-relaxed,ejabberd,prosody-gc,prosody"
-_FIGURE: Final = re.compile(r"\d+(?:[. ]\d+)*")
 #: What a comparison runs unless it is told otherwise.
 _BASE: Final = {
     "scenario": "chat",
@@ -128,7 +126,7 @@ def planned(scenario: str | None, profile_name: str | None, *, quick: bool, give
     """What is run: options go before --quick, that before the profile, that before the defaults. Raises PlanError."""
     base = profile(profile_name) if profile_name else {}
     named = {"scenario": scenario} if scenario else {}
-    return layered({**_BASE, **base}, _QUICK if quick else {}, {**given, **named})
+    return layered({**_BASE, **base}, _QUICK if quick else {}, {**given, **named}, measured=True)
 
 
 def show(console: Console, outcome: Outcome) -> None:
@@ -140,16 +138,17 @@ def show(console: Console, outcome: Outcome) -> None:
 
 
 def summary(runs: Sequence[Result]) -> list[str]:
-    """Each doubt of each server once: those that differ in nothing but their figures are counted together."""
-    found: dict[tuple[str, str], list[str]] = {}
+    """Each doubt once, with the servers that it is about: those that differ in nothing but their figures are one."""
+    found: dict[str, list[tuple[str, str]]] = {}
     for result in runs:
         for doubt in doubts(result):
-            found.setdefault((result.label, _FIGURE.sub("#", doubt)), []).append(doubt)
+            found.setdefault(FIGURE.sub("#", doubt), []).append((result.label, doubt))
     lines = []
-    for (label, _), told in found.items():
+    for told in found.values():
         more = f" (and {len(told) - 1} more runs)" if len(told) > 1 else ""
-        lines.append(f"{label}: {told[0]}{more}")
-    return lines
+        labels = ", ".join(dict.fromkeys(label for label, _ in told))
+        lines.append(f"{labels}: {told[0][1]}{more}")
+    return [*([MIXED] if mixed(runs) else []), *lines]
 
 
 def _left_out(outcome: Outcome) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -28,7 +29,7 @@ from rookery.bench.driver.report import (
 )
 from rookery.bench.plan import Plan
 from rookery.bench.remedies import remedy_of
-from rookery.bench.result import ServerProcess
+from rookery.bench.result import Messages, ServerProcess
 from rookery.bench.scenarios import find
 from rookery.bench.server import Probe
 
@@ -136,9 +137,37 @@ class Fleet:
                     raise _leaf(found) from None
             raise
         finally:
+            if self._probe is not None and collected.before and not collected.after:
+                collected.after = self._probe.processes()
             await self._end()
         if self._probe is not None:
             collected.notes += sorted(self._probe.notes)
+        return collected
+
+    def partial(self) -> Collected | None:
+        """What was measured when the run was ended by hand; None before the window began."""
+        collected, plan = self._collected, self._plan
+        seconds = 1 + max((second for driver in self._drivers for second in driver.ticks), default=-1)
+        seconds = min(seconds, math.ceil(plan.duration))
+        if seconds <= 0:
+            return None
+        note = (
+            f"interrupted after {seconds} of {plan.duration:g} s: what was under way then counts as nothing"
+        )
+        for driver in self._drivers:
+            ticks = [tick for tick in driver.ticks.values() if 0 <= tick.second < seconds]
+            sent, delivered = sum(tick.sent for tick in ticks), sum(tick.delivered for tick in ticks)
+            collected.ticks.append(list(driver.ticks.values()))
+            collected.done.append(
+                Done(
+                    messages=Messages(sent=sent, delivered=delivered),
+                    sent=sent,
+                    delivered=delivered,
+                    cpu_ns=sum(tick.cpu_ns for tick in ticks),
+                    window_ns=seconds * _SECOND,
+                )
+            )
+        collected.notes.append(note)
         return collected
 
     async def _hold(self) -> None:

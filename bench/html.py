@@ -14,7 +14,17 @@ from rookery.bench.charts import Bar, Line, bar_chart, distribution, line_chart
 from rookery.bench.compare import Figure, Spread, main_operation, values
 from rookery.bench.histogram import Histogram
 from rookery.bench.result import Result, Runs
-from rookery.bench.tables import by_label, headline, number, server_figures, spread
+from rookery.bench.tables import (
+    FIGURE,
+    MIXED,
+    by_label,
+    headline,
+    mixed,
+    number,
+    server_figures,
+    spread,
+    title,
+)
 
 _STYLE: Final = Path(__file__).with_name("report.css")
 #: Failed operations up to this share are a doubt; more are a failure.
@@ -127,6 +137,13 @@ def _run(result: Result) -> str:
 
 def _cards(result: Result) -> str:
     cards: list[tuple[str, str, str]] = []
+    server = result.server
+    each = server.pss_kib_per_connection if server is not None else None
+    if not result.operations and each is not None:
+        # Where nothing is done this is the question.
+        cards.append(
+            ("memory per connection", f"{number(each)} KiB", f"{number(result.connections)} connections")
+        )
     if result.search is not None:
         rate = f"{number(result.search.rate)} per second"
         cards.append(("highest rate kept", rate, " and ".join(result.search.rules)))
@@ -147,7 +164,6 @@ def _cards(result: Result) -> str:
     if result.messages.sent:
         messages = result.messages
         cards.append(("lost messages", number(messages.lost), f"of {number(messages.sent)} sent"))
-    server = result.server
     if server is not None:
         if server.cpu_us_per_stanza is not None:
             busy = server.cpu_s / result.seconds if result.seconds else 0.0
@@ -296,6 +312,7 @@ def _pairs(title: str, pairs: dict[str, object]) -> str:
 
 def _servers(runs: Sequence[Result]) -> str:
     sets, columns = by_label(runs), server_figures(runs)
+    sets = {title(label, found, told=mixed(runs)): found for label, found in sets.items()}
     rows = [
         (label, str(len(found)), *(_cell(figure, found) for figure in columns))
         for label, found in sets.items()
@@ -306,8 +323,9 @@ def _servers(runs: Sequence[Result]) -> str:
         for label, found in sets.items()
         if "settings" in found[0].plan
     ]
+    warning = f"<p>{escape(MIXED)}.</p>" if mixed(runs) else ""
     return (
-        f'{_overall(runs)}<section class="charts">{"".join(_bars(figure, sets) for figure in columns)}</section>'
+        f'{_overall(runs)}{warning}<section class="charts">{"".join(_bars(figure, sets) for figure in columns)}</section>'
         f"{_table('Medians (ranges)', heads, rows)}{_table('Settings', ('server', 'how it ran'), settings)}<h2>Runs</h2>"
     )
 
@@ -317,13 +335,14 @@ def _overall(runs: Sequence[Result]) -> str:
     judged = [(run.label, judge(run)) for run in runs]
     levels = {judgement.level for _, judgement in judged}
     worst: Level = "bad" if "bad" in levels else "doubt" if "doubt" in levels else "ok"
-    reasons: dict[str, dict[str, None]] = {}
+    reasons: dict[str, tuple[str, dict[str, None]]] = {}
     for label, judgement in judged:
         for reason in judgement.reasons:
-            reasons.setdefault(reason, {})[label] = None
+            # The same but for its figures is the same doubt; those of the first run stand for all.
+            reasons.setdefault(FIGURE.sub("#", reason), (reason, {}))[1][label] = None
     lines = [
         f"<li>{escape(', '.join(labels))}: {escape(why)}</li>"
-        for why, labels in list(reasons.items())[:_REASONS]
+        for why, labels in list(reasons.values())[:_REASONS]
     ]
     if len(reasons) > _REASONS:
         lines.append(f"<li>and {len(reasons) - _REASONS} more: see the runs</li>")

@@ -7,6 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from rookery.bench.result import Result
+
+
+class Interrupted(KeyboardInterrupt):
+    """A run was ended by hand after something was measured: `result` is that, with a note."""
+
+    def __init__(self, result: Result) -> None:
+        super().__init__()
+        self.result = result
+
 
 @contextmanager
 def terminable() -> Iterator[None]:

@@ -127,8 +127,10 @@ def profile(name: str) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
+        near = get_close_matches(name, names(), 1)
+        meant = f"did you mean {near[0]}? " if near else ""
         raise PlanError(
-            f"no profile {name!r}: there are {', '.join(names())}, or give the path of a TOML file"
+            f"no profile {name!r}: {meant}there are {', '.join(names())}, or give the path of a TOML file"
         ) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise PlanError(f"profile {path}: {error}") from None
@@ -142,7 +144,7 @@ def make(*layers: Mapping[str, Any]) -> Plan:
     unknown = sorted(merged.keys() - set(Plan.__struct_fields__))
     if unknown:
         known = sorted(Plan.__struct_fields__)
-        near = get_close_matches(unknown[0], known, 1)
+        near = get_close_matches(unknown[0].replace("-", "_"), known, 1, 0.7)
         meant = f"did you mean {near[0]}? " if near else ""
         raise PlanError(f"unknown key {', '.join(unknown)}: {meant}a plan has {', '.join(known)}")
     try:

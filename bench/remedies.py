@@ -27,6 +27,14 @@ _REMEDIES: Final = {
 }
 
 
+#: Who is registered by the run itself, or exists already, has a password: it is another one.
+_EXIST_ALREADY: Final = (
+    "users who exist already have another password: say it by --password, or choose other names by --user"
+)
+
+
 def remedy_of(condition: str, plan: Plan) -> str:
     """What to do; "" when that is not known."""
+    if condition == "not-authorized" and plan.register:
+        return _EXIST_ALREADY
     return _REMEDIES.get(condition, "").format(plan=plan)

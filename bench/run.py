@@ -19,7 +19,7 @@ from rookery.bench import server, slo
 from rookery.bench.assemble import point, result
 from rookery.bench.driver.report import Tick
 from rookery.bench.fleet import Fleet, FleetError, Watcher
-from rookery.bench.interrupt import terminable
+from rookery.bench.interrupt import Interrupted, terminable
 from rookery.bench.live import Live
 from rookery.bench.plan import Plan, PlanError
 from rookery.bench.result import Point, Result
@@ -81,10 +81,17 @@ def probe_of(plan: Plan) -> server.Probe | None:
 
 
 async def run(plan: Plan, watcher: Watcher) -> Result:
-    """Run a plan once. Raises FleetError, server.ServerError, slo.SloError."""
+    """Run a plan once. Raises FleetError, server.ServerError, slo.SloError; Interrupted when it was ended by hand."""
     rules = [slo.parse(text) for text in plan.slo]
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    collected = await Fleet(plan, watcher, probe_of(plan)).run()
+    fleet = Fleet(plan, watcher, probe_of(plan))
+    try:
+        collected = await fleet.run()
+    except KeyboardInterrupt:
+        partial = fleet.partial()
+        if partial is None:
+            raise
+        raise Interrupted(result(plan, partial, started)) from None
     made = result(plan, collected, started)
     return replace(made, slo=slo.judge(rules, made))
 
@@ -124,9 +131,25 @@ def run_and_show(plan: Plan, json_file: Path | None, html_file: Path | None, *, 
     except ERRORS as error:
         click.echo(f"rookery: {error}", err=True)
         return 1
+    except Interrupted as stop:
+        _show(stop.result, json_file, html_file)
+        click.echo("rookery: interrupted, this is what was measured until then", err=True)
+        return 130
     except KeyboardInterrupt:
         click.echo("rookery: interrupted", err=True)
         return 130
+    _show(made, json_file, html_file)
+    if not made.succeeded:
+        click.echo("rookery: nothing succeeded: the table says what became of it", err=True)
+        return 1
+    if made.deserted:
+        click.echo("rookery: every connection ended during the run: did the server?", err=True)
+        return 1
+    return slo.EXIT_BROKEN if made.broken else 0
+
+
+def _show(made: Result, json_file: Path | None, html_file: Path | None) -> None:
+    """Write the files and print the table."""
     if json_file is not None:
         results.write(json_file, made)
     if html_file is not None:
@@ -136,10 +159,3 @@ def run_and_show(plan: Plan, json_file: Path | None, html_file: Path | None, *, 
     console = Console()
     console = console if console.is_terminal else Console(width=120)
     console.print(run_table(made))
-    if not made.succeeded:
-        click.echo("rookery: nothing succeeded: the table says what became of it", err=True)
-        return 1
-    if made.deserted:
-        click.echo("rookery: every connection ended during the run: did the server?", err=True)
-        return 1
-    return slo.EXIT_BROKEN if made.broken else 0

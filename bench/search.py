@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from rookery.bench import slo
 from rookery.bench.assemble import public
+from rookery.bench.interrupt import Interrupted
 from rookery.bench.plan import Plan
 from rookery.bench.result import Found, Result, Step
 from rookery.bench.scenarios import find
@@ -92,7 +93,13 @@ def search(plan: Plan, run: Callable[[Plan], Result], tell: Callable[[str], None
     while hunt.rate is not None:
         rate = hunt.rate
         register = plan.register and not steps
-        made = run(replace(plan, rate=rate, register=register, search=(), slo=()))
+        try:
+            made = run(replace(plan, rate=rate, register=register, search=(), slo=()))
+        except KeyboardInterrupt as stop:
+            if best is None:
+                raise  # at most a part of a step, which is no answer
+            limit = f"interrupted at {rate:g} per second: the server may keep more"
+            raise Interrupted(_answer(plan, best, hunt, steps, limit)) from stop
         if not steps:
             _check(made, rules)
         step = judge(made, rules, rate)
@@ -105,7 +112,11 @@ def search(plan: Plan, run: Callable[[Plan], Result], tell: Callable[[str], None
             least = made
     shown = best or least
     assert shown is not None
-    found = Found(plan.search, hunt.low, tuple(steps), _limit(steps, hunt))
+    return _answer(plan, shown, hunt, steps, _limit(steps, hunt))
+
+
+def _answer(plan: Plan, shown: Result, hunt: Hunt, steps: Sequence[Step], limit: str) -> Result:
+    found = Found(plan.search, hunt.low, tuple(steps), limit)
     kept = {**public(plan), "rate": steps_rate(shown)}
     shown = replace(shown, plan={**shown.plan, **kept}, search=found)
     return replace(shown, slo=slo.judge([slo.parse(text) for text in plan.slo], shown))

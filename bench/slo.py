@@ -10,11 +10,14 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from typing import Final
 
 from msgspec import Struct
 
+from rookery.bench.plan import Plan
 from rookery.bench.result import Messages, Result, Verdict
+from rookery.bench.scenarios import find
 
 EXIT_BROKEN: Final = 3
 _OPERATORS: Final[dict[str, Callable[[float, float], bool]]] = {
@@ -76,6 +79,25 @@ def parse(text: str) -> Rule:
     elif unit:
         raise SloError(f"{text!r}: {figure} has no unit, leave {unit!r} out")
     return Rule(text.strip(), figure, sign, number)
+
+
+def possible(rule: Rule, plan: Plan, *, server: bool) -> None:
+    """Refuse a rule about what a run of this plan will not have; `server` says that its processes are measured. Raises SloError."""
+    scenario, figure = find(plan.scenario), rule.figure
+    subject = figure.rpartition(".")[0]
+    if subject == "server" and not server:
+        raise SloError(f"{rule.text}: name the server's processes by --server-pids or --ready-file")
+    if figure == "search.rate":
+        if not plan.search:
+            raise SloError(f"{rule.text}: only a --search finds a rate")
+    elif subject not in ("", "server", "driver") and subject not in scenario.measures():
+        near = get_close_matches(subject, scenario.measures(), 1)
+        meant = f"did you mean {near[0]}? " if near else ""
+        raise SloError(
+            f"{rule.text}: {plan.scenario} has no {subject}: {meant}it has {', '.join(scenario.measures())}"
+        )
+    elif figure in _MESSAGES and not scenario.numbers_messages():
+        raise SloError(f"{rule.text}: {plan.scenario} numbers no messages, so none can be {figure}")
 
 
 def judge(rules: Sequence[Rule], result: Result) -> tuple[Verdict, ...]:

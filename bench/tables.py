@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -16,6 +17,13 @@ from rookery.bench.scenarios import find
 
 #: Columns of text that a table of servers needs to have a row for each.
 _WIDE: Final = 120
+#: Figures in a sentence: doubts that differ in nothing else are the same.
+FIGURE: Final = re.compile(r"\d+(?:[. ]\d+)*")
+#: What a reader of figures of both must know.
+MIXED: Final = (
+    "durable and volatile servers do not do the same work: the ones have each message on disk before they accept it, "
+    "the others lose messages with a crash"
+)
 _COLOURS: Final = {"better": "green", "worse": "bold red"}
 
 
@@ -111,6 +119,9 @@ def search_table(found: Found) -> RenderableType:
 
 def _lines(result: Result) -> list[tuple[str, str]]:
     lines = []
+    each = result.server.pss_kib_per_connection if result.server is not None else None
+    if not result.operations and each is not None:
+        lines.append((f"memory per connection: {number(each)} KiB", "bold"))
     for name, operation in result.operations.items():
         if operation.errors:
             told = ", ".join(f"{condition} {count}" for condition, count in sorted(operation.errors.items()))
@@ -193,6 +204,17 @@ def by_label(runs: Sequence[Result]) -> dict[str, list[Result]]:
     return sets
 
 
+def mixed(runs: Sequence[Result]) -> bool:
+    """Whether some of the servers keep messages through a crash and others do not."""
+    return len({run.plan["durable"] for run in runs if "durable" in run.plan}) > 1
+
+
+def title(label: str, found: Sequence[Result], *, told: bool) -> str:
+    """A server's name, and with `told` whether it is durable."""
+    durable = found[0].plan.get("durable")
+    return f"{label} ({'durable' if durable else 'volatile'})" if told and durable is not None else label
+
+
 def server_figures(runs: Sequence[Result]) -> list[Figure]:
     """The columns of a table of servers."""
     leading = {main_operation(run) for run in runs}
@@ -212,6 +234,7 @@ def servers_table(runs: Sequence[Result], reference: str = "", *, width: int = _
     reference = reference if reference in sets else next(iter(sets), "")
     table = Table(box=SIMPLE_HEAD, pad_edge=False, caption=f"ratios to {reference}", caption_justify="left")
     columns = server_figures(runs)
+    names = {label: title(label, found, told=mixed(runs)) for label, found in sets.items()}
     cells = {
         label: [_cell(figure, found, sets[reference]) for figure in columns] for label, found in sets.items()
     }
@@ -219,7 +242,9 @@ def servers_table(runs: Sequence[Result], reference: str = "", *, width: int = _
         table.add_column("figure")
         for label, found in sets.items():
             table.add_column(
-                f"{label}\n{len(found)} run{'s' if len(found) > 1 else ''}", justify="right", no_wrap=True
+                f"{names[label]}\n{len(found)} run{'s' if len(found) > 1 else ''}",
+                justify="right",
+                no_wrap=True,
             )
         for place, figure in enumerate(columns):
             table.add_row(f"{figure.title}\n{figure.unit}", *(cells[label][place] for label in sets))
@@ -229,7 +254,7 @@ def servers_table(runs: Sequence[Result], reference: str = "", *, width: int = _
     for figure in columns:
         table.add_column(f"{figure.title}\n{figure.unit}", justify="right")
     for label, found in sets.items():
-        table.add_row(label, str(len(found)), *cells[label])
+        table.add_row(names[label], str(len(found)), *cells[label])
     return table
 
 

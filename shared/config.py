@@ -143,7 +143,8 @@ class Limits(Section, frozen=True):
         int, about("New connections of one IPv4 address or IPv6 /64, at one edge", "connections", ge=1)
     ] = 10
     exempt_nets: Annotated[
-        tuple[str, ...], about("Networks without connection limits and rates, as 192.0.2.0/24")
+        tuple[str, ...],
+        about("Networks without connection limits, rates and a limit of registrations, as 192.0.2.0/24"),
     ] = ("127.0.0.0/8", "::1/128")
     resources_per_account: Annotated[int, about("Sessions of one account", "sessions", ge=1)] = 10
     roster_items: Annotated[int, about("Contacts of one account", "contacts", ge=1)] = 5000

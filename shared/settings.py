@@ -256,10 +256,10 @@ def _across(config: Config) -> Iterator[tuple[tuple[str, str], str]]:
             ("cluster", "lease_ttl"),
             "must be at least twice cluster.heartbeat, or live processes are taken over",
         )
-    if urlsplit(config.bus.url).scheme not in ("nats", "tls"):
-        yield ("bus", "url"), "must begin with nats:// or tls://"
-    if urlsplit(config.database.url).scheme not in ("postgresql", "postgres"):
-        yield ("database", "url"), "must begin with postgresql://"
+    if mistake := _nats_mistake(config.bus.url):
+        yield ("bus", "url"), mistake
+    if mistake := _database_mistake(config.database.url):
+        yield ("database", "url"), mistake
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", config.bus.prefix):
         yield ("bus", "prefix"), "may have only letters, digits, - and _ (at most 64)"
     for item in config.options(service_discovery.Options).items:
@@ -270,6 +270,28 @@ def _across(config: Config) -> Iterator[tuple[tuple[str, str], str]]:
     for mechanism in config.account.mechanisms:
         if mechanism not in ("SCRAM-SHA-256", "SCRAM-SHA-1"):
             yield ("account", "mechanisms"), f"{mechanism!r} is not known: use SCRAM-SHA-256 and SCRAM-SHA-1"
+
+
+def _nats_mistake(urls: str) -> str:
+    """What is wrong with the URLs of NATS, without the URLs themselves: they may have a password. "" when nothing is."""
+    if all(_is_nats(url.strip()) for url in urls.split(",")):
+        return ""
+    begins = all(url.strip().startswith(("nats://", "tls://")) for url in urls.split(","))
+    return "must be nats://HOST:PORT or tls://HOST:PORT" if begins else "must begin with nats:// or tls://"
+
+
+def _database_mistake(url: str) -> str:
+    # Postgres has more forms (several hosts, a socket) than are worth a check here.
+    good = url.startswith(("postgresql://", "postgres://"))
+    return "" if good else "must begin with postgresql://"
+
+
+def _is_nats(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("nats", "tls") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
@@ -286,8 +308,17 @@ def is_loopback(host: str) -> bool:
 
 
 def with_servers(config: Config, nats_url: str, database_url: str) -> Config:
-    """`config` on other servers; "" leaves one as it is. A NATS URL with a user but no password has a token there."""
+    """`config` on other servers; "" leaves one as it is. A NATS URL with a user but no password has a token there.
+
+    Raises SettingsError, in the words of the options, for what is no URL of such a server.
+    """
     replace = msgspec.structs.replace
+    told = (
+        ("--nats-url", _nats_mistake(nats_url) if nats_url else ""),
+        ("--database-url", _database_mistake(database_url) if database_url else ""),
+    )
+    if errors := [f"{option}: {mistake}" for option, mistake in told if mistake]:
+        raise SettingsError(errors)
     if nats_url:
         parts = urlsplit(nats_url)
         if parts.username and parts.password is None and "," not in nats_url:

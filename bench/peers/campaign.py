@@ -104,8 +104,10 @@ class Campaign:
         return True
 
     def _skip(self, peer: Peer, why: str) -> None:
-        self._outcome.skipped.setdefault(peer.name, []).append(why)
-        self._tell(f"{peer.name} left out: {why}")
+        reasons = self._outcome.skipped.setdefault(peer.name, [])
+        if why not in reasons:
+            self._tell(f"{peer.name} left out: {why}")
+        reasons.append(why)
 
     def _one(self, peer: Peer, base: Path, *, first: bool) -> None:
         processes = base / f"{peer.name}.processes.json"
@@ -120,6 +122,8 @@ class Campaign:
             self._skip(peer, str(error))
             return
         said = {**result.plan, "settings": peer.settings}
+        if peer.durable is not None:
+            said["durable"] = peer.durable
         self._outcome.results.append(replace(result, label=peer.name, plan=said))
 
     def _users(self, path: Path) -> Path:

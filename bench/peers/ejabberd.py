@@ -180,11 +180,13 @@ PEERS: Final = (
         "as packaged, no shapers, schedulers sleep, caches for all users, nothing durable",
         check,
         start,
+        durable=False,
     ),
     Peer(
         "ejabberd-pg",
         "schedulers sleep, caches for all users, archive (mod_mam) on Postgres",
         partial(check, sql=True),
         partial(start, sql=True),
+        durable=True,
     ),
 )

@@ -72,6 +72,8 @@ class Peer:
     #: Raises PeerError when it cannot run here.
     check: Callable[[], None]
     start: Callable[[Site], AbstractContextManager[Running]]
+    #: What it accepts survives a crash, also while it is delivered: such servers and others do not do the same work. None: not known.
+    durable: bool | None = None
 
 
 def await_stream(process: Popen[bytes], port: int, domain: str, log: Path) -> None:

@@ -127,14 +127,19 @@ def _quote(text: object) -> str:
 
 
 PEERS: Final = (
-    Peer("prosody", "as packaged, no shapers, nothing durable", check, start),
+    Peer("prosody", "as packaged, no shapers, nothing durable", check, start, durable=False),
     Peer(
-        "prosody-gc", "gc = { threshold = 200 }, no shapers, nothing durable", check, partial(start, gc=200)
+        "prosody-gc",
+        "gc = { threshold = 200 }, no shapers, nothing durable",
+        check,
+        partial(start, gc=200),
+        durable=False,
     ),
     Peer(
         "prosody-pg",
         "gc = { threshold = 200 }, archive (mod_mam) on Postgres",
         partial(check, sql=True),
         partial(start, gc=200, sql=True),
+        durable=True,
     ),
 )

@@ -99,12 +99,19 @@ def peers(version: Version | None = None) -> tuple[Peer, ...]:
     """Rookery with its defaults, and relaxed."""
     version = version or Version()
     return (
-        Peer("rookery", f"defaults: durable{version.said}", partial(check, version), partial(start, version)),
+        Peer(
+            "rookery",
+            f"defaults: durable{version.said}",
+            partial(check, version),
+            partial(start, version),
+            durable=True,
+        ),
         Peer(
             "rookery-relaxed",
             f"router.durability = relaxed: nothing durable while it is delivered{version.said}",
             partial(check, version, "relaxed"),
             partial(start, version, durability="relaxed"),
+            durable=False,
         ),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pkgutil
+from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 
@@ -27,4 +28,6 @@ def find(name: str) -> type[Scenario]:
         return known[name]
     if name in LATER:
         raise PlanError(f"{name} ({LATER[name]}) is not there yet: there are {', '.join(known)}")
-    raise PlanError(f"no scenario {name!r}: there are {', '.join(known)}")
+    near = get_close_matches(name, known, 1)
+    meant = f"did you mean {near[0]}? " if near else ""
+    raise PlanError(f"no scenario {name!r}: {meant}there are {', '.join(known)}")

@@ -35,6 +35,8 @@ class Scenario:
 
     #: The operation whose count and latency stand for the scenario.
     operation: ClassVar[str]
+    #: What else is measured, each with latencies of its own.
+    parts: ClassVar[tuple[str, ...]] = ()
     #: One line for `rookery bench scenarios`.
     summary: ClassVar[str]
     #: Users are logged in, one after the other at the ramp rate, before the load begins.
@@ -64,6 +66,16 @@ class Scenario:
             raise PlanError(f"{plan.scenario} is an open loop: give a --rate")
         if plan.storm and not cls.storms:
             raise PlanError(f"{plan.scenario} is no storm: login, resume and mam can be")
+
+    @classmethod
+    def measures(cls) -> tuple[str, ...]:
+        """Operations that a result of this scenario can have; connections that end too soon are told by all."""
+        return (cls.operation, *cls.parts, "connection")
+
+    @classmethod
+    def numbers_messages(cls) -> bool:
+        """Whether messages are numbered, so that lost, doubled and reordered ones are known."""
+        return cls.messages is not Scenario.messages
 
     @classmethod
     def endings(cls, plan: Mapping[str, Any]) -> float:

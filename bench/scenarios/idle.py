@@ -17,6 +17,11 @@ class Idle(Scenario):
     open_loop = False
     part = 5
 
+    @classmethod
+    def measures(cls) -> tuple[str, ...]:
+        """Nothing is done here; only who is thrown out is told."""
+        return ("connection",)
+
     def begin(self, window: Window) -> None:
         """Nothing begins."""
 

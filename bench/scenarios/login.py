@@ -17,6 +17,7 @@ class Login(Rounds):
     operation = "login"
     summary = "Connect, TLS, auth, bind, roster, presence: at a rate, closed loop, or a storm."
     online = False
+    parts = ("connect", "tls", "auth", "bind")
 
     def at_once(self) -> int:
         """As many as the plan says, shared by the processes."""

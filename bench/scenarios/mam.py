@@ -47,6 +47,7 @@ class Mam(Rounds):
     """Pages are recognised by their end, without a look at each message."""
 
     operation = "mam"
+    parts = ("page",)
     summary = "XEP-0313 catch-up: the whole archive of a user, page by page."
 
     def __init__(self, driver: Driver) -> None:

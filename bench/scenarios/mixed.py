@@ -31,6 +31,7 @@ class Mixed(Acquainted, Chat):
     """Chat with other things between."""
 
     operation = "chat"
+    parts = ("login", "presence", "ping", "page")
     summary = "A mobile day at a rate: messages, pings, presence, archive pages, new logins."
     closed_loop = False
     several = True

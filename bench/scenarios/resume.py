@@ -34,6 +34,7 @@ class Resume(Rounds):
     """`resume` lasts from the cut to `<resumed/>`."""
 
     operation = "resume"
+    parts = ("connect", "tls", "auth")
     summary = "XEP-0198: cut connections and resume them, at a rate, closed loop, or as a storm."
 
     def at_once(self) -> int:

@@ -8,6 +8,7 @@ from typing import Any, Final
 from rookery.router.accounts.answerable import Answerable
 from rookery.router.accounts.flush import Flush
 from rookery.router.accounts.resources import Resources
+from rookery.router.tallies import tally_of
 from rookery.shared.xeps.archive_preferences import Preferences
 from rookery.shared.xeps.stanza_ids import prefix
 
@@ -43,6 +44,7 @@ class Account:
         "resources",
         "settled",
         "stale",
+        "tally",
         "until",
         "used",
         "waiting",
@@ -50,6 +52,8 @@ class Account:
 
     def __init__(self, bare: str, resources: Resources) -> None:
         self.bare = bare
+        #: Where what it gets is counted.
+        self.tally = tally_of(bare)
         self.id = 0
         self.disabled = False
         #: Which messages are archived; None: all.

@@ -72,6 +72,7 @@ class Delivery:
             return
         kind = stanza.kind
         if kind == "message":
+            account.tally.messages += 1
             stanza = sift(stanza, bare, self._core.addresses.local)
             parcel = _new(Parcel, (stanza, origin, self._core.clock(), None, 0, False))
             got = self.message(part, account, resource, parcel)

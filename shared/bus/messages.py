@@ -294,7 +294,7 @@ class SendPresence(NamedTuple):
 
 
 class AccountChanged(NamedTuple):
-    """Committed change of an account: "created", "removed", "password", "blocklist", "disabled".
+    """Committed change of an account: "created", "removed", "password", "blocklist", "disabled", "enabled".
 
     `full` is the resource that asked for it, if one did: a new password does not end its session.
     """
@@ -604,13 +604,16 @@ class Granted(NamedTuple):
 
 class Beat(NamedTuple):
     """I am alive, once a second. `kinds` that this process hosts; `load` is connections or items a second; `state` is
-    "up" or "draining"; `version` is the highest item version that this process reads."""
+    "up" or "draining"; `version` is the highest item version that this process reads.
+
+    `about` is told only to who asks with AskHolds: what operators want to know of a process, as `shared.cluster.about` packs it."""
 
     incarnation: str
     kinds: Sequence[int]
     load: int
     state: str
     version: int
+    about: Sequence[str] = ()
 
 
 class Holds(NamedTuple):

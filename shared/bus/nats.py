@@ -8,7 +8,7 @@ What is posted during one round of the trio loop leaves as one write; `shared.pa
 
 from __future__ import annotations
 
-import json
+import logging
 import math
 import random
 import socket
@@ -47,14 +47,14 @@ _NODE_SID, _CONTROL_SID = 1, 2
 class NatsBus(BusCore):
     """A bus on NATS. Use `open_bus`, or run `run` in a nursery."""
 
-    def __init__(self, incarnation: str, config: BusConfig) -> None:
+    def __init__(self, incarnation: str, config: BusConfig, *, quiet: bool = False) -> None:
         super().__init__(
             incarnation,
             Subjects(config.prefix),
             window_items=config.window_items,
             window_bytes=config.window_bytes,
         )
-        self._nats = _Nats(self, config)
+        self._nats = _Nats(self, config, quiet)
         NATS_RECONNECTS.sample(lambda: max(0, self._nats.connections - 1))
         NATS_PENDING.sample(lambda: self._nats.backlog)
         self.attach(self._nats)
@@ -63,6 +63,11 @@ class NatsBus(BusCore):
         #: Called with the seconds that this process stood still, when they are many; it then connects anew.
         self.on_frozen: Callable[[float], None] = _ignore
         self._ticked = math.inf
+
+    @property
+    def trouble(self) -> str:
+        """The address that was tried last without success, and why it failed."""
+        return self._nats.trouble
 
     @property
     def connections(self) -> int:
@@ -147,7 +152,7 @@ async def open_bus(incarnation: str, config: BusConfig) -> AsyncIterator[NatsBus
 class _Nats:
     """The transport: one connection at a time."""
 
-    def __init__(self, bus: NatsBus, config: BusConfig) -> None:
+    def __init__(self, bus: NatsBus, config: BusConfig, quiet: bool) -> None:
         self._bus = bus
         self._config = config
         self._servers = wire.parse_urls(config.url)
@@ -161,6 +166,8 @@ class _Nats:
         self._pings: deque[trio.Event | None] = deque()
         self._scope = trio.CancelScope()
         self._reason = self._told = ""
+        self.trouble = ""
+        self._quiet = quiet
         self._headers: dict[str, bytes] = {}
 
     # --- what the core calls ---
@@ -257,10 +264,14 @@ class _Nats:
                 ) as group:
                     self._reason = self._reason or _first(group)
             self._disconnected()
-            # Every time-out and refusal waits: a server that closes at once must not be hammered.
-            _log.warning(
-                "bus_disconnected", host=server.host, port=server.port, reason=self._reason or "closed"
+            self.trouble = f"{server.host}:{server.port}: {self._reason or 'closed'}"
+            # The same trouble again is no news.
+            level = logging.WARNING if self.trouble != self._told and not self._quiet else logging.DEBUG
+            _log.log(
+                level, "bus_disconnected", host=server.host, port=server.port, reason=self._reason or "closed"
             )
+            self._told = self.trouble
+            # Every time-out and refusal waits: a server that closes at once must not be hammered.
             await trio.sleep(RECONNECT_SECONDS + random.random() * RECONNECT_SECONDS)
 
     def _disconnected(self) -> None:
@@ -308,7 +319,7 @@ class _Nats:
         while True:
             for event in reader.feed(await stream.read()):
                 if isinstance(event, wire.Control) and event.op == "INFO":
-                    return _parse_info(event.text)
+                    return wire.parse_info(event.text)
 
     def _options(self, server: wire.Server, info: dict[str, Any]) -> dict[str, Any]:
         config = self._config
@@ -360,7 +371,7 @@ class _Nats:
         elif event.op == "PONG":
             self._ponged()
         elif event.op == "INFO":
-            info = _parse_info(event.text)
+            info = wire.parse_info(event.text)
             if info.get("ldm") and len(self._servers) > 1:
                 raise Lost("the server is going down")
         elif event.op == "-ERR":
@@ -373,16 +384,6 @@ class _Nats:
 
 def _ignore(seconds: float) -> None:
     pass
-
-
-def _parse_info(text: bytes) -> dict[str, Any]:
-    try:
-        info = json.loads(text)
-    except ValueError:
-        raise wire.ProtocolError("INFO is not JSON") from None
-    if not isinstance(info, dict):
-        raise wire.ProtocolError("INFO is not an object")
-    return info
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> str:

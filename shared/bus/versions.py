@@ -9,6 +9,7 @@ item gets a new `VERSION` and a line here, with what happens while the other sid
 | 3 | `DeliverMany.origin_stream`, `origin_n` | after a takeover a message to many may come twice to those whose router died |
 | 3 | `Fanout.origin`, `runs` | a router knows no full JIDs among the recipients, and may give a message twice after a takeover |
 | 3 | `Mirror.iqs` | a request or an answer that was written just before its router died may be given twice |
+| 3 | `Beat.about` | `rookery status` does not show host, pid, ports and age of a process |
 | 3 | `Claimed` | a holder that was deposed goes on until its successor serves, or its fence refuses a write |
 | 3 | `Domains.kinds` | an edge takes every hosted domain for one with accounts; their routers know better |
 
@@ -25,6 +26,7 @@ from typing import Any, Final
 from rookery.shared.bus.messages import (
     TAGS,
     VERSION,
+    Beat,
     Claimed,
     DeliverMany,
     Domains,
@@ -39,6 +41,7 @@ from rookery.shared.bus.messages import (
 OLDEST: Final = max(1, VERSION - 1)
 #: What OLDEST knew of the types that have changed since: the number of their first fields, None for a type that it did not have.
 KNOWN: Final[dict[type, int | None]] = {
+    Beat: 5,
     Claimed: None,
     DeliverMany: 2,
     Fanout: 2,

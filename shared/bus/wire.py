@@ -158,3 +158,14 @@ def sign_nonce(seed: str, nonce: str) -> tuple[str, str]:
     public += binascii.crc_hqx(public, 0).to_bytes(2, "little")
     signature = base64.urlsafe_b64encode(key.sign(nonce.encode())).rstrip(b"=").decode()
     return base64.b32encode(public).rstrip(b"=").decode(), signature
+
+
+def parse_info(text: bytes) -> dict[str, Any]:
+    """What INFO tells. Raises ProtocolError."""
+    try:
+        info = json.loads(text)
+    except ValueError:
+        raise ProtocolError("INFO is not JSON") from None
+    if not isinstance(info, dict):
+        raise ProtocolError("INFO is not an object")
+    return info

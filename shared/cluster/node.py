@@ -35,6 +35,7 @@ from rookery.shared.bus.messages import (
 from rookery.shared.bus.nats import NatsBus, open_bus
 from rookery.shared.bus.subjects import partition_of
 from rookery.shared.bus.versions import OLDEST
+from rookery.shared.cluster.about import About
 from rookery.shared.cluster.api import Service
 from rookery.shared.cluster.asking import Asking
 from rookery.shared.cluster.holder import Holder
@@ -86,6 +87,8 @@ class ClusterNode:
         self.failure: str | None = None
         self.map = PartitionMap()
         self.draining = False
+        #: What `rookery status` shows of this process.
+        self.about = About()
         self._services: dict[Kind, Service] = {}
         bus.speaks = config.cluster.speak_version or VERSION
         self._liveness = Liveness(self.incarnation, trio.current_time(), bus.speaks)
@@ -206,7 +209,7 @@ class ClusterNode:
             self._liveness,
             parts,
             announce=self._say_holds,
-            claimed=self._say_claimed,
+            claimed=lambda kind, held: self.bus.announce(Claimed(self.incarnation, kind, tuple(held))),
             fail=self.fail,
         )
         count = await holder.join()
@@ -296,7 +299,7 @@ class ClusterNode:
     def _on_ask(self, item: Item) -> None:
         assert isinstance(item, AskHolds)
         if item.incarnation != self.incarnation:
-            self.bus.post_to(item.incarnation, self._beat())
+            self.bus.post_to(item.incarnation, self._beat()._replace(about=self.about.pack()))
         if item.incarnation != self.incarnation and self._parts is not None:
             for kind in self._services:
                 if held := self._parts.served(kind):
@@ -309,9 +312,6 @@ class ClusterNode:
     def _say_holds(self, kind: Kind, held: list[tuple[int, int]]) -> None:
         self._learn(self.incarnation, kind, held)
         self.bus.announce(Holds(self.incarnation, kind, tuple(held)))
-
-    def _say_claimed(self, kind: Kind, held: list[tuple[int, int]]) -> None:
-        self.bus.announce(Claimed(self.incarnation, kind, tuple(held)))
 
     # --- beats ---
 

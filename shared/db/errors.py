@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Final
+from urllib.parse import parse_qs, unquote, urlsplit
+
 import asyncpg
 
 from rookery.shared.db.api import DatabaseUnavailable
@@ -23,6 +26,13 @@ _UNAVAILABLE = (
 AGAIN = (asyncpg.TransactionRollbackError, asyncpg.InvalidCachedStatementError)
 
 
+#: Shorter than what the library says.
+_REASONS: Final[dict[type[BaseException], str]] = {
+    ConnectionRefusedError: "connection refused",
+    TimeoutError: "no answer",
+}
+
+
 def describe(exc: BaseException) -> str:
     """One line without DETAIL, which may have what users wrote."""
     text = exc.args[0] if exc.args and isinstance(exc.args[0], str) else str(exc)
@@ -42,10 +52,33 @@ def translate(exc: Exception, *, closed: bool) -> Exception:
     return exc
 
 
-def connect_failed(exc: Exception) -> DatabaseUnavailable:
-    """What callers get when no connection can be made, whatever the reason (also a wrong password or database)."""
+#: What can be done when no connection is made, by the first class that fits.
+_REMEDIES: Final[tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...]] = (
+    (ConnectionRefusedError, "start it, or mend database.url or --database-url"),
+    ((TimeoutError, OSError), "mend database.url or --database-url, or the way there"),
+    (asyncpg.InvalidAuthorizationSpecificationError, "mend the user in database.url, or database.password"),
+    (asyncpg.InvalidCatalogNameError, "make the database, or mend database.url"),
+    (asyncpg.TooManyConnectionsError, "raise its max_connections, or lower database.pool_max"),
+)
+
+
+def address_of(url: str) -> str:
+    """Where a database URL leads, without its secrets: `HOST:PORT, database NAME`."""
+    parts = urlsplit(url)
+    query = parse_qs(parts.query)
+    place = parts.netloc.rpartition("@")[2] or query.get("host", ["this machine"])[0]
+    name = unquote(parts.path.lstrip("/")) or unquote(parts.username or "")
+    return place + (f", database {name}" if name else "")
+
+
+def connect_failed(exc: Exception, url: str) -> DatabaseUnavailable:
+    """What callers get when no connection to `url` can be made, whatever the reason (also a wrong password or database)."""
     if isinstance(exc, ValueError):  # the text may have parts of the URL, and so of the password
         return DatabaseUnavailable("cannot connect to Postgres: the database URL is not valid")
-    unavailable = DatabaseUnavailable(f"cannot connect to Postgres: {describe(exc)}")
+    remedy = next((text for kinds, text in _REMEDIES if isinstance(exc, kinds)), "")
+    reason = _REASONS.get(type(exc)) or describe(exc)
+    unavailable = DatabaseUnavailable(
+        f"cannot connect to Postgres at {address_of(url)}: {reason}" + (f": {remedy}" if remedy else "")
+    )
     unavailable.__cause__ = exc
     return unavailable

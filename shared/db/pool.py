@@ -109,8 +109,8 @@ class Pool:
             self._backoff = min(max(self._backoff * 2, _BACKOFF[0]), _BACKOFF[1])
             self._try_at = loop.time() + self._backoff * random.uniform(0.5, 1.0)
             while self.waiting:
-                self.fail(self.waiting.popleft(), connect_failed(exc))
-            raise connect_failed(exc) from None
+                self.fail(self.waiting.popleft(), connect_failed(exc, settings.url))
+            raise connect_failed(exc, settings.url) from None
         self._backoff = 0.0
         return connection
 

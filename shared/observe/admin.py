@@ -23,6 +23,8 @@ class Health:
 
     def __init__(self) -> None:
         self.checks: dict[str, Callable[[], bool]] = {}
+        #: What of the cluster is missing, by kind: told by /readyz.
+        self.missing: Callable[[], dict[str, int]] = dict
         self.draining = False
         self.lag = 0.0
 
@@ -53,8 +55,9 @@ def routes(health: Health) -> Routes:
         )
 
     async def readyz(request: Request) -> Response:
-        failing = health.failing()
-        return Response(503 if failing else 200, json.dumps({"failing": failing}).encode(), _JSON)
+        failing, missing = health.failing(), health.missing()
+        told = {"failing": failing} | ({"missing": missing} if missing else {})
+        return Response(503 if failing else 200, json.dumps(told).encode(), _JSON)
 
     async def exposed(request: Request) -> Response:
         metrics.READY.set(not health.failing())
@@ -72,6 +75,8 @@ async def serve_admin(
     async with trio.open_nursery() as nursery:
         nursery.start_soon(health.watch_loop)
         bound: int = await nursery.start(
-            lambda task_status: serve_http(host, port, routes(health), limits=limits, task_status=task_status)
+            lambda task_status: serve_http(
+                host, port, routes(health), limits=limits, name="admin.port", task_status=task_status
+            )
         )
         task_status.started(bound)

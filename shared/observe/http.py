@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
@@ -23,6 +24,11 @@ from rookery.shared.observe.exchange import (
 
 _READ = 16_384
 _log = structlog.get_logger()
+
+
+class ListenError(Exception):
+    """A port cannot be listened to; the text is one line with the remedy."""
+
 
 Handler = Callable[[Request], Awaitable[Response]]
 #: (method, path) -> handler. HEAD is answered by GET's handler.
@@ -126,10 +132,22 @@ async def serve_http(
     *,
     connections: int = 64,
     limits: HttpLimits | None = None,
+    name: str = "port",
     task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Listen and serve until cancelled; reports the port that was bound. More than `connections` at once wait."""
-    listeners = await trio.open_tcp_listeners(port, host=host)
+    """Listen and serve until cancelled; reports the port that was bound. More than `connections` at once wait.
+
+    Raises ListenError, which calls the port by the `name` of its setting.
+    """
+    try:
+        listeners = await trio.open_tcp_listeners(port, host=host)
+    except OSError as error:
+        reason = (
+            "in use by another process" if error.errno == errno.EADDRINUSE else error.strerror or str(error)
+        )
+        raise ListenError(
+            f"{name} {port} on {host}: {reason}: give this process another, or 0 for a free one"
+        ) from error
     room = trio.CapacityLimiter(connections)
 
     async def serve(stream: trio.SocketStream) -> None:

@@ -7,14 +7,22 @@ counts in plain integers anyway is exported with `sample`, which costs nothing u
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+)
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
+C = TypeVar("C", bound=Collector)
 PREFIX: Final = "rookery_"
 _FAST: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _SIZES: Final = (100, 200, 500, 1000, 2000, 5000, 10_000, 50_000, 262_144)
@@ -30,8 +38,27 @@ class Metric(NamedTuple):
     help: str
 
 
+# When a series was made says nothing that its first value does not.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 REGISTRY: Final = CollectorRegistry()
 TABLE: Final[list[Metric]] = []
+#: Each metric of one section of the table: its collector, and the kinds of process that have something to say with it.
+_OWNERS: Final[list[tuple[Collector, tuple[str, ...]]]] = []
+_section: tuple[str, ...] = ()
+
+
+def _begin(*kinds: str) -> None:
+    """What comes next in the table is of these kinds of process; of all when none is named."""
+    global _section
+    _section = kinds
+
+
+def only(*kinds: str) -> None:
+    """Expose from now on what these kinds of process count, and nothing that is always zero here."""
+    for collector, owners in _OWNERS[:]:
+        if owners and not set(owners) & set(kinds):
+            REGISTRY.unregister(collector)
+            _OWNERS.remove((collector, owners))
 
 
 class Sampled(Collector):
@@ -41,6 +68,7 @@ class Sampled(Collector):
         self._metric = metric
         self._sources: dict[tuple[str, ...], Callable[[], float]] = {}
         REGISTRY.register(self)
+        _OWNERS.append((self, _section))
 
     def sample(self, source: Callable[[], float], *labels: str) -> None:
         """Read `source` for these label values; a later source for the same ones takes its place."""
@@ -67,19 +95,24 @@ def _row(name: str, type_: str, labels: Sequence[str], text: str) -> Metric:
     return metric
 
 
+def _owned(collector: C) -> C:
+    _OWNERS.append((collector, _section))
+    return collector
+
+
 def _counter(name: str, text: str, *labels: str) -> Counter:
     _row(name, "counter", labels, text)
-    return Counter(PREFIX + name.removesuffix("_total"), text, labels, registry=REGISTRY)
+    return _owned(Counter(PREFIX + name.removesuffix("_total"), text, labels, registry=REGISTRY))
 
 
 def _gauge(name: str, text: str, *labels: str) -> Gauge:
     _row(name, "gauge", labels, text)
-    return Gauge(PREFIX + name, text, labels, registry=REGISTRY)
+    return _owned(Gauge(PREFIX + name, text, labels, registry=REGISTRY))
 
 
 def _histogram(name: str, text: str, *labels: str, buckets: Sequence[float] = _FAST) -> Histogram:
     _row(name, "histogram", labels, text)
-    return Histogram(PREFIX + name, text, labels, registry=REGISTRY, buckets=buckets)
+    return _owned(Histogram(PREFIX + name, text, labels, registry=REGISTRY, buckets=buckets))
 
 
 def _sampled(name: str, type_: str, text: str, *labels: str) -> Sampled:
@@ -92,9 +125,11 @@ BUILD_INFO: Final = _gauge("build_info", "Always 1; the labels say what runs.", 
 LOOP_LAG: Final = _gauge("loop_lag_seconds", "How late the event loop last woke up, once a second.")
 LOOP_LAG_MAX: Final = _gauge("loop_lag_max_seconds", "The latest wake-up of the last minute.")
 READY: Final = _gauge("ready", "1 when /readyz answers 200.")
+COMPILED: Final = _gauge("compiled", "1 when the message path runs as machine code, 0 when from its sources.")
 
 # --- edge -------------------------------------------------------------------------------------------------------------
 
+_begin("edge")
 C2S_CONNECTIONS: Final = _gauge(
     "c2s_connections", "Open client connections; transport is tcp, tls or ws.", "transport", "ip_family"
 )
@@ -126,8 +161,20 @@ UNACCEPTED: Final = _gauge(
 
 # --- router -----------------------------------------------------------------------------------------------------------
 
+_begin("router")
 ROUTE: Final = _counter("route_total", "What became of routed stanzas (RFC 6121 section 8).", "result")
 ROUTER_SESSIONS: Final = _gauge("sm_sessions", "Sessions that this router holds.", "state")
+DOMAIN_MESSAGES: Final = _sampled(
+    "domain_messages_total",
+    "counter",
+    "Messages to accounts of a hosted domain; domains beyond the first 100 are told together as other.",
+    "domain",
+)
+DOMAIN_SESSIONS: Final = _gauge(
+    "domain_sessions",
+    "Sessions of a hosted domain, counted anew every 16 s; domains as in domain_messages_total.",
+    "domain",
+)
 COMMIT_ROWS: Final = _histogram(
     "commit_rows", "Rows of one group commit of the message store.", buckets=_COUNTS
 )
@@ -140,15 +187,25 @@ STORE_REFUSED: Final = _counter(
 
 # --- workers ----------------------------------------------------------------------------------------------------------
 
+_begin("roster")
 ROSTER_OPS: Final = _counter("roster_ops_total", "Roster work done.", "op")
+_begin("presence")
 PRESENCE_FANOUT: Final = _counter("presence_fanout_total", "Recipients of presence broadcasts.")
+_begin("router", "offline")
 OFFLINE: Final = _counter(
     "offline_messages_total", "Offline messages; op is stored, delivered, expired or refused.", "op"
 )
-REGISTRATIONS: Final = _counter("registrations_total", "In-band registrations (XEP-0077).", "result")
+_begin("account")
+REGISTRATIONS: Final = _counter(
+    "registrations_total",
+    "In-band registrations (XEP-0077); domains as in domain_messages_total.",
+    "result",
+    "domain",
+)
 
 # --- bus, database, cluster -------------------------------------------------------------------------------------------
 
+_begin()
 BUS_ITEMS: Final = _sampled(
     "bus_items_total", "counter", "Items sent to and received from other processes.", "direction"
 )
@@ -163,12 +220,14 @@ NATS_PENDING: Final = _sampled("nats_pending_bytes", "gauge", "Bytes that wait f
 REQUEST_SECONDS: Final = _histogram(
     "nats_request_seconds", "Calls over the bus, until their answer or time limit.", "kind"
 )
+_begin("router", "roster", "presence", "offline", "account")
 DB_SECONDS: Final = _histogram("db_seconds", "Units of work, with their wait for a connection.", "op")
 DB_HEALTHY: Final = _sampled("db_healthy", "gauge", "1 when the last unit of work reached Postgres.")
 LEASE_HELD: Final = _sampled("lease_held", "gauge", "Partitions that this process holds.", "kind")
 
 # --- the parent of an embedded cluster --------------------------------------------------------------------------------
 
+_begin("up")
 CHILDREN: Final = _gauge("processes", "Running children of `rookery up`.", "kind")
 RESTARTS: Final = _counter(
     "process_restarts_total", "Children of `rookery up` that died and were started again.", "kind"

@@ -6,10 +6,14 @@ gives away what it holds. SIGHUP lets an edge read its certificates again.
 
 from __future__ import annotations
 
+import errno
 import gc
+import os
 import resource
 import signal
+import socket
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
@@ -19,9 +23,10 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 import trio
 
-from rookery import __version__
+from rookery import __version__, _compiled
 from rookery.shared import settings
 from rookery.shared.bus.kinds import KINDS, Kind, built, labelled
+from rookery.shared.cluster.about import About
 from rookery.shared.cluster.api import Service
 from rookery.shared.cluster.node import EXIT_FAILED, ClusterNode, NodeFailed, new_incarnation, open_node
 from rookery.shared.config import Config
@@ -30,6 +35,7 @@ from rookery.shared.db.api import DatabaseUnavailable
 from rookery.shared.db.bridge import open_database
 from rookery.shared.observe import log, metrics
 from rookery.shared.observe.admin import Health, serve_admin
+from rookery.shared.observe.http import ListenError
 from rookery.shared.pace import Naps
 
 if TYPE_CHECKING:
@@ -41,6 +47,10 @@ _COLLECT: Final = (100_000, 10, 10)
 
 #: Told to whoever started this process: {"say": "hello", "incarnation"}, then {"say": "ready", "incarnation", "ports"}.
 Report = Callable[[Mapping[str, Any]], None]
+#: Without these an edge is of no use to clients: it is not ready while nobody at all holds partitions of one. A part of them may be on its
+#: way to another holder, and then every edge serves the rest: /readyz tells it, and stays 200.
+_SERVED: Final = tuple([row.kind for row in built() if row.needed or row.by_default])
+_LACKS: Final = (errno.EADDRINUSE, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOSPC)
 _POLL: Final = 0.02
 #: Signals so soon after the first one are taken for the same.
 _REPEATED: Final = 0.2
@@ -67,14 +77,16 @@ def run_process(config: Config, kinds: Sequence[Kind], report: Report | None = N
     code = 0
     try:
         trio.run(_Process(config, tuple(kinds), report or _log_report).run, instruments=[Naps()])
-    except* (NodeFailed, migrate.SchemaError) as group:
+    except* (NodeFailed, migrate.SchemaError, ListenError) as group:
         code = EXIT_FAILED
         for error in leaves(group):
             _log.critical("process_stops", reason=str(error))
     except* OSError as group:
         code = EXIT_FAILED
         for error in leaves(group):
-            _log.critical("process_stops", reason=f"{type(error).__name__}: {error}", exc_info=error)
+            # What the machine lacks is told by its words; of the rest we want to know where it came from.
+            trace = None if isinstance(error, OSError) and error.errno in _LACKS else error
+            _log.critical("process_stops", reason=f"{type(error).__name__}: {error}", exc_info=trace)
     except* Exception:
         code = 1
         _log.exception("process_failed")
@@ -119,7 +131,9 @@ class _Process:
         log.configure(
             level=config.log.level, form=config.log.format, kind=names, incarnation=self._incarnation
         )
+        metrics.only(*(kind.label for kind in self._kinds))
         metrics.BUILD_INFO.labels(__version__, names).set(1)
+        metrics.COMPILED.set(_compiled.state == "compiled")
         self._report({"say": "hello", "incarnation": self._incarnation})
         self._health.checks["started"] = lambda: self._node is not None
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
@@ -127,6 +141,7 @@ class _Process:
                 nursery.start_soon(self._signals, signals, nursery.cancel_scope)
                 port = await nursery.start(serve_admin, self._health, config.admin.host, config.admin.port)
                 node = await self._join(stack)
+                node.about = about(port)
                 nursery.start_soon(self._announce, node, port)
                 await node.run(*self._services)
                 nursery.cancel_scope.cancel()
@@ -162,6 +177,9 @@ class _Process:
         """Readiness and the metrics that are read from the node's own totals."""
         checks = self._health.checks
         checks["nats"] = lambda: node.bus.connected
+        if self._kinds == (Kind.EDGE,):
+            checks.update({kind.label: partial(_served, node, kind) for kind in _SERVED})
+            self._health.missing = partial(_missing, node)
         for service in self._services:
             if hasattr(service, "ready"):
                 checks["listeners"] = partial(getattr, service, "ready")
@@ -242,6 +260,22 @@ def make(kind: Kind, node: ClusterNode) -> Service:
     module, _, name = KINDS[kind].service.partition(":")
     service: Service = getattr(import_module(module), name)(node)
     return service
+
+
+def about(admin_port: int) -> About:
+    """This process as `rookery status` shows it."""
+    started = int(time.time())
+    return About(socket.gethostname(), os.getpid(), admin_port, started, __version__, _compiled.state)
+
+
+def _served(node: ClusterNode, kind: Kind) -> bool:
+    return node.map.count().get(kind, 0) > 0
+
+
+def _missing(node: ClusterNode) -> dict[str, int]:
+    """Partitions without a known holder, by kind."""
+    known = node.map.count()
+    return {kind.label: n for kind in _SERVED if (n := node.partitions - known.get(kind, 0))}
 
 
 def _held(node: ClusterNode, label: str) -> int:

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -149,6 +150,74 @@ def test_domains(cluster: Cluster) -> None:
     assert refused(cluster, "domain", "del", "example.org")[0] == 1
 
 
+def test_a_domain_is_set_while_it_serves(cluster: Cluster) -> None:
+    cluster.cli("domain", "add", "set.example")
+    out = cluster.cli(
+        "domain", "set", "set.example", "--durability", "relaxed", "--contact", "abuse=mailto:a@set.example"
+    ).stdout
+    line = "set.example  registration closed  durability relaxed  abuse-addresses mailto:a@set.example\n"
+    assert out == line
+    assert line in cluster.cli("domain", "list").stdout
+    assert json.loads(cluster.cli("domain", "show", "set.example", "--json").stdout) == {
+        "name": "set.example",
+        "registration": False,
+        "durability": "relaxed",
+        "contacts": {"abuse-addresses": ["mailto:a@set.example"]},
+    }
+    assert (
+        cluster.cli(
+            "domain",
+            "set",
+            "set.example",
+            "--durability",
+            "default",
+            "--contact",
+            "abuse=",
+            "--registration",
+            "open",
+        ).stdout
+        == "set.example  registration open\n"
+    )
+    assert refused(cluster, "domain", "set", "nope.example", "--registration", "open") == (
+        1,
+        "rookery: nope.example is not hosted here: `rookery domain add nope.example` first",
+    )
+    assert cluster.cli("domain", "set", "set.example", check=False).returncode == 2
+    assert cluster.cli("domain", "set", "set.example", "--contact", "abuse=x", check=False).returncode == 2
+    cluster.cli("domain", "del", "set.example")
+
+
+def test_ten_thousand_users_go_within_a_minute(cluster: Cluster) -> None:
+    key = base64.b64encode(b"x" * 32).decode()
+    rows = "".join(f"u{n}@big.example,SCRAM-SHA-256,4096,{key},{key},{key}\n" for n in range(10_100))
+    cluster.cli("domain", "add", "big.example")
+    cluster.cli("user", "import", "-", text="jid,mechanism,iterations,salt,stored_key,server_key\n" + rows)
+    began = time.monotonic()
+    done = cluster.cli("user", "del", "--from", "-", text="".join(f"u{n}@big.example\n" for n in range(100)))
+    assert done.stdout == "removed 100 users\n"
+    done = cluster.cli("domain", "del", "big.example", "--with-users")
+    assert done.stdout == "removed big.example and 10000 users\n"
+    assert time.monotonic() - began < 60
+    assert refused(cluster, "domain", "del", "big.example", "--with-users")[0] == 1
+
+
+def test_wrong_domains_and_mail_addresses_are_refused(cluster: Cluster) -> None:
+    assert refused(cluster, "user", "list", "--domain", "nope") == (
+        1,
+        "rookery: nope is not hosted here: see `rookery domain list`",
+    )
+    for email in ("nobody", "a b@c", "a@b..c"):
+        done = cluster.cli("user", "add", "m@localhost", "--password", "x", "--email", email, check=False)
+        assert done.returncode == 2
+        assert "a mail address" in done.stderr
+    done = cluster.cli(
+        "user", "import", "--dry-run", "-", text="jid,password\na@elsewhere.example,x\n", check=False
+    )
+    assert done.returncode == 1
+    assert "`rookery domain add elsewhere.example` first" in done.stderr
+    assert cluster.cli("user", "import", "--dry-run", "-", text="jid,password\na@localhost,x\n").stdout == ""
+
+
 def test_status_tells_processes_and_what_they_hold(cluster: Cluster) -> None:
     status = json.loads(cluster.cli("status", "--json").stdout)
     assert status["nats"]["ok"]
@@ -171,6 +240,34 @@ def test_status_tells_processes_and_what_they_hold(cluster: Cluster) -> None:
 def test_migrate_and_doctor(cluster: Cluster) -> None:
     assert cluster.cli("migrate").stdout.startswith("schema version 0")
     assert "FAIL" not in cluster.cli("doctor").stdout
+
+
+async def test_a_disabled_user_is_out_until_enabled(cluster: Cluster) -> None:
+    cli = trio.to_thread.run_sync
+    await cli(lambda: cluster.cli("user", "add", "dis@localhost", "--password", "one"))
+    async with trio.open_nursery() as nursery:
+        client = Client(cluster.endpoint(0), "localhost")
+        await client.login("dis", "one")
+        nursery.start_soon(client.run)
+        done = await cli(cluster.cli, "user", "disable", "dis@localhost")
+        assert done.stdout == "disabled dis@localhost\n"
+        await client.wait_end(5)
+        nursery.cancel_scope.cancel()
+    with pytest.raises(LoginError):
+        await Client(cluster.endpoint(0), "localhost").login("dis", "one")
+    assert "dis@localhost  (disabled)\n" in (await cli(cluster.cli, "user", "list")).stdout
+    assert (await cli(cluster.cli, "user", "enable", "dis@localhost")).stdout == "enabled dis@localhost\n"
+    async with trio.open_nursery() as nursery:
+        client = Client(cluster.endpoint(0), "localhost")
+        await client.login("dis", "one")
+        nursery.start_soon(client.run)
+        # Who is there already stays.
+        await cli(cluster.cli, "user", "enable", "dis@localhost")
+        with pytest.raises(trio.TooSlowError):
+            await client.wait_end(1)
+        nursery.cancel_scope.cancel()
+    for command in ("disable", "enable"):
+        assert (await cli(lambda: cluster.cli("user", command, "no@localhost", check=False))).returncode == 1  # noqa: B023
 
 
 @pytest.mark.parametrize("mode", ["starttls", "tls", "websocket"])

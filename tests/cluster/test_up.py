@@ -21,6 +21,8 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 from tests.cluster.harness import Cluster
 
+from rookery import _compiled
+
 pytestmark = pytest.mark.cluster
 
 
@@ -67,6 +69,18 @@ def test_health_and_metrics_of_one_and_of_all(cluster: Cluster) -> None:
     metrics = get(port, "/metrics")[1]
     assert 'rookery_lease_held{process="router-1",kind="router"} 256.0' in metrics
     assert 'rookery_ready{process="edge-2"} 1.0' in metrics
+
+
+def test_metrics_of_all_say_what_is_true_of_the_parent(cluster: Cluster) -> None:
+    cluster.until(lambda: is_ready(cluster), "to be ready")
+    _, text = get(cluster.ready()["admin_port"], "/metrics")
+    assert 'rookery_ready{process="up"} 1.0' in text
+    assert f'rookery_compiled{{process="up"}} {float(_compiled.state == "compiled")}' in text
+    assert 'rookery_processes{process="up",kind="edge"} 2.0' in text
+    for name in ("rookery_route_total", "rookery_c2s_sessions", "rookery_db_seconds_count"):
+        assert f'{name}{{process="up"' not in text
+    assert "_created" not in text
+    assert "message path: " in cluster.log()
 
 
 def test_no_secret_on_a_command_line_or_in_a_readable_file(cluster: Cluster) -> None:

@@ -148,6 +148,35 @@ async def test_one_network_registers_so_many_accounts_an_hour(database: Database
         await call(world, Register("one.org", "u2", "secret", "", "2001:db8:0:1::1"))
 
 
+async def test_registrations_at_the_same_time_keep_the_limit(database: Database) -> None:
+    config = Config(account=Account(iterations=4096), registration=registration.Options(per_hour=3))
+    async with people(database, config) as world:
+        conditions: list[str] = []
+
+        async def one(n: int) -> None:
+            try:
+                await call(world, Register("one.org", f"race{n}", "secret", "", f"2001:db8::{n}"))
+            except StanzaError as exc:
+                conditions.append(exc.condition)
+
+        async with trio.open_nursery() as nursery:
+            for n in range(12):
+                nursery.start_soon(one, n)
+        made = await database.run(
+            0, lambda conn: conn.fetchval("SELECT count(*) FROM account WHERE localpart LIKE 'race%'")
+        )
+        assert made == 3
+        assert conditions == ["resource-constraint"] * 9
+
+
+@pytest.mark.parametrize("ip", ["127.0.0.1", "::1", "::ffff:127.0.0.1"])
+async def test_exempt_networks_register_without_a_limit(database: Database, ip: str) -> None:
+    config = Config(account=Account(iterations=4096), registration=registration.Options(per_hour=1))
+    async with people(database, config) as world:
+        for n in range(3):
+            assert await call(world, Register("one.org", f"u{n}", "secret", "", ip)) == Done()
+
+
 # --- registration after login -----------------------------------------------------------------------------------------
 
 REGISTER = "<query xmlns='jabber:iq:register'>{}</query>"

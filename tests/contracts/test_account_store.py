@@ -7,7 +7,7 @@ import pytest
 from rookery.shared.bus.messages import LastSeen
 from rookery.shared.db.api import Connection, Database, Fenced
 from rookery.shared.xmpp.errors import StanzaError
-from rookery.workers.account import store, userdata
+from rookery.workers.account import bulk, policies, store, userdata
 from rookery.workers.account.credentials import Keys
 
 KEYS = [
@@ -124,6 +124,74 @@ async def test_removal_leaves_no_trace(database: Database) -> None:
             5,
         )
         assert await store.delete_account(conn, "alice", "example.org", "here") is None
+
+    await database.run(0, work)
+
+
+async def test_many_removals_leave_what_single_ones_leave(database: Database) -> None:
+    async def work(conn: Connection) -> None:
+        await prepare(conn)
+        ids = {}
+        for name in ("a1", "a2", "a3", "bob", "eve"):
+            ids[name] = await store.create_account(conn, name, "example.org", KEYS)
+        items = [("bob", "a1"), ("bob", "a2"), ("eve", "a2"), ("a1", "a2"), ("a1", "bob"), ("bob", "eve")]
+        for owner, contact in items:
+            await conn.execute(
+                "INSERT INTO roster_item (account_id, contact, sub_to, sub_from, ver) VALUES ($1, $2, true, true, 1)",
+                ids[owner],
+                f"{contact}@example.org",
+            )
+        await conn.execute("UPDATE account SET roster_ver = 4")
+        await conn.execute(
+            "INSERT INTO message (account_id, id, stream, n, digest, peer, outgoing, archived, owed, stamp, stanza) "
+            "SELECT $1, i, 's', i, 'd', 'p', false, true, true, now(), 'x' FROM generate_series(1, 5100) AS i",
+            ids["a1"],
+        )
+        wanted = [(name, "example.org") for name in ("a1", "a2", "a3", "nobody")]
+        bob, eve = "bob@example.org", "eve@example.org"
+        found = await bulk.delete_accounts(conn, wanted)
+        assert {jid: sorted(who) for jid, who in found.items()} == {
+            "a1@example.org": [bob],
+            "a2@example.org": [bob, eve],
+            "a3@example.org": [],
+        }
+        gone = [ids[name] for name in ("a1", "a2", "a3")]
+        for table in ("credential", "roster_item", "message"):
+            assert not await conn.fetchval(f"SELECT count(*) FROM {table} WHERE account_id = ANY ($1)", gone)
+        assert await conn.fetchval("SELECT count(*) FROM erased WHERE account_id = ANY ($1)", gone) == 3
+        rows = await conn.fetch(
+            "SELECT contact, sub_to, ver FROM roster_item WHERE account_id = $1", ids["bob"]
+        )
+        # A version for each contact that changed; who is still there stays as it was.
+        assert {row["contact"]: (row["sub_to"], row["ver"]) for row in rows} == {
+            "a1@example.org": (False, 5),
+            "a2@example.org": (False, 6),
+            eve: (True, 1),
+        }
+        versions = "SELECT localpart, roster_ver FROM account WHERE localpart IN ('bob', 'eve')"
+        assert {row[0]: row[1] for row in await conn.fetch(versions)} == {"bob": 6, "eve": 5}
+        assert await bulk.delete_accounts(conn, wanted) == {}
+
+    await database.run(0, work)
+
+
+async def test_a_policy_is_changed_in_parts(database: Database) -> None:
+    async def work(conn: Connection) -> None:
+        await store.put_domain(conn, "one.org", contacts={"abuse-addresses": ["mailto:a@one.org"]})
+        assert await policies.change(conn, "two.org", policies.Changes(True)) is None
+        changes = policies.Changes(True, "relaxed", {"admin-addresses": ["xmpp:a@one.org"]})
+        both = {"abuse-addresses": ["mailto:a@one.org"], "admin-addresses": ["xmpp:a@one.org"]}
+        assert await policies.change(conn, "one.org", changes) == ("one.org", True, "relaxed", both)
+        assert await policies.change(conn, "one.org", policies.Changes()) == (
+            "one.org",
+            True,
+            "relaxed",
+            both,
+        )
+        changes = policies.Changes(False, "", {"abuse-addresses": []})
+        left = policies.Policy("one.org", False, "", {"admin-addresses": ["xmpp:a@one.org"]})
+        assert await policies.change(conn, "one.org", changes) == left
+        assert await policies.policies(conn) == [left]
 
     await database.run(0, work)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Final
 
@@ -20,17 +20,17 @@ from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element
 from rookery.workers.account import store
 from rookery.workers.account.credentials import Keys, derive
+from rookery.workers.account.mail import mail_address
 from rookery.workers.account.stored import own, payload
 from rookery.workers.hosted import HostedWorker
 
-#: Octets of an email address (RFC 5321 section 4.5.3.1).
-MAX_EMAIL: Final = 320
-
 _CHECK: Final = """
 SELECT (SELECT registration FROM domain WHERE name = $1 AND kind = 'accounts') AS open,
-    EXISTS (SELECT FROM account WHERE domain = $1 AND localpart = $2) AS taken,
-    (SELECT count(*) FROM registration_attempt
-     WHERE network = $3::text::inet AND at > now() - interval '1 hour') AS made"""
+    EXISTS (SELECT FROM account WHERE domain = $1 AND localpart = $2) AS taken"""
+_MADE: Final = """
+SELECT count(*) FROM registration_attempt WHERE network = $1::text::inet AND at > now() - interval '1 hour'"""
+#: Registrations from one network go one after the other: two that counted at the same time would both find room.
+_ALONE: Final = "SELECT pg_advisory_xact_lock(hashtextextended('rookery registration ' || $1::text, 0))"
 _COUNT: Final = """
 WITH old AS (DELETE FROM registration_attempt WHERE at < now() - interval '1 day')
 INSERT INTO registration_attempt (network) VALUES ($1::text::inet)"""
@@ -44,6 +44,13 @@ def network_of(ip: str) -> str:
             return str(address.ipv4_mapped)
         return str(ipaddress.ip_network((address, 64), strict=False))
     return str(address)
+
+
+def exempt(ip: str, nets: Iterable[str]) -> bool:
+    """Whether an address is of one of the networks that limits leave alone."""
+    address = ipaddress.ip_address(ip.partition("%")[0])
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return any((mapped or address) in ipaddress.ip_network(net, strict=False) for net in nets)
 
 
 def _may_register(ip: str, nets: Sequence[str]) -> bool:
@@ -80,16 +87,16 @@ async def register(worker: HostedWorker, partition: int, request: Register) -> s
     options = worker.node.config.options(xep.Options)
     if not _may_register(request.ip, options.nets):
         raise StanzaError("not-allowed", "accounts are not made from your network")
+    exempted = exempt(request.ip, worker.node.config.limits.exempt_nets)
+    limit = None if exempted else options.per_hour
     deadline = int(time.time() * 1000) + 8000
 
     async def check(conn: Connection) -> None:
-        row = await conn.fetchrow(_CHECK, domain, localpart, network)
+        row = await conn.fetchrow(_CHECK, domain, localpart)
         if not row["open"]:
             raise StanzaError("not-allowed", "registration is closed")
-        if row["made"] >= options.per_hour:
-            raise StanzaError(
-                "resource-constraint", "too many new accounts from your network; try again later"
-            )
+        if await _full(conn, network, limit):
+            raise _too_many()
         if row["taken"]:
             raise StanzaError("conflict", "this username is taken")
 
@@ -98,19 +105,33 @@ async def register(worker: HostedWorker, partition: int, request: Register) -> s
     keys = await derived(worker, request.password)
 
     async def create(conn: Connection) -> None:
-        made = await store.create_account(conn, localpart, domain, keys, email, worker.node.incarnation)
-        if made is not None:
-            await conn.execute(_COUNT, network)
-            return
         # A commit whose answer was lost is repeated: then the account that is there is the one made here.
         there = await store.get_credentials(conn, localpart, domain, keys[0].mechanism)
-        if there is None or there.salt != keys[0].salt:
-            raise StanzaError("conflict", "this username is taken")
+        if there is not None and there.salt == keys[0].salt:
+            return
+        async with conn.transaction():
+            if limit is not None:
+                await conn.execute(_ALONE, network)
+                if await _full(conn, network, limit):
+                    raise _too_many()
+            made = await store.create_account(conn, localpart, domain, keys, email, worker.node.incarnation)
+            if made is None:
+                raise StanzaError("conflict", "this username is taken")
+            if limit is not None:
+                await conn.execute(_COUNT, network)
 
     await worker.database(partition, create, deadline)
     account = f"{localpart}@{domain}"
     worker.tell(account_changed(account, "created"))
     return account
+
+
+async def _full(conn: Connection, network: str, limit: int | None) -> bool:
+    return limit is not None and await conn.fetchval(_MADE, network) >= limit
+
+
+def _too_many() -> StanzaError:
+    return StanzaError("resource-constraint", "too many new accounts from your network; try again later")
 
 
 def _query(item: Handle) -> Element:
@@ -191,7 +212,7 @@ def removed(worker: HostedWorker, account: str, contacts: list[str] | tuple[()])
 
 
 def _email(text: str) -> str:
-    email = text.strip()
-    if len(email.encode()) > MAX_EMAIL or not email.isprintable():
-        raise StanzaError("not-acceptable", "this email address cannot be used")
-    return email
+    try:
+        return mail_address(text)
+    except ValueError as exc:
+        raise StanzaError("not-acceptable", "this email address cannot be used") from exc

@@ -27,6 +27,7 @@ from rookery.shared.bus.messages import (
 from rookery.shared.cluster.api import Node
 from rookery.shared.db.api import DatabaseUnavailable, Fenced
 from rookery.shared.db.secrets import shared_secrets
+from rookery.shared.observe.bounded import OTHER, Bounded
 from rookery.shared.observe.metrics import REGISTRATIONS
 from rookery.shared.xeps import last_activity
 from rookery.shared.xmpp.errors import StanzaError
@@ -60,6 +61,7 @@ class AccountService(HostedWorker):
         self._secret_known = trio.Event()
         self._counts: dict[str, dict[int, int]] = {}
         self._counts_until = 0.0
+        self._bounded = Bounded()
 
     async def run(self) -> None:
         """Background work; runs until cancelled."""
@@ -159,10 +161,13 @@ class AccountService(HostedWorker):
         try:
             await registration.register(self, partition, request)
         except StanzaError as exc:
-            REGISTRATIONS.labels(exc.condition).inc()
+            REGISTRATIONS.labels(exc.condition, self._label(request.domain)).inc()
             raise
-        REGISTRATIONS.labels("created").inc()
+        REGISTRATIONS.labels("created", self._label(request.domain)).inc()
         return Done()
+
+    def _label(self, domain: str) -> str:
+        return self._bounded.label(domain) if domain in self.addresses.accounts else OTHER
 
     async def _domains(self, partition: int) -> Domains:
         found = await self.database(partition, store.domains, _deadline())

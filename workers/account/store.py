@@ -258,6 +258,12 @@ _DELETE: Final = """
 SELECT EXISTS (SELECT FROM fence_ok) AS alive, ARRAY(SELECT jid FROM others) AS contacts, EXISTS (SELECT FROM gone) AS deleted"""
 
 
+async def empty(conn: Connection, account_id: int, incarnation: str = "") -> None:
+    """Delete the messages of an account. Raises Fenced."""
+    while (await fenced(conn, incarnation, _EMPTY, account_id, _CHUNK))["deleted"] == _CHUNK:
+        pass
+
+
 async def delete_account(
     conn: Connection, localpart: str, domain: str, incarnation: str = ""
 ) -> list[str] | None:
@@ -271,7 +277,6 @@ async def delete_account(
     account_id = row["id"]
     if account_id is None:
         return None
-    while (await fenced(conn, incarnation, _EMPTY, account_id, _CHUNK))["deleted"] == _CHUNK:
-        pass
+    await empty(conn, account_id, incarnation)
     row = await fenced(conn, incarnation, _DELETE, account_id, f"{localpart}@{domain}")
     return list(row["contacts"]) if row["deleted"] else None

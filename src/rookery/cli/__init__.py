@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 69 NATS, Postgres or the cluster ca
 from __future__ import annotations
 
 import sys
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Final, NoReturn
 
@@ -21,8 +22,8 @@ EX_INTERRUPTED: Final = 130
 #: command -> (module, attribute, one line for --help)
 COMMANDS: Final = {
     "up": ("up", "up", "Run a whole cluster here: NATS, Postgres, edges, routers, workers."),
-    "user": ("users", "user", "Add, change, remove, list and import users."),
-    "domain": ("domains", "domain", "Add, remove and list hosted domains."),
+    "user": ("users", "user", "Add, change, disable, remove, list and import users."),
+    "domain": ("domains", "domain", "Add, change, remove and list hosted domains."),
     "status": ("status", "status", "Show processes, partitions, NATS and Postgres."),
     "doctor": ("doctor", "doctor", "Look for what would keep Rookery from running here."),
     "edge": ("processes", "edge", "Run one edge (production)."),
@@ -76,6 +77,8 @@ def main() -> NoReturn:
     except click.exceptions.Exit as stop:
         code = stop.exit_code
     except click.ClickException as error:
+        if isinstance(error, click.NoSuchOption):
+            error = _meant(error)
         error.show()
         code = error.exit_code
     except (KeyboardInterrupt, click.Abort):
@@ -88,6 +91,14 @@ def main() -> NoReturn:
     except Exception as error:
         code = _told(error)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _meant(error: click.NoSuchOption) -> click.NoSuchOption:
+    """Suggest the one option that was meant, or none: three that look like it by a letter or two are no help."""
+    command = error.ctx.command if error.ctx is not None else None
+    known = [option for param in (command.params if command else ()) for option in param.opts]
+    near = get_close_matches(error.option_name, known, 1, 0.75)
+    return click.NoSuchOption(error.option_name, possibilities=near, ctx=error.ctx)
 
 
 def _told(error: Exception) -> int:
@@ -108,8 +119,11 @@ def _told(error: Exception) -> int:
         case CommandError():
             lines, code = [str(inner)], inner.code
         case DatabaseUnavailable():
-            lines, code = [f"Postgres: {inner}"], EX_UNAVAILABLE
-        case UpError() | EmbeddedError() | SchemaError():
+            text = str(inner)
+            lines, code = [text if "Postgres" in text else f"Postgres: {text}"], EX_UNAVAILABLE
+        case UpError():
+            lines, code = [str(inner)], EX_UNAVAILABLE if inner.unreachable else EX_FAILED
+        case EmbeddedError() | SchemaError():
             lines, code = [str(inner)], EX_FAILED
         case click.ClickException():
             inner.show()

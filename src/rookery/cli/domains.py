@@ -8,29 +8,22 @@ from typing import Any, Final, Unpack
 import click
 
 from rookery.cli import CommandError
+from rookery.cli.domain_change import change, domain_name
+from rookery.cli.domain_set import line, set_, show
 from rookery.cli.options import resolve, run, target_options
 from rookery.cli.users import Target
 from rookery.shared.bus.kinds import ACCOUNTS, domain_kinds
-from rookery.shared.config import Config
-from rookery.shared.xmpp.jid import prepare_domain
 
 _USERS: Final = "SELECT count(*) FROM (SELECT FROM account WHERE domain = $1 LIMIT 10000) AS u"
 
 
-def _name(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
-    try:
-        return prepare_domain(value)
-    except ValueError as error:
-        raise click.BadParameter(f"{value!r} is not a domain: {error}") from None
-
-
 @click.group()
 def domain() -> None:
-    """Add, remove and list hosted domains. A change needs no restart."""
+    """Add, change, remove and list hosted domains. A change needs no restart."""
 
 
 @domain.command()
-@click.argument("name", callback=_name)
+@click.argument("name", callback=domain_name)
 @click.option(
     "--registration", type=click.Choice(["open", "closed"]), help="In-band registration (XEP-0077)."
 )
@@ -59,7 +52,7 @@ def add(name: str, registration: str | None, kind: str | None, **target: Unpack[
             users = 0 if kind in (None, ACCOUNTS) else await conn.fetchval(_USERS, name)
             return users, not users and await store.put_domain(conn, name, registration=opened, kind=kind)
 
-    users, fresh = _change(config, work)
+    users, fresh = change(config, work)
     _refuse_users(name, users)
     click.echo(
         f"added {name}"
@@ -69,10 +62,14 @@ def add(name: str, registration: str | None, kind: str | None, **target: Unpack[
 
 
 @domain.command("del")
-@click.argument("name", callback=_name)
+@click.argument("name", callback=domain_name)
+@click.option(
+    "--with-users", is_flag=True, help="Remove its users first, with every trace. There is no way back."
+)
 @target_options
-def delete(name: str, **target: Unpack[Target]) -> None:
+def delete(name: str, with_users: bool, **target: Unpack[Target]) -> None:
     """Host the domain NAME no longer; it must have no users."""
+    from rookery.cli.removal import remove_domain_users
 
     async def work(conn: Any) -> tuple[int, str]:
         async with conn.transaction():
@@ -80,59 +77,37 @@ def delete(name: str, **target: Unpack[Target]) -> None:
             return users, "" if users else await conn.execute("DELETE FROM domain WHERE name = $1", name)
 
     config, _ = resolve(**target)
-    users, tag = _change(config, work)
-    _refuse_users(name, users)
+    removed = remove_domain_users(config, name) if with_users else 0
+    users, tag = change(config, work)
+    _refuse_users(name, users, " or add --with-users")
     if tag == "DELETE 0":
         raise CommandError(f"{name} is not hosted here: see `rookery domain list`")
-    click.echo(f"removed {name}")
+    click.echo(f"removed {name}" + (f" and {removed} users" if removed else ""))
 
 
 @domain.command("list")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @target_options
 def list_(as_json: bool, **target: Unpack[Target]) -> None:
-    """List the hosted domains and whether registration is open."""
+    """List the hosted domains and what holds for them."""
     from rookery.shared.db.bridge import open_database
-    from rookery.workers.account import store
+    from rookery.workers.account import policies
 
     config, _ = resolve(**target)
 
     async def main() -> None:
         async with open_database(config.database) as db:
-            for found in await db.run(0, store.domains):
-                if as_json:
-                    click.echo(
-                        json.dumps(
-                            {"name": found.name, "kind": found.kind, "registration": found.registration},
-                            ensure_ascii=False,
-                        )
-                    )
-                else:
-                    registration = f"registration {'open' if found.registration else 'closed'}"
-                    click.echo(f"{found.name}  {registration if found.kind == ACCOUNTS else found.kind}")
+            for found in await db.run(0, policies.policies):
+                click.echo(json.dumps(found.document(), ensure_ascii=False) if as_json else line(found))
 
     run(main)
 
 
-def _refuse_users(name: str, users: int) -> None:
+def _refuse_users(name: str, users: int, otherwise: str = "") -> None:
     if users:
-        raise CommandError(
-            f"{name} has {users if users < 10_000 else '10000 or more'} users: remove them first (`rookery user list --domain {name}`)"
-        )
+        count = users if users < 10_000 else "10000 or more"
+        raise CommandError(f"{name} has {count} users: remove them first,{otherwise}".removesuffix(","))
 
 
-def _change(config: Config, work: Any) -> Any:
-    from rookery.cli.notify import domains_changed
-    from rookery.shared.db.bridge import open_database
-
-    async def main() -> Any:
-        async with open_database(config.database) as db:
-            result = await db.run(0, work)
-        if not await domains_changed(config.bus):
-            click.echo(
-                "rookery: done, but NATS was not reached: a running cluster notices late (see --nats-url)",
-                err=True,
-            )
-        return result
-
-    return run(main)
+domain.add_command(set_)
+domain.add_command(show)

@@ -15,8 +15,10 @@ import trio
 from rookery.cli import EX_FAILED, EX_UNAVAILABLE
 from rookery.cli.options import resolve, run, target_options
 from rookery.shared.bus.api import Call
+from rookery.shared.bus.kinds import built
 from rookery.shared.bus.messages import AskHolds, Beat, Item, Kind
 from rookery.shared.bus.nats import open_bus
+from rookery.shared.cluster.about import About
 from rookery.shared.config import Config
 from rookery.shared.db import migrate
 from rookery.shared.db.api import Connection, DatabaseUnavailable
@@ -28,8 +30,13 @@ from rookery.up.state import Running
 #: How long answers are collected; a process that is alive answers at once.
 _LISTEN: Final = 0.5
 _CONNECT: Final = 3.0
+# A process that was killed still stands in the leases: only who beats and may write holds anything.
 _HELD: Final = """
-SELECT kind, incarnation, count(*) AS n FROM lease WHERE incarnation IS NOT NULL GROUP BY kind, incarnation"""
+SELECT l.kind, l.incarnation, count(*) AS n, bool_and(m.expires > now() AND f.open) AS alive
+FROM lease l LEFT JOIN member m USING (incarnation) LEFT JOIN fence f USING (incarnation)
+WHERE l.incarnation IS NOT NULL GROUP BY l.kind, l.incarnation"""
+#: Kinds without which clients cannot be served.
+_NEEDED: Final = tuple([row.kind.label for row in built() if row.needed or row.by_default])
 
 Status = dict[str, Any]
 
@@ -48,14 +55,14 @@ def status(
 ) -> None:
     """Show processes, the partitions they hold, NATS and Postgres.
 
-    Exit code 69 when NATS or Postgres cannot be reached, 1 when a partition has no holder.
+    Exit code 69 when NATS or Postgres cannot be reached, 1 when something is missing: an edge, or a holder for partitions.
     """
     config, running = resolve(config_file, data, database_url, nats_url)
     found = run(_gather, config, running)
     click.echo(json.dumps(found, indent=1, ensure_ascii=False)) if as_json else _show(found)
     if not (found["nats"]["ok"] and found["postgres"]["ok"]):
         ctx.exit(EX_UNAVAILABLE)
-    if any(count["held"] < count["total"] for count in found["partitions"].values()):
+    if found["missing"]:
         ctx.exit(EX_FAILED)
 
 
@@ -85,17 +92,45 @@ async def _gather(config: Config, running: Running | None) -> Status:
         for name in sorted({*beats, *held, *named})
     ]
     found["servers"] = parent.get("servers", [])
+    found["missing"] = missing(found)
     return found
 
 
+def missing(found: Status) -> list[str]:
+    """What clients lack, a line each; [] when NATS or Postgres cannot tell."""
+    if not (found["nats"]["ok"] and found["postgres"]["ok"]):
+        return []
+    lines = []
+    if not any("edge" in process["kinds"] and process["state"] != "silent" for process in found["processes"]):
+        lines.append("edge: no process runs, clients cannot connect")
+    for kind in dict.fromkeys((*_NEEDED, *found["partitions"])):
+        count = found["partitions"].get(kind)
+        if count is None or not count["held"]:
+            lines.append(f"{kind}: no process runs, none of its partitions has a holder")
+        elif count["held"] < count["total"]:
+            lines.append(
+                f"{kind}: {count['total'] - count['held']} of {count['total']} partitions have no holder"
+            )
+    return lines
+
+
 def _process(name: str, beat: Beat | None, held: dict[str, int], parent: Mapping[str, Any]) -> Status:
+    about = About.read(beat.about if beat else ())
+    ports = dict(parent.get("ports", {}))
+    if about.admin_port:
+        ports["admin"] = about.admin_port
     kinds = [Kind(number).label for number in beat.kinds] if beat else list(parent.get("kinds", sorted(held)))
     return {
         "incarnation": name,
         "name": parent.get("name", ""),
         "kinds": kinds,
-        "pid": parent.get("pid"),
-        "ports": parent.get("ports", {}),
+        "host": about.host,
+        "pid": about.pid or parent.get("pid"),
+        "ports": ports,
+        "uptime": max(0, round(time.time()) - about.started) if about.started else None,
+        "release": about.release,
+        "code": about.code,
+        "zone": about.zone,
         "state": beat.state if beat else "silent",
         "load": beat.load if beat else 0,
         "version": beat.version if beat else None,
@@ -107,7 +142,8 @@ async def _ask_bus(config: Config, told: Status, beats: dict[str, Beat]) -> None
     told["url"] = without_password(config.bus.url)
 
     def receive(source: str, kind: Kind, partition: int, epoch: int, item: Item | Call) -> None:
-        if isinstance(item, Beat):
+        # Only the answer to our question says who the process is; its next beat does not.
+        if isinstance(item, Beat) and (item.about or item.incarnation not in beats):
             beats[item.incarnation] = item
 
     started = time.monotonic()
@@ -128,12 +164,12 @@ async def _ask_database(config: Config, found: Status, held: dict[str, dict[str,
     async def read(conn: Connection) -> None:
         told["version"] = await conn.fetchval("SHOW server_version")
         total = await conn.fetchval("SELECT partitions FROM installation")
-        for kind in await conn.fetch(
-            "SELECT kind, count(incarnation) AS n FROM lease GROUP BY kind ORDER BY kind"
-        ):
-            found["partitions"][kind["kind"]] = {"held": kind["n"], "total": total}
+        for row in await conn.fetch("SELECT DISTINCT kind FROM lease ORDER BY kind"):
+            found["partitions"][row["kind"]] = {"held": 0, "total": total}
         for row in await conn.fetch(_HELD):
             held.setdefault(row["incarnation"], {})[row["kind"]] = row["n"]
+            if row["alive"]:
+                found["partitions"][row["kind"]]["held"] += row["n"]
 
     started = time.monotonic()
     async with open_database(config.database) as db:
@@ -158,19 +194,42 @@ def _show(found: Status) -> None:
         )
         state = f"ok in {told['ms']} ms" if told["ok"] else "NOT REACHED"
         click.echo(f"{name:9} {state:16} {told['url']}  {more}".rstrip())
-    for kind, count in found["partitions"].items():
-        if count["held"] < count["total"]:
-            click.echo(
-                f"{kind}: {count['total'] - count['held']} of {count['total']} partitions have no holder"
-            )
+    for line in found["missing"]:
+        click.echo(f"MISSING   {line}")
     names = [process["name"] or "+".join(process["kinds"]) for process in found["processes"]]
     width = max(map(len, ["postgres", *names]))
-    click.echo(f"\n{'process':{width}} {'pid':>8} {'state':9} {'load/s':>7}  holds")
-    for name, process in zip(names, found["processes"], strict=True):
+    places = [_place(process) for process in found["processes"]]
+    room = max(map(len, ["where", *places]))
+    click.echo(
+        f"\n{'process':{width}} {'pid':>8} {'state':9} {'up':>7} {'load/s':>7}  {'where':{room}}  {'runs':14}  holds"
+    )
+    for name, place, process in zip(names, places, found["processes"], strict=True):
         holds = ", ".join(f"{kind} {count}" for kind, count in sorted(process["partitions"].items()))
         click.echo(
-            f"{name:{width}} {process['pid'] or '-':>8} {process['state']:9} {process['load']:>7}  {holds or '-'}"
-            f"  [{process['incarnation']}]"
+            f"{name:{width}} {process['pid'] or '-':>8} {process['state']:9} {_age(process['uptime']):>7} {process['load']:>7}"
+            f"  {place:{room}}  {_runs(process):14}  {holds or '-'}  [{process['incarnation']}]"
         )
     for server in found["servers"]:
         click.echo(f"{server['kinds'][0]:{width}} {server['pid']:>8} {'up':9}")
+
+
+def _place(process: Status) -> str:
+    port = process["ports"].get("admin")
+    place = (process["host"] or "-") + (f" admin {port}" if port else "")
+    return place + (f" zone {process['zone']}" if process["zone"] else "")
+
+
+def _runs(process: Status) -> str:
+    return " ".join(filter(None, (process["release"], process["code"]))) or "-"
+
+
+def _age(seconds: int | None) -> str:
+    """A time in two parts at most: 42s, 7m, 3h20m, 12d4h."""
+    if seconds is None:
+        return "-"
+    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86_400
+    if days:
+        return f"{days}d{hours % 24}h"
+    if hours:
+        return f"{hours}h{minutes % 60}m"
+    return f"{minutes}m" if minutes else f"{seconds}s"

@@ -13,11 +13,17 @@ import msgspec
 from rookery import __version__, _compiled
 from rookery.cli.options import CONFIG_VARIABLE, load
 from rookery.shared.config import Config
+from rookery.shared.settings import with_servers
 from rookery.shared.xmpp.jid import prepare_domain
 from rookery.up.plan import LOOPBACK, Plan, default_data_directory, loopback_only
 
 _PORT = click.IntRange(0, 65_535)
 _COUNT = click.IntRange(1, 64)
+_CODE = {
+    "compiled": "compiled",
+    "source": "plain Python (`make compile` makes it faster, where a C compiler is found)",
+    "stale": "plain Python, since sources have changed after they were compiled: `make compile`",
+}
 
 
 def _domains(_ctx: click.Context, _param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -132,6 +138,9 @@ def _plan(data: Path | None, ephemeral: bool, config_file: Path | None, options:
         )
     if options["allow_plaintext"]:
         config = _with_plaintext(config)
+    with_servers(
+        config, options["nats_url"], options["database_url"]
+    )  # a wrong URL is told before anything is made
     admin_port = options["admin_port"] if options["admin_port"] is not None else config.admin.port
     registration: Literal["open", "closed"] | None = options["registration"]
     return Plan(
@@ -163,6 +172,7 @@ def _welcome(cluster: Any, plan: Plan, seconds: float) -> None:  # supervisor.Su
     for process in processes:
         ports = ", ".join(f"{name} {port}" for name, port in process["ports"].items())
         click.echo(f"  {'+'.join(process['kinds']):36} pid {process['pid']:<8} {ports}")
+    click.echo(f"message path: {_CODE[_compiled.state]}")
     hosts = ", ".join(plan.config.edge.host)
     click.echo(f"listening on {hosts}" + (" only (edge.host opens it)" if loopback_only(plan.config) else ""))
     click.echo(f"health and metrics: http://127.0.0.1:{cluster.admin_port}/metrics  /livez  /readyz")

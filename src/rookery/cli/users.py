@@ -11,11 +11,14 @@ from typing import Any, TypedDict, Unpack
 import click
 
 from rookery.cli import CommandError
+from rookery.cli.domain_change import LATE, domain_name
 from rookery.cli.options import resolve, run, target_options
 from rookery.shared.config import Config
 from rookery.shared.xmpp.jid import Jid
 
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
+#: Users that are told one by one.
+_TOLD = 20
 
 
 class Target(TypedDict):
@@ -46,9 +49,18 @@ def parse_account(text: str) -> Jid:
     return jid
 
 
+def _email(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
+    from rookery.workers.account.mail import mail_address
+
+    try:
+        return mail_address(value)
+    except ValueError as error:
+        raise click.BadParameter(f"{value!r}: {error}") from None
+
+
 @click.group()
 def user() -> None:
-    """Add, change, remove, list and import users.
+    """Add, change, disable, remove, list and import users.
 
     Without options these work on the `rookery up` of this user. What is stored of a password are SCRAM keys (RFC 5802).
     """
@@ -107,7 +119,7 @@ def _keys(password: str, config: Config) -> Any:
 @user.command()
 @click.argument("jid", callback=_jid)
 @password_options
-@click.option("--email", default="", help="Kept with the account.")
+@click.option("--email", default="", callback=_email, help="Kept with the account.")
 @target_options
 def add(
     jid: Jid,
@@ -157,32 +169,62 @@ def passwd(
 
 
 @user.command("del")
-@click.argument("jids", nargs=-1, required=True, callback=_jid, metavar="JID...")
+@click.argument("jids", nargs=-1, callback=_jid, metavar="JID...")
+@click.option(
+    "--from", "file", type=click.File("r", encoding="utf-8-sig"), help='A JID a line; "-" for standard input.'
+)
 @target_options
-def delete(jids: tuple[Jid, ...], **target: Unpack[Target]) -> None:
+def delete(jids: tuple[Jid, ...], file: Any, **target: Unpack[Target]) -> None:
     """Remove users with every trace: sessions, messages, rosters, also what they are in the rosters of others."""
+    from rookery.cli.removal import remove_users
+
+    lines = (line.strip() for line in file or ())
+    names = dict.fromkeys(
+        (jid.local or "", jid.domain) for jid in (*jids, *(parse_account(line) for line in lines if line))
+    )
+    if not names:
+        raise click.UsageError("name at least one JID, or --from FILE")
+    config, _ = resolve(**target)
+    few = len(names) <= _TOLD
+    missing = remove_users(config, list(names), lambda jid: click.echo(f"removed {jid}") if few else None)
+    if not few:
+        click.echo(f"removed {len(names) - len(missing)} users")
+    if missing:
+        more = f" and {len(missing) - _TOLD} more" if len(missing) > _TOLD else ""
+        raise CommandError(f"there is no user {', '.join(missing[:_TOLD])}{more}")
+
+
+@user.command()
+@click.argument("jid", callback=_jid)
+@target_options
+def disable(jid: Jid, **target: Unpack[Target]) -> None:
+    """Keep the user JID from logging in, and end the sessions. Nothing is removed."""
+    _set_disabled(jid, True, target)
+
+
+@user.command()
+@click.argument("jid", callback=_jid)
+@target_options
+def enable(jid: Jid, **target: Unpack[Target]) -> None:
+    """Let the user JID log in again."""
+    _set_disabled(jid, False, target)
+
+
+def _set_disabled(jid: Jid, disabled: bool, target: Target) -> None:
     config, _ = resolve(**target)
     from rookery.workers.account import store
 
-    missing = []
-    for jid in jids:
+    async def work(conn: Any) -> bool:
+        return await store.set_disabled(conn, jid.local or "", jid.domain, disabled)
 
-        async def work(conn: Any, jid: Jid = jid) -> list[str] | None:
-            return await store.delete_account(conn, jid.local or "", jid.domain)
-
-        def changed(contacts: list[str] | None, jid: Jid = jid) -> list[tuple[str, str, list[str]]]:
-            return [] if contacts is None else [(str(jid), "removed", contacts)]
-
-        if _change(config, work, changed) is None:
-            missing.append(str(jid))
-        else:
-            click.echo(f"removed {jid}")
-    if missing:
-        raise CommandError(f"there is no user {', '.join(missing)}")
+    what = "disabled" if disabled else "enabled"
+    if not _change(config, work, lambda done: [(str(jid), what, [])] if done else []):
+        raise CommandError(f"there is no user {jid}: see `rookery user list`")
+    click.echo(f"{what} {jid}")
 
 
 @user.command("list")
-@click.option("--domain", help="Only users of this domain.")
+@click.option("--domain", callback=domain_name, help="Only users of this domain.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @target_options
 def list_(domain: str | None, as_json: bool, **target: Unpack[Target]) -> None:
@@ -193,7 +235,10 @@ def list_(domain: str | None, as_json: bool, **target: Unpack[Target]) -> None:
 
     async def main() -> None:
         async with open_database(config.database) as db:
-            for hosted in await db.run(0, store.domains):
+            domains = await db.run(0, store.domains)
+            if domain is not None and domain not in [hosted.name for hosted in domains]:
+                raise CommandError(f"{domain} is not hosted here: see `rookery domain list`")
+            for hosted in domains:
                 if domain not in (None, hosted.name):
                     continue
                 after = ""
@@ -235,17 +280,14 @@ def _change(config: Config, work: Any, told: Any) -> Any:
             result = await db.run(0, work)
             posts = [post for change in told(result) for post in account_changed(*change)]
             if not await notify(config.bus, db, posts):
-                click.echo(
-                    "rookery: done, but NATS was not reached: a running cluster notices late (see --nats-url)",
-                    err=True,
-                )
+                click.echo(LATE, err=True)
         return result
 
     return run(main)
 
 
 @user.command("import")
-@click.argument("file", type=click.File("r", encoding="utf-8-sig"))
+@click.argument("file", type=click.File("rb"))
 @click.option("--domain", help="Domain of rows that have only a name.")
 @click.option(
     "--mechanism",
@@ -261,7 +303,7 @@ def _change(config: Config, work: Any, told: Any) -> Any:
     show_default=True,
     help="Of the keys made of passwords.",
 )
-@click.option("--dry-run", is_flag=True, help="Only check the file.")
+@click.option("--dry-run", is_flag=True, help="Only check the file, and whether its domains are hosted.")
 @target_options
 def import_(
     file: Any,
@@ -285,7 +327,9 @@ def import_(
     from rookery.cli import users_import
 
     config, _ = resolve(**target)
-    plan = users_import.read(file, domain)
+    plan = users_import.read(users_import.lines(file), domain)
     click.echo(f"{file.name}: {len(plan)} users", err=True)
-    if not dry_run:
+    if dry_run:
+        users_import.check(plan, config)
+    else:
         users_import.load(plan, config, mechanisms or config.account.mechanisms, iterations)

@@ -19,8 +19,9 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import partial
-from typing import Any, Final, TextIO
+from typing import Any, BinaryIO, Final
 
 import click
 import trio
@@ -31,16 +32,21 @@ from rookery.cli import CommandError
 from rookery.cli.options import run
 from rookery.shared.bus.kinds import ACCOUNTS
 from rookery.shared.config import Config
-from rookery.shared.db.api import Connection
+from rookery.shared.db.api import Connection, Database
 from rookery.shared.db.bridge import open_database
 from rookery.shared.xmpp.jid import Jid, prepare_domain, prepare_local
 from rookery.shared.xmpp.sasl.common import prepare_password
 from rookery.workers.account import store
 from rookery.workers.account.credentials import SALT_BYTES, Keys
+from rookery.workers.account.mail import mail_address
 
 _HASHES: Final = {"SCRAM-SHA-256": (hashes.SHA256, "sha256", 32), "SCRAM-SHA-1": (hashes.SHA1, "sha1", 20)}
 _KEY_COLUMNS: Final = ("mechanism", "iterations", "salt", "stored_key", "server_key")
 _COLUMNS: Final = frozenset({"jid", "username", "domain", "password", "email", *_KEY_COLUMNS})
+#: Mechanisms of other servers that may be told; anything else may be a password in the wrong column.
+_OTHERS: Final = frozenset(
+    {"PLAIN", "SCRAM-SHA-512", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-256-PLUS", "DIGEST-MD5", "CRAM-MD5"}
+)
 #: Users in one statement.
 _BATCH: Final = 500
 #: Mistakes that are printed; the rest is counted.
@@ -64,35 +70,55 @@ Batch = list[tuple[Row, list[Keys]]]
 Made = tuple[Row, bytes]
 
 
-def read(file: TextIO, domain: str | None = None) -> list[Row]:
-    """All users of a CSV file. Raises CommandError that tells the first mistakes by line."""
+def lines(file: BinaryIO) -> Iterator[str]:
+    """The lines of a file in UTF-8, with or without a byte order mark. Raises CommandError that names the line."""
+    for number, line in enumerate(file, 1):
+        try:
+            yield line.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            raise CommandError(
+                f"line {number}: not UTF-8 (byte {error.object[error.start]:#04x}): "
+                "convert the file first, such as with `iconv -f latin1 -t utf-8`"
+            ) from None
+
+
+def read(file: Iterable[str], domain: str | None = None) -> list[Row]:
+    """All users of the lines of a CSV file. Raises CommandError that tells the first mistakes by line."""
     reader = csv.DictReader(file, strict=True)
     csv.field_size_limit(_LONGEST_FIELD)
     found: dict[tuple[str, str], Row] = {}
     mistakes: list[str] = []
     try:
-        columns = frozenset(name.strip().lower() for name in reader.fieldnames or ())
-        _check_columns(columns, domain)
-        reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or ()]
+        names = [name.strip().lower() for name in reader.fieldnames or ()]
+        _check_columns(names, domain)
+        reader.fieldnames = names
         default = prepare_domain(domain) if domain else ""
         for fields in reader:
             try:
                 _take(fields, default, found)
             except ValueError as error:
                 mistakes.append(f"line {reader.line_num}: {error}")
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise CommandError(f"line {reader.line_num}: not CSV in UTF-8: {error}") from None
+    except csv.Error as error:
+        raise CommandError(f"line {reader.line_num}: not CSV: {error}") from None
     if mistakes:
         more = [f"and {len(mistakes) - _TOLD} more mistakes"] if len(mistakes) > _TOLD else []
         raise CommandError("\n".join([*mistakes[:_TOLD], *more, "nothing was imported"]))
     return list(found.values())
 
 
-def _check_columns(columns: frozenset[str], domain: str | None) -> None:
-    unknown = sorted(columns - _COLUMNS)
-    if unknown:
+def _check_columns(names: Sequence[str], domain: str | None) -> None:
+    """Raise CommandError unless the first line names columns. Never with what stands there: it may be a user with a password."""
+    columns = frozenset(names)
+    if names and not columns & _COLUMNS:
         raise CommandError(
-            f"unknown column {', '.join(unknown)}: the first line names {', '.join(sorted(_COLUMNS))}"
+            "line 1 names no column: put a header there, such as jid,password (users begin in line 2)"
+        )
+    unknown = [number for number, name in enumerate(names, 1) if name not in _COLUMNS]
+    if unknown:
+        near = get_close_matches(names[unknown[0] - 1], sorted(_COLUMNS), 1)
+        raise CommandError(
+            f"line 1: column {unknown[0]} is not known{f', did you mean {near[0]}' if near else ''}: "
+            f"there are {', '.join(sorted(_COLUMNS))}"
         )
     if "jid" not in columns and not ("username" in columns and ("domain" in columns or domain)):
         raise CommandError(
@@ -118,15 +144,14 @@ def _take(fields: dict[str, str | None], domain: str, found: dict[tuple[str, str
     if values.get("password"):
         if known is not None:
             raise ValueError(f"{localpart}@{domain} is there twice")
-        found[domain, localpart] = Row(
-            localpart, domain, values.get("email", ""), prepare_password(values["password"])
-        )
+        email = mail_address(values.get("email", ""))
+        found[domain, localpart] = Row(localpart, domain, email, prepare_password(values["password"]))
         return
     if not values.get("mechanism"):
         raise ValueError(f"{localpart}@{domain} has no password")
     keys = _ready_keys(values)
     if known is None:
-        known = found[domain, localpart] = Row(localpart, domain, values.get("email", ""))
+        known = found[domain, localpart] = Row(localpart, domain, mail_address(values.get("email", "")))
     if known.password or any(have.mechanism == keys.mechanism for have in known.keys):
         raise ValueError(f"{localpart}@{domain} is there twice")
     known.keys.append(keys)
@@ -135,7 +160,8 @@ def _take(fields: dict[str, str | None], domain: str, found: dict[tuple[str, str
 def _ready_keys(values: dict[str, str]) -> Keys:
     mechanism = values["mechanism"].upper()
     if mechanism not in _HASHES:
-        raise ValueError(f"mechanism {mechanism!r} is not known: use {' or '.join(_HASHES)}")
+        told = f"mechanism {mechanism!r}" if mechanism in _OTHERS else "the mechanism"
+        raise ValueError(f"{told} is not known: use {' or '.join(_HASHES)}")
     size = _HASHES[mechanism][2]
     count = values["iterations"]
     if not (count.isascii() and count.isdigit() and 1 <= len(count) <= 7 and int(count) >= 1):
@@ -163,15 +189,29 @@ def load(rows: Sequence[Row], config: Config, mechanisms: Sequence[str], iterati
     run(_load, rows, config, tuple(mechanisms), iterations)
 
 
+def check(rows: Sequence[Row], config: Config) -> None:
+    """What `load` would refuse. Raises CommandError."""
+
+    async def main() -> None:
+        async with open_database(config.database) as db:
+            await _check_hosted(rows, db)
+
+    run(main)
+
+
+async def _check_hosted(rows: Sequence[Row], db: Database) -> None:
+    hosted = {one.name for one in await db.run(0, store.domains) if one.kind == ACCOUNTS}
+    strange = sorted({row.domain for row in rows} - hosted)
+    if strange:
+        raise CommandError(
+            f"{', '.join(strange[:5])} is not hosted here: `rookery domain add {strange[0]}` first"
+        )
+
+
 async def _load(rows: Sequence[Row], config: Config, mechanisms: Sequence[str], iterations: int) -> None:
     started = time.monotonic()
     async with open_database(config.database) as db:
-        hosted = {one.name for one in await db.run(0, store.domains) if one.kind == ACCOUNTS}
-        strange = sorted({row.domain for row in rows} - hosted)
-        if strange:
-            raise CommandError(
-                f"{', '.join(strange[:5])} is not hosted here: `rookery domain add {strange[0]}` first"
-            )
+        await _check_hosted(rows, db)
         made: list[Made] = []
 
         async def create(batch: Batch) -> None:

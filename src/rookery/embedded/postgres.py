@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from rookery.embedded.binaries import Binaries, RunAs, find_postgres, obstacle, run_as
+from rookery.embedded.binaries import Binaries, RunAs, find_postgres, installations, obstacle, run_as
 from rookery.embedded.child import EmbeddedError, Lock, Scratch, free_port, spawn, stop, tail, write_secret
 from rookery.embedded.cluster import DATABASE, USER, create_cluster, set_password
 
@@ -147,7 +147,7 @@ def _prepare_data(home: Path, user: RunAs | None, *, sync: bool) -> tuple[Binari
     log.touch(mode=0o600)
     mark = data / "PG_VERSION"
     if mark.exists():
-        binaries = find_postgres(user, int(mark.read_text()))
+        binaries = _binaries_of(data, mark.read_text().strip(), user)
         _await_leave(data)
     else:
         binaries = find_postgres(user)
@@ -163,6 +163,20 @@ def _prepare_data(home: Path, user: RunAs | None, *, sync: bool) -> tuple[Binari
         if user is not None:
             os.chown(hba, *user.ids)
     return binaries, data, secret.read_text()
+
+
+def _binaries_of(data: Path, written: str, user: RunAs | None) -> Binaries:
+    """The Postgres that wrote the data. Raises EmbeddedError."""
+    if written.isascii() and written.isdigit():
+        try:
+            return find_postgres(user, int(written))
+        except EmbeddedError:
+            pass
+    have = ", ".join(sorted({str(one.major) for one in installations()})) or "none"
+    raise EmbeddedError(
+        f"{data} needs Postgres {written or '(unknown)'}, which wrote it, and here is {have}: install that one, "
+        "or choose another --data (rows move with the old version's pg_dump)"
+    )
 
 
 def _await_leave(data: Path) -> None:
@@ -232,6 +246,11 @@ def _launch(
         # The free port was taken meanwhile, or the processes of a killed server are not all gone yet.
         if wanted and b"could not create any TCP/IP sockets" in said:
             raise EmbeddedError(f"Postgres cannot listen on 127.0.0.1:{port}: the port is in use")
+        if b"database files are incompatible with server" in said:
+            raise EmbeddedError(
+                f"{data} was written by another build of Postgres {binaries.major} than {binaries.bin}: "
+                "install that one, or choose another --data"
+            )
         again = (not wanted and b"Address already in use" in said) or b"still in use" in said
         if not again or time.monotonic() > deadline:
             raise EmbeddedError(f"Postgres ended with code {process.returncode}: {tail(log)}")

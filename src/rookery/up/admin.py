@@ -47,16 +47,21 @@ def routes(
         failing = (["loop"] if health.lag >= LAG_LIMIT else []) + dead
         return Response(503 if failing else 200, json.dumps({"failing": failing}).encode(), _JSON)
 
-    async def readyz(request: Request) -> Response:
+    async def failing() -> dict[str, list[str]]:
         answers = await ask(children(), "/readyz")
-        failing: dict[str, list[str]] = {"cluster": health.failing()} if health.failing() else {}
+        found: dict[str, list[str]] = {"cluster": health.failing()} if health.failing() else {}
         for child in children():
             code, body = answers.get(child.name, (0, ""))
             if code != 200:
-                failing[child.name] = json.loads(body)["failing"] if code == 503 else ["not running"]
-        return Response(503 if failing else 200, json.dumps({"failing": failing}).encode(), _JSON)
+                found[child.name] = json.loads(body)["failing"] if code == 503 else ["not running"]
+        return found
+
+    async def readyz(request: Request) -> Response:
+        found = await failing()
+        return Response(503 if found else 200, json.dumps({"failing": found}).encode(), _JSON)
 
     async def exposed(request: Request) -> Response:
+        metrics.READY.set(not await failing())
         answers = await ask(children(), "/metrics")
         texts = {name: body for name, (code, body) in answers.items() if code == 200}
         own, content_type = metrics.exposition()

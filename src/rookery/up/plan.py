@@ -7,6 +7,8 @@ import os
 import socket
 import stat
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -23,7 +25,11 @@ LOOPBACK: Final = ("127.0.0.1", "::1")
 
 
 class UpError(Exception):
-    """`rookery up` cannot go on; the text is one line with the remedy."""
+    """`rookery up` cannot go on; the text is one line with the remedy. `unreachable`: for want of a server that was named."""
+
+    def __init__(self, text: str, *, unreachable: bool = False) -> None:
+        super().__init__(text)
+        self.unreachable = unreachable
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +96,45 @@ def open_data_directory(path: Path) -> Path:
     if status.st_uid != os.geteuid() or not stat.S_ISDIR(status.st_mode):
         raise UpError(f"{path} is not a directory of this user: choose another --data")
     return path
+
+
+@contextmanager
+def told_as_one_line(data: Path) -> Iterator[None]:
+    """What the system refuses while `data` is written becomes an UpError with the remedy; other errors stay as they are."""
+    try:
+        yield
+    except (OSError, ExceptionGroup) as error:
+        inner: Exception = error
+        while isinstance(inner, ExceptionGroup):
+            inner = inner.exceptions[0]
+        if isinstance(inner, OSError) and (refused := _refused(data, inner)) is not None:
+            raise refused from error
+        raise
+
+
+def _refused(data: Path, error: OSError) -> UpError | None:
+    number, text = error.errno, error.strerror or ""
+    if number is None and error.args and isinstance(error.args[0], list) and error.args[0]:
+        # A copy of a folder has the errors of its files in a list, each (from, to, text).
+        text = str(error.args[0][0][-1])
+        number = next((code for code in _DISK if os.strerror(code) in text), None)
+        text = text if number is None else os.strerror(number)
+    if number is None or number not in _DISK:
+        return None
+    named = error.filename if isinstance(error.filename, str) else str(data)
+    return UpError(f"cannot write {named}: {text}: {_DISK[number]}")
+
+
+#: What refuses a data folder, and what to do.
+_DISK: Final[dict[int, str]] = {
+    errno.ENOSPC: "make room there, or choose another --data",
+    errno.EDQUOT: "make room there, or choose another --data",
+    errno.EROFS: "it cannot be written: choose another --data",
+    errno.EACCES: "it belongs to somebody else: choose another --data",
+    errno.EPERM: "it belongs to somebody else: choose another --data",
+    errno.EMFILE: "raise the limit of open files (`ulimit -n 65536`)",
+    errno.ENFILE: "raise the limit of open files (`ulimit -n 65536`)",
+}
 
 
 def check_ports(config: Config, admin_port: int) -> None:

@@ -15,19 +15,22 @@ import msgspec
 import structlog
 import trio
 
+from rookery import _compiled
 from rookery.embedded.child import Lock, Scratch
 from rookery.shared.bus.messages import DomainsChanged, Item, Left
 from rookery.shared.bus.nats import NatsBus
+from rookery.shared.bus.reach import reach
 from rookery.shared.db import migrate
 from rookery.shared.db.api import Connection
 from rookery.shared.db.bridge import open_database
+from rookery.shared.observe import metrics
 from rookery.shared.observe.admin import Health
 from rookery.shared.observe.http import serve_http
 from rookery.shared.settings import with_servers
 from rookery.up import admin
 from rookery.up.certificates import Authority
 from rookery.up.children import Children
-from rookery.up.plan import Plan, UpError, check_ports, child_specs, open_data_directory
+from rookery.up.plan import Plan, UpError, check_ports, child_specs, open_data_directory, told_as_one_line
 from rookery.up.servers import Servers
 from rookery.up.state import CLUSTER, Running, write_running, write_whole
 from rookery.up.zygote import Target
@@ -35,6 +38,8 @@ from rookery.workers.account import store
 
 _log = structlog.get_logger()
 _READY_SECONDS: Final = 60.0
+#: How long a NATS that was named may take for its first answer.
+_NATS_SECONDS: Final = 5.0
 #: A child is killed so long after its own limit for a drain.
 _GRACE: Final = 5.0
 #: Signals so soon after the first one are taken for the same.
@@ -52,6 +57,20 @@ def run(plan: Plan, target: Target, say: Say, welcome: Callable[[Supervisor, flo
     check_ports(plan.config, plan.admin_port)
     scratch = Scratch("up") if plan.data is None else None
     data = scratch.path if scratch is not None else open_data_directory(plan.data or Path())
+    with told_as_one_line(data):
+        _run_in(
+            data, plan, target, say, lambda cluster: welcome(cluster, time.monotonic() - started), scratch
+        )
+
+
+def _run_in(
+    data: Path,
+    plan: Plan,
+    target: Target,
+    say: Say,
+    welcome: Callable[[Supervisor], None],
+    scratch: Scratch | None,
+) -> None:
     if scratch is not None:
         data.chmod(0o711)  # the account of Postgres passes through; everything in it has a mode of its own
     lock = Lock(data / "up.lock")
@@ -66,9 +85,11 @@ def run(plan: Plan, target: Target, say: Say, welcome: Callable[[Supervisor, flo
     try:
         children = Children(target)
         say(f"starting in {data}" + (", removed at the end" if scratch else ""))
+        if plan.nats_url:
+            _reach_nats(plan)
         servers.start()
         supervisor = Supervisor(plan, data, servers, children)
-        trio.run(supervisor.run, lambda: welcome(supervisor, time.monotonic() - started))
+        trio.run(supervisor.run, lambda: welcome(supervisor))
     finally:
         if children is not None:
             children.close()
@@ -82,6 +103,14 @@ def run(plan: Plan, target: Target, say: Say, welcome: Callable[[Supervisor, flo
         lock.release()
 
 
+def _reach_nats(plan: Plan) -> None:
+    """Raise UpError when the NATS that was named does not answer: children would wait for it without an end."""
+    config = with_servers(plan.config, plan.nats_url, "").bus
+    trouble = trio.run(reach, config, _NATS_SECONDS)
+    if trouble:
+        raise UpError(f"NATS cannot be reached: {trouble}: start it, or mend --nats-url", unreachable=True)
+
+
 class Supervisor:
     """The running cluster."""
 
@@ -92,6 +121,8 @@ class Supervisor:
         self.servers = servers
         self.children = children
         self.admin_port = 0
+        metrics.only("up")
+        metrics.COMPILED.set(_compiled.state == "compiled")
         base = plan.config
         self._nats_url = servers.nats.url if servers.nats else plan.nats_url or base.bus.url
         self._database_url = (
@@ -124,13 +155,13 @@ class Supervisor:
                     raise UpError(
                         f"not ready after {_READY_SECONDS:.0f} s: {', '.join(late)}: the lines above may say why"
                     )
-                self.children.changed = self._write
+                self.children.changed = self._write_again
                 self._write()
                 welcome()
 
     async def _prepare(self) -> None:
         """Schema, domains and certificates."""
-        await migrate.up(self._database)
+        migrate.judge(await migrate.up(self._database), migrate.load())
         registration = {"open": True, "closed": False, None: None}[self.plan.registration]
 
         async def seed(conn: Connection) -> list[str]:
@@ -203,6 +234,13 @@ class Supervisor:
         ]
         return {"data": str(self.data), "domains": self.domains, "processes": processes, "servers": servers}
 
+    def _write_again(self) -> None:
+        # A disk that is full now must not end a cluster that serves.
+        try:
+            self._write()
+        except OSError as error:
+            _log.error("state_not_written", data=str(self.data), error=str(error))
+
     def _write(self) -> None:
         running = Running(
             pid=os.getpid(),
@@ -240,8 +278,11 @@ class Supervisor:
                     _log.error("domains_not_read", error=str(error))
                     continue
             self.domains = [domain.name for domain in found]
-            self._certify(self.domains)
-            self._write()
+            try:
+                self._certify(self.domains)
+            except OSError as error:
+                _log.error("certificate_not_made", data=str(self.data), error=str(error))
+            self._write_again()
 
     # --- the way down -----------------------------------------------------------------------------------------------------
 

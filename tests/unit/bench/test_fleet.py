@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-import pytest
+from typing import TYPE_CHECKING, cast
 
-from rookery.bench.driver.report import Ready
-from rookery.bench.fleet import unprepared
-from rookery.bench.plan import make
-from rookery.bench.result import Operation, Result
+import pytest
+from msgspec.structs import replace
+
+from rookery.bench.assemble import result
+from rookery.bench.driver.report import Part, Ready, Tick
+from rookery.bench.fleet import Collected, Fleet, _Driver, unprepared
+from rookery.bench.interrupt import Interrupted
+from rookery.bench.plan import Plan, make
+from rookery.bench.result import Messages, Operation, Result, ServerProcess
+from rookery.bench.search import search
+
+if TYPE_CHECKING:
+    import trio
 
 PLAN = make({"scenario": "chat", "users": 40, "domain": "here.example"})
 
@@ -35,6 +44,72 @@ def test_who_cannot_take_part(ready: list[Ready], said: str) -> None:
     told = unprepared(ready, PLAN)
     assert said in told
     assert bool(told) == bool(said)
+
+
+def test_advice_knows_who_was_registered() -> None:
+    ready = [Ready(0, {"not-authorized": 40}, 40)]
+    assert "use --register" in unprepared(ready, PLAN)
+    told = unprepared(ready, replace(PLAN, register=True))
+    assert "--register" not in told
+    assert "another password: say it by --password" in told
+
+
+def tick(second: int) -> Tick:
+    return Tick(second, sent=10, delivered=9, connected=40, cpu_ns=1000, parts={"chat": Part([(500, 9)])})
+
+
+class Watcher:
+    def progress(self, phase: str, done: int, of: int) -> None: ...
+
+    def second(self, ticks: list[Tick], server_cpu: float | None) -> None: ...
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(range(-5, 0), 0), (range(-5, 3), 3), (range(-5, 40), 30)])
+def test_an_interrupted_run_has_what_was_measured(seconds: range, told: int) -> None:
+    fleet = Fleet(PLAN, Watcher())
+    fleet._drivers.append(_Driver(0, cast("trio.Process", None)))
+    fleet._drivers[0].ticks = {second: tick(second) for second in seconds}
+    partial = fleet.partial()
+    if not told:
+        assert partial is None
+        return
+    assert partial is not None
+    made = result(PLAN, partial, "")
+    assert made.seconds == told
+    assert made.messages == Messages(sent=10 * told, delivered=9 * told)
+    assert made.notes == (f"interrupted after {told} of 30 s: what was under way then counts as nothing",)
+
+
+def test_a_search_that_is_interrupted_has_its_best_step() -> None:
+    def run(step: Plan) -> Result:
+        if step.rate > 100:
+            raise KeyboardInterrupt
+        operation = Operation(int(step.rate) * 5, step.rate)
+        return Result(
+            "chat", "", 5.0, plan={"rate": step.rate}, operations={"chat": operation}, connections=40,
+            ended=int(step.rate) * 5,
+        )  # fmt: skip
+
+    plan = make(
+        {"scenario": "chat", "users": 40, "rate": 100.0, "duration": 5.0, "search": ["chat.errors==0"]}
+    )
+    with pytest.raises(Interrupted) as caught:
+        search(plan, run, lambda line: None)
+    found = caught.value.result.search
+    assert found is not None
+    assert (found.rate, len(found.steps)) == (100.0, 1)
+    assert found.limit == "interrupted at 200 per second: the server may keep more"
+
+
+@pytest.mark.parametrize(("cpu_s", "warns"), [(3.0, False), (120.0, True)])
+def test_idle_on_a_server_that_has_worked_is_doubted(cpu_s: float, warns: bool) -> None:
+    plan = make({"scenario": "idle", "users": 40})
+    process = ServerProcess(1, "server", cpu_s=cpu_s, pss_kib=10_000)
+    grown = replace(process, pss_kib=20_000)
+    collected = Collected(ready=[Ready(40)], idle=(process,), landed=(process,), landed_connections=8)
+    collected.before = collected.after = (grown,)
+    notes = result(plan, collected, "").notes
+    assert any("had used 120 s of CPU before" in note for note in notes) == warns
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rookery.bench import charts, html
+from rookery.bench import charts, html, tables
 from rookery.bench.histogram import Histogram
 from rookery.bench.result import (
     Driver,
@@ -106,6 +106,16 @@ def test_several_servers() -> None:
     assert "a, run 2" in said
     assert page.index("Medians") < page.index("run 1")
     assert "Not OK" in said
+
+
+def test_idle_begins_with_the_memory_of_a_connection() -> None:
+    server = Server(pss_kib=50_000, pss_kib_per_connection=7.25)
+    idle = Result(scenario="idle", started="", seconds=1.0, connections=100, server=server)
+    page = html.report(Runs((idle,)))
+    first = page.index('<div class="card">')
+    assert page[first:].startswith('<div class="card"><span>memory per connection</span><b>7.25 KiB</b>')
+    lines = [line for line, _ in tables._lines(idle)]
+    assert lines[0] == "memory per connection: 7.25 KiB"
 
 
 def test_no_run_and_a_bare_one() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,16 +10,19 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
+from rich.console import Console
 
-from rookery.bench.cli_peers import planned, summary
+from rookery.bench.cli_peers import all_peers, planned, summary
+from rookery.bench.html import report
 from rookery.bench.peers import ejabberd, prosody, rookery
 from rookery.bench.peers.campaign import Campaign, RunError, order, plan_for
 from rookery.bench.peers.machine import make_certificate
 from rookery.bench.peers.peer import Peer, PeerError, Ports, Running, Site, choose
 from rookery.bench.peers.postgres import Archive
 from rookery.bench.plan import Plan, make
-from rookery.bench.result import Messages, Result
+from rookery.bench.result import Messages, Operation, Result, Runs
 from rookery.bench.server import Root, read_ready_file
+from rookery.bench.tables import MIXED, servers_table
 
 PORTS = Ports(5222, 5223, 5280)
 ARCHIVE = Archive("mine", "me", 5432, "/run/pg", (), 'pass"word', lambda _: "1")
@@ -211,6 +215,41 @@ def test_doubts_are_told_once() -> None:
     runs = [Result(scenario="chat", started="", seconds=1.0, label="a", notes=(note,)) for note in busy]
     runs.append(Result(scenario="chat", started="", seconds=1.0, label="b", messages=Messages(3, 1, 2)))
     assert summary(runs) == ["a: others used 1.2 cores (and 1 more runs)", "a: odd", "b: 2 messages lost"]
+
+
+def test_the_same_doubt_of_several_servers_is_one() -> None:
+    note = "others used {} cores"
+    runs = [
+        Result(scenario="chat", started="", seconds=1.0, label=label, notes=(note.format(cores),))
+        for label, cores in (("a", 1.2), ("b", 0.7), ("a", 1.1))
+    ]
+    assert summary(runs) == ["a, b: others used 1.2 cores (and 2 more runs)"]
+    assert report(Runs(tuple(runs))).count("<li>a, b: others used 1.2 cores</li>") == 1
+
+
+def test_durable_beside_volatile_is_said() -> None:
+    operations = {"chat": Operation(5, 5.0)}
+    runs = [
+        Result("chat", "", 1.0, label=label, plan={"durable": durable}, operations=operations)
+        for label, durable in (("rookery", True), ("prosody", False))
+    ]
+    assert summary(runs) == [MIXED]
+    page = report(Runs(tuple(runs)))
+    assert MIXED in page
+    assert page.count("rookery (durable)") >= 2
+    console = Console(width=160, record=True, file=io.StringIO())
+    console.print(servers_table(runs, width=160))
+    text = console.export_text()
+    assert "rookery (durable)" in text
+    assert "prosody (volatile)" in text
+    assert summary(runs[:1]) == []
+    assert "(durable)" not in report(Runs((runs[0], runs[0])))
+
+
+def test_every_server_says_whether_it_is_durable() -> None:
+    known = {peer.name: peer.durable for peer in all_peers()}
+    assert {name for name, durable in known.items() if durable} == {"rookery", "prosody-pg", "ejabberd-pg"}
+    assert None not in known.values()
 
 
 def test_another_version_of_rookery() -> None:

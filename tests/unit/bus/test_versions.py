@@ -18,6 +18,7 @@ from rookery.shared.bus.messages import (
     Beat,
     Domains,
     Failed,
+    Holds,
     Item,
     Kind,
     Left,
@@ -78,8 +79,10 @@ def test_the_previous_version_gets_the_fields_that_it_knew() -> None:
     domains = (("x", True, ()),)
     assert fields_of(CHANGED, VERSION) == (domains, ("rooms",))
     assert fields_of(CHANGED, OLDEST) == (domains,)
-    same = beat("edge1", 1)
-    assert fields_of(same, OLDEST) == fields_of(same, VERSION) == (*same[:1], (1,), *same[2:])
+    same = Holds("edge1", 1, ((2, 3),))
+    assert fields_of(same, OLDEST) == fields_of(same, VERSION) == tuple(same)
+    told = beat("edge1", 1)._replace(about=("host",))
+    assert fields_of(told, OLDEST) == fields_of(told, VERSION)[:-1]
 
 
 def test_what_the_previous_version_wrote_is_read_with_defaults() -> None:

@@ -8,7 +8,7 @@ import io
 import pytest
 
 from rookery.cli import CommandError
-from rookery.cli.users_import import Row, batches, derive, read
+from rookery.cli.users_import import Row, batches, derive, lines, read
 from rookery.shared.xmpp.sasl.keys import derive_keys
 
 KEYS = ",".join(base64.b64encode(bytes([n]) * size).decode() for n, size in ((1, 16), (2, 20), (3, 20)))
@@ -45,7 +45,9 @@ def test_ready_keys_of_several_mechanisms_join() -> None:
     ("text", "part"),
     [
         ("", "must name the column jid"),
-        ("name,pass\n", "unknown column name, pass"),
+        ("name,pass\n", "line 1 names no column"),
+        ("jid,passwort\n", "line 1: column 2 is not known, did you mean password"),
+        ("jid,password,email\nx@y,pw,nobody\n", "line 2: a mail address is written as"),
         ("username,password\nx,y\n", "must name the column jid"),
         ("jid\nx@y\n", "must name the column password"),
         ("jid,password\nx@y\n", "line 2: not as many fields"),
@@ -89,7 +91,26 @@ def test_a_mistake_does_not_print_the_password() -> None:
     with pytest.raises(CommandError) as caught:
         rows("jid,password\nx y@z,hunter2\n")
     assert "hunter2" not in str(caught.value)
+    for text in (
+        "alice@x,hunter2\n",
+        "alice@x,hunter2,a@b\nbob@x,hunter2,b@b\n",
+        "hunter2,jid\n",
+        f"jid,mechanism,iterations,salt,stored_key,server_key\nx@y,hunter2,1,{KEYS}\n",
+        "jid,hunter2\n",
+    ):
+        with pytest.raises(CommandError) as caught:
+            rows(text)
+        assert "hunter2" not in str(caught.value).lower()
     assert "hunter2" not in repr(rows("jid,password\nx@z,hunter2\n"))
+
+
+def test_another_encoding_is_told_by_line() -> None:
+    text = "jid,password\nanna@x,pw\njürgen@x,hunter2\n"
+    with pytest.raises(CommandError) as caught:
+        read(lines(io.BytesIO(text.encode("latin-1"))))
+    assert str(caught.value).startswith("line 3: not UTF-8 (byte 0xfc): convert the file first")
+    assert "hunter2" not in str(caught.value)
+    assert [row.localpart for row in read(lines(io.BytesIO(text.encode("utf-8-sig"))))] == ["anna", "jürgen"]
 
 
 @pytest.mark.parametrize("mechanism", ["SCRAM-SHA-256", "SCRAM-SHA-1"])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 import socket
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +25,7 @@ from rookery.up.plan import (
     child_specs,
     default_data_directory,
     open_data_directory,
+    told_as_one_line,
 )
 from rookery.up.state import Running, read_running, write_running, write_whole
 
@@ -76,6 +79,36 @@ def test_a_data_directory_that_cannot_be_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "new")
     with pytest.raises(UpError, match="not a directory of this user"):
         open_data_directory(tmp_path / "link")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (
+            OSError(errno.ENOSPC, "No space left on device", "/d/nats.conf"),
+            "/d/nats.conf: No space left.*make room",
+        ),
+        (OSError(errno.EROFS, "Read-only file system"), "/d: Read-only.*choose another --data"),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "/d/up.lock"),
+            "up.lock: Permission.*choose another",
+        ),
+        (
+            shutil.Error([("a", "b", "[Errno 28] No space left on device: 'b'")]),
+            "/d: No space left.*make room",
+        ),
+    ],
+)
+def test_a_data_folder_that_refuses_is_one_line(error: OSError, words: str) -> None:
+    for raised in (error, ExceptionGroup("", [ExceptionGroup("", [error])])):
+        with pytest.raises(UpError, match=words), told_as_one_line(Path("/d")):
+            raise raised
+
+
+def test_errors_that_are_no_folder_s_stay_what_they_are() -> None:
+    for error in (ConnectionResetError(errno.ECONNRESET, "reset"), ExceptionGroup("", [ValueError()])):
+        with pytest.raises(type(error)), told_as_one_line(Path("/d")):
+            raise error
 
 
 def test_files_are_written_whole_with_their_mode(tmp_path: Path) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from rookery.shared.observe import metrics
+from rookery.shared.observe.bounded import OTHER, Bounded
 
 
 def test_names_follow_the_conventions() -> None:
@@ -38,3 +42,22 @@ def test_sampled_values_are_read_when_asked(accept: str) -> None:
 def test_document_has_every_metric() -> None:
     text = metrics.document()
     assert all(f"`{metrics.PREFIX}{row.name}`" in text for row in metrics.TABLE)
+
+
+def test_a_process_exposes_what_its_kinds_count() -> None:
+    """In an interpreter of its own: what is taken out of the registry stays out."""
+    script = (
+        "from rookery.shared.observe import metrics\n"
+        "metrics.only('edge')\n"
+        "print(metrics.exposition()[0].decode())"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    names = {family.name for family in text_string_to_metric_families(done.stdout)}
+    assert {"rookery_c2s_sessions", "rookery_ready", "rookery_bus_items"} <= names
+    assert not names & {"rookery_route", "rookery_processes", "rookery_db_seconds", "rookery_registrations"}
+    assert "_created" not in done.stdout
+
+
+def test_labels_for_domains_are_bounded() -> None:
+    bounded = Bounded(2)
+    assert [bounded.label(name) for name in ("a", "b", "c", "a", "d")] == ["a", "b", OTHER, "a", OTHER]

@@ -1,0 +1,127 @@
+"""`rookery domain set` and `show`: what the operator says about a hosted domain."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Unpack
+
+import click
+
+from rookery.cli import CommandError
+from rookery.cli.domain_change import change, domain_name
+from rookery.cli.options import resolve, run, target_options
+
+if TYPE_CHECKING:
+    from rookery.cli.users import Target
+    from rookery.workers.account.policies import Policy
+
+_SCHEMES = ("mailto:", "xmpp:", "https://", "http://")
+
+
+@click.command("set")
+@click.argument("name", callback=domain_name)
+@click.option(
+    "--registration", type=click.Choice(["open", "closed"]), help="In-band registration (XEP-0077)."
+)
+@click.option(
+    "--durability",
+    type=click.Choice(["durable", "relaxed", "default"]),
+    help="When messages are accepted: after the commit, on receipt, or as router.durability says.",
+)
+@click.option(
+    "--contact",
+    "contacts",
+    multiple=True,
+    metavar="ROLE=URI,...",
+    help="Whom to write to (XEP-0157): abuse, admin, feedback, sales, security, status or support, and mailto:, xmpp: or https: "
+    "addresses; ROLE= takes them back. May be repeated.",
+)
+@target_options
+def set_(
+    name: str,
+    registration: str | None,
+    durability: str | None,
+    contacts: tuple[str, ...],
+    **target: Unpack[Target],
+) -> None:
+    """Change what holds for the domain NAME; what is not named stays. A change needs no restart."""
+    from rookery.workers.account import policies
+
+    if registration is None and durability is None and not contacts:
+        raise click.UsageError("nothing to set: see `rookery domain set --help`")
+    changes = policies.Changes(
+        None if registration is None else registration == "open",
+        "" if durability == "default" else durability,
+        parse_contacts(contacts),
+    )
+    config, _ = resolve(**target)
+    changed = change(config, lambda conn: policies.change(conn, name, changes))
+    if changed is None:
+        raise CommandError(f"{name} is not hosted here: `rookery domain add {name}` first")
+    click.echo(line(changed))
+
+
+@click.command()
+@click.argument("name", callback=domain_name)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@target_options
+def show(name: str, as_json: bool, **target: Unpack[Target]) -> None:
+    """Show what holds for the domain NAME."""
+    from rookery.shared.db.bridge import open_database
+    from rookery.workers.account import policies
+
+    config, _ = resolve(**target)
+
+    async def main() -> None:
+        async with open_database(config.database) as db:
+            found = {policy.name: policy for policy in await db.run(0, policies.policies)}
+        if name not in found:
+            raise CommandError(f"{name} is not hosted here: see `rookery domain list`")
+        document = found[name].document()
+        click.echo(json.dumps(document, ensure_ascii=False) if as_json else line(found[name]))
+
+    run(main)
+
+
+def line(policy: Policy) -> str:
+    """One domain for people."""
+    parts = [f"{policy.name}  registration {'open' if policy.registration else 'closed'}"]
+    if policy.durability:
+        parts.append(f"durability {policy.durability}")
+    parts += [f"{field} {', '.join(uris)}" for field, uris in sorted(policy.contacts.items())]
+    return "  ".join(parts)
+
+
+def parse_contacts(given: Iterable[str]) -> dict[str, list[str]]:
+    """Field of XEP-0157 -> URIs. Raises click.BadParameter."""
+    from rookery.workers.account.policies import CONTACTS
+
+    found: dict[str, list[str]] = {}
+    for text in given:
+        role, equals, addresses = text.partition("=")
+        if not equals or role not in CONTACTS:
+            raise click.BadParameter(f"{text!r}: write ROLE=URI, with one of {', '.join(CONTACTS)}")
+        uris = found.setdefault(CONTACTS[role], [])
+        uris += [_uri(uri.strip()) for uri in addresses.split(",") if uri.strip()]
+    return found
+
+
+def _uri(text: str) -> str:
+    from rookery.shared.xmpp.jid import Jid
+    from rookery.workers.account.mail import mail_address
+
+    scheme = next((scheme for scheme in _SCHEMES if text.startswith(scheme)), None)
+    if scheme is None or not text.isprintable() or " " in text:
+        raise click.BadParameter(f"{text!r} is no address: begin with {', '.join(_SCHEMES)}")
+    rest = text.removeprefix(scheme).partition("?")[0]
+    try:
+        if scheme == "mailto:":
+            mail_address(rest)
+        elif scheme == "xmpp:":
+            Jid.parse(rest)
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r}: {error}") from None
+    if not rest:
+        raise click.BadParameter(f"{text!r} has no address")
+    return text

@@ -1,0 +1,171 @@
+"""Processes that nobody's parent watches, as in production: what `rookery status`, /readyz and /metrics tell of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.cluster.harness import end_with_parent
+
+from rookery import __version__, _compiled
+
+pytestmark = pytest.mark.cluster
+
+Run = Callable[..., subprocess.Popen[bytes]]
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+@pytest.fixture
+def environment(nats_url: str, database_url: str, bus_prefix: str) -> dict[str, str]:
+    token, _, address = nats_url.removeprefix("nats://").partition("@")
+    return {
+        **os.environ,
+        "ROOKERY_BUS__URL": f"nats://{address}",
+        "ROOKERY_BUS__TOKEN": token,
+        "ROOKERY_BUS__PREFIX": bus_prefix,
+        "ROOKERY_DATABASE__URL": database_url,
+        "ROOKERY_EDGE__HOST": "127.0.0.1",
+        "ROOKERY_EDGE__C2S_PORT": "0",
+        "ROOKERY_EDGE__C2S_TLS_PORT": "0",
+        "ROOKERY_EDGE__HTTP_PORT": "0",
+        "ROOKERY_LOG__FORMAT": "json",
+    }
+
+
+@pytest.fixture
+def run(environment: dict[str, str], tmp_path: Path) -> Iterator[Run]:
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(*command: str, admin_port: int) -> subprocess.Popen[bytes]:
+        with (tmp_path / f"{len(started)}.log").open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "rookery", *command],
+                env={**environment, "ROOKERY_ADMIN__PORT": str(admin_port)},
+                stdout=log,
+                stderr=log,
+                preexec_fn=end_with_parent,
+            )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def get(port: int, path: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+    except OSError:
+        return 0, ""
+
+
+def until(condition: Callable[[], bool], limit: float = 40.0) -> None:
+    deadline = time.monotonic() + limit
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def status(environment: dict[str, str]) -> tuple[int, dict[str, Any]]:
+    done = subprocess.run(
+        [sys.executable, "-m", "rookery", "status", "--json"],
+        env=environment,
+        capture_output=True,
+        timeout=60,
+    )
+    found: dict[str, Any] = json.loads(done.stdout)
+    return done.returncode, found
+
+
+def test_what_is_missing_is_told(environment: dict[str, str], run: Run) -> None:
+    subprocess.run([sys.executable, "-m", "rookery", "migrate"], env=environment, check=True, timeout=60)
+    ports = {name: free_port() for name in ("edge", "router", "worker")}
+    code, found = status(environment)
+    assert code == 1
+    assert [line.partition(":")[0] for line in found["missing"]] == [
+        "edge", "router", "roster", "presence", "offline", "account",
+    ]  # fmt: skip
+    processes = {
+        "edge": run("edge", admin_port=ports["edge"]),
+        "router": run("router", admin_port=ports["router"]),
+        "worker": run("worker", "roster", "presence", "offline", "account", admin_port=ports["worker"]),
+    }
+    until(lambda: all(get(port, "/readyz")[0] == 200 for port in ports.values()))
+
+    # Everything that is known of a process stands in one line of the status.
+    code, found = status(environment)
+    assert (code, found["missing"]) == (0, [])
+    told = {"+".join(process["kinds"]): process for process in found["processes"]}
+    assert sorted(told) == ["edge", "roster+presence+offline+account", "router"]
+    for name, kinds in (
+        ("edge", "edge"),
+        ("router", "router"),
+        ("worker", "roster+presence+offline+account"),
+    ):
+        process = told[kinds]
+        assert process["host"] == socket.gethostname()
+        assert process["pid"] == processes[name].pid
+        assert process["ports"] == {"admin": ports[name]}
+        assert 0 <= process["uptime"] < 120
+        assert (process["release"], process["code"]) == (__version__, _compiled.state)
+
+    # Nobody exposes what others count, nor when a series was made.
+    _, edge = get(ports["edge"], "/metrics")
+    _, router = get(ports["router"], "/metrics")
+    assert "rookery_ready 1.0" in edge
+    assert f"rookery_compiled {float(_compiled.state == 'compiled')}" in edge
+    assert "rookery_route_total" not in edge
+    assert "rookery_db_seconds" not in edge
+    assert "rookery_c2s_sessions" not in router
+    assert "rookery_commit_seconds" in router
+    assert "_created" not in edge + router
+
+    # A port that is taken is named, in one line.
+    second = run("edge", admin_port=ports["router"])
+    assert second.wait(30) == 75
+
+    # All who hold anything are killed: they cannot say so themselves.
+    for name in ("router", "worker"):
+        processes[name].kill()
+    until(lambda: get(ports["edge"], "/readyz")[0] == 503, 15)
+    body = json.loads(get(ports["edge"], "/readyz")[1])
+    kinds = ["router", "roster", "presence", "offline", "account"]
+    assert body == {"failing": kinds, "missing": dict.fromkeys(kinds, 256)}
+    code, found = status(environment)
+    assert code == 1
+    assert [line.partition(":")[0] for line in found["missing"]] == kinds
+
+
+def test_a_taken_admin_port_is_named(run: Run, tmp_path: Path) -> None:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        sock.listen()
+        port = sock.getsockname()[1]
+        assert run("router", admin_port=port).wait(30) == 75
+    lines = [json.loads(line) for line in (tmp_path / "0.log").read_text().splitlines()]
+    stops = [line for line in lines if line["event"] == "process_stops"]
+    assert [line["reason"] for line in stops] == [
+        f"admin.port {port} on 127.0.0.1: in use by another process: give this process another, or 0 for a free one"
+    ]
+    assert "exception" not in stops[0]
