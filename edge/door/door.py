@@ -17,6 +17,7 @@ from rookery.shared.net.reactor import close_quietly
 from rookery.shared.net.stages import Alpn, ProxyHeader
 from rookery.shared.net.transport import Transport
 from rookery.shared.observe import metrics
+from rookery.shared.xeps import channel_binding
 
 _REFUSED = metrics.RATELIMIT.labels("connections")
 
@@ -27,8 +28,9 @@ class Door:
     def __init__(self, context: Context, config: Config) -> None:
         limits = config.limits
         self._context = context
-        self._starttls = ClientTls(context.pool, context.certificates, STARTTLS)
-        self._tls = ClientTls(context.pool, context.certificates, DIRECT)
+        binds = config.options(channel_binding.Options).type != "none"
+        self._starttls = ClientTls(context.pool, context.certificates, STARTTLS, binds=binds)
+        self._tls = ClientTls(context.pool, context.certificates, DIRECT, binds=binds)
         self._keeper = Doorkeeper(
             limits.connections_per_ip, limits.connections_per_ip_per_second, context.exempt
         )

@@ -25,8 +25,11 @@ _handshakes: Final = lru_cache(maxsize=64)(metrics.TLS_HANDSHAKES.labels)
 class ClientTls:
     """Implements `shared.net.security.Security` for one use of the certificates."""
 
-    def __init__(self, pool: HandshakePool, certificates: CertificateStore, use: str) -> None:
+    def __init__(
+        self, pool: HandshakePool, certificates: CertificateStore, use: str, *, binds: bool = False
+    ) -> None:
         self.pool = pool
+        self._binds = binds
         self._certificates = certificates
         self._use = use
 
@@ -35,9 +38,11 @@ class ClientTls:
         return self._certificates.context(name, self._use)
 
     def secured(self, sock: ssl.SSLSocket) -> bytes | None:
-        """Count the handshake; returns the `tls-server-end-point` of the certificate that the client was shown."""
+        """Count the handshake; returns the `tls-server-end-point` of the certificate that was shown, when SASL shall be bound to it."""
         cipher = sock.cipher()
         _handshakes(sock.version() or "", cipher[0] if cipher else "").inc()
+        if not self._binds:
+            return None
         certificate = self._certificates.of(sock)
         return certificate.binding if certificate is not None else None
 

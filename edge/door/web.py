@@ -21,7 +21,7 @@ from rookery.shared.net.reactor import close_quietly
 from rookery.shared.net.stages import FirstByte, ProxyHeader
 from rookery.shared.net.websocket import WebSocket
 from rookery.shared.observe.exchange import HttpLimits, Request, Response
-from rookery.shared.xeps import host_meta
+from rookery.shared.xeps import channel_binding, host_meta
 
 PATH: Final = "/xmpp-websocket"
 SUBPROTOCOL: Final = "xmpp"
@@ -37,7 +37,8 @@ class WebDoor:
         self._max_message = config.limits.stanza_bytes
         self._proxies = Nets(config.edge.http_proxy_nets)
         self._origins = frozenset(origin.rstrip("/").lower() for origin in config.edge.websocket_origins)
-        self._security = ClientTls(context.pool, context.certificates, WEB)
+        binds = config.options(channel_binding.Options).type != "none"
+        self._security = ClientTls(context.pool, context.certificates, WEB, binds=binds)
         #: Clients that speak HTTP, and under which address each is counted ("": it is not).
         self._clients: dict[HttpConnection, str] = {}
         self.limits = HttpLimits()

@@ -1,12 +1,35 @@
 """XEP-0440: SASL Channel-Binding Type Capability."""
 
 from collections.abc import Iterable
+from typing import Annotated, Literal
 
+from rookery.shared.options import Section, about
 from rookery.shared.xeps._xep import Xep
 from rookery.shared.xmpp.xml import Element
 
 NS = "urn:xmpp:sasl-cb:0"
-XEP = Xep(440, "1.0.0", "complete", implemented_in="edge", note="tls-server-end-point (RFC 5929).")
+
+
+class Options(Section, frozen=True):
+    """Channel binding of SASL: which type, if any, the -PLUS mechanisms are offered with."""
+
+    type: Annotated[
+        Literal["none", "tls-server-end-point"],
+        about(
+            "What -PLUS mechanisms bind to. With tls-server-end-point (RFC 5929), clients on libstrophe from 0.13 on cannot log in: they take any "
+            "-PLUS mechanism for tls-exporter (RFC 9266), and may not go without one that is offered (RFC 5802 section 6)"
+        ),
+    ] = "none"
+
+
+XEP = Xep(
+    440,
+    "1.0.0",
+    "complete",
+    implemented_in="edge",
+    options=Options,
+    note="tls-server-end-point (RFC 5929), when it is set.",
+)
 
 
 def stream_feature(types: Iterable[str]) -> Element:

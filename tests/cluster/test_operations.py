@@ -24,7 +24,11 @@ def changing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Cluster
     directory = tmp_path_factory.mktemp("tls")
     authority = trustme.CA()
     certify(authority, directory, "localhost")
-    environment = {"ROOKERY_TLS__DIRECTORY": str(directory), "ROOKERY_TLS__RELOAD_INTERVAL": "0.3"}
+    environment = {
+        "ROOKERY_TLS__DIRECTORY": str(directory),
+        "ROOKERY_TLS__RELOAD_INTERVAL": "0.3",
+        "ROOKERY_CHANNEL_BINDING__TYPE": "tls-server-end-point",
+    }
     pem = authority.cert_pem.bytes().decode()
     with Cluster(domains=["localhost"], environment=environment, authority=pem) as running:
         yield running, directory, authority

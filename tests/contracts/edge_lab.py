@@ -33,6 +33,7 @@ from rookery.shared.bus.messages import (
 )
 from rookery.shared.cluster.fake import FakeCluster, FakeNode
 from rookery.shared.config import Config, Edge, Limits, Tls
+from rookery.shared.xeps import channel_binding
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.sasl.keys import derive_keys
 from rookery.shared.xmpp.stanza import Stanza
@@ -242,7 +243,11 @@ def write_certificates(ca: trustme.CA, folder: Path, *domains: str) -> None:
 
 @asynccontextmanager
 async def running(
-    folder: Path, *, edge: Edge | None = None, limits: Limits | None = None
+    folder: Path,
+    *,
+    edge: Edge | None = None,
+    limits: Limits | None = None,
+    binding: channel_binding.Options | None = None,
 ) -> AsyncIterator[Lab]:
     """A running edge on free ports of 127.0.0.1."""
     ca = trustme.CA()
@@ -251,6 +256,7 @@ async def running(
         tls=Tls(directory=str(folder)),
         edge=edge or Edge(host=("127.0.0.1",), c2s_port=0, c2s_tls_port=0, http_port=0, allow_plaintext=True),
         limits=limits or Limits(),
+        channel_binding=binding or channel_binding.Options(),
     )
     cluster = FakeCluster()
     node = cluster.node("edge1", Kind.EDGE, config=config)

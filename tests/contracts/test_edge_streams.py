@@ -14,6 +14,7 @@ from scramp import ScramClient
 from rookery.edge.client import deadlines
 from rookery.shared.bus.messages import Acked, Route, Submit, Unbind
 from rookery.shared.config import Limits
+from rookery.shared.xeps import channel_binding
 from rookery.shared.xmpp.sasl.binding import tls_server_end_point
 
 from .edge_lab import DOMAIN, HEADER, Lab, running, write_certificates
@@ -143,7 +144,30 @@ async def test_wrong_beginnings(lab: Lab, raw: str, expected: str) -> None:
     assert text.endswith("</stream:stream>")
 
 
-async def test_scram_plus_binds_the_certificate_that_was_served(lab: Lab) -> None:
+async def test_nothing_is_bound_unless_that_is_set(lab: Lab) -> None:
+    """Clients on libstrophe take any -PLUS mechanism for tls-exporter; without one they may say `y` and log in."""
+    client = await lab.connect("c2s_tls")
+    await client.wrap()
+    features = await client.open()
+    assert "SCRAM-SHA-256<" in features
+    assert "-PLUS" not in features
+    assert "sasl-channel-binding" not in features
+    scram = ScramClient(["SCRAM-SHA-256"], "alice", "secret")
+    first = scram.get_client_first().removeprefix("n,,")
+    await client.send(
+        f"<auth xmlns='{SASL}' mechanism='SCRAM-SHA-256'>{b64encode(f'y,,{first}'.encode()).decode()}</auth>"
+    )
+    assert "<challenge" in await client.until("</challenge>")
+
+
+@pytest.fixture
+async def binding_lab(tmp_path: Path) -> AsyncIterator[Lab]:
+    async with running(tmp_path, binding=channel_binding.Options(type="tls-server-end-point")) as lab:
+        yield lab
+
+
+async def test_scram_plus_binds_the_certificate_that_was_served(binding_lab: Lab) -> None:
+    lab = binding_lab
     client = await lab.connect("c2s_tls")
     wrapped = await client.wrap()
     certificate = wrapped.getpeercert(binary_form=True)
