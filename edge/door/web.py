@@ -9,6 +9,8 @@ import socket
 from functools import partial
 from typing import Final
 
+import structlog
+
 from rookery.edge.context import Context
 from rookery.edge.door.door import Door
 from rookery.edge.door.tls import WEB, ClientTls
@@ -22,9 +24,14 @@ from rookery.shared.net.stages import FirstByte, ProxyHeader
 from rookery.shared.net.websocket import WebSocket
 from rookery.shared.observe.exchange import HttpLimits, Request, Response
 from rookery.shared.xeps import channel_binding, host_meta
+from rookery.shared.xmpp.errors import JidError
+from rookery.shared.xmpp.jid import prepare_domain
 
 PATH: Final = "/xmpp-websocket"
 SUBPROTOCOL: Final = "xmpp"
+#: Refused origins that are told of: whoever makes them up shall not fill the log.
+_MAX_STRANGERS: Final = 100
+_log = structlog.get_logger()
 
 
 class WebDoor:
@@ -39,6 +46,8 @@ class WebDoor:
         self._origins = frozenset(origin.rstrip("/").lower() for origin in config.edge.websocket_origins)
         binds = config.options(channel_binding.Options).type != "none"
         self._security = ClientTls(context.pool, context.certificates, WEB, binds=binds)
+        #: Origins that were refused and told of.
+        self._strangers: set[str] = set()
         #: Clients that speak HTTP, and under which address each is counted ("": it is not).
         self._clients: dict[HttpConnection, str] = {}
         self.limits = HttpLimits()
@@ -103,12 +112,30 @@ class WebDoor:
             authority = request.headers.get("host", "")
             if not authority or any(char in authority for char in " '\"<>/\\@"):
                 return Response(400, b"bad host\n")
+            if not self._hosted(authority):
+                return Response(404, b"this domain is not hosted here\n")
             url = f"{'wss' if secure else 'ws'}://{authority}{PATH}"
         # XEP-0156 section 3: web clients of any origin read this.
         headers = (("Access-Control-Allow-Origin", "*"),)
         if as_json:
             return Response(200, host_meta.jrd(url), "application/json", headers)
         return Response(200, host_meta.xrd(url), "application/xrd+xml; charset=utf-8", headers)
+
+    def _hosted(self, authority: str) -> bool:
+        """Whether a Host header names a hosted domain or a name below one."""
+        name = authority.rpartition(":")[0] or authority
+        find = self._context.policy.find
+        try:
+            labels = prepare_domain(name).split(".")
+        except JidError:
+            return False
+        return any(find(".".join(labels[at:])) is not None for at in range(len(labels)))
+
+    def _refused(self, origin: str) -> None:
+        """Tell the operator why a web client cannot connect, once for each origin."""
+        if origin not in self._strangers and len(self._strangers) < _MAX_STRANGERS:
+            self._strangers.add(origin)
+            _log.warning("websocket_origin_refused", origin=origin[:200], setting="edge.websocket_origins")
 
     def _upgrade(self, request: Request, client: HttpConnection) -> Answer:
         accepted = websocket.accept(request, SUBPROTOCOL)
@@ -126,7 +153,10 @@ class WebDoor:
             return Response(403, b"TLS is required\n")
         origin = headers.get("origin", "").rstrip("/").lower()
         if origin and "*" not in self._origins and origin not in self._origins:
-            return Response(403, b"this origin is not allowed\n")
+            self._refused(origin)
+            return Response(
+                403, b"this origin is not allowed: the operator lists it in edge.websocket_origins\n"
+            )
         if isinstance(accepted, Response):
             return accepted
         # A client behind a proxy is counted from here on; any other was when it connected.

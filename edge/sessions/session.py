@@ -40,7 +40,17 @@ _REQUESTS: Final = frozenset({"get", "set"})
 _ANSWERS: Final = frozenset({"result", "error"})
 #: RFC 6121 section 4.7.1; "" is availability.
 _PRESENCE: Final = frozenset(
-    {"", "unavailable", "error", "probe", "subscribe", "subscribed", "unsubscribe", "unsubscribed"}
+    {
+        "",
+        "available",
+        "unavailable",
+        "error",
+        "probe",
+        "subscribe",
+        "subscribed",
+        "unsubscribe",
+        "unsubscribed",
+    }
 )
 #: Message types that are delivered at most once.
 _ONCE: Final = frozenset({"headline", "error"})

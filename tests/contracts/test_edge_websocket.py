@@ -427,6 +427,13 @@ async def test_host_meta(lab: Lab) -> None:
     }
 
 
+async def test_host_meta_of_a_domain_that_is_not_hosted(lab: Lab) -> None:
+    for host in ("evil.example", "notexample.org", "example.org.evil", "[::1]:80", "a..b"):
+        assert (await fetch(lab, "/.well-known/host-meta", host=host))[0].startswith("HTTP/1.1 404"), host
+    for host in ("example.org", "EXAMPLE.org:443", "web.other.example"):
+        assert (await fetch(lab, "/.well-known/host-meta", host=host))[0].startswith("HTTP/1.1 200"), host
+
+
 async def test_host_meta_of_the_configuration(tmp_path: Path) -> None:
     async with running(tmp_path, edge=edge(websocket_url="wss://chat.example.org/ws")) as lab:
         assert "href='wss://chat.example.org/ws'" in (await fetch(lab, "/.well-known/host-meta"))[1]

@@ -37,6 +37,7 @@ WAYS = {
     "a room": (stanza("message", "room@rooms.example/nick"), Submit, "room@rooms.example/nick"),
     "capitals": (stanza("message", "bob@OTHER.example"), Route, "bob@other.example"),
     "presence": (stanza("presence"), Submit, ""),
+    "presence that says what no type says": (stanza("presence", "", "available"), Submit, ""),
     "directed presence": (stanza("presence", "bob@example.org"), Submit, "bob@example.org"),
     "a subscription": (stanza("presence", "bob@example.org", "subscribe"), Submit, "bob@example.org"),
     "own roster": (stanza("iq", "", "get", "1", QUERY), Submit, ""),
