@@ -214,13 +214,13 @@ def _reader(cls: Any) -> Reader:
 
     def read_nested(fields: Sequence[Any]) -> Any:
         out = list(fields) if len(fields) == size and type(fields) is tuple else _fitted(cls, fields)
+        given = len(fields)
         for i, read in nested:
-            if (
-                type(out[i]) is tuple
-            ):  # a default is already what it should be, and reading it again changes nothing
-                out[i] = read(out[i])
-            else:
+            if i >= given:
+                break  # defaults are what they should be
+            if type(out[i]) is not tuple:
                 raise TypeError("a nested item is not an array")
+            out[i] = read(out[i])
         return make(out)
 
     return read_nested

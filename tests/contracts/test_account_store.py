@@ -189,7 +189,7 @@ async def test_a_policy_is_changed_in_parts(database: Database) -> None:
             both,
         )
         changes = policies.Changes(False, "", {"abuse-addresses": []})
-        left = policies.Policy("one.org", False, "", {"admin-addresses": ["xmpp:a@one.org"]})
+        left = policies.Policy("one.org", "accounts", False, "", {"admin-addresses": ["xmpp:a@one.org"]})
         assert await policies.change(conn, "one.org", changes) == left
         assert await policies.policies(conn) == [left]
 

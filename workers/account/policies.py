@@ -27,6 +27,7 @@ class Policy(NamedTuple):
     """A domain as it is set; `durability` "" is what the configuration says."""
 
     name: str
+    kind: str
     registration: bool
     durability: str
     contacts: Mapping[str, Sequence[str]]
@@ -35,6 +36,7 @@ class Policy(NamedTuple):
         """As JSON shows it."""
         return {
             "name": self.name,
+            "kind": self.kind,
             "registration": self.registration,
             "durability": self.durability or None,
             "contacts": {field: list(uris) for field, uris in self.contacts.items()},
@@ -44,7 +46,9 @@ class Policy(NamedTuple):
 async def change(conn: Connection, name: str, changes: Changes) -> Policy | None:
     """Change a hosted domain (prepared name) and return it; None when it is not hosted."""
     async with conn.transaction():
-        row = await conn.fetchrow("SELECT registration, policy FROM domain WHERE name = $1 FOR UPDATE", name)
+        row = await conn.fetchrow(
+            "SELECT kind, registration, policy FROM domain WHERE name = $1 FOR UPDATE", name
+        )
         if row is None:
             return None
         policy = _loaded(row["policy"])
@@ -64,13 +68,13 @@ async def change(conn: Connection, name: str, changes: Changes) -> Policy | None
             registration,
             json.dumps(policy),
         )
-    return _policy(name, registration, policy)
+    return _policy(name, row["kind"], registration, policy)
 
 
 async def policies(conn: Connection) -> list[Policy]:
     """All hosted domains by name."""
-    rows = await conn.fetch("SELECT name, registration, policy FROM domain ORDER BY name")
-    return [_policy(row["name"], row["registration"], _loaded(row["policy"])) for row in rows]
+    rows = await conn.fetch("SELECT name, kind, registration, policy FROM domain ORDER BY name")
+    return [_policy(row["name"], row["kind"], row["registration"], _loaded(row["policy"])) for row in rows]
 
 
 def _loaded(policy: Any) -> dict[str, Any]:
@@ -78,5 +82,5 @@ def _loaded(policy: Any) -> dict[str, Any]:
     return found
 
 
-def _policy(name: str, registration: bool, policy: Mapping[str, Any]) -> Policy:
-    return Policy(name, registration, policy.get("durability", ""), policy.get("contacts", {}))
+def _policy(name: str, kind: str, registration: bool, policy: Mapping[str, Any]) -> Policy:
+    return Policy(name, kind, registration, policy.get("durability", ""), policy.get("contacts", {}))

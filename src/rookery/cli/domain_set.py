@@ -11,6 +11,7 @@ import click
 from rookery.cli import CommandError
 from rookery.cli.domain_change import change, domain_name
 from rookery.cli.options import resolve, run, target_options
+from rookery.shared.bus.kinds import ACCOUNTS
 
 if TYPE_CHECKING:
     from rookery.cli.users import Target
@@ -86,7 +87,10 @@ def show(name: str, as_json: bool, **target: Unpack[Target]) -> None:
 
 def line(policy: Policy) -> str:
     """One domain for people."""
-    parts = [f"{policy.name}  registration {'open' if policy.registration else 'closed'}"]
+    if policy.kind != ACCOUNTS:
+        parts = [f"{policy.name}  {policy.kind}"]
+    else:
+        parts = [f"{policy.name}  registration {'open' if policy.registration else 'closed'}"]
     if policy.durability:
         parts.append(f"durability {policy.durability}")
     parts += [f"{field} {', '.join(uris)}" for field, uris in sorted(policy.contacts.items())]

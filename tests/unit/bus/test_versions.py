@@ -16,18 +16,22 @@ from rookery.shared.bus.messages import (
     TAGS,
     VERSION,
     Beat,
+    DeliverMany,
     Domains,
     Failed,
+    Fanout,
     Holds,
     Item,
     Kind,
     Left,
+    Mirror,
     Refused,
     Return,
     Yield,
 )
 from rookery.shared.bus.versions import KNOWN, OLDEST, Unspoken, narrowed, narrower
 from rookery.shared.cluster.liveness import Liveness
+from rookery.shared.xmpp.stanza import Stanza
 
 CHANGED = Domains([("x", True, ())], ("rooms",))
 #: The same as one process of the previous version reads it.
@@ -92,6 +96,31 @@ def test_what_the_previous_version_wrote_is_read_with_defaults() -> None:
     head, items = unpack_batch(raw)
     assert head.version == OLDEST
     assert read_item(items[0]) == (Kind.ROUTER, 3, 9, READ_CUT, 7)
+
+
+PRESENCE = Stanza.build("presence", from_="a@x/r")
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        Fanout(PRESENCE, ("b@x",)),
+        DeliverMany(PRESENCE, ((1, 2, 3, "b@x/r"),)),
+        READ_CUT,
+        Mirror("edge1", 3, (), True),
+        beat("edge1", OLDEST),
+    ],
+    ids=lambda item: type(item).__name__,
+)
+def test_what_the_previous_version_writes_is_read_with_defaults(item: Item) -> None:
+    """Also where a default is an item itself."""
+    raw = pack_batch(
+        Head(OLDEST, "old1", 1, 0, 0, 0, 0, 0, 1, 1), [pack_item((Kind.ROUTER, 3, 9, item, 0), OLDEST)]
+    )
+    _, (packed,) = unpack_batch(raw)
+    entry = read_item(packed)
+    assert entry is not None
+    assert entry[3] == item
 
 
 @pytest.fixture
