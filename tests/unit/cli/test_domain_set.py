@@ -42,7 +42,9 @@ def test_mistakes_in_contacts(text: str, part: str) -> None:
 
 def test_a_domain_is_one_line() -> None:
     assert line(Policy("x.org", "accounts", False, "", {})) == "x.org  registration closed"
-    policy = Policy("x.org", "accounts", True, "relaxed", {"abuse-addresses": ["mailto:a@x.org", "xmpp:a@x.org"]})
+    policy = Policy(
+        "x.org", "accounts", True, "relaxed", {"abuse-addresses": ["mailto:a@x.org", "xmpp:a@x.org"]}
+    )
     assert line(Policy("rooms.x.org", "rooms", False, "", {})) == "rooms.x.org  rooms"
     assert line(policy) == (
         "x.org  registration open  durability relaxed  abuse-addresses mailto:a@x.org, xmpp:a@x.org"
