@@ -108,6 +108,8 @@ class EdgeService:
         self._reactor.on_turn_end = self._turn_end
         node.on_domains.append(self._domains.reader.refresh)
         node.on_holder.append(self._sessions.successors.on_holder)
+        node.on_claimed.append(self._sessions.successors.on_claimed)
+        node.on_frozen.append(self._on_frozen)
         node.on_reset.append(self._sessions.successors.on_reset)
         node.on_accepted.append(self._sessions.accepted)
 
@@ -117,6 +119,12 @@ class EdgeService:
     def ready(self) -> bool:
         """Whether clients are let in."""
         return bool(self._listeners) and not self._draining
+
+    def _on_frozen(self, seconds: float) -> None:
+        """This process stood still: what still waits for slow sockets may have gone another way meanwhile, so it is not written."""
+        for connection in list(self._door.connections):
+            if connection.slow:
+                connection.abort("frozen")
 
     @property
     def connections(self) -> int:

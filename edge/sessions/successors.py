@@ -59,11 +59,8 @@ class Successors:
     def mirror(self, item: MirrorRequest) -> None:
         """A router asks for the streams of a partition: it has begun to hold it."""
         sessions, partition = self._sessions, item.partition
-        former = sessions.attachments.epoch(partition)
-        if not sessions.attachments.attach(partition, item.epoch, item.router):
+        if not self._attach(partition, item.epoch, item.router):
             return
-        if former and former != item.epoch:
-            self._moved.add(partition)
         bound = sessions.by_partition.get(partition, {})
         described = (part for session in bound.values() for part in session.describe())
         closed = sessions.endings.described(partition)
@@ -74,6 +71,21 @@ class Successors:
         answers: Iterable[Item] = chain(late, mirrors, ends)
         for answer in answers:
             sessions.bus.post_to(item.router, answer, kind=Kind.ROUTER, partition=partition, epoch=item.epoch)
+
+    def on_claimed(self, kind: Kind, partition: int, epoch: int, router: str) -> None:
+        """A router has taken the partition from a dead one and will ask for its streams: the former one may deliver nothing any more."""
+        if kind is Kind.ROUTER:
+            self._attach(partition, epoch, router)
+
+    def _attach(self, partition: int, epoch: int, router: str) -> bool:
+        """Let this router deliver, and no other; False when it is deposed itself."""
+        attachments = self._sessions.attachments
+        former = attachments.epoch(partition)
+        if not attachments.attach(partition, epoch, router):
+            return False
+        if former and former != epoch:
+            self._moved.add(partition)
+        return True
 
     def on_holder(self, kind: Kind, partition: int) -> None:
         """Another process holds the partition now, or the same is back: it gets again what was not accepted."""

@@ -63,8 +63,6 @@ class BusCore:
         self.resolver: Callable[[Kind, int], tuple[str, int] | None] = _nobody
         #: Called before parked items of a partition go to its new holder: services send again what they keep for it.
         self.on_holder: Callable[[Kind, int], None] = _ignore
-        #: Called when an item has no known holder, or came back refused: (kind). The cluster layer asks the holders.
-        self.on_unresolved: Callable[[Kind], None] = _ignore
         #: Called when `turn` is wanted.
         self.wake: Callable[[], None] = _ignore
         self._window_items, self._window_bytes = window_items, window_bytes

@@ -29,7 +29,6 @@ class Sender(Protocol):
     clock: Callable[[], float]
     resolver: Callable[[Kind, int], tuple[str, int] | None]
     on_holder: Callable[[Kind, int], None]
-    on_unresolved: Callable[[Kind], None]
 
     def put(self, incarnation: str, entry: Entry) -> None:
         """Queue an entry for one process."""
@@ -58,7 +57,6 @@ class Moves:
             core.calls.asked(call, "")
         if not self._parking.park((kind, partition), item, call, core.clock()):
             core.warn("bus_parking_full", kind=kind.label, partition=partition)
-        core.on_unresolved(kind)
 
     def refuse(self, source: str, kind: Kind, partition: int, epoch: int, item: Item | Call) -> None:
         """Give an item back to its sender."""
@@ -84,7 +82,6 @@ class Moves:
             core.calls.asked(item.call, "")
         key = (kind, int(item.partition))
         self._parking.park(key, plain, item.call, core.clock(), item.epoch)
-        core.on_unresolved(kind)
         if not self._parking.held(key):  # perhaps a later holder is known already
             self._release(key)
 
@@ -122,8 +119,6 @@ class Moves:
             return
         holder = core.resolver(*key)
         if holder is None:
-            if changed:
-                core.on_unresolved(key[0])
             return
         if holder[1] <= parking.refused_under(key):
             return  # the holder that we know has refused these items
@@ -158,8 +153,6 @@ class Moves:
                 "bus_item_expired", kind=key[0].label, partition=key[1], item=type(parked.item).__name__
             )
         self._free(parking.lower_for(None, now))
-        for kind in parking.wanted():
-            core.on_unresolved(kind)
 
     def _free(self, keys: Iterable[Key]) -> None:
         for key in keys:

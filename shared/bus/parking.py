@@ -51,10 +51,6 @@ class Parking:
         """Partitions that have waiting items and no barrier."""
         return [key for key in self._items if key not in self._held]
 
-    def wanted(self) -> set[Kind]:
-        """Kinds for which items wait."""
-        return {kind for kind, _ in self._items}
-
     def park(self, key: Key, item: Item, call: int, now: float, refused: int = 0) -> bool:
         """Let an item wait; `refused` is the epoch under which it came back. False when there is no room."""
         if self.count >= PARK_ITEMS:

@@ -15,9 +15,9 @@ class Options(Section, frozen=True):
 
     type: Annotated[
         Literal["none", "tls-server-end-point"],
+        # libstrophe from 0.13 on takes any -PLUS mechanism for tls-exporter (RFC 9266), and may not go without one that is offered (RFC 5802 section 6).
         about(
-            "What -PLUS mechanisms bind to. With tls-server-end-point (RFC 5929), clients on libstrophe from 0.13 on cannot log in: they take any "
-            "-PLUS mechanism for tls-exporter (RFC 9266), and may not go without one that is offered (RFC 5802 section 6)"
+            "What -PLUS mechanisms bind to; tls-server-end-point locks out clients on libstrophe 0.13 and later"
         ),
     ] = "none"
 

@@ -18,8 +18,6 @@ LONG_MODULES: Final = {
     "shared/bus/messages.py",  # one table of items
 }
 LONG_FUNCTIONS: Final[set[str]] = set()
-#: Folders whose `__init__.py` says nothing yet.
-FACELESS: Final = {"edge/__init__.py", "router/__init__.py"}
 #: Modules that talk to a person at a terminal.
 SPEAKERS: Final = ("src/rookery/cli/", "bench/cli", "bench/run.py")
 
@@ -70,7 +68,7 @@ def test_every_module_says_what_it_is() -> None:
 
 def test_the_face_of_a_folder_says_what_it_is() -> None:
     faceless = {name for name, text in modules() if (ast.get_docstring(ast.parse(text)) or ".") == "."}
-    assert faceless <= FACELESS
+    assert faceless == set()
 
 
 def test_nothing_cites_a_list_that_is_not_here() -> None:

@@ -252,3 +252,27 @@ def test_a_request_to_a_resource_is_not_sent_to_a_router_that_never_asked() -> N
     world.cluster.lose("router1")
     world.cluster.move(Kind.ROUTER, "router2")
     assert routes(world.arrived("router2")) == 0
+
+
+def test_a_claim_deposes_the_router_before_its_successor_asks() -> None:
+    world = World()
+    session, _ = world.bind()
+    partition = session.partition
+    asks(world, partition, 5, "router1")
+    world.sessions.successors.on_claimed(Kind.ROUTER, partition, 6, "router2")
+    assert not world.sessions.attachments.allows(partition, "router1")
+    assert world.sessions.attachments.allows(partition, "router2")
+    world.sessions.successors.on_claimed(Kind.ROUTER, partition, 4, "router3")
+    assert not world.sessions.attachments.allows(partition, "router3"), "an old claim"
+    world.sessions.successors.on_claimed(Kind.ROSTER, partition, 9, "roster1")
+    assert world.sessions.attachments.epoch(partition) == 6
+
+
+def test_what_is_sent_once_at_most_is_not_sent_to_who_has_claimed() -> None:
+    """The successor has not what the former one may have had: it is no same holder."""
+    world = World()
+    session, _ = world.bind()
+    partition = session.partition
+    asks(world, partition, 5, "router1")
+    world.sessions.successors.on_claimed(Kind.ROUTER, partition, 6, "router2")
+    assert partition in world.sessions.successors._moved
