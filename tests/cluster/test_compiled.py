@@ -37,7 +37,7 @@ def compiled() -> None:
     assert run("-c", STATE, environment=COMPILED).stdout.strip() == "compiled"
 
 
-@pytest.mark.timeout(600)  # a clean clone compiles first
+@pytest.mark.timeout(900)  # a clean clone compiles first
 @pytest.mark.usefixtures("compiled")
 @pytest.mark.parametrize(
     "tests", ["tests/stories", "tests/cluster/test_resumption.py", "tests/cluster/chaos/test_chaos.py"]
