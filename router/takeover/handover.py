@@ -57,7 +57,7 @@ async def load(core: Core, part: Part) -> None:
 
     for row in await persist(core.node.db, part.number, work):
         try:
-            told = msgpack.unpackb(row["state"], strict_map_key=False)
+            told = msgpack.unpackb(row["state"], strict_map_key=False, use_list=False)
         except ValueError:
             _log.warning("handover_unreadable", partition=part.number)
             return
