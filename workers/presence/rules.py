@@ -17,11 +17,11 @@ class Relation(NamedTuple):
     blocked: frozenset[str]
 
     def may_see(self, account: str, asker: str) -> bool:
-        """As `Subscriptions.may_see`."""
+        """Whether `asker` may know of the account's presence (section 4.3.2)."""
         return self.exists and (bare_of(asker) == account or (self.seen and not self.blocks(asker)))
 
     def blocks(self, address: str) -> bool:
-        """As `Subscriptions.blocks`."""
+        """Whether the account blocks this address: then it gets no answer at all (XEP-0191 section 3.3)."""
         return bool(self.blocked) and matches(self.blocked, address)
 
 
@@ -65,11 +65,10 @@ class Subscriptions:
             return iter(contacts.items())
         return ((jid, partition) for jid, partition in contacts.items() if not matches(self.blocked, jid))
 
-    def blocks(self, address: str) -> bool:
-        """Whether the account blocks this address: then it gets no answer at all (XEP-0191 section 3.3)."""
-        return bool(self.blocked) and matches(self.blocked, address)
+    def relation(self, asker: str) -> Relation:
+        """How the account stands to `asker`."""
+        return Relation(self.exists, bare_of(asker) in self.seen_by, self.blocked)
 
     def may_see(self, account: str, asker: str) -> bool:
-        """Whether `asker` may know of the account's presence (section 4.3.2)."""
-        bare = bare_of(asker)
-        return self.exists and (bare == account or (bare in self.seen_by and not self.blocks(asker)))
+        """As `Relation.may_see`."""
+        return self.relation(asker).may_see(account, asker)

@@ -160,7 +160,7 @@ class PresenceService(HostedWorker):
         if not allowed and not fresh:
             return False
         if isinstance(item, Probe):
-            self._answer_probe(item, known)
+            self._answer_probe(item, known.relation(asker))
         elif allowed:
             router = self.node.partition(item.account)
             self.node.bus.post(Kind.ROUTER, router, Gated(item.origin, item.account, item.stanza))
@@ -169,7 +169,7 @@ class PresenceService(HostedWorker):
             self.answer(item.origin, item.stanza.error(StanzaError("service-unavailable")))
         return True
 
-    def _answer_probe(self, item: Probe, known: Subscriptions | Relation) -> None:
+    def _answer_probe(self, item: Probe, known: Relation) -> None:
         """RFC 6121 section 4.3.2."""
         account, asker = item.account, item.from_
         if known.may_see(account, asker):
