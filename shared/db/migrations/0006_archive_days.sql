@@ -1,0 +1,1 @@
+-- archive days: to be filled; a migration that was applied never changes.

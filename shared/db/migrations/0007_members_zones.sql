@@ -1,0 +1,1 @@
+-- members zones: to be filled; a migration that was applied never changes.

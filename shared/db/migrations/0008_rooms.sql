@@ -1,0 +1,1 @@
+-- rooms: to be filled; a migration that was applied never changes.

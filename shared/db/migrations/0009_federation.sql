@@ -1,0 +1,1 @@
+-- federation: to be filled; a migration that was applied never changes.

@@ -1,0 +1,1 @@
+-- pubsub: to be filled; a migration that was applied never changes.

@@ -1,0 +1,1 @@
+-- components: to be filled; a migration that was applied never changes.

@@ -1,0 +1,1 @@
+-- logins: to be filled; a migration that was applied never changes.
