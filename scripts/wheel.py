@@ -32,8 +32,9 @@ def build(target: Path) -> Path:
     """Build into `target`; returns the wheel's path. Raises CalledProcessError when a step fails."""
     sys.path.insert(0, str(ROOT))
     os.environ["ROOKERY_COMPILED"] = "0"
-    from rookery import _compiled
     from scripts.compile import compile_all
+
+    from rookery import _compiled
 
     with tempfile.TemporaryDirectory() as directory:
         work = Path(directory)
@@ -47,7 +48,8 @@ def build(target: Path) -> Path:
         (work / "setup.py").write_text(_SETUP, "utf-8")
         text = (work / "pyproject.toml").read_text("utf-8")
         (work / "pyproject.toml").write_text(
-            text.replace('rookery = ["py.typed"]', f'rookery = ["py.typed", "{_compiled.INSIDE}/**"]'), "utf-8"
+            text.replace('rookery = ["py.typed"]', f'rookery = ["py.typed", "{_compiled.INSIDE}/**"]'),
+            "utf-8",
         )
         wheels = work / "wheels"
         command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
