@@ -268,6 +268,16 @@ class Log(Section, frozen=True):
     format: Annotated[
         Literal["auto", "json", "console"], about("`auto` is readable on a terminal and JSON elsewhere")
     ] = "auto"
+    client_lines_per_second: Annotated[
+        int,
+        about(
+            "Lines about clients that a process writes of each event (login, failed login, end of a session, ...), by the mean of ten "
+            "seconds; what is more is counted and told in one line; 0 writes none",
+            "lines",
+            ge=0,
+            le=100_000,
+        ),
+    ] = 100
 
 
 class Core(Section, frozen=True):

@@ -18,6 +18,7 @@ from rookery.shared.cluster.domains import DomainReader, DomainRow, read_rows
 from rookery.shared.custody.custodian import Custodian
 from rookery.shared.custody.kept import Handed
 from rookery.shared.db.api import DatabaseUnavailable, Fenced, UnitOfWork
+from rookery.shared.observe.clients import ClientLog
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.jid import bare_of
 from rookery.shared.xmpp.stanza import Stanza
@@ -49,6 +50,8 @@ class HostedWorker:
 
     def __init__(self, node: Node) -> None:
         self.node = node
+        #: Lines about accounts.
+        self.client_log = ClientLog(node.config.log.client_lines_per_second)
         self.lanes = Lanes()
         self.once = Once()
         self.addresses = Addresses(node.partition)

@@ -77,10 +77,14 @@ class AskResume(NamedTuple):
 
 
 class AuthEnded(NamedTuple):
-    """A SASL exchange ended: for limits and metrics. `result` is "success" or the failure's condition."""
+    """A SASL exchange ended: for limits, metrics and the log. `result` is "success" or the failure's condition.
+
+    `account` is who failed, "" when the client has not said.
+    """
 
     mechanism: str
     result: str
+    account: str = ""
 
 
 class Begin(NamedTuple):

@@ -108,6 +108,11 @@ class Session(Managed):
         #: The id of our ping that the client has not answered, "" when none is.
         self.ping = ""
 
+    @property
+    def resource(self) -> str:
+        """Its resourcepart."""
+        return self.full[len(self.bare) + 1 :]
+
     # --- from the client ---
 
     def client_state(self, active: bool) -> None:
