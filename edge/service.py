@@ -91,6 +91,7 @@ class EdgeService:
                 idle_seconds=int(limits.idle_seconds + limits.idle_answer_seconds),
                 failures=limits.auth_failures,
                 instructions=config.options(registration.Options).instructions,
+                form_seconds=config.options(registration.Options).form_seconds,
             ),
             limits=limits,
             certificates=CertificateStore(config.tls, USES),

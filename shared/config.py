@@ -271,8 +271,7 @@ class Log(Section, frozen=True):
     client_lines_per_second: Annotated[
         int,
         about(
-            "Lines about clients that a process writes of each event (login, failed login, end of a session, ...), by the mean of ten "
-            "seconds; what is more is counted and told in one line; 0 writes none",
+            "Lines about clients that a process writes of each event (docs/logs.md); what is more is counted; 0 for none",
             "lines",
             ge=0,
             le=100_000,

@@ -25,6 +25,7 @@ from rookery.shared.net.timers import NEVER
 from rookery.shared.net.transport import ASKING, FULL, Transport
 from rookery.shared.observe import metrics
 from rookery.shared.xeps import client_state, stream_management
+from rookery.shared.xmpp import ns
 from rookery.shared.xmpp.errors import StreamError
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.stream import Event, FrameParser, StreamClosed
@@ -149,7 +150,13 @@ class Connection(Line):
     def other(self, event: Event) -> Session | None:
         """Handle what is no stanza of a session; returns the session that the stream has then."""
         login = self._login
-        if login is not None:
+        if isinstance(event, Element) and event.ns == ns.STREAM and event.name == "error":
+            # The client has found a mistake of ours and is gone (RFC 6120 section 4.9.1.1): an error is not answered by another one.
+            if login is not None:
+                login.close()
+            else:
+                self.end("client-error", None, closing=True)
+        elif login is not None:
             login.handle(event)
         elif isinstance(event, StreamClosed):
             self.end("closed", None, closing=True)

@@ -61,6 +61,12 @@ class AskRegister(NamedTuple):
     email: str
 
 
+class Wait(NamedTuple):
+    """Somebody fills in a form: give negotiation so many seconds from now."""
+
+    seconds: float
+
+
 class AskBind(NamedTuple):
     """Call the router of `account`; then `bound` or `refused`."""
 
@@ -107,6 +113,7 @@ Effect = (
     | AskCredentials
     | CheckPassword
     | AskRegister
+    | Wait
     | AskBind
     | AskResume
     | AuthEnded

@@ -26,6 +26,7 @@ from rookery.edge.login.effects import (
     Restart,
     Send,
     StartTls,
+    Wait,
 )
 from rookery.edge.login.framing import Framing
 from rookery.edge.login.negotiation import Negotiation
@@ -131,6 +132,10 @@ class Login:
         else:
             self._negotiation.stream.security = Security(secure=True, binding=binding)
 
+    def close(self) -> None:
+        """End in order."""
+        self._apply(self._negotiation.stream.close(None))
+
     def fail(self, error: StreamError) -> None:
         """End with a stream error."""
         self._apply(self._negotiation.stream.fail(error))
@@ -159,6 +164,8 @@ class Login:
                 self._ask(partial(self._check, effect))
             elif isinstance(effect, AskRegister):
                 self._ask(partial(self._register, effect))
+            elif isinstance(effect, Wait):
+                client.until(effect.seconds)
             elif isinstance(effect, AskBind):
                 self._ask(partial(self._bind, effect))
             elif isinstance(effect, AskResume):

@@ -52,6 +52,7 @@ from rookery.shared.net.reactor import NEVER, Reactor
 from rookery.shared.observe import metrics
 from rookery.shared.xeps import stream_management
 from rookery.shared.xmpp.errors import STREAM_CONDITIONS, StreamError
+from rookery.shared.xmpp.jid import bare_of
 
 _log = structlog.get_logger()
 #: Acknowledgements of written deliveries are collected this long: nobody waits for them.
@@ -208,6 +209,9 @@ class Sessions(Table):
         if not asleep:
             self._drop(session)
         self.unbind(session.full, session.grant, reason, asleep)
+        if session.asked is not None and not asleep:
+            for route in session.asked.refusals(session.full):
+                self.post(Kind.ROUTER, self.partition(bare_of(route.stanza.to)), route)
         metrics.SESSIONS_CLOSED.labels(reason).inc()
 
     def _drop(self, session: Session) -> None:

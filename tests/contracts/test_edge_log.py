@@ -63,7 +63,11 @@ async def test_a_failed_login_says_who_where_and_why_and_never_with_what(lab: La
     ((event, failed),) = lines
     assert event == "client_login_failed"
     assert (failed["account"], failed["address"]) == (f"nobody@{DOMAIN}", "127.0.0.1")
-    assert (failed["step"], failed["reason"], failed["domain"]) == ("authentication", "not-authorized", DOMAIN)
+    assert (failed["step"], failed["reason"], failed["domain"]) == (
+        "authentication",
+        "not-authorized",
+        DOMAIN,
+    )
     assert failed["stream"]
     assert PASSWORD not in str(lines)
 
