@@ -8,6 +8,8 @@ from collections import defaultdict
 from functools import cache
 from pathlib import Path
 
+from tests.house.sources import tree
+
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/logs.md"
 _ROW = re.compile(r"^\| `(\w+)` \|([^|]*)\| [^|]+ \|$", re.MULTILINE)
@@ -28,7 +30,7 @@ def logged() -> dict[str, set[str]]:
         for path in (ROOT / folder).rglob("*.py"):
             if any(parent.is_symlink() for parent in path.parents):
                 continue
-            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            for node in ast.walk(tree(path.read_text("utf-8"))):
                 if isinstance(node, ast.Call) and (events := events_of(node)):
                     for event in events:
                         found[event] |= {word.arg for word in node.keywords if word.arg} - OWN
