@@ -89,7 +89,7 @@ def compile_all(target: Path) -> None:
         command.run()
         shutil.rmtree(work / "c")
         modules = {each.name: command.get_ext_filename(each.name) for each in extensions}
-        manifest = {"python": sys.version, "modules": modules, "sources": fingerprint}
+        manifest = {"python": _compiled.interpreter(), "modules": modules, "sources": fingerprint}
         (work / "manifest.json").write_text(json.dumps(manifest, indent=1))
         work.chmod(0o755)
         shutil.rmtree(target, ignore_errors=True)
