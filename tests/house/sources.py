@@ -7,6 +7,6 @@ from functools import cache
 
 
 @cache
-def tree(text: str) -> ast.Module:
+def parsed(text: str) -> ast.Module:
     """What a source says. It must not be changed."""
     return ast.parse(text)

@@ -8,11 +8,12 @@ from collections import defaultdict
 from functools import cache
 from pathlib import Path
 
-from tests.house.sources import tree
+from tests.house.sources import parsed
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/logs.md"
 _ROW = re.compile(r"^\| `(\w+)` \|([^|]*)\| [^|]+ \|$", re.MULTILINE)
+FOLDERS = ("edge", "router", "workers", "shared", "src/rookery")
 LEVELS = {"debug", "info", "warning", "error", "critical", "exception"}
 #: Names under which modules have a logger, or what writes lines about clients.
 LOGGERS = {"_log", "log", "client_log"}
@@ -26,11 +27,11 @@ FORBIDDEN = re.compile(r"body|password|passwd|secret|content|stanza\Z|xml")
 def logged() -> dict[str, set[str]]:
     """Event -> the fields that some line of it has; events and fields that are computed stand in the page alone."""
     found: dict[str, set[str]] = defaultdict(set)
-    for folder in ("edge", "router", "workers", "shared", "src/rookery"):
+    for folder in FOLDERS:
         for path in (ROOT / folder).rglob("*.py"):
             if any(parent.is_symlink() for parent in path.parents):
                 continue
-            for node in ast.walk(tree(path.read_text("utf-8"))):
+            for node in ast.walk(parsed(path.read_text("utf-8"))):
                 if isinstance(node, ast.Call) and (events := events_of(node)):
                     for event in events:
                         found[event] |= {word.arg for word in node.keywords if word.arg} - OWN
@@ -71,7 +72,7 @@ def test_every_event_that_is_logged_stands_in_the_page() -> None:
 
 
 def test_every_event_of_the_page_is_logged() -> None:
-    texts = [path.read_text("utf-8") for path in ROOT.rglob("*.py") if "tests" not in path.parts]
+    texts = [path.read_text("utf-8") for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")]
     for event in told().keys() - logged().keys():
         assert any(f'"{event}"' in text for text in texts), f"nobody logs {event}"
 
