@@ -29,7 +29,7 @@ MODULES = """
     shared.store: ids rows
     edge: context counters
     edge.client: connection deadlines inbox limits
-    edge.sessions: acks attachments early endings line mirror open_iqs recent_messages session streams successors surroundings table
+    edge.sessions: acks asked attachments early endings line mirror open_iqs recent_messages session streams successors surroundings table
     edge.sessions.management: machine manager
     router: account_cache core counters heard_uids partition pushing recent_uids rules service
     router.accounts: account answerable edge_note flush kept postponed resources session
