@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 import trio
 from tests.cluster.harness import Cluster
-from tests.stories.client import Client, LoginError, Mode
+from tests.stories.client import Client, LoginError, Mode, StreamEndError
 
 from rookery.shared.config import Database
 from rookery.shared.db.bridge import open_database
@@ -286,3 +287,33 @@ async def test_a_new_password_and_a_removal_end_sessions(cluster: Cluster, mode:
     client = Client(cluster.endpoint(0, mode), "localhost")
     with pytest.raises(LoginError):
         await client.login(f"live-{mode}", "two")
+
+
+async def test_sessions_are_listed_counted_and_ended(cluster: Cluster) -> None:
+    (account,) = cluster.add_users(1)
+    bare = f"{account[0]}@localhost"
+    client = Client(cluster.endpoint(0), "localhost")
+    try:
+        await client.login(*account)
+        await client.send("<presence><show>away</show><priority>3</priority></presence>")
+        await client.receive()
+        found = json.loads((await cli(cluster, "session", "list", bare, "--json")).stdout)
+        (row,) = found["sessions"]
+        assert (row["jid"], row["state"], row["priority"]) == (client.jid, "away", 3)
+        assert row["edge"].startswith("edge")
+        assert client.jid in (await cli(cluster, "session", "list", "localhost")).stdout
+        assert int((await cli(cluster, "session", "count")).stdout) >= 1
+        assert int((await cli(cluster, "session", "count", "nowhere.example")).stdout) == 0
+        said = await cli(cluster, "session", "kick", client.jid, "--reason", "maintenance")
+        assert said.stdout == f"ended 1 session of {client.jid}\n"
+        with pytest.raises(StreamEndError):
+            await client.receive()
+    finally:
+        await client.drop()
+    done = await trio.to_thread.run_sync(lambda: cluster.cli("session", "kick", bare, check=False))
+    assert (done.returncode, done.stderr) == (1, f"rookery: {bare} has no session\n")
+
+
+async def cli(cluster: Cluster, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A command, while clients of this test go on."""
+    return await trio.to_thread.run_sync(cluster.cli, *arguments)
