@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import trio
 
-from rookery.shared.bus.messages import DomainsChanged
-from rookery.shared.bus.nats import open_bus
+from rookery.shared.bus.messages import AskHolds, DomainsChanged
+from rookery.shared.bus.nats import NatsBus, open_bus
 from rookery.shared.bus.notices import Post
 from rookery.shared.bus.subjects import partition_of
 from rookery.shared.config import Bus
@@ -17,6 +17,8 @@ from rookery.shared.db.api import Connection, Database
 _SECONDS = 3.0
 #: A batch on a new link may come back refused, when a partition has just moved: it is then sent to the next holder.
 _SETTLE = 0.1
+#: Whoever is asked what it holds answers at once.
+_ANSWER = 0.5
 
 
 async def notify(config: Bus, db: Database, posts: Sequence[Post], domains: bool = False) -> bool:
@@ -39,6 +41,7 @@ async def notify(config: Bus, db: Database, posts: Sequence[Post], domains: bool
             bus.resolver = lambda kind, partition: holders.get((kind.label, partition))
             if domains:
                 bus.announce(DomainsChanged())
+            await _learn_version(bus)
             for kind, account, item in posts:
                 if (kind.label, partition_of(account)) in holders:
                     bus.post(kind, partition_of(account), item)
@@ -46,3 +49,12 @@ async def notify(config: Bus, db: Database, posts: Sequence[Post], domains: bool
             await trio.sleep(_SETTLE)
             return sent
     return False
+
+
+async def _learn_version(bus: NatsBus) -> None:
+    """Write what all processes read: the version of what they answer. Who does not answer gets what any version reads."""
+    bus.announce(AskHolds(bus.incarnation))
+    with trio.move_on_after(_ANSWER):
+        while not bus.heard:  # noqa: ASYNC110  the bus has no event for it
+            await trio.sleep(0.005)
+        bus.version = max(bus.version, min(bus.heard, bus.speaks))
