@@ -317,3 +317,40 @@ async def test_sessions_are_listed_counted_and_ended(cluster: Cluster) -> None:
 async def cli(cluster: Cluster, *arguments: str) -> subprocess.CompletedProcess[str]:
     """A command, while clients of this test go on."""
     return await trio.to_thread.run_sync(cluster.cli, *arguments)
+
+
+def told(cluster: Cluster, jid: str) -> list[tuple[str, str]]:
+    """Lines of the log about an account: the event, and what is told of it."""
+    found = []
+    for text in cluster.log().splitlines():
+        line = json.loads(text) if text.startswith("{") else {}
+        if jid in (line.get("account"), line.get("target")):
+            found.append((line["event"], line.get("command") or line.get("reason") or line.get("resource")))
+    return found
+
+
+async def test_the_log_tells_who_came_and_went_and_who_changed_what(cluster: Cluster) -> None:
+    cli, jid = trio.to_thread.run_sync, "logged@localhost"
+    await cli(lambda: cluster.cli("user", "add", jid, "--password", "open sesame"))
+    async with trio.open_nursery() as nursery:
+        client = Client(cluster.endpoint(0), "localhost")
+        await client.login("logged", "open sesame", "phone")
+        nursery.start_soon(client.run)
+        await cli(cluster.cli, "user", "disable", jid)
+        await client.wait_end(5)
+        nursery.cancel_scope.cancel()
+    with pytest.raises(LoginError):
+        await Client(cluster.endpoint(0), "localhost").login("logged", "open sesame")
+    await cli(cluster.cli, "domain", "set", "localhost", "--durability", "default")
+    expected = [
+        ("operator_command", "user add"),
+        ("client_login", "phone"),
+        ("operator_command", "user disable"),
+        ("client_end", "not-authorized"),
+        ("client_login_failed", "not-authorized"),
+    ]
+    with trio.fail_after(10):
+        while not set(expected) <= set(told(cluster, jid)) or not told(cluster, "localhost"):  # noqa: ASYNC110
+            await trio.sleep(0.1)
+    assert told(cluster, "localhost")[-1] == ("operator_command", "domain set")
+    assert "open sesame" not in cluster.log()

@@ -11,8 +11,8 @@ import trio
 
 from rookery.shared.bus.api import Bus, BusTimeout
 from rookery.shared.bus.kinds import Kind
-from rookery.shared.bus.messages import Item
-from rookery.shared.bus.nats import open_bus
+from rookery.shared.bus.messages import AskHolds, Item
+from rookery.shared.bus.nats import NatsBus, open_bus
 from rookery.shared.bus.subjects import partition_of
 from rookery.shared.config import Config
 from rookery.shared.db.api import Connection, Database
@@ -22,6 +22,8 @@ CONNECT_SECONDS: Final = 3.0
 CALL_SECONDS: Final = 5.0
 #: Partitions that are asked at once.
 AT_ONCE: Final = 32
+#: Whoever is asked what it holds answers at once.
+ANSWER_SECONDS: Final = 0.5
 _LEASES: Final = "SELECT kind, partition, incarnation, epoch FROM lease WHERE incarnation IS NOT NULL"
 
 T = TypeVar("T", bound=Item)
@@ -102,5 +104,15 @@ async def open_cluster(config: Config, db: Database) -> AsyncIterator[Cluster]:
                 await trio.sleep(0.02)
         if not bus.connected:
             raise Unreachable("NATS does not answer")
+        await learn_version(bus)
         bus.resolver = lambda kind, partition: holders.get((kind.label, partition))
         yield Cluster(bus, holders)
+
+
+async def learn_version(bus: NatsBus) -> None:
+    """Write what all processes read: the version of what they answer. Who does not answer gets what any version reads."""
+    bus.announce(AskHolds(bus.incarnation))
+    with trio.move_on_after(ANSWER_SECONDS):
+        while not bus.heard:  # noqa: ASYNC110  the bus has no event for it
+            await trio.sleep(0.005)
+        bus.version = max(bus.version, min(bus.heard, bus.speaks))
