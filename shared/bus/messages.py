@@ -563,7 +563,7 @@ class SessionList(NamedTuple):
     """
 
     rows: Sequence[tuple[str, str, int, str, bool]]
-    count: int
+    total: int
 
 
 class EndSessions(NamedTuple):
@@ -578,7 +578,20 @@ class EndSessions(NamedTuple):
 class Ended(NamedTuple):
     """Answer to EndSessions: how many there were."""
 
-    count: int
+    total: int
+
+
+class EditRoster(NamedTuple):
+    """An operator puts `contact` into the roster of `account`, or takes it away; answered by Done.
+
+    `subscription` is none, to, from, both, remove, or "" for what it is already.
+    """
+
+    account: str
+    contact: str
+    name: str
+    groups: Sequence[str]
+    subscription: str
 
 
 class Done(NamedTuple):
@@ -597,6 +610,19 @@ class Domains(NamedTuple):
 
     domains: Sequence[tuple[str, bool, Sequence[tuple[str, Sequence[str]]]]]
     kinds: Sequence[str] = ()
+
+
+# --- from operators to processes --------------------------------------------------------------------------------------
+
+
+class DrainProcess(NamedTuple):
+    """An operator asks one process to give away what it holds and to end, as on SIGTERM."""
+
+
+class SetLogLevel(NamedTuple):
+    """An operator wants lines of this level and above (debug, info, warning, error) until the process ends."""
+
+    level: str
 
 
 # --- between buses (services never see these) -------------------------------------------------------------------------
@@ -743,6 +769,9 @@ Item = (
     | ListSessions
     | SessionList
     | EndSessions
+    | EditRoster
+    | DrainProcess
+    | SetLogLevel
     | Ended
     | Bind
     | Bound
@@ -838,4 +867,7 @@ TAGS: Final[dict[type, int]] = {
     SessionList: 181,
     EndSessions: 182,
     Ended: 183,
+    EditRoster: 184,
+    DrainProcess: 185,
+    SetLogLevel: 186,
 }

@@ -14,6 +14,7 @@ item gets a new `VERSION` and a line here, with what happens while the other sid
 | 3 | `OperatorCommand` | no log line tells which operator has changed what |
 | 3 | `Domains.kinds` | an edge takes every hosted domain for one with accounts; their routers know better |
 | 3 | `ListSessions`, `SessionList`, `EndSessions`, `Ended` | operators cannot see or end sessions of a router of version 2 |
+| 3 | `EditRoster`, `DrainProcess`, `SetLogLevel` | operators cannot do this to a process of version 2: they are told so, or nothing happens |
 
 Version 3 also gives `Origin.edge` another meaning in the same place: it is the custodian. A process of version 2 passes on what it got and keeps
 nothing: acceptance then goes past it to the custodian before it, and what it had under way is sent again after 15 s (`shared.custody`).
@@ -32,6 +33,8 @@ from rookery.shared.bus.messages import (
     Claimed,
     DeliverMany,
     Domains,
+    DrainProcess,
+    EditRoster,
     Ended,
     EndSessions,
     Fanout,
@@ -42,6 +45,7 @@ from rookery.shared.bus.messages import (
     Refused,
     Return,
     SessionList,
+    SetLogLevel,
 )
 
 #: The oldest version that this one reads and can write.
@@ -58,6 +62,9 @@ KNOWN: Final[dict[type, int | None]] = {
     SessionList: None,
     EndSessions: None,
     Ended: None,
+    EditRoster: None,
+    DrainProcess: None,
+    SetLogLevel: None,
     OperatorCommand: None,
 }
 

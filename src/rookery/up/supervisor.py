@@ -8,6 +8,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,8 +25,8 @@ from rookery.shared.db import migrate
 from rookery.shared.db.api import Connection
 from rookery.shared.db.bridge import open_database
 from rookery.shared.observe import metrics
-from rookery.shared.observe.admin import Health
-from rookery.shared.observe.http import serve_http
+from rookery.shared.observe.admin import BODY_BYTES, Health
+from rookery.shared.observe.http import HttpLimits, serve_http
 from rookery.shared.settings import with_servers
 from rookery.up import admin
 from rookery.up.certificates import Authority
@@ -197,9 +198,16 @@ class Supervisor:
         self._bus.on_control = self._heard
         self._health.checks["nats"] = lambda: self._bus.connected
         self._health.checks["processes"] = lambda: all(c.state == "ready" for c in self.children.all.values())
-        routes = admin.routes(self._health, lambda: self.children.all.values(), self.status)
-        host = self.plan.config.admin.host
-        self.admin_port = await nursery.start(serve_http, host, self.plan.admin_port, routes)
+        settings, children = self.plan.config.admin, self.children.all.values
+        serve = partial(
+            serve_http,
+            settings.host,
+            self.plan.admin_port,
+            admin.routes(self._health, children, self.status, settings.metrics_token),
+            limits=HttpLimits(body_bytes=BODY_BYTES),
+            otherwise=admin.passing(children) if settings.api else None,
+        )
+        self.admin_port = await nursery.start(serve)
 
     # --- what the outside sees ------------------------------------------------------------------------------------------
 
