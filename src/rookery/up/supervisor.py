@@ -7,7 +7,7 @@ import secrets
 import shutil
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -30,7 +30,7 @@ from rookery.shared.observe.http import HttpLimits, serve_http
 from rookery.shared.settings import with_servers
 from rookery.up import admin
 from rookery.up.certificates import Authority
-from rookery.up.children import Children
+from rookery.up.children import Child, Children
 from rookery.up.plan import Plan, UpError, check_ports, child_specs, open_data_directory, told_as_one_line
 from rookery.up.servers import Servers
 from rookery.up.state import CLUSTER, Running, write_running, write_whole
@@ -198,7 +198,10 @@ class Supervisor:
         self._bus.on_control = self._heard
         self._health.checks["nats"] = lambda: self._bus.connected
         self._health.checks["processes"] = lambda: all(c.state == "ready" for c in self.children.all.values())
-        settings, children = self.plan.config.admin, self.children.all.values
+        settings = self.plan.config.admin
+
+        def children() -> Iterable[Child]:
+            return self.children.all.values()
         serve = partial(
             serve_http,
             settings.host,
