@@ -565,7 +565,7 @@ class SessionList(NamedTuple):
     """
 
     rows: Sequence[tuple[str, str, int, str, bool]]
-    count: int
+    total: int
 
 
 class EndSessions(NamedTuple):
@@ -580,7 +580,7 @@ class EndSessions(NamedTuple):
 class Ended(NamedTuple):
     """Answer to EndSessions: how many there were."""
 
-    count: int
+    number: int
 
 
 class Done(NamedTuple):
