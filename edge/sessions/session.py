@@ -247,6 +247,10 @@ class Session(Managed):
 
     # --- from the cluster ---
 
+    def place(self, n: int, copied: bool) -> Place | None:
+        """Who has to say of stanza `n` that it is taken, or (`copied`) that the own router has done its part."""
+        return None if self._inflight is None else self._inflight.place(n, copied)
+
     def accepted(self, n: int, copied: bool = False) -> bool:
         """The cluster has taken stanza `n`, or (`copied`) the own router has done its part. True when nothing is left open."""
         inflight = self._inflight

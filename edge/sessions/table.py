@@ -270,10 +270,16 @@ class Sessions(Table):
         }
 
     def _on_accepted(self, source: str, item: Accepted) -> None:
-        self.accepted(item.uids)
+        lost = self.attachments.lost_by(source)
+        uids = item.uids
+        if lost:
+            uids = self.streams.sifted(uids, False, lost)
+            uids = [uid for uid in uids if uid[1] or self.endings.partition(uid[0]) not in lost]
+        self.accepted(uids)
 
     def _on_copied(self, source: str, item: Copied) -> None:
-        self.streams.accepted(item.uids, True)
+        lost = self.attachments.lost_by(source)
+        self.streams.accepted(self.streams.sifted(item.uids, True, lost) if lost else item.uids, True)
 
     def _on_note(self, source: str, item: Note) -> None:
         session = self._by_sid.get(item.sid)
@@ -287,7 +293,12 @@ class Sessions(Table):
 
     def _on_noted(self, source: str, item: Noted) -> None:
         session = self._by_sid.get(item.sid)
-        if session is not None and session.manager is not None and session.grant == item.grant:
+        if (
+            session is not None
+            and session.manager is not None
+            and session.grant == item.grant
+            and self._allowed(session, source)
+        ):
             session.manager.noted(item.n)
             if item.stored and session in self._asleep:
                 self._drop(session)

@@ -43,7 +43,14 @@ class Resumable:
         """For an edge."""
         answered = () if self._answered is None else tuple(self._answered)
         return Management(
-            self.token, self.seconds, self.base_in, self.base_out, self.frontier, self.requests, False, answered
+            self.token,
+            self.seconds,
+            self.base_in,
+            self.base_out,
+            self.frontier,
+            self.requests,
+            False,
+            answered,
         )
 
     @staticmethod

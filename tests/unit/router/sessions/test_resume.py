@@ -403,7 +403,9 @@ async def test_whoever_resumes_is_told_which_requests_were_answered_though_they_
         alice = await set_up.online("alice")
         for id in ("q1", "q2"):
             alice.route(Stanza.build("iq", type="result", id=id, to=bob.full))
-        bob.route(Stanza.build("iq", Element("urn:xmpp:ping", "ping"), type="get", id="own", to="bob@example.org"))
+        bob.route(
+            Stanza.build("iq", Element("urn:xmpp:ping", "ping"), type="get", id="own", to="bob@example.org")
+        )
         await set_up.settle()
         # The client has the answers; what it has sent before them is not handled yet.
         bob.edge.post(BOB, Acked(bob.full, bob.grant, bob.taken[-1].n))

@@ -18,6 +18,7 @@ from rookery.shared.bus.messages import (
     End,
     Frontier,
     Item,
+    Kind,
     Management,
     Mirror,
     MirrorRequest,
@@ -370,3 +371,33 @@ async def test_a_mirror_tells_answered_requests_until_they_are_recorded() -> Non
     world.sessions.receive("router1", Accepted([(b"stream", uid)]))
     world.sessions.receive("router1", Noted(session.sid, session.grant, 1))
     assert session.manager.describe().answered == ()
+
+
+async def test_a_deposed_router_can_neither_accept_nor_note_nor_confirm_an_end() -> None:
+    world = World()
+    session, _ = managed(world)
+    session.take(stanza("message", BOB))
+    (uid,) = sent(world)
+    accepted = Accepted([(b"stream", uid)])
+    for partition, router in (
+        (world.sessions.partition(BOB), "router1"),
+        (world.sessions.partition(BOB), "router2"),
+        (session.partition, "router2"),
+    ):
+        epoch = world.sessions.attachments.epoch(partition) + 1
+        world.sessions.successors.on_claimed(Kind.ROUTER, partition, epoch, router)
+    world.sessions.receive("router1", accepted)
+    assert session.unaccepted == 1
+    world.sessions.receive("router1", Noted(session.sid, session.grant, 1))
+    assert session.manager is not None
+    assert session.manager.machine.noted == 0
+    world.sessions.receive("router2", accepted)
+    assert session.unaccepted == 0
+    world.sessions.receive("router2", Noted(session.sid, session.grant, 1))
+    assert session.manager.machine.noted == 1
+    world.sessions.successors.on_claimed(Kind.ROUTER, session.partition, 99, "router3")
+    world.sessions.close(session, "eof")
+    world.sessions.receive("router2", Accepted([(b"stream", 0)]))
+    assert world.sessions.unconfirmed == 1
+    world.sessions.receive("router3", Accepted([(b"stream", 0)]))
+    assert world.sessions.unconfirmed == 0
