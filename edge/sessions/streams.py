@@ -14,6 +14,8 @@ from rookery.shared.bus.messages import Kind
 _log = structlog.get_logger()
 #: Un-accepted stanzas of a closed stream are kept at most so long.
 ORPHAN_SECONDS: Final = 300.0
+#: A stanza's uid, (stream, n).
+Uid = tuple[bytes, int]
 
 
 class Streams:
@@ -64,13 +66,17 @@ class Streams:
                 del self._elders[stream]
 
     def sifted(
-        self, uids: Sequence[tuple[bytes, int]], copied: bool, lost: frozenset[int]
-    ) -> list[tuple[bytes, int]]:
-        """Those of the uids that a router may speak of which has lost these partitions to another.
+        self, uids: Sequence[Uid], copied: bool, lost: frozenset[int], ended: Callable[[bytes], int]
+    ) -> list[Uid]:
+        """Those of the uids that a router may speak of which has lost these partitions to another; `ended` is `Endings.partition`.
 
         It may have died before its word came, or stood still: its successor has to say it, and knows what was committed.
         """
-        return [(stream, n) for stream, n in uids if not self._concerns(stream, n, copied, lost)]
+        return [
+            (stream, n)
+            for stream, n in uids
+            if not (self._concerns(stream, n, copied, lost) if n else ended(stream) in lost)
+        ]
 
     def _concerns(self, stream: bytes, n: int, copied: bool, lost: frozenset[int]) -> bool:
         session = self._by_stream.get(stream)

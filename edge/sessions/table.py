@@ -21,7 +21,7 @@ from rookery.edge.sessions.mirror import Verdict
 from rookery.edge.sessions.open_iqs import OpenIqs, timeout_answer
 from rookery.edge.sessions.recent_messages import RecentMessages
 from rookery.edge.sessions.session import Session, Table
-from rookery.edge.sessions.streams import Streams
+from rookery.edge.sessions.streams import Streams, Uid
 from rookery.edge.sessions.successors import Successors
 from rookery.shared.bus.api import Call
 from rookery.shared.bus.messages import (
@@ -270,16 +270,14 @@ class Sessions(Table):
         }
 
     def _on_accepted(self, source: str, item: Accepted) -> None:
-        lost = self.attachments.lost_by(source)
-        uids = item.uids
-        if lost:
-            uids = self.streams.sifted(uids, False, lost)
-            uids = [uid for uid in uids if uid[1] or self.endings.partition(uid[0]) not in lost]
-        self.accepted(uids)
+        self.accepted(self._heard(source, item.uids, False))
 
     def _on_copied(self, source: str, item: Copied) -> None:
+        self.streams.accepted(self._heard(source, item.uids, True), True)
+
+    def _heard(self, source: str, uids: Sequence[Uid], copied: bool) -> Sequence[Uid]:
         lost = self.attachments.lost_by(source)
-        self.streams.accepted(self.streams.sifted(item.uids, True, lost) if lost else item.uids, True)
+        return self.streams.sifted(uids, copied, lost, self.endings.partition) if lost else uids
 
     def _on_note(self, source: str, item: Note) -> None:
         session = self._by_sid.get(item.sid)
@@ -293,12 +291,9 @@ class Sessions(Table):
 
     def _on_noted(self, source: str, item: Noted) -> None:
         session = self._by_sid.get(item.sid)
-        if (
-            session is not None
-            and session.manager is not None
-            and session.grant == item.grant
-            and self._allowed(session, source)
-        ):
+        if session is None or session.manager is None or session.grant != item.grant:
+            return
+        if self._allowed(session, source):
             session.manager.noted(item.n)
             if item.stored and session in self._asleep:
                 self._drop(session)
@@ -306,7 +301,7 @@ class Sessions(Table):
     def _on_mirror_request(self, source: str, item: MirrorRequest) -> None:
         self.successors.mirror(item)
 
-    def accepted(self, uids: Sequence[tuple[bytes, int]]) -> None:
+    def accepted(self, uids: Sequence[Uid]) -> None:
         """The next custodians have these stanzas of our streams."""
         self.streams.accepted(uids, False)
 
