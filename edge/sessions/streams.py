@@ -67,11 +67,13 @@ class Streams:
 
     def sifted(
         self, uids: Sequence[Uid], copied: bool, lost: frozenset[int], ended: Callable[[bytes], int]
-    ) -> list[Uid]:
+    ) -> Sequence[Uid]:
         """Those of the uids that a router may speak of which has lost these partitions to another; `ended` is `Endings.partition`.
 
         It may have died before its word came, or stood still: its successor has to say it, and knows what was committed.
         """
+        if not lost:
+            return uids
         return [
             (stream, n)
             for stream, n in uids

@@ -83,8 +83,7 @@ class Sessions(Table):
         self.endings = Endings()
         self.streams = Streams(self.endings.confirmed)
         self.unsettled = self.streams.unsettled
-        self.holes = set()
-        self.flushed = set()
+        self.holes, self.flushed = set(), set()
         #: Resumable streams without a socket, and until when they are kept: their router has no second copy yet.
         self._asleep: set[Session] = set()
         self.waiting = custody.Successors[Session](lambda: self.unsettled, self.post)
@@ -266,7 +265,7 @@ class Sessions(Table):
             End: self._end,
             Note: self._on_note,
             Noted: self._on_noted,
-            MirrorRequest: self._on_mirror_request,
+            MirrorRequest: lambda _, item: self.successors.mirror(item),
         }
 
     def _on_accepted(self, source: str, item: Accepted) -> None:
@@ -276,8 +275,7 @@ class Sessions(Table):
         self.streams.accepted(self._heard(source, item.uids, True), True)
 
     def _heard(self, source: str, uids: Sequence[Uid], copied: bool) -> Sequence[Uid]:
-        lost = self.attachments.lost_by(source)
-        return self.streams.sifted(uids, copied, lost, self.endings.partition) if lost else uids
+        return self.streams.sifted(uids, copied, self.attachments.lost_by(source), self.endings.partition)
 
     def _on_note(self, source: str, item: Note) -> None:
         session = self._by_sid.get(item.sid)
@@ -291,15 +289,11 @@ class Sessions(Table):
 
     def _on_noted(self, source: str, item: Noted) -> None:
         session = self._by_sid.get(item.sid)
-        if session is None or session.manager is None or session.grant != item.grant:
-            return
-        if self._allowed(session, source):
-            session.manager.noted(item.n)
+        if session is not None and session.grant == item.grant and self._allowed(session, source):
+            if session.manager is not None:
+                session.manager.noted(item.n)
             if item.stored and session in self._asleep:
                 self._drop(session)
-
-    def _on_mirror_request(self, source: str, item: MirrorRequest) -> None:
-        self.successors.mirror(item)
 
     def accepted(self, uids: Sequence[Uid]) -> None:
         """The next custodians have these stanzas of our streams."""
