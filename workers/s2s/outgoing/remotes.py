@@ -98,7 +98,7 @@ class Remotes:
 
     def chance(self) -> float:
         """A random number in [0, 1)."""
-        return random.random()  # noqa: S311  it spreads attempts, it keeps no secret
+        return random.random()
 
     def acked(self, pair: Pair, seq: int) -> None:
         """The other side has everything of the pair up to this number."""
