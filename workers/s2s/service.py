@@ -60,9 +60,7 @@ class S2sService(HostedWorker):
         self._writer = QueueWriter(node.db, node.incarnation, node.fail)
         self._writer.landed = self._landed
         self.queues = Queues(self._writer, node.incarnation, self._give_up)
-        self.remotes = Remotes(
-            self.queues, longest_pause=config.longest_pause_seconds, idle_seconds=config.idle_seconds
-        )
+        self.remotes = Remotes(self.queues, longest_pause=config.longest_pause_seconds)
         self.queues.remotes = self.remotes
         self.remotes.on_look = self._look
         self.incoming = Incoming(node, self.addresses, self.custodian, self._refuse)

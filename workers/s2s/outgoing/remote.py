@@ -22,10 +22,9 @@ UNACKNOWLEDGED: Final = 2048
 OUTBOX: Final = 256 * 1024
 #: Stanzas of one pair before another has its turn.
 TURN: Final = 64
-#: Seconds that the other side may take to answer a mark, and the least between two marks.
-ANSWER_SECONDS: Final = 60.0
+#: The least seconds between two marks.
 MARK_SECONDS: Final = 0.05
-#: Seconds after which a pair that was refused is tried again, and of silence after which a stream is closed.
+#: Seconds after which a pair that was refused is tried again.
 REFUSED_SECONDS: Final = 60.0
 
 
@@ -45,7 +44,6 @@ class Surroundings(Protocol):
     opener: Opener
     gate: Gate
     longest_pause: float
-    idle_seconds: float
 
     def clock(self) -> float:
         """Monotonic seconds."""
@@ -73,8 +71,8 @@ class Remote:
     """See the module's text. It implements `streams.Owner`."""
 
     __slots__ = (
-        "_around", "_asked", "_asked_at", "_attempt", "_marked", "_marked_at", "_proved", "_refused", "_sent", "_used_at", "_useful", "acked",
-        "condition", "count", "failures", "name", "pairs", "partition", "resume_at", "stream", "trouble", "worked",
+        "_around", "_asked", "_attempt", "_marked", "_marked_at", "_proved", "_refused", "_sent", "_useful", "acked", "condition", "count",
+        "failures", "name", "pairs", "partition", "resume_at", "stream", "trouble", "worked",
     )  # fmt: skip
 
     def __init__(self, name: str, partition: int, around: Surroundings) -> None:
@@ -99,9 +97,7 @@ class Remote:
         self._sent: deque[tuple[Pair, Entry]] = deque()
         #: The count at the mark that is not answered, and when marks were made; 0 for none.
         self._marked = 0
-        self._asked_at = 0.0
         self._marked_at = 0.0
-        self._used_at = 0.0
         self._useful = False
 
     def pair(self, local: str) -> Pair:
@@ -173,7 +169,6 @@ class Remote:
                 if len(self._sent) >= UNACKNOWLEDGED or stream.waiting >= OUTBOX:
                     break
                 self._send(stream, pair)
-                self._used_at = now
                 more = more or pair.sendable
                 if self.stream is not stream:
                     return
@@ -202,7 +197,7 @@ class Remote:
         if now < self._marked_at + MARK_SECONDS:
             self._around.ring(self, self._marked_at + MARK_SECONDS)
             return
-        self._marked, self._marked_at, self._asked_at = self.count, now, now
+        self._marked, self._marked_at = self.count, now
         stream.mark()
 
     # --- what the stream tells ---------------------------------------------------------------------------------------
@@ -215,7 +210,6 @@ class Remote:
         self.condition = Condition.OPEN
         self.count = self.acked = self._marked = 0
         self._useful = False
-        self._used_at = self._around.clock()
         self._proved = {self._attempt}
         self._asked = set()
         self.worked = True
@@ -312,20 +306,7 @@ class Remote:
             self.condition = Condition.IDLE
             self.pump()
         elif self.condition is Condition.OPEN:
-            assert self.stream is not None
-            if self._marked and now > self._asked_at + ANSWER_SECONDS:
-                self._abandon(Trouble("remote-server-timeout", "no answer on an open stream"))
-            elif not self._sent and now > self._used_at + self._around.idle_seconds:
-                self.stream.close()
-            else:
-                self._pump()
-
-    def _abandon(self, trouble: Trouble) -> None:
-        stream = self.stream
-        assert stream is not None
-        self._useful = False
-        self.on_closed(stream, trouble)
-        stream.close()
+            self._pump()
 
     def retry(self) -> None:
         """The operator wants it to be tried now."""

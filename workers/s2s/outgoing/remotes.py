@@ -14,7 +14,7 @@ import trio
 from rookery.shared.store.holding import Held
 from rookery.workers.s2s.outgoing.gate import Gate
 from rookery.workers.s2s.outgoing.remote import Condition, Remote
-from rookery.workers.s2s.outgoing.streams import Opener, Trouble
+from rookery.workers.s2s.outgoing.streams import Opener, Outbound, Owner, Trouble
 from rookery.workers.s2s.queue.pair import Pair
 
 _log = structlog.get_logger()
@@ -38,11 +38,10 @@ class Queues(Protocol):
 class Remotes:
     """By name. It implements `remote.Surroundings`; `opener` may be set later than made, before anything is sent."""
 
-    def __init__(self, queues: Queues, *, longest_pause: float, idle_seconds: float) -> None:
+    def __init__(self, queues: Queues, *, longest_pause: float) -> None:
         self.opener: Opener = _Nowhere()
         self.gate = Gate()
         self.longest_pause = longest_pause
-        self.idle_seconds = idle_seconds
         self._queues = queues
         self._remotes: dict[str, Remote] = {}
         self._held: dict[int, Held] = {}
@@ -176,7 +175,7 @@ class Remotes:
 class _Nowhere:
     """No way to other servers yet."""
 
-    def open(self, remote: str, local: str, owner: object) -> object:
+    def open(self, remote: str, local: str, owner: Owner) -> Outbound:
         raise RuntimeError("no streams")
 
 
