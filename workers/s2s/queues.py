@@ -14,11 +14,11 @@ from rookery.shared.store.holding import Held
 from rookery.shared.store.rows import pack_stanza, unpack_stanza
 from rookery.workers.s2s.outgoing.remote import Remote
 from rookery.workers.s2s.outgoing.remotes import Remotes
-from rookery.workers.s2s.outgoing.streams import Trouble
 from rookery.workers.s2s.queue import sql
 from rookery.workers.s2s.queue.entries import Entry
 from rookery.workers.s2s.queue.pair import Pair
 from rookery.workers.s2s.queue.writer import QueueWriter
+from rookery.workers.s2s.streams.api import Trouble
 
 _log = structlog.get_logger()
 #: Rows read at once, rows given up at once, and the seconds between looks for those whose time is over, and for those to delete.
@@ -181,7 +181,7 @@ class Queues:
             if remote is not None:
                 remote.forget(row.local, (row.seq,))
             self.leaving.add(key)
-            self._give_up(row, None if remote is None else remote.trouble)
+            self._give_up(row, None if remote is None else remote.at(row.local).trouble)
 
     def left(self, key: tuple[str, str, int]) -> None:
         """The sender of this row knows: delete it."""

@@ -26,12 +26,12 @@ from rookery.workers.hosted import Handler, HostedWorker
 from rookery.workers.s2s.incoming import Incoming
 from rookery.workers.s2s.outgoing.remote import Condition, Remote
 from rookery.workers.s2s.outgoing.remotes import Remotes
-from rookery.workers.s2s.outgoing.streams import Trouble
 from rookery.workers.s2s.queue import sql
 from rookery.workers.s2s.queue.entries import Entry, durable
 from rookery.workers.s2s.queue.pair import Pair
 from rookery.workers.s2s.queue.writer import QueueWriter
 from rookery.workers.s2s.queues import Queues
+from rookery.workers.s2s.streams.api import Trouble
 
 _log = structlog.get_logger()
 #: Seconds that a request without a deadline of its own may wait, and what else has no row.
@@ -108,7 +108,7 @@ class S2sService(HostedWorker):
             self._refuse(stanza, StanzaError("jid-malformed"), origin)
             self.accept(origin)
             return
-        peer = self.remotes.get(remote, held.partition)
+        peer = self.remotes.get(remote, held.partition).at(local)
         pair = peer.pair(local)
         try:
             self._queue(held, peer, pair, origin, stanza)

@@ -7,15 +7,15 @@ connect), OPENING, OPEN, PAUSED (after a failure).
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from enum import Enum
 from typing import Final, Protocol
 
 from rookery.workers.s2s.outgoing.gate import Gate, Standing
 from rookery.workers.s2s.outgoing.pauses import pause
-from rookery.workers.s2s.outgoing.streams import Opener, Outbound, Trouble
 from rookery.workers.s2s.queue.entries import Entry
 from rookery.workers.s2s.queue.pair import Pair
+from rookery.workers.s2s.streams.api import Link, Owner, Trouble
 
 #: Stanzas that may be unacknowledged on one stream, and bytes that its socket may have to take.
 UNACKNOWLEDGED: Final = 2048
@@ -36,6 +36,13 @@ class Condition(Enum):
     OPENING = "opening"
     OPEN = "open"
     PAUSED = "paused"
+
+
+class Opener(Protocol):
+    """Makes streams (`streams.api`)."""
+
+    def open(self, remote: str, local: str, owner: Owner) -> Link:
+        """Begin to connect to `remote` and to prove `local`; never blocks, and tells the owner nothing before it returns."""
 
 
 class Surroundings(Protocol):
@@ -68,19 +75,23 @@ class Surroundings(Protocol):
 
 
 class Remote:
-    """See the module's text. It implements `streams.Owner`."""
+    """See the module's text. It implements `streams.api.Owner`.
+
+    Where the other side takes only one pair of domains on a stream, each further hosted domain has a branch: a remote of its own.
+    """
 
     __slots__ = (
-        "_around", "_asked", "_attempt", "_marked", "_marked_at", "_proved", "_refused", "_sent", "_useful", "acked", "condition", "count",
-        "failures", "name", "pairs", "partition", "resume_at", "stream", "trouble", "worked",
+        "_around", "_asked", "_attempt", "_key", "_marked", "_marked_at", "_proved", "_refused", "_sent", "_useful", "acked",
+        "branches", "condition", "count", "failures", "name", "pairs", "partition", "resume_at", "stream", "trouble", "worked",
     )  # fmt: skip
 
     def __init__(self, name: str, partition: int, around: Surroundings) -> None:
         self.name = name
         self.partition = partition
         self.pairs: dict[str, Pair] = {}
+        self.branches: dict[str, Remote] = {}
         self.condition = Condition.IDLE
-        self.stream: Outbound | None = None
+        self.stream: Link | None = None
         self.failures = 0
         #: Whether a stream to it has ever worked, and what was wrong the last time.
         self.worked = False
@@ -90,6 +101,7 @@ class Remote:
         self.count = 0
         self.acked = 0
         self._around = around
+        self._key = name
         self._attempt = ""
         self._proved: set[str] = set()
         self._asked: set[str] = set()
@@ -100,8 +112,19 @@ class Remote:
         self._marked_at = 0.0
         self._useful = False
 
+    def at(self, local: str) -> Remote:
+        """Whose stream a hosted domain uses: this one, or that of a branch."""
+        return self.branches.get(local, self)
+
+    def all(self) -> Iterator[Remote]:
+        """This one and its branches."""
+        yield self
+        yield from self.branches.values()
+
     def pair(self, local: str) -> Pair:
         """The queue of a hosted domain."""
+        if local in self.branches:
+            return self.branches[local].pair(local)
         found = self.pairs.get(local)
         if found is None:
             found = self.pairs[local] = Pair(local, self.name)
@@ -132,6 +155,8 @@ class Remote:
 
     def pump(self) -> None:
         """Send what can be sent; begin to connect when there is no stream."""
+        for branch in self.branches.values():
+            branch.pump()
         if self.condition is Condition.OPEN:
             self._pump()
         elif self.condition is Condition.IDLE and any(pair.waits for pair in self.pairs.values()):
@@ -139,13 +164,13 @@ class Remote:
 
     def _want(self) -> None:
         self.condition = Condition.WAITING
-        self._around.gate.enter(self.name, self.standing, self._connect)
+        self._around.gate.enter(self._key, self.standing, self._connect)
 
     def _connect(self) -> None:
         local = next((pair.local for pair in self.pairs.values() if pair.waits), "")
         if not local:
             self.condition = Condition.IDLE
-            self._around.gate.leave(self.name)
+            self._around.gate.leave(self._key)
             return
         self.condition = Condition.OPENING
         self._attempt = local
@@ -177,7 +202,7 @@ class Remote:
             break
         self._mark(stream, now)
 
-    def _send(self, stream: Outbound, pair: Pair) -> None:
+    def _send(self, stream: Link, pair: Pair) -> None:
         for entry in pair.take(TURN):
             self.count += 1
             self._sent.append((pair, entry))
@@ -185,12 +210,12 @@ class Remote:
             if self.stream is not stream:
                 return
 
-    def _ask(self, stream: Outbound, local: str, now: float) -> None:
+    def _ask(self, stream: Link, local: str, now: float) -> None:
         if local not in self._asked and self._refused.get(local, 0.0) <= now:
             self._asked.add(local)
             stream.authenticate(local)
 
-    def _mark(self, stream: Outbound, now: float) -> None:
+    def _mark(self, stream: Link, now: float) -> None:
         """Ask how far the other side is: not for each stanza, and not again before it has answered."""
         if self._marked or not self._sent:
             return
@@ -202,11 +227,11 @@ class Remote:
 
     # --- what the stream tells ---------------------------------------------------------------------------------------
 
-    def on_open(self, stream: Outbound) -> None:
+    def on_open(self, stream: Link) -> None:
         """The stream is usable."""
         if stream is not self.stream:
             return
-        self._around.gate.leave(self.name)
+        self._around.gate.leave(self._key)
         self.condition = Condition.OPEN
         self.count = self.acked = self._marked = 0
         self._useful = False
@@ -226,12 +251,23 @@ class Remote:
             self._proved.add(local)
             self._refused.pop(local, None)
             self._around.opened(self, local)
+        elif trouble.kind == "multiplex":
+            self._branch(local)
+            return
         else:
             self._refused[local] = self._around.clock() + REFUSED_SECONDS
             self._around.failed(self, trouble)
         self._pump()
 
-    def on_acked(self, stream: Outbound, count: int) -> None:
+    def _branch(self, local: str) -> None:
+        branch = self.branches[local] = Remote(self.name, self.partition, self._around)
+        branch._key = f"{self.name} {local}"
+        branch.worked = True
+        if (pair := self.pairs.pop(local, None)) is not None:
+            branch.pairs[local] = pair
+        branch.pump()
+
+    def on_acked(self, stream: Link, count: int) -> None:
         """The other side has handled the first `count` stanzas of this stream."""
         if stream is not self.stream or count <= self.acked:
             return
@@ -253,23 +289,23 @@ class Remote:
         if self.condition is Condition.OPEN:
             self._pump()
 
-    def on_drained(self, stream: Outbound) -> None:
+    def on_drained(self, stream: Link) -> None:
         """The socket has taken everything."""
         if stream is self.stream and self.condition is Condition.OPEN:
             self._pump()
 
-    def on_closed(self, stream: Outbound, trouble: Trouble) -> None:
+    def on_closed(self, stream: Link, trouble: Trouble) -> None:
         """The stream has ended, or could not be opened: what it had not acknowledged waits again, in order."""
         if stream is not self.stream:
             return
         opened = self.condition is Condition.OPEN
         self.stream = None
-        self._around.gate.leave(self.name)
+        self._around.gate.leave(self._key)
         self._proved.clear()
         self._asked.clear()
         unacknowledged = bool(self._sent)
         self._requeue()
-        if opened and (self._useful or not unacknowledged):
+        if opened and (self._useful or not unacknowledged or trouble.kind == "idle"):
             self.failures = 0
         else:
             # A stream that took stanzas and acknowledged none is a failure, too: what it was sent may have ended it.
@@ -311,6 +347,8 @@ class Remote:
     def retry(self) -> None:
         """The operator wants it to be tried now."""
         self._refused.clear()
+        for branch in self.branches.values():
+            branch.retry()
         if self.condition is Condition.PAUSED:
             self.failures = 0
             self.condition = Condition.IDLE
@@ -318,8 +356,10 @@ class Remote:
 
     def end(self) -> None:
         """Another process holds the domain now: nothing more is sent from here."""
+        for branch in self.branches.values():
+            branch.end()
         stream, self.stream = self.stream, None
-        self._around.gate.leave(self.name)
+        self._around.gate.leave(self._key)
         self._sent.clear()
         self.pairs.clear()
         self.condition = Condition.IDLE
@@ -328,9 +368,10 @@ class Remote:
 
     def under_way(self, local: str, seq: int) -> bool:
         """Whether this row is on the stream and not acknowledged."""
-        return any(entry.seq == seq and pair.local == local for pair, entry in self._sent)
+        sent = self.at(local)._sent
+        return any(entry.seq == seq and pair.local == local for pair, entry in sent)
 
     def forget(self, local: str, seqs: Iterable[int]) -> None:
         """These rows of a hosted domain were given up; they are not on the stream."""
-        if (pair := self.pairs.get(local)) is not None:
+        if (pair := self.at(local).pairs.get(local)) is not None:
             pair.forget(seqs)

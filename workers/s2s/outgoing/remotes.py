@@ -13,9 +13,9 @@ import trio
 
 from rookery.shared.store.holding import Held
 from rookery.workers.s2s.outgoing.gate import Gate
-from rookery.workers.s2s.outgoing.remote import Condition, Remote
-from rookery.workers.s2s.outgoing.streams import Opener, Outbound, Owner, Trouble
+from rookery.workers.s2s.outgoing.remote import Condition, Opener, Remote
 from rookery.workers.s2s.queue.pair import Pair
+from rookery.workers.s2s.streams.api import Link, Owner, Trouble
 
 _log = structlog.get_logger()
 #: Seconds between looks at idle and silent streams, and at what waits in memory.
@@ -160,9 +160,10 @@ class Remotes:
             await trio.sleep(LOOK_SECONDS)
             now = self.clock()
             for remote in self:
-                if remote.condition is Condition.OPEN:
-                    self._guarded(remote, now)
-                self.on_look(remote)
+                for one in remote.all():
+                    if one.condition is Condition.OPEN:
+                        self._guarded(one, now)
+                    self.on_look(one)
 
     @staticmethod
     def _guarded(remote: Remote, now: float) -> None:
@@ -175,7 +176,7 @@ class Remotes:
 class _Nowhere:
     """No way to other servers yet."""
 
-    def open(self, remote: str, local: str, owner: Owner) -> Outbound:
+    def open(self, remote: str, local: str, owner: Owner) -> Link:
         raise RuntimeError("no streams")
 
 
