@@ -428,6 +428,15 @@ class OperatorCommand(NamedTuple):
     at: int
 
 
+# --- command line -> worker ------------------------------------------------------------------------------------------
+
+
+class TryRemote(NamedTuple):
+    """The operator wants this remote domain to be tried now, whatever has failed before."""
+
+    domain: str
+
+
 # --- requests with an answer (Bus.call) -------------------------------------------------------------------------------
 
 
@@ -702,6 +711,7 @@ Item = (
     | RosterChanged
     | ContactRemoved
     | OperatorCommand
+    | TryRemote
     | Bind
     | Bound
     | GetCredentials
@@ -792,4 +802,5 @@ TAGS: Final[dict[type, int]] = {
     Resumed: 83,
     NotResumed: 84,
     OperatorCommand: 110,
+    TryRemote: 145,
 }

@@ -12,6 +12,7 @@ item gets a new `VERSION` and a line here, with what happens while the other sid
 | 3 | `Beat.about` | `rookery status` does not show host, pid, ports and age of a process |
 | 3 | `Claimed` | a holder that was deposed goes on until its successor serves, or its fence refuses a write |
 | 3 | `OperatorCommand` | no log line tells which operator has changed what |
+| 3 | `TryRemote` | `rookery s2s retry` does nothing: the domain is tried when its pause is over |
 | 3 | `Domains.kinds` | an edge takes every hosted domain for one with accounts; their routers know better |
 
 Version 3 also gives `Origin.edge` another meaning in the same place: it is the custodian. A process of version 2 passes on what it got and keeps
@@ -37,6 +38,7 @@ from rookery.shared.bus.messages import (
     OperatorCommand,
     Refused,
     Return,
+    TryRemote,
 )
 
 #: The oldest version that this one reads and can write.
@@ -50,6 +52,7 @@ KNOWN: Final[dict[type, int | None]] = {
     Mirror: 5,
     Domains: 1,
     OperatorCommand: None,
+    TryRemote: None,
 }
 
 Narrow = Callable[[Any], Any]

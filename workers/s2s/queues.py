@@ -133,6 +133,13 @@ class Queues:
             return
         text = "" if trouble is None else (trouble.text or trouble.condition)[:200]
         key, now = (remote.name, local), trio.current_time()
+        if (
+            trouble is not None
+            and trouble.permanent
+            and not remote.worked
+            and remote.at(local).pair(local).rows
+        ):
+            self._nursery.start_soon(self.hasten, key)
         before = self._outcomes.get(key)
         if before is not None and before[0] == text and now < before[1] + OUTCOME_SECONDS:
             return
@@ -140,8 +147,6 @@ class Queues:
             self._outcomes.clear()
         self._outcomes[key] = (text, now)
         self._nursery.start_soon(self._outcome, held, key, text)
-        if trouble is not None and trouble.permanent and not remote.worked:
-            self._nursery.start_soon(self.hasten, key)
 
     async def _outcome(self, held: Held, key: tuple[str, str], text: str) -> None:
         work = partial(

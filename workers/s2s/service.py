@@ -14,7 +14,7 @@ from typing import Final
 import structlog
 import trio
 
-from rookery.shared.bus.messages import NOBODY, Accepted, Fanout, Kind, Origin, Route, answering
+from rookery.shared.bus.messages import NOBODY, Accepted, Fanout, Kind, Origin, Route, TryRemote, answering
 from rookery.shared.cluster.api import Node
 from rookery.shared.custody.kept import Handed
 from rookery.shared.store.holding import Held
@@ -37,6 +37,8 @@ _log = structlog.get_logger()
 #: Seconds that a request without a deadline of its own may wait, and what else has no row.
 IQ_SECONDS: Final = 30.0
 LOOSE_SECONDS: Final = 3600.0
+#: How long a partition that is given away waits for other servers to acknowledge what they were sent.
+RELEASE_SECONDS: Final = 3.0
 _Uid = tuple[bytes, int]
 
 
@@ -71,7 +73,7 @@ class S2sService(HostedWorker):
 
     def items(self) -> Mapping[type, Handler]:
         """Who handles what."""
-        return {Route: self._on_route, Fanout: self._on_fanout}
+        return {Route: self._on_route, Fanout: self._on_fanout, TryRemote: self._on_try}
 
     # --- out ---------------------------------------------------------------------------------------------------------
 
@@ -92,6 +94,11 @@ class S2sService(HostedWorker):
                 self.route(item.stanza.replace(to=to), origin)
             else:
                 self._take(held, origin, item.stanza.replace(to=to))
+
+    def _on_try(self, partition: int, item: TryRemote) -> None:
+        peer = self.remotes.find(item.domain)
+        if peer is not None:
+            peer.retry()
 
     def _take(self, held: Held, origin: Origin, stanza: Stanza) -> None:
         """Put a stanza into the queue of its pair of domains."""
@@ -236,7 +243,14 @@ class S2sService(HostedWorker):
                 peer.pump()
 
     async def release(self, partition: int) -> None:
-        """Commit what was received; what still waits is the next holder's."""
+        """Commit what was received, and wait a little for what is on its way; the rest is the next holder's."""
+        peers = [one for peer in self.remotes if peer.partition == partition for one in peer.all()]
+        for peer in peers:
+            peer.hush()
+        await self.queues.drain()
+        with trio.move_on_after(RELEASE_SECONDS):
+            while any(peer.unacknowledged for peer in peers):  # noqa: ASYNC110  many may change it, once in a life
+                await trio.sleep(0.02)
         await self.queues.drain()
         self.drop(partition)
 

@@ -82,7 +82,8 @@ class Remote:
 
     __slots__ = (
         "_around", "_asked", "_attempt", "_key", "_marked", "_marked_at", "_proved", "_refused", "_sent", "_useful", "acked",
-        "branches", "condition", "count", "failures", "name", "pairs", "partition", "resume_at", "stream", "trouble", "worked",
+        "branches", "condition", "count", "failures", "name", "pairs", "partition", "quiet", "resume_at", "stream", "trouble",
+        "worked",
     )  # fmt: skip
 
     def __init__(self, name: str, partition: int, around: Surroundings) -> None:
@@ -97,6 +98,8 @@ class Remote:
         self.worked = False
         self.trouble: Trouble | None = None
         self.resume_at = 0.0
+        #: Nothing more is sent.
+        self.quiet = False
         #: Stanzas sent on this stream, and acknowledged.
         self.count = 0
         self.acked = 0
@@ -155,6 +158,8 @@ class Remote:
 
     def pump(self) -> None:
         """Send what can be sent; begin to connect when there is no stream."""
+        if self.quiet:
+            return
         for branch in self.branches.values():
             branch.pump()
         if self.condition is Condition.OPEN:
@@ -178,7 +183,8 @@ class Remote:
 
     def _pump(self) -> None:
         stream = self.stream
-        assert stream is not None
+        if self.quiet or stream is None:
+            return
         now = self._around.clock()
         more = True
         while more:
@@ -343,6 +349,14 @@ class Remote:
             self.pump()
         elif self.condition is Condition.OPEN:
             self._pump()
+
+    def hush(self) -> None:
+        """Send nothing more: the domain is about to be another process's."""
+        self.quiet = True
+        self._around.gate.leave(self._key)
+        if self.condition is Condition.OPEN and self._sent and self.stream is not None and not self._marked:
+            self._marked = self.count
+            self.stream.mark()
 
     def retry(self) -> None:
         """The operator wants it to be tried now."""
