@@ -116,7 +116,7 @@ class World:
             0, lambda conn: conn.execute("INSERT INTO fence (incarnation, open) VALUES ($1, true)", name)
         )
         self.node = self.cluster.node(name, Kind.S2S, db=self.database)
-        self.worker = S2sService(self.node)
+        self.worker = S2sService(self.node, network=False)
         self.worker.remotes.opener = self
         self.node.serve(self.worker)
         self.nursery.start_soon(self.worker.run)

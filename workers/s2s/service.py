@@ -16,6 +16,7 @@ import trio
 
 from rookery.shared.bus.messages import NOBODY, Accepted, Fanout, Kind, Origin, Route, TryRemote, answering
 from rookery.shared.cluster.api import Node
+from rookery.shared.cluster.federation import federated
 from rookery.shared.custody.kept import Handed
 from rookery.shared.store.holding import Held
 from rookery.shared.store.rows import unpack_stanza
@@ -24,6 +25,7 @@ from rookery.shared.xmpp.jid import bare_of, prepare_domain
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.workers.hosted import Handler, HostedWorker
 from rookery.workers.s2s.incoming import Incoming
+from rookery.workers.s2s.network import Network
 from rookery.workers.s2s.outgoing.remote import Condition, Remote
 from rookery.workers.s2s.outgoing.remotes import Remotes
 from rookery.workers.s2s.queue import sql
@@ -39,6 +41,7 @@ IQ_SECONDS: Final = 30.0
 LOOSE_SECONDS: Final = 3600.0
 #: How long a partition that is given away waits for other servers to acknowledge what they were sent.
 RELEASE_SECONDS: Final = 3.0
+DRAIN_SECONDS: Final = 5.0
 _Uid = tuple[bytes, int]
 
 
@@ -56,7 +59,7 @@ class S2sService(HostedWorker):
 
     kind = Kind.S2S
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, *, network: bool = True) -> None:
         super().__init__(node)
         self._config = config = node.config.s2s
         self._writer = QueueWriter(node.db, node.incarnation, node.fail)
@@ -70,6 +73,16 @@ class S2sService(HostedWorker):
         self._accepted: dict[str, list[_Uid]] = {}
         self._dirty: dict[str, Remote] = {}
         self._leaving: dict[_Uid, tuple[str, str, int]] = {}
+        #: None where no other server is spoken to: what comes is refused.
+        self._network: Network | None = None
+        self._off = not federated(node.config)
+        if network and not self._off:
+            self._network = Network(node, self.addresses, self.incoming, self.remotes)
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """The ports that other servers connect to."""
+        return {} if self._network is None else self._network.ports
 
     def items(self) -> Mapping[type, Handler]:
         """Who handles what."""
@@ -111,8 +124,9 @@ class S2sService(HostedWorker):
                 coming.custodians.add(origin.custodian)
                 return
         local, remote = _domain(stanza.from_), _domain(stanza.to)
-        if not local or not remote:
-            self._refuse(stanza, StanzaError("jid-malformed"), origin)
+        error = self._forbidden(local, remote)
+        if error is not None:
+            self._refuse(stanza, error, origin)
             self.accept(origin)
             return
         peer = self.remotes.get(remote, held.partition).at(local)
@@ -122,6 +136,15 @@ class S2sService(HostedWorker):
         except StanzaError as error:
             self._refuse(stanza, error, origin)
             self.accept(origin)
+
+    def _forbidden(self, local: str, remote: str) -> StanzaError | None:
+        if not local or not remote:
+            return StanzaError("jid-malformed")
+        if self._off:
+            return StanzaError("remote-server-not-found")
+        if self._network is not None and not self._network.policy.allows(remote):
+            return StanzaError("not-allowed", "this server does not speak with that one")
+        return None
 
     def _queue(self, held: Held, peer: Remote, pair: Pair, origin: Origin, stanza: Stanza) -> None:
         now = time.time()
@@ -231,6 +254,23 @@ class S2sService(HostedWorker):
             nursery.start_soon(super().run)
             nursery.start_soon(self.queues.run)
             nursery.start_soon(self.remotes.run)
+            if self._network is not None:
+                nursery.start_soon(self._network.run, self.domains.known)
+
+    def reload(self) -> None:
+        """Read changed certificates now (SIGHUP)."""
+        if self._network is not None:
+            self._network.reload()
+
+    async def drain(self, limit: float) -> None:
+        """Let nobody in, and see what came in through; the partitions are given away after this."""
+        if self._network is None:
+            return
+        self._network.refuse()
+        self.incoming.stop()
+        with trio.move_on_after(min(limit, DRAIN_SECONDS)):
+            while self.incoming.unaccepted:  # noqa: ASYNC110  many may change it, once in a life
+                await trio.sleep(0.02)
 
     async def acquire(self, partition: int, epoch: int) -> None:
         """Know what waits for the domains of the partition."""
