@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, Literal, NoReturn
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL, crypto
 
 from rookery.shared.net.certificates import Identity
@@ -57,9 +58,13 @@ class Context:
 
         self._context.set_tlsext_servername_callback(named)
 
-    def _select(self, _connection: SSL.Connection, offered: list[bytes]) -> object:
-        found = next((name for name in self._offered if name in offered), None)
-        return SSL.NO_OVERLAPPING_PROTOCOLS if found is None else found
+    def _select(
+        self, _connection: SSL.Connection, offered: list[bytes]
+    ) -> bytes | SSL._NoOverlappingProtocols:
+        for name in self._offered:
+            if name in offered:
+                return name
+        return SSL.NO_OVERLAPPING_PROTOCOLS
 
     def wrap_socket(
         self,
@@ -191,16 +196,15 @@ def _any(*_args: object) -> bool:
 
 def _load(context: SSL.Context, identity: Identity) -> None:
     try:
-        context.set_passwd_cb(_no_password)
-        context.use_certificate_chain_file(str(identity.chain))
-        context.use_privatekey_file(str(identity.key))
+        leaf, *chain = x509.load_pem_x509_certificates(identity.chain.read_bytes())
+        key = load_pem_private_key(identity.key.read_bytes(), None)
+        context.use_certificate(leaf)
+        for certificate in chain:
+            context.add_extra_chain_cert(certificate)
+        context.use_privatekey(key)  # type: ignore[arg-type]  # of a certificate, so of a kind that signs
         context.check_privatekey()
-    except SSL.Error as error:
+    except (SSL.Error, TypeError) as error:
         raise ValueError(f"certificate cannot be used: {identity.chain}") from error
-
-
-def _no_password(*_args: object) -> bytes:
-    return b""
 
 
 def _translate(error: SSL.Error) -> NoReturn:

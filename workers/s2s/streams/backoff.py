@@ -40,5 +40,5 @@ def pause(kind: str, failures: int, draw: float) -> float:
     It doubles with each failure; half of it is random, so that those who failed together do not come back together.
     """
     pace = KINDS.get(kind, KINDS["stream"])
-    whole = min(pace.longest, pace.first * 2 ** min(failures - 1, 16))
+    whole = min(pace.longest, pace.first * float(1 << min(failures - 1, 16)))
     return whole * (0.5 + 0.5 * draw)

@@ -35,9 +35,9 @@ class Paired(NamedTuple):
 
 
 class Acked(NamedTuple):
-    """The other side has handled the first `count` stanzas."""
+    """The other side has handled the first `upto` stanzas."""
 
-    count: int
+    upto: int
 
 
 class Verify(NamedTuple):

@@ -94,12 +94,16 @@ class Inbound:
         self._base = 0
         self._asked = 0
 
-    def enable(self, element: Element) -> list[Effect]:
-        """`<enable/>`: stanzas are counted from here. A second one is refused."""
-        if self.on:
-            return [Send(failed("unexpected-request").encode())]
+    def start(self) -> None:
+        """Stanzas are counted from here."""
         self.on = True
         self._base = self.received
+
+    def enable(self) -> list[Effect]:
+        """`<enable/>`; a second one is refused."""
+        if self.on:
+            return [Send(failed("unexpected-request").encode())]
+        self.start()
         return [Send(_ENABLED)]
 
     def request(self) -> list[Effect]:
