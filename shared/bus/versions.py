@@ -14,6 +14,7 @@ item gets a new `VERSION` and a line here, with what happens while the other sid
 | 3 | `OperatorCommand` | no log line tells which operator has changed what |
 | 3 | `TryRemote` | `rookery s2s retry` does nothing: the domain is tried when its pause is over |
 | 3 | `Domains.kinds` | an edge takes every hosted domain for one with accounts; their routers know better |
+| 3 | `ListSessions`, `SessionList`, `EndSessions`, `Ended` | operators cannot see or end sessions of a router of version 2 |
 
 Version 3 also gives `Origin.edge` another meaning in the same place: it is the custodian. A process of version 2 passes on what it got and keeps
 nothing: acceptance then goes past it to the custodian before it, and what it had under way is sent again after 15 s (`shared.custody`).
@@ -32,13 +33,16 @@ from rookery.shared.bus.messages import (
     Claimed,
     DeliverMany,
     Domains,
+    Ended,
+    EndSessions,
     Fanout,
     Item,
+    ListSessions,
     Mirror,
     OperatorCommand,
     Refused,
     Return,
-    TryRemote,
+    SessionList,
 )
 
 #: The oldest version that this one reads and can write.
@@ -51,6 +55,10 @@ KNOWN: Final[dict[type, int | None]] = {
     Fanout: 2,
     Mirror: 5,
     Domains: 1,
+    ListSessions: None,
+    SessionList: None,
+    EndSessions: None,
+    Ended: None,
     OperatorCommand: None,
     TryRemote: None,
 }
