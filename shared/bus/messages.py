@@ -749,6 +749,7 @@ Item = (
     | RosterChanged
     | ContactRemoved
     | OperatorCommand
+    | TryRemote
     | ListSessions
     | SessionList
     | EndSessions
@@ -847,4 +848,5 @@ TAGS: Final[dict[type, int]] = {
     SessionList: 181,
     EndSessions: 182,
     Ended: 183,
+    TryRemote: 145,
 }

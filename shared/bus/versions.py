@@ -43,6 +43,7 @@ from rookery.shared.bus.messages import (
     Refused,
     Return,
     SessionList,
+    TryRemote,
 )
 
 #: The oldest version that this one reads and can write.

@@ -46,6 +46,9 @@ class Lab:
     ) -> Cluster:
         """Start a cluster for a domain."""
         [tls_port] = free_ports(1)
+        own = self.home / "own" / domain
+        own.mkdir(parents=True)
+        shutil.copytree(self.authority.directory / domain, own / domain)
         made = self.clusters[domain] = Cluster(
             edges=counts.get("edges", 1),
             routers=counts.get("routers", 1),
@@ -53,7 +56,7 @@ class Lab:
             domains=(domain,),
             options=("--s2s-port", str(self.ports[domain]), "--s2s-tls-port", str(tls_port)),
             environment={
-                "ROOKERY_TLS__DIRECTORY": str(self.authority.directory),
+                "ROOKERY_TLS__DIRECTORY": str(own),
                 "ROOKERY_S2S__CA_FILE": str(self.authority.ca_file),
                 "ROOKERY_S2S__ROUTES": self.routes,
                 **(environment or {}),
