@@ -28,7 +28,7 @@ from rookery.workers.s2s.streams.names import ascii_name
 from rookery.workers.s2s.streams.records import DEFAULT_PORT, Record, interleave, order
 
 #: Questions of one process at once, and answers that it keeps.
-QUESTIONS: Final = 512
+QUESTIONS: Final = 2048
 CACHED: Final = 20_000
 #: More servers of one domain, and more addresses of one server, are not looked at.
 MAX_RECORDS: Final = 16
