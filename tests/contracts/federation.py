@@ -51,6 +51,8 @@ class PlayedLink:
     def send(self, stanza: Stanza) -> None:
         self.sent.append(stanza)
         self.world.got.append(stanza)
+        if stanza.id == self.world.poison:
+            self.end(Trouble(kind="stream", text="invalid-xml"))
 
     def mark(self) -> None:
         self.marks += 1
@@ -86,6 +88,8 @@ class World:
         #: None: streams open at once; else they fail so.
         self.trouble: Trouble | None = None
         self.pair_trouble: dict[str, Trouble] = {}
+        #: The other server ends a stream that brings a stanza of this id.
+        self.poison = ""
         self._count = 0
         self._n = 0
         self.worker: S2sService

@@ -170,6 +170,17 @@ async def test_a_further_domain_of_ours_is_proved_or_gets_a_stream_of_its_own(da
         }
 
 
+async def test_a_stanza_that_ends_each_stream_goes_back_and_the_rest_arrives(database: Database) -> None:
+    async with federation(database) as world:
+        world.acknowledges = False
+        world.poison = "bad"
+        for name in ("bad", "m1", "m2"):
+            world.send(chat(name))
+        await world.until(lambda: [error.id for error in world.errors()] == ["bad"], 20)
+        world.acknowledges = True
+        await world.until(lambda: [stanza.id for stanza in world.links[-1].sent] == ["m1", "m2"])
+
+
 def _accepted(stream: bytes, n: int) -> object:
     from rookery.shared.bus.messages import Accepted
 

@@ -148,6 +148,17 @@ class Queues:
         self._outcomes[key] = (text, now)
         self._nursery.start_soon(self._outcome, held, key, text)
 
+    def spoiled(self, held: Held, pair: Pair, entry: Entry, trouble: Trouble) -> None:
+        """Give this stanza up: the other side cannot bear it."""
+        key = pair.remote, pair.local, entry.seq
+        if entry.seq and not entry.gone and key not in self.leaving:
+            entry.gone = True
+            pair.settled(entry)
+            self.leaving.add(key)
+            origin = entry.origin
+            n = origin.n if origin.stream else entry.seq
+            self._give_up(sql.Old(*key, origin.stream, n, pack_stanza(entry.stanza)), trouble)
+
     async def _outcome(self, held: Held, key: tuple[str, str], text: str) -> None:
         work = partial(
             sql.outcome, incarnation=self._incarnation, partition=held.partition, pair=key, trouble=text

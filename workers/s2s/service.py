@@ -18,6 +18,7 @@ from rookery.shared.bus.messages import NOBODY, Accepted, Fanout, Kind, Origin, 
 from rookery.shared.cluster.api import Node
 from rookery.shared.cluster.federation import federated
 from rookery.shared.custody.kept import Handed
+from rookery.shared.observe import metrics
 from rookery.shared.store.holding import Held
 from rookery.shared.store.rows import unpack_stanza
 from rookery.shared.xmpp.errors import JidError, StanzaError
@@ -26,7 +27,8 @@ from rookery.shared.xmpp.stanza import Stanza
 from rookery.workers.hosted import Handler, HostedWorker
 from rookery.workers.s2s.incoming import Incoming
 from rookery.workers.s2s.network import Network
-from rookery.workers.s2s.outgoing.remote import Condition, Remote
+from rookery.workers.s2s.outgoing.conditions import Condition
+from rookery.workers.s2s.outgoing.remote import Remote
 from rookery.workers.s2s.outgoing.remotes import Remotes
 from rookery.workers.s2s.queue import sql
 from rookery.workers.s2s.queue.entries import Entry, durable
@@ -75,9 +77,26 @@ class S2sService(HostedWorker):
         self._leaving: dict[_Uid, tuple[str, str, int]] = {}
         #: None where no other server is spoken to: what comes is refused.
         self._network: Network | None = None
+        self._taken = 0
+        self._returned = 0
+        self._measure()
         self._off = not federated(node.config)
         if network and not self._off:
             self._network = Network(node, self.addresses, self.incoming, self.remotes)
+
+    def _measure(self) -> None:
+        """What is counted, for whoever reads it."""
+        for condition in Condition:
+            metrics.S2S_DOMAINS.sample(partial(self.remotes.count_of, condition), condition.value)
+        metrics.S2S_WAITING.sample(self.remotes.waiting)
+        metrics.S2S_STANZAS.sample(lambda: self.incoming.count, "in")
+        metrics.S2S_STANZAS.sample(lambda: self._taken, "out")
+        metrics.S2S_RETURNED.sample(lambda: self._returned)
+        for at, direction in enumerate(("out", "in")):
+            metrics.S2S_STREAMS.sample(partial(self._streams, at), direction)
+
+    def _streams(self, at: int) -> int:
+        return 0 if self._network is None else self._network.streams.counts[at]
 
     @property
     def ports(self) -> dict[str, int]:
@@ -129,6 +148,7 @@ class S2sService(HostedWorker):
             self._refuse(stanza, error, origin)
             self.accept(origin)
             return
+        self._taken += 1
         peer = self.remotes.get(remote, held.partition).at(local)
         pair = peer.pair(local)
         try:
@@ -209,6 +229,7 @@ class S2sService(HostedWorker):
             return
         if origin.deadline and time.time() * 1000 > origin.deadline:
             return  # the edge has answered it
+        self._returned += 1
         self.route(stanza.error(error), answering(origin))
 
     def _give_up(self, row: sql.Old, trouble: Trouble | None) -> None:
@@ -218,6 +239,7 @@ class S2sService(HostedWorker):
         if not _answerable(stanza):
             self.queues.left(key)
             return
+        self._returned += 1
         error = stanza.error(_error(trouble))
         stream = b"answer:" + (row.stream or f"s2s/{row.remote}/{row.local}".encode())
         origin = Origin(stream, row.n, self.node.incarnation)

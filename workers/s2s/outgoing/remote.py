@@ -8,41 +8,27 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from enum import Enum
 from typing import Final, Protocol
 
+from rookery.workers.s2s.outgoing.conditions import Condition, Opener
 from rookery.workers.s2s.outgoing.gate import Gate, Standing
 from rookery.workers.s2s.outgoing.pauses import pause
 from rookery.workers.s2s.queue.entries import Entry
 from rookery.workers.s2s.queue.pair import Pair
-from rookery.workers.s2s.streams.api import Link, Owner, Trouble
+from rookery.workers.s2s.streams.api import Link, Trouble
 
 #: Stanzas that may be unacknowledged on one stream, and bytes that its socket may have to take.
 UNACKNOWLEDGED: Final = 2048
 OUTBOX: Final = 256 * 1024
+#: Streams in a row that the other side ended with an error before it acknowledged anything: then it gets one stanza at a time, and the
+#: one that ends the next stream goes back to its sender.
+SPOILED: Final = 3
 #: Stanzas of one pair before another has its turn.
 TURN: Final = 64
 #: The least seconds between two marks.
 MARK_SECONDS: Final = 0.05
 #: Seconds after which a pair that was refused is tried again.
 REFUSED_SECONDS: Final = 60.0
-
-
-class Condition(Enum):
-    """Where a remote domain is."""
-
-    IDLE = "idle"
-    WAITING = "waiting"
-    OPENING = "opening"
-    OPEN = "open"
-    PAUSED = "paused"
-
-
-class Opener(Protocol):
-    """Makes streams (`streams.api`)."""
-
-    def open(self, remote: str, local: str, owner: Owner) -> Link:
-        """Begin to connect to `remote` and to prove `local`; never blocks, and tells the owner nothing before it returns."""
 
 
 class Surroundings(Protocol):
@@ -70,6 +56,9 @@ class Surroundings(Protocol):
     def failed(self, remote: Remote, trouble: Trouble) -> None:
         """A stream could not be opened, or a pair was refused."""
 
+    def spoiled(self, pair: Pair, entry: Entry, trouble: Trouble) -> None:
+        """The other side ends each stream that brings this stanza: give it up."""
+
     def ring(self, remote: Remote, at: float) -> None:
         """Call `on_time` at this moment."""
 
@@ -81,7 +70,7 @@ class Remote:
     """
 
     __slots__ = (
-        "_around", "_asked", "_attempt", "_key", "_marked", "_marked_at", "_proved", "_refused", "_sent", "_useful", "acked",
+        "_around", "_asked", "_attempt", "_key", "_marked", "_marked_at", "_proved", "_refused", "_sent", "_spoiled", "_useful", "acked",
         "branches", "condition", "count", "failures", "name", "pairs", "partition", "quiet", "resume_at", "stream", "trouble",
         "worked",
     )  # fmt: skip
@@ -114,6 +103,7 @@ class Remote:
         self._marked = 0
         self._marked_at = 0.0
         self._useful = False
+        self._spoiled = 0
 
     def at(self, local: str) -> Remote:
         """Whose stream a hosted domain uses: this one, or that of a branch."""
@@ -197,7 +187,7 @@ class Remote:
                 if local not in self._proved:
                     self._ask(stream, local, now)
                     continue
-                if len(self._sent) >= UNACKNOWLEDGED or stream.waiting >= OUTBOX:
+                if len(self._sent) >= self._window or stream.waiting >= OUTBOX:
                     break
                 self._send(stream, pair)
                 more = more or pair.sendable
@@ -209,12 +199,16 @@ class Remote:
         self._mark(stream, now)
 
     def _send(self, stream: Link, pair: Pair) -> None:
-        for entry in pair.take(TURN):
+        for entry in pair.take(min(TURN, self._window - len(self._sent))):
             self.count += 1
             self._sent.append((pair, entry))
             stream.send(entry.stanza)
             if self.stream is not stream:
                 return
+
+    @property
+    def _window(self) -> int:
+        return 1 if self._spoiled >= SPOILED else UNACKNOWLEDGED
 
     def _ask(self, stream: Link, local: str, now: float) -> None:
         if local not in self._asked and self._refused.get(local, 0.0) <= now:
@@ -278,7 +272,7 @@ class Remote:
         if stream is not self.stream or count <= self.acked:
             return
         self._useful = True
-        self.failures = 0
+        self.failures = self._spoiled = 0
         heads: dict[str, int] = {}
         while self._sent and self.acked < count:
             self.acked += 1
@@ -310,6 +304,8 @@ class Remote:
         self._proved.clear()
         self._asked.clear()
         unacknowledged = bool(self._sent)
+        if opened and unacknowledged and not self._useful and trouble.kind == "stream":
+            self._spoil(trouble)
         self._requeue()
         if opened and (self._useful or not unacknowledged or trouble.kind == "idle"):
             self.failures = 0
@@ -321,6 +317,14 @@ class Remote:
         self._rest()
         if not opened:
             self._around.failed(self, trouble)
+
+    def _spoil(self, trouble: Trouble) -> None:
+        if self._spoiled >= SPOILED and len(self._sent) == 1:
+            pair, entry = self._sent.popleft()
+            self._around.spoiled(pair, entry, trouble)
+            self._spoiled = 0
+        else:
+            self._spoiled += 1
 
     def _rest(self) -> None:
         if not self.failures and not any(pair.waits for pair in self.pairs.values()):

@@ -12,8 +12,10 @@ import structlog
 import trio
 
 from rookery.shared.store.holding import Held
+from rookery.workers.s2s.outgoing.conditions import Condition, Opener
 from rookery.workers.s2s.outgoing.gate import Gate
-from rookery.workers.s2s.outgoing.remote import Condition, Opener, Remote
+from rookery.workers.s2s.outgoing.remote import Remote
+from rookery.workers.s2s.queue.entries import Entry
 from rookery.workers.s2s.queue.pair import Pair
 from rookery.workers.s2s.streams.api import Link, Owner, Trouble
 
@@ -30,6 +32,9 @@ class Queues(Protocol):
 
     def read(self, held: Held, remote: Remote, pair: Pair) -> None:
         """Read the next rows of the pair."""
+
+    def spoiled(self, held: Held, pair: Pair, entry: Entry, trouble: Trouble) -> None:
+        """Give this stanza up: the other side cannot bear it."""
 
     def outcome(self, held: Held, remote: Remote, local: str, trouble: Trouble | None) -> None:
         """A stream was opened for a pair, or could not be."""
@@ -86,6 +91,14 @@ class Remotes:
         """The remote domain, when anything is known of it here."""
         return self._remotes.get(name)
 
+    def count_of(self, condition: Condition) -> int:
+        """How many are in this condition."""
+        return sum(remote.condition is condition for remote in self)
+
+    def waiting(self) -> int:
+        """Stanzas that wait, or are not acknowledged."""
+        return sum(len(pair) for remote in self for one in remote.all() for pair in one.pairs.values())
+
     def __iter__(self) -> Iterator[Remote]:
         return iter(list(self._remotes.values()))
 
@@ -127,6 +140,13 @@ class Remotes:
         if held is not None:
             for local in list(remote.pairs):
                 self._queues.outcome(held, remote, local, trouble)
+
+    def spoiled(self, pair: Pair, entry: Entry, trouble: Trouble) -> None:
+        """The other side ends each stream that brings this stanza: give it up."""
+        _log.warning("s2s_spoiled", remote=pair.remote, why=trouble.text or trouble.condition)
+        held = self._held_of(pair.remote)
+        if held is not None:
+            self._queues.spoiled(held, pair, entry, trouble)
 
     def ring(self, remote: Remote, at: float) -> None:
         """Call its `on_time` at this moment."""
