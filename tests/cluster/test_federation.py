@@ -32,6 +32,7 @@ async def pair(lab: Lab, request: pytest.FixtureRequest) -> AsyncIterator[Pair]:
     for domain in (ONE, TWO):
         [account] = lab.clusters[domain].import_users([(name, domain)])
         client = await lab.client(domain, account)
+        await client.request("<iq type='get' id='roster'><query xmlns='jabber:iq:roster'/></iq>")
         await client.send("<presence/>")
         await client.receive()
         clients.append(client)
