@@ -73,6 +73,10 @@ class Inlet:
             self.held = False
             self.source.release()
 
+    def __len__(self) -> int:
+        """Stanzas that are not accepted."""
+        return len(self._open)
+
     def closed(self) -> None:
         """Nothing more will come; what came is seen through."""
         self._incoming.closed(self)
@@ -94,12 +98,25 @@ class Incoming:
         self._refuse = refuse
         self._inlets: dict[bytes, Inlet] = {}
         self.count = 0
+        self.stopping = False
 
     def open(self, source: Source) -> Inlet:
         """A stream has proved its first pair of domains."""
         inlet = Inlet(self, source)
         self._inlets[inlet.name] = inlet
         return inlet
+
+    def stop(self) -> None:
+        """Read nothing more: this process is about to end."""
+        self.stopping = True
+        for inlet in self._inlets.values():
+            inlet.held = True
+            inlet.source.hold()
+
+    @property
+    def unaccepted(self) -> int:
+        """Stanzas of open streams that the cluster has not accepted."""
+        return sum(len(inlet) for inlet in self._inlets.values())
 
     def closed(self, inlet: Inlet) -> None:
         """The stream has ended."""
@@ -108,7 +125,7 @@ class Incoming:
     @property
     def full(self) -> bool:
         """Whether so much is not accepted that no stream should be read."""
-        return self._custodian.kept.full
+        return self.stopping or self._custodian.kept.full
 
     def give(self, inlet: Inlet, n: int, stanza: Stanza) -> None:
         """Give it to whoever serves its address."""

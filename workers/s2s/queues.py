@@ -14,11 +14,11 @@ from rookery.shared.store.holding import Held
 from rookery.shared.store.rows import pack_stanza, unpack_stanza
 from rookery.workers.s2s.outgoing.remote import Remote
 from rookery.workers.s2s.outgoing.remotes import Remotes
-from rookery.workers.s2s.outgoing.streams import Trouble
 from rookery.workers.s2s.queue import sql
 from rookery.workers.s2s.queue.entries import Entry
 from rookery.workers.s2s.queue.pair import Pair
 from rookery.workers.s2s.queue.writer import QueueWriter
+from rookery.workers.s2s.streams.api import Trouble
 
 _log = structlog.get_logger()
 #: Rows read at once, rows given up at once, and the seconds between looks for those whose time is over, and for those to delete.
@@ -133,6 +133,13 @@ class Queues:
             return
         text = "" if trouble is None else (trouble.text or trouble.condition)[:200]
         key, now = (remote.name, local), trio.current_time()
+        if (
+            trouble is not None
+            and trouble.permanent
+            and not remote.worked
+            and remote.at(local).pair(local).rows
+        ):
+            self._nursery.start_soon(self.hasten, key)
         before = self._outcomes.get(key)
         if before is not None and before[0] == text and now < before[1] + OUTCOME_SECONDS:
             return
@@ -140,8 +147,17 @@ class Queues:
             self._outcomes.clear()
         self._outcomes[key] = (text, now)
         self._nursery.start_soon(self._outcome, held, key, text)
-        if trouble is not None and trouble.permanent and not remote.worked:
-            self._nursery.start_soon(self.hasten, key)
+
+    def spoiled(self, held: Held, pair: Pair, entry: Entry, trouble: Trouble) -> None:
+        """Give this stanza up: the other side cannot bear it."""
+        key = pair.remote, pair.local, entry.seq
+        if entry.seq and not entry.gone and key not in self.leaving:
+            entry.gone = True
+            pair.settled(entry)
+            self.leaving.add(key)
+            origin = entry.origin
+            n = origin.n if origin.stream else entry.seq
+            self._give_up(sql.Old(*key, origin.stream, n, pack_stanza(entry.stanza)), trouble)
 
     async def _outcome(self, held: Held, key: tuple[str, str], text: str) -> None:
         work = partial(
@@ -181,7 +197,7 @@ class Queues:
             if remote is not None:
                 remote.forget(row.local, (row.seq,))
             self.leaving.add(key)
-            self._give_up(row, None if remote is None else remote.trouble)
+            self._give_up(row, None if remote is None else remote.at(row.local).trouble)
 
     def left(self, key: tuple[str, str, int]) -> None:
         """The sender of this row knows: delete it."""

@@ -14,9 +14,11 @@ from typing import Final
 import structlog
 import trio
 
-from rookery.shared.bus.messages import NOBODY, Accepted, Fanout, Kind, Origin, Route, answering
+from rookery.shared.bus.messages import NOBODY, Accepted, Fanout, Kind, Origin, Route, TryRemote, answering
 from rookery.shared.cluster.api import Node
+from rookery.shared.cluster.federation import federated
 from rookery.shared.custody.kept import Handed
+from rookery.shared.observe import metrics
 from rookery.shared.store.holding import Held
 from rookery.shared.store.rows import unpack_stanza
 from rookery.shared.xmpp.errors import JidError, StanzaError
@@ -24,19 +26,24 @@ from rookery.shared.xmpp.jid import bare_of, prepare_domain
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.workers.hosted import Handler, HostedWorker
 from rookery.workers.s2s.incoming import Incoming
-from rookery.workers.s2s.outgoing.remote import Condition, Remote
+from rookery.workers.s2s.network import Network
+from rookery.workers.s2s.outgoing.conditions import Condition
+from rookery.workers.s2s.outgoing.remote import Remote
 from rookery.workers.s2s.outgoing.remotes import Remotes
-from rookery.workers.s2s.outgoing.streams import Trouble
 from rookery.workers.s2s.queue import sql
 from rookery.workers.s2s.queue.entries import Entry, durable
 from rookery.workers.s2s.queue.pair import Pair
 from rookery.workers.s2s.queue.writer import QueueWriter
 from rookery.workers.s2s.queues import Queues
+from rookery.workers.s2s.streams.api import Trouble
 
 _log = structlog.get_logger()
 #: Seconds that a request without a deadline of its own may wait, and what else has no row.
 IQ_SECONDS: Final = 30.0
 LOOSE_SECONDS: Final = 3600.0
+#: How long a partition that is given away waits for other servers to acknowledge what they were sent.
+RELEASE_SECONDS: Final = 3.0
+DRAIN_SECONDS: Final = 5.0
 _Uid = tuple[bytes, int]
 
 
@@ -54,15 +61,13 @@ class S2sService(HostedWorker):
 
     kind = Kind.S2S
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, *, network: bool = True) -> None:
         super().__init__(node)
         self._config = config = node.config.s2s
         self._writer = QueueWriter(node.db, node.incarnation, node.fail)
         self._writer.landed = self._landed
         self.queues = Queues(self._writer, node.incarnation, self._give_up)
-        self.remotes = Remotes(
-            self.queues, longest_pause=config.longest_pause_seconds, idle_seconds=config.idle_seconds
-        )
+        self.remotes = Remotes(self.queues, longest_pause=config.longest_pause_seconds)
         self.queues.remotes = self.remotes
         self.remotes.on_look = self._look
         self.incoming = Incoming(node, self.addresses, self.custodian, self._refuse)
@@ -70,10 +75,37 @@ class S2sService(HostedWorker):
         self._accepted: dict[str, list[_Uid]] = {}
         self._dirty: dict[str, Remote] = {}
         self._leaving: dict[_Uid, tuple[str, str, int]] = {}
+        #: None where no other server is spoken to: what comes is refused.
+        self._network: Network | None = None
+        self._taken = 0
+        self._returned = 0
+        self._measure()
+        self._off = not federated(node.config)
+        if network and not self._off:
+            self._network = Network(node, self.addresses, self.incoming, self.remotes)
+
+    def _measure(self) -> None:
+        """What is counted, for whoever reads it."""
+        for condition in Condition:
+            metrics.S2S_DOMAINS.sample(partial(self.remotes.count_of, condition), condition.value)
+        metrics.S2S_WAITING.sample(self.remotes.waiting)
+        metrics.S2S_STANZAS.sample(lambda: self.incoming.count, "in")
+        metrics.S2S_STANZAS.sample(lambda: self._taken, "out")
+        metrics.S2S_RETURNED.sample(lambda: self._returned)
+        for at, direction in enumerate(("out", "in")):
+            metrics.S2S_STREAMS.sample(partial(self._streams, at), direction)
+
+    def _streams(self, at: int) -> int:
+        return 0 if self._network is None else self._network.streams.counts[at]
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """The ports that other servers connect to."""
+        return {} if self._network is None else self._network.ports
 
     def items(self) -> Mapping[type, Handler]:
         """Who handles what."""
-        return {Route: self._on_route, Fanout: self._on_fanout}
+        return {Route: self._on_route, Fanout: self._on_fanout, TryRemote: self._on_try}
 
     # --- out ---------------------------------------------------------------------------------------------------------
 
@@ -95,6 +127,11 @@ class S2sService(HostedWorker):
             else:
                 self._take(held, origin, item.stanza.replace(to=to))
 
+    def _on_try(self, partition: int, item: TryRemote) -> None:
+        peer = self.remotes.find(item.domain)
+        if peer is not None:
+            peer.retry()
+
     def _take(self, held: Held, origin: Origin, stanza: Stanza) -> None:
         """Put a stanza into the queue of its pair of domains."""
         uid = origin.stream, origin.n
@@ -106,17 +143,28 @@ class S2sService(HostedWorker):
                 coming.custodians.add(origin.custodian)
                 return
         local, remote = _domain(stanza.from_), _domain(stanza.to)
-        if not local or not remote:
-            self._refuse(stanza, StanzaError("jid-malformed"), origin)
+        error = self._forbidden(local, remote)
+        if error is not None:
+            self._refuse(stanza, error, origin)
             self.accept(origin)
             return
-        peer = self.remotes.get(remote, held.partition)
+        self._taken += 1
+        peer = self.remotes.get(remote, held.partition).at(local)
         pair = peer.pair(local)
         try:
             self._queue(held, peer, pair, origin, stanza)
         except StanzaError as error:
             self._refuse(stanza, error, origin)
             self.accept(origin)
+
+    def _forbidden(self, local: str, remote: str) -> StanzaError | None:
+        if not local or not remote:
+            return StanzaError("jid-malformed")
+        if self._off:
+            return StanzaError("remote-server-not-found")
+        if self._network is not None and not self._network.policy.allows(remote):
+            return StanzaError("not-allowed", "this server does not speak with that one")
+        return None
 
     def _queue(self, held: Held, peer: Remote, pair: Pair, origin: Origin, stanza: Stanza) -> None:
         now = time.time()
@@ -181,6 +229,7 @@ class S2sService(HostedWorker):
             return
         if origin.deadline and time.time() * 1000 > origin.deadline:
             return  # the edge has answered it
+        self._returned += 1
         self.route(stanza.error(error), answering(origin))
 
     def _give_up(self, row: sql.Old, trouble: Trouble | None) -> None:
@@ -190,6 +239,7 @@ class S2sService(HostedWorker):
         if not _answerable(stanza):
             self.queues.left(key)
             return
+        self._returned += 1
         error = stanza.error(_error(trouble))
         stream = b"answer:" + (row.stream or f"s2s/{row.remote}/{row.local}".encode())
         origin = Origin(stream, row.n, self.node.incarnation)
@@ -226,6 +276,23 @@ class S2sService(HostedWorker):
             nursery.start_soon(super().run)
             nursery.start_soon(self.queues.run)
             nursery.start_soon(self.remotes.run)
+            if self._network is not None:
+                nursery.start_soon(self._network.run, self.domains.known)
+
+    def reload(self) -> None:
+        """Read changed certificates now (SIGHUP)."""
+        if self._network is not None:
+            self._network.reload()
+
+    async def drain(self, limit: float) -> None:
+        """Let nobody in, and see what came in through; the partitions are given away after this."""
+        if self._network is None:
+            return
+        self._network.refuse()
+        self.incoming.stop()
+        with trio.move_on_after(min(limit, DRAIN_SECONDS)):
+            while self.incoming.unaccepted:  # noqa: ASYNC110  many may change it, once in a life
+                await trio.sleep(0.02)
 
     async def acquire(self, partition: int, epoch: int) -> None:
         """Know what waits for the domains of the partition."""
@@ -238,7 +305,14 @@ class S2sService(HostedWorker):
                 peer.pump()
 
     async def release(self, partition: int) -> None:
-        """Commit what was received; what still waits is the next holder's."""
+        """Commit what was received, and wait a little for what is on its way; the rest is the next holder's."""
+        peers = [one for peer in self.remotes if peer.partition == partition for one in peer.all()]
+        for peer in peers:
+            peer.hush()
+        await self.queues.drain()
+        with trio.move_on_after(RELEASE_SECONDS):
+            while any(peer.unacknowledged for peer in peers):  # noqa: ASYNC110  many may change it, once in a life
+                await trio.sleep(0.02)
         await self.queues.drain()
         self.drop(partition)
 

@@ -7,36 +7,28 @@ connect), OPENING, OPEN, PAUSED (after a failure).
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
-from enum import Enum
+from collections.abc import Iterable, Iterator
 from typing import Final, Protocol
 
+from rookery.workers.s2s.outgoing.conditions import Condition, Opener
 from rookery.workers.s2s.outgoing.gate import Gate, Standing
 from rookery.workers.s2s.outgoing.pauses import pause
-from rookery.workers.s2s.outgoing.streams import Opener, Outbound, Trouble
 from rookery.workers.s2s.queue.entries import Entry
 from rookery.workers.s2s.queue.pair import Pair
+from rookery.workers.s2s.streams.api import Link, Trouble
 
 #: Stanzas that may be unacknowledged on one stream, and bytes that its socket may have to take.
 UNACKNOWLEDGED: Final = 2048
 OUTBOX: Final = 256 * 1024
+#: Streams in a row that the other side ended with an error before it acknowledged anything: then it gets one stanza at a time, and the
+#: one that ends the next stream goes back to its sender.
+SPOILED: Final = 3
 #: Stanzas of one pair before another has its turn.
 TURN: Final = 64
-#: Seconds that the other side may take to answer a mark, and the least between two marks.
-ANSWER_SECONDS: Final = 60.0
+#: The least seconds between two marks.
 MARK_SECONDS: Final = 0.05
-#: Seconds after which a pair that was refused is tried again, and of silence after which a stream is closed.
+#: Seconds after which a pair that was refused is tried again.
 REFUSED_SECONDS: Final = 60.0
-
-
-class Condition(Enum):
-    """Where a remote domain is."""
-
-    IDLE = "idle"
-    WAITING = "waiting"
-    OPENING = "opening"
-    OPEN = "open"
-    PAUSED = "paused"
 
 
 class Surroundings(Protocol):
@@ -45,7 +37,6 @@ class Surroundings(Protocol):
     opener: Opener
     gate: Gate
     longest_pause: float
-    idle_seconds: float
 
     def clock(self) -> float:
         """Monotonic seconds."""
@@ -65,33 +56,44 @@ class Surroundings(Protocol):
     def failed(self, remote: Remote, trouble: Trouble) -> None:
         """A stream could not be opened, or a pair was refused."""
 
+    def spoiled(self, pair: Pair, entry: Entry, trouble: Trouble) -> None:
+        """The other side ends each stream that brings this stanza: give it up."""
+
     def ring(self, remote: Remote, at: float) -> None:
         """Call `on_time` at this moment."""
 
 
 class Remote:
-    """See the module's text. It implements `streams.Owner`."""
+    """See the module's text. It implements `streams.api.Owner`.
+
+    Where the other side takes only one pair of domains on a stream, each further hosted domain has a branch: a remote of its own.
+    """
 
     __slots__ = (
-        "_around", "_asked", "_asked_at", "_attempt", "_marked", "_marked_at", "_proved", "_refused", "_sent", "_used_at", "_useful", "acked",
-        "condition", "count", "failures", "name", "pairs", "partition", "resume_at", "stream", "trouble", "worked",
+        "_around", "_asked", "_attempt", "_key", "_marked", "_marked_at", "_proved", "_refused", "_sent", "_spoiled", "_useful", "acked",
+        "branches", "condition", "count", "failures", "name", "pairs", "partition", "quiet", "resume_at", "stream", "trouble",
+        "worked",
     )  # fmt: skip
 
     def __init__(self, name: str, partition: int, around: Surroundings) -> None:
         self.name = name
         self.partition = partition
         self.pairs: dict[str, Pair] = {}
+        self.branches: dict[str, Remote] = {}
         self.condition = Condition.IDLE
-        self.stream: Outbound | None = None
+        self.stream: Link | None = None
         self.failures = 0
         #: Whether a stream to it has ever worked, and what was wrong the last time.
         self.worked = False
         self.trouble: Trouble | None = None
         self.resume_at = 0.0
+        #: Nothing more is sent.
+        self.quiet = False
         #: Stanzas sent on this stream, and acknowledged.
         self.count = 0
         self.acked = 0
         self._around = around
+        self._key = name
         self._attempt = ""
         self._proved: set[str] = set()
         self._asked: set[str] = set()
@@ -99,13 +101,23 @@ class Remote:
         self._sent: deque[tuple[Pair, Entry]] = deque()
         #: The count at the mark that is not answered, and when marks were made; 0 for none.
         self._marked = 0
-        self._asked_at = 0.0
         self._marked_at = 0.0
-        self._used_at = 0.0
         self._useful = False
+        self._spoiled = 0
+
+    def at(self, local: str) -> Remote:
+        """Whose stream a hosted domain uses: this one, or that of a branch."""
+        return self.branches.get(local, self)
+
+    def all(self) -> Iterator[Remote]:
+        """This one and its branches."""
+        yield self
+        yield from self.branches.values()
 
     def pair(self, local: str) -> Pair:
         """The queue of a hosted domain."""
+        if local in self.branches:
+            return self.branches[local].pair(local)
         found = self.pairs.get(local)
         if found is None:
             found = self.pairs[local] = Pair(local, self.name)
@@ -136,6 +148,10 @@ class Remote:
 
     def pump(self) -> None:
         """Send what can be sent; begin to connect when there is no stream."""
+        if self.quiet:
+            return
+        for branch in self.branches.values():
+            branch.pump()
         if self.condition is Condition.OPEN:
             self._pump()
         elif self.condition is Condition.IDLE and any(pair.waits for pair in self.pairs.values()):
@@ -143,13 +159,13 @@ class Remote:
 
     def _want(self) -> None:
         self.condition = Condition.WAITING
-        self._around.gate.enter(self.name, self.standing, self._connect)
+        self._around.gate.enter(self._key, self.standing, self._connect)
 
     def _connect(self) -> None:
         local = next((pair.local for pair in self.pairs.values() if pair.waits), "")
         if not local:
             self.condition = Condition.IDLE
-            self._around.gate.leave(self.name)
+            self._around.gate.leave(self._key)
             return
         self.condition = Condition.OPENING
         self._attempt = local
@@ -157,7 +173,8 @@ class Remote:
 
     def _pump(self) -> None:
         stream = self.stream
-        assert stream is not None
+        if self.quiet or stream is None:
+            return
         now = self._around.clock()
         more = True
         while more:
@@ -170,10 +187,9 @@ class Remote:
                 if local not in self._proved:
                     self._ask(stream, local, now)
                     continue
-                if len(self._sent) >= UNACKNOWLEDGED or stream.waiting >= OUTBOX:
+                if len(self._sent) >= self._window or stream.waiting >= OUTBOX:
                     break
                 self._send(stream, pair)
-                self._used_at = now
                 more = more or pair.sendable
                 if self.stream is not stream:
                     return
@@ -182,40 +198,43 @@ class Remote:
             break
         self._mark(stream, now)
 
-    def _send(self, stream: Outbound, pair: Pair) -> None:
-        for entry in pair.take(TURN):
+    def _send(self, stream: Link, pair: Pair) -> None:
+        for entry in pair.take(min(TURN, self._window - len(self._sent))):
             self.count += 1
             self._sent.append((pair, entry))
             stream.send(entry.stanza)
             if self.stream is not stream:
                 return
 
-    def _ask(self, stream: Outbound, local: str, now: float) -> None:
+    @property
+    def _window(self) -> int:
+        return 1 if self._spoiled >= SPOILED else UNACKNOWLEDGED
+
+    def _ask(self, stream: Link, local: str, now: float) -> None:
         if local not in self._asked and self._refused.get(local, 0.0) <= now:
             self._asked.add(local)
             stream.authenticate(local)
 
-    def _mark(self, stream: Outbound, now: float) -> None:
+    def _mark(self, stream: Link, now: float) -> None:
         """Ask how far the other side is: not for each stanza, and not again before it has answered."""
         if self._marked or not self._sent:
             return
         if now < self._marked_at + MARK_SECONDS:
             self._around.ring(self, self._marked_at + MARK_SECONDS)
             return
-        self._marked, self._marked_at, self._asked_at = self.count, now, now
+        self._marked, self._marked_at = self.count, now
         stream.mark()
 
     # --- what the stream tells ---------------------------------------------------------------------------------------
 
-    def on_open(self, stream: Outbound) -> None:
+    def on_open(self, stream: Link) -> None:
         """The stream is usable."""
         if stream is not self.stream:
             return
-        self._around.gate.leave(self.name)
+        self._around.gate.leave(self._key)
         self.condition = Condition.OPEN
         self.count = self.acked = self._marked = 0
         self._useful = False
-        self._used_at = self._around.clock()
         self._proved = {self._attempt}
         self._asked = set()
         self.worked = True
@@ -232,17 +251,28 @@ class Remote:
             self._proved.add(local)
             self._refused.pop(local, None)
             self._around.opened(self, local)
+        elif trouble.kind == "multiplex":
+            self._branch(local)
+            return
         else:
             self._refused[local] = self._around.clock() + REFUSED_SECONDS
             self._around.failed(self, trouble)
         self._pump()
 
-    def on_acked(self, stream: Outbound, count: int) -> None:
+    def _branch(self, local: str) -> None:
+        branch = self.branches[local] = Remote(self.name, self.partition, self._around)
+        branch._key = f"{self.name} {local}"
+        branch.worked = True
+        if (pair := self.pairs.pop(local, None)) is not None:
+            branch.pairs[local] = pair
+        branch.pump()
+
+    def on_acked(self, stream: Link, count: int) -> None:
         """The other side has handled the first `count` stanzas of this stream."""
         if stream is not self.stream or count <= self.acked:
             return
         self._useful = True
-        self.failures = 0
+        self.failures = self._spoiled = 0
         heads: dict[str, int] = {}
         while self._sent and self.acked < count:
             self.acked += 1
@@ -259,23 +289,25 @@ class Remote:
         if self.condition is Condition.OPEN:
             self._pump()
 
-    def on_drained(self, stream: Outbound) -> None:
+    def on_drained(self, stream: Link) -> None:
         """The socket has taken everything."""
         if stream is self.stream and self.condition is Condition.OPEN:
             self._pump()
 
-    def on_closed(self, stream: Outbound, trouble: Trouble) -> None:
+    def on_closed(self, stream: Link, trouble: Trouble) -> None:
         """The stream has ended, or could not be opened: what it had not acknowledged waits again, in order."""
         if stream is not self.stream:
             return
         opened = self.condition is Condition.OPEN
         self.stream = None
-        self._around.gate.leave(self.name)
+        self._around.gate.leave(self._key)
         self._proved.clear()
         self._asked.clear()
         unacknowledged = bool(self._sent)
+        if opened and unacknowledged and not self._useful and trouble.kind == "stream":
+            self._spoil(trouble)
         self._requeue()
-        if opened and (self._useful or not unacknowledged):
+        if opened and (self._useful or not unacknowledged or trouble.kind == "idle"):
             self.failures = 0
         else:
             # A stream that took stanzas and acknowledged none is a failure, too: what it was sent may have ended it.
@@ -285,6 +317,14 @@ class Remote:
         self._rest()
         if not opened:
             self._around.failed(self, trouble)
+
+    def _spoil(self, trouble: Trouble) -> None:
+        if self._spoiled >= SPOILED and len(self._sent) == 1:
+            pair, entry = self._sent.popleft()
+            self._around.spoiled(pair, entry, trouble)
+            self._spoiled = 0
+        else:
+            self._spoiled += 1
 
     def _rest(self) -> None:
         if not self.failures and not any(pair.waits for pair in self.pairs.values()):
@@ -312,24 +352,21 @@ class Remote:
             self.condition = Condition.IDLE
             self.pump()
         elif self.condition is Condition.OPEN:
-            assert self.stream is not None
-            if self._marked and now > self._asked_at + ANSWER_SECONDS:
-                self._abandon(Trouble("remote-server-timeout", "no answer on an open stream"))
-            elif not self._sent and now > self._used_at + self._around.idle_seconds:
-                self.stream.close()
-            else:
-                self._pump()
+            self._pump()
 
-    def _abandon(self, trouble: Trouble) -> None:
-        stream = self.stream
-        assert stream is not None
-        self._useful = False
-        self.on_closed(stream, trouble)
-        stream.close()
+    def hush(self) -> None:
+        """Send nothing more: the domain is about to be another process's."""
+        self.quiet = True
+        self._around.gate.leave(self._key)
+        if self.condition is Condition.OPEN and self._sent and self.stream is not None and not self._marked:
+            self._marked = self.count
+            self.stream.mark()
 
     def retry(self) -> None:
         """The operator wants it to be tried now."""
         self._refused.clear()
+        for branch in self.branches.values():
+            branch.retry()
         if self.condition is Condition.PAUSED:
             self.failures = 0
             self.condition = Condition.IDLE
@@ -337,8 +374,10 @@ class Remote:
 
     def end(self) -> None:
         """Another process holds the domain now: nothing more is sent from here."""
+        for branch in self.branches.values():
+            branch.end()
         stream, self.stream = self.stream, None
-        self._around.gate.leave(self.name)
+        self._around.gate.leave(self._key)
         self._sent.clear()
         self.pairs.clear()
         self.condition = Condition.IDLE
@@ -347,9 +386,10 @@ class Remote:
 
     def under_way(self, local: str, seq: int) -> bool:
         """Whether this row is on the stream and not acknowledged."""
-        return any(entry.seq == seq and pair.local == local for pair, entry in self._sent)
+        sent = self.at(local)._sent
+        return any(entry.seq == seq and pair.local == local for pair, entry in sent)
 
     def forget(self, local: str, seqs: Iterable[int]) -> None:
         """These rows of a hosted domain were given up; they are not on the stream."""
-        if (pair := self.pairs.get(local)) is not None:
+        if (pair := self.at(local).pairs.get(local)) is not None:
             pair.forget(seqs)

@@ -12,10 +12,12 @@ import structlog
 import trio
 
 from rookery.shared.store.holding import Held
+from rookery.workers.s2s.outgoing.conditions import Condition, Opener
 from rookery.workers.s2s.outgoing.gate import Gate
-from rookery.workers.s2s.outgoing.remote import Condition, Remote
-from rookery.workers.s2s.outgoing.streams import Opener, Trouble
+from rookery.workers.s2s.outgoing.remote import Remote
+from rookery.workers.s2s.queue.entries import Entry
 from rookery.workers.s2s.queue.pair import Pair
+from rookery.workers.s2s.streams.api import Link, Owner, Trouble
 
 _log = structlog.get_logger()
 #: Seconds between looks at idle and silent streams, and at what waits in memory.
@@ -31,6 +33,9 @@ class Queues(Protocol):
     def read(self, held: Held, remote: Remote, pair: Pair) -> None:
         """Read the next rows of the pair."""
 
+    def spoiled(self, held: Held, pair: Pair, entry: Entry, trouble: Trouble) -> None:
+        """Give this stanza up: the other side cannot bear it."""
+
     def outcome(self, held: Held, remote: Remote, local: str, trouble: Trouble | None) -> None:
         """A stream was opened for a pair, or could not be."""
 
@@ -38,11 +43,10 @@ class Queues(Protocol):
 class Remotes:
     """By name. It implements `remote.Surroundings`; `opener` may be set later than made, before anything is sent."""
 
-    def __init__(self, queues: Queues, *, longest_pause: float, idle_seconds: float) -> None:
+    def __init__(self, queues: Queues, *, longest_pause: float) -> None:
         self.opener: Opener = _Nowhere()
         self.gate = Gate()
         self.longest_pause = longest_pause
-        self.idle_seconds = idle_seconds
         self._queues = queues
         self._remotes: dict[str, Remote] = {}
         self._held: dict[int, Held] = {}
@@ -87,6 +91,14 @@ class Remotes:
         """The remote domain, when anything is known of it here."""
         return self._remotes.get(name)
 
+    def count_of(self, condition: Condition) -> int:
+        """How many are in this condition."""
+        return sum(remote.condition is condition for remote in self)
+
+    def waiting(self) -> int:
+        """Stanzas that wait, or are not acknowledged."""
+        return sum(len(pair) for remote in self for one in remote.all() for pair in one.pairs.values())
+
     def __iter__(self) -> Iterator[Remote]:
         return iter(list(self._remotes.values()))
 
@@ -129,6 +141,13 @@ class Remotes:
             for local in list(remote.pairs):
                 self._queues.outcome(held, remote, local, trouble)
 
+    def spoiled(self, pair: Pair, entry: Entry, trouble: Trouble) -> None:
+        """The other side ends each stream that brings this stanza: give it up."""
+        _log.warning("s2s_spoiled", remote=pair.remote, why=trouble.text or trouble.condition)
+        held = self._held_of(pair.remote)
+        if held is not None:
+            self._queues.spoiled(held, pair, entry, trouble)
+
     def ring(self, remote: Remote, at: float) -> None:
         """Call its `on_time` at this moment."""
         heapq.heappush(self._rings, (at, next(self._tick), remote))
@@ -161,9 +180,10 @@ class Remotes:
             await trio.sleep(LOOK_SECONDS)
             now = self.clock()
             for remote in self:
-                if remote.condition is Condition.OPEN:
-                    self._guarded(remote, now)
-                self.on_look(remote)
+                for one in remote.all():
+                    if one.condition is Condition.OPEN:
+                        self._guarded(one, now)
+                    self.on_look(one)
 
     @staticmethod
     def _guarded(remote: Remote, now: float) -> None:
@@ -176,7 +196,7 @@ class Remotes:
 class _Nowhere:
     """No way to other servers yet."""
 
-    def open(self, remote: str, local: str, owner: object) -> object:
+    def open(self, remote: str, local: str, owner: Owner) -> Link:
         raise RuntimeError("no streams")
 
 
