@@ -188,3 +188,17 @@ async def test_an_idle_stream_is_closed_by_whoever_opened_it(tmp_path: Path) -> 
         assert [trouble.kind for trouble in owner.troubles] == ["idle"]
         assert not link.open
         await until(lambda: there.inboxes[0].over)
+
+
+async def test_our_own_certificate_is_shown_though_that_of_the_other_side_lies_beside_it(
+    tmp_path: Path,
+) -> None:
+    async with lab(tmp_path) as here:
+        there = here.server("b", "b.example")
+        ours = here.server("a", "a.example", routes=(there.way("b.example"),))
+        ours.certify("b.example")
+        ours.certificates.reload()
+        owner = Recorded()
+        ours.streams.open("b.example", "a.example", owner)
+        await until(lambda: owner.opened or owner.troubles)
+        assert owner.troubles == []

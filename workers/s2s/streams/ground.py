@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from rookery.shared.config import Limits, S2s
+from rookery.shared.net.addresses import Nets
 from rookery.shared.net.limits import Bucket
 from rookery.shared.net.reactor import Reactor
 from rookery.shared.xmpp.events import StreamLimits
@@ -52,12 +53,14 @@ class Ground:
     secrets: Callable[[], Sequence[bytes]]
     token: Callable[[], str]
     dialback: Domains
+    exempt: Nets = field(init=False)
     before: StreamLimits = field(init=False)
     after: StreamLimits = field(init=False)
     _shapers: dict[str, Shaper] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         limits = self.limits
+        self.exempt = Nets(limits.exempt_nets)
         self.before = StreamLimits(
             limits.preauth_bytes, limits.preauth_elements * 4, limits.preauth_depth, limits.element_attributes
         )

@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import structlog
 
-from rookery.shared.net.addresses import Nets
 from rookery.shared.net.channel import Channel
 from rookery.shared.net.limits import Doorkeeper
 from rookery.shared.net.reactor import close_quietly
@@ -126,7 +125,7 @@ class Door:
         self._keeper = Doorkeeper(
             settings.connections_per_ip,
             settings.connections_per_ip_per_second,
-            Nets(ground.limits.exempt_nets),
+            ground.exempt,
         )
         #: Connections that were closed at once.
         self.refused = 0

@@ -63,7 +63,7 @@ class Stream:
     """See the module's text."""
 
     __slots__ = (
-        "_closing", "_deadline", "_ended", "_gone", "_ground", "_later", "_left", "_listener", "_parser", "_shaped", "_shaper", "channel", "heard", "machine", "wake_slot",
+        "_closing", "_deadline", "_ended", "_exempt", "_gone", "_ground", "_later", "_left", "_listener", "_parser", "_shaped", "_shaper", "channel", "heard", "machine", "wake_slot",
     )  # fmt: skip
     channel: Channel
 
@@ -82,12 +82,14 @@ class Stream:
         self._shaped = NEVER
         self._closing = NEVER
         self._ended = False
+        self._exempt = False
         self._gone = False
         self.wake_slot = 0
 
     def begin(self, channel: Channel) -> None:
         """The connection is there."""
         self.channel = channel
+        self._exempt = _host(channel) in self._ground.exempt
         self.wake(self._deadline)
 
     # --- bytes in ---
@@ -223,7 +225,7 @@ class Stream:
     # --- reading or not ---
 
     def _shape(self, pause: float, now: float) -> None:
-        if pause <= 0.0:
+        if pause <= 0.0 or self._exempt:
             return
         until = now + pause
         if self._shaped == NEVER or until > self._shaped:
@@ -361,3 +363,10 @@ class Stream:
             return
         self._end(troubles.SILENT)
         self.apply(self.machine.fail(StreamError("connection-timeout")))
+
+
+def _host(channel: Channel) -> str:
+    try:
+        return str(channel.sock.getpeername()[0])
+    except OSError:
+        return ""

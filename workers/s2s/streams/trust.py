@@ -22,7 +22,7 @@ class Tls:
         self.pool = pool
         self._certificates = certificates
         self._authorities = Authorities(settings.ca_file)
-        self._contexts: dict[tuple[Certificate | None, bool], Context] = {}
+        self._contexts: dict[tuple[Certificate | None, bool, bool], Context] = {}
         #: Handshakes that ended well and not, for metrics.
         self.done = 0
         self.failures = 0
@@ -41,19 +41,23 @@ class Tls:
         return None if certificate is None else self._context(certificate, direct=True)
 
     def offer(self, local: str, *, direct: bool) -> Context:
-        """For our side as client, with the certificate of `local` if there is one."""
-        return self._context(self._certificates.find(local), direct=direct)
+        """For our side as client, with the certificate of `local` if there is one.
 
-    def _context(self, certificate: Certificate | None, *, direct: bool) -> Context:
-        found = self._contexts.get((certificate, direct))
+        It has no choice of certificates: OpenSSL would ask for that on the client's side, too, by the other side's name.
+        """
+        return self._context(self._certificates.find(local), direct=direct, chooses=False)
+
+    def _context(self, certificate: Certificate | None, *, direct: bool, chooses: bool = True) -> Context:
+        found = self._contexts.get((certificate, direct, chooses))
         if found is None:
-            if len(self._contexts) > 2 * len(self._certificates) + 8:
+            if len(self._contexts) > 4 * len(self._certificates) + 8:
                 # Certificates that were replaced; connections keep what they began with.
                 self._contexts.clear()
             identity = None if certificate is None else certificate.identity
             found = Context((ALPN,) if direct else (), identity)
-            self._contexts[certificate, direct] = found
-            found.choose(lambda name: self._named(name, direct=direct))
+            self._contexts[certificate, direct, chooses] = found
+            if chooses:
+                found.choose(lambda name: self._named(name, direct=direct))
         return found
 
     def _named(self, name: str, *, direct: bool) -> Context | None:
