@@ -153,8 +153,8 @@ class S2sService(HostedWorker):
         pair = peer.pair(local)
         try:
             self._queue(held, peer, pair, origin, stanza)
-        except StanzaError as error:
-            self._refuse(stanza, error, origin)
+        except StanzaError as refusal:
+            self._refuse(stanza, refusal, origin)
             self.accept(origin)
 
     def _forbidden(self, local: str, remote: str) -> StanzaError | None:
