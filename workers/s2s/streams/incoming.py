@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import structlog
 
+from rookery.shared.config import S2s
 from rookery.shared.net.channel import Channel
 from rookery.shared.net.limits import Doorkeeper
 from rookery.shared.net.reactor import close_quietly
@@ -108,7 +109,7 @@ class Door:
     """Accepts other servers on both ports; knows all their streams."""
 
     def __init__(self, ground: Ground, ask: Ask, marks: Marks) -> None:
-        settings = ground.settings
+        settings: S2s = ground.settings
         self.ground = ground
         self.ask = ask
         self.marks = marks

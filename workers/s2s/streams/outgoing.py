@@ -8,6 +8,7 @@ from typing import Final
 import structlog
 import trio
 
+from rookery.shared.config import S2s
 from rookery.shared.net.channel import Channel
 from rookery.shared.net.timers import NEVER
 from rookery.shared.xmpp.stanza import Stanza
@@ -65,7 +66,7 @@ class OutgoingLink:
     async def reach(self) -> None:
         """Try the servers of the domain one after another, within the time for all."""
         trouble = troubles.SILENT
-        settings = self._ground.settings
+        settings: S2s = self._ground.settings
         with trio.move_on_after(settings.dns_seconds + settings.connect_seconds + settings.negotiate_seconds):
             trouble = await self._ways()
         if not self._begun:

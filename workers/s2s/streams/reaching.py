@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 import trio
 
+from rookery.shared.config import S2s
 from rookery.shared.net.channel import Channel
 from rookery.shared.net.dial import Address, dial
 from rookery.workers.s2s.streams import troubles
@@ -83,7 +84,8 @@ async def connect(ground: Ground, way: Way) -> Channel | Trouble:
     attempts: list[_Attempt] = []
     reason = "unreachable"
     left = list(way.addresses)
-    deadline = trio.current_time() + ground.settings.connect_seconds
+    settings: S2s = ground.settings
+    deadline = trio.current_time() + settings.connect_seconds
     try:
         while True:
             changed = trio.Event()

@@ -12,6 +12,7 @@ import termios
 from collections import deque
 from typing import Final, Protocol
 
+from rookery.shared.config import S2s
 from rookery.shared.net.channel import Channel
 from rookery.shared.net.timers import NEVER
 from rookery.shared.net.transport import CONGESTED, SHAPED
@@ -77,7 +78,8 @@ class Stream:
         self._shaper = ground.shaper("")
         now = ground.reactor.clock()
         self.heard = now
-        self._deadline = now + ground.settings.negotiate_seconds
+        settings: S2s = ground.settings
+        self._deadline = now + settings.negotiate_seconds
         #: When a pause ends; when the other side's end is not waited for any more.
         self._shaped = NEVER
         self._closing = NEVER
