@@ -104,6 +104,14 @@ class Iqs:
         self.deliver(part, Route(answering(origin), entry.handler(iq, self._context(iq.to, False, ()))))
         core.accept(part, origin)
 
+    def answer_abroad(self, part: Part, origin: Origin, iq: Stanza) -> None:
+        """A request of somebody who has no account here to a hosted domain; what workers keep is for users. Raises StanzaError."""
+        entry = self._entry(Target.DOMAIN, iq)
+        if isinstance(entry, Forward):
+            raise StanzaError("service-unavailable")
+        self._core.route(entry.handler(iq, self._context(iq.to, False, ())), answering(origin))
+        self._core.accept(part, origin)
+
     @staticmethod
     def _entry(target: Target, iq: Stanza) -> Entry:
         if iq.type not in ("get", "set") or len(iq.payloads) != 1:

@@ -119,7 +119,14 @@ _ROWS: Final = (
         accepts=True,
     ),
     KindRow(Kind.MUC, "chat rooms", serves="rooms"),
-    KindRow(Kind.S2S, "streams with other servers", by_domain=True),
+    KindRow(
+        Kind.S2S,
+        "streams with other servers, and what waits for them",
+        "rookery.workers.s2s.service:S2sService",
+        by_default=True,
+        accepts=True,
+        by_domain=True,
+    ),
     KindRow(Kind.PUBSUB, "nodes to publish to and to subscribe to", serves="pubsub"),
     KindRow(
         Kind.COMPONENT, "services of others that connect as components", serves="component", by_domain=True

@@ -432,6 +432,15 @@ class OperatorCommand(NamedTuple):
     at: int
 
 
+# --- command line -> worker ------------------------------------------------------------------------------------------
+
+
+class TryRemote(NamedTuple):
+    """The operator wants this remote domain to be tried now, whatever has failed before."""
+
+    domain: str
+
+
 # --- requests with an answer (Bus.call) -------------------------------------------------------------------------------
 
 
@@ -746,6 +755,7 @@ Item = (
     | RosterChanged
     | ContactRemoved
     | OperatorCommand
+    | TryRemote
     | ListSessions
     | SessionList
     | EndSessions
@@ -844,4 +854,5 @@ TAGS: Final[dict[type, int]] = {
     SessionList: 181,
     EndSessions: 182,
     Ended: 183,
+    TryRemote: 145,
 }

@@ -13,6 +13,7 @@ item gets a new `VERSION` and a line here, with what happens while the other sid
 | 3 | `Beat.about` | `rookery status` does not show host, pid, ports and age of a process |
 | 3 | `Claimed` | a holder that was deposed goes on until its successor serves, or its fence refuses a write |
 | 3 | `OperatorCommand` | no log line tells which operator has changed what |
+| 3 | `TryRemote` | `rookery s2s retry` does nothing: the domain is tried when its pause is over |
 | 3 | `Domains.kinds` | an edge takes every hosted domain for one with accounts; their routers know better |
 | 3 | `ListSessions`, `SessionList`, `EndSessions`, `Ended` | operators cannot see or end sessions of a router of version 2 |
 | 3 | `Bind.marks` | a client of Bind 2 has no carbons until it asks for them again |
@@ -47,6 +48,7 @@ from rookery.shared.bus.messages import (
     Refused,
     Return,
     SessionList,
+    TryRemote,
 )
 
 #: The oldest version that this one reads and can write.
@@ -67,6 +69,7 @@ KNOWN: Final[dict[type, int | None]] = {
     EndSessions: None,
     Ended: None,
     OperatorCommand: None,
+    TryRemote: None,
 }
 
 Narrow = Callable[[Any], Any]

@@ -36,14 +36,14 @@ def _way(senders: tuple[Party, ...], takers: tuple[Party, ...], answer: bool = F
 
 
 _EDGE, _ROUTER, _ROSTER = Kind.EDGE, Kind.ROUTER, Kind.ROSTER
-_PRESENCE, _OFFLINE, _ACCOUNT = Kind.PRESENCE, Kind.OFFLINE, Kind.ACCOUNT
+_PRESENCE, _OFFLINE, _ACCOUNT, _S2S = Kind.PRESENCE, Kind.OFFLINE, Kind.ACCOUNT, Kind.S2S
 _WORKERS: Final = tuple(sorted(accepting()))
 _BUS, _CLUSTER, _COMMAND = Layer.BUS, Layer.CLUSTER, Layer.COMMAND
 
 #: Every item of the bus.
 WAYS: Final[dict[type, Way]] = {
     m.Submit: _way((_EDGE,), (_ROUTER,)),
-    m.Route: _way((_EDGE, _ROUTER, *_WORKERS), (_ROUTER,)),
+    m.Route: _way((_EDGE, _ROUTER, *_WORKERS), (_ROUTER, _S2S)),
     m.Unbind: _way((_EDGE,), (_ROUTER,)),
     m.Acked: _way((_EDGE,), (_ROUTER,)),
     m.ClientState: _way((_EDGE,), (_ROUTER,)),
@@ -59,7 +59,7 @@ WAYS: Final[dict[type, Way]] = {
     m.End: _way((_ROUTER,), (_EDGE,)),
     m.Note: _way((_ROUTER,), (_EDGE,)),
     m.MirrorRequest: _way((_ROUTER,), (_EDGE,)),
-    m.Fanout: _way((_ROUTER, _PRESENCE), (_ROUTER,)),
+    m.Fanout: _way((_ROUTER, _PRESENCE), (_ROUTER, _S2S)),
     m.ToResources: _way((_ROSTER, _ACCOUNT), (_ROUTER,)),
     m.SendPresence: _way((_ROSTER, _PRESENCE, _ACCOUNT), (_ROUTER,)),
     m.AccountChanged: _way((_ROSTER, _OFFLINE, _ACCOUNT, _COMMAND), tuple(told(Notice.ACCOUNT_CHANGED))),
@@ -75,6 +75,7 @@ WAYS: Final[dict[type, Way]] = {
     m.RosterChanged: _way((_ROSTER,), (_PRESENCE,)),
     m.ContactRemoved: _way((_ACCOUNT, _COMMAND), tuple(told(Notice.CONTACT_REMOVED))),
     m.OperatorCommand: _way((_COMMAND,), (_ACCOUNT,)),
+    m.TryRemote: _way((_COMMAND,), (_S2S,)),
     m.Bind: _way((_EDGE,), (_ROUTER,)),
     m.Bound: _way((_ROUTER,), (_EDGE,), answer=True),
     m.Enable: _way((_EDGE,), (_ROUTER,)),

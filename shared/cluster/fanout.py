@@ -1,4 +1,4 @@
-"""One stanza for many recipients, as few items as can be: one for each router process that holds some of them.
+"""One stanza for many recipients, as few items as can be: one for each process that holds some of them, a router or an s2s worker.
 
 Order from one sender to one partition is that of `Bus.post`: a partition whose items wait (nobody holds it, or it is on its way to another
 process) gets an item of its own, which waits behind them.
@@ -44,11 +44,15 @@ class _Load:
 
 
 def fan_out(
-    bus: Poster, stanza: Stanza, recipients: Iterable[tuple[str, int]], origin: Origin = NOBODY
+    bus: Poster,
+    stanza: Stanza,
+    recipients: Iterable[tuple[str, int]],
+    origin: Origin = NOBODY,
+    kind: Kind = Kind.ROUTER,
 ) -> int:
     """Post `stanza` to the routers of (JID, partition of its bare JID); returns how many recipients there were.
 
-    With an `origin` each recipient gets it once, however often it is posted; the numbers of its stream must grow.
+    Recipients of other servers go to the `kind` S2S, with the partitions of their domains (`Addresses.place`). With an `origin` each recipient gets it once, however often it is posted; the numbers of its stream must grow.
     """
     by_partition: dict[int, list[str]] = {}
     count = 0
@@ -57,10 +61,10 @@ def fan_out(
         count += 1
     loads: dict[str, _Load] = {}
     for partition, jids in by_partition.items():
-        holder = bus.holder(Kind.ROUTER, partition)
+        holder = bus.holder(kind, partition)
         for some in _cut(jids):
             if holder is None:
-                bus.post(Kind.ROUTER, partition, Fanout(stanza, some, origin))
+                bus.post(kind, partition, Fanout(stanza, some, origin))
                 continue
             process, epoch = holder
             size = sum(map(len, some))
@@ -68,13 +72,13 @@ def fan_out(
             if load.runs and (
                 len(load.recipients) + len(some) > MAX_RECIPIENTS or load.characters + size > MAX_CHARACTERS
             ):
-                _post(bus, process, stanza, load, origin)
+                _post(bus, kind, process, stanza, load, origin)
                 load = loads[process] = _Load()
             load.recipients += some
             load.characters += size
             load.runs.append((partition, epoch, len(some)))
     for process, load in loads.items():
-        _post(bus, process, stanza, load, origin)
+        _post(bus, kind, process, stanza, load, origin)
     return count
 
 
@@ -89,7 +93,7 @@ def _cut(jids: list[str]) -> Iterable[list[str]]:
     yield jids[start:]
 
 
-def _post(bus: Poster, process: str, stanza: Stanza, load: _Load, origin: Origin) -> None:
+def _post(bus: Poster, kind: Kind, process: str, stanza: Stanza, load: _Load, origin: Origin) -> None:
     partition, epoch, _ = load.runs[0]
     item = Fanout(stanza, load.recipients, origin, load.runs)
-    bus.post_to(process, item, kind=Kind.ROUTER, partition=partition, epoch=epoch)
+    bus.post_to(process, item, kind=kind, partition=partition, epoch=epoch)

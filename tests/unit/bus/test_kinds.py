@@ -49,8 +49,8 @@ def test_labels() -> None:
 
 
 def test_what_is_read_from_the_table_today() -> None:
-    assert workers() == ["roster", "presence", "offline", "account"]
-    assert accepting() == {Kind.ROSTER, Kind.PRESENCE, Kind.OFFLINE, Kind.ACCOUNT}
+    assert workers() == ["roster", "presence", "offline", "account", "s2s"]
+    assert accepting() == {Kind.ROSTER, Kind.PRESENCE, Kind.OFFLINE, Kind.ACCOUNT, Kind.S2S}
     assert {row.kind for row in built() if row.needed} == {Kind.ROUTER, Kind.ACCOUNT}
     assert told(Notice.ACCOUNT_CHANGED) == [Kind.ROUTER, Kind.PRESENCE]
     assert told(Notice.CONTACT_REMOVED) == [Kind.ROSTER]
@@ -66,7 +66,10 @@ def test_notices_go_to_whom_the_table_names() -> None:
 
 
 def test_up_runs_the_workers_of_the_table() -> None:
-    assert Plan(Config(), None).children()[-1] == ("worker-1", ("roster", "presence", "offline", "account"))
+    assert Plan(Config(), None).children()[-1] == (
+        "worker-1",
+        ("roster", "presence", "offline", "account", "s2s"),
+    )
 
 
 def test_a_kind_that_is_not_built_cannot_be_made() -> None:
