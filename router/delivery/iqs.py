@@ -133,6 +133,7 @@ class Iqs:
             features=FEATURES,
             options=core.node.config.options,
             resources=resources,
+            services=core.services.get(domain, ()),
         )
 
 

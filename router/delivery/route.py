@@ -216,6 +216,8 @@ class Delivery:
             stanza = parcel.stanza.replace(to=one.to) if one.to else parcel.stanza
             if one.flushed or not stanza.kind or is_copy(stanza) or is_result(stanza):
                 continue
+            if stanza.type == "groupchat":
+                continue  # the room learns of the session's end by its presence
             uid = Origin(parcel.origin.stream, parcel.origin.n, "")
             if stanza.kind == "message":
                 self._core.count.rerouted += 1

@@ -11,6 +11,8 @@ item gets a new `VERSION` and a line here, with what happens while the other sid
 | 3 | `Mirror.iqs` | a request or an answer that was written just before its router died may be given twice |
 | 3 | `Beat.about` | `rookery status` does not show host, pid, ports and age of a process |
 | 3 | `Claimed` | a holder that was deposed goes on until its successor serves, or its fence refuses a write |
+| 3 | `MirrorSession.heard`, `Resumed.heard`, `ToSession.origin` | what a room says may come twice to those whose router died |
+| 3 | `FannedOut`, `CheckOccupants` | there are no rooms while a process of the former version lives |
 | 3 | `Domains.kinds` | an edge takes every hosted domain for one with accounts; their routers know better |
 
 Version 3 also gives `Origin.edge` another meaning in the same place: it is the custodian. A process of version 2 passes on what it got and keeps
@@ -27,14 +29,19 @@ from rookery.shared.bus.messages import (
     TAGS,
     VERSION,
     Beat,
+    CheckOccupants,
     Claimed,
     DeliverMany,
     Domains,
+    FannedOut,
     Fanout,
     Item,
     Mirror,
+    MirrorSession,
     Refused,
+    Resumed,
     Return,
+    ToSession,
 )
 
 #: The oldest version that this one reads and can write.
@@ -42,10 +49,15 @@ OLDEST: Final = max(1, VERSION - 1)
 #: What OLDEST knew of the types that have changed since: the number of their first fields, None for a type that it did not have.
 KNOWN: Final[dict[type, int | None]] = {
     Beat: 5,
+    CheckOccupants: None,
     Claimed: None,
     DeliverMany: 2,
+    FannedOut: None,
     Fanout: 2,
     Mirror: 5,
+    MirrorSession: 10,
+    Resumed: 8,
+    ToSession: 3,
     Domains: 1,
 }
 

@@ -260,6 +260,7 @@ def take_up(sessions: Surroundings, session: Managed, resumed: Resumed) -> None:
     mirror = session.mirror
     mirror.n = mirror.acked = resumed.n
     mirror.note = resumed.note
+    mirror.heard = {stream: n for stream, n in resumed.heard} or None
     mirror.managed = True
     session.manager = Manager(sessions, session, machine)
     offset = time.time() - sessions.clock()
