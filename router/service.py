@@ -154,6 +154,7 @@ class RouterService:
         """What the parts tell one another."""
         self.flushes.message = self.delivery.message
         self.iqs.on_marked = self.presence.notes
+        self.iqs.deliver = self.delivery.on_route
         self.takeover.on_restored = self.client_states.restored
         self.takeover.on_attached = self._attached
         self.pushing.on_overrun = self.bindings.overrun

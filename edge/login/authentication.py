@@ -129,12 +129,13 @@ class Authentication:
         """End an exchange; too many failures end the stream."""
         stream = self._stream
         stream.asking = False
+        account = self._exchange.account if self._exchange is not None else ""
         self._exchange = None
         stream.phase = Phase.FEATURES
         text = Element(ns.SASL, "text", {"xml:lang": "en"}, failure.text) if failure.text else None
         out: list[Effect] = [
             self._send(Element(ns.SASL, "failure", None, Element(ns.SASL, failure.condition), text)),
-            AuthEnded(self._mechanism or "unknown", failure.condition),
+            AuthEnded(self._mechanism or "unknown", failure.condition, account),
         ]
         self._failures += 1
         if self._failures >= stream.policy.failures:

@@ -61,6 +61,12 @@ class AskRegister(NamedTuple):
     email: str
 
 
+class Wait(NamedTuple):
+    """Somebody fills in a form: give negotiation so many seconds from now."""
+
+    seconds: float
+
+
 class AskBind(NamedTuple):
     """Call the router of `account`; then `bound` or `refused`."""
 
@@ -77,10 +83,14 @@ class AskResume(NamedTuple):
 
 
 class AuthEnded(NamedTuple):
-    """A SASL exchange ended: for limits and metrics. `result` is "success" or the failure's condition."""
+    """A SASL exchange ended: for limits, metrics and the log. `result` is "success" or the failure's condition.
+
+    `account` is who failed, "" when the client has not said.
+    """
 
     mechanism: str
     result: str
+    account: str = ""
 
 
 class Begin(NamedTuple):
@@ -103,6 +113,7 @@ Effect = (
     | AskCredentials
     | CheckPassword
     | AskRegister
+    | Wait
     | AskBind
     | AskResume
     | AuthEnded

@@ -184,10 +184,6 @@ class BusCore:
             self._moves.wait(take_back(link, frozenset(keys).__contains__))
         self._moves.holder_changed(former, keys, wait=wait)
 
-    def holders_changed(self) -> None:
-        """The resolver may answer differently now: send what was parked."""
-        self._moves.release_all()
-
     def forget(self, peer: str) -> None:
         """The peer is lost: drop its link and what waited for it. Should it come back, its link starts anew and it is told so."""
         link = self._links.pop(peer, None)

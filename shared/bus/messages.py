@@ -440,6 +440,19 @@ class ContactRemoved(NamedTuple):
     contact: str
 
 
+class OperatorCommand(NamedTuple):
+    """An operator has changed something by a command, and it is committed: for the log. `at` in Unix seconds.
+
+    `detail` says what was set, in words; never a password.
+    """
+
+    operator: str
+    command: str
+    target: str
+    detail: str
+    at: int
+
+
 # --- requests with an answer (Bus.call) -------------------------------------------------------------------------------
 
 
@@ -716,6 +729,7 @@ Item = (
     | LastSeen
     | RosterChanged
     | ContactRemoved
+    | OperatorCommand
     | Bind
     | Bound
     | GetCredentials
@@ -805,6 +819,10 @@ TAGS: Final[dict[type, int]] = {
     Resume: 82,
     Resumed: 83,
     NotResumed: 84,
+<<<<<<< HEAD
     FannedOut: 125,
     CheckOccupants: 126,
+=======
+    OperatorCommand: 110,
+>>>>>>> main
 }

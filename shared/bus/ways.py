@@ -76,6 +76,7 @@ WAYS: Final[dict[type, Way]] = {
     m.LastSeen: _way((_ROUTER,), (_ACCOUNT,)),
     m.RosterChanged: _way((_ROSTER,), (_PRESENCE,)),
     m.ContactRemoved: _way((_ACCOUNT, _COMMAND), tuple(told(Notice.CONTACT_REMOVED))),
+    m.OperatorCommand: _way((_COMMAND,), (_ACCOUNT,)),
     m.Bind: _way((_EDGE,), (_ROUTER,)),
     m.Bound: _way((_ROUTER,), (_EDGE,), answer=True),
     m.Enable: _way((_EDGE,), (_ROUTER,)),

@@ -64,6 +64,7 @@ Handler = Callable[[Stanza, Context], Stanza]
 class Local:
     """The router answers with `handler`; `subscribers_only` goes through the presence worker's Gate first.
 
+    Who is no subscriber, or asks an account that does not exist, gets what `stranger` makes of the request, or service-unavailable.
     When it answers a request of the account itself, that session is marked with `marks` and loses the mark `unmarks`.
     """
 
@@ -71,6 +72,7 @@ class Local:
     subscribers_only: bool = False
     marks: str = ""
     unmarks: str = ""
+    stranger: Callable[[Stanza], Stanza] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,13 +124,14 @@ class Xep:
         subscribers_only: bool = False,
         marks: str = "",
         unmarks: str = "",
+        stranger: Callable[[Stanza], Stanza] | None = None,
     ) -> Callable[[Handler], Handler]:
         """Register a stateless handler for an iq payload; it returns the answer or raises StanzaError."""
 
         def register(handler: Handler) -> Handler:
             for target in targets:
                 gate = subscribers_only and target is Target.ACCOUNT
-                self._add((target, type, ns, name), Local(handler, gate, marks, unmarks))
+                self._add((target, type, ns, name), Local(handler, gate, marks, unmarks, stranger))
             return handler
 
         return register

@@ -8,6 +8,7 @@ from typing import Any, Final, Unpack
 import click
 
 from rookery.cli import CommandError
+from rookery.cli.audit import audit
 from rookery.cli.domain_change import change, domain_name
 from rookery.cli.domain_set import line, set_, show
 from rookery.cli.options import resolve, run, target_options
@@ -78,7 +79,11 @@ def add(
                 rooms = await store.host_rooms(conn, name)
             return users, fresh, rooms
 
-    users, fresh, rooms = change(config, work)
+    users, fresh, rooms = change(
+        config,
+        work,
+        lambda done: None if done[0] else audit("domain add", name, registration=registration, kind=kind),
+    )
     _refuse_users(name, users)
     if rooms:
         click.echo(f"added {rooms} for chat rooms")
@@ -114,7 +119,11 @@ def delete(name: str, with_users: bool, **target: Unpack[Target]) -> None:
 
     config, _ = resolve(**target)
     removed = remove_domain_users(config, name) if with_users else 0
-    users, rooms, tag = change(config, work)
+    users, rooms, tag = change(
+        config,
+        work,
+        lambda done: audit("domain del", name, users_removed=removed) if done[2] == "DELETE 1" else None,
+    )
     _refuse_users(name, users, " or add --with-users")
     if rooms:
         raise CommandError(f"{name} has {rooms} rooms: remove them first (`rookery room destroy`)")
