@@ -819,10 +819,7 @@ TAGS: Final[dict[type, int]] = {
     Resume: 82,
     Resumed: 83,
     NotResumed: 84,
-<<<<<<< HEAD
     FannedOut: 125,
     CheckOccupants: 126,
-=======
     OperatorCommand: 110,
->>>>>>> main
 }

@@ -11,12 +11,9 @@ item gets a new `VERSION` and a line here, with what happens while the other sid
 | 3 | `Mirror.iqs` | a request or an answer that was written just before its router died may be given twice |
 | 3 | `Beat.about` | `rookery status` does not show host, pid, ports and age of a process |
 | 3 | `Claimed` | a holder that was deposed goes on until its successor serves, or its fence refuses a write |
-<<<<<<< HEAD
 | 3 | `MirrorSession.heard`, `Resumed.heard`, `ToSession.origin` | what a room says may come twice to those whose router died |
 | 3 | `FannedOut`, `CheckOccupants` | there are no rooms while a process of the former version lives |
-=======
 | 3 | `OperatorCommand` | no log line tells which operator has changed what |
->>>>>>> main
 | 3 | `Domains.kinds` | an edge takes every hosted domain for one with accounts; their routers know better |
 
 Version 3 also gives `Origin.edge` another meaning in the same place: it is the custodian. A process of version 2 passes on what it got and keeps
@@ -41,11 +38,8 @@ from rookery.shared.bus.messages import (
     Fanout,
     Item,
     Mirror,
-<<<<<<< HEAD
     MirrorSession,
-=======
     OperatorCommand,
->>>>>>> main
     Refused,
     Resumed,
     Return,
