@@ -107,7 +107,7 @@ class Speaker:
     def say(self, n: int, out: Say) -> None:
         """Send one stanza to many, as number `n`; numbers only grow."""
         self._keep(n, out)
-        stanza, audience, _ = out
+        stanza, audience = out.stanza, out.audience
         loads, remote = self._all() if audience is None else self._planned(audience)
         origin = Origin(self.stream, n, "")
         post, bus = fanout.post, self._node.bus
