@@ -84,7 +84,7 @@ class SessionMirror:
         self.n = n
         message: Stanza | None = None
         # (what a room says has no other way than this session)
-        if self.managed or (stanza.kind == "message" and stanza.type != "groupchat"):
+        if self.managed or (stanza.kind == "message" and not origin_stream.startswith(ROOM)):
             # Whoever is told of it later must know whom it was for.
             message = stanza if to is None else stanza.replace(to=to)
         if origin_n or message is not None:
@@ -169,8 +169,8 @@ class SessionMirror:
             self._rooms(),
         )
 
-    def _rooms(self) -> list[tuple[bytes, int]]:
-        return [] if self.heard is None else list(self.heard.items())
+    def _rooms(self) -> tuple[tuple[bytes, int], ...]:
+        return () if self.heard is None else tuple(self.heard.items())
 
     def _settling(self) -> list[tuple[int, bytes, int]]:
         return [(n, b"", row) for n, row in self._rows or () if n <= self.acked]

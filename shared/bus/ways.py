@@ -52,8 +52,8 @@ WAYS: Final[dict[type, Way]] = {
     m.Frontier: _way((_EDGE,), (_ROUTER,)),
     m.Deliver: _way((_ROUTER,), (_EDGE,)),
     m.DeliverMany: _way((_ROUTER,), (_EDGE,)),
-    # (a router sends itself an empty one, to tell the edges at the end of a turn)
-    m.Accepted: _way((_ROUTER, *_WORKERS), (_EDGE, _ROUTER)),
+    # (a router or a room worker sends itself an empty one, to tell the custodians at the end of a turn)
+    m.Accepted: _way((_ROUTER, *_WORKERS), (_EDGE, _ROUTER, _MUC)),
     m.Copied: _way((_ROUTER,), (_EDGE,)),
     m.Noted: _way((_ROUTER,), (_EDGE,)),
     m.End: _way((_ROUTER,), (_EDGE,)),

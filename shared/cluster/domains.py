@@ -6,7 +6,7 @@ Processes with a database read the rows; an edge, which has none, asks any accou
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 import trio
@@ -32,7 +32,8 @@ _SELECT: Final = "SELECT name, registration, policy, kind FROM domain"
 class DomainRow(NamedTuple):
     """A hosted domain. `contacts` as in XEP-0157; `durability` is durable, relaxed or "" for what is configured.
 
-    `parent` is the domain of accounts that lists this service, "" for none; `policy` what else was said of it, by name.
+    `parent` is the domain of accounts that lists this service, "" for the one that it is below. Of a service of rooms: `creation` says
+    who may make rooms (anybody, local, admins; "" is local), `admins` are the bare JIDs that may do everything in all of them.
     """
 
     name: str
@@ -41,7 +42,8 @@ class DomainRow(NamedTuple):
     contacts: Contacts = ()
     durability: str = ""
     parent: str = ""
-    policy: Mapping[str, Any] = {}
+    creation: str = ""
+    admins: tuple[str, ...] = ()
 
 
 #: Reads the domains, however long it takes.
@@ -143,7 +145,8 @@ def _of_row(row: Any) -> DomainRow:
         contacts_of(policy),
         durability,
         parent if isinstance(parent, str) else "",
-        policy,
+        str(policy.get("room_creation") or ""),
+        tuple(str(jid) for jid in policy.get("admins") or ()),
     )
 
 
