@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, NamedTuple
+
+import trio
 
 from rookery.shared.bus.messages import Origin
 from rookery.shared.store.reader import stored_uids
@@ -13,11 +15,11 @@ from rookery.shared.store.rows import Row, make_row
 from rookery.shared.xeps.stanza_ids import identified, prefix
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.stanza import Stanza
-from rookery.workers.muc.interim import Room
 from rookery.workers.muc.outs import Deed, Out, Say, Send, Tell
 from rookery.workers.muc.packed import Numbered, pack
 from rookery.workers.muc.part import Part
 from rookery.workers.muc.queue import Entry, Queue
+from rookery.workers.muc.room.room import Room
 from rookery.workers.muc.shell import Shell
 from rookery.workers.muc.speaker import Speaker, chunks
 from rookery.workers.muc.store.rows import AffiliationRow, OccupantRow, RoomRow, Rows, Saying
@@ -52,14 +54,18 @@ class Live:
         "history",
         "id",
         "jid",
+        "on_removed",
         "part",
+        "removing",
         "room",
         "shell",
         "speaker",
         "used",
     )
 
-    def __init__(self, shell: Shell, part: Part, id: int, room: Room) -> None:
+    def __init__(
+        self, shell: Shell, part: Part, id: int, room: Room, on_removed: Callable[[Live], None]
+    ) -> None:
         self.shell = shell
         self.part = part
         self.id = id
@@ -72,6 +78,10 @@ class Live:
         self.used = self.checked = shell.clock()
         self._prefix = prefix(room.jid)
         self._queue = Queue(self._leave)
+        #: Called when the room is no more, and has said so.
+        self.on_removed = on_removed
+        #: Set when it is no more: who comes meanwhile waits for that, and finds none.
+        self.removing: trio.Event | None = None
 
     # --- deeds -------------------------------------------------------------------------------------------------------
 
@@ -84,12 +94,13 @@ class Live:
         entry = Entry(origin, numbered, 0)
         entry.gone = tuple(full for full in deed.occupants if full not in self.room.occupants)
         part.uids.begin(origin, entry)
-        rows = (
-            self._rows(deed, numbered, work) if deed.room or deed.affiliations or deed.occupants else Rows()
-        )
+        rows = self._rows(deed, numbered) if deed.room or deed.affiliations or deed.occupants else Rows()
         if deed.durable and (rows.any or not archived):
             rows = rows._replace(saying=self._saying(numbered, origin))
         entry.waits = len(archived) + (deed.durable and rows.any)
+        if deed.removed:
+            self.removing = trio.Event()
+            entry.then = partial(self.on_removed, self)
         self._queue.add(entry)
         for row in archived:
             shell.archive.put(row, partial(self._archived, entry, work.stanza), part.held)
@@ -102,7 +113,7 @@ class Live:
         if isinstance(out, Say):
             n = self.part.next()
             if out.archived:
-                archived.append(self._row(n, out.stanza, work))
+                archived.append(self._row(n, out, work))
                 out = out._replace(stanza=self.identified(n, out.stanza))
             return (n,), out
         if isinstance(out, Tell):
@@ -143,7 +154,7 @@ class Live:
 
     # --- rows --------------------------------------------------------------------------------------------------------
 
-    def _rows(self, deed: Deed, numbered: Sequence[Numbered], work: Work) -> Rows:
+    def _rows(self, deed: Deed, numbered: Sequence[Numbered]) -> Rows:
         room, id = self.room, self.id
         since = {out.full: numbers[-1] for numbers, out in numbered if isinstance(out, Tell) and out.entrance}
         occupants = []
@@ -179,15 +190,16 @@ class Live:
         first = next((numbers[0] for numbers, _ in numbered if numbers), 0) or self.part.next()
         return Saying(self.id, first, self.part.number, origin.stream, origin.n, pack(numbered))
 
-    def _row(self, n: int, stanza: Stanza, work: Work) -> Row:
+    def _row(self, n: int, out: Say, work: Work) -> Row:
         origin = work.origin
         return make_row(
             self.id,
             n,
             origin.stream,
             origin.n,
-            stanza,
-            peer=self.jid,
+            out.stanza,
+            # (who said it: found by whoever may know, and by those who take messages back)
+            peer=out.author or self.jid,
             outgoing=False,
             archived=True,
             owed=False,
@@ -220,6 +232,16 @@ class Live:
         if full not in self.room.occupants:
             return ()
         return self.room.entrance(full, [told for told in self.history if told.n < before])
+
+    def bury(self, n: int, stanza: Stanza) -> None:
+        """A message of the history was taken back: this stands in its place."""
+        self.history = deque(
+            (
+                told._replace(stanza=self.identified(n, stanza)) if told.n == n else told
+                for told in self.history
+            ),
+            maxlen=HISTORY,
+        )
 
     # --- what is left ------------------------------------------------------------------------------------------------
 

@@ -23,7 +23,8 @@ def pack(outs: Sequence[Numbered]) -> bytes:
     for numbers, out in outs:
         if isinstance(out, Say):
             if not out.archived:
-                parts.append((_SAY, tuple(numbers), out.audience, out.stanza))
+                whom = None if out.audience is None else tuple(out.audience)
+                parts.append((_SAY, tuple(numbers), (whom, tuple(out.but)), out.stanza))
         elif isinstance(out, Tell):
             if out.entrance:
                 parts.append((_ENTRANCE, tuple(numbers), out.full, None))
@@ -47,7 +48,8 @@ def unpack(said: bytes) -> list[Numbered]:
 
 def _out(kind: int, numbers: Sequence[int], whom: Any, what: Any) -> Numbered:
     if kind == _SAY:
-        return numbers, Say(Stanza.unpack(what), whom)
+        audience, but = whom
+        return numbers, Say(Stanza.unpack(what), audience, but=but)
     if kind == _TELL:
         return numbers, Tell(str(whom), tuple(Stanza.unpack(one) for one in what))
     return numbers, Tell(str(whom), (), entrance=True)

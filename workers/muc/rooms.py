@@ -15,10 +15,12 @@ from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.jid import bare_of
 from rookery.workers.hosted import HostedWorker
 from rookery.workers.muc import loading
-from rookery.workers.muc.interim import Room
 from rookery.workers.muc.live import Live, Work
 from rookery.workers.muc.part import Part
+from rookery.workers.muc.policy import Policy
 from rookery.workers.muc.queue import Entry
+from rookery.workers.muc.requests import Requests
+from rookery.workers.muc.room.room import Room
 from rookery.workers.muc.shell import Shell
 from rookery.workers.muc.store import sql
 
@@ -34,9 +36,11 @@ _log = structlog.get_logger()
 class Rooms:
     """The rooms of all held partitions."""
 
-    def __init__(self, worker: HostedWorker, shell: Shell) -> None:
+    def __init__(self, worker: HostedWorker, shell: Shell, policy: Policy) -> None:
         self._worker = worker
         self._shell = shell
+        self._policy = policy
+        self._requests = Requests(worker, shell, policy)
         self._by_part: dict[int, dict[str, Live]] = {}
         self._by_stream: dict[bytes, Live] = {}
         #: Rooms with occupants that are to be loaded: those that have to speak first.
@@ -71,7 +75,7 @@ class Rooms:
             part, jid = self._open.pop()
             if part.held.live and self.find(part, jid) is None:
                 await self._load_guarded(part, jid)
-            await trio.sleep(0)
+            await trio.lowlevel.checkpoint()
 
     # --- what comes --------------------------------------------------------------------------------------------------
 
@@ -84,7 +88,7 @@ class Rooms:
         """A stanza for a room, or for a service of rooms."""
         jid = bare_of(item.stanza.to)
         live = self.find(part, jid)
-        if live is not None and not self._worker.lanes.busy(part.number, jid):
+        if live is not None and live.removing is None and not self._worker.lanes.busy(part.number, jid):
             self._handle(live, item)
             return
         part.uids.begin(item.origin, Entry(item.origin, (), 0))
@@ -92,8 +96,16 @@ class Rooms:
 
     async def _later(self, part: Part, jid: str, item: Route) -> None:
         """Handle a stanza once its room is there."""
+        if "@" not in jid:
+            await self._requests.of_service(part, item)
+            return
         try:
-            live = self.find(part, jid) or await self._load(part, jid)
+            live = self.find(part, jid)
+            if live is not None and live.removing is not None:
+                await live.removing.wait()
+                live = None
+            if live is None:
+                live = await self._load(part, jid)
         except Fenced:
             return
         except Exception:
@@ -107,8 +119,12 @@ class Rooms:
 
     def _handle(self, live: Live, item: Route) -> None:
         work = Work(item.origin, item.stanza, self._shell.clock())
+        facts = self._policy.facts(item.stanza, work.at, live.history)
         try:
-            deed = live.room.handle(item.stanza, work.at, live.history)
+            if self._requests.reads(item.stanza):
+                self._requests.archive(live, item, facts)
+                return
+            deed = live.room.handle(item.stanza, facts)
         except StanzaError as error:
             self._refuse(live.part, item, error)
             return
@@ -117,6 +133,17 @@ class Rooms:
             self._refuse(live.part, item, StanzaError("internal-server-error"))
             return
         live.do(deed, work)
+        for note in deed.notes:
+            _log.info(
+                "room_note",
+                room=live.jid,
+                what=note.event,
+                actor=note.actor,
+                target=note.target,
+                detail=note.detail,
+            )
+        for tombstone in deed.tombstones:
+            self._requests.bury(live, tombstone)
 
     def _refuse(self, part: Part, item: Route, error: StanzaError) -> None:
         stanza = item.stanza
@@ -157,7 +184,7 @@ class Rooms:
         return live
 
     def _add(self, part: Part, id: int, room: Room) -> Live:
-        live = Live(self._shell, part, id, room)
+        live = Live(self._shell, part, id, room, self._remove)
         self._by_part[part.number][room.jid] = live
         self._by_stream[live.speaker.stream] = live
         return live
@@ -171,6 +198,11 @@ class Rooms:
             else:
                 self._refuse(part, item, StanzaError("item-not-found", "there is no such room"))
             return None
+        # Asked first, so that who may not make rooms leaves no rows.
+        facts = self._policy.facts(stanza, self._shell.clock(), ())
+        if not (facts.may_create or facts.admin):
+            self._refuse(part, item, StanzaError("not-allowed", "you may not make rooms here"))
+            return None
         local, _, domain = jid.rpartition("@")
         incarnation = self._shell.node.incarnation
         id = await self._worker.database(
@@ -183,13 +215,16 @@ class Rooms:
     def _remove(self, live: Live) -> None:
         """A room is destroyed: nothing of it stays."""
         part, jid = live.part, live.jid
-        self._drop(live)
 
         async def work() -> None:
             incarnation = self._shell.node.incarnation
             await self._worker.database(part.number, lambda conn: sql.remove(conn, incarnation, live.id))
+            self._drop(live)
+            if live.removing is not None:
+                live.removing.set()
 
-        self._worker.job(part.number, jid, work)
+        # (a key of its own: the room's own lane may wait for this)
+        self._worker.job(part.number, f"{jid} removal", work)
 
     def _drop(self, live: Live) -> None:
         rooms = self._by_part.get(live.part.number)

@@ -13,10 +13,12 @@ from rookery.shared.cluster.api import Node
 from rookery.shared.custody.kept import Handed
 from rookery.shared.db.api import DatabaseUnavailable
 from rookery.shared.db.persist import persist
+from rookery.shared.db.secrets import shared_secrets
 from rookery.shared.store.ids import cluster_seal
 from rookery.shared.store.writer import StoreWriter
 from rookery.workers.hosted import Handler, HostedWorker
 from rookery.workers.muc.part import Part
+from rookery.workers.muc.policy import Policy
 from rookery.workers.muc.rooms import Rooms
 from rookery.workers.muc.shell import Shell
 from rookery.workers.muc.store import sql
@@ -46,7 +48,9 @@ class MucService(HostedWorker):
         self._writer = RoomWriter(node.db, node.incarnation, node.fail, delay=DELAY)
         self.shell = Shell(node, self._archive, self._writer, self, self.addresses.account)
         self.parts: dict[int, Part] = {}
-        self.rooms = Rooms(self, self.shell)
+        self.policy = Policy(node.config, self.addresses.account)
+        self.domains.changed = self.policy.learn
+        self.rooms = Rooms(self, self.shell, self.policy)
         node.on_holder.append(self._on_holder)
         node.on_lost.append(self.rooms.lost)
 
@@ -91,6 +95,7 @@ class MucService(HostedWorker):
         await self.domains.known()
         while self.shell.seal is None:
             try:
+                self.policy.secret = (await shared_secrets(self.node.db, "occupant-ids"))[-1]
                 self.shell.seal = await cluster_seal(self.node.db)
             except DatabaseUnavailable:
                 await trio.sleep(_RETRY)

@@ -46,6 +46,7 @@ class Speaker:
         "_remote",
         "_route",
         "_sent",
+        "_some",
         "jid",
         "since",
         "stream",
@@ -65,6 +66,8 @@ class Speaker:
         self._route = route
         self._loads: list[Load] | None = None
         self._remote: list[str] = []
+        #: The last audience that was not all, with its plan.
+        self._some: tuple[Sequence[str], list[Load], list[str]] | None = None
         #: The last number that each router was sent, and the last that it has confirmed.
         self._sent: dict[str, int] = {}
         self._confirmed: dict[str, int] = {}
@@ -83,6 +86,21 @@ class Speaker:
         """Somebody is not in the room any more."""
         if self.since.pop(full, None) is not None:
             self._loads = None
+
+    def _audience(self, out: Say) -> tuple[list[Load], list[str]]:
+        """Who hears it. What is said to the same people as before needs no new plan."""
+        if out.but:
+            but = frozenset(out.but)
+            whole = self.since if out.audience is None else out.audience
+            return self._planned([full for full in whole if full not in but])
+        if out.audience is None:
+            return self._all()
+        some = self._some
+        if some is not None and some[0] is out.audience and fanout.current(self._node.bus, some[1]):
+            return some[1], some[2]
+        loads, remote = self._planned(out.audience)
+        self._some = out.audience, loads, remote
+        return loads, remote
 
     def _all(self) -> tuple[list[Load], list[str]]:
         loads = self._loads
@@ -107,8 +125,8 @@ class Speaker:
     def say(self, n: int, out: Say) -> None:
         """Send one stanza to many, as number `n`; numbers only grow."""
         self._keep(n, out)
-        stanza, audience = out.stanza, out.audience
-        loads, remote = self._all() if audience is None else self._planned(audience)
+        stanza = out.stanza
+        loads, remote = self._audience(out)
         origin = Origin(self.stream, n, "")
         post, bus = fanout.post, self._node.bus
         for load in loads:
@@ -203,7 +221,7 @@ class Speaker:
                 if self._local(out.full) and (partition is None or number == partition):
                     self._told(n, out.full, number, out.stanzas)
                 continue
-            audience = mine if out.audience is None else mine.intersection(out.audience)
+            audience = (mine if out.audience is None else mine.intersection(out.audience)).difference(out.but)
             there = [(full, node.partition(bare_of(full))) for full in audience if self.since[full] < n]
             for load in fanout.plan(node.bus, there):
                 fanout.post(node.bus, load, out.stanza, origin)
