@@ -34,7 +34,9 @@ def given(ask: Ask, gift: Gift) -> list[c.Step]:
     hats = () if new is Affiliation.OUTCAST else former.hats
     entry = Affiliate(new, nick, gift.reason, ask.bare, ask.facts.now, hats)
     seats = _affected(state, gift.jid)
-    code = _removal(state, new, former.affiliation)
+    domain = state.affiliates.get(gift.jid.rpartition("@")[2]) if new is Affiliation.NONE else None
+    banned = domain is not None and domain.affiliation is Affiliation.OUTCAST and "@" in gift.jid
+    code = statuses.BANNED if banned else _removal(state, new, former.affiliation)
     going = [seat for seat in seats if code and not seat.service_admin]
     roles = {seat.key: seat.role for seat in seats}
     change = c.AffiliationGiven(gift.jid, entry, former.affiliation, actor, bool(going), roles)

@@ -122,9 +122,10 @@ def _affiliation_given(state: State, change: c.AffiliationGiven, touched: Touche
             touched.room = True
         for seat in [state.seats[key] for key in change.roles if key in state.seats]:
             if not seat.service_admin:
-                seat.affiliation = entry.affiliation
+                # (that of its domain, where it has none)
+                seat.affiliation = state.affiliate(seat.bare).affiliation
                 if not change.removes:
-                    seat.role = standing_role(state, entry.affiliation, jid)
+                    seat.role = standing_role(state, seat.affiliation, seat.bare)
             _redrawn(state, seat, touched)
 
 
