@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from tests.examples import DEFAULT, STEPS
+from tests.examples import STEPS, many
 from tests.unit.muc.room.scene import ROOM, Scene, codes_of, presence
 
 from rookery.shared.xeps.multi_user_chat import NS, USER
@@ -198,5 +198,5 @@ class RoomMachine(RuleBasedStateMachine):
             assert self.live[full] == self.said[self.since[full] :]
 
 
-RoomMachine.TestCase.settings = settings(max_examples=DEFAULT, stateful_step_count=STEPS, deadline=None)
+RoomMachine.TestCase.settings = settings(max_examples=many(40), stateful_step_count=STEPS, deadline=None)
 TestRoom = RoomMachine.TestCase
