@@ -12,10 +12,15 @@ from rookery.shared.store.archive import Filter, read_page
 from rookery.shared.store.owners import Owner
 from rookery.shared.store.rows import pack_stanza
 from rookery.shared.xeps import message_archive
+from rookery.shared.xeps._disco import NS_INFO, info
+from rookery.shared.xeps._xep import Target
 from rookery.shared.xeps.message_archive import NS as MAM
+from rookery.shared.xeps.registry import FEATURES
+from rookery.shared.xeps.service_discovery import NS_ITEMS
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.jid import bare_of
 from rookery.shared.xmpp.stanza import Stanza
+from rookery.shared.xmpp.xml import Element
 from rookery.workers.hosted import HostedWorker
 from rookery.workers.muc.live import Live
 from rookery.workers.muc.outs import Tombstone
@@ -23,13 +28,18 @@ from rookery.workers.muc.part import Part
 from rookery.workers.muc.policy import Policy
 from rookery.workers.muc.room.facts import Facts
 from rookery.workers.muc.room.moderating import buried
+from rookery.workers.muc.room.pages import page, with_set
 from rookery.workers.muc.shell import Shell
+from rookery.workers.muc.store import sql
 
 _BURY: Final = f"""{FENCE},
 done AS (
     UPDATE message m SET stanza = $4 FROM fence_ok WHERE m.account_id = $2 AND m.id = $3 RETURNING 1
 )
 SELECT EXISTS (SELECT FROM fence_ok)"""  # noqa: S608  constants only
+
+#: Rooms that are read for one list: pages are cut from these.
+MOST_LISTED: Final = 20_000
 
 
 class Requests:
@@ -142,10 +152,36 @@ class Requests:
     # --- services ----------------------------------------------------------------------------------------------------
 
     async def of_service(self, part: Part, item: Route) -> None:
-        """A stanza to a service itself."""
+        """A stanza to a service itself (XEP-0045 sections 6.2, 6.3)."""
         stanza = item.stanza
         if stanza.kind == "iq" and stanza.type in ("get", "set"):
-            self._shell.ways.route(stanza.error(StanzaError("service-unavailable")))
-        elif stanza.kind == "message" and stanza.type != "error":
+            await self._worker.serve_iq(item.origin, stanza, partial(self._asked, part, item))
+            part.uids.done(item.origin)
+            return
+        if stanza.kind == "message" and stanza.type != "error":
             self._shell.ways.route(stanza.error(StanzaError("service-unavailable")))
         self._shell.accept(part, item.origin)
+
+    async def _asked(self, part: Part, item: Route) -> Stanza:
+        iq = item.stanza
+        asked = (iq.type, *iq.payloads[0]) if len(iq.payloads) == 1 else ()
+        if asked == ("get", NS_INFO, "query"):
+            return iq.result(
+                info(
+                    "conference", "text", "Chat rooms", sorted({NS_INFO, NS_ITEMS, *FEATURES[Target.SERVICE]})
+                )
+            )
+        if asked != ("get", NS_ITEMS, "query"):
+            raise StanzaError("service-unavailable")
+        rooms = await self._worker.database(
+            part.number, lambda conn: sql.listed(conn, iq.to, MOST_LISTED), item.origin.deadline
+        )
+        names = {jid: name for jid, name, _ in rooms}
+        taken = page(sorted(names), iq.find(NS_ITEMS, "query"))
+        query = Element(NS_ITEMS, "query")
+        for jid in taken.keys:
+            query.children.append(
+                Element(NS_ITEMS, "item", {"jid": jid, "name": names[jid] or jid.partition("@")[0]})
+            )
+        with_set(query, taken)
+        return iq.result(query)
