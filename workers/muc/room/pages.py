@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -36,11 +36,21 @@ def page(keys: Sequence[str], asked: Element | None) -> Page:
     if set_.find(RSM, "index") is not None:
         start = _number(set_, "index", 0)
     elif after:
-        start = bisect_right(keys, after)
+        start = _place(keys, after) + (after in keys)
     elif before is not None:
-        end = bisect_left(keys, before) if before else count
+        end = _place(keys, before) if before else count
         start = max(0, end - most)
     return Page(keys[start : min(end, start + most)], start, count, False)
+
+
+def _place(keys: Sequence[str], name: str) -> int:
+    """Where a name is, or would be: in a list in another order one that is gone is unknown (XEP-0059 section 2.2)."""
+    if name in keys:
+        return list(keys).index(name)
+    place = bisect_left(keys, name)
+    if list(keys) != sorted(keys):
+        raise StanzaError("item-not-found", "this is not in the list any more")
+    return place
 
 
 def _number(set_: Element, name: str, default: int) -> int:

@@ -43,8 +43,9 @@ def groupchat(ask: Ask) -> list[c.Step]:
     slow = state.config.slow_seconds > 0 and _slowed(ask, occupant)
     inner, payloads = cleaned(stanza, state.jid)
     said = _said(ask, occupant, inner, payloads)
-    lasts = durable(said)
-    archived = lasts and state.config.archive and not said.has(HINTS, "no-permanent-store")
+    # (what the room adds says nothing by itself)
+    lasts = durable(stanza)
+    archived = lasts and state.config.archive and not stanza.has(HINTS, "no-permanent-store")
     steps: list[c.Step] = [c.Spoke(occupant, said, archived, lasts, facts.now, slow)]
     if stanza.has(RETRACT, "retract"):
         steps += retracted(ask, occupant)
