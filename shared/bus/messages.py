@@ -464,6 +464,8 @@ class Bind(NamedTuple):
     edge: str
     sid: int
     stream: bytes
+    #: What the session asks for at once (XEP-0386): names of the registry (`Forward.marks`), carbons alone for now.
+    marks: Sequence[str] = ()
 
 
 class Bound(NamedTuple):
@@ -567,6 +569,44 @@ class Register(NamedTuple):
     password: str
     email: str
     ip: str
+
+
+class ListSessions(NamedTuple):
+    """Ask a router for the sessions of its partition, in the order of their full JIDs: those of `account`, or of `domain`, or all ("").
+
+    At most `limit` of those behind the full JID `after`; with 0 they are only counted.
+    """
+
+    account: str
+    domain: str
+    after: str
+    limit: int
+
+
+class SessionList(NamedTuple):
+    """Answer to ListSessions: (full JID, edge, priority, show, resumable), and how many there are in all.
+
+    The edge is "" while the client is away and may resume; show is that of RFC 6121 section 4.7.2.1, "" for plain availability and
+    "unavailable" for a session without presence.
+    """
+
+    rows: Sequence[tuple[str, str, int, str, bool]]
+    count: int
+
+
+class EndSessions(NamedTuple):
+    """An operator ends sessions of `account`: that of `resource`, or all (""), with a stream error of RFC 6120 section 4.9.3."""
+
+    account: str
+    resource: str
+    condition: str
+    text: str
+
+
+class Ended(NamedTuple):
+    """Answer to EndSessions: how many there were."""
+
+    count: int
 
 
 class Done(NamedTuple):
@@ -730,6 +770,10 @@ Item = (
     | RosterChanged
     | ContactRemoved
     | OperatorCommand
+    | ListSessions
+    | SessionList
+    | EndSessions
+    | Ended
     | Bind
     | Bound
     | GetCredentials
@@ -822,4 +866,8 @@ TAGS: Final[dict[type, int]] = {
     FannedOut: 125,
     CheckOccupants: 126,
     OperatorCommand: 110,
+    ListSessions: 180,
+    SessionList: 181,
+    EndSessions: 182,
+    Ended: 183,
 }

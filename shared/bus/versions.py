@@ -15,6 +15,8 @@ item gets a new `VERSION` and a line here, with what happens while the other sid
 | 3 | `FannedOut`, `CheckOccupants` | there are no rooms while a process of the former version lives |
 | 3 | `OperatorCommand` | no log line tells which operator has changed what |
 | 3 | `Domains.kinds` | an edge takes every hosted domain for one with accounts; their routers know better |
+| 3 | `ListSessions`, `SessionList`, `EndSessions`, `Ended` | operators cannot see or end sessions of a router of version 2 |
+| 3 | `Bind.marks` | a client of Bind 2 has no carbons until it asks for them again |
 
 Version 3 also gives `Origin.edge` another meaning in the same place: it is the custodian. A process of version 2 passes on what it got and keeps
 nothing: acceptance then goes past it to the custodian before it, and what it had under way is sent again after 15 s (`shared.custody`).
@@ -30,19 +32,24 @@ from rookery.shared.bus.messages import (
     TAGS,
     VERSION,
     Beat,
+    Bind,
     CheckOccupants,
     Claimed,
     DeliverMany,
     Domains,
+    Ended,
+    EndSessions,
     FannedOut,
     Fanout,
     Item,
+    ListSessions,
     Mirror,
     MirrorSession,
     OperatorCommand,
     Refused,
     Resumed,
     Return,
+    SessionList,
     ToSession,
 )
 
@@ -52,6 +59,7 @@ OLDEST: Final = max(1, VERSION - 1)
 KNOWN: Final[dict[type, int | None]] = {
     Beat: 5,
     CheckOccupants: None,
+    Bind: 5,
     Claimed: None,
     DeliverMany: 2,
     FannedOut: None,
@@ -61,6 +69,10 @@ KNOWN: Final[dict[type, int | None]] = {
     Resumed: 8,
     ToSession: 3,
     Domains: 1,
+    ListSessions: None,
+    SessionList: None,
+    EndSessions: None,
+    Ended: None,
     OperatorCommand: None,
 }
 

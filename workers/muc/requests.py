@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from functools import partial
 from typing import Final
 
@@ -12,15 +13,11 @@ from rookery.shared.store.archive import Filter, read_page
 from rookery.shared.store.owners import Owner
 from rookery.shared.store.rows import pack_stanza
 from rookery.shared.xeps import message_archive
-from rookery.shared.xeps._disco import NS_INFO, info
-from rookery.shared.xeps._xep import Target
+from rookery.shared.xeps._disco import NS_INFO
 from rookery.shared.xeps.message_archive import NS as MAM
-from rookery.shared.xeps.registry import FEATURES
-from rookery.shared.xeps.service_discovery import NS_ITEMS
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.jid import bare_of
 from rookery.shared.xmpp.stanza import Stanza
-from rookery.shared.xmpp.xml import Element
 from rookery.workers.hosted import HostedWorker
 from rookery.workers.muc.live import Live
 from rookery.workers.muc.outs import Tombstone
@@ -28,7 +25,7 @@ from rookery.workers.muc.part import Part
 from rookery.workers.muc.policy import Policy
 from rookery.workers.muc.room.facts import Facts
 from rookery.workers.muc.room.moderating import buried
-from rookery.workers.muc.room.pages import page, with_set
+from rookery.workers.muc.room.service_iqs import Listed, ServiceView, service_iq
 from rookery.workers.muc.shell import Shell
 from rookery.workers.muc.store import sql
 
@@ -164,24 +161,10 @@ class Requests:
 
     async def _asked(self, part: Part, item: Route) -> Stanza:
         iq = item.stanza
-        asked = (iq.type, *iq.payloads[0]) if len(iq.payloads) == 1 else ()
-        if asked == ("get", NS_INFO, "query"):
-            return iq.result(
-                info(
-                    "conference", "text", "Chat rooms", sorted({NS_INFO, NS_ITEMS, *FEATURES[Target.SERVICE]})
-                )
+        rooms: list[Listed] = []
+        if iq.payloads and iq.payloads[0][0] != NS_INFO:
+            found = await self._worker.database(
+                part.number, lambda conn: sql.listed(conn, iq.to, MOST_LISTED), item.origin.deadline
             )
-        if asked != ("get", NS_ITEMS, "query"):
-            raise StanzaError("service-unavailable")
-        rooms = await self._worker.database(
-            part.number, lambda conn: sql.listed(conn, iq.to, MOST_LISTED), item.origin.deadline
-        )
-        names = {jid: name for jid, name, _ in rooms}
-        taken = page(sorted(names), iq.find(NS_ITEMS, "query"))
-        query = Element(NS_ITEMS, "query")
-        for jid in taken.keys:
-            query.children.append(
-                Element(NS_ITEMS, "item", {"jid": jid, "name": names[jid] or jid.partition("@")[0]})
-            )
-        with_set(query, taken)
-        return iq.result(query)
+            rooms = [Listed(*one) for one in found]
+        return service_iq(iq, ServiceView(rooms, "Chat rooms", secrets.token_urlsafe(12)))

@@ -32,7 +32,9 @@ def origin(n: int, custodian: str = "router1") -> Origin:
 def test_nothing_leaves_before_what_was_done_before_it() -> None:
     left: list[Entry] = []
     queue = Queue(left.append)
-    first, second, third = (Entry(None, [((n,), Say(MESSAGE))], waits) for n, waits in ((1, 2), (2, 1), (3, 0)))
+    first, second, third = (
+        Entry(None, [((n,), Say(MESSAGE))], waits) for n, waits in ((1, 2), (2, 1), (3, 0))
+    )
     for entry in (first, second, third):
         queue.add(entry)
     queue.committed(second)
@@ -54,7 +56,9 @@ def test_what_comes_again_counts_once() -> None:
     uids.begin(origin(1), entry)
     assert uids.repeated(origin(1)) is False
     assert uids.repeated(origin(1, "router2")) is False
-    assert [one.custodian for one in entry.origins] == ["router1", "router2"], "whoever keeps it now is told, too"
+    assert [one.custodian for one in entry.origins] == ["router1", "router2"], (
+        "whoever keeps it now is told, too"
+    )
     uids.done(origin(1))
     assert uids.repeated(origin(1)) is True
     uids.rotate()
@@ -150,7 +154,9 @@ def test_what_a_router_did_not_confirm_goes_to_the_next_holder_of_its_partitions
     voice.confirmed("router7", 9)  # (says nothing of what router1 had)
     assert voice.unheard == 4
     cluster.node("router2", Kind.ROUTER)
-    for partition in {cluster.nodes["muc1"].partition(one) for one in ("alice@example.org", "bob@example.org")}:
+    for partition in {
+        cluster.nodes["muc1"].partition(one) for one in ("alice@example.org", "bob@example.org")
+    }:
         voice.again(partition)
     again = heard(news(cluster, "router2"))
     assert {4, 5} <= {n for n, _ in again}, "(the bus repeats what it had not acknowledged, too)"

@@ -65,7 +65,7 @@ SELECT r.jid, EXISTS (SELECT FROM room_saying s WHERE s.room_id = r.id)
 FROM room r WHERE r.partition = $1 AND EXISTS (SELECT FROM room_occupant o WHERE o.room_id = r.id)"""
 
 _LISTED: Final = """
-SELECT r.jid, r.name, (SELECT count(DISTINCT o.nick) FROM room_occupant o WHERE o.room_id = r.id)::integer
+SELECT r.jid, r.name, r.description, r.lang, (SELECT count(DISTINCT o.nick) FROM room_occupant o WHERE o.room_id = r.id)::integer
 FROM room r WHERE r.public AND r.jid LIKE $1 ORDER BY r.jid LIMIT $2"""
 
 
@@ -135,8 +135,8 @@ async def heard(conn: Connection, partition: int) -> int:
     return await conn.fetchval("SELECT n FROM room_heard WHERE partition = $1", partition) or 0
 
 
-async def listed(conn: Connection, domain: str, limit: int) -> list[tuple[str, str, int]]:
-    """The rooms of a service that it lists, by address: (JID, name, occupants)."""
+async def listed(conn: Connection, domain: str, limit: int) -> list[tuple[str, str, str, str, int]]:
+    """The rooms of a service that it lists, by address: (JID, name, description, language, occupants)."""
     return [tuple(record.values()) for record in await conn.fetch(_LISTED, f"%@{domain}", limit)]
 
 
