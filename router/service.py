@@ -36,6 +36,7 @@ from rookery.router.pushing import Pushing
 from rookery.router.sessions.binding import Bindings
 from rookery.router.sessions.client_state import ClientStates
 from rookery.router.sessions.hibernation import Hibernation
+from rookery.router.sessions.operators import Operators
 from rookery.router.sessions.resume import Resumptions
 from rookery.router.takeover import handover
 from rookery.router.takeover.mirrors import Takeover
@@ -50,11 +51,13 @@ from rookery.shared.bus.messages import (
     ClientState,
     Copy,
     Enable,
+    EndSessions,
     Fanout,
     Frontier,
     Gated,
     Item,
     Kind,
+    ListSessions,
     Mirror,
     Origin,
     Replay,
@@ -143,6 +146,7 @@ class RouterService:
             self.client_states,
             self.hibernation,
         )
+        self.operators = Operators(core, self.accounts, self.bindings)
         self.takeover = Takeover(core, self.accounts, self.hibernation)
         self.totals = Totals(core)
         self._wire(store)
@@ -195,6 +199,8 @@ class RouterService:
             Enable: self.resumptions.on_enable,
             Resume: self.resumptions.on_resume,
             Frontier: self.resumptions.on_frontier,
+            ListSessions: self.operators.on_list,
+            EndSessions: self.operators.on_end,
         }
 
     # --- items -------------------------------------------------------------------------------------------------------

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from rookery.router.accounts.kept import Parcel
-from rookery.router.accounts.kept import plain
+from rookery.router.accounts.kept import Parcel, plain
 from rookery.router.accounts.session import Session
 from rookery.router.delivery.rooms import Rooms
 from rookery.router.partition import Part

@@ -48,7 +48,7 @@ def unpack_session(full: str, grant: int, stream: bytes, state: bytes) -> Sessio
             return None
         session = Session(full, grant, "", 0, stream)
         session.n, session.acked = int(n), int(acked)
-        session.resumable = Resumable.of(Management._make(management))
+        session.resumable = Resumable.of(Management(*management))
         unpack(note, session)
         session.heard.update(more[0] if more else ())
         for one in kept:

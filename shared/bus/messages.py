@@ -84,13 +84,14 @@ class Frontier(NamedTuple):
     """Everything up to inbound number `n` of a resumable stream is handled; answered `Noted` once that is recorded.
 
     `requests` are the iq requests of its client that wait for an answer: (id, `to` or "" for the account, deadline in Unix
-    milliseconds). Whoever resumes the stream goes on waiting.
+    milliseconds). Whoever resumes the stream goes on waiting. `taken` is the highest inbound number that has come.
     """
 
     full: str
     grant: int
     n: int
     requests: Sequence[tuple[str, str, int]] = ()
+    taken: int = 0
 
 
 class Acked(NamedTuple):
@@ -113,7 +114,9 @@ class Management(NamedTuple):
     """What makes a stream resumable (XEP-0198): its `token`, how many seconds without a socket it lives, and its numbers.
 
     `base_in` and `base_out` are the inbound and outbound numbers at which the client's counting began; `frontier` is the highest
-    inbound number that is recorded as handled; `requests` as in Frontier; `asleep`: its socket is gone.
+    inbound number that is recorded as handled; `requests` as in Frontier; `asleep`: its socket is gone. `answered` are requests, (id,
+    `to` or "" for the account), that have had their answer, though their numbers may be above `frontier`: a client that resumes sends
+    those again, and is not answered again.
     """
 
     token: bytes
@@ -123,6 +126,7 @@ class Management(NamedTuple):
     frontier: int
     requests: Sequence[tuple[str, str, int]] = ()
     asleep: bool = False
+    answered: Sequence[tuple[str, str]] = ()
 
 
 class Mirror(NamedTuple):
@@ -464,6 +468,8 @@ class Bind(NamedTuple):
     edge: str
     sid: int
     stream: bytes
+    #: What the session asks for at once (XEP-0386): names of the registry (`Forward.marks`), carbons alone for now.
+    marks: Sequence[str] = ()
 
 
 class Bound(NamedTuple):
@@ -567,6 +573,44 @@ class Register(NamedTuple):
     password: str
     email: str
     ip: str
+
+
+class ListSessions(NamedTuple):
+    """Ask a router for the sessions of its partition, in the order of their full JIDs: those of `account`, or of `domain`, or all ("").
+
+    At most `limit` of those behind the full JID `after`; with 0 they are only counted.
+    """
+
+    account: str
+    domain: str
+    after: str
+    limit: int
+
+
+class SessionList(NamedTuple):
+    """Answer to ListSessions: (full JID, edge, priority, show, resumable), and how many there are in all.
+
+    The edge is "" while the client is away and may resume; show is that of RFC 6121 section 4.7.2.1, "" for plain availability and
+    "unavailable" for a session without presence.
+    """
+
+    rows: Sequence[tuple[str, str, int, str, bool]]
+    total: int
+
+
+class EndSessions(NamedTuple):
+    """An operator ends sessions of `account`: that of `resource`, or all (""), with a stream error of RFC 6120 section 4.9.3."""
+
+    account: str
+    resource: str
+    condition: str
+    text: str
+
+
+class Ended(NamedTuple):
+    """Answer to EndSessions: how many there were."""
+
+    number: int
 
 
 class Done(NamedTuple):
@@ -730,6 +774,10 @@ Item = (
     | RosterChanged
     | ContactRemoved
     | OperatorCommand
+    | ListSessions
+    | SessionList
+    | EndSessions
+    | Ended
     | Bind
     | Bound
     | GetCredentials
@@ -822,4 +870,8 @@ TAGS: Final[dict[type, int]] = {
     FannedOut: 125,
     CheckOccupants: 126,
     OperatorCommand: 110,
+    ListSessions: 180,
+    SessionList: 181,
+    EndSessions: 182,
+    Ended: 183,
 }

@@ -52,7 +52,9 @@ def _filter(seal: Seal, owner: Owner, query: Query, occupants: bool) -> Filter:
         peer = with_.bare
         if occupants and peer == owner.address:
             # An occupant of the room whose archive it is, or all of them; the peers of its rows are real addresses.
-            return Filter(after, before, query.start, query.end, "", with_.full if with_.resource else "", ids)
+            return Filter(
+                after, before, query.start, query.end, "", with_.full if with_.resource else "", ids
+            )
         # What the owner sent to itself is found by its own address, whatever the resources (section 4.1.1).
         exact = "" if with_.resource is None or peer == owner.address else with_.full
     return Filter(after, before, query.start, query.end, peer, exact, ids)
@@ -84,7 +86,9 @@ async def answer(
     # Clients that count pages by the index stop after one when it grows smaller: a page from the end has none (XEP-0059 section 2.6).
     index = None if backwards or count is None else query.place or 0
     rows = [
-        Result(seal.seal(owner.id, row.id), row.stamp, row.stanza if view is None else view(row.stanza, row.peer))
+        Result(
+            seal.seal(owner.id, row.id), row.stamp, row.stanza if view is None else view(row.stanza, row.peer)
+        )
         for row in page.rows
     ]
     sent = reversed(rows) if query.flip else rows

@@ -231,7 +231,8 @@ class Live:
         """What somebody is told who came in before number `before` was said."""
         if full not in self.room.occupants:
             return ()
-        return self.room.entrance(full, [told for told in self.history if told.n < before])
+        history = [told for told in self.history if told.n < before]
+        return self.room.entrance(full, history, self.shell.options)
 
     def bury(self, n: int, stanza: Stanza) -> None:
         """A message of the history was taken back: this stands in its place."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from functools import partial
 from typing import Final
 
@@ -12,6 +13,7 @@ from rookery.shared.store.archive import Filter, read_page
 from rookery.shared.store.owners import Owner
 from rookery.shared.store.rows import pack_stanza
 from rookery.shared.xeps import message_archive
+from rookery.shared.xeps._disco import NS_INFO
 from rookery.shared.xeps.message_archive import NS as MAM
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.jid import bare_of
@@ -23,13 +25,18 @@ from rookery.workers.muc.part import Part
 from rookery.workers.muc.policy import Policy
 from rookery.workers.muc.room.facts import Facts
 from rookery.workers.muc.room.moderating import buried
+from rookery.workers.muc.room.service_iqs import Listed, ServiceView, service_iq
 from rookery.workers.muc.shell import Shell
+from rookery.workers.muc.store import sql
 
 _BURY: Final = f"""{FENCE},
 done AS (
     UPDATE message m SET stanza = $4 FROM fence_ok WHERE m.account_id = $2 AND m.id = $3 RETURNING 1
 )
 SELECT EXISTS (SELECT FROM fence_ok)"""  # noqa: S608  constants only
+
+#: Rooms that are read for one list: pages are cut from these.
+MOST_LISTED: Final = 20_000
 
 
 class Requests:
@@ -142,10 +149,22 @@ class Requests:
     # --- services ----------------------------------------------------------------------------------------------------
 
     async def of_service(self, part: Part, item: Route) -> None:
-        """A stanza to a service itself."""
+        """A stanza to a service itself (XEP-0045 sections 6.2, 6.3)."""
         stanza = item.stanza
         if stanza.kind == "iq" and stanza.type in ("get", "set"):
-            self._shell.ways.route(stanza.error(StanzaError("service-unavailable")))
-        elif stanza.kind == "message" and stanza.type != "error":
+            await self._worker.serve_iq(item.origin, stanza, partial(self._asked, part, item))
+            part.uids.done(item.origin)
+            return
+        if stanza.kind == "message" and stanza.type != "error":
             self._shell.ways.route(stanza.error(StanzaError("service-unavailable")))
         self._shell.accept(part, item.origin)
+
+    async def _asked(self, part: Part, item: Route) -> Stanza:
+        iq = item.stanza
+        rooms: list[Listed] = []
+        if iq.payloads and iq.payloads[0][0] != NS_INFO:
+            found = await self._worker.database(
+                part.number, lambda conn: sql.listed(conn, iq.to, MOST_LISTED), item.origin.deadline
+            )
+            rooms = [Listed(*one) for one in found]
+        return service_iq(iq, ServiceView(rooms, "Chat rooms", secrets.token_urlsafe(12)))

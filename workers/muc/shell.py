@@ -13,6 +13,7 @@ from rookery.shared.store.holding import Holding
 from rookery.shared.store.ids import Seal
 from rookery.shared.store.rows import Row
 from rookery.shared.store.writer import Done
+from rookery.shared.xeps.multi_user_chat import Options
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.workers.muc.part import Part
 from rookery.workers.muc.store.rows import Rows
@@ -75,6 +76,7 @@ class Shell:
         self.ways = ways
         self.local = local
         self.clock = clock
+        self.options = node.config.options(Options)
         self.seal: Seal | None = None
         self._accepted: dict[str, list[tuple[bytes, int]]] = {}
         self._armed = False

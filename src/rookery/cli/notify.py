@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import trio
 
+from rookery.admin.cluster import learn_version
 from rookery.shared.bus.messages import DomainsChanged
 from rookery.shared.bus.nats import open_bus
 from rookery.shared.bus.notices import Post
@@ -39,6 +40,7 @@ async def notify(config: Bus, db: Database, posts: Sequence[Post], domains: bool
             bus.resolver = lambda kind, partition: holders.get((kind.label, partition))
             if domains:
                 bus.announce(DomainsChanged())
+            await learn_version(bus)
             for kind, account, item in posts:
                 if (kind.label, partition_of(account)) in holders:
                     bus.post(kind, partition_of(account), item)

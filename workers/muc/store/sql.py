@@ -64,6 +64,10 @@ SELECT r.jid, EXISTS (SELECT FROM room_saying s WHERE s.room_id = r.id)
     OR EXISTS (SELECT FROM message m WHERE m.account_id = r.id AND m.id > $2) AS told
 FROM room r WHERE r.partition = $1 AND EXISTS (SELECT FROM room_occupant o WHERE o.room_id = r.id)"""
 
+_LISTED: Final = """
+SELECT r.jid, r.name, r.description, r.lang, (SELECT count(DISTINCT o.nick) FROM room_occupant o WHERE o.room_id = r.id)::integer
+FROM room r WHERE r.public AND r.jid LIKE $1 ORDER BY r.jid LIMIT $2"""
+
 
 class Batch(NamedTuple):
     """What one statement writes; of each key only what came last."""
@@ -129,6 +133,11 @@ async def sayings(conn: Connection, room_id: int) -> list[Saying]:
 async def heard(conn: Connection, partition: int) -> int:
     """The number up to which all that rooms of the partition have said has arrived everywhere; 0 when nothing was noted."""
     return await conn.fetchval("SELECT n FROM room_heard WHERE partition = $1", partition) or 0
+
+
+async def listed(conn: Connection, domain: str, limit: int) -> list[tuple[str, str, str, str, int]]:
+    """The rooms of a service that it lists, by address: (JID, name, description, language, occupants)."""
+    return [tuple(record.values()) for record in await conn.fetch(_LISTED, f"%@{domain}", limit)]
 
 
 async def occupied(conn: Connection, partition: int, after: int) -> list[tuple[str, bool]]:
