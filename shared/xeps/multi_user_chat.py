@@ -71,6 +71,7 @@ class Options(Section, frozen=True):
         about(
             "Rooms with more occupants do not tell everybody of everybody: only moderators see all",
             "occupants",
+            ge=1,
         ),
     ] = 2000
     create: Annotated[bool, about("Whether every account of the cluster may make rooms")] = True

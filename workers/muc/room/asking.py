@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from rookery.shared.xeps.multi_user_chat import Options
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.jid import bare_of
 from rookery.shared.xmpp.stanza import Stanza
@@ -69,7 +70,7 @@ class Ask(NamedTuple):
 
     def paced(self, occupant: Occupant) -> None:
         """Take one message of the sender's rate. Raises StanzaError."""
-        options = self.facts.options
+        options: Options = self.facts.options
         if not occupant.messages.take(self.facts.now, options.messages_per_second, options.messages_burst):
             raise StanzaError("policy-violation", "too many messages", type="wait")
 

@@ -6,6 +6,7 @@ from typing import Final
 
 from rookery.shared.store.rows import durable
 from rookery.shared.xeps.message_retraction import NS as RETRACT
+from rookery.shared.xeps.multi_user_chat import Options
 from rookery.shared.xeps.occupant_ids import NS as OCCUPANT_ID
 from rookery.shared.xeps.processing_hints import NS as HINTS
 from rookery.shared.xmpp import ns
@@ -84,7 +85,8 @@ def _slowed(ask: Ask, occupant: Occupant) -> bool:
 
 
 def _subject(ask: Ask, occupant: Occupant) -> list[c.Step]:
-    state, options = ask.state, ask.facts.options
+    state = ask.state
+    options: Options = ask.facts.options
     need = Role.PARTICIPANT if state.config.change_subject else Role.MODERATOR
     if occupant.seat.role < need:
         raise StanzaError("forbidden", "you may not set the subject")
