@@ -51,6 +51,8 @@ class Core:
         self.addresses = Addresses(node.partition, federated=federated(node.config))
         #: What the rows say of the hosted domains, by their names.
         self.domains: dict[str, DomainRow] = {}
+        #: The services that each hosted domain lists.
+        self.services: dict[str, tuple[str, ...]] = {}
         self.count = Counters()
         #: Hosted domains whose messages are accepted on receipt.
         self.relaxed: frozenset[str] = frozenset()

@@ -24,6 +24,7 @@ from rookery.router.delivery.fanout import Fanouts
 from rookery.router.delivery.from_workers import FromWorkers
 from rookery.router.delivery.iqs import Iqs
 from rookery.router.delivery.presence import Presence
+from rookery.router.delivery.rooms import Rooms
 from rookery.router.delivery.route import Delivery
 from rookery.router.delivery.submit import Submits
 from rookery.router.domains import Domains
@@ -46,6 +47,7 @@ from rookery.shared.bus.messages import (
     AccountChanged,
     Acked,
     Bind,
+    CheckOccupants,
     ClientState,
     Copy,
     Enable,
@@ -116,8 +118,9 @@ class RouterService:
         self.delivery = Delivery(
             core, self.accounts, self.pushing, self.keeping, self.flushes, self.iqs, self.carbons
         )
-        self.fanouts = Fanouts(core, self.accounts, self.pushing, self.delivery)
-        self.from_workers = FromWorkers(self.pushing)
+        self.rooms = Rooms(core)
+        self.fanouts = Fanouts(core, self.accounts, self.pushing, self.delivery, self.rooms)
+        self.from_workers = FromWorkers(self.pushing, self.rooms)
         self.presence = Presence(core, self.pushing, self.flushes)
         self.client_states = ClientStates(core, self.pushing, self.presence)
         self.copies = Copies(core, self.accounts, self.keeping, self.carbons)
@@ -184,6 +187,7 @@ class RouterService:
             ClientState: self.client_states.on_state,
             Unbind: self.bindings.on_unbind,
             Fanout: self.fanouts.on_fanout,
+            CheckOccupants: self.rooms.on_check,
             ToResources: self.from_workers.on_to_resources,
             ToSession: self.from_workers.on_to_session,
             SendPresence: self.presence.on_send_presence,
@@ -331,6 +335,7 @@ class RouterService:
                 self.flushes.tick()
                 self.hibernation.tick()
                 self.client_states.tick()
+                self.rooms.tick()
                 self.core.flush_accepted()
                 self.pushing.end_overrun()
                 self.totals.export()

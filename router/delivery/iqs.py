@@ -139,6 +139,7 @@ class Iqs:
             features=FEATURES,
             options=core.node.config.options,
             resources=resources,
+            services=core.services.get(domain, ()),
         )
 
 

@@ -19,7 +19,7 @@ from rookery.router.keeping.rows import Keeping
 from rookery.router.partition import Part
 from rookery.router.pushing import Pushing
 from rookery.router.rules import IQS, MESSAGES, NORMAL, PRESENCES, Action, Case
-from rookery.shared.bus.messages import Handle, Kind, Origin, Probe, Route, answering
+from rookery.shared.bus.messages import ROOM, Handle, Kind, Origin, Probe, Route, answering
 from rookery.shared.cluster.addresses import OWN
 from rookery.shared.xeps.blocking import matches
 from rookery.shared.xeps.carbons import is_copy
@@ -231,6 +231,8 @@ class Delivery:
             stanza = parcel.stanza.replace(to=one.to) if one.to else parcel.stanza
             if one.flushed or not stanza.kind or is_copy(stanza) or is_result(stanza):
                 continue
+            if one.parcel.origin.stream.startswith(ROOM):
+                continue  # the room learns of the session's end by its presence
             uid = Origin(parcel.origin.stream, parcel.origin.n, "")
             if stanza.kind == "message":
                 self._core.count.rerouted += 1

@@ -21,7 +21,16 @@ from rookery.router.accounts.session import Session
 from rookery.router.core import Core
 from rookery.router.partition import Part
 from rookery.router.sessions.hibernation import Hibernation
-from rookery.shared.bus.messages import End, Kind, Management, Mirror, MirrorRequest, MirrorSession, Origin
+from rookery.shared.bus.messages import (
+    ROOM,
+    End,
+    Kind,
+    Management,
+    Mirror,
+    MirrorRequest,
+    MirrorSession,
+    Origin,
+)
 from rookery.shared.xmpp.stanza import Stanza
 
 _log = structlog.get_logger()
@@ -169,7 +178,7 @@ class Takeover:
                 resumable.frontier = max(resumable.frontier, other.resumable.frontier)
                 resumable.former = other.resumable.former
         for one in session.kept:
-            if one.parcel.origin.stream:
+            if one.parcel.origin.stream and not one.parcel.origin.stream.startswith(ROOM):
                 part.delivered(one.parcel.origin, one.to or one.parcel.stanza.to or session.full)
         account.resources.restore(session)
         self._core.count.sessions += 1
@@ -184,6 +193,8 @@ class Takeover:
         session.n, session.acked = mirrored.n, mirrored.acked
         unpack(mirrored.note, session)
         now = self._core.clock()
+        for room, heard in mirrored.heard:
+            session.hear(room, heard)
         # Where the edge still has the stanza, it finds another way should this session die.
         stanzas = dict(mirrored.stanzas)
         for n, stream, origin_n in mirrored.inflight:
@@ -197,7 +208,9 @@ class Takeover:
             origin = Origin(stream, origin_n, "")
             session.kept.append(Kept(n, Parcel(stanza, origin, now, None, row, bool(row))))
             session.kept_bytes += len(stanza.inner) + OVERHEAD
-            if stream:
+            if stream.startswith(ROOM):
+                session.hear(stream, origin_n)
+            elif stream:
                 part.delivered(origin, stanza.to or session.full)
         loser = account.resources.restore(session)
         if loser is None:
@@ -230,7 +243,8 @@ def _whole(parts: list[tuple[str, MirrorSession]]) -> list[tuple[str, MirrorSess
                 if one[0] not in known and not (one[1] and one[0] <= part.acked)
             ]
             inflight = sorted((*more, *part.inflight), key=_number)
-            part = part._replace(inflight=inflight, stanzas=(*before.stanzas, *part.stanzas))
+            heard = (*before.heard, *part.heard)
+            part = part._replace(inflight=inflight, stanzas=(*before.stanzas, *part.stanzas), heard=heard)
         whole[binding] = edge, part
     return list(whole.values())
 

@@ -12,6 +12,9 @@ from typing import Final, NamedTuple
 
 #: What a hosted domain is unless its row says otherwise: its addresses are accounts of users.
 ACCOUNTS: Final = "accounts"
+#: What a domain of rooms is; each domain of accounts gets one under this name when it is added.
+ROOMS: Final = "rooms"
+ROOMS_PREFIX: Final = "conference."
 
 
 class Kind(IntEnum):
@@ -118,7 +121,14 @@ _ROWS: Final = (
         needed=True,
         accepts=True,
     ),
-    KindRow(Kind.MUC, "chat rooms", serves="rooms"),
+    KindRow(
+        Kind.MUC,
+        "chat rooms",
+        "rookery.workers.muc.service:MucService",
+        by_default=True,
+        accepts=True,
+        serves=ROOMS,
+    ),
     KindRow(
         Kind.S2S,
         "streams with other servers, and what waits for them",

@@ -37,6 +37,8 @@ class Origin(NamedTuple):
 
 
 NOBODY: Final = Origin(b"", 0, "")
+#: What the stream of a room begins with; the room's JID follows. Its numbers grow, and whoever has heard one has heard all before it.
+ROOM: Final = b"room:"
 
 
 def answering(origin: Origin) -> Origin:
@@ -162,6 +164,7 @@ class MirrorSession(NamedTuple):
     it stored messages (n, b"", archive id) that were written lately and that the router may not have settled. `stanzas` is (n, stanza)
     of those messages in flight that the edge can still tell. `managed` has one Management when the stream is resumable: then
     `stanzas` has all that is in flight, and a session with more of them than fit into one item is told in several, one after the other.
+    `heard` are (stream of a room, the highest of its numbers) at or below `acked`.
     """
 
     sid: int
@@ -174,6 +177,7 @@ class MirrorSession(NamedTuple):
     inflight: Sequence[tuple[int, bytes, int]]
     stanzas: Sequence[tuple[int, Stanza]] = ()
     managed: Sequence[Management] = ()
+    heard: Sequence[tuple[bytes, int]] = ()
 
 
 # --- router -> edge ---------------------------------------------------------------------------------------------------
@@ -328,15 +332,36 @@ class Replay(NamedTuple):
 class ToSession(NamedTuple):
     """Give these stanzas to one session, in order (answers that are many stanzas). Ignored when `grant` is not its grant.
 
-    `grant` 0 is whatever session has the resource now.
+    `grant` 0 is whatever session has the resource now. With an `origin` they are given once, as in Fanout.
     """
 
     full: str
     grant: int
     stanzas: Sequence[Stanza]
+    origin: Origin = NOBODY
+
+
+class CheckOccupants(NamedTuple):
+    """A room asks which of its occupants, full JIDs of one partition, are still there.
+
+    For each that has no session, or has not sent its presence to the room, the router sends the room `unavailable`.
+    """
+
+    room: str
+    occupants: Sequence[str]
 
 
 # --- router -> worker -------------------------------------------------------------------------------------------------
+
+
+class FannedOut(NamedTuple):
+    """`router` has given everything of these rooms' streams, up to and including a number, to edges: (stream, n).
+
+    It is told some time after each Fanout and ToSession of a room, to the holder of the room.
+    """
+
+    router: str
+    heard: Sequence[tuple[bytes, int]]
 
 
 class Handle(NamedTuple):
@@ -506,7 +531,7 @@ class Resumed(NamedTuple):
     """Answer to Resume: the stream goes on at the edge that asked, under a new grant.
 
     `n` is the last outbound number that the client has; what follows is delivered again. `note`, `own_first` and `copies` as in Note
-    and Bound.
+    and Bound, `heard` as in MirrorSession.
     """
 
     full: str
@@ -517,6 +542,7 @@ class Resumed(NamedTuple):
     note: bytes
     own_first: bool = False
     copies: bool = False
+    heard: Sequence[tuple[bytes, int]] = ()
 
 
 class NotResumed(NamedTuple):
@@ -746,6 +772,8 @@ Item = (
     | Gated
     | Replay
     | ToSession
+    | CheckOccupants
+    | FannedOut
     | Handle
     | Broadcast
     | SessionUp
@@ -849,6 +877,8 @@ TAGS: Final[dict[type, int]] = {
     Resume: 82,
     Resumed: 83,
     NotResumed: 84,
+    FannedOut: 125,
+    CheckOccupants: 126,
     OperatorCommand: 110,
     ListSessions: 180,
     SessionList: 181,

@@ -12,6 +12,8 @@ item gets a new `VERSION` and a line here, with what happens while the other sid
 | 3 | `Frontier.taken`, `Management.answered` | a request that a client sends again when it resumes may get a time-out behind its answer |
 | 3 | `Beat.about` | `rookery status` does not show host, pid, ports and age of a process |
 | 3 | `Claimed` | a holder that was deposed goes on until its successor serves, or its fence refuses a write |
+| 3 | `MirrorSession.heard`, `Resumed.heard`, `ToSession.origin` | what a room says may come twice to those whose router died |
+| 3 | `FannedOut`, `CheckOccupants` | there are no rooms while a process of the former version lives |
 | 3 | `OperatorCommand` | no log line tells which operator has changed what |
 | 3 | `TryRemote` | `rookery s2s retry` does nothing: the domain is tried when its pause is over |
 | 3 | `Domains.kinds` | an edge takes every hosted domain for one with accounts; their routers know better |
@@ -33,21 +35,26 @@ from rookery.shared.bus.messages import (
     VERSION,
     Beat,
     Bind,
+    CheckOccupants,
     Claimed,
     DeliverMany,
     Domains,
     Ended,
     EndSessions,
+    FannedOut,
     Fanout,
     Frontier,
     Item,
     ListSessions,
     Management,
     Mirror,
+    MirrorSession,
     OperatorCommand,
     Refused,
+    Resumed,
     Return,
     SessionList,
+    ToSession,
     TryRemote,
 )
 
@@ -56,13 +63,18 @@ OLDEST: Final = max(1, VERSION - 1)
 #: What OLDEST knew of the types that have changed since: the number of their first fields, None for a type that it did not have.
 KNOWN: Final[dict[type, int | None]] = {
     Beat: 5,
+    CheckOccupants: None,
     Bind: 5,
     Claimed: None,
     DeliverMany: 2,
+    FannedOut: None,
     Fanout: 2,
     Frontier: 4,
     Management: 7,
     Mirror: 5,
+    MirrorSession: 10,
+    Resumed: 8,
+    ToSession: 3,
     Domains: 1,
     ListSessions: None,
     SessionList: None,

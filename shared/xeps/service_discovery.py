@@ -58,10 +58,10 @@ def info_of_account(iq: Stanza, context: Context) -> Stanza:
 
 @XEP.iq("get", NS_ITEMS, "query", Target.DOMAIN)
 def items_of_domain(iq: Stanza, context: Context) -> Stanza:
-    """The services that the operator names; a domain has none of its own yet, and accounts are never listed."""
+    """The domain's own services, then those that the operator names; accounts are never listed."""
     if _query(iq, NS_ITEMS).get("node"):
         raise StanzaError("item-not-found")
-    listed = []
+    listed = [Element(NS_ITEMS, "item", {"jid": jid}) for jid in context.services]
     for item in context.options(Options).items:
         jid, _, name = item.partition(" ")
         listed.append(Element(NS_ITEMS, "item", {"jid": jid, "name": name} if name else {"jid": jid}))

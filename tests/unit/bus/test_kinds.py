@@ -49,8 +49,8 @@ def test_labels() -> None:
 
 
 def test_what_is_read_from_the_table_today() -> None:
-    assert workers() == ["roster", "presence", "offline", "account", "s2s"]
-    assert accepting() == {Kind.ROSTER, Kind.PRESENCE, Kind.OFFLINE, Kind.ACCOUNT, Kind.S2S}
+    assert workers() == ["roster", "presence", "offline", "account", "muc", "s2s"]
+    assert accepting() == {Kind.ROSTER, Kind.PRESENCE, Kind.OFFLINE, Kind.ACCOUNT, Kind.MUC, Kind.S2S}
     assert {row.kind for row in built() if row.needed} == {Kind.ROUTER, Kind.ACCOUNT}
     assert told(Notice.ACCOUNT_CHANGED) == [Kind.ROUTER, Kind.PRESENCE]
     assert told(Notice.CONTACT_REMOVED) == [Kind.ROSTER]
@@ -68,14 +68,14 @@ def test_notices_go_to_whom_the_table_names() -> None:
 def test_up_runs_the_workers_of_the_table() -> None:
     assert Plan(Config(), None).children()[-1] == (
         "worker-1",
-        ("roster", "presence", "offline", "account", "s2s"),
+        ("roster", "presence", "offline", "account", "muc", "s2s"),
     )
 
 
 def test_a_kind_that_is_not_built_cannot_be_made() -> None:
-    node = FakeCluster().node("x", Kind.MUC)
-    with pytest.raises(ValueError, match="no muc"):
-        wiring.make(Kind.MUC, node)  # type: ignore[arg-type]
+    node = FakeCluster().node("x", Kind.UPLOAD)
+    with pytest.raises(ValueError, match="no upload"):
+        wiring.make(Kind.UPLOAD, node)  # type: ignore[arg-type]
 
 
 def test_the_help_of_worker_lists_kinds_with_their_lines() -> None:
@@ -93,12 +93,12 @@ def test_worker_refuses_what_is_no_worker(name: str) -> None:
 
 
 def test_worker_refuses_what_is_not_built() -> None:
-    done = CliRunner().invoke(worker, ["muc"])
+    done = CliRunner().invoke(worker, ["upload"])
     assert isinstance(done.exception, CommandError)
-    assert "no muc worker" in str(done.exception)
+    assert "no upload worker" in str(done.exception)
 
 
 def test_a_domain_of_a_kind_that_is_not_built_is_refused_in_one_line() -> None:
-    done = CliRunner().invoke(domain, ["add", "rooms.example", "--kind", "rooms"])
+    done = CliRunner().invoke(domain, ["add", "files.example", "--kind", "upload"])
     assert isinstance(done.exception, CommandError)
-    assert str(done.exception) == "this version has no rooms: it hosts domains of the kinds accounts"
+    assert str(done.exception) == "this version has no upload: it hosts domains of the kinds accounts, rooms"
