@@ -22,6 +22,7 @@ from rookery.router.delivery.carbons import Carbons
 from rookery.router.delivery.copies import Copies
 from rookery.router.delivery.fanout import Fanouts
 from rookery.router.delivery.from_workers import FromWorkers
+from rookery.router.delivery.interests import Interests
 from rookery.router.delivery.iqs import Iqs
 from rookery.router.delivery.presence import Presence
 from rookery.router.delivery.route import Delivery
@@ -53,6 +54,7 @@ from rookery.shared.bus.messages import (
     Gated,
     Item,
     Kind,
+    LastItems,
     Mirror,
     Origin,
     Replay,
@@ -115,11 +117,19 @@ class RouterService:
         )
         self.fanouts = Fanouts(core, self.accounts, self.pushing, self.delivery)
         self.from_workers = FromWorkers(self.pushing)
-        self.presence = Presence(core, self.pushing, self.flushes)
+        self.interests = Interests(core, self.pushing)
+        self.presence = Presence(core, self.pushing, self.flushes, self.interests)
         self.client_states = ClientStates(core, self.pushing, self.presence)
         self.copies = Copies(core, self.accounts, self.keeping, self.carbons)
         self.submits = Submits(
-            core, self.accounts, self.pushing, self.delivery, self.iqs, self.presence, self.copies
+            core,
+            self.accounts,
+            self.pushing,
+            self.delivery,
+            self.iqs,
+            self.presence,
+            self.copies,
+            self.interests,
         )
         self.hibernation = Hibernation(core)
         self.bindings = Bindings(
@@ -181,6 +191,7 @@ class RouterService:
             Fanout: self.fanouts.on_fanout,
             ToResources: self.from_workers.on_to_resources,
             ToSession: self.from_workers.on_to_session,
+            LastItems: self.interests.on_last_items,
             SendPresence: self.presence.on_send_presence,
             AccountChanged: self.bindings.on_account_changed,
             Gated: self.delivery.on_gated,
@@ -324,6 +335,7 @@ class RouterService:
                 self.flushes.tick()
                 self.hibernation.tick()
                 self.client_states.tick()
+                self.interests.tick()
                 self.core.flush_accepted()
                 self.pushing.end_overrun()
                 self.totals.export()
@@ -335,6 +347,7 @@ class RouterService:
                         part.copied.rotate()
                         part.wrapped.rotate()
                         part.heard.rotate()
+                        part.told.rotate()
                         await trio.lowlevel.checkpoint()
             except Exception:
                 _log.exception("router_tick_failed")

@@ -37,6 +37,8 @@ class Origin(NamedTuple):
 
 
 NOBODY: Final = Origin(b"", 0, "")
+#: What the stream of a node's notifications begins with; the number of the node follows.
+NODE: Final = b"node:"
 
 
 def answering(origin: Origin) -> Origin:
@@ -260,7 +262,8 @@ class Fanout(NamedTuple):
     """One stanza for many, from a worker: one item for each router process, whatever the partitions (`shared.cluster.fanout`).
 
     A presence for a bare JID goes to the account's available resources, a message for one is routed as any other; a full JID is that
-    resource or nobody. `origin` is the uid, by which each recipient is given it once; numbers of its stream grow. `runs` are
+    resource or nobody. With `notify` it is for those available resources of bare JIDs alone whose clients want notifications of the node
+    of this name (XEP-0163). `origin` is the uid, by which each recipient is given it once; numbers of its stream grow. `runs` are
     (partition, epoch, how many recipients), in the order of the recipients; without, all are of the partition that the item is posted to.
     """
 
@@ -268,6 +271,7 @@ class Fanout(NamedTuple):
     recipients: Sequence[str]
     origin: Origin = NOBODY
     runs: Sequence[tuple[int, int, int]] = ()
+    notify: str = ""
 
 
 class ToResources(NamedTuple):
@@ -332,6 +336,17 @@ class ToSession(NamedTuple):
     stanzas: Sequence[Stanza]
 
 
+class LastItems(NamedTuple):
+    """The last items of nodes for a session that wants them: (stream, n, notification), whose uid is that of the publication.
+
+    One that the session has, or that is older than what it has of the node, is not given. Ignored when `stream` is not the session's.
+    """
+
+    full: str
+    stream: bytes
+    items: Sequence[tuple[bytes, int, Stanza]]
+
+
 # --- router -> worker -------------------------------------------------------------------------------------------------
 
 
@@ -372,6 +387,18 @@ class SessionUp(NamedTuple):
     grant: int
     priority: int
     after: int = 0
+
+
+class Interest(NamedTuple):
+    """A resource became available, or its client changed: it wants notifications of nodes of these names (XEP-0163 section 4.3).
+
+    It is answered by LastItems, if there are any.
+    """
+
+    account: str
+    full: str
+    stream: bytes
+    names: Sequence[str]
 
 
 class Gate(NamedTuple):
@@ -680,6 +707,8 @@ Item = (
     | Gated
     | Replay
     | ToSession
+    | LastItems
+    | Interest
     | Handle
     | Broadcast
     | SessionUp
@@ -777,4 +806,6 @@ TAGS: Final[dict[type, int]] = {
     Resume: 82,
     Resumed: 83,
     NotResumed: 84,
+    Interest: 160,
+    LastItems: 161,
 }

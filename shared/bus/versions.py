@@ -11,6 +11,7 @@ item gets a new `VERSION` and a line here, with what happens while the other sid
 | 3 | `Mirror.iqs` | a request or an answer that was written just before its router died may be given twice |
 | 3 | `Beat.about` | `rookery status` does not show host, pid, ports and age of a process |
 | 3 | `Claimed` | a holder that was deposed goes on until its successor serves, or its fence refuses a write |
+| 3 | `Fanout.notify`, `Interest`, `LastItems` | no client is notified of nodes that it is not subscribed to |
 | 3 | `Domains.kinds` | an edge takes every hosted domain for one with accounts; their routers know better |
 
 Version 3 also gives `Origin.edge` another meaning in the same place: it is the custodian. A process of version 2 passes on what it got and keeps
@@ -31,7 +32,9 @@ from rookery.shared.bus.messages import (
     DeliverMany,
     Domains,
     Fanout,
+    Interest,
     Item,
+    LastItems,
     Mirror,
     Refused,
     Return,
@@ -47,6 +50,8 @@ KNOWN: Final[dict[type, int | None]] = {
     Fanout: 2,
     Mirror: 5,
     Domains: 1,
+    Interest: None,
+    LastItems: None,
 }
 
 Narrow = Callable[[Any], Any]

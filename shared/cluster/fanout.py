@@ -44,11 +44,15 @@ class _Load:
 
 
 def fan_out(
-    bus: Poster, stanza: Stanza, recipients: Iterable[tuple[str, int]], origin: Origin = NOBODY
+    bus: Poster,
+    stanza: Stanza,
+    recipients: Iterable[tuple[str, int]],
+    origin: Origin = NOBODY,
+    notify: str = "",
 ) -> int:
     """Post `stanza` to the routers of (JID, partition of its bare JID); returns how many recipients there were.
 
-    With an `origin` each recipient gets it once, however often it is posted; the numbers of its stream must grow.
+    With an `origin` each recipient gets it once, however often it is posted; the numbers of its stream must grow. `notify` as in Fanout.
     """
     by_partition: dict[int, list[str]] = {}
     count = 0
@@ -60,7 +64,7 @@ def fan_out(
         holder = bus.holder(Kind.ROUTER, partition)
         for some in _cut(jids):
             if holder is None:
-                bus.post(Kind.ROUTER, partition, Fanout(stanza, some, origin))
+                bus.post(Kind.ROUTER, partition, Fanout(stanza, some, origin, (), notify))
                 continue
             process, epoch = holder
             size = sum(map(len, some))
@@ -68,13 +72,13 @@ def fan_out(
             if load.runs and (
                 len(load.recipients) + len(some) > MAX_RECIPIENTS or load.characters + size > MAX_CHARACTERS
             ):
-                _post(bus, process, stanza, load, origin)
+                _post(bus, process, load, Fanout(stanza, load.recipients, origin, load.runs, notify))
                 load = loads[process] = _Load()
             load.recipients += some
             load.characters += size
             load.runs.append((partition, epoch, len(some)))
     for process, load in loads.items():
-        _post(bus, process, stanza, load, origin)
+        _post(bus, process, load, Fanout(stanza, load.recipients, origin, load.runs, notify))
     return count
 
 
@@ -89,7 +93,6 @@ def _cut(jids: list[str]) -> Iterable[list[str]]:
     yield jids[start:]
 
 
-def _post(bus: Poster, process: str, stanza: Stanza, load: _Load, origin: Origin) -> None:
+def _post(bus: Poster, process: str, load: _Load, item: Fanout) -> None:
     partition, epoch, _ = load.runs[0]
-    item = Fanout(stanza, load.recipients, origin, load.runs)
     bus.post_to(process, item, kind=Kind.ROUTER, partition=partition, epoch=epoch)

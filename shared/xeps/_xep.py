@@ -63,13 +63,15 @@ Handler = Callable[[Stanza, Context], Stanza]
 class Local:
     """The router answers with `handler`; `subscribers_only` goes through the presence worker's Gate first.
 
-    When it answers a request of the account itself, that session is marked with `marks` and loses the mark `unmarks`.
+    When it answers a request of the account itself, that session is marked with `marks` and loses the mark `unmarks`. A worker of the kind
+    `completed_by` gets the answer in place of the request (`Handle`), and completes it.
     """
 
     handler: Handler
     subscribers_only: bool = False
     marks: str = ""
     unmarks: str = ""
+    completed_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,13 +123,14 @@ class Xep:
         subscribers_only: bool = False,
         marks: str = "",
         unmarks: str = "",
+        completed_by: str = "",
     ) -> Callable[[Handler], Handler]:
         """Register a stateless handler for an iq payload; it returns the answer or raises StanzaError."""
 
         def register(handler: Handler) -> Handler:
             for target in targets:
                 gate = subscribers_only and target is Target.ACCOUNT
-                self._add((target, type, ns, name), Local(handler, gate, marks, unmarks))
+                self._add((target, type, ns, name), Local(handler, gate, marks, unmarks, completed_by))
             return handler
 
         return register

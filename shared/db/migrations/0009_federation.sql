@@ -1,1 +1,2 @@
 -- federation: to be filled; a migration that was applied never changes.
+SELECT 1;

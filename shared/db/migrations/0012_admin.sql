@@ -1,1 +1,2 @@
 -- admin: to be filled; a migration that was applied never changes.
+SELECT 1;

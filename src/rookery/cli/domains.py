@@ -12,9 +12,11 @@ from rookery.cli.domain_change import change, domain_name
 from rookery.cli.domain_set import line, set_, show
 from rookery.cli.options import resolve, run, target_options
 from rookery.cli.users import Target
-from rookery.shared.bus.kinds import ACCOUNTS, domain_kinds
+from rookery.shared.bus.kinds import ACCOUNTS, PUBSUB_PREFIX, domain_kinds
 
 _USERS: Final = "SELECT count(*) FROM (SELECT FROM account WHERE domain = $1 LIMIT 10000) AS u"
+_SERVICE: Final = """
+DELETE FROM domain d WHERE d.name = $1 AND d.kind = 'pubsub' AND NOT EXISTS (SELECT FROM pubsub_node n WHERE n.domain = d.name)"""
 
 
 @click.group()
@@ -50,7 +52,10 @@ def add(name: str, registration: str | None, kind: str | None, **target: Unpack[
         async with conn.transaction():
             # Accounts stay where they are: a domain that has some keeps its kind.
             users = 0 if kind in (None, ACCOUNTS) else await conn.fetchval(_USERS, name)
-            return users, not users and await store.put_domain(conn, name, registration=opened, kind=kind)
+            fresh = not users and await store.put_domain(conn, name, registration=opened, kind=kind)
+            if fresh and kind in (None, ACCOUNTS):
+                await store.host_nodes(conn, name)
+            return users, fresh
 
     users, fresh = change(config, work)
     _refuse_users(name, users)
@@ -74,7 +79,11 @@ def delete(name: str, with_users: bool, **target: Unpack[Target]) -> None:
     async def work(conn: Any) -> tuple[int, str]:
         async with conn.transaction():
             users = await conn.fetchval(_USERS, name)
-            return users, "" if users else await conn.execute("DELETE FROM domain WHERE name = $1", name)
+            if users:
+                return users, ""
+            # Its own service of nodes goes with it, unless that is used.
+            await conn.execute(_SERVICE, PUBSUB_PREFIX + name)
+            return 0, await conn.execute("DELETE FROM domain WHERE name = $1", name)
 
     config, _ = resolve(**target)
     removed = remove_domain_users(config, name) if with_users else 0
