@@ -16,7 +16,7 @@ from rookery.router.accounts.session import Session
 from rookery.router.core import Core
 from rookery.router.partition import Part
 from rookery.router.pushing import Pushing
-from rookery.shared.bus.messages import Interest, Kind, LastItems, Origin
+from rookery.shared.bus.messages import ROUTER_ASKS, Interest, Kind, LastItems, Origin
 from rookery.shared.xeps.blocking import matches
 from rookery.shared.xeps.client_caps import Caps, caps_of, notified, question, verified
 from rookery.shared.xeps.pubsub import NS_DISCO_INFO
@@ -28,8 +28,6 @@ MAX_KNOWN: Final = 4096
 MAX_WAITING: Final = 10_000
 #: Seconds after which another session with the same hash is asked.
 PATIENCE: Final = 10.0
-#: What the id of a question begins with.
-MARK: Final = "caps:"
 
 _Asker = tuple[Part, Session]
 
@@ -106,7 +104,7 @@ class Interests:
     def _begin(self, caps: Caps, of: _Asker, former: _Question | None = None) -> None:
         """Ask one session. `former` is a question that had no answer."""
         self._count += 1
-        id = f"{MARK}{self._count:x}"
+        id = f"{ROUTER_ASKS}{self._count:x}"
         asked = self._questions[id] = _Question(caps, of, self._core.ticks())
         if caps.hash:
             old = self._asked.get(caps.key)
@@ -121,7 +119,7 @@ class Interests:
 
     def answered(self, part: Part, account: Account, session: Session, iq: Stanza) -> None:
         """A client answers what its server asked: perhaps one of these questions."""
-        if not iq.id.startswith(MARK):
+        if not iq.id.startswith(ROUTER_ASKS):
             return
         asked = self._questions.get(iq.id)
         if asked is None or asked.of[1] is not session:
@@ -190,7 +188,8 @@ class Interests:
         if account is None or session is None or session.presence is None or session.stream != item.stream:
             return
         now = self._core.clock()
-        for stream, n, stanza in item.items:
+        for stream, n, fields in item.items:
+            stanza = Stanza.unpack(fields)
             sender = stanza.from_
             if account.blocked is not None and sender != bare and matches(account.blocked, sender):
                 continue

@@ -37,6 +37,8 @@ class Origin(NamedTuple):
 
 
 NOBODY: Final = Origin(b"", 0, "")
+#: What the ids of requests begin with that a router makes, and whose answers it wants.
+ROUTER_ASKS: Final = "caps:"
 #: What the stream of a node's notifications begins with; the number of the node follows.
 NODE: Final = b"node:"
 

@@ -29,10 +29,13 @@ class LastItemsOf:
         self._worker = worker
         self._waiting: deque[tuple[int, Interest]] = deque()
         self._some = trio.Event()
+        #: Sessions that have no answer yet.
+        self.open = 0
 
     def ask(self, partition: int, item: Interest) -> None:
         """A session wants notifications."""
         self._waiting.append((partition, item))
+        self.open += 1
         self._some.set()
 
     async def run(self) -> None:
@@ -48,6 +51,7 @@ class LastItemsOf:
                     await self._answer(asked)
                 except Fenced:
                     return
+                self.open -= len(asked)
 
     async def _answer(self, asked: list[tuple[int, Interest]]) -> None:
         questions = [(bare_of(item.full), item.names) for _, item in asked]

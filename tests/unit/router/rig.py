@@ -50,7 +50,7 @@ from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element
 
 DOMAIN = "example.org"
-WORKERS = (Kind.ROSTER, Kind.PRESENCE, Kind.OFFLINE, Kind.ACCOUNT)
+WORKERS = (Kind.ROSTER, Kind.PRESENCE, Kind.OFFLINE, Kind.ACCOUNT, Kind.PUBSUB)
 
 
 class FakeStore:
