@@ -32,7 +32,7 @@ check: $(VENV)/.installed-dev
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports 2>&1 | tail -n 20
-	@$(BIN)/python -m pytest -q -n auto tests/unit tests/xeps tests/house
+	@ROOKERY_QUICK_TESTS=1 $(BIN)/python -m pytest -q -n auto tests/unit tests/xeps tests/house
 
 docs: $(VENV)/.installed-dev
 	@$(BIN)/python scripts/docs.py

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from rookery.edge.policy import Policy
@@ -15,6 +15,7 @@ from rookery.shared.net.certificates import CertificateStore
 from rookery.shared.net.handshakes import HandshakePool
 from rookery.shared.net.limits import Failures
 from rookery.shared.net.reactor import Reactor
+from rookery.shared.observe.clients import ClientLog
 from rookery.shared.xmpp.stream import StreamLimits
 
 
@@ -45,3 +46,5 @@ class Context:
     #: Connections that wait until the bus has room again, and whether it had none at the end of the last turn.
     congested: list[Congested]
     is_congested: bool = False
+    #: Lines about clients.
+    log: ClientLog = field(default_factory=ClientLog)

@@ -37,6 +37,8 @@ class Policy:
     failures: int
     #: What the form for a new account says.
     instructions: str = registration.Options().instructions
+    #: How long a person may take to fill it in.
+    form_seconds: float = registration.Options().form_seconds
 
 
 @dataclass(slots=True)

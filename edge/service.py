@@ -30,6 +30,7 @@ from rookery.shared.net.limits import Failures
 from rookery.shared.net.listener import Accept, Listener, bind_sockets
 from rookery.shared.net.reactor import NEVER, Reactor, close_quietly
 from rookery.shared.observe import metrics
+from rookery.shared.observe.clients import ClientLog
 from rookery.shared.xeps import registration
 from rookery.shared.xmpp import expat
 from rookery.shared.xmpp.errors import StreamError
@@ -90,6 +91,7 @@ class EdgeService:
                 idle_seconds=int(limits.idle_seconds + limits.idle_answer_seconds),
                 failures=limits.auth_failures,
                 instructions=config.options(registration.Options).instructions,
+                form_seconds=config.options(registration.Options).form_seconds,
             ),
             limits=limits,
             certificates=CertificateStore(config.tls, USES),
@@ -101,6 +103,7 @@ class EdgeService:
             before=before,
             after=after,
             congested=[],
+            log=ClientLog(config.log.client_lines_per_second),
         )
         self._door = Door(self._context, config)
         self._web = WebDoor(self._context, self._door, config)
@@ -270,6 +273,7 @@ class EdgeService:
             await trio.sleep(1)
             now = trio.current_time()
             self._sessions.tick(now)
+            self._context.log.tick()
             if now >= repeat_at:
                 repeat_at = now + REPEAT_SECONDS
                 self._sessions.successors.repeat(now)

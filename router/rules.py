@@ -119,8 +119,8 @@ ROWS: Final[tuple[Row, ...]] = (
     # --- presence
     Row("presence", _AVAILABILITY, _UNKNOWN, Action.IGNORE, "8.5.1"),
     Row("presence", _SUBSCRIPTION, _UNKNOWN, Action.IGNORE, "8.5.1"),
-    # The same silence as for a stranger's probe of an existing account would give (section 4.3.2, first rule).
-    Row("presence", ("probe",), _UNKNOWN, Action.IGNORE, "8.5.1"),
+    # The presence worker answers `unsubscribed`, as to a stranger's probe of an existing account.
+    Row("presence", ("probe",), _UNKNOWN, Action.PROBE, "4.3.2"),
     Row("presence", _AVAILABILITY, (Case.SOME, Case.NEGATIVE), Action.AVAILABLE, "8.5.2.1.2"),
     Row("presence", _AVAILABILITY, (Case.NONE,), Action.IGNORE, "8.5.2.2.2"),
     Row("presence", _AVAILABILITY, (Case.MATCH,), Action.DELIVER, "8.5.3.1"),
@@ -137,7 +137,9 @@ ROWS: Final[tuple[Row, ...]] = (
         "8.5.3.2.2",
     ),
     # --- iq
-    Row("iq", _REQUEST, _UNKNOWN, Action.ERROR, "8.5.1"),
+    # The way of a request to somebody else's account, so that neither the answer nor its time tells which accounts exist.
+    Row("iq", _REQUEST, (Case.UNKNOWN_BARE,), Action.ANSWER, "8.5.1"),
+    Row("iq", _REQUEST, (Case.UNKNOWN_FULL,), Action.ERROR, "8.5.1"),
     Row("iq", _REQUEST, (Case.NONE, Case.NEGATIVE, Case.SOME), Action.ANSWER, "8.5.2.1.3, 8.5.2.2.3"),
     Row("iq", _REQUEST, (Case.MATCH,), Action.DELIVER, "8.5.3.1"),
     Row("iq", _REQUEST, _MISS, Action.ERROR, "8.5.3.2.3"),

@@ -36,6 +36,7 @@ from rookery.router.pushing import Pushing
 from rookery.router.sessions.binding import Bindings
 from rookery.router.sessions.client_state import ClientStates
 from rookery.router.sessions.hibernation import Hibernation
+from rookery.router.sessions.operators import Operators
 from rookery.router.sessions.resume import Resumptions
 from rookery.router.takeover import handover
 from rookery.router.takeover.mirrors import Takeover
@@ -49,12 +50,14 @@ from rookery.shared.bus.messages import (
     ClientState,
     Copy,
     Enable,
+    EndSessions,
     Fanout,
     Frontier,
     Gated,
     Item,
     Kind,
     LastItems,
+    ListSessions,
     Mirror,
     Origin,
     Replay,
@@ -150,6 +153,7 @@ class RouterService:
             self.client_states,
             self.hibernation,
         )
+        self.operators = Operators(core, self.accounts, self.bindings)
         self.takeover = Takeover(core, self.accounts, self.hibernation)
         self.totals = Totals(core)
         self._wire(store)
@@ -161,6 +165,7 @@ class RouterService:
         """What the parts tell one another."""
         self.flushes.message = self.delivery.message
         self.iqs.on_marked = self.presence.notes
+        self.iqs.deliver = self.delivery.on_route
         self.takeover.on_restored = self.client_states.restored
         self.takeover.on_attached = self._attached
         self.pushing.on_overrun = self.bindings.overrun
@@ -201,6 +206,8 @@ class RouterService:
             Enable: self.resumptions.on_enable,
             Resume: self.resumptions.on_resume,
             Frontier: self.resumptions.on_frontier,
+            ListSessions: self.operators.on_list,
+            EndSessions: self.operators.on_end,
         }
 
     # --- items -------------------------------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ MODULES = """
     shared.store: ids rows
     edge: context counters
     edge.client: connection deadlines inbox limits
-    edge.sessions: acks attachments early endings line mirror open_iqs recent_messages session streams successors surroundings table
+    edge.sessions: acks asked attachments early endings line mirror open_iqs recent_messages session streams successors surroundings table
     edge.sessions.management: machine manager
     router: account_cache core counters heard_uids partition pushing recent_uids rules service told_nodes
     router.accounts: account answerable edge_note flush kept postponed resources session
@@ -89,7 +89,7 @@ def compile_all(target: Path) -> None:
         command.run()
         shutil.rmtree(work / "c")
         modules = {each.name: command.get_ext_filename(each.name) for each in extensions}
-        manifest = {"python": sys.version, "modules": modules, "sources": fingerprint}
+        manifest = {"python": _compiled.interpreter(), "modules": modules, "sources": fingerprint}
         (work / "manifest.json").write_text(json.dumps(manifest, indent=1))
         work.chmod(0o755)
         shutil.rmtree(target, ignore_errors=True)

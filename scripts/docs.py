@@ -1,11 +1,18 @@
-"""Writes the generated documents anew; `tests/house/test_docs.py` fails when one of them is not up to date."""
+"""Writes the generated documents and manifests anew; tests fail when one of them is not up to date."""
 
+import sys
 from pathlib import Path
 
 from rookery.cli.documents import generated
 
-for name, text in generated().items():
-    path = Path(__file__).parent.parent / name
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+from scripts.manifests import manifests  # noqa: E402  found by the line above
+
+for name, text in (generated() | manifests()).items():
+    path = ROOT / name
     if not path.exists() or path.read_text("utf-8") != text:
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, "utf-8")
         print(f"wrote {name}")  # noqa: T201  a script

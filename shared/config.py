@@ -268,6 +268,15 @@ class Log(Section, frozen=True):
     format: Annotated[
         Literal["auto", "json", "console"], about("`auto` is readable on a terminal and JSON elsewhere")
     ] = "auto"
+    client_lines_per_second: Annotated[
+        int,
+        about(
+            "Lines about clients that a process writes of each event (docs/logs.md); what is more is counted; 0 for none",
+            "lines",
+            ge=0,
+            le=100_000,
+        ),
+    ] = 100
 
 
 class Core(Section, frozen=True):

@@ -17,6 +17,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 import trio
+from tests.examples import DEFAULT, STEPS
 
 # Tests look into modules and replace their parts, so they run the sources; ROOKERY_COMPILED=1 has them run what was compiled.
 os.environ.setdefault("ROOKERY_COMPILED", "0")
@@ -28,7 +29,9 @@ from rookery.shared.db.api import Connection, Database
 from rookery.shared.db.bridge import open_database
 
 # How long an example takes depends on what else the machine does; pytest's own time limit finds what hangs.
-hypothesis.settings.register_profile("rookery", deadline=None)
+hypothesis.settings.register_profile(
+    "rookery", deadline=None, max_examples=DEFAULT, stateful_step_count=STEPS
+)
 hypothesis.settings.load_profile("rookery")
 
 _TEMPLATE = "migrated_template"

@@ -18,6 +18,7 @@ from rookery.shared.cluster.domains import DomainReader, DomainRow, read_rows
 from rookery.shared.custody.custodian import Custodian
 from rookery.shared.custody.kept import Handed
 from rookery.shared.db.api import DatabaseUnavailable, Fenced, UnitOfWork
+from rookery.shared.observe.clients import ClientLog
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.jid import bare_of
 from rookery.shared.xmpp.stanza import Stanza
@@ -49,6 +50,8 @@ class HostedWorker:
 
     def __init__(self, node: Node) -> None:
         self.node = node
+        #: Lines about accounts.
+        self.client_log = ClientLog(node.config.log.client_lines_per_second)
         self.lanes = Lanes()
         self.once = Once()
         self.addresses = Addresses(node.partition)
@@ -56,6 +59,8 @@ class HostedWorker:
         node.on_domains.append(self.domains.refresh)
         #: What was handed on with somebody waiting for its acceptance.
         self.custodian = Custodian(node, self._settled)
+        #: What is done once a stanza that was handed on is accepted, by its uid, with the partition that it came to.
+        self._then: dict[tuple[bytes, int], tuple[int, Callable[[], None]]] = {}
         self._handlers = self.items()
         self._answerers = self.calls()
 
@@ -150,12 +155,31 @@ class HostedWorker:
         for kind, account, item in posts:
             self.node.bus.post(kind, self.node.partition(account), item)
 
-    def pass_on(self, partition: int, stanza: Stanza, origin: Origin) -> None:
-        """Hand a stanza that came to `partition` on to whoever serves its recipient; it is accepted when that has accepted it."""
+    def pass_on(
+        self, partition: int, stanza: Stanza, origin: Origin, then: Callable[[], None] | None = None
+    ) -> None:
+        """Hand a stanza that came to `partition` on to whoever serves its recipient; it is accepted when that has accepted it.
+
+        `then` is called after that; at once for what nobody keeps.
+        """
+        if then is not None and origin.custodian:
+            self._then[origin.stream, origin.n] = partition, then
         self.custodian.hand_on(partition, self._place(stanza.to), Route(origin, stanza), sent=True)
+        if then is not None and not origin.custodian:
+            then()
+
+    def derived(self, origin: Origin, what: str) -> Origin:
+        """The uid of a stanza that this worker makes because of another one, for `pass_on`; none for what has no uid itself."""
+        if not origin.stream:
+            return NOBODY
+        return Origin(what.encode() + b":" + origin.stream, origin.n, self.node.incarnation)
 
     def _settled(self, handed: Handed) -> None:
-        self.accept(handed.former)
+        former = handed.former
+        self.accept(former)
+        found = self._then.pop((former.stream, former.n), None)
+        if found is not None:
+            found[1]()
 
     def accept(self, origin: Origin) -> None:
         """Tell the custodian that nothing more will be needed of it for this stanza."""
@@ -212,6 +236,9 @@ class HostedWorker:
     async def release(self, partition: int) -> None:
         """Finish and commit what was received."""
         await self.lanes.drain(partition)
+        for came, then in list(self._then.values()):
+            if came == partition:
+                then()  # rather a little early than never
         self.forget(partition)
 
     def drop(self, partition: int) -> None:
@@ -223,6 +250,8 @@ class HostedWorker:
         """The partition is another process's now: nothing that is known of it stays true."""
         self.once.forget(partition)
         self.custodian.forget(partition)
+        for key in [key for key, (came, _) in self._then.items() if came == partition]:
+            del self._then[key]
 
 
 def uid(origin: Origin) -> bytes:

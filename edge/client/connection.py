@@ -25,6 +25,7 @@ from rookery.shared.net.timers import NEVER
 from rookery.shared.net.transport import ASKING, FULL, Transport
 from rookery.shared.observe import metrics
 from rookery.shared.xeps import client_state, stream_management
+from rookery.shared.xmpp import ns
 from rookery.shared.xmpp.errors import StreamError
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.stream import Event, FrameParser, StreamClosed
@@ -51,7 +52,8 @@ class Connection(Line):
     """See the module's text."""
 
     __slots__ = (
-        "_context", "_counters", "_deadlines", "_framing", "_inbox", "_login", "_owner", "host", "session", "transport", "wake_slot",
+        "_bytes_in", "_context", "_counters", "_deadlines", "_framing", "_inbox", "_login", "_owner", "_since", "host", "session",
+        "transport", "wake_slot",
     )  # fmt: skip
     transport: Transport
 
@@ -74,6 +76,9 @@ class Connection(Line):
         self._inbox = Inbox(context, framing.websocket, self)
         self._login: Login | None = Login(self, context, security, framing)
         self.session: Session | None = None
+        #: For the line that tells of its end: bytes that came, and when its session began.
+        self._bytes_in = 0
+        self._since = 0.0
         self.wake_slot = 0
 
     @property
@@ -103,7 +108,9 @@ class Connection(Line):
         deadlines = self._deadlines
         now = deadlines.heard = context.reactor.now
         deadlines.asked = 0.0
-        self._counters.bytes_in += len(data)
+        size = len(data)
+        self._counters.bytes_in += size
+        self._bytes_in += size
         if deadlines.hibernates:
             deadlines.hibernates = False
             self.wake(deadlines.quiet(now))
@@ -116,11 +123,11 @@ class Connection(Line):
             stanza = events[0]
             session.take(stanza)
             if inbox.shaper is not None:
-                inbox.shape(len(data), weight(stanza))
+                inbox.shape(size, weight(stanza))
             if context.is_congested:
                 inbox.congest()
         else:
-            inbox.shape(len(data), 0)
+            inbox.shape(size, 0)
             if events:
                 inbox.handle(events, session)
 
@@ -143,7 +150,13 @@ class Connection(Line):
     def other(self, event: Event) -> Session | None:
         """Handle what is no stanza of a session; returns the session that the stream has then."""
         login = self._login
-        if login is not None:
+        if isinstance(event, Element) and event.ns == ns.STREAM and event.name == "error":
+            # The client has found a mistake of ours and is gone (RFC 6120 section 4.9.1.1): an error is not answered by another one.
+            if login is not None:
+                login.close()
+            else:
+                self.end("client-error", None, closing=True)
+        elif login is not None:
             login.handle(event)
         elif isinstance(event, StreamClosed):
             self.end("closed", None, closing=True)
@@ -171,6 +184,10 @@ class Connection(Line):
         """The stream begins anew; what came before, `in_clear` when it did, is not of the new one."""
         authenticated = self._login is None or bool(self._login.account)
         self._inbox.restart(authenticated=authenticated, in_clear=in_clear)
+
+    def admit(self) -> None:
+        """The client is authenticated on the very stream: its stanzas have the size of a session's."""
+        self._inbox.admit()
 
     def start_tls(self, domain: str) -> None:
         """`<proceed/>` is queued: begin the handshake."""
@@ -204,7 +221,7 @@ class Connection(Line):
         self.session = session
         self._login = None
         self._deadlines.end = NEVER
-        now = context.reactor.clock()
+        now = self._since = context.reactor.clock()
         if self.host not in context.exempt:
             self._inbox.shaper = Shaper(context.limits, now)
         self.wake(self._deadlines.quiet(now))
@@ -293,6 +310,24 @@ class Connection(Line):
         self.session = None
         if session is not None:
             self._context.sessions.close(session, reason, resumable)
+            self._log_end(session, reason, resumable)
+
+    def _log_end(self, session: Session, reason: str, resumable: bool) -> None:
+        context = self._context
+        context.log(
+            "client_end",
+            account=session.bare,
+            resource=session.resource,
+            address=self.host,
+            reason=reason,
+            resumable=resumable and session.manager is not None and session.manager.resumable,
+            seconds=round(context.reactor.clock() - self._since, 3),
+            bytes_in=self._bytes_in,
+            bytes_out=self.transport.queued,
+            stanzas_in=session.n,
+            stanzas_out=session.mirror.n,
+            session=session.stream.hex(),
+        )
 
     def on_lost(self, reason: str) -> None:
         """The transport is closed."""

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from rookery.shared.bus.messages import Bound, Credentials
 from rookery.shared.xmpp.errors import StreamError
+from rookery.shared.xmpp.xml import Element
 
 
 class Phase(Enum):
@@ -37,6 +38,10 @@ class Restart(NamedTuple):
     """The stream begins anew (section 4.3.3): what follows goes to a new parser."""
 
 
+class Admit(NamedTuple):
+    """The client is authenticated on this very stream (XEP-0388): what follows may be as large as any stanza."""
+
+
 class AskCredentials(NamedTuple):
     """Call the account worker; then `credentials`, or `denied`."""
 
@@ -61,11 +66,21 @@ class AskRegister(NamedTuple):
     email: str
 
 
+class Wait(NamedTuple):
+    """Somebody fills in a form: give negotiation so many seconds from now."""
+
+    seconds: float
+
+
 class AskBind(NamedTuple):
     """Call the router of `account`; then `bound` or `refused`."""
 
     account: str
     resource: str
+    #: What the session shall have from its first moment (`shared.xeps.registry`, Forward.marks).
+    marks: tuple[str, ...] = ()
+    #: `<enable/>` of stream management that came with the request.
+    enable: Element | None = None
 
 
 class AskResume(NamedTuple):
@@ -77,10 +92,14 @@ class AskResume(NamedTuple):
 
 
 class AuthEnded(NamedTuple):
-    """A SASL exchange ended: for limits and metrics. `result` is "success" or the failure's condition."""
+    """A SASL exchange ended: for limits, metrics and the log. `result` is "success" or the failure's condition.
+
+    `account` is who failed, "" when the client has not said.
+    """
 
     mechanism: str
     result: str
+    account: str = ""
 
 
 class Begin(NamedTuple):
@@ -88,6 +107,8 @@ class Begin(NamedTuple):
 
     bound: Bound
     lang: str
+    #: What the client said of itself with the request (XEP-0352), None when nothing.
+    active: bool | None = None
 
 
 class Close(NamedTuple):
@@ -100,9 +121,11 @@ Effect = (
     Send
     | StartTls
     | Restart
+    | Admit
     | AskCredentials
     | CheckPassword
     | AskRegister
+    | Wait
     | AskBind
     | AskResume
     | AuthEnded

@@ -13,6 +13,7 @@ import trio
 
 from rookery.edge.context import Context
 from rookery.edge.login.effects import (
+    Admit,
     AskBind,
     AskCredentials,
     AskRegister,
@@ -26,10 +27,12 @@ from rookery.edge.login.effects import (
     Restart,
     Send,
     StartTls,
+    Wait,
 )
 from rookery.edge.login.framing import Framing
 from rookery.edge.login.negotiation import Negotiation
 from rookery.edge.policy import Security
+from rookery.edge.sessions.management import manager
 from rookery.edge.sessions.session import Session
 from rookery.shared.bus.api import BusTimeout
 from rookery.shared.bus.messages import (
@@ -58,6 +61,10 @@ def _unanswered() -> StanzaError:
 REBIND_PAUSES: Final = (0.05, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0)
 
 
+def _nothing() -> None:
+    pass
+
+
 class Client(Protocol):
     """What a login asks of its connection."""
 
@@ -73,6 +80,9 @@ class Client(Protocol):
 
     def restart(self) -> None:
         """The stream begins anew."""
+
+    def admit(self) -> None:
+        """The client is authenticated: its stanzas have the size of a session's."""
 
     def start_tls(self, domain: str) -> None:
         """`<proceed/>` is queued: begin the handshake."""
@@ -99,13 +109,18 @@ class Client(Protocol):
 class Login:
     """The negotiation of one connection with its surroundings."""
 
-    __slots__ = ("_client", "_context", "_negotiation", "_session")
+    __slots__ = ("_client", "_context", "_mechanism", "_negotiation", "_release", "_resumed", "_session")
 
     def __init__(self, client: Client, context: Context, security: Security, framing: Framing) -> None:
         self._client = client
         self._context = context
         self._negotiation = Negotiation(context.policy, security, framing, context.token)
         self._session: Session | None = None
+        #: How the client has authenticated, and whether its stream began elsewhere: for the log.
+        self._mechanism = ""
+        self._resumed = False
+        #: What to call once the session has begun.
+        self._release: Callable[[], None] = _nothing
 
     @property
     def account(self) -> str:
@@ -128,6 +143,10 @@ class Login:
         else:
             self._negotiation.stream.security = Security(secure=True, binding=binding)
 
+    def close(self) -> None:
+        """End in order."""
+        self._apply(self._negotiation.stream.close(None))
+
     def fail(self, error: StreamError) -> None:
         """End with a stream error."""
         self._apply(self._negotiation.stream.fail(error))
@@ -141,6 +160,8 @@ class Login:
                 client.end("error" if effect.error else "closed", effect.error)
             elif isinstance(effect, Restart):
                 client.restart()
+            elif isinstance(effect, Admit):
+                client.admit()
             elif isinstance(effect, StartTls):
                 client.start_tls(effect.domain)
             elif isinstance(effect, AuthEnded):
@@ -148,13 +169,19 @@ class Login:
             elif isinstance(effect, Begin):
                 assert self._session is not None
                 self._session.lang = effect.lang
+                self._log_login(self._session)
                 client.begin(self._session)
+                self._release()
+                if effect.active is not None:
+                    self._session.client_state(effect.active)
             elif isinstance(effect, AskCredentials):
                 self._ask(partial(self._credentials, effect))
             elif isinstance(effect, CheckPassword):
                 self._ask(partial(self._check, effect))
             elif isinstance(effect, AskRegister):
                 self._ask(partial(self._register, effect))
+            elif isinstance(effect, Wait):
+                client.until(effect.seconds)
             elif isinstance(effect, AskBind):
                 self._ask(partial(self._bind, effect))
             elif isinstance(effect, AskResume):
@@ -164,11 +191,40 @@ class Login:
 
     def _auth_ended(self, effect: AuthEnded) -> None:
         metrics.AUTH.labels(effect.mechanism, effect.result).inc()
+        if effect.result != "success":
+            self._log_failure("authentication", effect.account, effect.result, effect.mechanism)
         if effect.result == "not-authorized" and self._client.host not in self._context.exempt:
             self._context.failures.add(self._client.host, self._context.reactor.clock())
         elif effect.result == "success":
+            self._mechanism = effect.mechanism
             # Binding has its own time; everything before had to be done in the first.
             self._client.until(self._context.limits.preauth_seconds)
+
+    def _log_login(self, session: Session) -> None:
+        client, stream = self._client, self._negotiation.stream
+        self._context.log(
+            "client_resumed" if self._resumed else "client_login",
+            account=session.bare,
+            resource=session.resource,
+            address=client.host,
+            mechanism=self._mechanism,
+            secure=stream.security.secure,
+            stream=stream.id,
+            session=session.stream.hex(),
+        )
+
+    def _log_failure(self, step: str, account: str, reason: str, mechanism: str = "") -> None:
+        stream = self._negotiation.stream
+        self._context.log(
+            "client_login_failed",
+            account=account,
+            domain=stream.domain,
+            address=self._client.host,
+            step=step,
+            mechanism=mechanism or self._mechanism,
+            reason=reason,
+            stream=stream.id,
+        )
 
     # --- questions to the cluster ---
 
@@ -216,7 +272,7 @@ class Login:
         sessions = self._context.sessions
         sid, stream = sessions.reserve()
         partition = sessions.partition(ask.account)
-        request = Bind(ask.account, ask.resource, sessions.incarnation, sid, stream)
+        request = Bind(ask.account, ask.resource, sessions.incarnation, sid, stream, ask.marks)
         try:
             for pause in REBIND_PAUSES:
                 answer = await self._context.bus.call(Kind.ROUTER, partition, request)
@@ -228,18 +284,32 @@ class Login:
                 await trio.sleep(pause)
         except BusTimeout:
             sessions.forget(sid)
-            return self._negotiation.binding.refused(_unanswered())
+            return self._unbound(ask, _unanswered())
         except StanzaError as error:
             sessions.forget(sid)
-            return self._negotiation.binding.refused(error)
+            return self._unbound(ask, error)
         deposed = sessions.outdated(partition, bound.grant)
         if self._client.reason or deposed:
             # The client did not wait, or the router that granted this has a successor that does not know of it.
             sessions.forget(sid)
             sessions.unbind(bound.full, bound.grant, "closed")
-            return self._negotiation.binding.refused(_unanswered()) if deposed else []
-        self._session = self._client.bound(sid, stream, bound)
-        return self._negotiation.binding.bound(bound)
+            return self._unbound(ask, _unanswered()) if deposed else []
+        session = self._session = self._client.bound(sid, stream, bound)
+        enabled = None
+        if ask.enable is not None:
+            enabled, self._release = await manager.enable(sessions, session, ask.enable)
+            if self._gone():
+                # The client did not wait: nobody knows of its stream, so nobody can resume it.
+                sessions.close(session, "closed", resumable=False)
+                return []
+        return self._negotiation.bound(bound, enabled)
+
+    def _gone(self) -> bool:
+        return bool(self._client.reason)
+
+    def _unbound(self, ask: AskBind, error: StanzaError) -> list[Effect]:
+        self._log_failure("bind", ask.account, error.condition)
+        return self._negotiation.unbound(error)
 
     async def _resume(self, ask: AskResume) -> list[Effect]:
         sessions = self._context.sessions
@@ -250,18 +320,21 @@ class Login:
         except (BusTimeout, StanzaError):
             # Not <failed/>: the stream may well be there, and the client shall try again rather than give it up.
             sessions.forget(sid)
+            self._log_failure("resume", ask.account, "internal-server-error")
             return self._negotiation.stream.fail(StreamError("internal-server-error", "try again later"))
         if isinstance(answer, NotResumed):
             sessions.forget(sid)
-            return self._negotiation.resuming.not_resumed(answer)
+            self._log_failure("resume", ask.account, "item-not-found" if answer.sent < 0 else "h-too-high")
+            return self._negotiation.not_resumed(answer)
         assert isinstance(answer, Resumed)
         if sessions.ended_early(sid):
             sessions.forget(sid)
             return self._negotiation.stream.fail(StreamError("conflict", "resumed by another connection"))
         self._session = self._client.resumed(sid, answer)
+        self._resumed = True
         if self._client.reason:
             # The client did not wait: the stream is without a socket once more.
             sessions.forget(sid)
             sessions.close(self._session, "closed", resumable=True)
             return []
-        return self._negotiation.resuming.resumed(answer)
+        return self._negotiation.resumed(answer)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rookery.edge.login.answering import Answering
-from rookery.edge.login.effects import AskRegister, Effect, Send
+from rookery.edge.login.effects import AskRegister, Effect, Send, Wait
 from rookery.edge.login.stream import Stream
 from rookery.shared.xeps import registration
 from rookery.shared.xmpp.errors import JidError, StanzaError, StreamError
@@ -15,11 +15,12 @@ from rookery.shared.xmpp.stream import Event
 class Registering:
     """Registrations of one stream."""
 
-    __slots__ = ("_request", "_stream")
+    __slots__ = ("_request", "_stream", "_waited")
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self._request = Answering(stream)
+        self._waited = False
 
     def stanza(self, event: Event) -> list[Effect]:
         """A stanza before authentication: anything but a registration is a stream error."""
@@ -32,7 +33,12 @@ class Registering:
         if event.type == "get":
             form = registration.blank_form(stream.policy.instructions)
             answer = Stanza.build("iq", form, type="result", id=event.id, from_=stream.domain)
-            return [Send(stream.framing.stanza(answer))]
+            sent: list[Effect] = [Send(stream.framing.stanza(answer))]
+            if not self._waited:
+                # Once: a client that asks again and again is not waited for any longer.
+                self._waited = True
+                sent.append(Wait(stream.policy.form_seconds))
+            return sent
         if event.type != "set":
             raise StreamError("not-authorized")
         self._request.begin(event)

@@ -18,7 +18,7 @@ class Stream:
     """One stream before its session. `token` gives fresh unpredictable text for stream ids and nonces."""
 
     __slots__ = (
-        "_opened", "_tries", "account", "asking", "framing", "host", "lang", "phase", "policy", "security", "token",
+        "_opened", "_tries", "account", "asking", "framing", "from_", "host", "id", "lang", "phase", "policy", "security", "token",
     )  # fmt: skip
 
     def __init__(
@@ -32,7 +32,11 @@ class Stream:
         self.host: HostedDomain | None = None
         #: Who has authenticated, "" before.
         self.account = ""
+        #: The bare JID that the client's header says, "" for none.
+        self.from_ = ""
         self.lang = ""
+        #: The id of our last header (RFC 6120 section 4.7.3), "" before.
+        self.id = ""
         #: Whether an answer of the cluster is awaited.
         self.asking = False
         self._opened = False
@@ -46,7 +50,8 @@ class Stream:
     def open(self, name: str, to: str) -> Effect:
         """Our header."""
         self._opened = True
-        return Send(self.framing.open(name, to, self.token()))
+        self.id = self.token()
+        return Send(self.framing.open(name, to, self.id))
 
     def renew(self) -> None:
         """What follows is a new document: it begins with a header of its own."""

@@ -13,8 +13,8 @@ from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element
 
-#: Open requests of one stream.
-MAX_OPEN: Final = 100
+#: Open requests of one stream: about a third of a megabyte. Clients ask for a thousand things at once after a login.
+MAX_OPEN: Final = 1000
 _CLOSED: Final = (-1.0, 0)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable
 from typing import Final
 
 from rookery.edge.counters import SAMPLE
+from rookery.edge.sessions.asked import Asked
 from rookery.edge.sessions.line import Line
 from rookery.edge.sessions.management.manager import Managed
 from rookery.edge.sessions.mirror import SessionMirror, Verdict
@@ -82,7 +83,7 @@ class Session(Managed):
     """One bound stream."""
 
     __slots__ = (
-        "_inflight", "_marks", "active", "bare", "copies", "hole_since", "lang", "own_first", "ping", "sessions", "stream",
+        "_inflight", "_marks", "active", "asked", "bare", "copies", "hole_since", "lang", "own_first", "ping", "sessions", "stream",
     )  # fmt: skip
 
     def __init__(self, sessions: Table, connection: Line, sid: int, stream: bytes, bound: Bound) -> None:
@@ -106,8 +107,15 @@ class Session(Managed):
         self.copies = bound.copies
         #: What the client last said of itself (XEP-0352), None while it has said nothing.
         self.active: bool | None = None
+        #: Requests that the client was given, None while there were none.
+        self.asked: Asked | None = None
         #: The id of our ping that the client has not answered, "" when none is.
         self.ping = ""
+
+    @property
+    def resource(self) -> str:
+        """Its resourcepart."""
+        return self.full[len(self.bare) + 1 :]
 
     # --- from the client ---
 
@@ -220,6 +228,8 @@ class Session(Managed):
         if self.ping and iq.id == self.ping:
             self.ping = ""
             return False
+        if self.asked is not None and target is not None:
+            self.asked.answered(target.full, iq.id)
         # An answer to the server itself (to a roster push) or without an id interests nobody, but for what its router asks (XEP-0115).
         if target is None or target.full == self.bare:
             return iq.id.startswith(ROUTER_ASKS)
@@ -333,9 +343,14 @@ class Session(Managed):
         connection = self.connection
         if connection is None:
             return verdict
-        if stanza.kind == "iq" and stanza.type in _ANSWERS:
+        if stanza.kind == "iq":
             sender = stanza.from_
-            self.sessions.iqs.answered(IqKey(self.sid, stanza.id, "" if sender == self.bare else sender))
+            if stanza.type in _ANSWERS:
+                self.sessions.iqs.answered(IqKey(self.sid, stanza.id, "" if sender == self.bare else sender))
+            elif origin_stream:
+                if self.asked is None:
+                    self.asked = Asked()
+                self.asked.add(sender, stanza.id, origin_stream, origin_n)
         self.sessions.counters.stanzas_out[stanza.kind] += 1
         queued = connection.send(stanza.encode(connection.xmlns, to))
         if manager is not None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -52,6 +52,7 @@ from rookery.shared.net.reactor import NEVER, Reactor
 from rookery.shared.observe import metrics
 from rookery.shared.xeps import stream_management
 from rookery.shared.xmpp.errors import STREAM_CONDITIONS, StreamError
+from rookery.shared.xmpp.jid import bare_of
 
 _log = structlog.get_logger()
 #: Acknowledgements of written deliveries are collected this long: nobody waits for them.
@@ -96,6 +97,7 @@ class Sessions(Table):
         # Stream numbers do not start at 1, so that one of a former life of this address is not mistaken for ours.
         self._next_sid = secrets.randbits(31)
         self.successors = Successors(self, node)
+        self._handlers = self._table()
 
     @property
     def now(self) -> float:
@@ -208,6 +210,9 @@ class Sessions(Table):
         if not asleep:
             self._drop(session)
         self.unbind(session.full, session.grant, reason, asleep)
+        if session.asked is not None and not asleep:
+            for route in session.asked.refusals(session.full):
+                self.post(Kind.ROUTER, self.partition(bare_of(route.stanza.to)), route)
         metrics.SESSIONS_CLOSED.labels(reason).inc()
 
     def _drop(self, session: Session) -> None:
@@ -235,6 +240,7 @@ class Sessions(Table):
     def receive(self, source: str, item: Item | Call) -> None:
         """Handle what came for this edge."""
         if isinstance(item, Deliver):
+            # Most of what comes, and the hot path: the table and one call more would cost 100 ns of each stanza.
             session = self._by_sid.get(item.sid)
             if session is None:
                 self._unknown(source, item.sid, item.grant, item.stanza.to, item)
@@ -244,33 +250,50 @@ class Sessions(Table):
                 )
                 if verdict is Verdict.STALE:
                     self._stale(item.stanza.to, item.grant)
-        elif isinstance(item, DeliverMany):
-            self._many(source, item)
-        elif isinstance(item, Accepted):
-            self.accepted(item.uids)
-        elif isinstance(item, Copied):
-            self.streams.accepted(item.uids, True)
-        elif isinstance(item, End):
-            self._end(source, item)
-        elif isinstance(item, Note):
-            session = self._by_sid.get(item.sid)
-            if session is None:
-                self._early.keep(item.sid, source, item)
-            elif session.grant == item.grant and self._allowed(session, source):
-                session.mirror.note = item.note
-                # Once set it stays: a direct way would overtake what is still on the longer one.
-                session.own_first |= item.own_first
-                session.copies = item.copies
-        elif isinstance(item, Noted):
-            session = self._by_sid.get(item.sid)
-            if session is not None and session.manager is not None and session.grant == item.grant:
-                session.manager.noted(item.n)
-                if item.stored and session in self._asleep:
-                    self._drop(session)
-        elif isinstance(item, MirrorRequest):
-            self.successors.mirror(item)
-        else:
+            return
+        handler = self._handlers.get(item.__class__)
+        if handler is None:
             _log.warning("edge_unexpected_item", item=type(item).__name__, source=source)
+        else:
+            handler(source, item)
+
+    def _table(self) -> dict[type, Callable[[str, Any], None]]:
+        """Who handles what else, (source, item)."""
+        return {
+            DeliverMany: self._many,
+            Accepted: self._on_accepted,
+            Copied: self._on_copied,
+            End: self._end,
+            Note: self._on_note,
+            Noted: self._on_noted,
+            MirrorRequest: self._on_mirror_request,
+        }
+
+    def _on_accepted(self, source: str, item: Accepted) -> None:
+        self.accepted(item.uids)
+
+    def _on_copied(self, source: str, item: Copied) -> None:
+        self.streams.accepted(item.uids, True)
+
+    def _on_note(self, source: str, item: Note) -> None:
+        session = self._by_sid.get(item.sid)
+        if session is None:
+            self._early.keep(item.sid, source, item)
+        elif session.grant == item.grant and self._allowed(session, source):
+            session.mirror.note = item.note
+            # Once set it stays: a direct way would overtake what is still on the longer one.
+            session.own_first |= item.own_first
+            session.copies = item.copies
+
+    def _on_noted(self, source: str, item: Noted) -> None:
+        session = self._by_sid.get(item.sid)
+        if session is not None and session.manager is not None and session.grant == item.grant:
+            session.manager.noted(item.n)
+            if item.stored and session in self._asleep:
+                self._drop(session)
+
+    def _on_mirror_request(self, source: str, item: MirrorRequest) -> None:
+        self.successors.mirror(item)
 
     def accepted(self, uids: Sequence[tuple[bytes, int]]) -> None:
         """The next custodians have these stanzas of our streams."""

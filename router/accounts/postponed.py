@@ -64,7 +64,7 @@ class Postponed:
 
     def exceeds(self, most: Options) -> bool:
         """Whether it must be given now."""
-        return len(self._waiting) >= most.held_stanzas or self._size >= most.held_bytes
+        return len(self._waiting) >= most.postponed_stanzas or self._size >= most.postponed_bytes
 
     def drain(self) -> list[Waiting]:
         """Everything, in order; nothing waits any more."""

@@ -12,7 +12,7 @@ from rookery.router.accounts.session import Session
 from rookery.router.core import Core
 from rookery.router.partition import Part
 from rookery.shared.bus.kinds import labelled
-from rookery.shared.bus.messages import Gate, Handle, Kind, Origin, answering
+from rookery.shared.bus.messages import Gate, Handle, Kind, Origin, Route, answering
 from rookery.shared.xeps._xep import Context, Entry, Forward, Local, Target
 from rookery.shared.xeps.registry import FEATURES, kinds, lookup
 from rookery.shared.xmpp.errors import StanzaError
@@ -29,6 +29,8 @@ class Iqs:
         self._core = core
         #: Called when a session's marks have changed by what it asked for (`Forward.marks`, `Local.marks`).
         self.on_marked: Callable[[Part, Account, Session], None] = _ignore
+        #: Delivers an answer to a stream of the very partition that made it.
+        self.deliver: Callable[[Part, Route], None] = _nowhere
         #: Calls back once everything is in the store that was put there before: who asks for an archive finds what it was given.
         self.behind_store: Callable[[Callable[[], None]], None] = _now
 
@@ -77,7 +79,10 @@ class Iqs:
                 self._mark(part, account, session, entry.marks, True)
             if entry.unmarks:
                 self._mark(part, account, session, entry.unmarks, False)
-        core.route(answer, answering(origin))
+        if session is not None:
+            self.deliver(part, Route(answering(origin), answer))
+        else:
+            core.route(answer, answering(origin))
         core.accept(part, origin)
 
     def _forward(self, part: Part, kind: Kind, handle: Handle) -> None:
@@ -101,16 +106,9 @@ class Iqs:
             handle = Handle(origin, bare, iq.from_, True, iq)
             core.pass_on(part, (_KINDS[entry.kind], part.number), handle, sent=True)
             return
-        core.route(entry.handler(iq, self._context(iq.to, False, ())), answering(origin))
+        # At once, and not by way of the bus: an error that the next request gets would overtake it (RFC 6120 section 10.1).
+        self.deliver(part, Route(answering(origin), entry.handler(iq, self._context(iq.to, False, ()))))
         core.accept(part, origin)
-
-    def unknown(self, iq: Stanza) -> StanzaError:
-        """What a request to an account that does not exist gets: the same as one to somebody else's account."""
-        payloads = iq.payloads
-        entry = lookup(Target.ACCOUNT, iq.type, *payloads[0]) if len(payloads) == 1 else None
-        return StanzaError(
-            "forbidden" if isinstance(entry, Forward) and entry.own_only else "service-unavailable"
-        )
 
     @staticmethod
     def _entry(target: Target, iq: Stanza) -> Entry:
@@ -149,6 +147,10 @@ def _names_node(iq: Stanza) -> bool:
 
 def _now(done: Callable[[], None]) -> None:
     done()
+
+
+def _nowhere(part: Part, answer: Route) -> None:
+    pass
 
 
 def _ignore(part: Part, account: Account, session: Session) -> None:

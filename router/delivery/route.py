@@ -281,9 +281,7 @@ class Delivery:
             self._iqs.answer_account(part, account, origin, stanza, own=own)
             return
         elif action is Action.ERROR:
-            known = account.id or resource
-            error = StanzaError("service-unavailable") if known else self._iqs.unknown(stanza)
-            core.bounce(stanza, error, origin)
+            core.bounce(stanza, StanzaError("service-unavailable"), origin)
         else:
             core.count.dropped += 1
         core.accept(part, origin)

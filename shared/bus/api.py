@@ -71,9 +71,6 @@ class Bus(Protocol):
     def flush(self) -> None:
         """Send now what was posted in this turn (the bus also does so by itself before it next waits)."""
 
-    def holders_changed(self) -> None:
-        """The resolver may answer differently now: send what was parked."""
-
     @property
     def connected(self) -> bool:
         """Whether the transport is up."""

@@ -57,6 +57,8 @@ class BusCore:
         self.speaks = VERSION
         #: The version that batches are written in: the lowest alive (the cluster layer sets it); till then what all can read.
         self.version = OLDEST
+        #: The version of the last batch that came, 0 before: everybody writes what all who are alive read.
+        self.heard = 0
         self.receiver: Callable[[str, Kind, int, int, Item | Call], None] = self._refuse_unset
         self.on_control: Callable[[Item], None] = _ignore
         self.on_reset: Callable[[str], None] = _ignore
@@ -184,10 +186,6 @@ class BusCore:
             self._moves.wait(take_back(link, frozenset(keys).__contains__))
         self._moves.holder_changed(former, keys, wait=wait)
 
-    def holders_changed(self) -> None:
-        """The resolver may answer differently now: send what was parked."""
-        self._moves.release_all()
-
     def forget(self, peer: str) -> None:
         """The peer is lost: drop its link and what waited for it. Should it come back, its link starts anew and it is told so."""
         link = self._links.pop(peer, None)
@@ -223,6 +221,7 @@ class BusCore:
             self._bad_batch(exc)
             return
         self.stats.batches_in += 1
+        self.heard = head.version
         if link.acknowledged(head):
             self._restart(source, link)
         skip = link.arrived(head, len(items), len(raw))

@@ -444,6 +444,19 @@ class ContactRemoved(NamedTuple):
     contact: str
 
 
+class OperatorCommand(NamedTuple):
+    """An operator has changed something by a command, and it is committed: for the log. `at` in Unix seconds.
+
+    `detail` says what was set, in words; never a password.
+    """
+
+    operator: str
+    command: str
+    target: str
+    detail: str
+    at: int
+
+
 # --- requests with an answer (Bus.call) -------------------------------------------------------------------------------
 
 
@@ -455,6 +468,8 @@ class Bind(NamedTuple):
     edge: str
     sid: int
     stream: bytes
+    #: What the session asks for at once (XEP-0386): names of the registry (`Forward.marks`), carbons alone for now.
+    marks: Sequence[str] = ()
 
 
 class Bound(NamedTuple):
@@ -557,6 +572,44 @@ class Register(NamedTuple):
     password: str
     email: str
     ip: str
+
+
+class ListSessions(NamedTuple):
+    """Ask a router for the sessions of its partition, in the order of their full JIDs: those of `account`, or of `domain`, or all ("").
+
+    At most `limit` of those behind the full JID `after`; with 0 they are only counted.
+    """
+
+    account: str
+    domain: str
+    after: str
+    limit: int
+
+
+class SessionList(NamedTuple):
+    """Answer to ListSessions: (full JID, edge, priority, show, resumable), and how many there are in all.
+
+    The edge is "" while the client is away and may resume; show is that of RFC 6121 section 4.7.2.1, "" for plain availability and
+    "unavailable" for a session without presence.
+    """
+
+    rows: Sequence[tuple[str, str, int, str, bool]]
+    count: int
+
+
+class EndSessions(NamedTuple):
+    """An operator ends sessions of `account`: that of `resource`, or all (""), with a stream error of RFC 6120 section 4.9.3."""
+
+    account: str
+    resource: str
+    condition: str
+    text: str
+
+
+class Ended(NamedTuple):
+    """Answer to EndSessions: how many there were."""
+
+    count: int
 
 
 class Done(NamedTuple):
@@ -719,6 +772,11 @@ Item = (
     | LastSeen
     | RosterChanged
     | ContactRemoved
+    | OperatorCommand
+    | ListSessions
+    | SessionList
+    | EndSessions
+    | Ended
     | Bind
     | Bound
     | GetCredentials
@@ -810,4 +868,9 @@ TAGS: Final[dict[type, int]] = {
     NotResumed: 84,
     Interest: 160,
     LastItems: 161,
+    OperatorCommand: 110,
+    ListSessions: 180,
+    SessionList: 181,
+    EndSessions: 182,
+    Ended: 183,
 }

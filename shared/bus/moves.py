@@ -108,11 +108,6 @@ class Moves:
         for kind, partition, _, item, call in entries:
             self._core.post_call(kind, partition, item, call)
 
-    def release_all(self) -> None:
-        """Send what waits and need not wait any more."""
-        for key in self._parking.ready():
-            self._release(key)
-
     def _release(self, key: Key, *, changed: bool = False) -> None:
         core, parking = self._core, self._parking
         if parking.held(key):

@@ -47,10 +47,6 @@ class Parking:
         """Whether a barrier holds the partition back."""
         return key in self._held
 
-    def ready(self) -> list[Key]:
-        """Partitions that have waiting items and no barrier."""
-        return [key for key in self._items if key not in self._held]
-
     def park(self, key: Key, item: Item, call: int, now: float, refused: int = 0) -> bool:
         """Let an item wait; `refused` is the epoch under which it came back. False when there is no room."""
         if self.count >= PARK_ITEMS:

@@ -6,8 +6,6 @@ import re
 from zlib import crc32
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
-#: Every subject that this file can build matches.
-GRAMMAR = re.compile(r"[A-Za-z0-9_-]+\.(ctl|node\.[A-Za-z0-9_-]+)\Z")
 
 
 def partition_of(bare: str, count: int = 256) -> int:

@@ -12,7 +12,10 @@ item gets a new `VERSION` and a line here, with what happens while the other sid
 | 3 | `Beat.about` | `rookery status` does not show host, pid, ports and age of a process |
 | 3 | `Claimed` | a holder that was deposed goes on until its successor serves, or its fence refuses a write |
 | 3 | `Fanout.notify`, `Interest`, `LastItems` | no client is notified of nodes that it is not subscribed to |
+| 3 | `OperatorCommand` | no log line tells which operator has changed what |
 | 3 | `Domains.kinds` | an edge takes every hosted domain for one with accounts; their routers know better |
+| 3 | `ListSessions`, `SessionList`, `EndSessions`, `Ended` | operators cannot see or end sessions of a router of version 2 |
+| 3 | `Bind.marks` | a client of Bind 2 has no carbons until it asks for them again |
 
 Version 3 also gives `Origin.edge` another meaning in the same place: it is the custodian. A process of version 2 passes on what it got and keeps
 nothing: acceptance then goes past it to the custodian before it, and what it had under way is sent again after 15 s (`shared.custody`).
@@ -28,16 +31,22 @@ from rookery.shared.bus.messages import (
     TAGS,
     VERSION,
     Beat,
+    Bind,
     Claimed,
     DeliverMany,
     Domains,
+    Ended,
+    EndSessions,
     Fanout,
     Interest,
     Item,
     LastItems,
+    ListSessions,
     Mirror,
+    OperatorCommand,
     Refused,
     Return,
+    SessionList,
 )
 
 #: The oldest version that this one reads and can write.
@@ -45,6 +54,7 @@ OLDEST: Final = max(1, VERSION - 1)
 #: What OLDEST knew of the types that have changed since: the number of their first fields, None for a type that it did not have.
 KNOWN: Final[dict[type, int | None]] = {
     Beat: 5,
+    Bind: 5,
     Claimed: None,
     DeliverMany: 2,
     Fanout: 2,
@@ -52,6 +62,11 @@ KNOWN: Final[dict[type, int | None]] = {
     Domains: 1,
     Interest: None,
     LastItems: None,
+    ListSessions: None,
+    SessionList: None,
+    EndSessions: None,
+    Ended: None,
+    OperatorCommand: None,
 }
 
 Narrow = Callable[[Any], Any]

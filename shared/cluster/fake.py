@@ -25,9 +25,13 @@ from rookery.shared.db.api import Database
 
 
 class FakeCluster:
-    """The nodes of a test. The first node of a kind holds all its partitions; `move` gives them to another."""
+    """The nodes of a test. The first node of a kind holds all its partitions; `move` gives them to another.
 
-    def __init__(self, *, clock: Callable[[], float] = trio.current_time) -> None:
+    To take 256 partitions costs more than most tests: a test that needs only a few says so.
+    """
+
+    def __init__(self, *, clock: Callable[[], float] = trio.current_time, partitions: int = 256) -> None:
+        self.partitions = partitions
         self.network = Network(clock=clock)
         self.nodes: dict[str, FakeNode] = {}
         self.holders: dict[Kind, tuple[str, int]] = {}
@@ -58,7 +62,9 @@ class FakeCluster:
         """All partitions of the kind have another holder now, with a higher epoch."""
         former, epoch = self._last.get(kind, (None, 0))
         self.holders[kind] = self._last[kind] = (incarnation, epoch + 1)
-        keys = [(kind, partition) for partition in range(256) if (kind, partition) not in self._apart]
+        keys = [
+            (kind, partition) for partition in range(self.partitions) if (kind, partition) not in self._apart
+        ]
         for node in self.nodes.values():
             node.bus.holder_changed(former, keys)
 
@@ -101,7 +107,7 @@ class FakeNode:
         self.config = config
         self.bus: MemoryBus = cluster.network.bus(incarnation)
         self.db = cast("Database", db)
-        self.partitions = 256
+        self.partitions = cluster.partitions
         self.on_lost: list[Callable[[str], None]] = []
         self.on_found: list[Callable[[str, frozenset[Kind]], None]] = []
         self.on_holder: list[Callable[[Kind, int], None]] = []

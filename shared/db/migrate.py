@@ -192,10 +192,10 @@ async def _apply(conn: Connection, one: Migration) -> None:
         try:
             if one.transaction:
                 async with conn.transaction():
-                    await conn.execute(one.sql)
+                    await _run(conn, one)
                     await _record(conn, one)
             else:
-                await conn.execute(one.sql)
+                await _run(conn, one)
                 await _record(conn, one)
         except asyncpg.LockNotAvailableError:
             # A long transaction holds the table. Let those pass that queued behind us, then try again.
@@ -204,6 +204,12 @@ async def _apply(conn: Connection, one: Migration) -> None:
             await conn.execute(_PAUSE)
         else:
             return
+
+
+async def _run(conn: Connection, one: Migration) -> None:
+    """Run its statements; a file of comments alone has none, and asyncpg fails on a query without any."""
+    if any(line.strip() and not line.startswith("--") for line in one.sql.splitlines()):
+        await conn.execute(one.sql)
 
 
 async def _record(conn: Connection, one: Migration) -> None:

@@ -20,6 +20,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from rookery.shared.config import Tls
+from rookery.shared.xmpp.errors import JidError
+from rookery.shared.xmpp.jid import prepare_domain
 from rookery.shared.xmpp.sasl.binding import tls_server_end_point
 
 CHAIN: Final = "fullchain.pem"
@@ -92,6 +94,18 @@ def _server_context(identity: Identity, alpn: tuple[str, ...]) -> ssl.SSLContext
     return context
 
 
+def _canonical(name: str) -> str:
+    """One form for all that name the same domain: capitals, a full stop at the end, A-labels (RFC 5890) as in an SNI.
+
+    A name that is none stays as it is; "_." before a domain stands for all names one level below it.
+    """
+    wildcard = "_." if name.startswith("_.") else ""
+    try:
+        return wildcard + prepare_domain(name.removeprefix(wildcard))
+    except JidError:
+        return name.lower().rstrip(".")
+
+
 def _stamp(identity: Identity) -> tuple[object, ...]:
     # Kubernetes swaps a symlink: the inode behind it changes, so follow it.
     return tuple((s.st_ino, s.st_size, s.st_mtime_ns) for s in (os.stat(path) for path in identity))
@@ -103,7 +117,7 @@ class CertificateStore:
     def __init__(self, config: Tls, uses: Uses) -> None:
         self._uses = uses
         self._directory = Path(config.directory) if config.directory else None
-        self._default_domain = config.default_domain
+        self._default_domain = _canonical(config.default_domain) if config.default_domain else ""
         self._known: dict[str, Certificate] = {}
         self._by_context: dict[ssl.SSLContext, Certificate] = {}
         self._broken: dict[str, tuple[object, ...]] = {}
@@ -116,7 +130,9 @@ class CertificateStore:
         changed = 0
         found: set[str] = set()
         for folder in self._folders():
-            domain = folder.name.lower()
+            domain = _canonical(folder.name)
+            if domain in found:
+                continue  # another form of the same name
             identity = Identity(folder / CHAIN, folder / KEY)
             try:
                 stamp = _stamp(identity)
@@ -171,7 +187,7 @@ class CertificateStore:
     def find(self, domain: str | None) -> Certificate | None:
         """The certificate of a domain, or of a wildcard folder `_.example.org`, or the default."""
         if domain:
-            name = domain.lower().rstrip(".")
+            name = _canonical(domain)
             found = self._known.get(name) or self._known.get("_." + name.partition(".")[2])
             if found is not None:
                 return found

@@ -73,16 +73,13 @@ async def answer(conn: Connection, seal: Seal, owner: Owner, iq: Stanza, query: 
         offset=query.place or 0,
     )
     count = await archive.count(conn, owner.id, wanted, exact=False) if first else None
-    index = query.place if query.place is not None else 0
-    if backwards and count is not None:
-        index = max(0, count - len(page.rows))
+    # Clients that count pages by the index stop after one when it grows smaller: a page from the end has none (XEP-0059 section 2.6).
+    index = None if backwards or count is None else query.place or 0
     rows = [Result(seal.seal(owner.id, row.id), row.stamp, row.stanza) for row in page.rows]
     sent = reversed(rows) if query.flip else rows
     return Answer(
         [message_archive.result(query.id, one, owner.address, iq.from_) for one in sent],
-        message_archive.fin(
-            iq, rows, complete=page.complete, count=count, index=None if count is None else index
-        ),
+        message_archive.fin(iq, rows, complete=page.complete, count=count, index=index),
     )
 
 

@@ -15,8 +15,13 @@ NS: Final = "urn:xmpp:csi:0"
 class Options(Section, frozen=True):
     """What waits for a client that said it is inactive; when it is too much, all of it is sent."""
 
-    held_stanzas: Annotated[int, about("Stanzas that may wait for a session", "stanzas", ge=1)] = 256
-    held_bytes: Annotated[int, about("Their size together", "bytes", ge=1)] = 65_536
+    postponed_stanzas: Annotated[
+        int,
+        about("Stanzas that may wait for a session", "stanzas", ge=1, was="client_state.held_stanzas"),
+    ] = 256
+    postponed_bytes: Annotated[
+        int, about("Their size together", "bytes", ge=1, was="client_state.held_bytes")
+    ] = 65_536
 
 
 XEP = Xep(

@@ -27,6 +27,14 @@ class Options(Section, frozen=True):
         int,
         about("Length of a password that a client sets, for a new account or its own", "characters", ge=1),
     ] = 1
+    form_seconds: Annotated[
+        float,
+        about(
+            "How long a person may take to fill in the form, before the connection is closed",
+            "seconds",
+            ge=30,
+        ),
+    ] = 600.0
     instructions: Annotated[str, about("What the form for a new account says to the person")] = (
         "Choose a username and a password; the email address is optional."
     )

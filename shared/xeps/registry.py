@@ -16,6 +16,7 @@ import rookery.shared.xeps as folder
 from rookery.shared.options import Section
 from rookery.shared.xeps._xep import Context, Entry, Forward, Key, Local, Target, Xep
 from rookery.shared.xmpp import ns
+from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import escape_text
 
@@ -37,14 +38,16 @@ class Declared(NamedTuple):
 
 
 def _legacy_session(iq: Stanza, context: Context) -> Stanza:
-    """RFC 3921's session is established by binding; old clients still ask for it."""
+    """RFC 3921's session is established by binding; old clients still ask for it, of their own account or its domain."""
+    if context.address != context.domain and not context.own:
+        raise StanzaError("service-unavailable")
     return iq.result()
 
 
 #: What RFC 6121 itself makes the server answer.
 CORE: Final[Mapping[Key, Entry]] = {
-    (Target.ACCOUNT, "get", ns.ROSTER, "query"): Forward("roster", marks=INTERESTED),
-    (Target.ACCOUNT, "set", ns.ROSTER, "query"): Forward("roster"),
+    (Target.ACCOUNT, "get", ns.ROSTER, "query"): Forward("roster", marks=INTERESTED, own_only=True),
+    (Target.ACCOUNT, "set", ns.ROSTER, "query"): Forward("roster", own_only=True),
     (Target.ACCOUNT, "set", ns.SESSION, "session"): Local(_legacy_session),
     (Target.DOMAIN, "set", ns.SESSION, "session"): Local(_legacy_session),
 }
@@ -98,6 +101,15 @@ FEATURES: Final[Mapping[Target, tuple[str, ...]]] = MappingProxyType(collect(XEP
 def lookup(target: Target, type: str, ns: str, name: str) -> Entry | None:
     """Who answers an iq of this type ("get" or "set") and payload; None: nobody (service-unavailable)."""
     return _TABLE.get((target, type, ns, name))
+
+
+def refusal(iq: Stanza) -> Stanza:
+    """What a request that only subscribers may make gets from an account that is not subscribed to, or that does not exist."""
+    payloads = iq.payloads
+    entry = lookup(Target.ACCOUNT, iq.type, *payloads[0]) if len(payloads) == 1 else None
+    if isinstance(entry, Local) and entry.stranger is not None:
+        return entry.stranger(iq)
+    return iq.error(StanzaError("service-unavailable"))
 
 
 def features(target: Target) -> list[str]:

@@ -71,7 +71,15 @@ def items_of_domain(iq: Stanza, context: Context) -> Stanza:
     return iq.result(Element(NS_ITEMS, "query", None, *listed))
 
 
-@XEP.iq("get", NS_ITEMS, "query", Target.ACCOUNT, subscribers_only=True, completed_by="pubsub")
+def no_items(iq: Stanza) -> Stanza:
+    """What strangers are told of an account, with or without a node, and whether or not it exists: an empty result (section 8)."""
+    node = _query(iq, NS_ITEMS).get("node")
+    return iq.result(Element(NS_ITEMS, "query", {"node": node} if node else None))
+
+
+@XEP.iq(
+    "get", NS_ITEMS, "query", Target.ACCOUNT, subscribers_only=True, stranger=no_items, completed_by="pubsub"
+)
 def items_of_account(iq: Stanza, context: Context) -> Stanza:
     """The available resources, for the account itself and its subscribers (section 8); its nodes follow."""
     if _query(iq, NS_ITEMS).get("node"):

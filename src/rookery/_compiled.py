@@ -1,7 +1,7 @@
 """Runs the message path as machine code where `scripts/compile.py` has made some of exactly these sources.
 
-The compiled modules lie in `build/compiled/<interpreter>/`, never next to their sources, with a manifest of the hash of every
-source that the compiler has read. They are used together or not at all: when one source differs, Python runs the sources.
+The compiled modules lie in `build/compiled/<interpreter>/` of a checkout, or inside the package where a wheel brings them, never next to
+their sources, with a manifest of the hash of every source that the compiler has read. They are used together or not at all: when one source differs, Python runs the sources.
 `ROOKERY_COMPILED=0` turns them off, 1 is as if it were not set, anything else is the directory of such modules elsewhere.
 """
 
@@ -23,16 +23,28 @@ from typing import Final
 #: Folders of the package whose sources the compiled modules come from or are typed by.
 FOLDERS: Final = ("edge", "router", "shared")
 VARIABLE: Final = "ROOKERY_COMPILED"
+#: The folder of the package that has compiled modules in a wheel for one platform (`scripts/wheel.py`).
+INSIDE: Final = "_machine"
 _PACKAGE: Final = Path(__file__).parent
 
 #: "compiled", "source" (nothing was compiled, or it is turned off), or "stale": what was compiled is of other sources.
 state = "source"
 
 
+def suffix() -> str:
+    """The name of this kind of interpreter and platform, as extension modules end in it."""
+    return str(sysconfig.get_config_var("EXT_SUFFIX")).strip(".").partition(".")[0]
+
+
+def interpreter() -> str:
+    """What compiled modules must have been made for: an extension module fits every patch level of one minor version."""
+    return f"{sys.implementation.name} {sys.version_info[0]}.{sys.version_info[1]} {sys.version_info.releaselevel}"
+
+
 def directory() -> Path:
-    """Where this interpreter's modules are, beside a checkout's sources."""
-    suffix = str(sysconfig.get_config_var("EXT_SUFFIX")).strip(".").partition(".")[0]
-    return _PACKAGE.resolve().parents[1] / "build" / "compiled" / suffix
+    """Where this interpreter's modules are: inside the package, else beside a checkout's sources."""
+    inside = _PACKAGE / INSIDE / suffix()
+    return inside if inside.is_dir() else _PACKAGE.resolve().parents[1] / "build" / "compiled" / suffix()
 
 
 def sources() -> Iterator[tuple[str, Path]]:
@@ -77,7 +89,7 @@ def install() -> None:
         manifest = json.loads((base / "manifest.json").read_text())
     except (OSError, ValueError):
         return
-    if manifest["python"] != sys.version or manifest["sources"] != fingerprint():
+    if manifest["python"] != interpreter() or manifest["sources"] != fingerprint():
         state = "stale"
         return
     sys.meta_path.insert(0, Finder(manifest["modules"], base))

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ _LIMIT = 30.0
 class Terminal:
     """A tmux server of its own with one window."""
 
-    def __init__(self, home: Path, command: str) -> None:
+    def __init__(self, home: Path, command: str, variables: Mapping[str, str]) -> None:
         self._tmux = ["tmux", "-S", str(home / "tmux"), "-f", "/dev/null"]
         environment = {key: value for key, value in os.environ.items() if key != "TMUX"}
         environment |= {
@@ -29,7 +29,7 @@ class Terminal:
             "XDG_CONFIG_HOME": str(home / "config"),
             "XDG_DATA_HOME": str(home / "data"),
         }
-        environment |= {"LC_ALL": "C.UTF-8", "TERM": "xterm-256color"}
+        environment |= {"LC_ALL": "C.UTF-8", "TERM": "xterm-256color", **variables}
         size = ["-x", "160", "-y", "50"]
         subprocess.run([*self._tmux, "new-session", "-d", *size, command], check=True, env=environment)
 
@@ -56,13 +56,29 @@ class Terminal:
         subprocess.run([*self._tmux, "kill-server"], capture_output=True)
 
 
-def chat(who: Parties) -> dict[str, Any]:
-    """Let Profanity talk with a client on another edge; return the last screen. Raises AssertionError, MissingError."""
+#: What makes OpenSSL, under libstrophe, speak one version of TLS only.
+_OPENSSL = """openssl_conf = all
+[all]
+ssl_conf = ssl
+[ssl]
+system_default = versions
+[versions]
+MinProtocol = {0}
+MaxProtocol = {0}
+"""
+
+
+def chat(who: Parties, tls: str) -> dict[str, Any]:
+    """Let Profanity talk with a client on another edge over a version of TLS ("TLSv1.3"); return the last screen.
+
+    Raises AssertionError, MissingError.
+    """
     for program in ("profanity", "tmux"):
         if shutil.which(program) is None:
             raise MissingError(f"{program} is not installed")
     home = Path(tempfile.mkdtemp(prefix="rookery-profanity-"))
-    terminal = Terminal(home, "profanity")
+    (home / "openssl.cnf").write_text(_OPENSSL.format(tls))
+    terminal = Terminal(home, "profanity", {"OPENSSL_CONF": str(home / "openssl.cnf")})
     try:
         return _talk(terminal, who)
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from urllib.request import urlopen
 
 import pytest
 from tests.clients import profanity, slixmpp_chat, xmppjs
@@ -16,6 +17,17 @@ pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 def cluster() -> Iterator[Cluster]:
     with Cluster() as running:
         yield running
+
+
+def handshakes(cluster: Cluster, tls: str) -> int:
+    """How many handshakes have ended with this version of TLS."""
+    url = f"http://127.0.0.1:{cluster.ready()['admin_port']}/metrics"
+    with urlopen(url, timeout=10) as answer:
+        lines = answer.read().decode().splitlines()
+    found = [
+        line for line in lines if line.startswith("rookery_tls_handshakes_total{") and f'"{tls}"' in line
+    ]
+    return sum(int(float(line.rpartition(" ")[2])) for line in found)
 
 
 def test_slixmpp(cluster: Cluster) -> None:
@@ -40,9 +52,13 @@ def test_xmppjs(cluster: Cluster) -> None:
     assert seen["roster"] == seen["ping"] == "result"
 
 
-def test_profanity(cluster: Cluster) -> None:
+@pytest.mark.parametrize("tls", ["TLSv1.2", "TLSv1.3"])
+def test_profanity(cluster: Cluster, tls: str) -> None:
+    """A client on libstrophe logs in with the default configuration, whatever its version of TLS."""
+    before = handshakes(cluster, tls)
     try:
-        seen = profanity.chat(parties(cluster))
+        seen = profanity.chat(parties(cluster), tls)
     except MissingError as exc:
         pytest.skip(str(exc))
     assert seen["got"] == "hello from profanity"
+    assert handshakes(cluster, tls) > before

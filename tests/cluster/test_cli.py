@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 import trio
 from tests.cluster.harness import Cluster
-from tests.stories.client import Client, LoginError, Mode
+from tests.stories.client import Client, LoginError, Mode, StreamEndError
 
 from rookery.shared.config import Database
 from rookery.shared.db.bridge import open_database
@@ -286,3 +287,70 @@ async def test_a_new_password_and_a_removal_end_sessions(cluster: Cluster, mode:
     client = Client(cluster.endpoint(0, mode), "localhost")
     with pytest.raises(LoginError):
         await client.login(f"live-{mode}", "two")
+
+
+async def test_sessions_are_listed_counted_and_ended(cluster: Cluster) -> None:
+    (account,) = cluster.add_users(1)
+    bare = f"{account[0]}@localhost"
+    client = Client(cluster.endpoint(0), "localhost")
+    try:
+        await client.login(*account)
+        await client.send("<presence><show>away</show><priority>3</priority></presence>")
+        await client.receive()
+        found = json.loads((await cli(cluster, "session", "list", bare, "--json")).stdout)
+        (row,) = found["sessions"]
+        assert (row["jid"], row["state"], row["priority"]) == (client.jid, "away", 3)
+        assert row["edge"].startswith("edge")
+        assert client.jid in (await cli(cluster, "session", "list", "localhost")).stdout
+        assert int((await cli(cluster, "session", "count")).stdout) >= 1
+        assert int((await cli(cluster, "session", "count", "nowhere.example")).stdout) == 0
+        said = await cli(cluster, "session", "kick", client.jid, "--reason", "maintenance")
+        assert said.stdout == f"ended 1 session of {client.jid}\n"
+        with pytest.raises(StreamEndError):
+            await client.receive()
+    finally:
+        await client.drop()
+    done = await trio.to_thread.run_sync(lambda: cluster.cli("session", "kick", bare, check=False))
+    assert (done.returncode, done.stderr) == (1, f"rookery: {bare} has no session\n")
+
+
+async def cli(cluster: Cluster, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A command, while clients of this test go on."""
+    return await trio.to_thread.run_sync(cluster.cli, *arguments)
+
+
+def told(cluster: Cluster, jid: str) -> list[tuple[str, str]]:
+    """Lines of the log about an account: the event, and what is told of it."""
+    found = []
+    for text in cluster.log().splitlines():
+        line = json.loads(text) if text.startswith("{") else {}
+        if jid in (line.get("account"), line.get("target")):
+            found.append((line["event"], line.get("command") or line.get("reason") or line.get("resource")))
+    return found
+
+
+async def test_the_log_tells_who_came_and_went_and_who_changed_what(cluster: Cluster) -> None:
+    cli, jid = trio.to_thread.run_sync, "logged@localhost"
+    await cli(lambda: cluster.cli("user", "add", jid, "--password", "open sesame"))
+    async with trio.open_nursery() as nursery:
+        client = Client(cluster.endpoint(0), "localhost")
+        await client.login("logged", "open sesame", "phone")
+        nursery.start_soon(client.run)
+        await cli(cluster.cli, "user", "disable", jid)
+        await client.wait_end(5)
+        nursery.cancel_scope.cancel()
+    with pytest.raises(LoginError):
+        await Client(cluster.endpoint(0), "localhost").login("logged", "open sesame")
+    await cli(cluster.cli, "domain", "set", "localhost", "--durability", "default")
+    expected = [
+        ("operator_command", "user add"),
+        ("client_login", "phone"),
+        ("operator_command", "user disable"),
+        ("client_end", "not-authorized"),
+        ("client_login_failed", "not-authorized"),
+    ]
+    with trio.fail_after(10):
+        while not set(expected) <= set(told(cluster, jid)) or not told(cluster, "localhost"):  # noqa: ASYNC110
+            await trio.sleep(0.1)
+    assert told(cluster, "localhost")[-1] == ("operator_command", "domain set")
+    assert "open sesame" not in cluster.log()

@@ -6,14 +6,18 @@ import ssl
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import trio
+import trustme
 from scramp import ScramClient
 
 from rookery.edge.client import deadlines
+from rookery.edge.door.tls import USES
 from rookery.shared.bus.messages import Acked, Route, Submit, Unbind
-from rookery.shared.config import Limits
+from rookery.shared.config import Limits, Tls
+from rookery.shared.net.certificates import CertificateStore
 from rookery.shared.xeps import channel_binding
 from rookery.shared.xmpp.sasl.binding import tls_server_end_point
 
@@ -62,6 +66,20 @@ async def test_one_byte_at_a_time(lab: Lab) -> None:
     for byte in MESSAGE.format("slow", "ü").encode():
         await alice.send(bytes([byte]))
     assert "<body>ü</body>" in await bob.until("</message>")
+
+
+async def test_one_byte_in_each_record_takes_no_turn_for_each(lab: Lab) -> None:
+    alice, bob = await lab.login("alice"), await lab.login("bob")
+    began = trio.current_time()
+    async with trio.open_nursery() as nursery:
+
+        @nursery.start_soon
+        async def write() -> None:
+            for byte in MESSAGE.format("slow", "x" * 3000).encode():
+                await alice.send(bytes([byte]))
+
+        assert "x" * 3000 in await bob.until("</message>", 20)
+    assert trio.current_time() - began < 3.0
 
 
 @pytest.mark.parametrize("size", [20_000, 200_000])
@@ -269,6 +287,28 @@ async def test_sni_chooses_the_certificate(lab: Lab, host: str) -> None:
     assert "mechanisms" in await client.open(HEADER.replace(DOMAIN, host))
 
 
+@pytest.mark.parametrize("sni", ["xn--bcher-kva.example", "XN--BCHER-KVA.example."])
+@pytest.mark.parametrize("folder", ["bücher.example", "xn--bcher-kva.example"])
+async def test_every_form_of_an_internationalised_name_finds_its_certificate(folder: str, sni: str) -> None:
+    ca = trustme.CA()
+    with TemporaryDirectory() as root:
+        (Path(root) / folder).mkdir()
+        write_certificates(ca, Path(root), DOMAIN)
+        issued = ca.issue_cert("xn--bcher-kva.example")
+        chain = b"".join(blob.bytes() for blob in issued.cert_chain_pems)
+        (Path(root) / folder / "fullchain.pem").write_bytes(chain)
+        issued.private_key_pem.write_to_path(str(Path(root) / folder / "privkey.pem"))
+        store = CertificateStore(Tls(directory=root, default_domain=DOMAIN), USES)
+        assert store.reload() == 2
+        assert store.reload() == 0
+        for name in (sni, "bücher.example", "BÜCHER.example"):
+            found = store.find(name)
+            assert found is not None
+            assert found.domain == "bücher.example"
+        assert store.default is not None
+        assert store.default.domain == DOMAIN
+
+
 async def test_direct_tls_needs_the_right_protocol_name_or_none(lab: Lab) -> None:
     client = await lab.connect("c2s_tls")
     await client.wrap(None)
@@ -277,6 +317,26 @@ async def test_direct_tls_needs_the_right_protocol_name_or_none(lab: Lab) -> Non
     with pytest.raises(trio.BrokenResourceError) as caught:
         await client.wrap(["h2", "http/1.1"])
     assert "no application protocol" in str(caught.value.__cause__)
+
+
+async def test_a_goodbye_in_tls_is_answered(lab: Lab) -> None:
+    client = await lab.connect("c2s_tls")
+    wrapped = await client.wrap(None)
+    await client.open()
+    with trio.fail_after(3):
+        _, rest = await wrapped.unwrap()  # raises when the other side closes without its own close_notify
+    assert rest == b""
+
+
+async def test_an_error_of_the_client_is_not_answered_by_another(lab: Lab) -> None:
+    error = "<stream:error><undefined-condition xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error></stream:stream>"
+    alice = await lab.login("alice")
+    await alice.send(error)
+    assert await alice.rest() == "</stream:stream>"
+    early = await lab.connect()
+    await early.open()
+    await early.send(error)
+    assert await early.rest() == "</stream:stream>"
 
 
 async def test_a_hello_in_pieces(lab: Lab) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rookery.shared.bus.messages import Kind, Route, SessionUp, ToResources
+from rookery.shared.bus.messages import Item, Kind, Route, SendPresence, SessionUp, ToResources
 from rookery.shared.config import Config, Limits
 from rookery.shared.db.api import Connection, Database
 from rookery.shared.xmpp.stanza import Stanza
@@ -53,9 +53,9 @@ async def test_errors_by_name(database: Database) -> None:
             answer = await world.iq(Kind.ROSTER, payload, type)
             assert answer.type == "error"
             assert condition in answer.inner
-        # Another entity's roster is as if it were not there (RFC 6121 section 2.1.6).
+        # RFC 6121 section 2.3.3.
         answer = await world.iq(Kind.ROSTER, put(f"<item jid='{EVE}'/>"), "set", to=BOB, own=False)
-        assert b"service-unavailable" in answer.inner
+        assert b"forbidden" in answer.inner
 
 
 async def test_a_subscription_from_request_to_both(database: Database) -> None:
@@ -269,3 +269,32 @@ async def test_a_deposed_worker_stops(database: Database) -> None:
         assert world.accepted() == []
         assert delivered(world.take(), BOB) == []
         world.worker.failures.clear()
+
+
+def order(items: list[Item], watcher: str) -> list[str]:
+    """What reaches an account of a change, in order: presence and pushes, and presence that its contact's router is asked for."""
+    found = []
+    for item in items:
+        if isinstance(item, ToResources) and item.account == watcher:
+            found.append("push" if item.stanza.kind == "iq" else item.stanza.type)
+        elif isinstance(item, SendPresence) and item.to == watcher:
+            found.append("available" if item.available else "unavailable")
+    return found
+
+
+async def test_presence_never_overtakes_what_allows_or_ends_it(database: Database) -> None:
+    """RFC 6121 sections 3.1.5, 3.1.6, 3.2.2, 3.4.2."""
+    async with people(database) as world:
+        await world.presence(PHONE, "subscribe", BOB)
+        world.take()
+        await world.presence(DESK, "subscribed", ALICE)
+        assert order(world.take(), ALICE) == ["subscribed", "push", "available"]
+        await world.presence(DESK, "unsubscribed", ALICE)
+        assert order(world.take(), ALICE) == ["unsubscribed", "push", "unavailable"]
+        # approved beforehand
+        await world.presence(DESK, "subscribed", ALICE)
+        world.take()
+        await world.presence(PHONE, "subscribe", BOB)
+        assert order(world.take(), ALICE) == ["push", "subscribed", "push", "available"]
+        await world.iq(Kind.ROSTER, put(f"<item jid='{ALICE}' subscription='remove'/>"), "set", full=DESK)
+        assert order(world.take(), ALICE) == ["unsubscribed", "push", "unavailable"]

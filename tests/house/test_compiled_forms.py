@@ -7,6 +7,8 @@ import runpy
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.house.sources import parsed
+
 ROOT = Path(__file__).parents[2]
 NAMES = runpy.run_path(str(ROOT / "scripts" / "compile.py"))["names"]()
 
@@ -14,7 +16,7 @@ NAMES = runpy.run_path(str(ROOT / "scripts" / "compile.py"))["names"]()
 def trees() -> Iterator[tuple[str, ast.Module]]:
     for name in NAMES:
         path = ROOT.joinpath(*name.split(".")[1:]).with_suffix(".py")
-        yield name, ast.parse(path.read_text("utf-8"))
+        yield name, parsed(path.read_text("utf-8"))
 
 
 def cleared(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[tuple[str, int]]:

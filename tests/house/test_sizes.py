@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from tests.house.sources import parsed
+
 ROOT = Path(__file__).parents[2]
 CODE: Final = ("edge", "router", "workers", "shared", "bench", "src/rookery")
 MODULE_LINES: Final = 400
@@ -43,7 +45,7 @@ def test_functions_are_short() -> None:
     long = {
         f"{name}:{function.name}"
         for name, text in modules()
-        for function in functions(ast.parse(text))
+        for function in functions(parsed(text))
         if (function.end_lineno or 0) - function.lineno >= FUNCTION_LINES
     }
     assert long == LONG_FUNCTIONS
@@ -53,7 +55,7 @@ def test_nothing_prints_but_the_command_line() -> None:
     for name, text in modules():
         calls = {
             node.func.id
-            for node in ast.walk(ast.parse(text))
+            for node in ast.walk(parsed(text))
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
         }
         assert "print" not in calls, name
@@ -63,11 +65,11 @@ def test_nothing_prints_but_the_command_line() -> None:
 
 def test_every_module_says_what_it_is() -> None:
     for name, text in modules():
-        assert ast.get_docstring(ast.parse(text)), name
+        assert ast.get_docstring(parsed(text)), name
 
 
 def test_the_face_of_a_folder_says_what_it_is() -> None:
-    faceless = {name for name, text in modules() if (ast.get_docstring(ast.parse(text)) or ".") == "."}
+    faceless = {name for name, text in modules() if (ast.get_docstring(parsed(text)) or ".") == "."}
     assert faceless == set()
 
 

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+from tests.house.sources import parsed
+
 from rookery.shared.bus.kinds import KINDS, Kind, built
 from rookery.shared.bus.messages import TAGS
 from rookery.shared.bus.ways import WAYS, Layer, Party, sent_by, taken_by
@@ -39,7 +41,7 @@ def files() -> Iterator[tuple[str, ast.Module]]:
             if not any(parent.is_symlink() for parent in path.parents):
                 name = str(path.relative_to(ROOT))
                 if name not in READERS and name != "shared/cluster/fake.py":
-                    yield name, ast.parse(path.read_text("utf-8"))
+                    yield name, parsed(path.read_text("utf-8"))
 
 
 FILES = dict(files())

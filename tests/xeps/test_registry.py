@@ -59,7 +59,7 @@ def test_lookup() -> None:
     assert registry.lookup(Target.DOMAIN, "set", "urn:xmpp:ping", "ping") is None
     assert registry.lookup(Target.DOMAIN, "get", "urn:unknown", "x") is None
     roster = registry.lookup(Target.ACCOUNT, "get", ns.ROSTER, "query")
-    assert roster == Forward("roster", marks="interested")
+    assert roster == Forward("roster", marks="interested", own_only=True)
     assert registry.lookup(Target.DOMAIN, "get", ns.ROSTER, "query") is None
 
 

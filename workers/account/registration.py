@@ -190,6 +190,7 @@ async def _change_password(worker: HostedWorker, partition: int, item: Handle, q
     )
     if not done:
         raise StanzaError("item-not-found")
+    worker.client_log("password_changed", account=account.bare, by=item.full)
     worker.route(item.stanza.result())
     worker.tell(account_changed(account.bare, "password", full=item.full))
 
@@ -201,6 +202,7 @@ async def _remove(worker: HostedWorker, partition: int, item: Handle) -> None:
         partition,
         lambda conn: store.delete_account(conn, account.local or "", account.domain, worker.node.incarnation),
     )
+    worker.client_log("account_removed", account=account.bare, by=item.full)
     # The answer first: the router ends the sessions when it hears of the removal (section 3.2).
     worker.route(item.stanza.result())
     removed(worker, account.bare, contacts or ())

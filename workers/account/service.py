@@ -22,6 +22,7 @@ from rookery.shared.bus.messages import (
     Item,
     Kind,
     LastSeen,
+    OperatorCommand,
     Register,
 )
 from rookery.shared.cluster.api import Node
@@ -69,6 +70,7 @@ class AccountService(HostedWorker):
             nursery.start_soon(super().run)
             nursery.start_soon(self._load_secret)
             nursery.start_soon(self.seen.run)
+            nursery.start_soon(self.client_log.run)
 
     async def release(self, partition: int) -> None:
         """Finish and commit what was received."""
@@ -82,7 +84,11 @@ class AccountService(HostedWorker):
 
     def items(self) -> Mapping[type, Handler]:
         """Who handles what."""
-        return {Handle: self._on_handle, LastSeen: self._on_last_seen}
+        return {
+            Handle: self._on_handle,
+            LastSeen: self._on_last_seen,
+            OperatorCommand: self._on_operator_command,
+        }
 
     def calls(self) -> Mapping[type, Answerer]:
         """Calls wait in the lane of their account, too."""
@@ -97,6 +103,16 @@ class AccountService(HostedWorker):
 
     def _on_last_seen(self, partition: int, item: LastSeen) -> None:
         self.seen.note(partition, item._replace(status=item.status[: self._status_max]))
+
+    def _on_operator_command(self, partition: int, item: OperatorCommand) -> None:
+        log.info(
+            "operator_command",
+            operator=item.operator,
+            command=item.command,
+            target=item.target,
+            detail=item.detail,
+            at=item.at,
+        )
 
     def _on_get_credentials(self, partition: int, call: Call, request: GetCredentials) -> None:
         work = partial(self._credentials, partition, request)
@@ -159,11 +175,19 @@ class AccountService(HostedWorker):
 
     async def _register(self, partition: int, request: Register) -> Done:
         try:
-            await registration.register(self, partition, request)
+            account = await registration.register(self, partition, request)
         except StanzaError as exc:
+            self.client_log(
+                "registration_refused",
+                username=request.username,
+                domain=request.domain,
+                address=request.ip,
+                reason=exc.condition,
+            )
             REGISTRATIONS.labels(exc.condition, self._label(request.domain)).inc()
             raise
         REGISTRATIONS.labels("created", self._label(request.domain)).inc()
+        self.client_log("account_registered", account=account, address=request.ip)
         return Done()
 
     def _label(self, domain: str) -> str:

@@ -22,7 +22,7 @@ from rookery.shared.cluster.api import Node
 from rookery.shared.cluster.domains import DomainRow
 from rookery.shared.cluster.fanout import fan_out
 from rookery.shared.observe.metrics import PRESENCE_FANOUT
-from rookery.shared.xmpp.errors import StanzaError
+from rookery.shared.xeps.registry import refusal
 from rookery.shared.xmpp.jid import bare_of
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.workers.hosted import Handler, HostedWorker
@@ -165,8 +165,8 @@ class PresenceService(HostedWorker):
             router = self.node.partition(item.account)
             self.node.bus.post(Kind.ROUTER, router, Gated(item.origin, item.account, item.stanza))
         else:
-            # Exactly what an account that does not exist answers (RFC 6121 section 8.5.1; XEP-0030 section 8).
-            self.answer(item.origin, item.stanza.error(StanzaError("service-unavailable")))
+            # Exactly the same for an account that does not exist (RFC 6121 section 8.5.1; XEP-0030 section 8).
+            self.answer(item.origin, refusal(item.stanza))
         return True
 
     def _answer_probe(self, item: Probe, known: Relation) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
-from rookery.shared.bus.messages import Handle
+from rookery.shared.bus.messages import Handle, Origin
 from rookery.shared.xeps.registry import answered_by
 from rookery.shared.xmpp import ns
 from rookery.shared.xmpp.errors import StanzaError
@@ -17,8 +18,7 @@ from rookery.workers.roster.subscription import State, removal
 
 def _query(item: Handle) -> Element:
     if not item.outbound:
-        # as for no account: only the account itself (section 2.1.6)
-        raise StanzaError("service-unavailable")
+        raise StanzaError("forbidden")  # sections 2.1.5, 2.3.3
     query = item.stanza.find(ns.ROSTER, "query")
     if query is None:
         raise StanzaError("bad-request")
@@ -37,7 +37,7 @@ async def get(worker: HostedWorker, partition: int, item: Handle) -> Stanza | No
     if found is None:
         raise StanzaError("item-not-found")
     if found.full:
-        return roster.result(item.stanza, found.items, None if ver is None else found.ver)
+        return roster.result(item.stanza, found.items, found.ver)
     worker.reply(item.stanza.result(), item.origin)
     for changed in found.items:
         worker.route(roster.push(changed, found.account_id, item.full))
@@ -57,16 +57,23 @@ async def edit(worker: HostedWorker, partition: int, item: Handle) -> Stanza | N
     worker.reply(item.stanza.result(), item.origin)
     notices.push(node, account, edited.account_id, edited.item)
     if change.remove:
-        _removed(worker, account, change.contact, edited.before)
+        _removed(worker, partition, item.origin, change.contact, edited.before, account)
     return None
 
 
-def _removed(worker: HostedWorker, account: str, contact: str, before: State) -> None:
+def _removed(
+    worker: HostedWorker, partition: int, origin: Origin, contact: str, before: State, account: str
+) -> None:
     """Removing an item cancels the subscriptions both ways (section 2.5.2)."""
+    hidden = partial(notices.send_presence, worker.node, account, contact, False)
     for type in removal(before):
-        worker.route(Stanza.build("presence", type=type, to=contact, from_=account))
-    if before.from_:
-        notices.send_presence(worker.node, account, contact, False)
+        # The contact hears that it is not subscribed any more before it sees the account go (section 3.2.2).
+        worker.pass_on(
+            partition,
+            Stanza.build("presence", type=type, to=contact, from_=account),
+            worker.derived(origin, type),
+            hidden if type == "unsubscribed" else None,
+        )
     notices.subscription(worker.node, account, contact, "remove")
 
 

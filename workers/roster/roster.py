@@ -96,13 +96,13 @@ def parse_version(text: str, account_id: int) -> int | None:
     return int(number) if dash and digits and owner == str(account_id) else None
 
 
-def result(iq: Stanza, items: Iterable[Item], ver: str | None) -> Stanza:
-    """The whole roster (section 2.1.4); `ver` when the client asked for versioning."""
+def result(iq: Stanza, items: Iterable[Item], ver: str) -> Stanza:
+    """The whole roster (section 2.1.4) with its version, whether or not the client asked for one (section 2.6.1)."""
     return iq.result(
         Element(
             ns.ROSTER,
             "query",
-            None if ver is None else {"ver": ver},
+            {"ver": ver},
             *(item.element() for item in items if item.listed),
         )
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
@@ -105,9 +105,12 @@ class RosterService(HostedWorker):
         if changed.step.push:
             notices.push(self.node, account, changed.account_id, changed.item)
         self._changed(account, contact, changed)
+        shown = self._shown(account, contact, changed)
         if changed.step.forward and self.addresses.serves(contact):
-            self.pass_on(partition, stanza, item.origin)  # the contact's roster worker accepts it
+            # The contact's roster worker accepts it, once the contact has heard of it. Presence comes after that (sections 3.1.5, 3.2.2).
+            self.pass_on(partition, stanza, item.origin, shown)
         else:
+            shown()
             self.accept(item.origin)
 
     async def _inbound(self, partition: int, item: Handle) -> None:
@@ -127,12 +130,22 @@ class RosterService(HostedWorker):
                 )
             if changed.step.push:
                 notices.push(self.node, account, changed.account_id, changed.item)
-            if changed.step.reply:
-                self.route(
-                    Stanza.build("presence", type=changed.step.reply, to=contact, from_=account, id=stanza.id)
-                )
             self._changed(account, contact, changed)
+            shown = self._shown(account, contact, changed)
+            if changed.step.reply:
+                reply = Stanza.build(
+                    "presence", type=changed.step.reply, to=contact, from_=account, id=stanza.id
+                )
+                origin = self.derived(item.origin, changed.step.reply)
+                self.pass_on(partition, reply, origin, partial(self._replied, item.origin, shown))
+                return
+            shown()
         self.accept(item.origin)
+
+    def _replied(self, origin: Origin, shown: Callable[[], None]) -> None:
+        """The contact has our server's answer: it sees the account now, and its request needs nothing more."""
+        shown()
+        self.accept(origin)
 
     async def _commit(
         self,
@@ -154,11 +167,16 @@ class RosterService(HostedWorker):
         )
 
     def _changed(self, account: str, contact: str, changed: store.Changed) -> None:
-        """After the commit: who may see whom has changed (the presence worker first, then presence itself)."""
+        """After the commit: who may see whom has changed. The presence worker hears of it before presence is sent."""
         if changed.step.push:
             notices.subscription(self.node, account, contact, changed.item.state.subscription)
-        if changed.step.presence:
-            notices.send_presence(self.node, account, contact, changed.step.presence == "available")
+
+    def _shown(self, account: str, contact: str, changed: store.Changed) -> Callable[[], None]:
+        """What shows the account's presence to the contact, or that there is none any more, if the change asks for it."""
+        if not changed.step.presence:
+            return _nothing
+        available = changed.step.presence == "available"
+        return partial(notices.send_presence, self.node, account, contact, available)
 
     def _bounce(self, item: Handle, condition: str) -> None:
         self.answer(item.origin, item.stanza.replace(from_=item.full).error(StanzaError(condition)))
@@ -193,6 +211,10 @@ class RosterService(HostedWorker):
         if now.listed:
             notices.push(self.node, item.account, account_id, now)
         notices.subscription(self.node, item.account, item.contact, now.state.subscription)
+
+
+def _nothing() -> None:
+    pass
 
 
 def _pack(stanza: Stanza) -> bytes:

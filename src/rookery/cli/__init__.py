@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "up": ("up", "up", "Run a whole cluster here: NATS, Postgres, edges, routers, workers."),
     "user": ("users", "user", "Add, change, disable, remove, list and import users."),
     "domain": ("domains", "domain", "Add, change, remove and list hosted domains."),
+    "session": ("sessions", "session", "List, count and end sessions: who is online."),
     "status": ("status", "status", "Show processes, partitions, NATS and Postgres."),
     "doctor": ("doctor", "doctor", "Look for what would keep Rookery from running here."),
     "edge": ("processes", "edge", "Run one edge (production)."),

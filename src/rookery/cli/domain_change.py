@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from rookery.cli.options import run
+from rookery.shared.bus.notices import Post
 from rookery.shared.config import Config
 from rookery.shared.db.api import Connection
 from rookery.shared.xmpp.jid import prepare_domain
@@ -26,16 +27,17 @@ def domain_name(_ctx: click.Context, _param: click.Parameter, value: Any) -> Any
         raise click.BadParameter(f"{value!r} is not a domain: {error}") from None
 
 
-def change(config: Config, work: Callable[[Connection], Awaitable[T]]) -> T:
-    """Commit `work`, then let every process read the domains again."""
-    from rookery.cli.notify import domains_changed
+def change(config: Config, work: Callable[[Connection], Awaitable[T]], told: Callable[[T], Post | None]) -> T:
+    """Commit `work`, then let every process read the domains again; `told(result)` is for the log, None when nothing was changed."""
+    from rookery.cli.notify import notify
     from rookery.shared.db.bridge import open_database
 
     async def main() -> T:
         async with open_database(config.database) as db:
             result = await db.run(0, work)
-        if not await domains_changed(config.bus):
-            click.echo(LATE, err=True)
+            post = told(result)
+            if not await notify(config.bus, db, [post] if post else [], domains=True):
+                click.echo(LATE, err=True)
         return result
 
     return run(main)

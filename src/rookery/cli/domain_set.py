@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Unpack
 import click
 
 from rookery.cli import CommandError
+from rookery.cli.audit import audit
 from rookery.cli.domain_change import change, domain_name
 from rookery.cli.options import resolve, run, target_options
 from rookery.shared.bus.kinds import ACCOUNTS
@@ -57,7 +58,21 @@ def set_(
         parse_contacts(contacts),
     )
     config, _ = resolve(**target)
-    changed = change(config, lambda conn: policies.change(conn, name, changes))
+    changed = change(
+        config,
+        lambda conn: policies.change(conn, name, changes),
+        lambda done: (
+            audit(
+                "domain set",
+                name,
+                registration=registration,
+                durability=durability,
+                contacts=" ".join(contacts) or None,
+            )
+            if done is not None
+            else None
+        ),
+    )
     if changed is None:
         raise CommandError(f"{name} is not hosted here: `rookery domain add {name}` first")
     click.echo(line(changed))

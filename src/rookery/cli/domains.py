@@ -8,6 +8,7 @@ from typing import Any, Final, Unpack
 import click
 
 from rookery.cli import CommandError
+from rookery.cli.audit import audit
 from rookery.cli.domain_change import change, domain_name
 from rookery.cli.domain_set import line, set_, show
 from rookery.cli.options import resolve, run, target_options
@@ -57,7 +58,11 @@ def add(name: str, registration: str | None, kind: str | None, **target: Unpack[
                 await store.host_nodes(conn, name)
             return users, fresh
 
-    users, fresh = change(config, work)
+    users, fresh = change(
+        config,
+        work,
+        lambda done: None if done[0] else audit("domain add", name, registration=registration, kind=kind),
+    )
     _refuse_users(name, users)
     click.echo(
         f"added {name}"
@@ -87,7 +92,11 @@ def delete(name: str, with_users: bool, **target: Unpack[Target]) -> None:
 
     config, _ = resolve(**target)
     removed = remove_domain_users(config, name) if with_users else 0
-    users, tag = change(config, work)
+    users, tag = change(
+        config,
+        work,
+        lambda done: audit("domain del", name, users_removed=removed) if done[1] == "DELETE 1" else None,
+    )
     _refuse_users(name, users, " or add --with-users")
     if tag == "DELETE 0":
         raise CommandError(f"{name} is not hosted here: see `rookery domain list`")

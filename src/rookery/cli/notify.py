@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import trio
 
+from rookery.admin.cluster import learn_version
 from rookery.shared.bus.messages import DomainsChanged
 from rookery.shared.bus.nats import open_bus
 from rookery.shared.bus.notices import Post
@@ -19,12 +20,13 @@ _SECONDS = 3.0
 _SETTLE = 0.1
 
 
-async def notify(config: Bus, db: Database, posts: Sequence[Post]) -> bool:
-    """Send `posts` to the holders of their accounts; False when NATS was not reached in time (nobody runs, then).
+async def notify(config: Bus, db: Database, posts: Sequence[Post], domains: bool = False) -> bool:
+    """Send `posts` to the holders of their accounts; with `domains`, every process reads the domains again.
 
-    Who holds what is read from the leases, so the command needs not wait to hear it.
+    False when NATS was not reached in time (nobody runs, then). Who holds what is read from the leases, so the command needs not wait
+    to hear it.
     """
-    if not posts:
+    if not posts and not domains:
         return True
     kinds = sorted({kind.label for kind, _, _ in posts})
 
@@ -36,19 +38,13 @@ async def notify(config: Bus, db: Database, posts: Sequence[Post]) -> bool:
     with trio.move_on_after(_SECONDS):
         async with open_bus(f"cli{secrets.token_hex(6)}", config) as bus:
             bus.resolver = lambda kind, partition: holders.get((kind.label, partition))
+            if domains:
+                bus.announce(DomainsChanged())
+            await learn_version(bus)
             for kind, account, item in posts:
                 if (kind.label, partition_of(account)) in holders:
                     bus.post(kind, partition_of(account), item)
             sent = await bus.drain(_SECONDS)
             await trio.sleep(_SETTLE)
             return sent
-    return False
-
-
-async def domains_changed(config: Bus) -> bool:
-    """Tell every process to read the domains again; False when NATS was not reached in time."""
-    with trio.move_on_after(_SECONDS):
-        async with open_bus(f"cli{secrets.token_hex(6)}", config) as bus:
-            bus.announce(DomainsChanged())
-            return await bus.drain(_SECONDS)
     return False

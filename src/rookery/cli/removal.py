@@ -11,6 +11,7 @@ from typing import Any, Final
 import click
 
 from rookery.cli import CommandError
+from rookery.cli.audit import audit
 from rookery.cli.domain_change import LATE
 from rookery.cli.notify import notify
 from rookery.cli.options import run
@@ -40,7 +41,9 @@ class _Removal:
     async def batch(self, names: Sequence[Name]) -> dict[str, list[str]]:
         removed = await self._db.run(0, partial(delete_accounts, accounts=names))
         posts: list[Post] = [
-            post for jid, contacts in removed.items() for post in account_changed(jid, "removed", contacts)
+            post
+            for jid, contacts in removed.items()
+            for post in (*account_changed(jid, "removed", contacts), audit("user del", jid))
         ]
         if self._reached and not await notify(self._config.bus, self._db, posts):
             self._reached = False

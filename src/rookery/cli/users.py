@@ -143,7 +143,7 @@ def add(
 
     from rookery.workers.account import store
 
-    if not _change(config, work, lambda made: [(str(jid), "created", [])] if made else []):
+    if not _change(config, work, "user add", jid, "created"):
         raise CommandError(f"{jid} exists already: `rookery user passwd {jid}` changes the password")
     click.echo(f"added {jid}")
 
@@ -163,7 +163,7 @@ def passwd(
     async def work(conn: Any) -> bool:
         return await store.set_password(conn, jid.local or "", jid.domain, keys)
 
-    if not _change(config, work, lambda done: [(str(jid), "password", [])] if done else []):
+    if not _change(config, work, "user passwd", jid, "password"):
         raise CommandError(f"there is no user {jid}: `rookery user add {jid}` makes one")
     click.echo(f"changed the password of {jid}")
 
@@ -218,7 +218,7 @@ def _set_disabled(jid: Jid, disabled: bool, target: Target) -> None:
         return await store.set_disabled(conn, jid.local or "", jid.domain, disabled)
 
     what = "disabled" if disabled else "enabled"
-    if not _change(config, work, lambda done: [(str(jid), what, [])] if done else []):
+    if not _change(config, work, f"user {'disable' if disabled else 'enable'}", jid, what):
         raise CommandError(f"there is no user {jid}: see `rookery user list`")
     click.echo(f"{what} {jid}")
 
@@ -269,19 +269,20 @@ def _line(account: Any) -> str:
     return f"{account.localpart}@{account.domain}" + ("  (disabled)" if account.disabled else "")
 
 
-def _change(config: Config, work: Any, told: Any) -> Any:
-    """Commit `work`, then tell the cluster what `told(result)` says changed: (account, what, contacts)."""
+def _change(config: Config, work: Any, command: str, jid: Jid, what: str) -> bool:
+    """Commit `work`; when it returns true the cluster is told, and logs, `what` the command has changed of this account."""
+    from rookery.cli.audit import audit
     from rookery.cli.notify import notify
     from rookery.shared.bus.notices import account_changed
     from rookery.shared.db.bridge import open_database
 
-    async def main() -> Any:
+    async def main() -> bool:
         async with open_database(config.database) as db:
             result = await db.run(0, work)
-            posts = [post for change in told(result) for post in account_changed(*change)]
+            posts = [*account_changed(str(jid), what), audit(command, str(jid))] if result else []
             if not await notify(config.bus, db, posts):
                 click.echo(LATE, err=True)
-        return result
+        return bool(result)
 
     return run(main)
 
@@ -299,9 +300,7 @@ def _change(config: Config, work: Any, told: Any) -> Any:
 @click.option(
     "--iterations",
     type=click.IntRange(min=4096),
-    default=4096,
-    show_default=True,
-    help="Of the keys made of passwords.",
+    help="Of the keys made of passwords.  [default: account.iterations of the configuration]",
 )
 @click.option("--dry-run", is_flag=True, help="Only check the file, and whether its domains are hosted.")
 @target_options
@@ -309,7 +308,7 @@ def import_(
     file: Any,
     domain: str | None,
     mechanisms: tuple[str, ...],
-    iterations: int,
+    iterations: int | None,
     dry_run: bool,
     **target: Unpack[Target],
 ) -> None:
@@ -332,4 +331,6 @@ def import_(
     if dry_run:
         users_import.check(plan, config)
     else:
-        users_import.load(plan, config, mechanisms or config.account.mechanisms, iterations)
+        users_import.load(
+            plan, config, mechanisms or config.account.mechanisms, iterations or config.account.iterations
+        )

@@ -1,6 +1,6 @@
 """Bulk import of users: CSV in, SCRAM keys out, on every core.
 
-PBKDF2 is all of the cost: with 4096 iterations about 0.5 ms of CPU for each mechanism (OpenSSL 4 in `cryptography` needs half of what the
+PBKDF2 is all of the cost: with 10 000 iterations about 1.2 ms of CPU for each mechanism (OpenSSL 4 in `cryptography` needs half of what the
 interpreter's own OpenSSL 3 does, and lets other threads run meanwhile). So every user first gets the keys of the first mechanism and can log
 in; those of the others, which older clients need, come after that. Each account keeps its own iteration count, so imported ones
 get the configured count when their password is next changed.
@@ -17,6 +17,7 @@ import os
 import secrets
 import sys
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -29,6 +30,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
 
 from rookery.cli import CommandError
+from rookery.cli.audit import audit
+from rookery.cli.domain_change import LATE
+from rookery.cli.notify import notify
 from rookery.cli.options import run
 from rookery.shared.bus.kinds import ACCOUNTS
 from rookery.shared.config import Config
@@ -219,6 +223,7 @@ async def _load(rows: Sequence[Row], config: Config, mechanisms: Sequence[str], 
 
         with _progress(len(rows), "importing") as bar:
             await _derived(rows, mechanisms[0], iterations, create, bar)
+        await _tell(config, db, [row for row, _ in made])
         there = len(rows) - len(made)
         click.echo(
             f"imported {len(made)} users in {time.monotonic() - started:.1f} s"
@@ -234,6 +239,15 @@ async def _load(rows: Sequence[Row], config: Config, mechanisms: Sequence[str], 
             with _progress(len(late), f"{mechanism} keys") as bar:
                 await _derived(late, mechanism, iterations, add, bar)
             click.echo(f"added {mechanism} keys for older clients, {time.monotonic() - started:.1f} s in all")
+
+
+async def _tell(config: Config, db: Database, made: Sequence[Row]) -> None:
+    """One line in the log for each domain: ten thousand would say no more."""
+    counts = Counter(row.domain for row in made)
+    if not await notify(
+        config.bus, db, [audit("user import", domain, users=count) for domain, count in counts.items()]
+    ):
+        click.echo(LATE, err=True)
 
 
 def _progress(length: int, label: str) -> Any:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import many
 
 from rookery.bench import result
 from rookery.bench.histogram import HIGHEST_US, Histogram
@@ -21,7 +22,7 @@ def histogram(values: list[int]) -> Histogram:
     return made
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=many(20), deadline=None)
 @given(LATENCIES, LATENCIES)
 def test_merged_histograms_are_the_histogram_of_all(left: list[int], right: list[int]) -> None:
     merged = Histogram.decode(histogram(left).encode())
@@ -30,7 +31,7 @@ def test_merged_histograms_are_the_histogram_of_all(left: list[int], right: list
     assert merged.count == len(left) + len(right)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=many(20), deadline=None)
 @given(st.lists(st.integers(0, 10_000_000), min_size=1, max_size=60))
 def test_percentiles_are_within_three_digits(values: list[int]) -> None:
     made = histogram(values)

@@ -70,7 +70,7 @@ def test_items_wait_for_a_holder_and_then_go_in_order(world: World) -> None:
     world.net.settle()
     world.holder = ("router1", 1)
     world.post(3)  # behind those that wait
-    world.edge.holders_changed()
+    world.edge.holder_changed(None, KEY)
     world.net.settle()
     assert world.got["router1"] == [1, 2, 3]
 
@@ -84,7 +84,7 @@ def test_items_that_wait_too_long_are_lost_and_counted(world: World) -> None:
     world.net.tick()
     assert world.edge.stats.expired == 1
     world.holder = ("router1", 1)
-    world.edge.holders_changed()
+    world.edge.holder_changed(None, KEY)
     world.net.settle()
     assert world.got["router1"] == [2]
 
@@ -119,7 +119,7 @@ def test_refused_item_waits_until_a_higher_epoch_is_known(world: World) -> None:
     world.refusing.add("router1")
     world.post(1)
     world.net.settle()
-    world.edge.holders_changed()
+    world.edge.holder_changed(None, KEY)
     world.net.settle()
     assert world.net.buses["router1"].stats.refused == 1, (
         "it is not offered to the same holder again and again"

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from tests.examples import STEPS, many
 
 from rookery.shared.bus.batch import BACK, Entry, Head, pack_item
 from rookery.shared.bus.links import Link
@@ -133,7 +134,7 @@ class LinkMachine(RuleBasedStateMachine):
 
 
 TestLinks = LinkMachine.TestCase
-TestLinks.settings = settings(max_examples=50, stateful_step_count=40, deadline=None)
+TestLinks.settings = settings(max_examples=many(50), stateful_step_count=min(40, STEPS), deadline=None)
 
 
 def exchange(a: Peer, b: Peer) -> None:

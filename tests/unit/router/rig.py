@@ -50,6 +50,8 @@ from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element
 
 DOMAIN = "example.org"
+#: Enough to keep the accounts of a test apart; a real cluster has 256.
+PARTITIONS = 32
 WORKERS = (Kind.ROSTER, Kind.PRESENCE, Kind.OFFLINE, Kind.ACCOUNT, Kind.PUBSUB)
 
 
@@ -442,7 +444,7 @@ class Rig:
     def __init__(self, config: Config | None = None) -> None:
         self.now = 1_800_000_000.0
         self.config = config or Config()
-        self.cluster = FakeCluster(clock=lambda: self.now)
+        self.cluster = FakeCluster(clock=lambda: self.now, partitions=PARTITIONS)
         self.store = FakeStore()
         self.db = FakeDb(self.store)
         self.edges: dict[str, Edge] = {}
@@ -462,7 +464,7 @@ class Rig:
         self.nursery.start_soon(service.run)
         epoch = self.cluster.holders[Kind.ROUTER][1]
         async with trio.open_nursery() as nursery:
-            for partition in range(256):
+            for partition in range(PARTITIONS):
                 nursery.start_soon(service.acquire, partition, epoch)
             await self.settle()
         self.router = service
@@ -470,7 +472,7 @@ class Rig:
 
     async def start_apart(self, name: str, address: str, former: str, epoch: int) -> RouterService:
         """Let a router process of its own hold the partition of one address, after `former`; it is started when it is new."""
-        partition = partition_of(address)
+        partition = partition_of(address, PARTITIONS)
         node = self.cluster.nodes.get(name)
         if node is None:
             node = self.cluster.node(name, Kind.ROUTER, config=self.config, db=self.db)

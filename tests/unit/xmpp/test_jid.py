@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import many
 
 from rookery.shared.xmpp import jid as module
 from rookery.shared.xmpp.errors import JidError
@@ -124,7 +125,7 @@ MANY = st.sampled_from(
 
 
 @pytest.mark.slow
-@settings(max_examples=500)
+@settings(max_examples=many(500))
 @given(
     text=st.text(MANY | st.characters(exclude_categories=["Cs"]), max_size=16)
     | st.builds("{}@example.com/{}".format, st.text(MANY, max_size=6), st.text(min_size=1, max_size=6))

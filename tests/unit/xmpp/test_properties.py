@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import many
 from tests.unit.xmpp import streams
 from tests.unit.xmpp.streams import HEADER, LIMITS, MESSAGE, feed_all, opened
 from tests.unit.xmpp.trees import CHARS, KEYS, chunked, elements, write_otherwise
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.slow
 CUTS = st.lists(st.integers(0, 10_000), max_size=12)
 
 
-@settings(max_examples=300)
+@settings(max_examples=many(300))
 @given(tree=elements())
 def test_canonical_xml_parses_to_the_same_tree(tree: Element) -> None:
     data = tree.encode()
@@ -30,7 +31,7 @@ def test_canonical_xml_parses_to_the_same_tree(tree: Element) -> None:
     assert parse_element(data).encode() == data
 
 
-@settings(max_examples=300)
+@settings(max_examples=many(300))
 @given(trees=st.lists(elements(), max_size=3), style=st.integers(0, 2), cuts=CUTS)
 def test_both_writers_agree(trees: list[Element], style: int, cuts: list[int]) -> None:
     inner = "".join(write_otherwise(tree, style) for tree in trees)
@@ -42,7 +43,7 @@ def test_both_writers_agree(trees: list[Element], style: int, cuts: list[int]) -
     assert stanza.elements() == trees
 
 
-@settings(max_examples=200)
+@settings(max_examples=many(200))
 @given(tree=elements(), style=st.integers(0, 2), cuts=CUTS)
 def test_nonzas_are_the_tree(tree: Element, style: int, cuts: list[int]) -> None:
     tree.ns = "urn:nonza"
@@ -89,7 +90,7 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=500)
+@settings(max_examples=many(500))
 @given(pieces=st.lists(PIECES, max_size=12), cuts=CUTS, limit=st.sampled_from([60, 300, 2000]))
 def test_events_do_not_depend_on_chunks(pieces: list[bytes], cuts: list[int], limit: int) -> None:
     limits = StreamLimits(limit, 6, 3, 2, names=12)
@@ -119,7 +120,7 @@ def test_events_do_not_depend_on_chunks(pieces: list[bytes], cuts: list[int], li
     assert sleepy() == whole
 
 
-@settings(max_examples=200)
+@settings(max_examples=many(200))
 @given(
     fields=st.tuples(*[st.text(CHARS, max_size=20)] * 4),
     attrs=st.dictionaries(

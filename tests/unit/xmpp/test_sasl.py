@@ -16,6 +16,7 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scramp import ScramClient, ScramException
+from tests.examples import many
 
 from rookery.shared.xmpp.sasl.binding import tls_server_end_point
 from rookery.shared.xmpp.sasl.common import SaslFailure, decode_base64, prepare_password
@@ -94,7 +95,7 @@ def log_in(mechanism: str, password: str, stored: Keys, username: str = "user") 
 
 
 @pytest.mark.parametrize("mechanism", MECHANISMS)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=many(20), deadline=None)
 @given(password=st.text(min_size=1, max_size=30))
 def test_an_independent_client_logs_in(mechanism: str, password: str) -> None:
     try:
@@ -191,7 +192,7 @@ def test_bad_final_messages(message: str, condition: str) -> None:
         server.final(message.encode())
 
 
-@settings(max_examples=200)
+@settings(max_examples=many(200))
 @given(message=st.binary(max_size=80))
 def test_any_bytes_only_fail(message: bytes) -> None:
     server = ScramServer("SCRAM-SHA-1", domain="example.org", nonce="x")

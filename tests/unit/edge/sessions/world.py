@@ -63,7 +63,7 @@ class World:
 
     def __init__(self) -> None:
         self.clock = Clock()
-        self.cluster = FakeCluster(clock=self.clock)
+        self.cluster = FakeCluster(clock=self.clock, partitions=32)
         self.edge = self.cluster.node("edge1", Kind.EDGE)
         self.router = self.cluster.node("router1", Kind.ROUTER)
         self.reactor = Reactor()

@@ -65,11 +65,11 @@ def test_a_flood_of_presence_stays_bounded() -> None:
         assert postponed.postpone(presence(f"a@x/{number % 10}", show="away"), "")
     assert len(postponed) == 10
     assert not postponed.exceeds(OPTIONS)
-    for number in range(OPTIONS.held_stanzas):
+    for number in range(OPTIONS.postponed_stanzas):
         postponed.postpone(presence(f"b@x/{number}"), "")
         if postponed.exceeds(OPTIONS):
             break
-    assert len(postponed) <= OPTIONS.held_stanzas
+    assert len(postponed) <= OPTIONS.postponed_stanzas
     postponed.drain()
     postponed.postpone(presence("c@x/1", show="x" * 70_000), "")
     assert postponed.exceeds(OPTIONS)

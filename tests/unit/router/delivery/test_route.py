@@ -312,7 +312,9 @@ async def test_the_server_answers_a_ping(to: str) -> None:
         (iq("get", f"{DOMAIN}/x"), "service-unavailable"),
         (iq("get", "elsewhere.example"), "remote-server-not-found"),
         (iq("get", f"{BOB}/gone"), "service-unavailable"),
-        (iq("get", f"nobody@{DOMAIN}"), "service-unavailable"),
+        (iq("get", f"nobody@{DOMAIN}", Element("urn:x", "unheard-of")), "service-unavailable"),
+        (iq("get", f"nobody@{DOMAIN}", Element("jabber:iq:roster", "query")), "forbidden"),
+        (iq("get", BOB, Element("jabber:iq:roster", "query")), "forbidden"),
         (iq("get", f"nobody@{DOMAIN}/x"), "service-unavailable"),
     ],
 )
@@ -326,6 +328,32 @@ async def test_a_request_that_nobody_can_serve_is_answered(stanza: Stanza, expec
         await it.settle()
         assert errors(alice) == [expected]
         assert it.accepted(origin)
+
+
+async def test_a_request_to_nobody_goes_the_way_of_one_to_somebody_else() -> None:
+    """Neither its answer nor its time tells which accounts exist."""
+    async with rig() as it:
+        it.account("bob")
+        alice = await it.online("alice")
+        it.seen(Kind.PRESENCE)
+        for to in (BOB, f"nobody@{DOMAIN}"):
+            alice.route(iq("get", to))
+            alice.route(iq("get", to, Element("vcard-temp", "vCard")))
+            alice.route(Stanza.build("presence", type="probe", to=to))
+            await it.settle()
+            assert [type(item) for item in it.seen(Kind.PRESENCE, Gate, Probe)] == [Gate, Probe]
+            assert [type(item) for item in it.seen(Kind.ACCOUNT, Handle)] == [Handle]
+
+
+async def test_answers_and_errors_of_the_server_come_in_the_order_of_the_requests() -> None:
+    """RFC 6120 section 10.1."""
+    async with rig() as it:
+        alice = await it.online("alice")
+        for n in range(40):
+            payload = (PING, Element("urn:x", "unheard-of"), None)[n % 3]
+            alice.submit(iq("get", DOMAIN if n % 2 else "", payload).replace(id=f"q{n}"))
+        await it.settle()
+        assert [answer.id for answer in alice.news()] == [f"q{n}" for n in range(40)]
 
 
 @pytest.mark.parametrize("type", ["result", "error"])

@@ -76,9 +76,9 @@ async def test_too_much_is_given_at_once() -> None:
     async with rig() as it:
         bob = await it.online("bob")
         await say(it, bob, False)
-        for number in range(Options().held_stanzas):
+        for number in range(Options().postponed_stanzas):
             await presence(it, f"u{number}")
-        assert len(bob.news()) == Options().held_stanzas
+        assert len(bob.news()) == Options().postponed_stanzas
         await presence(it, "one-more")
         assert bob.news() == []
 
@@ -144,7 +144,7 @@ async def test_an_old_binding_says_nothing() -> None:
 
 
 async def test_the_operator_says_how_much_may_wait() -> None:
-    async with rig(Config(client_state=Options(held_stanzas=3))) as it:
+    async with rig(Config(client_state=Options(postponed_stanzas=3))) as it:
         bob = await it.online("bob")
         await say(it, bob, False)
         await presence(it, "a")

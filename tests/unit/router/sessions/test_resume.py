@@ -8,6 +8,7 @@ import pytest
 from tests.unit.router.rig import Client, Rig, bodies, chat, condition, rig
 from trio.testing import wait_all_tasks_blocked
 
+from rookery.router.accounts.session import MAX_KEPT
 from rookery.shared.bus.messages import (
     Acked,
     Deliver,
@@ -441,3 +442,26 @@ async def test_the_operator_says_how_long_sessions_may_sleep() -> None:
         assert (await enable(it, client)).seconds == 30
         assert (await enable(it, client, seconds=20)).seconds == 20
         assert (await enable(it, client, seconds=40)).seconds == 30
+
+
+async def test_what_does_not_fit_its_queue_comes_from_the_store_after_it_all_of_it_in_order() -> None:
+    """A client that has acknowledged next to nothing and resumes gets the queue again, then, as it acknowledges, the rest."""
+    async with rig() as set_up:
+        bob = await managed(set_up, "bob")
+        alice = await set_up.online("alice")
+        for n in range(MAX_KEPT + 500):
+            alice.route(chat(BOB, str(n)))
+        await set_up.settle()
+        first = bodies(bob.news())
+        assert first == [str(n) for n in range(len(first))]
+        await sleep(set_up, bob)
+        set_up.store.commit()
+        await set_up.settle()
+        again = await resumed(set_up, BOB, 7)
+        got = bodies(again.news())
+        for _ in range(20):
+            again.ack()
+            set_up.store.commit()
+            await set_up.settle()
+            got += bodies(again.news())
+        assert got == [str(n) for n in range(7, MAX_KEPT + 500)]

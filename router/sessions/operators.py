@@ -1,0 +1,71 @@
+"""What operators ask a router: which sessions there are, and to end some."""
+
+from __future__ import annotations
+
+from rookery.router.account_cache import Accounts
+from rookery.router.accounts.session import Session
+from rookery.router.core import Core
+from rookery.router.partition import Part
+from rookery.router.sessions.binding import Bindings
+from rookery.shared.bus.api import Call
+from rookery.shared.bus.messages import Ended, EndSessions, ListSessions, SessionList
+from rookery.shared.xmpp import ns
+
+#: Most sessions of one answer.
+PAGE = 500
+
+
+class Operators:
+    """Answers ListSessions and EndSessions."""
+
+    def __init__(self, core: Core, accounts: Accounts, bindings: Bindings) -> None:
+        self._core = core
+        self._accounts = accounts
+        self._bindings = bindings
+
+    def on_list(self, part: Part, call: Call) -> None:
+        """A page of sessions, or their number. What is asked of all accounts looks at those that are loaded: all that have sessions."""
+        asked = call.request
+        assert isinstance(asked, ListSessions)
+        if asked.account:
+            account = self._accounts.ready(part, asked.account, self.on_list, call)
+            if account is None:
+                return
+            found = list(account.resources.by_resource.values())
+        else:
+            found = [
+                session
+                for bare, account in part.accounts.items()
+                if not asked.domain or bare.rpartition("@")[2] == asked.domain
+                for session in account.resources.by_resource.values()
+            ]
+        rows: list[tuple[str, str, int, str, bool]] = []
+        if asked.limit > 0:
+            behind = sorted((one for one in found if one.full > asked.after), key=lambda one: one.full)
+            rows = [_row(session) for session in behind[: min(asked.limit, PAGE)]]
+        self._core.bus.reply(call, SessionList(tuple(rows), len(found)))
+
+    def on_end(self, part: Part, call: Call) -> None:
+        """End them; those who saw them hear of it, and what they did not get finds another way."""
+        asked = call.request
+        assert isinstance(asked, EndSessions)
+        account = self._accounts.ready(part, asked.account, self.on_end, call)
+        if account is None:
+            return
+        chosen = [
+            session
+            for session in account.resources.by_resource.values()
+            if asked.resource in ("", session.resource)
+        ]
+        for session in chosen:
+            self._bindings.terminate(part, account, session, asked.condition, asked.text)
+        self._core.bus.reply(call, Ended(len(chosen)))
+
+
+def _row(session: Session) -> tuple[str, str, int, str, bool]:
+    if session.presence is None:
+        show = "unavailable"
+    else:
+        element = session.presence.find(ns.CLIENT, "show")
+        show = "" if element is None else element.text
+    return session.full, session.edge, session.priority, show, session.resumable is not None

@@ -1,0 +1,118 @@
+"""A running cluster, as an operator's process reaches it: the bus, and who holds which partition by the leases."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import Final, TypeVar
+
+import trio
+
+from rookery.shared.bus.api import Bus, BusTimeout
+from rookery.shared.bus.kinds import Kind
+from rookery.shared.bus.messages import AskHolds, Item
+from rookery.shared.bus.nats import NatsBus, open_bus
+from rookery.shared.bus.subjects import partition_of
+from rookery.shared.config import Config
+from rookery.shared.db.api import Connection, Database
+from rookery.shared.xmpp.errors import StanzaError
+
+CONNECT_SECONDS: Final = 3.0
+CALL_SECONDS: Final = 5.0
+#: Partitions that are asked at once.
+AT_ONCE: Final = 32
+#: Whoever is asked what it holds answers at once.
+ANSWER_SECONDS: Final = 0.5
+_LEASES: Final = "SELECT kind, partition, incarnation, epoch FROM lease WHERE incarnation IS NOT NULL"
+
+T = TypeVar("T", bound=Item)
+
+
+class Unreachable(Exception):  # noqa: N818  says what it is
+    """NATS, or a holder of partitions, does not answer; the text is one line for an operator."""
+
+
+class Cluster:
+    """An open way to a cluster."""
+
+    def __init__(self, bus: Bus, holders: dict[tuple[str, int], tuple[str, int]]) -> None:
+        self._bus = bus
+        self._holders = holders
+
+    async def ask(self, account: str, request: Item, answer: type[T], kind: Kind = Kind.ROUTER) -> T:
+        """Ask the holder of an account. Raises Unreachable, StanzaError."""
+        return await self._ask(kind, partition_of(account), request, answer)
+
+    async def ask_all(self, request: Item, answer: type[T], kind: Kind = Kind.ROUTER) -> dict[int, T]:
+        """Ask every holder; the answers by partition. Raises Unreachable when one does not answer."""
+        found: dict[int, T] = {}
+        limit = trio.CapacityLimiter(AT_ONCE)
+
+        async def one(partition: int) -> None:
+            async with limit:
+                found[partition] = await self._ask(kind, partition, request, answer)
+
+        try:
+            async with trio.open_nursery() as nursery:
+                for partition in self._partitions(kind):
+                    nursery.start_soon(one, partition)
+        except* Unreachable as group:
+            raise _first(group) from None
+        return found
+
+    def _partitions(self, kind: Kind) -> Iterable[int]:
+        return sorted(partition for label, partition in self._holders if label == kind.label)
+
+    async def _ask(self, kind: Kind, partition: int, request: Item, answer: type[T]) -> T:
+        if (kind.label, partition) not in self._holders:
+            raise Unreachable(
+                f"no {kind.label} holds partition {partition}: `rookery status` tells what runs"
+            )
+        try:
+            found = await self._bus.call(kind, partition, request, timeout=CALL_SECONDS)
+        except BusTimeout as error:
+            raise Unreachable(f"{error}: `rookery status` tells what runs") from None
+        except StanzaError as error:
+            if error.condition == "feature-not-implemented":
+                raise Unreachable(
+                    f"the {kind.label} of partition {partition} is of a version that cannot tell"
+                ) from None
+            raise
+        assert isinstance(found, answer)
+        return found
+
+
+def _first(group: BaseExceptionGroup[Unreachable]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+@asynccontextmanager
+async def open_cluster(config: Config, db: Database) -> AsyncIterator[Cluster]:
+    """Reach the cluster of this configuration. Raises Unreachable, DatabaseUnavailable."""
+
+    async def read(conn: Connection) -> list[tuple[str, int, str, int]]:
+        return [tuple(row) for row in await conn.fetch(_LEASES)]
+
+    holders = {(kind, number): (name, epoch) for kind, number, name, epoch in await db.run(0, read)}
+    async with open_bus(f"cli{secrets.token_hex(6)}", config.bus) as bus:
+        with trio.move_on_after(CONNECT_SECONDS):
+            while not bus.connected:  # noqa: ASYNC110  a state of the transport, asked for a moment
+                await trio.sleep(0.02)
+        if not bus.connected:
+            raise Unreachable("NATS does not answer")
+        await learn_version(bus)
+        bus.resolver = lambda kind, partition: holders.get((kind.label, partition))
+        yield Cluster(bus, holders)
+
+
+async def learn_version(bus: NatsBus) -> None:
+    """Write what all processes read: the version of what they answer. Who does not answer gets what any version reads."""
+    bus.announce(AskHolds(bus.incarnation))
+    with trio.move_on_after(ANSWER_SECONDS):
+        while not bus.heard:  # noqa: ASYNC110  the bus has no event for it
+            await trio.sleep(0.005)
+        bus.version = max(bus.version, min(bus.heard, bus.speaks))

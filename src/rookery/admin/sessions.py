@@ -1,0 +1,66 @@
+"""Who is online, and ending sessions."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from rookery.admin.cluster import Cluster
+from rookery.shared.bus.messages import Ended, EndSessions, ListSessions, SessionList
+from rookery.shared.xmpp.jid import Jid, bare_of
+
+
+class SessionRow(NamedTuple):
+    """One session: its full JID, the edge that its client is connected to ("" while it is away and may resume), what it last said."""
+
+    jid: str
+    edge: str
+    priority: int
+    show: str
+    resumable: bool
+
+    @property
+    def state(self) -> str:
+        """One word for people: away clients first, then presence."""
+        if not self.edge:
+            return "detached"
+        return self.show or "available"
+
+
+class Page(NamedTuple):
+    """Sessions in the order of their JIDs, how many there are in all, and whether more follow."""
+
+    rows: tuple[SessionRow, ...]
+    total: int
+    more: bool
+
+
+async def of_account(cluster: Cluster, account: str) -> Page:
+    """The sessions of one account. Raises Unreachable."""
+    found = await cluster.ask(account, ListSessions(account, "", "", 10_000), SessionList)
+    rows = tuple(SessionRow(*row) for row in found.rows)
+    return Page(rows, found.count, len(rows) < found.count)
+
+
+async def listed(cluster: Cluster, domain: str, after: str, limit: int) -> Page:
+    """At most `limit` sessions of a domain ("" for all) behind the full JID `after`. Raises Unreachable."""
+    answers = (await cluster.ask_all(ListSessions("", domain, after, limit), SessionList)).values()
+    rows = sorted(SessionRow(*row) for found in answers for row in found.rows)
+    total = sum(found.count for found in answers)
+    # A router may have given less than it has behind `after`; whoever gave a full page has perhaps more.
+    return Page(
+        tuple(rows[:limit]), total, len(rows) > limit or any(len(found.rows) >= limit for found in answers)
+    )
+
+
+async def counted(cluster: Cluster, domain: str) -> int:
+    """How many sessions a domain has ("" for all). Raises Unreachable."""
+    answers = await cluster.ask_all(ListSessions("", domain, "", 0), SessionList)
+    return sum(found.count for found in answers.values())
+
+
+async def ended(cluster: Cluster, jid: Jid, text: str) -> int:
+    """End the session of a full JID, or all of a bare one, with a stream error; returns how many. Raises Unreachable, StanzaError."""
+    account = bare_of(str(jid))
+    return (
+        await cluster.ask(account, EndSessions(account, jid.resource or "", "policy-violation", text), Ended)
+    ).count
