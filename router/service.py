@@ -22,7 +22,6 @@ from rookery.router.delivery.carbons import Carbons
 from rookery.router.delivery.copies import Copies
 from rookery.router.delivery.fanout import Fanouts
 from rookery.router.delivery.from_workers import FromWorkers
-from rookery.router.delivery.interests import Interests
 from rookery.router.delivery.iqs import Iqs
 from rookery.router.delivery.presence import Presence
 from rookery.router.delivery.route import Delivery
@@ -120,19 +119,11 @@ class RouterService:
         )
         self.fanouts = Fanouts(core, self.accounts, self.pushing, self.delivery)
         self.from_workers = FromWorkers(self.pushing)
-        self.interests = Interests(core, self.pushing)
-        self.presence = Presence(core, self.pushing, self.flushes, self.interests)
+        self.presence = Presence(core, self.pushing, self.flushes)
         self.client_states = ClientStates(core, self.pushing, self.presence)
         self.copies = Copies(core, self.accounts, self.keeping, self.carbons)
         self.submits = Submits(
-            core,
-            self.accounts,
-            self.pushing,
-            self.delivery,
-            self.iqs,
-            self.presence,
-            self.copies,
-            self.interests,
+            core, self.accounts, self.pushing, self.delivery, self.iqs, self.presence, self.copies
         )
         self.hibernation = Hibernation(core)
         self.bindings = Bindings(
@@ -196,7 +187,7 @@ class RouterService:
             Fanout: self.fanouts.on_fanout,
             ToResources: self.from_workers.on_to_resources,
             ToSession: self.from_workers.on_to_session,
-            LastItems: self.interests.on_last_items,
+            LastItems: self.presence.interests.on_last_items,
             SendPresence: self.presence.on_send_presence,
             AccountChanged: self.bindings.on_account_changed,
             Gated: self.delivery.on_gated,
@@ -342,7 +333,7 @@ class RouterService:
                 self.flushes.tick()
                 self.hibernation.tick()
                 self.client_states.tick()
-                self.interests.tick()
+                self.presence.interests.tick()
                 self.core.flush_accepted()
                 self.pushing.end_overrun()
                 self.totals.export()

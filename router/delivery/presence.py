@@ -53,12 +53,12 @@ def priority_of(presence: Stanza) -> int:
 class Presence:
     """Presence submitted by sessions of this partition."""
 
-    def __init__(self, core: Core, pushing: Pushing, flushes: Flushes, interests: Interests) -> None:
+    def __init__(self, core: Core, pushing: Pushing, flushes: Flushes) -> None:
         self._core = core
         self._pushing = pushing
         self._flushes = flushes
-        self._interests = interests
-        interests.on_changed = self.note
+        self.interests = Interests(core, pushing)
+        self.interests.on_changed = self.note
 
     def on_submit(
         self, part: Part, account: Account, session: Session, origin: Origin, stanza: Stanza
@@ -109,7 +109,7 @@ class Presence:
             core.bus.post(Kind.ROSTER, part.number, up)
         if (priority >= 0) is not was_non_negative:
             self._hand_over(part, account, session)
-        self._interests.presence(part, account, session, stanza, initial=initial)
+        self.interests.presence(part, account, session, stanza, initial=initial)
 
     def gone(self, part: Part, account: Account, session: Session, explicit: Stanza | None = None) -> None:
         """An available session becomes unavailable (section 4.5): by its own presence, or because it ended."""

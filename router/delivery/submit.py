@@ -8,7 +8,6 @@ from rookery.router.accounts.kept import plain
 from rookery.router.accounts.session import Session
 from rookery.router.core import Core
 from rookery.router.delivery.copies import Copies
-from rookery.router.delivery.interests import Interests
 from rookery.router.delivery.iqs import Iqs
 from rookery.router.delivery.presence import Presence
 from rookery.router.delivery.route import Delivery
@@ -33,7 +32,6 @@ class Submits:
         iqs: Iqs,
         presence: Presence,
         copies: Copies,
-        interests: Interests,
     ) -> None:
         self._core = core
         self._pushing = pushing
@@ -42,7 +40,6 @@ class Submits:
         self._iqs = iqs
         self._presence = presence
         self._copies = copies
-        self._interests = interests
 
     def on_submit(self, part: Part, item: Submit) -> None:
         """A stanza from a bound stream of this partition. Raises StanzaError."""
@@ -133,7 +130,7 @@ class Submits:
             self._onward(part, account, origin, stanza)
         elif stanza.type in ("result", "error"):
             # an answer to one of our pushes or questions (RFC 6120 section 8.2.3)
-            self._interests.answered(part, account, session, stanza)
+            self._presence.interests.answered(part, account, session, stanza)
             self._core.accept(part, origin)
         elif ours:
             self._iqs.answer_domain(part, account.bare, origin, stanza)
