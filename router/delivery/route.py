@@ -275,6 +275,8 @@ class Delivery:
             assert session is not None
             if session.stalled and stanza.type in ("get", "set"):
                 raise StanzaError("resource-constraint", "the recipient does not read")
+            if session.resumable is not None and stanza.type in ("result", "error"):
+                session.resumable.answer(stanza.id, "" if stanza.from_ == account.bare else stanza.from_)
             self._pushing.push(part, session, Parcel(stanza, origin))
         elif action is Action.ANSWER:
             own = stanza.from_.partition("/")[0] == account.bare

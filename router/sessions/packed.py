@@ -38,7 +38,7 @@ def unpack_session(full: str, grant: int, stream: bytes, state: bytes) -> Sessio
             return None
         session = Session(full, grant, "", 0, stream)
         session.n, session.acked = int(n), int(acked)
-        session.resumable = Resumable.of(Management._make(management))
+        session.resumable = Resumable.of(Management(*management))
         unpack(note, session)
         for one in kept:
             session.kept.append(_kept(one))

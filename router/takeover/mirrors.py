@@ -162,7 +162,7 @@ class Takeover:
             if account is None or session is None:
                 end = End(mirrored.sid, mirrored.grant, "reset", "session lost", mirrored.stream)
                 self._core.bus.post_to(item.edge, end, partition=part.number, epoch=part.epoch)
-            elif not session.edge and mirrored.managed and not Management._make(mirrored.managed[0]).asleep:
+            elif not session.edge and mirrored.managed and not Management(*mirrored.managed[0]).asleep:
                 self._hibernation.woke(session)
                 session.edge, session.sid = item.edge, mirrored.sid
                 self.on_attached(part, account, session)
@@ -229,7 +229,7 @@ class Takeover:
             self._core.bus.post_to(loser.edge, end, partition=part.number, epoch=part.epoch)
         self._core.count.restored += 1
         if mirrored.managed and account.resources.by_resource.get(session.resource) is session:
-            management = Management._make(mirrored.managed[0])
+            management = Management(*mirrored.managed[0])
             session.resumable = Resumable.of(management)
             if management.asleep or not edge:
                 self._hibernation.sleep(part, account, session)

@@ -86,13 +86,14 @@ class Frontier(NamedTuple):
     """Everything up to inbound number `n` of a resumable stream is handled; answered `Noted` once that is recorded.
 
     `requests` are the iq requests of its client that wait for an answer: (id, `to` or "" for the account, deadline in Unix
-    milliseconds). Whoever resumes the stream goes on waiting.
+    milliseconds). Whoever resumes the stream goes on waiting. `taken` is the highest inbound number that has come.
     """
 
     full: str
     grant: int
     n: int
     requests: Sequence[tuple[str, str, int]] = ()
+    taken: int = 0
 
 
 class Acked(NamedTuple):
@@ -115,7 +116,9 @@ class Management(NamedTuple):
     """What makes a stream resumable (XEP-0198): its `token`, how many seconds without a socket it lives, and its numbers.
 
     `base_in` and `base_out` are the inbound and outbound numbers at which the client's counting began; `frontier` is the highest
-    inbound number that is recorded as handled; `requests` as in Frontier; `asleep`: its socket is gone.
+    inbound number that is recorded as handled; `requests` as in Frontier; `asleep`: its socket is gone. `answered` are requests, (id,
+    `to` or "" for the account), that have had their answer, though their numbers may be above `frontier`: a client that resumes sends
+    those again, and is not answered again.
     """
 
     token: bytes
@@ -125,6 +128,7 @@ class Management(NamedTuple):
     frontier: int
     requests: Sequence[tuple[str, str, int]] = ()
     asleep: bool = False
+    answered: Sequence[tuple[str, str]] = ()
 
 
 class Mirror(NamedTuple):
@@ -594,7 +598,7 @@ class SessionList(NamedTuple):
     """
 
     rows: Sequence[tuple[str, str, int, str, bool]]
-    count: int
+    total: int
 
 
 class EndSessions(NamedTuple):
@@ -609,7 +613,7 @@ class EndSessions(NamedTuple):
 class Ended(NamedTuple):
     """Answer to EndSessions: how many there were."""
 
-    count: int
+    number: int
 
 
 class Done(NamedTuple):

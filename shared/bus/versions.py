@@ -9,6 +9,7 @@ item gets a new `VERSION` and a line here, with what happens while the other sid
 | 3 | `DeliverMany.origin_stream`, `origin_n` | after a takeover a message to many may come twice to those whose router died |
 | 3 | `Fanout.origin`, `runs` | a router knows no full JIDs among the recipients, and may give a message twice after a takeover |
 | 3 | `Mirror.iqs` | a request or an answer that was written just before its router died may be given twice |
+| 3 | `Frontier.taken`, `Management.answered` | a request that a client sends again when it resumes may get a time-out behind its answer |
 | 3 | `Beat.about` | `rookery status` does not show host, pid, ports and age of a process |
 | 3 | `Claimed` | a holder that was deposed goes on until its successor serves, or its fence refuses a write |
 | 3 | `Fanout.notify`, `Interest`, `LastItems` | no client is notified of nodes that it is not subscribed to |
@@ -38,10 +39,12 @@ from rookery.shared.bus.messages import (
     Ended,
     EndSessions,
     Fanout,
+    Frontier,
     Interest,
     Item,
     LastItems,
     ListSessions,
+    Management,
     Mirror,
     OperatorCommand,
     Refused,
@@ -58,6 +61,8 @@ KNOWN: Final[dict[type, int | None]] = {
     Claimed: None,
     DeliverMany: 2,
     Fanout: 2,
+    Frontier: 4,
+    Management: 7,
     Mirror: 5,
     Domains: 1,
     Interest: None,
