@@ -78,16 +78,20 @@ class Options(Section, frozen=True):
         Literal["local", "anyone", "nobody"],
         about("Who may create nodes at a service: accounts of hosted domains, anyone, or nobody"),
     ] = "local"
-    nodes_per_account: Annotated[int, about("Nodes of one account", ge=1)] = 500
-    nodes_per_service: Annotated[int, about("Nodes of one service", ge=1)] = 100_000
-    nodes_per_creator: Annotated[int, about("Nodes of one service that the same account made", ge=1)] = 100
-    items_per_node: Annotated[int, about("Items that a node keeps at most; what `max` stands for", ge=1)] = (
-        10_000
-    )
+    nodes_per_account: Annotated[int, about("Nodes of one account", "nodes", ge=1)] = 500
+    nodes_per_service: Annotated[int, about("Nodes of one service", "nodes", ge=1)] = 100_000
+    nodes_per_creator: Annotated[
+        int, about("Nodes of one service that the same account made", "nodes", ge=1)
+    ] = 100
+    items_per_node: Annotated[
+        int, about("Items that a node keeps at most; what `max` stands for", "items", ge=1)
+    ] = 10_000
     item_bytes: Annotated[int, about("Payload of one item", "bytes", ge=1)] = 262_144
     account_bytes: Annotated[int, about("Payloads of all items of an account", "bytes", ge=1)] = 33_554_432
-    subscriptions_per_node: Annotated[int, about("Subscriptions of one node", ge=1)] = 100_000
-    page_max: Annotated[int, about("Items of one answer", ge=1)] = 1000
+    subscriptions_per_node: Annotated[int, about("Subscriptions of one node", "subscriptions", ge=1)] = (
+        100_000
+    )
+    page_max: Annotated[int, about("Items of one answer", "items", ge=1)] = 1000
     cache_bytes: Annotated[int, about("Nodes in use that a process keeps in memory", "bytes", ge=1)] = (
         67_108_864
     )

@@ -49,10 +49,10 @@ def test_labels() -> None:
 
 
 def test_what_is_read_from_the_table_today() -> None:
-    assert workers() == ["roster", "presence", "offline", "account"]
-    assert accepting() == {Kind.ROSTER, Kind.PRESENCE, Kind.OFFLINE, Kind.ACCOUNT}
+    assert workers() == ["roster", "presence", "offline", "account", "pubsub"]
+    assert accepting() == {Kind.ROSTER, Kind.PRESENCE, Kind.OFFLINE, Kind.ACCOUNT, Kind.PUBSUB}
     assert {row.kind for row in built() if row.needed} == {Kind.ROUTER, Kind.ACCOUNT}
-    assert told(Notice.ACCOUNT_CHANGED) == [Kind.ROUTER, Kind.PRESENCE]
+    assert told(Notice.ACCOUNT_CHANGED) == [Kind.ROUTER, Kind.PRESENCE, Kind.PUBSUB]
     assert told(Notice.CONTACT_REMOVED) == [Kind.ROSTER]
 
 
@@ -61,12 +61,16 @@ def test_notices_go_to_whom_the_table_names() -> None:
     assert list(account_changed("a@x", "removed", ["b@x"])) == [
         (Kind.ROUTER, "a@x", changed),
         (Kind.PRESENCE, "a@x", changed),
+        (Kind.PUBSUB, "a@x", changed),
         (Kind.ROSTER, "b@x", ContactRemoved("b@x", "a@x")),
     ]
 
 
 def test_up_runs_the_workers_of_the_table() -> None:
-    assert Plan(Config(), None).children()[-1] == ("worker-1", ("roster", "presence", "offline", "account"))
+    assert Plan(Config(), None).children()[-1] == (
+        "worker-1",
+        ("roster", "presence", "offline", "account", "pubsub"),
+    )
 
 
 def test_a_kind_that_is_not_built_cannot_be_made() -> None:
@@ -98,4 +102,4 @@ def test_worker_refuses_what_is_not_built() -> None:
 def test_a_domain_of_a_kind_that_is_not_built_is_refused_in_one_line() -> None:
     done = CliRunner().invoke(domain, ["add", "rooms.example", "--kind", "rooms"])
     assert isinstance(done.exception, CommandError)
-    assert str(done.exception) == "this version has no rooms: it hosts domains of the kinds accounts"
+    assert str(done.exception) == "this version has no rooms: it hosts domains of the kinds accounts, pubsub"
