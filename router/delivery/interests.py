@@ -73,6 +73,8 @@ class Interests:
             self._known.move_to_end(caps.key)
             self._set(part, account, session, known, initial)
             return
+        if not caps.hash and not initial:
+            return  # what cannot be recognised again is asked for once
         if initial and session.wants is not None:
             session.wants = None
         self._ask(part, session, caps)

@@ -6,8 +6,8 @@ import secrets
 from collections.abc import Mapping
 
 from rookery.shared.xeps import data_forms
-from rookery.shared.xmpp.errors import StanzaError
-from rookery.shared.xmpp.jid import bare_of
+from rookery.shared.xmpp.errors import JidError, StanzaError
+from rookery.shared.xmpp.jid import Jid, bare_of
 from rookery.shared.xmpp.xml import Element
 from rookery.workers.pubsub import entity, options, owner, publisher, reader, subscriber
 from rookery.workers.pubsub.changes import NS
@@ -115,12 +115,16 @@ async def unsubscribe(keeping: Keeping, request: Request, pubsub: Element, child
 
 def _own(child: Element, request: Request) -> str:
     """The JID of a subscription that the sender may change (section 6.2.3.3)."""
-    jid = child.get("jid")
-    if not jid:
+    text = child.get("jid")
+    if not text:
         raise error("bad-request", "jid-required")
-    if bare_of(jid) != bare_of(request.from_):
+    try:
+        jid = Jid.parse(text)
+    except JidError as exc:
+        raise StanzaError("jid-malformed") from exc
+    if jid.bare != bare_of(request.from_):
         raise StanzaError("forbidden")
-    return jid
+    return jid.full
 
 
 async def show_options(keeping: Keeping, request: Request, pubsub: Element, child: Element) -> Element | None:

@@ -25,7 +25,7 @@ AGAIN_SECONDS: Final = 20
 #: How long requests are remembered that a former holder has committed, and how long after a takeover they are looked for.
 REMEMBERED_SECONDS: Final = 120
 _SWEEP_SECONDS: Final = 15.0
-_AGAIN: Final = frozenset({"get", "set"})
+_REQUESTS: Final = frozenset({"get", "set"})
 
 
 class PubsubService(HostedWorker):
@@ -87,7 +87,10 @@ class PubsubService(HostedWorker):
     async def _serve(self, partition: int, item: Handle) -> None:
         stanza = item.stanza
         request = Request(partition, item)
-        if stanza.kind == "iq" and (stanza.type in _AGAIN or item.outbound or request.account):
+        # A result is what the router has answered for an account, to be completed.
+        if stanza.kind == "iq" and (
+            stanza.type in _REQUESTS or (stanza.type == "result" and self.addresses.account(request.owner))
+        ):
             await self.serve_iq(item.origin, stanza, partial(self._answer, request))
             return
         if stanza.kind == "message" and stanza.type != "error" and not request.account:
