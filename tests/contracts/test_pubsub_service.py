@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.contracts.nodes import ALICE, BOB, DESK, EVE, NS, PHONE, SERVICE, form, nodes, options
 
 from rookery.shared.bus.messages import Interest
-from rookery.shared.db.api import Database
+from rookery.shared.db.api import Connection, Database
 from rookery.shared.xmpp.stanza import Stanza
+from rookery.workers.pubsub.config import Config
 
 LIST = "<item id='current'><list xmlns='urn:x'><device id='1'/></list></item>"
 OWNER = NS + "#owner"
@@ -201,3 +204,43 @@ async def test_an_account_that_is_removed_leaves_no_nodes(database: Database) ->
         left = await database.run(0, lambda conn: conn.fetchval("SELECT count(*) FROM pubsub_item"))
         assert left == 0
         assert errors(await world.publish("urn:d", LIST)) == "item-not-found"
+
+
+async def test_a_login_costs_one_statement_whatever_the_contacts(database: Database) -> None:
+    """100 contacts with 5 nodes each."""
+    names = [f"urn:n{k}" for k in range(5)]
+    async with nodes(database) as world:
+
+        async def fill(conn: Connection) -> None:
+            await conn.execute(
+                "INSERT INTO account (localpart, domain) SELECT 'c' || i, 'one.org' FROM generate_series(1, 100) i"
+            )
+            await conn.execute(
+                "INSERT INTO roster_item (account_id, contact, sub_from) SELECT id, $1, true FROM account "
+                "WHERE localpart LIKE 'c%'",
+                ALICE,
+            )
+            await conn.execute(
+                "INSERT INTO pubsub_node (owner, name, account_id, creator, config) "
+                "SELECT localpart || '@one.org', n, id, '', $2 FROM account, unnest($1::text[]) n WHERE localpart LIKE 'c%'",
+                names,
+                Config(True).pack(),
+            )
+            await conn.execute(
+                "INSERT INTO pubsub_item (node_id, id, n, publisher, payload) "
+                "SELECT id, 'i', 1, owner, '<x xmlns=''u''/>'::bytea FROM pubsub_node"
+            )
+
+        await database.run(0, fill)
+        work = world.service.database
+        runs = []
+
+        async def counted(partition: int, unit: Any, deadline: int = 0) -> Any:
+            runs.append(unit)
+            return await work(partition, unit, deadline)
+
+        world.service.database = counted  # type: ignore[method-assign]
+        world.post(ALICE, Interest(ALICE, PHONE, b"stream", names))
+        await world.rest()
+        assert sum(len(one.items) for one in world.last()) == 500
+        assert len(runs) == 1
