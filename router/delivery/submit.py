@@ -135,7 +135,9 @@ class Submits:
         elif to and to != account.bare and not ours:
             self._onward(part, account, origin, stanza)
         elif stanza.type in ("result", "error"):
-            self._core.accept(part, origin)  # an answer to one of our pushes (RFC 6120 section 8.2.3)
+            # an answer to one of our pushes or questions (RFC 6120 section 8.2.3)
+            self._presence.interests.answered(part, account, session, stanza)
+            self._core.accept(part, origin)
         elif ours:
             self._iqs.answer_domain(part, account.bare, origin, stanza)
         else:

@@ -15,6 +15,9 @@ ACCOUNTS: Final = "accounts"
 #: What a domain of rooms is; each domain of accounts gets one under this name when it is added.
 ROOMS: Final = "rooms"
 ROOMS_PREFIX: Final = "conference."
+#: What a domain of nodes is (XEP-0060); each domain of accounts gets one under this name when it is added.
+PUBSUB: Final = "pubsub"
+PUBSUB_PREFIX: Final = "pubsub."
 
 
 class Kind(IntEnum):
@@ -137,7 +140,15 @@ _ROWS: Final = (
         accepts=True,
         by_domain=True,
     ),
-    KindRow(Kind.PUBSUB, "nodes to publish to and to subscribe to", serves="pubsub"),
+    KindRow(
+        Kind.PUBSUB,
+        "nodes to publish to and to subscribe to, of accounts and of services",
+        "rookery.workers.pubsub.service:PubsubService",
+        by_default=True,
+        accepts=True,
+        told=frozenset({Notice.ACCOUNT_CHANGED}),
+        serves=PUBSUB,
+    ),
     KindRow(
         Kind.COMPONENT, "services of others that connect as components", serves="component", by_domain=True
     ),

@@ -64,16 +64,17 @@ def fan_out(
     recipients: Iterable[tuple[str, int]],
     origin: Origin = NOBODY,
     kind: Kind = Kind.ROUTER,
+    notify: str = "",
 ) -> int:
     """Post `stanza` to the routers of (JID, partition of its bare JID); returns how many recipients there were.
 
     Recipients of other servers go to the `kind` S2S, with the partitions of their domains (`Addresses.place`). With an `origin` each
-    recipient gets it once, however often it is posted; the numbers of its stream must grow.
+    recipient gets it once, however often it is posted; the numbers of its stream must grow. `notify` as in Fanout.
     """
     count = 0
     for load in plan(bus, recipients, kind):
         count += len(load.recipients)
-        post(bus, load, stanza, origin)
+        post(bus, load, stanza, origin, notify)
     return count
 
 
@@ -118,13 +119,13 @@ def current(bus: Poster, loads: Iterable[Load]) -> bool:
     return True
 
 
-def post(bus: Poster, load: Load, stanza: Stanza, origin: Origin) -> None:
+def post(bus: Poster, load: Load, stanza: Stanza, origin: Origin, notify: str = "") -> None:
     """Send one stanza to the recipients of one load."""
     if load.process:
-        item = Fanout(stanza, load.recipients, origin, load.runs)
+        item = Fanout(stanza, load.recipients, origin, load.runs, notify)
         bus.post_to(load.process, item, kind=load.kind, partition=load.partition, epoch=load.epoch)
     else:
-        bus.post(load.kind, load.partition, Fanout(stanza, load.recipients, origin))
+        bus.post(load.kind, load.partition, Fanout(stanza, load.recipients, origin, (), notify))
 
 
 def _cut(jids: list[str]) -> Iterable[list[str]]:

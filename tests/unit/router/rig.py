@@ -52,7 +52,7 @@ from rookery.shared.xmpp.xml import Element
 DOMAIN = "example.org"
 #: Enough to keep the accounts of a test apart; a real cluster has 256.
 PARTITIONS = 32
-WORKERS = (Kind.ROSTER, Kind.PRESENCE, Kind.OFFLINE, Kind.ACCOUNT)
+WORKERS = (Kind.ROSTER, Kind.PRESENCE, Kind.OFFLINE, Kind.ACCOUNT, Kind.PUBSUB)
 
 
 class FakeStore:
