@@ -12,6 +12,12 @@ from typing import Final, NamedTuple
 
 #: What a hosted domain is unless its row says otherwise: its addresses are accounts of users.
 ACCOUNTS: Final = "accounts"
+#: What a domain of rooms is; each domain of accounts gets one under this name when it is added.
+ROOMS: Final = "rooms"
+ROOMS_PREFIX: Final = "conference."
+#: What a domain of nodes is (XEP-0060); each domain of accounts gets one under this name when it is added.
+PUBSUB: Final = "pubsub"
+PUBSUB_PREFIX: Final = "pubsub."
 
 
 class Kind(IntEnum):
@@ -118,9 +124,31 @@ _ROWS: Final = (
         needed=True,
         accepts=True,
     ),
-    KindRow(Kind.MUC, "chat rooms", serves="rooms"),
-    KindRow(Kind.S2S, "streams with other servers", by_domain=True),
-    KindRow(Kind.PUBSUB, "nodes to publish to and to subscribe to", serves="pubsub"),
+    KindRow(
+        Kind.MUC,
+        "chat rooms",
+        "rookery.workers.muc.service:MucService",
+        by_default=True,
+        accepts=True,
+        serves=ROOMS,
+    ),
+    KindRow(
+        Kind.S2S,
+        "streams with other servers, and what waits for them",
+        "rookery.workers.s2s.service:S2sService",
+        by_default=True,
+        accepts=True,
+        by_domain=True,
+    ),
+    KindRow(
+        Kind.PUBSUB,
+        "nodes to publish to and to subscribe to, of accounts and of services",
+        "rookery.workers.pubsub.service:PubsubService",
+        by_default=True,
+        accepts=True,
+        told=frozenset({Notice.ACCOUNT_CHANGED}),
+        serves=PUBSUB,
+    ),
     KindRow(
         Kind.COMPONENT, "services of others that connect as components", serves="component", by_domain=True
     ),

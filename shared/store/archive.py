@@ -59,12 +59,13 @@ class Filter(NamedTuple):
 
 
 class Found(NamedTuple):
-    """An archived message; `stamp` is in Unix seconds."""
+    """An archived message; `stamp` is in Unix seconds, `peer` whom it is from or for."""
 
     id: int
     stamp: float
     stanza: Stanza
     size: int
+    peer: str = ""
 
 
 class Page(NamedTuple):
@@ -145,11 +146,11 @@ def _page(
     at = len(args)
     args += [rows, offset, max_bytes]
     statement = f"""
-SELECT id, extract(epoch FROM stamp)::float8 AS stamp, stanza, found FROM (
-    SELECT id, stamp, stanza, count(*) OVER () AS found,
+SELECT id, extract(epoch FROM stamp)::float8 AS stamp, stanza, peer, found FROM (
+    SELECT id, stamp, stanza, peer, count(*) OVER () AS found,
            sum(octet_length(stanza)) OVER (ORDER BY id {order}) - octet_length(stanza) AS ahead
     FROM (
-        SELECT id, stamp, stanza FROM message WHERE {where} ORDER BY id {order} LIMIT ${at + 1} OFFSET ${at + 2}
+        SELECT id, stamp, stanza, peer FROM message WHERE {where} ORDER BY id {order} LIMIT ${at + 1} OFFSET ${at + 2}
     ) AS page
 ) AS measured WHERE ahead < ${at + 3} ORDER BY id {order}"""  # noqa: S608  parts of this file only
     return statement, args
@@ -161,7 +162,7 @@ def _found(record: Any) -> Found | None:
         stanza = unpack_stanza(record["stanza"])
     except (ValueError, TypeError):
         return None
-    return Found(record["id"], record["stamp"], stanza, len(record["stanza"]))
+    return Found(record["id"], record["stamp"], stanza, len(record["stanza"]), record["peer"])
 
 
 def _exactly(stanza: Stanza, full: str) -> bool:

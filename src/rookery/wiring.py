@@ -7,7 +7,6 @@ gives away what it holds. SIGHUP lets an edge read its certificates again.
 from __future__ import annotations
 
 import errno
-import gc
 import os
 import resource
 import signal
@@ -24,7 +23,7 @@ import structlog
 import trio
 
 from rookery import __version__, _compiled
-from rookery.shared import settings
+from rookery.shared import collector, settings
 from rookery.shared.bus.kinds import KINDS, Kind, built, labelled
 from rookery.shared.cluster.about import About
 from rookery.shared.cluster.api import Service
@@ -42,14 +41,11 @@ if TYPE_CHECKING:
     from rookery.up.zygote import ChildSpec
 
 _log = structlog.get_logger()
-#: When the garbage collector looks for cycles: after so many more objects; every tenth time further.
-_COLLECT: Final = (100_000, 10, 10)
-
 #: Told to whoever started this process: {"say": "hello", "incarnation"}, then {"say": "ready", "incarnation", "ports"}.
 Report = Callable[[Mapping[str, Any]], None]
 #: Without these an edge is of no use to clients: it is not ready while nobody at all holds partitions of one. A part of them may be on its
 #: way to another holder, and then every edge serves the rest: /readyz tells it, and stays 200.
-_SERVED: Final = tuple([row.kind for row in built() if row.needed or row.by_default])
+_SERVED: Final = tuple([row.kind for row in built() if row.needed or (row.by_default and not row.by_domain)])
 _LACKS: Final = (errno.EADDRINUSE, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOSPC)
 _POLL: Final = 0.02
 #: The administration API; only where an account worker runs is it imported.
@@ -153,6 +149,7 @@ class _Process:
                 node = await self._join(stack)
                 node.about = about(port)
                 nursery.start_soon(self._announce, node, port)
+                nursery.start_soon(collector.run)
                 await node.run(*self._services)
                 nursery.cancel_scope.cancel()
 
@@ -179,12 +176,7 @@ class _Process:
             self._api = import_module(_API).Api(node)
         self._watch(node)
         self._node = node
-        # What was imported and made so far stays: the collector need not look at it again.
-        gc.collect()
-        gc.freeze()
-        # The message path makes no cycles, but keeps what is not committed yet: looking at all of that again for every 700 objects
-        # was a third of a busy router's time.
-        gc.set_threshold(*_COLLECT)
+        collector.set_up()
         return node
 
     async def _answer(self, request: Request) -> Response:

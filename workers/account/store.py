@@ -10,8 +10,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from rookery.shared.bus.kinds import ACCOUNTS
+from rookery.shared.bus.kinds import ACCOUNTS, PUBSUB, PUBSUB_PREFIX, ROOMS, ROOMS_PREFIX
 from rookery.shared.db.api import FENCE, Connection, Fenced
+from rookery.shared.xmpp.jid import MAX_PART
 from rookery.workers.account.credentials import Keys
 
 _NO_FENCE: Final = "WITH fence_ok AS MATERIALIZED (SELECT 1 WHERE $1::text = '')"
@@ -85,6 +86,31 @@ async def put_domain(
         kind,
     )
     return bool(row["fresh"])
+
+
+async def host_rooms(conn: Connection, name: str) -> str:
+    """Give a domain of accounts its service of rooms; returns the name of that if it is new, else ""."""
+    rooms = ROOMS_PREFIX + name
+    if len(rooms) > MAX_PART:
+        return ""
+    return rooms if await put_domain(conn, rooms, kind=ROOMS) else ""
+
+
+async def list_with(conn: Connection, name: str, parent: str) -> None:
+    """Let the domain `parent` list the service `name` (XEP-0030)."""
+    await conn.execute(
+        "UPDATE domain SET policy = policy || jsonb_build_object('for', $2::text) WHERE name = $1",
+        name,
+        parent,
+    )
+
+
+async def host_nodes(conn: Connection, name: str) -> str:
+    """Give a domain of accounts its service of nodes (XEP-0060); returns the name of that if it is new, else ""."""
+    service = PUBSUB_PREFIX + name
+    if len(service) > MAX_PART:
+        return ""
+    return service if await put_domain(conn, service, kind=PUBSUB) else ""
 
 
 # --- accounts ---------------------------------------------------------------------------------------------------------

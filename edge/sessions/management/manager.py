@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Final
 
@@ -69,7 +70,7 @@ class Managed:
 class Manager:
     """A managed session's machine in its session. `waiting` holds deliveries back while `<enabled/>` is under way."""
 
-    __slots__ = ("machine", "requests", "session", "sessions", "until", "waiting")
+    __slots__ = ("_answered", "_before", "machine", "requests", "session", "sessions", "until", "waiting")
 
     def __init__(self, sessions: Surroundings, session: Managed, machine: StreamManagement) -> None:
         self.sessions = sessions
@@ -80,6 +81,10 @@ class Manager:
         self.until = 0.0
         #: Open requests of a stream whose socket is gone.
         self.requests: tuple[tuple[str, str, int], ...] = ()
+        #: Requests that were answered and whose numbers the router has not recorded yet, (id, `to`); None for none.
+        self._answered: dict[tuple[str, str], int] | None = None
+        #: Those that were answered before the stream went on here, None once none is left.
+        self._before: set[tuple[str, str]] | None = None
 
     @property
     def resumable(self) -> bool:
@@ -129,6 +134,29 @@ class Manager:
             connection.ask_client()
         return following or NEVER
 
+    # --- requests of the client ---
+
+    def answered(self, key: IqKey, n: int) -> None:
+        """The client was given the answer to its request `key`, which had the inbound number `n`."""
+        if n > self.machine.noted and self.machine.token:
+            if self._answered is None:
+                self._answered = {}
+            self._answered[key.id, key.to] = n
+
+    def answered_before(self, requests: Iterable[tuple[str, str]]) -> None:
+        """The stream goes on here: these were answered before, and may be sent again."""
+        self._before = {(id_, to) for id_, to in requests} or None
+
+    def was_answered(self, key: IqKey) -> bool:
+        """Whether a request that comes now was answered before: nobody answers it again. Asked once for each."""
+        before = self._before
+        if before is None or (key.id, key.to) not in before:
+            return False
+        before.discard((key.id, key.to))
+        if not before:
+            self._before = None
+        return True
+
     # --- the frontier ---
 
     def moved(self) -> None:
@@ -140,11 +168,13 @@ class Manager:
         if not machine.token:
             self._tell()
             return
-        item = Frontier(session.full, session.grant, frontier, self.open_requests())
+        item = Frontier(session.full, session.grant, frontier, self.open_requests(), session.n)
         self.sessions.post(Kind.ROUTER, session.partition, item)
 
     def noted(self, n: int) -> None:
         """The router has recorded `n`."""
+        if self._answered is not None:
+            self._answered = {key: at for key, at in self._answered.items() if at > n} or None
         if self.machine.note(n):
             self._tell()
         self.moved()
@@ -174,6 +204,7 @@ class Manager:
             machine.noted,
             self.open_requests(),
             self.session.connection is None,
+            (*(self._answered or ()), *(self._before or ())),
         )
 
 
@@ -195,12 +226,42 @@ def on_element(sessions: Surroundings, session: Managed, connection: Line, eleme
 
 
 def _enable(sessions: Surroundings, session: Managed, connection: Line, element: Element) -> None:
+    answer = _prepare(sessions, session, element)
+    if answer is not None:
+        connection.say(answer)
+    else:
+        assert session.manager is not None
+        connection.ask(partial(_make_resumable, session.manager, connection))
+
+
+async def enable(
+    sessions: Surroundings, session: Managed, element: Element
+) -> tuple[Element, Callable[[], None]]:
+    """Stream management for a session that has not begun (XEP-0386): the answer, and what to call once it was written.
+
+    Until then deliveries are held back.
+    """
+    answer = _prepare(sessions, session, element)
+    manager = session.manager
+    if answer is not None or manager is None:
+        return answer or sm.failed("internal-server-error"), _nothing
+    answer, ok = await _ask(manager)
+    if not ok:
+        _unmanage(session)
+    return answer, partial(_release, manager)
+
+
+def _nothing() -> None:
+    pass
+
+
+def _prepare(sessions: Surroundings, session: Managed, element: Element) -> Element | None:
+    """Begin to count; the answer, or None when the router has to be asked for it."""
     try:
         resumable = sm.wants_resumption(element)
         seconds = sm.wanted_seconds(element)
     except StanzaError as error:
-        connection.say(sm.failed(error.condition, text=error.text or ""))
-        return
+        return sm.failed(error.condition, text=error.text or "")
     mirror = session.mirror
     # What was delivered before is not counted: it has left, as without stream management.
     if mirror.written(mirror.n):
@@ -210,39 +271,50 @@ def _enable(sessions: Surroundings, session: Managed, connection: Line, element:
     manager = session.manager = Manager(sessions, session, machine)
     mirror.managed = True
     if not resumable:
-        connection.say(sm.enabled(b"", 0))
-        return
+        return sm.enabled(b"", 0)
     machine.token = secrets.token_bytes(TOKEN_BYTES)
     machine.seconds = seconds
     manager.waiting = []
-    connection.ask(partial(_make_resumable, manager, connection))
+    return None
 
 
 async def _make_resumable(manager: Manager, connection: Line) -> None:
     """Ask the router; nothing of the stream goes in or out until it has answered."""
+    session = manager.session
+    reply, ok = await _ask(manager)
+    if not connection.reason and session.connection is connection:
+        if not ok:
+            _unmanage(session)
+        connection.say(reply)
+        connection.answered()
+    _release(manager)
+
+
+async def _ask(manager: Manager) -> tuple[Element, bool]:
+    """Ask the router: `<enabled/>`, or `<failed/>` and False."""
     session, machine = manager.session, manager.machine
     request = Enable(
         session.full, session.grant, machine.token, machine.seconds, machine.base_in, machine.base_out
     )
-    reply = sm.failed("internal-server-error")
-    ok = False
     try:
         answer = await manager.sessions.bus.call(Kind.ROUTER, session.partition, request)
-        assert isinstance(answer, Enabled)
-        machine.seconds = answer.seconds
-        reply, ok = sm.enabled(machine.token, answer.seconds), True
     except (BusTimeout, StanzaError):
-        pass
-    if not connection.reason and session.connection is connection:
-        if not ok:
-            session.manager = None
-            session.mirror.managed = False
-        connection.say(reply)
-        connection.answered()
+        return sm.failed("internal-server-error"), False
+    assert isinstance(answer, Enabled)
+    machine.seconds = answer.seconds
+    return sm.enabled(machine.token, answer.seconds), True
+
+
+def _unmanage(session: Managed) -> None:
+    session.manager = None
+    session.mirror.managed = False
+
+
+def _release(manager: Manager) -> None:
     waiting = manager.waiting or []
     manager.waiting = None
     for delivery in waiting:
-        session.deliver(*delivery)
+        manager.session.deliver(*delivery)
 
 
 def take_up(sessions: Surroundings, session: Managed, resumed: Resumed) -> None:
@@ -260,8 +332,10 @@ def take_up(sessions: Surroundings, session: Managed, resumed: Resumed) -> None:
     mirror = session.mirror
     mirror.n = mirror.acked = resumed.n
     mirror.note = resumed.note
+    mirror.heard = dict(resumed.heard) or None
     mirror.managed = True
     session.manager = Manager(sessions, session, machine)
+    session.manager.answered_before(management.answered)
     offset = time.time() - sessions.clock()
     for id_, to, deadline in management.requests:
         sessions.iqs.reopen(IqKey(session.sid, id_, to), deadline / 1000 - offset)

@@ -67,7 +67,7 @@ async def ended(cluster: Cluster, jid: Jid, text: str) -> int:
     account = bare_of(str(jid))
     return (
         await cluster.ask(account, EndSessions(account, jid.resource or "", "policy-violation", text), Ended)
-    ).total
+    ).number
 
 
 async def every(cluster: Cluster, domain: str) -> AsyncIterator[SessionRow]:

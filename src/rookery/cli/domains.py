@@ -13,9 +13,15 @@ from rookery.cli.domain_change import change, domain_name
 from rookery.cli.domain_set import line, set_, show
 from rookery.cli.options import resolve, run, target_options
 from rookery.cli.users import Target
-from rookery.shared.bus.kinds import ACCOUNTS, domain_kinds
+from rookery.shared.bus.kinds import ACCOUNTS, PUBSUB_PREFIX, ROOMS_PREFIX, domain_kinds
 
 _USERS: Final = "SELECT count(*) FROM (SELECT FROM account WHERE domain = $1 LIMIT 10000) AS u"
+_NODES: Final = """
+DELETE FROM domain d WHERE d.name = $1 AND d.kind = 'pubsub' AND NOT EXISTS (SELECT FROM pubsub_node n WHERE n.domain = d.name)"""
+
+_ROOMS: Final = "SELECT count(*) FROM (SELECT FROM room r JOIN archive_owner o ON o.id = r.id WHERE o.domain = $1 LIMIT 10000) AS r"
+_SERVICE: Final = """
+DELETE FROM domain d WHERE d.name = $1 AND d.kind = 'rooms' AND NOT EXISTS (SELECT FROM archive_owner o WHERE o.domain = d.name)"""
 
 
 @click.group()
@@ -33,11 +39,27 @@ def domain() -> None:
     type=click.Choice(list(domain_kinds())),
     help=f"What its addresses are ({ACCOUNTS} unless said otherwise).",
 )
+@click.option(
+    "--for",
+    "parent",
+    callback=domain_name,
+    help="The hosted domain that lists this service; without, that is the one that it is below.",
+)
+@click.option(
+    "--no-rooms", is_flag=True, help=f"Do not add {ROOMS_PREFIX}NAME for chat rooms beside a new domain."
+)
 @target_options
-def add(name: str, registration: str | None, kind: str | None, **target: Unpack[Target]) -> None:
+def add(
+    name: str,
+    registration: str | None,
+    kind: str | None,
+    parent: str | None,
+    no_rooms: bool,
+    **target: Unpack[Target],
+) -> None:
     """Host the domain NAME, or change its registration or kind.
 
-    It needs a certificate: `rookery up` makes one; else put it into <tls.directory>/NAME/.
+    A new domain of accounts gets a service of chat rooms. It needs a certificate: `rookery up` makes one; else put it into <tls.directory>/NAME/.
     """
     if kind is not None and not domain_kinds()[kind].built:
         hosted = ", ".join(name for name, row in domain_kinds().items() if row.built)
@@ -47,18 +69,28 @@ def add(name: str, registration: str | None, kind: str | None, **target: Unpack[
     config, _ = resolve(**target)
     opened = None if registration is None else registration == "open"
 
-    async def work(conn: Any) -> tuple[int, bool]:
+    async def work(conn: Any) -> tuple[int, bool, str]:
         async with conn.transaction():
             # Accounts stay where they are: a domain that has some keeps its kind.
             users = 0 if kind in (None, ACCOUNTS) else await conn.fetchval(_USERS, name)
-            return users, not users and await store.put_domain(conn, name, registration=opened, kind=kind)
+            fresh = not users and await store.put_domain(conn, name, registration=opened, kind=kind)
+            if not users and parent is not None:
+                await store.list_with(conn, name, parent)
+            rooms = ""
+            if fresh and kind in (None, ACCOUNTS) and not no_rooms:
+                rooms = await store.host_rooms(conn, name)
+            if fresh and kind in (None, ACCOUNTS):
+                await store.host_nodes(conn, name)
+            return users, fresh, rooms
 
-    users, fresh = change(
+    users, fresh, rooms = change(
         config,
         work,
         lambda done: None if done[0] else audit("domain add", name, registration=registration, kind=kind),
     )
     _refuse_users(name, users)
+    if rooms:
+        click.echo(f"added {rooms} for chat rooms")
     click.echo(
         f"added {name}"
         if fresh
@@ -76,19 +108,30 @@ def delete(name: str, with_users: bool, **target: Unpack[Target]) -> None:
     """Host the domain NAME no longer; it must have no users."""
     from rookery.cli.removal import remove_domain_users
 
-    async def work(conn: Any) -> tuple[int, str]:
+    async def work(conn: Any) -> tuple[int, int, str]:
         async with conn.transaction():
             users = await conn.fetchval(_USERS, name)
-            return users, "" if users else await conn.execute("DELETE FROM domain WHERE name = $1", name)
+            if users:
+                return users, 0, ""
+            rooms = await conn.fetchval(_ROOMS, name)
+            if rooms:
+                return 0, rooms, ""
+            tag = await conn.execute("DELETE FROM domain WHERE name = $1", name)
+            # Its own services of rooms and of nodes go with it, unless they are used.
+            await conn.execute(_SERVICE, ROOMS_PREFIX + name)
+            await conn.execute(_NODES, PUBSUB_PREFIX + name)
+            return 0, 0, tag
 
     config, _ = resolve(**target)
     removed = remove_domain_users(config, name) if with_users else 0
-    users, tag = change(
+    users, rooms, tag = change(
         config,
         work,
-        lambda done: audit("domain del", name, users_removed=removed) if done[1] == "DELETE 1" else None,
+        lambda done: audit("domain del", name, users_removed=removed) if done[2] == "DELETE 1" else None,
     )
     _refuse_users(name, users, " or add --with-users")
+    if rooms:
+        raise CommandError(f"{name} has {rooms} rooms: remove them first (`rookery room destroy`)")
     if tag == "DELETE 0":
         raise CommandError(f"{name} is not hosted here: see `rookery domain list`")
     click.echo(f"removed {name}" + (f" and {removed} users" if removed else ""))

@@ -18,6 +18,7 @@ import trio
 
 from rookery import _compiled
 from rookery.embedded.child import Lock, Scratch
+from rookery.shared.bus.kinds import ACCOUNTS
 from rookery.shared.bus.messages import DomainsChanged, Item, Left
 from rookery.shared.bus.nats import NatsBus
 from rookery.shared.bus.reach import reach
@@ -165,21 +166,24 @@ class Supervisor:
         migrate.judge(await migrate.up(self._database), migrate.load())
         registration = {"open": True, "closed": False, None: None}[self.plan.registration]
 
-        async def seed(conn: Connection) -> list[str]:
+        async def seed(conn: Connection) -> list[store.Domain]:
             known = await store.domains(conn)
             names = self.plan.domains or (() if known else ("localhost",))
             for name in names:
-                await store.put_domain(conn, name, registration=registration)
+                if await store.put_domain(conn, name, registration=registration):
+                    await store.host_rooms(conn, name)
+                    await store.host_nodes(conn, name)
             if not names and registration is not None:
                 for domain in known:
                     await store.put_domain(conn, domain.name, registration=registration)
-            return [domain.name for domain in await store.domains(conn)]
+            return await store.domains(conn)
 
         async with open_database(self._database) as db:
             found = await db.run(0, seed)
         # Those that were asked for come first: they are what is shown.
-        self.domains = [*self.plan.domains, *(name for name in found if name not in self.plan.domains)]
-        self._certify(self.domains)
+        others = [one.name for one in found if one.kind == ACCOUNTS and one.name not in self.plan.domains]
+        self.domains = [*self.plan.domains, *others]
+        self._certify([one.name for one in found])
 
     def _certify(self, domains: Sequence[str]) -> None:
         for domain in domains if self._authority else ():
@@ -202,6 +206,7 @@ class Supervisor:
 
         def children() -> Iterable[Child]:
             return self.children.all.values()
+
         serve = partial(
             serve_http,
             settings.host,
@@ -288,9 +293,9 @@ class Supervisor:
                 except Exception as error:
                     _log.error("domains_not_read", error=str(error))
                     continue
-            self.domains = [domain.name for domain in found]
+            self.domains = [domain.name for domain in found if domain.kind == ACCOUNTS]
             try:
-                self._certify(self.domains)
+                self._certify([domain.name for domain in found])
             except OSError as error:
                 _log.error("certificate_not_made", data=str(self.data), error=str(error))
             self._write_again()

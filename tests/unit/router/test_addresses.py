@@ -13,9 +13,9 @@ ROOMS = "rooms.example.org"
 ROOM = f"room@{ROOMS}"
 
 
-async def with_rooms(it: Rig) -> None:
+async def with_rooms(it: Rig, kind: str = "rooms") -> None:
     it.db.domains.append(ROOMS)
-    it.db.kinds[ROOMS] = "rooms"
+    it.db.kinds[ROOMS] = kind
     it.router.domains.reader.refresh()
     await it.settle()
 
@@ -36,7 +36,7 @@ SENT = {
 @pytest.mark.parametrize("name", SENT)
 async def test_a_kind_that_is_not_built_is_refused_at_once(name: str) -> None:
     async with rig() as it:
-        await with_rooms(it)
+        await with_rooms(it, "upload")
         alice = await it.online("alice")
         origin = alice.submit(SENT[name])
         await it.settle()
@@ -45,8 +45,7 @@ async def test_a_kind_that_is_not_built_is_refused_at_once(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SENT)
-async def test_a_kind_that_is_built_gets_the_route(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(KINDS, Kind.MUC, KINDS[Kind.MUC]._replace(service="x:Y"))
+async def test_a_kind_that_is_built_gets_the_route(name: str) -> None:
     async with rig() as it:
         it.workers[Kind.MUC] = node = it.cluster.node("muc", Kind.MUC)
         await with_rooms(it)
@@ -74,8 +73,7 @@ async def test_another_server_gets_what_is_for_it_once_there_is_s2s(monkeypatch:
         assert (kind, partition) == (Kind.S2S, node.partition("far.example"))
 
 
-async def test_what_an_edge_that_knows_no_kinds_sends_here_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(KINDS, Kind.MUC, KINDS[Kind.MUC]._replace(service="x:Y"))
+async def test_what_an_edge_that_knows_no_kinds_sends_here_goes_on() -> None:
     async with rig() as it:
         node = it.cluster.node("muc", Kind.MUC)
         await with_rooms(it)
