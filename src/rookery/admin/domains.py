@@ -3,17 +3,78 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from functools import partial
+from typing import Final, NamedTuple
 
 from rookery.admin.desk import Desk
 from rookery.admin.errors import Conflict, Invalid, NotFound
-from rookery.shared.bus.kinds import ACCOUNTS, domain_kinds
+from rookery.shared.bus.kinds import ACCOUNTS, PUBSUB_PREFIX, ROOMS_PREFIX, domain_kinds
 from rookery.shared.db.api import Connection
 from rookery.workers.account import policies, store
 from rookery.workers.account.policies import Changes, Policy
 
 _USERS: Final = "SELECT count(*) FROM (SELECT FROM account WHERE domain = $1 LIMIT 10000) AS u"
+_NODES: Final = """
+DELETE FROM domain d WHERE d.name = $1 AND d.kind = 'pubsub' AND NOT EXISTS (SELECT FROM pubsub_node n WHERE n.domain = d.name)"""
+
+_ROOMS: Final = "SELECT count(*) FROM (SELECT FROM room r JOIN archive_owner o ON o.id = r.id WHERE o.domain = $1 LIMIT 10000) AS r"
+_SERVICE: Final = """
+DELETE FROM domain d WHERE d.name = $1 AND d.kind = 'rooms' AND NOT EXISTS (SELECT FROM archive_owner o WHERE o.domain = d.name)"""
 _SCHEMES: Final = ("mailto:", "xmpp:", "https://", "http://")
+
+
+class Hosted(NamedTuple):
+    """What hosting a domain came to: nothing was changed when it has `users` and would become another kind; `rooms` is a new service of it."""
+
+    users: int
+    fresh: bool
+    rooms: str
+
+
+class Forgotten(NamedTuple):
+    """What stands in the way of hosting a domain no longer, and whether it is gone."""
+
+    users: int
+    rooms: int
+    gone: bool
+
+
+async def host(
+    conn: Connection,
+    name: str,
+    registration: bool | None,
+    kind: str | None,
+    parent: str | None = None,
+    *,
+    rooms: bool = True,
+) -> Hosted:
+    """A unit of work: host a domain or change it. A new one of accounts gets services of rooms and of nodes."""
+    async with conn.transaction():
+        # Accounts stay where they are: a domain that has some keeps its kind.
+        users = 0 if kind in (None, ACCOUNTS) else await conn.fetchval(_USERS, name)
+        if users:
+            return Hosted(users, False, "")
+        fresh = await store.put_domain(conn, name, registration=registration, kind=kind)
+        if parent is not None:
+            await store.list_with(conn, name, parent)
+        service = ""
+        if fresh and kind in (None, ACCOUNTS):
+            service = await store.host_rooms(conn, name) if rooms else ""
+            await store.host_nodes(conn, name)
+    return Hosted(0, fresh, service)
+
+
+async def forget(conn: Connection, name: str) -> Forgotten:
+    """A unit of work: host a domain no longer, nor its own services of rooms and of nodes, unless they are used."""
+    async with conn.transaction():
+        if users := await conn.fetchval(_USERS, name):
+            return Forgotten(users, 0, False)
+        if rooms := await conn.fetchval(_ROOMS, name):
+            return Forgotten(0, rooms, False)
+        tag = await conn.execute("DELETE FROM domain WHERE name = $1", name)
+        await conn.execute(_SERVICE, ROOMS_PREFIX + name)
+        await conn.execute(_NODES, PUBSUB_PREFIX + name)
+    return Forgotten(0, 0, tag != "DELETE 0")
 
 
 async def listed(desk: Desk) -> list[Policy]:
@@ -38,13 +99,9 @@ async def put(desk: Desk, name: str, kind: str | None, changes: Changes) -> tupl
 
     async def work(conn: Connection) -> tuple[Policy, bool] | None:
         async with conn.transaction():
-            # Accounts stay where they are: a domain that has some keeps its kind.
-            if kind not in (None, ACCOUNTS) and await conn.fetchval(_USERS, name):
-                return None
-            fresh = await store.put_domain(conn, name, registration=changes.registration, kind=kind)
-            changed = await policies.change(conn, name, changes)
-        assert changed is not None
-        return changed, fresh
+            hosted = await host(conn, name, changes.registration, kind)
+            changed = None if hosted.users else await policies.change(conn, name, changes)
+        return None if changed is None else (changed, hosted.fresh)
 
     done = await desk.run(work)
     if done is None:
@@ -68,17 +125,14 @@ async def put(desk: Desk, name: str, kind: str | None, changes: Changes) -> tupl
 
 
 async def remove(desk: Desk, name: str) -> None:
-    """Host a domain no longer. Raises Conflict while it has users, NotFound."""
+    """Host a domain no longer. Raises Conflict while it has users or rooms, NotFound."""
 
-    async def work(conn: Connection) -> tuple[int, str]:
-        async with conn.transaction():
-            users = await conn.fetchval(_USERS, name)
-            return users, "" if users else await conn.execute("DELETE FROM domain WHERE name = $1", name)
-
-    users, tag = await desk.run(work)
+    users, rooms, gone = await desk.run(partial(forget, name=name))
     if users:
         raise Conflict(f"{name} has {users if users < 10_000 else '10000 or more'} users: remove them first")
-    if tag == "DELETE 0":
+    if rooms:
+        raise Conflict(f"{name} has {rooms if rooms < 10_000 else '10000 or more'} rooms: remove them first")
+    if not gone:
         raise NotFound(f"{name} is not hosted here")
     await desk.tell([desk.audit("domain del", name)], domains=True)
 

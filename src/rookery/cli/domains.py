@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Final, Unpack
+from functools import partial
+from typing import Any, Unpack
 
 import click
 
+from rookery.admin import domains
 from rookery.cli import CommandError
 from rookery.cli.audit import audit
 from rookery.cli.domain_change import change, domain_name
 from rookery.cli.domain_set import line, set_, show
 from rookery.cli.options import resolve, run, target_options
 from rookery.cli.users import Target
-from rookery.shared.bus.kinds import ACCOUNTS, PUBSUB_PREFIX, ROOMS_PREFIX, domain_kinds
-
-_USERS: Final = "SELECT count(*) FROM (SELECT FROM account WHERE domain = $1 LIMIT 10000) AS u"
-_NODES: Final = """
-DELETE FROM domain d WHERE d.name = $1 AND d.kind = 'pubsub' AND NOT EXISTS (SELECT FROM pubsub_node n WHERE n.domain = d.name)"""
-
-_ROOMS: Final = "SELECT count(*) FROM (SELECT FROM room r JOIN archive_owner o ON o.id = r.id WHERE o.domain = $1 LIMIT 10000) AS r"
-_SERVICE: Final = """
-DELETE FROM domain d WHERE d.name = $1 AND d.kind = 'rooms' AND NOT EXISTS (SELECT FROM archive_owner o WHERE o.domain = d.name)"""
+from rookery.shared.bus.kinds import ACCOUNTS, ROOMS_PREFIX, domain_kinds
 
 
 @click.group()
@@ -64,24 +58,11 @@ def add(
     if kind is not None and not domain_kinds()[kind].built:
         hosted = ", ".join(name for name, row in domain_kinds().items() if row.built)
         raise CommandError(f"this version has no {kind}: it hosts domains of the kinds {hosted}")
-    from rookery.workers.account import store
-
     config, _ = resolve(**target)
     opened = None if registration is None else registration == "open"
 
-    async def work(conn: Any) -> tuple[int, bool, str]:
-        async with conn.transaction():
-            # Accounts stay where they are: a domain that has some keeps its kind.
-            users = 0 if kind in (None, ACCOUNTS) else await conn.fetchval(_USERS, name)
-            fresh = not users and await store.put_domain(conn, name, registration=opened, kind=kind)
-            if not users and parent is not None:
-                await store.list_with(conn, name, parent)
-            rooms = ""
-            if fresh and kind in (None, ACCOUNTS) and not no_rooms:
-                rooms = await store.host_rooms(conn, name)
-            if fresh and kind in (None, ACCOUNTS):
-                await store.host_nodes(conn, name)
-            return users, fresh, rooms
+    async def work(conn: Any) -> domains.Hosted:
+        return await domains.host(conn, name, opened, kind, parent, rooms=not no_rooms)
 
     users, fresh, rooms = change(
         config,
@@ -108,31 +89,17 @@ def delete(name: str, with_users: bool, **target: Unpack[Target]) -> None:
     """Host the domain NAME no longer; it must have no users."""
     from rookery.cli.removal import remove_domain_users
 
-    async def work(conn: Any) -> tuple[int, int, str]:
-        async with conn.transaction():
-            users = await conn.fetchval(_USERS, name)
-            if users:
-                return users, 0, ""
-            rooms = await conn.fetchval(_ROOMS, name)
-            if rooms:
-                return 0, rooms, ""
-            tag = await conn.execute("DELETE FROM domain WHERE name = $1", name)
-            # Its own services of rooms and of nodes go with it, unless they are used.
-            await conn.execute(_SERVICE, ROOMS_PREFIX + name)
-            await conn.execute(_NODES, PUBSUB_PREFIX + name)
-            return 0, 0, tag
-
     config, _ = resolve(**target)
     removed = remove_domain_users(config, name) if with_users else 0
-    users, rooms, tag = change(
+    users, rooms, gone = change(
         config,
-        work,
-        lambda done: audit("domain del", name, users_removed=removed) if done[2] == "DELETE 1" else None,
+        partial(domains.forget, name=name),
+        lambda done: audit("domain del", name, users_removed=removed) if done.gone else None,
     )
     _refuse_users(name, users, " or add --with-users")
     if rooms:
         raise CommandError(f"{name} has {rooms} rooms: remove them first (`rookery room destroy`)")
-    if tag == "DELETE 0":
+    if not gone:
         raise CommandError(f"{name} is not hosted here: see `rookery domain list`")
     click.echo(f"removed {name}" + (f" and {removed} users" if removed else ""))
 
