@@ -96,7 +96,7 @@ class OfRosterItem(Taken, frozen=True, kw_only=True):
     host: Text
 
 
-class Message(Taken, frozen=True, kw_only=True):
+class Message(Taken, frozen=True, kw_only=True, rename={"from_": "from"}):
     """A message; groupchat is refused."""
 
     type: Text = "normal"
@@ -104,10 +104,6 @@ class Message(Taken, frozen=True, kw_only=True):
     to: Text
     subject: Text = ""
     body: Text
-
-
-class Sent(Message, frozen=True, kw_only=True, rename={"from_": "from"}):
-    """A message with the names of the API."""
 
 
 def read(command: Command, request: Request) -> Taken:
@@ -262,5 +258,5 @@ COMMANDS: Final[dict[str, Command]] = {
     "get_roster": Command("users", OfUser, _get_roster, True),
     "add_rosteritem": Command("users", OfContact, _add_rosteritem),
     "delete_rosteritem": Command("users", OfRosterItem, _delete_rosteritem),
-    "send_message": Command("announce", Sent, _send_message),
+    "send_message": Command("announce", Message, _send_message),
 }
