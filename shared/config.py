@@ -263,10 +263,19 @@ class Account(Section, frozen=True):
 
 
 class Admin(Section, frozen=True):
-    """/livez, /readyz and /metrics of each process."""
+    """/livez, /readyz and /metrics of each process, and the administration API of account workers (docs/administration.md)."""
 
     host: Annotated[str, about("IP address to listen on")] = "127.0.0.1"
     port: Annotated[int, about("Port; 0 picks a free one, which the log tells", ge=0, le=65535)] = 0
+    api: Annotated[bool, about("Serve /api/ where an account worker runs; every call needs a token")] = True
+    metrics_token: Annotated[
+        str, about("Bearer token that /metrics asks for; empty asks for none", secret=True)
+    ] = ""
+    requests_per_second: Annotated[
+        int,
+        about("Calls of one token at one process on average; beyond it is refused with 429", "calls", ge=1),
+    ] = 50
+    requests_burst: Annotated[int, about("Calls of one token at once", "calls", ge=1)] = 200
 
 
 class Log(Section, frozen=True):

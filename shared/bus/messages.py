@@ -660,6 +660,19 @@ class Ended(NamedTuple):
     number: int
 
 
+class EditRoster(NamedTuple):
+    """An operator puts `contact` into the roster of `account`, or takes it away; answered by Done.
+
+    `subscription` is none, to, from, both, remove, or "" for what it is already.
+    """
+
+    account: str
+    contact: str
+    name: str
+    groups: Sequence[str]
+    subscription: str
+
+
 class Done(NamedTuple):
     """An empty answer."""
 
@@ -676,6 +689,19 @@ class Domains(NamedTuple):
 
     domains: Sequence[tuple[str, bool, Sequence[tuple[str, Sequence[str]]]]]
     kinds: Sequence[str] = ()
+
+
+# --- from operators to processes --------------------------------------------------------------------------------------
+
+
+class DrainProcess(NamedTuple):
+    """An operator asks one process to give away what it holds and to end, as on SIGTERM."""
+
+
+class SetLogLevel(NamedTuple):
+    """An operator wants lines of this level and above (debug, info, warning, error) until the process ends."""
+
+    level: str
 
 
 # --- between buses (services never see these) -------------------------------------------------------------------------
@@ -828,6 +854,9 @@ Item = (
     | ListSessions
     | SessionList
     | EndSessions
+    | EditRoster
+    | DrainProcess
+    | SetLogLevel
     | Ended
     | Bind
     | Bound
@@ -928,5 +957,8 @@ TAGS: Final[dict[type, int]] = {
     SessionList: 181,
     EndSessions: 182,
     Ended: 183,
+    EditRoster: 184,
+    DrainProcess: 185,
+    SetLogLevel: 186,
     TryRemote: 145,
 }

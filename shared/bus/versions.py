@@ -20,6 +20,7 @@ item gets a new `VERSION` and a line here, with what happens while the other sid
 | 3 | `TryRemote` | `rookery s2s retry` does nothing: the domain is tried when its pause is over |
 | 3 | `Domains.kinds` | an edge takes every hosted domain for one with accounts; their routers know better |
 | 3 | `ListSessions`, `SessionList`, `EndSessions`, `Ended` | operators cannot see or end sessions of a router of version 2 |
+| 3 | `EditRoster`, `DrainProcess`, `SetLogLevel` | operators cannot do this to a process of version 2: they are told so, or nothing happens |
 | 3 | `Bind.marks` | a client of Bind 2 has no carbons until it asks for them again |
 
 Version 3 also gives `Origin.edge` another meaning in the same place: it is the custodian. A process of version 2 passes on what it got and keeps
@@ -41,6 +42,8 @@ from rookery.shared.bus.messages import (
     Claimed,
     DeliverMany,
     Domains,
+    DrainProcess,
+    EditRoster,
     Ended,
     EndSessions,
     FannedOut,
@@ -59,6 +62,7 @@ from rookery.shared.bus.messages import (
     Return,
     SessionList,
     StillThere,
+    SetLogLevel,
     ToSession,
     TryRemote,
 )
@@ -88,6 +92,9 @@ KNOWN: Final[dict[type, int | None]] = {
     StillThere: None,
     EndSessions: None,
     Ended: None,
+    EditRoster: None,
+    DrainProcess: None,
+    SetLogLevel: None,
     OperatorCommand: None,
     TryRemote: None,
 }

@@ -185,7 +185,7 @@ def _certificates(config: Config) -> Iterator[Finding]:
 
 
 async def _nats(config: Config) -> list[Finding]:
-    from rookery.cli.status import ask_bus
+    from rookery.admin.processes import ask_bus
 
     url = settings.without_password(config.bus.url)
     told: dict[str, object] = {"ok": False}
