@@ -57,6 +57,7 @@ from rookery.shared.bus.messages import (
     Gated,
     Item,
     Kind,
+    LastItems,
     ListSessions,
     Mirror,
     Origin,
@@ -190,6 +191,7 @@ class RouterService:
             CheckOccupants: self.rooms.on_check,
             ToResources: self.from_workers.on_to_resources,
             ToSession: self.from_workers.on_to_session,
+            LastItems: self.presence.interests.on_last_items,
             SendPresence: self.presence.on_send_presence,
             AccountChanged: self.bindings.on_account_changed,
             Gated: self.delivery.on_gated,
@@ -336,6 +338,7 @@ class RouterService:
                 self.hibernation.tick()
                 self.client_states.tick()
                 self.rooms.tick()
+                self.presence.interests.tick()
                 self.core.flush_accepted()
                 self.pushing.end_overrun()
                 self.totals.export()
@@ -347,6 +350,7 @@ class RouterService:
                         part.copied.rotate()
                         part.wrapped.rotate()
                         part.heard.rotate()
+                        part.told.rotate()
                         await trio.lowlevel.checkpoint()
             except Exception:
                 _log.exception("router_tick_failed")

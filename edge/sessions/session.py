@@ -19,6 +19,7 @@ from rookery.edge.sessions.open_iqs import IqKey
 from rookery.edge.sessions.surroundings import Surroundings
 from rookery.shared.bus.messages import (
     NOBODY,
+    ROUTER_ASKS,
     Bound,
     ClientState,
     Copy,
@@ -231,8 +232,10 @@ class Session(Managed):
             return False
         if self.asked is not None and target is not None:
             self.asked.answered(target.full, iq.id)
-        # An answer to the server itself (to a roster push) or without an id interests nobody.
-        return target is not None and target.full != self.bare and bool(iq.id) and len(iq.payloads) <= 2
+        # An answer to the server itself (to a roster push) or without an id interests nobody, but for what its router asks (XEP-0115).
+        if target is None or target.full == self.bare:
+            return iq.id.startswith(ROUTER_ASKS)
+        return bool(iq.id) and len(iq.payloads) <= 2
 
     def _refuse(self, stanza: Stanza, error: StanzaError) -> None:
         """Answer with an error, unless that could loop (RFC 6120 section 8.3.1); the router numbers it like all else."""

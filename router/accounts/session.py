@@ -53,6 +53,7 @@ class Session:
         "since",
         "stalled",
         "stream",
+        "wants",
     )
 
     def __init__(self, full: str, grant: int, edge: str, sid: int, stream: bytes) -> None:
@@ -71,6 +72,8 @@ class Session:
         self.priority = 0
         #: Order in which resources became available.
         self.since = 0
+        #: Names of nodes that its client wants notifications of (XEP-0163), None for none.
+        self.wants: frozenset[str] | None = None
         #: What it asked to be told about: "interested", "blocklist" (registry `Forward.marks`).
         self.marks: tuple[str, ...] = ()
         #: Targets of directed presence that have not had unavailable yet, in order.

@@ -63,13 +63,15 @@ class Fanouts:
                 self._occupant(its, account, to, item, targets)
             elif account is None or account.waiting is not None:
                 self._later(its, account, bare, to, item)
+            elif item.notify:
+                self._interested(its, account, item, targets)
             elif not item.origin.stream or its.heard.new(item.origin.stream, item.origin.n, to):
                 self._give(its, account, to, item, targets)
         if targets:
             parcel = Parcel(stanza, item.origin, self._core.clock())
             self._pushing.spread(parcel, targets)
         for number, recipients in elsewhere.items():
-            self._core.bus.post(Kind.ROUTER, number, Fanout(stanza, recipients, item.origin))
+            self._core.bus.post(Kind.ROUTER, number, Fanout(stanza, recipients, item.origin, (), item.notify))
         if room:
             self._rooms.took(stanza.from_.partition("/")[0], item.origin)
 
@@ -90,13 +92,30 @@ class Fanouts:
 
     def _later(self, part: Part, account: Account | None, bare: str, to: str, item: Fanout) -> None:
         """An account that is loading, or that is not in the cache: then it has no sessions."""
-        one = Fanout(item.stanza, (to,), item.origin)
+        one = Fanout(item.stanza, (to,), item.origin, (), item.notify)
         if account is not None and account.waiting is not None:
             account.waiting.append((self.on_fanout, one))
+        elif item.notify:
+            return
         elif item.stanza.kind != "presence" and "/" not in to:
             self._accounts.ready(part, bare, self.on_fanout, one)
         else:
             self._absent(to, item)
+
+    def _interested(self, part: Part, account: Account, item: Fanout, targets: _Targets) -> None:
+        """A notification for those resources that want it (XEP-0163 section 4.3)."""
+        stream, n = item.origin.stream, item.origin.n
+        if self._refuses(account, item.stanza.from_):
+            return
+        for session in account.resources.by_resource.values():
+            wants = session.wants
+            if (
+                wants is not None
+                and item.notify in wants
+                and session.presence is not None
+                and part.told.new(session.stream, stream, n)
+            ):
+                targets.append((part, session, session.full))
 
     def _give(self, part: Part, account: Account, to: str, item: Fanout, targets: _Targets) -> None:
         """Find the sessions of a recipient; what is not spread gets its fate at once."""

@@ -10,6 +10,7 @@ from rookery.router.accounts.kept import plain
 from rookery.router.accounts.session import Session
 from rookery.router.core import Core
 from rookery.router.delivery import copies
+from rookery.router.delivery.interests import Interests
 from rookery.router.keeping.flushes import Flushes
 from rookery.router.partition import Part
 from rookery.router.pushing import Pushing
@@ -56,6 +57,8 @@ class Presence:
         self._core = core
         self._pushing = pushing
         self._flushes = flushes
+        self.interests = Interests(core, pushing)
+        self.interests.on_changed = self.note
 
     def on_submit(
         self, part: Part, account: Account, session: Session, origin: Origin, stanza: Stanza
@@ -106,6 +109,7 @@ class Presence:
             core.bus.post(Kind.ROSTER, part.number, up)
         if (priority >= 0) is not was_non_negative:
             self._hand_over(part, account, session)
+        self.interests.presence(part, account, session, stanza, initial=initial)
 
     def gone(self, part: Part, account: Account, session: Session, explicit: Stanza | None = None) -> None:
         """An available session becomes unavailable (section 4.5): by its own presence, or because it ended."""

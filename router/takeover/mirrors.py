@@ -22,6 +22,7 @@ from rookery.router.core import Core
 from rookery.router.partition import Part
 from rookery.router.sessions.hibernation import Hibernation
 from rookery.shared.bus.messages import (
+    NODE,
     ROOM,
     End,
     Kind,
@@ -94,9 +95,19 @@ class Takeover:
             self._wake(part, session, seconds)
         for stream, n, stanza in gathering.late:
             part.delivered(Origin(stream, n, ""), stanza.to)
+            if stream.startswith(NODE):
+                self._told_late(part, stanza.to, Origin(stream, n, ""))
         for stream, n in gathering.iqs:
             part.delivered(Origin(stream, n, ""), "")
         return gathering.late
+
+    @staticmethod
+    def _told_late(part: Part, full: str, origin: Origin) -> None:
+        bare, _, resource = full.partition("/")
+        account = part.accounts.get(bare)
+        session = None if account is None else account.resources.by_resource.get(resource)
+        if session is not None:
+            _told(part, session, origin)
 
     def _ask(self, edge: str, part: Part) -> None:
         request = MirrorRequest(part.number, part.epoch, self._core.node.incarnation)
@@ -180,6 +191,7 @@ class Takeover:
         for one in session.kept:
             if one.parcel.origin.stream and not one.parcel.origin.stream.startswith(ROOM):
                 part.delivered(one.parcel.origin, one.to or one.parcel.stanza.to or session.full)
+                _told(part, session, one.parcel.origin)
         account.resources.restore(session)
         self._core.count.sessions += 1
         self._core.count.restored += 1
@@ -212,6 +224,7 @@ class Takeover:
                 session.hear(stream, origin_n)
             elif stream:
                 part.delivered(origin, stanza.to or session.full)
+                _told(part, session, origin)
         loser = account.resources.restore(session)
         if loser is None:
             self._core.count.sessions += 1
@@ -247,6 +260,12 @@ def _whole(parts: list[tuple[str, MirrorSession]]) -> list[tuple[str, MirrorSess
             part = part._replace(inflight=inflight, stanzas=(*before.stanzas, *part.stanzas), heard=heard)
         whole[binding] = edge, part
     return list(whole.values())
+
+
+def _told(part: Part, session: Session, origin: Origin) -> None:
+    """A notification of a node was given to the session by a former holder."""
+    if origin.stream.startswith(NODE):
+        part.told.new(session.stream, origin.stream, origin.n)
 
 
 def _number(inflight: tuple[int, bytes, int]) -> int:

@@ -18,6 +18,9 @@ ROOMS_PREFIX: Final = "conference."
 #: The same for files over HTTP.
 UPLOADS: Final = "upload"
 UPLOADS_PREFIX: Final = "upload."
+#: What a domain of nodes is (XEP-0060); each domain of accounts gets one under this name when it is added.
+PUBSUB: Final = "pubsub"
+PUBSUB_PREFIX: Final = "pubsub."
 
 
 class Kind(IntEnum):
@@ -132,8 +135,23 @@ _ROWS: Final = (
         accepts=True,
         serves=ROOMS,
     ),
-    KindRow(Kind.S2S, "streams with other servers", by_domain=True),
-    KindRow(Kind.PUBSUB, "nodes to publish to and to subscribe to", serves="pubsub"),
+    KindRow(
+        Kind.S2S,
+        "streams with other servers, and what waits for them",
+        "rookery.workers.s2s.service:S2sService",
+        by_default=True,
+        accepts=True,
+        by_domain=True,
+    ),
+    KindRow(
+        Kind.PUBSUB,
+        "nodes to publish to and to subscribe to, of accounts and of services",
+        "rookery.workers.pubsub.service:PubsubService",
+        by_default=True,
+        accepts=True,
+        told=frozenset({Notice.ACCOUNT_CHANGED}),
+        serves=PUBSUB,
+    ),
     KindRow(
         Kind.COMPONENT, "services of others that connect as components", serves="component", by_domain=True
     ),

@@ -39,6 +39,10 @@ class Origin(NamedTuple):
 NOBODY: Final = Origin(b"", 0, "")
 #: What the stream of a room begins with; the room's JID follows. Its numbers grow, and whoever has heard one has heard all before it.
 ROOM: Final = b"room:"
+#: What the ids of requests begin with that a router makes, and whose answers it wants.
+ROUTER_ASKS: Final = "caps:"
+#: What the stream of a node's notifications begins with; the number of the node follows.
+NODE: Final = b"node:"
 
 
 def answering(origin: Origin) -> Origin:
@@ -268,7 +272,8 @@ class Fanout(NamedTuple):
     """One stanza for many, from a worker: one item for each router process, whatever the partitions (`shared.cluster.fanout`).
 
     A presence for a bare JID goes to the account's available resources, a message for one is routed as any other; a full JID is that
-    resource or nobody. `origin` is the uid, by which each recipient is given it once; numbers of its stream grow. `runs` are
+    resource or nobody. With `notify` it is for those available resources of bare JIDs alone whose clients want notifications of the node
+    of this name (XEP-0163). `origin` is the uid, by which each recipient is given it once; numbers of its stream grow. `runs` are
     (partition, epoch, how many recipients), in the order of the recipients; without, all are of the partition that the item is posted to.
     """
 
@@ -276,6 +281,7 @@ class Fanout(NamedTuple):
     recipients: Sequence[str]
     origin: Origin = NOBODY
     runs: Sequence[tuple[int, int, int]] = ()
+    notify: str = ""
 
 
 class ToResources(NamedTuple):
@@ -351,6 +357,17 @@ class CheckOccupants(NamedTuple):
     occupants: Sequence[str]
 
 
+class LastItems(NamedTuple):
+    """The last items of nodes for a session that wants them: (stream, n, notification), whose uid is that of the publication.
+
+    One that the session has, or that is older than what it has of the node, is not given. Ignored when `stream` is not the session's.
+    """
+
+    full: str
+    stream: bytes
+    items: Sequence[tuple[bytes, int, Stanza]]
+
+
 # --- router -> worker -------------------------------------------------------------------------------------------------
 
 
@@ -401,6 +418,18 @@ class SessionUp(NamedTuple):
     grant: int
     priority: int
     after: int = 0
+
+
+class Interest(NamedTuple):
+    """A resource became available, or its client changed: it wants notifications of nodes of these names (XEP-0163 section 4.3).
+
+    It is answered by LastItems, if there are any.
+    """
+
+    account: str
+    full: str
+    stream: bytes
+    names: Sequence[str]
 
 
 class Gate(NamedTuple):
@@ -455,6 +484,15 @@ class OperatorCommand(NamedTuple):
     target: str
     detail: str
     at: int
+
+
+# --- command line -> worker ------------------------------------------------------------------------------------------
+
+
+class TryRemote(NamedTuple):
+    """The operator wants this remote domain to be tried now, whatever has failed before."""
+
+    domain: str
 
 
 # --- requests with an answer (Bus.call) -------------------------------------------------------------------------------
@@ -765,6 +803,8 @@ Item = (
     | ToSession
     | CheckOccupants
     | FannedOut
+    | LastItems
+    | Interest
     | Handle
     | Broadcast
     | SessionUp
@@ -774,6 +814,7 @@ Item = (
     | RosterChanged
     | ContactRemoved
     | OperatorCommand
+    | TryRemote
     | ListSessions
     | SessionList
     | EndSessions
@@ -869,9 +910,12 @@ TAGS: Final[dict[type, int]] = {
     NotResumed: 84,
     FannedOut: 125,
     CheckOccupants: 126,
+    Interest: 160,
+    LastItems: 161,
     OperatorCommand: 110,
     ListSessions: 180,
     SessionList: 181,
     EndSessions: 182,
     Ended: 183,
+    TryRemote: 145,
 }

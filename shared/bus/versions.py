@@ -14,7 +14,9 @@ item gets a new `VERSION` and a line here, with what happens while the other sid
 | 3 | `Claimed` | a holder that was deposed goes on until its successor serves, or its fence refuses a write |
 | 3 | `MirrorSession.heard`, `Resumed.heard`, `ToSession.origin` | what a room says may come twice to those whose router died |
 | 3 | `FannedOut`, `CheckOccupants` | there are no rooms while a process of the former version lives |
+| 3 | `Fanout.notify`, `Interest`, `LastItems` | no client is notified of nodes that it is not subscribed to |
 | 3 | `OperatorCommand` | no log line tells which operator has changed what |
+| 3 | `TryRemote` | `rookery s2s retry` does nothing: the domain is tried when its pause is over |
 | 3 | `Domains.kinds` | an edge takes every hosted domain for one with accounts; their routers know better |
 | 3 | `ListSessions`, `SessionList`, `EndSessions`, `Ended` | operators cannot see or end sessions of a router of version 2 |
 | 3 | `Bind.marks` | a client of Bind 2 has no carbons until it asks for them again |
@@ -43,7 +45,9 @@ from rookery.shared.bus.messages import (
     FannedOut,
     Fanout,
     Frontier,
+    Interest,
     Item,
+    LastItems,
     ListSessions,
     Management,
     Mirror,
@@ -54,6 +58,7 @@ from rookery.shared.bus.messages import (
     Return,
     SessionList,
     ToSession,
+    TryRemote,
 )
 
 #: The oldest version that this one reads and can write.
@@ -74,11 +79,14 @@ KNOWN: Final[dict[type, int | None]] = {
     Resumed: 8,
     ToSession: 3,
     Domains: 1,
+    Interest: None,
+    LastItems: None,
     ListSessions: None,
     SessionList: None,
     EndSessions: None,
     Ended: None,
     OperatorCommand: None,
+    TryRemote: None,
 }
 
 Narrow = Callable[[Any], Any]

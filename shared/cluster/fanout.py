@@ -1,4 +1,4 @@
-"""One stanza for many recipients, as few items as can be: one for each router process that holds some of them.
+"""One stanza for many recipients, as few items as can be: one for each process that holds some of them, a router or an s2s worker.
 
 Order from one sender to one partition is that of `Bus.post`: a partition whose items wait (nobody holds it, or it is on its way to another
 process) gets an item of its own, which waits behind them.
@@ -35,6 +35,7 @@ class Poster(Protocol):
 class Load(NamedTuple):
     """What one process gets: recipients, and `runs`, (partition, epoch, how many of them), in order. Without a process it waits."""
 
+    kind: Kind
     process: str
     partition: int
     epoch: int
@@ -52,26 +53,32 @@ class _Growing:
         self.runs: list[tuple[int, int, int]] = []
         self.characters = 0
 
-    def done(self, process: str) -> Load:
+    def done(self, kind: Kind, process: str) -> Load:
         partition, epoch, _ = self.runs[0]
-        return Load(process, partition, epoch, self.recipients, self.runs)
+        return Load(kind, process, partition, epoch, self.recipients, self.runs)
 
 
 def fan_out(
-    bus: Poster, stanza: Stanza, recipients: Iterable[tuple[str, int]], origin: Origin = NOBODY
+    bus: Poster,
+    stanza: Stanza,
+    recipients: Iterable[tuple[str, int]],
+    origin: Origin = NOBODY,
+    kind: Kind = Kind.ROUTER,
+    notify: str = "",
 ) -> int:
     """Post `stanza` to the routers of (JID, partition of its bare JID); returns how many recipients there were.
 
-    With an `origin` each recipient gets it once, however often it is posted; the numbers of its stream must grow.
+    Recipients of other servers go to the `kind` S2S, with the partitions of their domains (`Addresses.place`). With an `origin` each
+    recipient gets it once, however often it is posted; the numbers of its stream must grow. `notify` as in Fanout.
     """
     count = 0
-    for load in plan(bus, recipients):
+    for load in plan(bus, recipients, kind):
         count += len(load.recipients)
-        post(bus, load, stanza, origin)
+        post(bus, load, stanza, origin, notify)
     return count
 
 
-def plan(bus: Poster, recipients: Iterable[tuple[str, int]]) -> list[Load]:
+def plan(bus: Poster, recipients: Iterable[tuple[str, int]], kind: Kind = Kind.ROUTER) -> list[Load]:
     """Who gets which recipients, (JID, partition of its bare JID). It may be used again while it is `current`."""
     by_partition: dict[int, list[str]] = {}
     for jid, partition in recipients:
@@ -79,10 +86,10 @@ def plan(bus: Poster, recipients: Iterable[tuple[str, int]]) -> list[Load]:
     loads: list[Load] = []
     growing: dict[str, _Growing] = {}
     for partition, jids in by_partition.items():
-        holder = bus.holder(Kind.ROUTER, partition)
+        holder = bus.holder(kind, partition)
         for some in _cut(jids):
             if holder is None:
-                loads.append(Load("", partition, 0, some, ()))
+                loads.append(Load(kind, "", partition, 0, some, ()))
                 continue
             process, epoch = holder
             size = sum(map(len, some))
@@ -90,12 +97,12 @@ def plan(bus: Poster, recipients: Iterable[tuple[str, int]]) -> list[Load]:
             if load.runs and (
                 len(load.recipients) + len(some) > MAX_RECIPIENTS or load.characters + size > MAX_CHARACTERS
             ):
-                loads.append(load.done(process))
+                loads.append(load.done(kind, process))
                 load = growing[process] = _Growing()
             load.recipients += some
             load.characters += size
             load.runs.append((partition, epoch, len(some)))
-    loads += [load.done(process) for process, load in growing.items()]
+    loads += [load.done(kind, process) for process, load in growing.items()]
     return loads
 
 
@@ -107,18 +114,18 @@ def current(bus: Poster, loads: Iterable[Load]) -> bool:
         if not process:
             return False
         for partition, epoch, _ in load.runs:
-            if holder(Kind.ROUTER, partition) != (process, epoch):
+            if holder(load.kind, partition) != (process, epoch):
                 return False
     return True
 
 
-def post(bus: Poster, load: Load, stanza: Stanza, origin: Origin) -> None:
+def post(bus: Poster, load: Load, stanza: Stanza, origin: Origin, notify: str = "") -> None:
     """Send one stanza to the recipients of one load."""
     if load.process:
-        item = Fanout(stanza, load.recipients, origin, load.runs)
-        bus.post_to(load.process, item, kind=Kind.ROUTER, partition=load.partition, epoch=load.epoch)
+        item = Fanout(stanza, load.recipients, origin, load.runs, notify)
+        bus.post_to(load.process, item, kind=load.kind, partition=load.partition, epoch=load.epoch)
     else:
-        bus.post(Kind.ROUTER, load.partition, Fanout(stanza, load.recipients, origin))
+        bus.post(load.kind, load.partition, Fanout(stanza, load.recipients, origin, (), notify))
 
 
 def _cut(jids: list[str]) -> Iterable[list[str]]:

@@ -53,7 +53,10 @@ def info_of_account(iq: Stanza, context: Context) -> Stanza:
     """A registered account; strangers get what they get for an account that does not exist (section 8)."""
     if _query(iq, NS_INFO).get("node"):
         raise StanzaError("item-not-found")
-    return iq.result(info("account", "registered", "", context.features[Target.ACCOUNT]))
+    answer = info("account", "registered", "", context.features[Target.ACCOUNT])
+    # XEP-0163 section 6.1
+    answer.children.insert(1, Element(NS_INFO, "identity", {"category": "pubsub", "type": "pep"}))
+    return iq.result(answer)
 
 
 @XEP.iq("get", NS_ITEMS, "query", Target.DOMAIN)
@@ -74,9 +77,11 @@ def no_items(iq: Stanza) -> Stanza:
     return iq.result(Element(NS_ITEMS, "query", {"node": node} if node else None))
 
 
-@XEP.iq("get", NS_ITEMS, "query", Target.ACCOUNT, subscribers_only=True, stranger=no_items)
+@XEP.iq(
+    "get", NS_ITEMS, "query", Target.ACCOUNT, subscribers_only=True, stranger=no_items, completed_by="pubsub"
+)
 def items_of_account(iq: Stanza, context: Context) -> Stanza:
-    """The available resources, for the account itself and its subscribers (section 8)."""
+    """The available resources, for the account itself and its subscribers (section 8); its nodes follow."""
     if _query(iq, NS_ITEMS).get("node"):
         raise StanzaError("item-not-found")
     return iq.result(

@@ -10,7 +10,15 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from rookery.shared.bus.kinds import ACCOUNTS, ROOMS, ROOMS_PREFIX, UPLOADS, UPLOADS_PREFIX
+from rookery.shared.bus.kinds import (
+    ACCOUNTS,
+    PUBSUB,
+    PUBSUB_PREFIX,
+    ROOMS,
+    ROOMS_PREFIX,
+    UPLOADS,
+    UPLOADS_PREFIX,
+)
 from rookery.shared.db.api import FENCE, Connection, Fenced
 from rookery.shared.xmpp.jid import MAX_PART
 from rookery.workers.account.credentials import Keys
@@ -111,6 +119,14 @@ async def list_with(conn: Connection, name: str, parent: str) -> None:
         name,
         parent,
     )
+
+
+async def host_nodes(conn: Connection, name: str) -> str:
+    """Give a domain of accounts its service of nodes (XEP-0060); returns the name of that if it is new, else ""."""
+    service = PUBSUB_PREFIX + name
+    if len(service) > MAX_PART:
+        return ""
+    return service if await put_domain(conn, service, kind=PUBSUB) else ""
 
 
 # --- accounts ---------------------------------------------------------------------------------------------------------

@@ -13,9 +13,11 @@ from rookery.cli.domain_change import change, domain_name
 from rookery.cli.domain_set import line, set_, show
 from rookery.cli.options import resolve, run, target_options
 from rookery.cli.users import Target
-from rookery.shared.bus.kinds import ACCOUNTS, ROOMS_PREFIX, UPLOADS_PREFIX, domain_kinds
+from rookery.shared.bus.kinds import ACCOUNTS, PUBSUB_PREFIX, ROOMS_PREFIX, UPLOADS_PREFIX, domain_kinds
 
 _USERS: Final = "SELECT count(*) FROM (SELECT FROM account WHERE domain = $1 LIMIT 10000) AS u"
+_NODES: Final = """
+DELETE FROM domain d WHERE d.name = $1 AND d.kind = 'pubsub' AND NOT EXISTS (SELECT FROM pubsub_node n WHERE n.domain = d.name)"""
 
 _ROOMS: Final = "SELECT count(*) FROM (SELECT FROM room r JOIN archive_owner o ON o.id = r.id WHERE o.domain = $1 LIMIT 10000) AS r"
 _SERVICE: Final = """
@@ -80,6 +82,7 @@ def add(
                 rooms = await store.host_rooms(conn, name)
             if fresh and kind in (None, ACCOUNTS):
                 await store.host_uploads(conn, name)
+                await store.host_nodes(conn, name)
             return users, fresh, rooms
 
     users, fresh, rooms = change(
@@ -116,9 +119,10 @@ def delete(name: str, with_users: bool, **target: Unpack[Target]) -> None:
             if rooms:
                 return 0, rooms, ""
             tag = await conn.execute("DELETE FROM domain WHERE name = $1", name)
-            # Its own service of rooms goes with it, unless it is used.
+            # Its own services of rooms and of nodes go with it, unless they are used.
             await conn.execute(_SERVICE, ROOMS_PREFIX + name)
             await conn.execute(_UPLOADS, UPLOADS_PREFIX + name)
+            await conn.execute(_NODES, PUBSUB_PREFIX + name)
             return 0, 0, tag
 
     config, _ = resolve(**target)

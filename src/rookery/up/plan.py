@@ -17,6 +17,7 @@ import msgspec
 import platformdirs
 
 from rookery.shared.bus.kinds import built
+from rookery.shared.cluster.federation import federated
 from rookery.shared.config import Admin, Config
 from rookery.shared.settings import is_loopback, to_toml, with_servers
 from rookery.shared.xeps import upload
@@ -154,6 +155,12 @@ def check_ports(config: Config, admin_port: int) -> None:
         ((config.admin.host,), admin_port, "--admin-port"),
         (files.host, files.port, "ROOKERY_UPLOAD__PORT"),
     ]
+    if federated(config):
+        hosts = config.s2s.host or edge.host
+        wanted += [
+            (hosts, config.s2s.port, "--s2s-port"),
+            (hosts, config.s2s.tls_port, "--s2s-tls-port"),
+        ]
     fixed = [port for _, port, _ in wanted if port]
     if len(set(fixed)) != len(fixed):
         raise UpError("two listeners have the same port: give each its own, or 0 to pick a free one")

@@ -172,6 +172,7 @@ class Supervisor:
                 if await store.put_domain(conn, name, registration=registration):
                     await store.host_rooms(conn, name)
                     await store.host_uploads(conn, name)
+                    await store.host_nodes(conn, name)
             if not names and registration is not None:
                 for domain in known:
                     await store.put_domain(conn, domain.name, registration=registration)

@@ -49,10 +49,18 @@ def test_labels() -> None:
 
 
 def test_what_is_read_from_the_table_today() -> None:
-    assert workers() == ["roster", "presence", "offline", "account", "muc"]
-    assert accepting() == {Kind.ROSTER, Kind.PRESENCE, Kind.OFFLINE, Kind.ACCOUNT, Kind.MUC}
+    assert workers() == ["roster", "presence", "offline", "account", "muc", "s2s", "pubsub"]
+    assert accepting() == {
+        Kind.ROSTER,
+        Kind.PRESENCE,
+        Kind.OFFLINE,
+        Kind.ACCOUNT,
+        Kind.MUC,
+        Kind.S2S,
+        Kind.PUBSUB,
+    }
     assert {row.kind for row in built() if row.needed} == {Kind.ROUTER, Kind.ACCOUNT}
-    assert told(Notice.ACCOUNT_CHANGED) == [Kind.ROUTER, Kind.PRESENCE]
+    assert told(Notice.ACCOUNT_CHANGED) == [Kind.ROUTER, Kind.PRESENCE, Kind.PUBSUB]
     assert told(Notice.CONTACT_REMOVED) == [Kind.ROSTER]
 
 
@@ -61,6 +69,7 @@ def test_notices_go_to_whom_the_table_names() -> None:
     assert list(account_changed("a@x", "removed", ["b@x"])) == [
         (Kind.ROUTER, "a@x", changed),
         (Kind.PRESENCE, "a@x", changed),
+        (Kind.PUBSUB, "a@x", changed),
         (Kind.ROSTER, "b@x", ContactRemoved("b@x", "a@x")),
     ]
 
@@ -68,7 +77,7 @@ def test_notices_go_to_whom_the_table_names() -> None:
 def test_up_runs_the_workers_of_the_table() -> None:
     assert Plan(Config(), None).children()[-1] == (
         "worker-1",
-        ("roster", "presence", "offline", "account", "muc"),
+        ("roster", "presence", "offline", "account", "muc", "s2s", "pubsub"),
     )
 
 
@@ -101,4 +110,7 @@ def test_worker_refuses_what_is_not_built() -> None:
 def test_a_domain_of_a_kind_that_is_not_built_is_refused_in_one_line() -> None:
     done = CliRunner().invoke(domain, ["add", "files.example", "--kind", "upload"])
     assert isinstance(done.exception, CommandError)
-    assert str(done.exception) == "this version has no upload: it hosts domains of the kinds accounts, rooms"
+    assert (
+        str(done.exception)
+        == "this version has no upload: it hosts domains of the kinds accounts, rooms, pubsub"
+    )
