@@ -59,7 +59,7 @@ class Plan:
 
 
 def child_specs(
-    plan: Plan, nats_url: str, database_url: str, tls_directory: str, uploads: str
+    plan: Plan, nats_url: str, database_url: str, tls_directory: str, uploads: str = ""
 ) -> list[ChildSpec]:
     """The processes with their configuration: the user's, on the servers of this cluster."""
 
