@@ -14,6 +14,7 @@ import structlog
 import trio
 
 from rookery.shared.observe.metrics import UPLOAD_BYTES, UPLOADS
+from rookery.shared.xeps.upload import Options
 from rookery.workers.upload.answers import GUARDS, Headers, Reply, cors, got
 from rookery.workers.upload.files import BLOCK, Files, RefuseError
 from rookery.workers.upload.store import File
@@ -36,7 +37,7 @@ class Connection:
     def __init__(self, stream: trio.abc.Stream, files: Files) -> None:
         self._stream = stream
         self._files = files
-        self._options = files.options
+        self._options: Options = files.options
         self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=_HEAD_BYTES)
         self._cors: Headers = []
 
