@@ -61,8 +61,8 @@ from rookery.shared.bus.messages import (
     Resumed,
     Return,
     SessionList,
-    StillThere,
     SetLogLevel,
+    StillThere,
     ToSession,
     TryRemote,
 )

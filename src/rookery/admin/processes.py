@@ -97,6 +97,7 @@ def _process(name: str, beat: Beat | None, held: dict[str, int], parent: Mapping
 
 
 async def ask_bus(config: Config, told: Status, beats: dict[str, Beat]) -> None:
+    """Collect the beats of all processes; `told` becomes what is to be said of NATS."""
     told["url"] = without_password(config.bus.url)
 
     def receive(source: str, kind: Kind, partition: int, epoch: int, item: Item | Call) -> None:

@@ -13,7 +13,7 @@ from rookery.cli.domain_change import change, domain_name
 from rookery.cli.domain_set import line, set_, show
 from rookery.cli.options import resolve, run, target_options
 from rookery.cli.users import Target
-from rookery.shared.bus.kinds import ACCOUNTS, PUBSUB_PREFIX, ROOMS_PREFIX, domain_kinds
+from rookery.shared.bus.kinds import ACCOUNTS, PUBSUB_PREFIX, ROOMS_PREFIX, UPLOADS_PREFIX, domain_kinds
 
 _USERS: Final = "SELECT count(*) FROM (SELECT FROM account WHERE domain = $1 LIMIT 10000) AS u"
 _NODES: Final = """
@@ -22,6 +22,7 @@ DELETE FROM domain d WHERE d.name = $1 AND d.kind = 'pubsub' AND NOT EXISTS (SEL
 _ROOMS: Final = "SELECT count(*) FROM (SELECT FROM room r JOIN archive_owner o ON o.id = r.id WHERE o.domain = $1 LIMIT 10000) AS r"
 _SERVICE: Final = """
 DELETE FROM domain d WHERE d.name = $1 AND d.kind = 'rooms' AND NOT EXISTS (SELECT FROM archive_owner o WHERE o.domain = d.name)"""
+_UPLOADS: Final = "DELETE FROM domain WHERE name = $1 AND kind = 'upload'"
 
 
 @click.group()
@@ -80,6 +81,7 @@ def add(
             if fresh and kind in (None, ACCOUNTS) and not no_rooms:
                 rooms = await store.host_rooms(conn, name)
             if fresh and kind in (None, ACCOUNTS):
+                await store.host_uploads(conn, name)
                 await store.host_nodes(conn, name)
             return users, fresh, rooms
 
@@ -119,6 +121,7 @@ def delete(name: str, with_users: bool, **target: Unpack[Target]) -> None:
             tag = await conn.execute("DELETE FROM domain WHERE name = $1", name)
             # Its own services of rooms and of nodes go with it, unless they are used.
             await conn.execute(_SERVICE, ROOMS_PREFIX + name)
+            await conn.execute(_UPLOADS, UPLOADS_PREFIX + name)
             await conn.execute(_NODES, PUBSUB_PREFIX + name)
             return 0, 0, tag
 
