@@ -110,7 +110,7 @@ def replace(
     node: Node, ask: Ask, there: Sequence[Item], rooms: Mapping[str, Element], *, fresh: bool
 ) -> Outcome:
     """What becomes of the items when an old client stores `rooms`; what has not changed is not touched (section 5.2.2)."""
-    if len(rooms) > node.config.max_items(ask.limits):
+    if len(rooms) > ask.limits.items:
         raise error("not-acceptable", "max-items-exceeded", "there are too many bookmarks")
     changes: list[Change] = []
     events: list[Event] = []
