@@ -20,7 +20,7 @@ BOOKMARKS = "urn:xmpp:bookmarks:1"
 AVATAR = "urn:xmpp:avatar:metadata"
 NODES = (DEVICES, BOOKMARKS, AVATAR, "urn:x:tunes")
 #: More than one page of a client that asks for few, fewer than the quota of a node.
-ROOMS = 200
+ROOMS = 100
 PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 8
 
 
@@ -129,6 +129,7 @@ async def _ids(person: _Person, node: str, owner: str | None = None) -> list[str
 
 
 async def _run(job: dict[str, Any]) -> dict[str, Any]:
+    from slixmpp import JID
     from slixmpp.exceptions import IqError
 
     seen: dict[str, Any] = {}
@@ -166,6 +167,14 @@ async def _run(job: dict[str, Any]) -> dict[str, Any]:
     )
     seen["retracted"] = [await person.next() for person in (phone, desk)]
     seen["rooms then"] = len(await _ids(desk, BOOKMARKS))
+    # An old client sees them in private XML and adds one: new clients hear of that one only.
+    old = phone.client.plugin["xep_0049"]
+    found = await old.retrieve("bookmarks", timeout=20)
+    storage = found["private"]["bookmarks"]
+    seen["rooms of old clients"] = len(storage["conferences"])
+    storage.add_conference(JID("added@rooms.localhost"), "me", name="Added")
+    await old.store(storage, timeout=20)
+    seen["added"] = [await person.next() for person in (phone, desk)]
     # An avatar.
     id = hashlib.sha1(PICTURE).hexdigest()
     await phone.client.plugin["xep_0084"].publish_avatar(PICTURE, timeout=20)
@@ -173,6 +182,14 @@ async def _run(job: dict[str, Any]) -> dict[str, Any]:
     await phone.client.plugin["xep_0084"].publish_avatar_metadata([info], timeout=20)
     seen["avatar"] = [(await person.next())[0] for person in (phone, desk, home)]
     got = await home.client.plugin["xep_0084"].retrieve_avatar(one, id, timeout=20)
+    card = await home.client.plugin["xep_0054"].get_vcard(one, cached=False, timeout=20)
+    seen["picture of the card"] = card["vcard_temp"]["PHOTO"]["BINVAL"] == PICTURE
+    while home.presences.qsize():
+        home.presences.get_nowait()
+    phone.client.send_presence(pshow="away")
+    while (shown := await asyncio.wait_for(home.presences.get(), 20))["show"] != "away":
+        pass
+    seen["hash in presence"] = id in str(shown)
     seen["picture"] = got["pubsub"]["items"]["item"]["avatar_data"]["value"] == PICTURE
     # Who comes online gets the last items, of its own nodes and its contacts'.
     await home.leave()

@@ -67,10 +67,14 @@ async def test_old_clients_write_the_bookmarks_of_new_ones(database: Database) -
 async def test_old_clients_read_the_bookmarks_of_new_ones(database: Database) -> None:
     async with nodes(database) as world:
         answer = await private(world, "get")
-        assert answer.inner == b"<query xmlns='jabber:iq:private'><storage xmlns='storage:bookmarks'/></query>"
+        assert (
+            answer.inner == b"<query xmlns='jabber:iq:private'><storage xmlns='storage:bookmarks'/></query>"
+        )
         old = "<items node='storage:bookmarks'/>"
         assert (await world.ask(old, type="get")).type == "error"
-        item = f"<item id='a@r.org'><conference xmlns='{BOOKMARKS}' name='R'><nick>me</nick></conference></item>"
+        item = (
+            f"<item id='a@r.org'><conference xmlns='{BOOKMARKS}' name='R'><nick>me</nick></conference></item>"
+        )
         await world.publish(BOOKMARKS, item)
         shown = b"<conference jid='a@r.org' name='R'><nick>me</nick></conference>"
         assert shown in (await private(world, "get")).inner
