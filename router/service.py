@@ -104,9 +104,9 @@ class RouterService:
     ) -> None:
         self._writer: StoreWriter | None = None
         if store is None:
-            config = node.config.router
+            delay, rows = node.config.router.commit_delay_ms, node.config.router.commit_rows
             store = self._writer = StoreWriter(
-                node.db, node.incarnation, node.fail, delay_ms=config.commit_delay_ms, rows=config.commit_rows
+                node.db, node.incarnation, node.fail, delay_ms=delay, rows=rows
             )
         self.core = core = Core(node, clock=clock, ticks=ticks)
         self.domains = Domains(core)
@@ -130,13 +130,7 @@ class RouterService:
         )
         self.hibernation = Hibernation(core)
         self.bindings = Bindings(
-            core,
-            self.accounts,
-            self.delivery,
-            self.presence,
-            self.flushes,
-            self.keeping,
-            self.hibernation,
+            core, self.accounts, self.delivery, self.presence, self.flushes, self.keeping, self.hibernation
         )
         self.resumptions = Resumptions(
             core,
