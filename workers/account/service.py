@@ -147,7 +147,7 @@ class AccountService(HostedWorker):
             self.answer(item.origin, item.stanza.error(exc))
         else:
             if more:
-                self.node.bus.post(Kind.PUBSUB, partition, item)
+                self.node.bus.post(Kind.PUBSUB, partition, Handle(*item))
             else:
                 self.answer(item.origin, item.stanza.result())
 
