@@ -357,6 +357,15 @@ class CheckOccupants(NamedTuple):
     occupants: Sequence[str]
 
 
+class StillThere(NamedTuple):
+    """A presence worker asks which of these resources, full JIDs of one partition, are still available.
+
+    For each that is not, the router broadcasts that it went away.
+    """
+
+    resources: Sequence[str]
+
+
 class LastItems(NamedTuple):
     """The last items of nodes for a session that wants them: (stream, n, notification), whose uid is that of the publication.
 
@@ -651,6 +660,19 @@ class Ended(NamedTuple):
     number: int
 
 
+class EditRoster(NamedTuple):
+    """An operator puts `contact` into the roster of `account`, or takes it away; answered by Done.
+
+    `subscription` is none, to, from, both, remove, or "" for what it is already.
+    """
+
+    account: str
+    contact: str
+    name: str
+    groups: Sequence[str]
+    subscription: str
+
+
 class Done(NamedTuple):
     """An empty answer."""
 
@@ -667,6 +689,19 @@ class Domains(NamedTuple):
 
     domains: Sequence[tuple[str, bool, Sequence[tuple[str, Sequence[str]]]]]
     kinds: Sequence[str] = ()
+
+
+# --- from operators to processes --------------------------------------------------------------------------------------
+
+
+class DrainProcess(NamedTuple):
+    """An operator asks one process to give away what it holds and to end, as on SIGTERM."""
+
+
+class SetLogLevel(NamedTuple):
+    """An operator wants lines of this level and above (debug, info, warning, error) until the process ends."""
+
+    level: str
 
 
 # --- between buses (services never see these) -------------------------------------------------------------------------
@@ -802,6 +837,7 @@ Item = (
     | Replay
     | ToSession
     | CheckOccupants
+    | StillThere
     | FannedOut
     | LastItems
     | Interest
@@ -818,6 +854,9 @@ Item = (
     | ListSessions
     | SessionList
     | EndSessions
+    | EditRoster
+    | DrainProcess
+    | SetLogLevel
     | Ended
     | Bind
     | Bound
@@ -901,6 +940,7 @@ TAGS: Final[dict[type, int]] = {
     DomainsChanged: 74,
     Yield: 75,
     Claimed: 76,
+    StillThere: 100,
     Frontier: 7,
     Noted: 17,
     Enable: 80,
@@ -917,5 +957,8 @@ TAGS: Final[dict[type, int]] = {
     SessionList: 181,
     EndSessions: 182,
     Ended: 183,
+    EditRoster: 184,
+    DrainProcess: 185,
+    SetLogLevel: 186,
     TryRemote: 145,
 }

@@ -13,12 +13,14 @@ item gets a new `VERSION` and a line here, with what happens while the other sid
 | 3 | `Beat.about` | `rookery status` does not show host, pid, ports and age of a process |
 | 3 | `Claimed` | a holder that was deposed goes on until its successor serves, or its fence refuses a write |
 | 3 | `MirrorSession.heard`, `Resumed.heard`, `ToSession.origin` | what a room says may come twice to those whose router died |
+| 3 | `StillThere` | a resource whose edge and router died at once stays available to its subscribers |
 | 3 | `FannedOut`, `CheckOccupants` | there are no rooms while a process of the former version lives |
 | 3 | `Fanout.notify`, `Interest`, `LastItems` | no client is notified of nodes that it is not subscribed to |
 | 3 | `OperatorCommand` | no log line tells which operator has changed what |
 | 3 | `TryRemote` | `rookery s2s retry` does nothing: the domain is tried when its pause is over |
 | 3 | `Domains.kinds` | an edge takes every hosted domain for one with accounts; their routers know better |
 | 3 | `ListSessions`, `SessionList`, `EndSessions`, `Ended` | operators cannot see or end sessions of a router of version 2 |
+| 3 | `EditRoster`, `DrainProcess`, `SetLogLevel` | operators cannot do this to a process of version 2: they are told so, or nothing happens |
 | 3 | `Bind.marks` | a client of Bind 2 has no carbons until it asks for them again |
 
 Version 3 also gives `Origin.edge` another meaning in the same place: it is the custodian. A process of version 2 passes on what it got and keeps
@@ -40,6 +42,8 @@ from rookery.shared.bus.messages import (
     Claimed,
     DeliverMany,
     Domains,
+    DrainProcess,
+    EditRoster,
     Ended,
     EndSessions,
     FannedOut,
@@ -57,6 +61,8 @@ from rookery.shared.bus.messages import (
     Resumed,
     Return,
     SessionList,
+    StillThere,
+    SetLogLevel,
     ToSession,
     TryRemote,
 )
@@ -83,8 +89,12 @@ KNOWN: Final[dict[type, int | None]] = {
     LastItems: None,
     ListSessions: None,
     SessionList: None,
+    StillThere: None,
     EndSessions: None,
     Ended: None,
+    EditRoster: None,
+    DrainProcess: None,
+    SetLogLevel: None,
     OperatorCommand: None,
     TryRemote: None,
 }

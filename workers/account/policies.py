@@ -1,4 +1,4 @@
-"""What the operator says about a hosted domain: registration, durability, contact addresses (XEP-0157)."""
+"""What the operator says about a hosted domain: registration, durability, administrators, contact addresses (XEP-0157)."""
 
 from __future__ import annotations
 
@@ -16,21 +16,26 @@ CONTACTS: Final = {
 
 
 class Changes(NamedTuple):
-    """What is to change. None leaves a setting as it is; "" takes a policy back, and so does a contact without addresses."""
+    """What is to change. None leaves a setting as it is; "" takes a policy back, and so does a contact without addresses.
+
+    `admins` are prepared bare JIDs; they take the place of those that there were.
+    """
 
     registration: bool | None = None
     durability: str | None = None
     contacts: Mapping[str, Sequence[str]] = {}
+    admins: Sequence[str] | None = None
 
 
 class Policy(NamedTuple):
-    """A domain as it is set; `durability` "" is what the configuration says."""
+    """A domain as it is set; `durability` "" is what the configuration says, `admins` may administrate it (XEP-0133)."""
 
     name: str
     kind: str
     registration: bool
     durability: str
     contacts: Mapping[str, Sequence[str]]
+    admins: Sequence[str] = ()
 
     def document(self) -> dict[str, Any]:
         """As JSON shows it."""
@@ -40,6 +45,7 @@ class Policy(NamedTuple):
             "registration": self.registration,
             "durability": self.durability or None,
             "contacts": {field: list(uris) for field, uris in self.contacts.items()},
+            "admins": list(self.admins),
         }
 
 
@@ -56,6 +62,10 @@ async def change(conn: Connection, name: str, changes: Changes) -> Policy | None
             policy["durability"] = changes.durability
             if not changes.durability:
                 del policy["durability"]
+        if changes.admins is not None:
+            policy["admins"] = sorted(set(changes.admins))
+            if not changes.admins:
+                del policy["admins"]
         contacts = {
             **policy.get("contacts", {}),
             **{field: list(uris) for field, uris in changes.contacts.items()},
@@ -83,4 +93,23 @@ def _loaded(policy: Any) -> dict[str, Any]:
 
 
 def _policy(name: str, kind: str, registration: bool, policy: Mapping[str, Any]) -> Policy:
-    return Policy(name, kind, registration, policy.get("durability", ""), policy.get("contacts", {}))
+    return Policy(
+        name,
+        kind,
+        registration,
+        policy.get("durability", ""),
+        policy.get("contacts", {}),
+        admins_of(policy),
+    )
+
+
+def admins_of(policy: Mapping[str, Any]) -> tuple[str, ...]:
+    """The bare JIDs that may administrate a domain with this policy."""
+    said = policy.get("admins")
+    return tuple(str(jid) for jid in said) if isinstance(said, list) else ()
+
+
+async def is_admin(conn: Connection, name: str, account: str) -> bool:
+    """Whether an account (prepared bare JID) may administrate a hosted domain."""
+    policy = await conn.fetchval("SELECT policy FROM domain WHERE name = $1", name)
+    return policy is not None and account in admins_of(_loaded(policy))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import AsyncIterator
+from typing import Final, NamedTuple
 
 from rookery.admin.cluster import Cluster
 from rookery.shared.bus.messages import Ended, EndSessions, ListSessions, SessionList
 from rookery.shared.xmpp.jid import Jid, bare_of
+
+#: Most sessions that a router tells at once.
+PAGE: Final = 500
 
 
 class SessionRow(NamedTuple):
@@ -64,3 +68,14 @@ async def ended(cluster: Cluster, jid: Jid, text: str) -> int:
     return (
         await cluster.ask(account, EndSessions(account, jid.resource or "", "policy-violation", text), Ended)
     ).number
+
+
+async def every(cluster: Cluster, domain: str) -> AsyncIterator[SessionRow]:
+    """All sessions of a domain ("" for all), a page at a time. Raises Unreachable."""
+    after, more = "", True
+    while more:
+        page = await listed(cluster, domain, after, PAGE)
+        for row in page.rows:
+            yield row
+        more = page.more and bool(page.rows)
+        after = page.rows[-1].jid if page.rows else ""

@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 _SCHEMES = ("mailto:", "xmpp:", "https://", "http://")
 
 
+def admin_jids(_ctx: click.Context, _param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    """Bare JIDs of users, prepared. Raises click.BadParameter."""
+    from rookery.cli.users import parse_account
+
+    return tuple(str(parse_account(text)) for text in value)
+
+
 @click.command("set")
 @click.argument("name", callback=domain_name)
 @click.option(
@@ -39,23 +46,37 @@ _SCHEMES = ("mailto:", "xmpp:", "https://", "http://")
     help="Whom to write to (XEP-0157): abuse, admin, feedback, sales, security, status or support, and mailto:, xmpp: or https: "
     "addresses; ROLE= takes them back. May be repeated.",
 )
+@click.option(
+    "--admin",
+    "admins",
+    multiple=True,
+    metavar="JID",
+    callback=admin_jids,
+    help="A user who may administrate the domain from a client (XEP-0133). May be repeated; takes the place of those before.",
+)
+@click.option("--no-admins", is_flag=True, help="Nobody may administrate the domain from a client.")
 @target_options
 def set_(
     name: str,
     registration: str | None,
     durability: str | None,
     contacts: tuple[str, ...],
+    admins: tuple[str, ...],
+    no_admins: bool,
     **target: Unpack[Target],
 ) -> None:
     """Change what holds for the domain NAME; what is not named stays. A change needs no restart."""
     from rookery.workers.account import policies
 
-    if registration is None and durability is None and not contacts:
+    if admins and no_admins:
+        raise click.UsageError("give --admin or --no-admins")
+    if registration is None and durability is None and not (contacts or admins or no_admins):
         raise click.UsageError("nothing to set: see `rookery domain set --help`")
     changes = policies.Changes(
         None if registration is None else registration == "open",
         "" if durability == "default" else durability,
         parse_contacts(contacts),
+        admins if admins or no_admins else None,
     )
     config, _ = resolve(**target)
     changed = change(
@@ -68,6 +89,7 @@ def set_(
                 registration=registration,
                 durability=durability,
                 contacts=" ".join(contacts) or None,
+                admins="-" if no_admins else " ".join(admins) or None,
             )
             if done is not None
             else None
@@ -108,6 +130,8 @@ def line(policy: Policy) -> str:
         parts = [f"{policy.name}  registration {'open' if policy.registration else 'closed'}"]
     if policy.durability:
         parts.append(f"durability {policy.durability}")
+    if policy.admins:
+        parts.append(f"admins {', '.join(policy.admins)}")
     parts += [f"{field} {', '.join(uris)}" for field, uris in sorted(policy.contacts.items())]
     return "  ".join(parts)
 

@@ -18,7 +18,7 @@ import platformdirs
 
 from rookery.shared.bus.kinds import built
 from rookery.shared.cluster.federation import federated
-from rookery.shared.config import Admin, Config
+from rookery.shared.config import Config
 from rookery.shared.settings import is_loopback, to_toml, with_servers
 from rookery.up.zygote import ChildSpec
 
@@ -65,7 +65,7 @@ def child_specs(plan: Plan, nats_url: str, database_url: str, tls_directory: str
     config = replace(
         config,
         tls=replace(config.tls, directory=config.tls.directory or tls_directory),
-        admin=Admin(host="127.0.0.1", port=0),
+        admin=replace(config.admin, host="127.0.0.1", port=0),
     )
     text = to_toml(config, secrets=True)
     return [ChildSpec(name, kinds, text) for name, kinds in plan.children()]

@@ -7,7 +7,8 @@ import secrets
 import shutil
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,12 +26,12 @@ from rookery.shared.db import migrate
 from rookery.shared.db.api import Connection
 from rookery.shared.db.bridge import open_database
 from rookery.shared.observe import metrics
-from rookery.shared.observe.admin import Health
-from rookery.shared.observe.http import serve_http
+from rookery.shared.observe.admin import BODY_BYTES, Health
+from rookery.shared.observe.http import HttpLimits, serve_http
 from rookery.shared.settings import with_servers
 from rookery.up import admin
 from rookery.up.certificates import Authority
-from rookery.up.children import Children
+from rookery.up.children import Child, Children
 from rookery.up.plan import Plan, UpError, check_ports, child_specs, open_data_directory, told_as_one_line
 from rookery.up.servers import Servers
 from rookery.up.state import CLUSTER, Running, write_running, write_whole
@@ -201,9 +202,20 @@ class Supervisor:
         self._bus.on_control = self._heard
         self._health.checks["nats"] = lambda: self._bus.connected
         self._health.checks["processes"] = lambda: all(c.state == "ready" for c in self.children.all.values())
-        routes = admin.routes(self._health, lambda: self.children.all.values(), self.status)
-        host = self.plan.config.admin.host
-        self.admin_port = await nursery.start(serve_http, host, self.plan.admin_port, routes)
+        settings = self.plan.config.admin
+
+        def children() -> Iterable[Child]:
+            return self.children.all.values()
+
+        serve = partial(
+            serve_http,
+            settings.host,
+            self.plan.admin_port,
+            admin.routes(self._health, children, self.status, settings.metrics_token),
+            limits=HttpLimits(body_bytes=BODY_BYTES),
+            otherwise=admin.passing(children) if settings.api else None,
+        )
+        self.admin_port = await nursery.start(serve)
 
     # --- what the outside sees ------------------------------------------------------------------------------------------
 
