@@ -68,11 +68,13 @@ WAYS: Final[dict[type, Way]] = {
     m.Interest: _way((_ROUTER,), (_PUBSUB,)),
     m.ToResources: _way((_ROSTER, _ACCOUNT), (_ROUTER,)),
     m.SendPresence: _way((_ROSTER, _PRESENCE, _ACCOUNT), (_ROUTER,)),
-    m.AccountChanged: _way((_ROSTER, _OFFLINE, _ACCOUNT, _COMMAND), tuple(told(Notice.ACCOUNT_CHANGED))),
+    m.AccountChanged: _way(
+        (_ROSTER, _OFFLINE, _ACCOUNT, _PUBSUB, _COMMAND), tuple(told(Notice.ACCOUNT_CHANGED))
+    ),
     m.Gated: _way((_PRESENCE,), (_ROUTER,)),
     m.Replay: _way((_OFFLINE,), (_ROUTER,)),
     m.ToSession: _way((_OFFLINE, _MUC), (_ROUTER,)),
-    m.Handle: _way((_ROUTER,), (_ROSTER, _OFFLINE, _ACCOUNT, _PUBSUB)),
+    m.Handle: _way((_ROUTER, _ACCOUNT), (_ROSTER, _OFFLINE, _ACCOUNT, _PUBSUB)),
     m.Broadcast: _way((_ROUTER,), (_PRESENCE,)),
     m.SessionUp: _way((_ROUTER,), (_ROSTER, _OFFLINE)),
     m.Gate: _way((_ROUTER,), (_PRESENCE,)),
