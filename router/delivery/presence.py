@@ -27,6 +27,7 @@ from rookery.shared.bus.messages import (
     StillThere,
 )
 from rookery.shared.cluster.addresses import OWN
+from rookery.shared.xeps.avatar_conversion import with_hash
 from rookery.shared.xeps.blocking import matches, outbound_error
 from rookery.shared.xmpp import ns
 from rookery.shared.xmpp.errors import StanzaError
@@ -93,6 +94,8 @@ class Presence:
         """Initial presence (section 4.2) or an update (section 4.4)."""
         core = self._core
         priority = priority_of(stanza)
+        if account.avatar:
+            stanza = with_hash(stanza, account.avatar)
         was_non_negative = session.presence is not None and session.priority >= 0
         others = [one for one in account.resources.available() if one is not session]
         initial = account.resources.set_presence(session, stanza, priority)
@@ -185,6 +188,8 @@ class Presence:
         """Directed presence (section 4.6); the addressee's router accepts it."""
         if stanza.type == "":
             priority_of(stanza)
+            if account.avatar:
+                stanza = with_hash(stanza, account.avatar)
         if not self._leaves(account, stanza.to):
             self._core.accept(part, origin)
             return

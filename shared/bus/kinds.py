@@ -15,6 +15,9 @@ ACCOUNTS: Final = "accounts"
 #: What a domain of rooms is; each domain of accounts gets one under this name when it is added.
 ROOMS: Final = "rooms"
 ROOMS_PREFIX: Final = "conference."
+#: The same for files over HTTP.
+UPLOADS: Final = "upload"
+UPLOADS_PREFIX: Final = "upload."
 #: What a domain of nodes is (XEP-0060); each domain of accounts gets one under this name when it is added.
 PUBSUB: Final = "pubsub"
 PUBSUB_PREFIX: Final = "pubsub."
@@ -152,7 +155,15 @@ _ROWS: Final = (
     KindRow(
         Kind.COMPONENT, "services of others that connect as components", serves="component", by_domain=True
     ),
-    KindRow(Kind.UPLOAD, "slots for files over HTTP", serves="upload", by_domain=True),
+    KindRow(
+        Kind.UPLOAD,
+        "slots for files over HTTP, and the port where they are put and got",
+        "rookery.workers.upload.service:UploadService",
+        by_default=True,
+        accepts=True,
+        serves=UPLOADS,
+        by_domain=True,
+    ),
     KindRow(Kind.PROXY, "relays of byte streams between clients", serves="proxy", by_domain=True),
 )
 #: The table.

@@ -308,7 +308,7 @@ class SendPresence(NamedTuple):
 
 
 class AccountChanged(NamedTuple):
-    """Committed change of an account: "created", "removed", "password", "blocklist", "disabled", "enabled".
+    """Committed change of an account: "created", "removed", "password", "blocklist", "disabled", "enabled", "avatar".
 
     `full` is the resource that asked for it, if one did: a new password does not end its session.
     """

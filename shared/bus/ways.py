@@ -44,7 +44,7 @@ _BUS, _CLUSTER, _COMMAND = Layer.BUS, Layer.CLUSTER, Layer.COMMAND
 #: Every item of the bus.
 WAYS: Final[dict[type, Way]] = {
     m.Submit: _way((_EDGE,), (_ROUTER,)),
-    m.Route: _way((_EDGE, _ROUTER, *_WORKERS, _COMMAND), (_ROUTER, _MUC, _S2S, _PUBSUB)),
+    m.Route: _way((_EDGE, _ROUTER, *_WORKERS, _COMMAND), (_ROUTER, _MUC, _S2S, _PUBSUB, Kind.UPLOAD)),
     m.Unbind: _way((_EDGE,), (_ROUTER,)),
     m.Acked: _way((_EDGE,), (_ROUTER,)),
     m.ClientState: _way((_EDGE,), (_ROUTER,)),
@@ -68,11 +68,13 @@ WAYS: Final[dict[type, Way]] = {
     m.Interest: _way((_ROUTER,), (_PUBSUB,)),
     m.ToResources: _way((_ROSTER, _ACCOUNT), (_ROUTER,)),
     m.SendPresence: _way((_ROSTER, _PRESENCE, _ACCOUNT), (_ROUTER,)),
-    m.AccountChanged: _way((_ROSTER, _OFFLINE, _ACCOUNT, _COMMAND), tuple(told(Notice.ACCOUNT_CHANGED))),
+    m.AccountChanged: _way(
+        (_ROSTER, _OFFLINE, _ACCOUNT, _PUBSUB, _COMMAND), tuple(told(Notice.ACCOUNT_CHANGED))
+    ),
     m.Gated: _way((_PRESENCE,), (_ROUTER,)),
     m.Replay: _way((_OFFLINE,), (_ROUTER,)),
     m.ToSession: _way((_OFFLINE, _MUC), (_ROUTER,)),
-    m.Handle: _way((_ROUTER,), (_ROSTER, _OFFLINE, _ACCOUNT, _PUBSUB)),
+    m.Handle: _way((_ROUTER, _ACCOUNT), (_ROSTER, _OFFLINE, _ACCOUNT, _PUBSUB)),
     m.Broadcast: _way((_ROUTER,), (_PRESENCE,)),
     m.SessionUp: _way((_ROUTER,), (_ROSTER, _OFFLINE)),
     m.Gate: _way((_ROUTER,), (_PRESENCE,)),

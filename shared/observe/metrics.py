@@ -202,6 +202,13 @@ REGISTRATIONS: Final = _counter(
     "result",
     "domain",
 )
+_begin("upload")
+UPLOADS: Final = _counter(
+    "uploads_total",
+    "Files over HTTP (XEP-0363); result is slot, stored, fetched, expired or refused.",
+    "result",
+)
+UPLOAD_BYTES: Final = _counter("upload_bytes_total", "Bytes of files, in or out.", "direction")
 
 # --- bus, database, cluster -------------------------------------------------------------------------------------------
 

@@ -7,12 +7,32 @@ import socket
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
+from xml.etree.ElementTree import Element
 
+import trio
 from tests.cluster.harness import Cluster
 from tests.stories.client import Client
 
 from rookery.up.certificates import Authority
+
+CLIENT: Final = "{jabber:client}"
+
+
+def chat(to: str, text: str) -> str:
+    """A chat message whose id is its text."""
+    return f"<message to='{to}' type='chat' id='{text}'><body>{text}</body></message>"
+
+
+async def heard(client: Client, count: int, kind: str = "message", seconds: float = 40.0) -> list[Element]:
+    """The next stanzas of a kind; others are passed over."""
+    found: list[Element] = []
+    with trio.fail_after(seconds):
+        while len(found) < count:
+            stanza = await client.receive(seconds)
+            if stanza.tag == f"{CLIENT}{kind}":
+                found.append(stanza)
+    return found
 
 
 def free_ports(count: int) -> list[int]:
@@ -48,7 +68,9 @@ class Lab:
         [tls_port] = free_ports(1)
         own = self.home / "own" / domain
         own.mkdir(parents=True)
-        shutil.copytree(self.authority.directory / domain, own / domain)
+        for folder in self.authority.directory.iterdir():  # its own, and those of its services
+            if f".{folder.name}".endswith(f".{domain}"):
+                shutil.copytree(folder, own / folder.name)
         made = self.clusters[domain] = Cluster(
             edges=counts.get("edges", 1),
             routers=counts.get("routers", 1),

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Iterator
-from xml.etree.ElementTree import Element
 
 import pytest
 import trio
-from tests.cluster.federated import Lab
+from tests.cluster.federated import CLIENT, Lab, chat, heard
 from tests.stories.client import Client
 
 ONE, TWO = "one.example", "two.example"
-CLIENT = "{jabber:client}"
 Pair = tuple[Client, Client]
 
 
@@ -43,21 +41,6 @@ async def pair(lab: Lab, request: pytest.FixtureRequest) -> AsyncIterator[Pair]:
 
 def bare(client: Client) -> str:
     return client.jid.partition("/")[0]
-
-
-def chat(to: str, text: str) -> str:
-    return f"<message to='{to}' type='chat' id='{text}'><body>{text}</body></message>"
-
-
-async def heard(client: Client, count: int, kind: str = "message", seconds: float = 40.0) -> list[Element]:
-    """The next stanzas of a kind; others are passed over."""
-    found: list[Element] = []
-    with trio.fail_after(seconds):
-        while len(found) < count:
-            stanza = await client.receive(seconds)
-            if stanza.tag == f"{CLIENT}{kind}":
-                found.append(stanza)
-    return found
 
 
 async def test_messages_both_ways_in_order(pair: Pair) -> None:

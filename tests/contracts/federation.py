@@ -40,7 +40,7 @@ class PlayedLink:
         self.local = local
         self.owner = owner
         self.open = self.managed = False
-        self.waiting = 0
+        self.waiting = self.unconfirmed = 0
         self.sent: list[Stanza] = []
         self.marks = 0
         self.closed = False

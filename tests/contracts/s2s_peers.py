@@ -43,8 +43,8 @@ class Prosody:
         path = self.folder / "prosody.log"
         return path.read_text() if path.exists() else ""
 
-    def configuration(self, ca: Path, modules: tuple[str, ...], more: str) -> str:
-        """The configuration file."""
+    def configuration(self, ca: Path, modules: tuple[str, ...], more: str, services: str = "") -> str:
+        """The configuration file; `services` stands behind the domain."""
         names = "; ".join(f'"{name}"' for name in (*MODULES, *modules))
         return f"""
 pidfile = "{self.folder}/prosody.pid"
@@ -63,22 +63,28 @@ unbound = {{ resolvconf = false; hoststxt = false; forward = "127.0.0.1@{self.dn
 log = {{ debug = "{self.folder}/prosody.log" }}
 {more}
 VirtualHost "{self.domain}"
+{services}
 """
 
 
 @contextmanager
 def prosody(
-    made: Prosody, ca: Path, *, modules: tuple[str, ...] = (), more: str = "s2s_secure_auth = true"
+    made: Prosody,
+    ca: Path,
+    *,
+    modules: tuple[str, ...] = (),
+    more: str = "s2s_secure_auth = true",
+    services: str = "",
 ) -> Iterator[Prosody]:
-    """Run it; `chain.pem` and `key.pem` are in its folder already."""
+    """Run it, also again with the data that it has; `chain.pem` and `key.pem` are in its folder already."""
     program = need("prosody", "prosody lua-unbound")
     made.folder.chmod(0o755)
     for parent in made.folder.parents:
         if parent.name.startswith("test_") or parent.name.startswith("pytest-"):
             parent.chmod(0o755)
-    (made.folder / "data").mkdir()
+    (made.folder / "data").mkdir(exist_ok=True)
     config = made.folder / "prosody.cfg.lua"
-    config.write_text(made.configuration(ca, modules, more))
+    config.write_text(made.configuration(ca, modules, more, services))
     user = account()
     give(made.folder, user)
     with (made.folder / "output.log").open("ab") as output:

@@ -83,7 +83,7 @@ async def test_a_deposed_worker_writes_nothing(database: Database) -> None:
         assert not alice.disabled
         assert await store.get_credentials(conn, "alice", "example.org", "SCRAM-SHA-1") == KEYS[1]
         assert await store.get_account(conn, "bob", "example.org") is None
-        assert await userdata.get_vcard(conn, "alice@example.org") is None
+        assert await userdata.get_vcard(conn, "alice@example.org", "alice@example.org") is None
 
     await database.run(0, work)
 

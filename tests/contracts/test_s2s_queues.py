@@ -181,6 +181,58 @@ async def test_a_stanza_that_ends_each_stream_goes_back_and_the_rest_arrives(dat
         await world.until(lambda: [stanza.id for stanza in world.links[-1].sent] == ["m1", "m2"])
 
 
+UNANSWERED = Trouble(kind="unanswered")
+
+
+async def test_who_acknowledges_nothing_gets_each_stanza_once_after_two_streams(database: Database) -> None:
+    """The first silence repeats, the second marks the domain; then only what the kernel has not confirmed is in doubt."""
+    async with federation(database) as world:
+        world.acknowledges = False
+        world.send(chat("a"))
+        await world.until(lambda: len(world.got) == 1)
+        world.links[0].end(UNANSWERED)
+        await world.until(lambda: len(world.links) == 2 and len(world.got) == 2)
+        world.links[1].end(UNANSWERED)
+        await world.rows(0)
+        assert not world.errors()
+        # Confirmed by the kernel: handled, and no reason to end the stream.
+        world.send(chat("b"))
+        await world.until(lambda: len(world.links) == 3 and len(world.got) == 3)
+        await world.rows(0)
+        # Not confirmed when the stream breaks: it is not sent again, and its sender hears that.
+        world.links[2].unconfirmed = 10
+        world.send(chat("c"))
+        await world.until(lambda: len(world.got) == 4)
+        await world.rows(1)
+        world.links[2].end()
+        await world.until(lambda: [error.id for error in world.errors()] == ["c"])
+        assert b"cannot say" in world.errors()[0].encode()
+        assert [stanza.id for stanza in world.got] == ["a", "a", "b", "c"]
+
+
+async def test_the_next_holder_knows_who_cannot_acknowledge_until_an_answer_comes(database: Database) -> None:
+    async with federation(database) as world:
+        world.acknowledges = False
+        world.send(chat("a"))
+        for n in (1, 2):
+            await world.until(lambda n=n: len(world.got) == n)  # type: ignore[misc]
+            world.links[-1].end(UNANSWERED)
+        await world.rows(0)
+        await world.count("SELECT count(*) FROM s2s_peer WHERE mute", 1)
+        await world.die()
+        await world.start()
+        world.send(chat("b"))
+        await world.until(lambda: len(world.got) == 3)
+        await world.rows(0)  # nobody has acknowledged it
+        world.links[-1].acknowledge()
+        await world.count("SELECT count(*) FROM s2s_peer WHERE mute", 0)
+        # What breaks now is sent again.
+        world.send(chat("c"))
+        await world.until(lambda: len(world.got) == 4)
+        world.links[-1].end()
+        await world.until(lambda: [stanza.id for stanza in world.got] == ["a", "a", "b", "c", "c"])
+
+
 def _accepted(stream: bytes, n: int) -> object:
     from rookery.shared.bus.messages import Accepted
 

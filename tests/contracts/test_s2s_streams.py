@@ -8,6 +8,8 @@ import pytest
 import trio
 from tests.contracts.s2s_lab import Recorded, lab, message, until
 
+from rookery.workers.s2s.streams.management import Outbound
+
 
 @pytest.mark.parametrize("tls", [False, True], ids=["starttls", "direct"])
 async def test_certificates_prove_both_sides_and_stanzas_are_acknowledged(tmp_path: Path, tls: bool) -> None:
@@ -188,6 +190,25 @@ async def test_an_idle_stream_is_closed_by_whoever_opened_it(tmp_path: Path) -> 
         assert [trouble.kind for trouble in owner.troubles] == ["idle"]
         assert not link.open
         await until(lambda: there.inboxes[0].over)
+
+
+async def test_what_nobody_acknowledges_is_not_handled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other side has no XEP-0198 and answers no ping: the stream ends, though its kernel has everything."""
+    monkeypatch.setattr(Outbound, "enable", lambda self: [])
+    async with lab(tmp_path) as here:
+        there = here.server("b", "b.example")
+        ours = here.server("a", "a.example", routes=(there.way("b.example"),), answer_seconds=0.5)
+        owner = Recorded()
+        link = ours.streams.open("b.example", "a.example", owner)
+        await until(lambda: owner.opened)
+        link.send(message("romeo@a.example", "juliet@b.example", "1"))
+        link.mark()
+        await until(lambda: owner.troubles)
+        assert [trouble.kind for trouble in owner.troubles] == ["unanswered"]
+        assert owner.acked == 0
+        assert [stanza.id for stanza in there.taken if stanza.kind == "message"] == ["1"]
 
 
 async def test_our_own_certificate_is_shown_though_that_of_the_other_side_lies_beside_it(

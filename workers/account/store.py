@@ -10,7 +10,15 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from rookery.shared.bus.kinds import ACCOUNTS, PUBSUB, PUBSUB_PREFIX, ROOMS, ROOMS_PREFIX
+from rookery.shared.bus.kinds import (
+    ACCOUNTS,
+    PUBSUB,
+    PUBSUB_PREFIX,
+    ROOMS,
+    ROOMS_PREFIX,
+    UPLOADS,
+    UPLOADS_PREFIX,
+)
 from rookery.shared.db.api import FENCE, Connection, Fenced
 from rookery.shared.xmpp.jid import MAX_PART
 from rookery.workers.account.credentials import Keys
@@ -94,6 +102,14 @@ async def host_rooms(conn: Connection, name: str) -> str:
     if len(rooms) > MAX_PART:
         return ""
     return rooms if await put_domain(conn, rooms, kind=ROOMS) else ""
+
+
+async def host_uploads(conn: Connection, name: str) -> str:
+    """Give a domain of accounts its service for files (XEP-0363); returns the name of that if it is new, else ""."""
+    service = UPLOADS_PREFIX + name
+    if len(service) > MAX_PART:
+        return ""
+    return service if await put_domain(conn, service, kind=UPLOADS) else ""
 
 
 async def list_with(conn: Connection, name: str, parent: str) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rookery.shared.xeps import data_forms
 from rookery.shared.xmpp.errors import JidError, StanzaError
 from rookery.shared.xmpp.jid import Jid, bare_of
 from rookery.shared.xmpp.xml import Element
-from rookery.workers.pubsub import entity, options, owner, publisher, reader, subscriber
+from rookery.workers.pubsub import bookmarks, entity, options, owner, publisher, reader, subscriber
 from rookery.workers.pubsub.changes import NS
 from rookery.workers.pubsub.config import OPTIONS, Value, read_form
 from rookery.workers.pubsub.errors import error, no_node
@@ -34,6 +34,8 @@ async def publish(keeping: Keeping, request: Request, pubsub: Element, child: El
     wanted: Mapping[str, Value] = {}
     if x is not None:
         wanted = read_form(x, OPTIONS, keeping.limits, strict=True)
+    if bookmarks.old(request, name):
+        return await bookmarks.published(keeping, request, payload, wanted)
     node = await keeping.find(request.partition, request.owner, name, request.deadline)
     fresh = node is None
     ask = await keeping.ask(request, node)
@@ -45,10 +47,22 @@ async def publish(keeping: Keeping, request: Request, pubsub: Element, child: El
             request.partition, lambda conn: reader.publishers(conn, node.id, (id,)), request.deadline
         )
         taken = found.get(id, "")
-    what = publisher.Publication(id or secrets.token_urlsafe(12), payload, wanted, taken)
+    id = id or secrets.token_urlsafe(12)
+    oldest = () if fresh else await _oldest(keeping, request, node, id)
+    what = publisher.Publication(id, payload, wanted, taken, oldest)
     outcome = publisher.publish(node, ask, what, fresh=fresh)
     await keeping.may_store(request, len(payload))
     return await keeping.apply(request, node, outcome)
+
+
+async def _oldest(keeping: Keeping, request: Request, node: Node, id: str) -> Sequence[str]:
+    """The items that a publication retracts, since the node is full (section 7.1.2.3)."""
+    keep = node.config.max_items(keeping.limits)
+    if not keep or node.count < keep or node.config["publish_node_full"] != "retract-oldest":
+        return ()
+    return await keeping.worker.database(
+        request.partition, lambda conn: reader.beyond(conn, node.id, id, keep), request.deadline
+    )
 
 
 def owner_of(node: Node, request: Request) -> bool:

@@ -99,6 +99,9 @@ class Outcome(NamedTuple):
 def event(node: Node, child: Element, n: int, to: Sequence[str] = ()) -> Event:
     """A notification of the node's type (section 7.1.2)."""
     type = node.config.text("notification_type")
+    if node.config.on("presence_based_delivery"):
+        # A headline is for available resources, and nobody keeps it for others (RFC 6121 section 8.5).
+        type = "headline"
     return Event(n, "" if type == "normal" else type, (Element(NS_EVENT, "event", None, child),), to)
 
 

@@ -85,7 +85,7 @@ FIELDS: Final[Mapping[str, Field]] = {
     "notify_retract": Field(_BOOL, "Notify of items that are removed", True, True),
     "notify_sub": Field(_BOOL, "Notify owners of subscribers", False, False),
     "presence_based_delivery": Field(_BOOL, "Notify available subscribers only", False, False),
-    "itemreply": Field(_LIST, "Who gets replies to items", "owner", "owner", ("owner", "publisher")),
+    "itemreply": Field(_LIST, "Who gets replies to items", "owner", "owner", ("owner",)),
 }
 _NUMBERS: Final = frozenset({"max_items", "item_expire", "max_payload_size"})
 _DEFAULTS: Final = (

@@ -10,7 +10,8 @@ from typing import Final
 
 import trio
 
-from rookery.shared.bus.messages import Handle, Origin
+from rookery.shared.bus.messages import NOBODY, AccountChanged, Handle, Kind, Origin
+from rookery.shared.xeps.avatar_conversion import METADATA
 from rookery.shared.xeps.blocking import matches
 from rookery.shared.xeps.pubsub import Options
 from rookery.shared.xmpp.errors import StanzaError
@@ -45,6 +46,12 @@ class Request:
         self.deadline = item.origin.deadline
         #: Whether the owner is an account (PEP), not a service.
         self.account = "@" in item.account
+
+    def silent(self) -> Request:
+        """The same for a change before the last one of a request: only the last one is what the request has done."""
+        made = Request(self.partition, Handle(NOBODY, self.owner, self.from_, True, self.stanza))
+        made.deadline = self.deadline
+        return made
 
     @property
     def own(self) -> bool:
@@ -169,6 +176,8 @@ class Keeping:
         for change in outcome.changes:
             evolve(node, change)
         node.n = n
+        if node.name == METADATA:
+            self._avatar_changed(node.owner)
         if deleted:
             self.nodes.forget(node.owner, node.name)
         else:
@@ -220,12 +229,20 @@ class Keeping:
     async def tell_again(self, partition: int, id: int, data: bytes) -> None:
         """What a former holder has committed, and perhaps not told to everybody."""
         owner, name, told, gone = notices.unpack(data)
+        if name == METADATA:
+            self._avatar_changed(owner)
         if gone is None:
             node = await self.find(partition, owner, name)
             if node is None or node.id != id:
                 return
             gone = await self._audience(partition, node)
         self.notices.tell(owner, name, id, told, gone)
+
+    def _avatar_changed(self, owner: str) -> None:
+        """Presence of an account carries the hash of its avatar (XEP-0398): the router reads it again."""
+        if "@" in owner:
+            node = self.worker.node
+            node.bus.post(Kind.ROUTER, node.partition(owner), AccountChanged(owner, "avatar"))
 
     async def show(self, partition: int, account: str, contact: str) -> None:
         """Send the last items of an account to a contact who may see it from now on."""

@@ -14,6 +14,7 @@ from rookery.workers.pubsub.changes import (
     NS_EVENT,
     Change,
     Created,
+    Event,
     Outcome,
     Published,
     Retracted,
@@ -28,12 +29,13 @@ MAX_ID: Final = 1024
 
 
 class Publication(NamedTuple):
-    """What is to be published. `options` are the publisher's preconditions; `taken` is who published the item of this id before, "" for nobody."""
+    """What is to be published. `options` are the publisher's preconditions; `taken` is who published the item of this id before, "" for nobody; `oldest` are the items that it drives out of a full node."""
 
     id: str
     payload: bytes
     options: Mapping[str, Value]
     taken: str = ""
+    oldest: Sequence[str] = ()
 
 
 def read_item(publish: Element) -> tuple[str, bytes]:
@@ -67,10 +69,17 @@ def publish(node: Node, ask: Ask, what: Publication, *, fresh: bool = False) -> 
     if keep and node.config.text("publish_node_full") == "reject" and node.count >= keep and not what.taken:
         raise error("conflict", "node-full")
     n = node.n + 1
-    item = Item(what.id, n, ask.jid, what.payload, ask.now)
     changes: list[Change] = []
+    events: list[Event] = []
     if fresh:
         changes.append(Created(node.config, tuple(node.affiliations.items())))
+    if what.oldest:
+        changes.append(Retracted(tuple(what.oldest)))
+        if node.config.on("notify_retract"):
+            # Before the new item: its number is the highest of those that somebody may still be told.
+            events.append(event(node, _retracted(node, what.oldest), n))
+            n += 1
+    item = Item(what.id, n, ask.jid, what.payload, ask.now)
     changes.append(Published(item, keep, node.config.expire()))
     reply = Element(
         NS,
@@ -78,7 +87,7 @@ def publish(node: Node, ask: Ask, what: Publication, *, fresh: bool = False) -> 
         None,
         Element(NS, "publish", {"node": node.name}, Element(NS, "item", {"id": item.id})),
     )
-    events = [event(node, items_element(node, (item,)), n)]
+    events.append(event(node, items_element(node, (item,)), n))
     return Outcome(changes, reply, events if node.config.on("deliver_notifications") else ())
 
 
@@ -125,11 +134,12 @@ def retract(
     if any(id not in publishers for id in ids):
         raise no_node()
     n = node.n + 1
-    told = Element(
-        NS_EVENT,
-        "items",
-        {"node": node.name},
-        *(Element(NS_EVENT, "retract", {"id": id}) for id in ids),
-    )
+    told = _retracted(node, ids)
     notify = (notify or node.config.on("notify_retract")) and node.config.on("deliver_notifications")
     return Outcome((Retracted(tuple(ids)),), None, (event(node, told, n),) if notify else ())
+
+
+def _retracted(node: Node, ids: Sequence[str]) -> Element:
+    """What is told of items that are gone (section 7.2.2.1)."""
+    gone = (Element(NS_EVENT, "retract", {"id": id}) for id in ids)
+    return Element(NS_EVENT, "items", {"node": node.name}, *gone)

@@ -146,6 +146,17 @@ async def publishers(conn: Connection, node: int, ids: Sequence[str]) -> dict[st
     return {row["id"]: row["publisher"] for row in rows}
 
 
+async def beyond(conn: Connection, node: int, id: str, keep: int) -> list[str]:
+    """The items that are too many once the item `id` is published, oldest first."""
+    rows = await conn.fetch(
+        "SELECT id FROM pubsub_item WHERE node_id = $1 AND id <> $2 ORDER BY n DESC OFFSET $3",
+        node,
+        id,
+        keep - 1,
+    )
+    return [row["id"] for row in reversed(rows)]
+
+
 async def some(conn: Connection, node: int, ids: Sequence[str]) -> list[Item]:
     """These items, of those that are there, in the order of `ids`."""
     rows = await conn.fetch(

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
+from rookery.shared.xeps import private_xml, vcard_temp
 from rookery.shared.xeps.pubsub import NS, NS_DISCO_INFO, NS_DISCO_ITEMS, NS_OWNER
-from rookery.shared.xeps.registry import answered_by
+from rookery.shared.xeps.registry import Payload, answered_by
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element
-from rookery.workers.pubsub import answers, management, retrieval
+from rookery.workers.pubsub import answers, avatars, bookmarks, management, retrieval
 from rookery.workers.pubsub.errors import unsupported
 from rookery.workers.pubsub.keeping import Keeping, Request, result
 
@@ -71,6 +72,12 @@ _ANSWERS: Final = {
     ("get", NS_DISCO_INFO, "query"): retrieval.info,
     ("get", NS_DISCO_ITEMS, "query"): retrieval.listing,
 }
+#: What the account worker hands on: it concerns nodes, too.
+_HANDED: Final[Mapping[Payload, Callable[[Keeping, Request], Awaitable[Element | None]]]] = {
+    ("get", private_xml.NS, "query"): bookmarks.private,
+    ("set", private_xml.NS, "query"): bookmarks.private,
+    ("set", vcard_temp.NS, "vCard"): avatars.card,
+}
 REQUESTS: Final = answered_by("pubsub", _ANSWERS)
 
 
@@ -79,7 +86,11 @@ async def answer(keeping: Keeping, request: Request) -> Stanza | None:
     iq = request.stanza
     if iq.type == "result":
         return await retrieval.complete(keeping, request)
-    answerer = REQUESTS.get((iq.type, *iq.payloads[0])) if len(iq.payloads) == 1 else None
+    key = (iq.type, *iq.payloads[0]) if len(iq.payloads) == 1 else ("", "", "")
+    handed = _HANDED.get(key) if request.account else None
+    if handed is not None:
+        return result(request, await handed(keeping, request))
+    answerer = REQUESTS.get(key)
     if answerer is None:
         raise StanzaError("service-unavailable")
     return await answerer(keeping, request)

@@ -10,7 +10,7 @@ from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.jid import bare_of
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element
-from rookery.workers.pubsub import access, entity, reader
+from rookery.workers.pubsub import access, bookmarks, entity, reader
 from rookery.workers.pubsub.changes import NS
 from rookery.workers.pubsub.errors import error, unsupported
 from rookery.workers.pubsub.keeping import Keeping, Request, result
@@ -28,6 +28,8 @@ async def items(keeping: Keeping, request: Request, pubsub: Element, child: Elem
     """Items of a node, newest first: all, the most recent, some by id, or a page (section 6.5)."""
     if not child.get("node"):
         raise error("bad-request", "nodeid-required")
+    if bookmarks.old(request, child.get("node")):
+        return await bookmarks.shown(keeping, request)
     node = await keeping.need(request, child.get("node"))
     ask = await keeping.ask(request, node)
     _subid(node, ask, child)

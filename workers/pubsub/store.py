@@ -60,6 +60,10 @@ ON CONFLICT (node_id, jid, subid) DO UPDATE SET state = EXCLUDED.state, options 
 _AFFILIATE: Final = """
 INSERT INTO pubsub_affiliation (node_id, jid, affiliation) VALUES ($1, $2, $3)
 ON CONFLICT (node_id, jid) DO UPDATE SET affiliation = EXCLUDED.affiliation"""
+_PUT: Final = """
+INSERT INTO pubsub_item (node_id, id, n, publisher, payload) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (node_id, id) DO UPDATE
+SET n = EXCLUDED.n, publisher = EXCLUDED.publisher, payload = EXCLUDED.payload, published = EXCLUDED.published"""
 _TRIM: Final = """
 DELETE FROM pubsub_item WHERE node_id = $1 AND n <= (
     SELECT n FROM pubsub_item WHERE node_id = $1 ORDER BY n DESC OFFSET $2 LIMIT 1)"""
@@ -165,7 +169,7 @@ async def _write(conn: Connection, node: Node, change: Change) -> None:
         case Published(item, keep, _):
             if keep:
                 await conn.execute(
-                    "INSERT INTO pubsub_item (node_id, id, n, publisher, payload) VALUES ($1, $2, $3, $4, $5)",
+                    _PUT,
                     id,
                     item.id,
                     item.n,

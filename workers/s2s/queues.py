@@ -78,6 +78,8 @@ class Queues:
         """What a new holder of a partition has to know."""
         found = await self._writer.persist("s2s_load", partial(sql.load, partition=held.partition))
         for known in found:
+            if known.mute:
+                self.remotes.get(known.remote, held.partition).mute = True
             if not known.waiting and not known.acked:
                 if known.worked:
                     self.remotes.get(known.remote, held.partition).worked = True
@@ -158,6 +160,23 @@ class Queues:
             origin = entry.origin
             n = origin.n if origin.stream else entry.seq
             self._give_up(sql.Old(*key, origin.stream, n, pack_stanza(entry.stanza)), trouble)
+
+    def mute(self, held: Held, remote: Remote) -> None:
+        """The other side cannot acknowledge, or can again: the next holder knows it, too."""
+        if self._nursery is not None:
+            self._nursery.start_soon(self._mute, held, remote)
+
+    async def _mute(self, held: Held, remote: Remote) -> None:
+        for local in list(remote.pairs):
+            work = partial(
+                sql.mute,
+                incarnation=self._incarnation,
+                partition=held.partition,
+                pair=(remote.name, local),
+                mute=remote.mute,
+            )
+            if held.live:
+                await self._writer.persist("s2s_mute", work)
 
     async def _outcome(self, held: Held, key: tuple[str, str], text: str) -> None:
         work = partial(

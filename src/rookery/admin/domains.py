@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from rookery.admin.desk import Desk
 from rookery.admin.errors import Conflict, Invalid, NotFound
-from rookery.shared.bus.kinds import ACCOUNTS, PUBSUB_PREFIX, ROOMS_PREFIX, domain_kinds
+from rookery.shared.bus.kinds import ACCOUNTS, PUBSUB_PREFIX, ROOMS_PREFIX, UPLOADS_PREFIX, domain_kinds
 from rookery.shared.db.api import Connection
 from rookery.workers.account import policies, store
 from rookery.workers.account.policies import Changes, Policy
@@ -20,6 +20,7 @@ DELETE FROM domain d WHERE d.name = $1 AND d.kind = 'pubsub' AND NOT EXISTS (SEL
 _ROOMS: Final = "SELECT count(*) FROM (SELECT FROM room r JOIN archive_owner o ON o.id = r.id WHERE o.domain = $1 LIMIT 10000) AS r"
 _SERVICE: Final = """
 DELETE FROM domain d WHERE d.name = $1 AND d.kind = 'rooms' AND NOT EXISTS (SELECT FROM archive_owner o WHERE o.domain = d.name)"""
+_UPLOADS: Final = "DELETE FROM domain WHERE name = $1 AND kind = 'upload'"
 _SCHEMES: Final = ("mailto:", "xmpp:", "https://", "http://")
 
 
@@ -48,7 +49,7 @@ async def host(
     *,
     rooms: bool = True,
 ) -> Hosted:
-    """A unit of work: host a domain or change it. A new one of accounts gets services of rooms and of nodes."""
+    """A unit of work: host a domain or change it. A new one of accounts gets services of rooms, of files and of nodes."""
     async with conn.transaction():
         # Accounts stay where they are: a domain that has some keeps its kind.
         users = 0 if kind in (None, ACCOUNTS) else await conn.fetchval(_USERS, name)
@@ -60,12 +61,13 @@ async def host(
         service = ""
         if fresh and kind in (None, ACCOUNTS):
             service = await store.host_rooms(conn, name) if rooms else ""
+            await store.host_uploads(conn, name)
             await store.host_nodes(conn, name)
     return Hosted(0, fresh, service)
 
 
 async def forget(conn: Connection, name: str) -> Forgotten:
-    """A unit of work: host a domain no longer, nor its own services of rooms and of nodes, unless they are used."""
+    """A unit of work: host a domain no longer, nor its own services, unless they are used."""
     async with conn.transaction():
         if users := await conn.fetchval(_USERS, name):
             return Forgotten(users, 0, False)
@@ -73,6 +75,7 @@ async def forget(conn: Connection, name: str) -> Forgotten:
             return Forgotten(0, rooms, False)
         tag = await conn.execute("DELETE FROM domain WHERE name = $1", name)
         await conn.execute(_SERVICE, ROOMS_PREFIX + name)
+        await conn.execute(_UPLOADS, UPLOADS_PREFIX + name)
         await conn.execute(_NODES, PUBSUB_PREFIX + name)
     return Forgotten(0, 0, tag != "DELETE 0")
 

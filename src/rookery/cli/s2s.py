@@ -16,7 +16,8 @@ from rookery.cli.users import Target
 _LIST: Final = """
 SELECT coalesce(p.remote, q.remote) AS remote, coalesce(p.local, q.local) AS local, coalesce(q.waiting, 0) AS waiting,
        coalesce(q.bytes, 0) AS bytes, extract(epoch FROM q.oldest)::float8 AS oldest, extract(epoch FROM q.expires)::float8 AS expires,
-       extract(epoch FROM p.worked)::float8 AS worked, extract(epoch FROM p.failed)::float8 AS failed, coalesce(p.trouble, '') AS trouble
+       extract(epoch FROM p.worked)::float8 AS worked, extract(epoch FROM p.failed)::float8 AS failed, coalesce(p.trouble, '') AS trouble,
+       coalesce(p.mute, false) AS mute
 FROM s2s_peer p
 FULL JOIN (
     SELECT w.remote, w.local, count(*) AS waiting, sum(length(w.stanza)) AS bytes, min(w.stamp) AS oldest, min(w.expires) AS expires
@@ -69,6 +70,8 @@ def show(name: str, as_json: bool, **target: Unpack[Target]) -> None:
         return
     for one in found:
         click.echo(_line(one))
+        if one["mute"]:
+            click.echo("  it cannot acknowledge what it has: each message is sent once")
         if one["waiting"]:
             click.echo(f"  the oldest waits {_ago(one['oldest'])}, and comes back {_ahead(one['expires'])}")
 

@@ -15,6 +15,7 @@ from rookery.cli.options import CONFIG_VARIABLE, load
 from rookery.shared.cluster.federation import federated
 from rookery.shared.config import Config
 from rookery.shared.settings import with_servers
+from rookery.shared.xeps import upload
 from rookery.shared.xmpp.jid import prepare_domain
 from rookery.up.plan import LOOPBACK, Plan, default_data_directory, loopback_only
 
@@ -140,6 +141,12 @@ def _plan(data: Path | None, ephemeral: bool, config_file: Path | None, options:
     config = loaded.config
     if ("edge", "host") not in loaded.sources:
         config = msgspec.structs.replace(config, edge=msgspec.structs.replace(config.edge, host=LOOPBACK))
+    files = config.options(upload.Options)
+    if ("upload", "host") not in loaded.sources:
+        files = msgspec.structs.replace(files, host=config.edge.host)
+    if ("upload", "port") not in loaded.sources and not config.edge.http_port:
+        files = msgspec.structs.replace(files, port=0)  # who wants a free port for one wants it for the other
+    config = msgspec.structs.replace(config, upload=files)
     if ("cluster", "drain_limit") not in loaded.sources:
         # The drain of a whole cluster has nobody to hand clients to.
         config = msgspec.structs.replace(

@@ -20,6 +20,7 @@ from rookery.shared.bus.kinds import built
 from rookery.shared.cluster.federation import federated
 from rookery.shared.config import Config
 from rookery.shared.settings import is_loopback, to_toml, with_servers
+from rookery.shared.xeps import upload
 from rookery.up.zygote import ChildSpec
 
 LOOPBACK: Final = ("127.0.0.1", "::1")
@@ -57,7 +58,9 @@ class Plan:
         return named + [(f"worker-{n + 1}", shared) for n in range(self.workers)]
 
 
-def child_specs(plan: Plan, nats_url: str, database_url: str, tls_directory: str) -> list[ChildSpec]:
+def child_specs(
+    plan: Plan, nats_url: str, database_url: str, tls_directory: str, uploads: str = ""
+) -> list[ChildSpec]:
     """The processes with their configuration: the user's, on the servers of this cluster."""
 
     replace = msgspec.structs.replace
@@ -67,6 +70,10 @@ def child_specs(plan: Plan, nats_url: str, database_url: str, tls_directory: str
         tls=replace(config.tls, directory=config.tls.directory or tls_directory),
         admin=replace(config.admin, host="127.0.0.1", port=0),
     )
+    files = config.options(upload.Options)
+    files = replace(files, directory=files.directory or uploads)
+    # (the sections of extensions are made at run time: no type checker knows their names)
+    config = replace(config, upload=files)
     text = to_toml(config, secrets=True)
     return [ChildSpec(name, kinds, text) for name, kinds in plan.children()]
 
@@ -140,12 +147,13 @@ _DISK: Final[dict[int, str]] = {
 
 def check_ports(config: Config, admin_port: int) -> None:
     """Raise UpError when a fixed port is taken. SO_REUSEPORT would silently share it with another cluster of this user."""
-    edge = config.edge
+    edge, files = config.edge, config.options(upload.Options)
     wanted = [
         (edge.host, edge.c2s_port, "--c2s-port"),
         (edge.host, edge.c2s_tls_port, "--c2s-tls-port"),
         (edge.host, edge.http_port, "--http-port"),
         ((config.admin.host,), admin_port, "--admin-port"),
+        (files.host, files.port, "ROOKERY_UPLOAD__PORT"),
     ]
     if federated(config):
         hosts = config.s2s.host or edge.host

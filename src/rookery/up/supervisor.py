@@ -172,6 +172,7 @@ class Supervisor:
             for name in names:
                 if await store.put_domain(conn, name, registration=registration):
                     await store.host_rooms(conn, name)
+                    await store.host_uploads(conn, name)
                     await store.host_nodes(conn, name)
             if not names and registration is not None:
                 for domain in known:
@@ -192,7 +193,7 @@ class Supervisor:
 
     async def _start(self, nursery: trio.Nursery) -> None:
         tls = str(self._authority.directory) if self._authority else ""
-        specs = child_specs(self.plan, self._nats_url, self._database_url, tls)
+        specs = child_specs(self.plan, self._nats_url, self._database_url, tls, str(self.data / "uploads"))
         self.children.left = lambda incarnation: self._bus.announce(Left(incarnation))
         nursery.start_soon(self.children.run, specs)
         nursery.start_soon(self.servers.watch, lambda: self.children.changed())

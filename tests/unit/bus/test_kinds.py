@@ -49,7 +49,7 @@ def test_labels() -> None:
 
 
 def test_what_is_read_from_the_table_today() -> None:
-    assert workers() == ["roster", "presence", "offline", "account", "muc", "s2s", "pubsub"]
+    assert workers() == ["roster", "presence", "offline", "account", "muc", "s2s", "pubsub", "upload"]
     assert accepting() == {
         Kind.ROSTER,
         Kind.PRESENCE,
@@ -58,6 +58,7 @@ def test_what_is_read_from_the_table_today() -> None:
         Kind.MUC,
         Kind.S2S,
         Kind.PUBSUB,
+        Kind.UPLOAD,
     }
     assert {row.kind for row in built() if row.needed} == {Kind.ROUTER, Kind.ACCOUNT}
     assert told(Notice.ACCOUNT_CHANGED) == [Kind.ROUTER, Kind.PRESENCE, Kind.PUBSUB]
@@ -77,14 +78,14 @@ def test_notices_go_to_whom_the_table_names() -> None:
 def test_up_runs_the_workers_of_the_table() -> None:
     assert Plan(Config(), None).children()[-1] == (
         "worker-1",
-        ("roster", "presence", "offline", "account", "muc", "s2s", "pubsub"),
+        ("roster", "presence", "offline", "account", "muc", "s2s", "pubsub", "upload"),
     )
 
 
 def test_a_kind_that_is_not_built_cannot_be_made() -> None:
-    node = FakeCluster().node("x", Kind.UPLOAD)
-    with pytest.raises(ValueError, match="no upload"):
-        wiring.make(Kind.UPLOAD, node)  # type: ignore[arg-type]
+    node = FakeCluster().node("x", Kind.PROXY)
+    with pytest.raises(ValueError, match="no proxy"):
+        wiring.make(Kind.PROXY, node)  # type: ignore[arg-type]
 
 
 def test_the_help_of_worker_lists_kinds_with_their_lines() -> None:
@@ -102,15 +103,15 @@ def test_worker_refuses_what_is_no_worker(name: str) -> None:
 
 
 def test_worker_refuses_what_is_not_built() -> None:
-    done = CliRunner().invoke(worker, ["upload"])
+    done = CliRunner().invoke(worker, ["proxy"])
     assert isinstance(done.exception, CommandError)
-    assert "no upload worker" in str(done.exception)
+    assert "no proxy worker" in str(done.exception)
 
 
 def test_a_domain_of_a_kind_that_is_not_built_is_refused_in_one_line() -> None:
-    done = CliRunner().invoke(domain, ["add", "files.example", "--kind", "upload"])
+    done = CliRunner().invoke(domain, ["add", "files.example", "--kind", "proxy"])
     assert isinstance(done.exception, CommandError)
     assert (
         str(done.exception)
-        == "this version has no upload: it hosts domains of the kinds accounts, rooms, pubsub"
+        == "this version has no proxy: it hosts domains of the kinds accounts, rooms, pubsub, upload"
     )

@@ -139,6 +139,8 @@ class FakeDb:
         self.ids: dict[str, int] = {}
         self.blocked: dict[str, list[str]] = {}
         self.disabled: set[str] = set()
+        #: The payload of the metadata of each avatar.
+        self.avatars: dict[str, bytes] = {}
         self.domains = [DOMAIN]
         #: Kinds of domains that have no accounts.
         self.kinds: dict[str, str] = {}
@@ -232,6 +234,8 @@ class FakeDb:
                                 strict=True,
                             )
                         ),
+                        "metadata": self.avatars.get(bare),
+                        "config": b"\x80" if bare in self.avatars else None,
                         "n": len(owed),
                         "bytes": sum(len(row.stanza) for row in owed),
                     }

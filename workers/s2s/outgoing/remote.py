@@ -6,13 +6,13 @@ connect), OPENING, OPEN, PAUSED (after a failure).
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Final, Protocol
 
-from rookery.workers.s2s.outgoing.conditions import Condition, Opener
-from rookery.workers.s2s.outgoing.gate import Gate, Standing
+from rookery.workers.s2s.outgoing.conditions import Condition, Means
+from rookery.workers.s2s.outgoing.gate import Standing
 from rookery.workers.s2s.outgoing.pauses import pause
+from rookery.workers.s2s.outgoing.sent import Sent
 from rookery.workers.s2s.queue.entries import Entry
 from rookery.workers.s2s.queue.pair import Pair
 from rookery.workers.s2s.streams.api import Link, Trouble
@@ -23,6 +23,8 @@ OUTBOX: Final = 256 * 1024
 #: Streams in a row that the other side ended with an error before it acknowledged anything: then it gets one stanza at a time, and the
 #: one that ends the next stream goes back to its sender.
 SPOILED: Final = 3
+#: Streams in a row on which all arrived and nothing was answered: from then on the domain cannot acknowledge.
+UNANSWERED: Final = 2
 #: Stanzas of one pair before another has its turn.
 TURN: Final = 64
 #: The least seconds between two marks.
@@ -31,24 +33,8 @@ MARK_SECONDS: Final = 0.05
 REFUSED_SECONDS: Final = 60.0
 
 
-class Surroundings(Protocol):
+class Surroundings(Means, Protocol):
     """What a remote domain uses of its process."""
-
-    opener: Opener
-    gate: Gate
-    longest_pause: float
-
-    def clock(self) -> float:
-        """Monotonic seconds."""
-
-    def chance(self) -> float:
-        """A random number in [0, 1)."""
-
-    def acked(self, pair: Pair, seq: int) -> None:
-        """The other side has everything of the pair up to this number."""
-
-    def read(self, pair: Pair) -> None:
-        """The pair wants its next rows."""
 
     def opened(self, remote: Remote, local: str) -> None:
         """A pair was proved."""
@@ -56,8 +42,8 @@ class Surroundings(Protocol):
     def failed(self, remote: Remote, trouble: Trouble) -> None:
         """A stream could not be opened, or a pair was refused."""
 
-    def spoiled(self, pair: Pair, entry: Entry, trouble: Trouble) -> None:
-        """The other side ends each stream that brings this stanza: give it up."""
+    def mute(self, remote: Remote) -> None:
+        """The other side cannot acknowledge, or can again."""
 
     def ring(self, remote: Remote, at: float) -> None:
         """Call `on_time` at this moment."""
@@ -70,8 +56,8 @@ class Remote:
     """
 
     __slots__ = (
-        "_around", "_asked", "_attempt", "_key", "_marked", "_marked_at", "_proved", "_refused", "_sent", "_spoiled", "_useful", "acked",
-        "branches", "condition", "count", "failures", "name", "pairs", "partition", "quiet", "resume_at", "stream", "trouble",
+        "_around", "_asked", "_attempt", "_key", "_marked", "_marked_at", "_proved", "_refused", "_sent", "_spoiled", "_unanswered", "_useful",
+        "branches", "condition", "failures", "mute", "name", "pairs", "partition", "quiet", "resume_at", "stream", "trouble",
         "worked",
     )  # fmt: skip
 
@@ -89,21 +75,20 @@ class Remote:
         self.resume_at = 0.0
         #: Nothing more is sent.
         self.quiet = False
-        #: Stanzas sent on this stream, and acknowledged.
-        self.count = 0
-        self.acked = 0
+        #: It cannot acknowledge: what its kernel has confirmed counts, and nothing is sent twice.
+        self.mute = False
         self._around = around
         self._key = name
         self._attempt = ""
         self._proved: set[str] = set()
         self._asked: set[str] = set()
         self._refused: dict[str, float] = {}
-        self._sent: deque[tuple[Pair, Entry]] = deque()
+        self._sent = Sent()
         #: The count at the mark that is not answered, and when marks were made; 0 for none.
         self._marked = 0
         self._marked_at = 0.0
         self._useful = False
-        self._spoiled = 0
+        self._spoiled = self._unanswered = 0
 
     def at(self, local: str) -> Remote:
         """Whose stream a hosted domain uses: this one, or that of a branch."""
@@ -200,8 +185,7 @@ class Remote:
 
     def _send(self, stream: Link, pair: Pair) -> None:
         for entry in pair.take(min(TURN, self._window - len(self._sent))):
-            self.count += 1
-            self._sent.append((pair, entry))
+            self._sent.add(pair, entry)
             stream.send(entry.stanza)
             if self.stream is not stream:
                 return
@@ -222,7 +206,7 @@ class Remote:
         if now < self._marked_at + MARK_SECONDS:
             self._around.ring(self, self._marked_at + MARK_SECONDS)
             return
-        self._marked, self._marked_at = self.count, now
+        self._marked, self._marked_at = self._sent.count, now
         stream.mark()
 
     # --- what the stream tells ---------------------------------------------------------------------------------------
@@ -233,7 +217,8 @@ class Remote:
             return
         self._around.gate.leave(self._key)
         self.condition = Condition.OPEN
-        self.count = self.acked = self._marked = 0
+        self._sent.begin()
+        self._marked = 0
         self._useful = False
         self._proved = {self._attempt}
         self._asked = set()
@@ -262,32 +247,32 @@ class Remote:
     def _branch(self, local: str) -> None:
         branch = self.branches[local] = Remote(self.name, self.partition, self._around)
         branch._key = f"{self.name} {local}"
-        branch.worked = True
+        branch.worked, branch.mute = True, self.mute
         if (pair := self.pairs.pop(local, None)) is not None:
             branch.pairs[local] = pair
         branch.pump()
 
     def on_acked(self, stream: Link, count: int) -> None:
         """The other side has handled the first `count` stanzas of this stream."""
-        if stream is not self.stream or count <= self.acked:
+        if stream is not self.stream:
             return
+        self._set_mute(False)
         self._useful = True
-        self.failures = self._spoiled = 0
-        heads: dict[str, int] = {}
-        while self._sent and self.acked < count:
-            self.acked += 1
-            pair, entry = self._sent.popleft()
-            if entry.seq and not entry.gone:
-                heads[pair.local] = entry.seq
-                pair.settled(entry)
-        for local, seq in heads.items():
-            pair = self.pairs[local]
-            pair.acked = max(pair.acked, seq)
-            self._around.acked(pair, pair.acked)
-        if self._marked and self.acked >= self._marked:
+        self.failures = self._spoiled = self._unanswered = 0
+        self._settle(count)
+        if self._marked and count >= self._marked:
             self._marked = 0
         if self.condition is Condition.OPEN:
             self._pump()
+
+    def _settle(self, count: int) -> None:
+        for pair in self._sent.settle(count):
+            self._around.acked(pair, pair.acked)
+
+    def _set_mute(self, mute: bool) -> None:
+        if mute is not self.mute:
+            self.mute = mute
+            self._around.mute(self)
 
     def on_drained(self, stream: Link) -> None:
         """The socket has taken everything."""
@@ -299,6 +284,7 @@ class Remote:
         if stream is not self.stream:
             return
         opened = self.condition is Condition.OPEN
+        self._end_unanswered(stream, trouble)
         self.stream = None
         self._around.gate.leave(self._key)
         self._proved.clear()
@@ -320,11 +306,23 @@ class Remote:
 
     def _spoil(self, trouble: Trouble) -> None:
         if self._spoiled >= SPOILED and len(self._sent) == 1:
-            pair, entry = self._sent.popleft()
+            [(pair, entry)] = self._sent.take()
             self._around.spoiled(pair, entry, trouble)
             self._spoiled = 0
         else:
             self._spoiled += 1
+
+    def _end_unanswered(self, stream: Link, trouble: Trouble) -> None:
+        """Another end than that by silence says nothing of what a mute domain has: its senders hear that it is not known."""
+        if trouble.kind == "unanswered":
+            self._unanswered += 1
+            if self._unanswered >= UNANSWERED:
+                self._set_mute(True)
+            if self.mute:
+                self._settle(self._sent.count)
+        elif self.mute and not stream.managed:
+            for pair, entry in self._sent.take():
+                self._around.uncertain(pair, entry)
 
     def _rest(self) -> None:
         if not self.failures and not any(pair.waits for pair in self.pairs.values()):
@@ -337,9 +335,8 @@ class Remote:
 
     def _requeue(self) -> None:
         by_pair: dict[str, list[Entry]] = {}
-        for pair, entry in self._sent:
+        for pair, entry in self._sent.take():
             by_pair.setdefault(pair.local, []).append(entry)
-        self._sent.clear()
         self._marked = 0
         for local, entries in by_pair.items():
             self.pairs[local].back(entries)
@@ -352,6 +349,15 @@ class Remote:
             self.condition = Condition.IDLE
             self.pump()
         elif self.condition is Condition.OPEN:
+            stream = self.stream
+            if (
+                self.mute
+                and self._sent
+                and stream is not None
+                and not stream.managed
+                and not stream.unconfirmed
+            ):
+                self._settle(self._sent.count)
             self._pump()
 
     def hush(self) -> None:
@@ -359,7 +365,7 @@ class Remote:
         self.quiet = True
         self._around.gate.leave(self._key)
         if self.condition is Condition.OPEN and self._sent and self.stream is not None and not self._marked:
-            self._marked = self.count
+            self._marked = self._sent.count
             self.stream.mark()
 
     def retry(self) -> None:
@@ -378,7 +384,7 @@ class Remote:
             branch.end()
         stream, self.stream = self.stream, None
         self._around.gate.leave(self._key)
-        self._sent.clear()
+        self._sent.take()
         self.pairs.clear()
         self.condition = Condition.IDLE
         if stream is not None:
@@ -386,8 +392,7 @@ class Remote:
 
     def under_way(self, local: str, seq: int) -> bool:
         """Whether this row is on the stream and not acknowledged."""
-        sent = self.at(local)._sent
-        return any(entry.seq == seq and pair.local == local for pair, entry in sent)
+        return self.at(local)._sent.holds(local, seq)
 
     def forget(self, local: str, seqs: Iterable[int]) -> None:
         """These rows of a hosted domain were given up; they are not on the stream."""

@@ -22,6 +22,9 @@ from rookery.workers.s2s.streams.api import Link, Owner, Trouble
 _log = structlog.get_logger()
 #: Seconds between looks at idle and silent streams, and at what waits in memory.
 LOOK_SECONDS: Final = 1.0
+_UNCERTAIN: Final = Trouble(
+    text="it was sent once, and that server cannot say whether it has it: the stream broke"
+)
 
 
 class Queues(Protocol):
@@ -35,6 +38,9 @@ class Queues(Protocol):
 
     def spoiled(self, held: Held, pair: Pair, entry: Entry, trouble: Trouble) -> None:
         """Give this stanza up: the other side cannot bear it."""
+
+    def mute(self, held: Held, remote: Remote) -> None:
+        """The other side cannot acknowledge, or can again: remember it."""
 
     def outcome(self, held: Held, remote: Remote, local: str, trouble: Trouble | None) -> None:
         """A stream was opened for a pair, or could not be."""
@@ -147,6 +153,23 @@ class Remotes:
         held = self._held_of(pair.remote)
         if held is not None:
             self._queues.spoiled(held, pair, entry, trouble)
+
+    def mute(self, remote: Remote) -> None:
+        """The other side cannot acknowledge, or can again."""
+        if remote.mute:
+            _log.warning("s2s_cannot_acknowledge", remote=remote.name)
+        else:
+            _log.info("s2s_acknowledges", remote=remote.name)
+        held = self._held.get(remote.partition)
+        if held is not None:
+            self._queues.mute(held, remote)
+
+    def uncertain(self, pair: Pair, entry: Entry) -> None:
+        """It was sent once to a side that cannot acknowledge, on a stream that broke."""
+        held = self._held_of(pair.remote)
+        if held is not None and entry.seq:
+            _log.warning("s2s_uncertain", remote=pair.remote)
+            self._queues.spoiled(held, pair, entry, _UNCERTAIN)
 
     def ring(self, remote: Remote, at: float) -> None:
         """Call its `on_time` at this moment."""

@@ -40,6 +40,12 @@ told AS (
         worked = coalesce(EXCLUDED.worked, p.worked), failed = coalesce(EXCLUDED.failed, p.failed), trouble = EXCLUDED.trouble
 )
 SELECT EXISTS (SELECT FROM fence_ok)"""  # noqa: S608
+_MUTE: Final = f"""{FENCE},
+told AS (
+    INSERT INTO s2s_peer AS p (partition, remote, local, mute) SELECT $2, $3, $4, $5 FROM fence_ok
+    ON CONFLICT (remote, local) DO UPDATE SET mute = EXCLUDED.mute
+)
+SELECT EXISTS (SELECT FROM fence_ok)"""  # noqa: S608
 _GONE: Final = f"""{FENCE},
 gone AS (
     DELETE FROM s2s_queue q USING fence_ok, unnest($2::text[], $3::text[], $4::bigint[]) AS r (remote, local, seq)
@@ -56,7 +62,7 @@ SELECT EXISTS (SELECT FROM fence_ok)"""  # noqa: S608
 _LOAD: Final = """
 SELECT coalesce(p.remote, q.remote) AS remote, coalesce(p.local, q.local) AS local, coalesce(p.acked, 0) AS acked,
        extract(epoch FROM p.worked)::float8 AS worked, extract(epoch FROM p.failed)::float8 AS failed,
-       coalesce(p.trouble, '') AS trouble, coalesce(q.n, 0) AS waiting
+       coalesce(p.trouble, '') AS trouble, coalesce(q.n, 0) AS waiting, coalesce(p.mute, false) AS mute
 FROM (SELECT * FROM s2s_peer WHERE partition = $1) p
 FULL JOIN (
     SELECT w.remote, w.local, count(*) AS n FROM s2s_queue w
@@ -99,6 +105,7 @@ class Known(NamedTuple):
     failed: float
     trouble: str
     waiting: int
+    mute: bool
 
 
 class Old(NamedTuple):
@@ -142,6 +149,11 @@ async def outcome(
     _open(await conn.fetchval(_OUTCOME, incarnation, partition, *pair, trouble), incarnation)
 
 
+async def mute(conn: Connection, incarnation: str, partition: int, pair: tuple[str, str], mute: bool) -> None:
+    """The other side of the pair (remote, local) cannot acknowledge, or can. Raises Fenced."""
+    _open(await conn.fetchval(_MUTE, incarnation, partition, *pair, mute), incarnation)
+
+
 async def gone(conn: Connection, incarnation: str, rows: Sequence[tuple[str, str, int]]) -> None:
     """Delete the rows (remote, local, number). Raises Fenced."""
     columns = [list(column) for column in zip(*rows, strict=True)]
@@ -169,6 +181,7 @@ async def load(conn: Connection, partition: int) -> list[Known]:
             r["failed"] or 0.0,
             r["trouble"],
             r["waiting"],
+            r["mute"],
         )
         for r in await conn.fetch(_LOAD, partition)
     ]

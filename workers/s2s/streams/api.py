@@ -39,6 +39,10 @@ class Link(Protocol):
     def waiting(self) -> int:
         """Bytes that the socket has not taken."""
 
+    @property
+    def unconfirmed(self) -> int:
+        """Bytes that the other side's kernel has not confirmed."""
+
     def authenticate(self, local: str) -> None:
         """Prove one more hosted domain on this stream; the owner hears `on_pair`."""
 

@@ -31,6 +31,7 @@ KINDS: Final = {
     "closed": Pace(1.0, 300.0),
     "shutdown": Pace(2.0, 60.0),
     "idle": Pace(0.0, 0.0),
+    "unanswered": Pace(1.0, 60.0),
 }
 
 

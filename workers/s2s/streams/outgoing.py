@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-import structlog
 import trio
 
 from rookery.shared.config import S2s
@@ -30,7 +29,8 @@ _TRY_NEXT: Final = frozenset(
     {"refused", "unreachable", "timeout", "tls", "untrusted", "stream", "closed", "shutdown", "limit"}
 )
 _NO_WAY: Final = Trouble("remote-server-not-found", "it has no server", True, "dns-none")
-_log = structlog.get_logger()
+#: Seconds between looks whether the other side's kernel has confirmed all.
+_LOOK_SECONDS: Final = 0.5
 
 
 class OutgoingLink:
@@ -131,6 +131,11 @@ class OutgoingLink:
     def waiting(self) -> int:
         """Bytes that the socket has not taken."""
         return 0 if self._stream is None else self._stream.channel.waiting
+
+    @property
+    def unconfirmed(self) -> int:
+        """Bytes that the other side's kernel has not confirmed."""
+        return 0 if self._stream is None else self._stream.unsent()
 
     def authenticate(self, local: str) -> None:
         """Prove one more hosted domain; the owner hears `on_pair`."""
@@ -253,8 +258,7 @@ class OutgoingLink:
         if self._asked_at:
             following = self._asked_at + settings.answer_seconds
             if now >= following:
-                self._unanswered(stream, now)
-                return NEVER if not self._asked_at else now + settings.answer_seconds
+                return self._unanswered(stream, now)
         out = stream.machine.out
         used = max(stream.heard, self._idle_at)
         if out.acked < out.sent or stream.channel.waiting:
@@ -266,11 +270,16 @@ class OutgoingLink:
             return NEVER
         return min(following, used + settings.idle_seconds)
 
-    def _unanswered(self, stream: Stream, now: float) -> None:
-        """A server with XEP-0198 that is silent is gone. One without may have no way back to us: what its kernel took counts then."""
-        self._asked_at = 0.0
-        if self.managed or stream.unsent():
+    def _unanswered(self, stream: Stream, now: float) -> float:
+        """The stream ends; what was sent on it is not acknowledged. A server without XEP-0198 whose kernel took everything may have no
+        way back to us, or not answer pings: its owner is told apart. What is on its way just now is waited for a little.
+        """
+        if self.managed:
             stream.abort(troubles.SILENT)
-            return
-        _log.warning("s2s_presumed_handled", remote=self.remote, stanzas=stream.machine.out.sent)
-        stream.apply(stream.machine.out.reached(stream.machine.out.sent))
+        elif not stream.unsent():
+            stream.abort(troubles.UNANSWERED)
+        elif now < self._asked_at + 2 * self._ground.settings.answer_seconds:
+            return now + _LOOK_SECONDS
+        else:
+            stream.abort(troubles.SILENT)
+        return NEVER

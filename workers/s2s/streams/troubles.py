@@ -37,6 +37,7 @@ IDLE: Final = Trouble(_TIMEOUT, "nobody used it", False, "idle")
 CLOSED: Final = Trouble(_TIMEOUT, "the other side ended the stream", False, "closed")
 SHUTDOWN: Final = Trouble(_TIMEOUT, "this process stops", False, "shutdown")
 SILENT: Final = Trouble(_TIMEOUT, "it does not answer", False, "timeout")
+UNANSWERED: Final = Trouble(_TIMEOUT, "it acknowledges nothing and answers no ping", False, "unanswered")
 
 
 def lost(reason: str) -> Trouble:
