@@ -651,6 +651,22 @@ class Ended(NamedTuple):
     number: int
 
 
+class AskRoom(NamedTuple):
+    """An operator's request to a room: an iq that is done as for an administrator of the service, who is not in the room.
+
+    With an `owner` (a bare JID) the room is made first, and the iq has the form of its configuration.
+    """
+
+    stanza: Stanza
+    owner: str
+
+
+class RoomTold(NamedTuple):
+    """Answer to AskRoom, once it is done: the result that a client would get."""
+
+    stanza: Stanza
+
+
 class Done(NamedTuple):
     """An empty answer."""
 
@@ -818,6 +834,8 @@ Item = (
     | ListSessions
     | SessionList
     | EndSessions
+    | AskRoom
+    | RoomTold
     | Ended
     | Bind
     | Bound
@@ -916,6 +934,8 @@ TAGS: Final[dict[type, int]] = {
     ListSessions: 180,
     SessionList: 181,
     EndSessions: 182,
+    AskRoom: 127,
+    RoomTold: 128,
     Ended: 183,
     TryRemote: 145,
 }

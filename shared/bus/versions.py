@@ -19,6 +19,7 @@ item gets a new `VERSION` and a line here, with what happens while the other sid
 | 3 | `TryRemote` | `rookery s2s retry` does nothing: the domain is tried when its pause is over |
 | 3 | `Domains.kinds` | an edge takes every hosted domain for one with accounts; their routers know better |
 | 3 | `ListSessions`, `SessionList`, `EndSessions`, `Ended` | operators cannot see or end sessions of a router of version 2 |
+| 3 | `AskRoom`, `RoomTold` | operators cannot change rooms; there are none, either |
 | 3 | `Bind.marks` | a client of Bind 2 has no carbons until it asks for them again |
 
 Version 3 also gives `Origin.edge` another meaning in the same place: it is the custodian. A process of version 2 passes on what it got and keeps
@@ -34,6 +35,7 @@ from typing import Any, Final
 from rookery.shared.bus.messages import (
     TAGS,
     VERSION,
+    AskRoom,
     Beat,
     Bind,
     CheckOccupants,
@@ -56,6 +58,7 @@ from rookery.shared.bus.messages import (
     Refused,
     Resumed,
     Return,
+    RoomTold,
     SessionList,
     ToSession,
     TryRemote,
@@ -86,6 +89,8 @@ KNOWN: Final[dict[type, int | None]] = {
     EndSessions: None,
     Ended: None,
     OperatorCommand: None,
+    AskRoom: None,
+    RoomTold: None,
     TryRemote: None,
 }
 

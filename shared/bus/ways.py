@@ -98,6 +98,8 @@ WAYS: Final[dict[type, Way]] = {
     m.SessionList: _way((_ROUTER,), (_COMMAND,), answer=True),
     m.EndSessions: _way((_COMMAND,), (_ROUTER,)),
     m.Ended: _way((_ROUTER,), (_COMMAND,), answer=True),
+    m.AskRoom: _way((_COMMAND,), (_MUC,)),
+    m.RoomTold: _way((_MUC,), (_COMMAND,), answer=True),
     m.Return: _way((_BUS,), (_BUS,)),
     m.Failed: _way((_BUS,), (_BUS,)),
     m.Refused: _way((_BUS,), (_BUS,)),

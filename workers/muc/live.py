@@ -37,11 +37,12 @@ class Told(NamedTuple):
 
 
 class Work(NamedTuple):
-    """What a deed comes of: the stanza's origin, its sender, when it came (Unix seconds)."""
+    """What a deed comes of: the stanza's origin, the stanza, when it came (Unix seconds); `then` is called when it is done."""
 
     origin: Origin
     stanza: Stanza
     at: float
+    then: Callable[[], None] | None = None
 
 
 class Live:
@@ -100,7 +101,9 @@ class Live:
         entry.waits = len(archived) + (deed.durable and rows.any)
         if deed.removed:
             self.removing = trio.Event()
-            entry.then = partial(self.on_removed, self)
+            entry.then = partial(self._removed, work.then)
+        else:
+            entry.then = work.then
         self._queue.add(entry)
         for row in archived:
             shell.archive.put(row, partial(self._archived, entry, work.stanza), part.held)
@@ -151,6 +154,11 @@ class Live:
                 self.shell.accept(self.part, origin)
         if entry.then is not None:
             entry.then()
+
+    def _removed(self, then: Callable[[], None] | None) -> None:
+        self.on_removed(self)
+        if then is not None:
+            then()
 
     # --- rows --------------------------------------------------------------------------------------------------------
 
