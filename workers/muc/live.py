@@ -11,7 +11,7 @@ import trio
 
 from rookery.shared.bus.messages import Origin
 from rookery.shared.store.reader import stored_uids
-from rookery.shared.store.rows import Row, make_row
+from rookery.shared.store.rows import Row, digest, make_row, stanza_digest
 from rookery.shared.xeps.stanza_ids import identified, prefix
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.stanza import Stanza
@@ -116,7 +116,7 @@ class Live:
         if isinstance(out, Say):
             n = self.part.next()
             if out.archived:
-                archived.append(self._row(n, out, work))
+                archived.append(self._row(n, out, work, len(archived)))
                 out = out._replace(stanza=self.identified(n, out.stanza))
             return (n,), out
         if isinstance(out, Tell):
@@ -198,9 +198,9 @@ class Live:
         first = next((numbers[0] for numbers, _ in numbered if numbers), 0) or self.part.next()
         return Saying(self.id, first, self.part.number, origin.stream, origin.n, pack(numbered))
 
-    def _row(self, n: int, out: Say, work: Work) -> Row:
+    def _row(self, n: int, out: Say, work: Work, before: int) -> Row:
         origin = work.origin
-        return make_row(
+        row = make_row(
             self.id,
             n,
             origin.stream,
@@ -213,6 +213,9 @@ class Live:
             owed=False,
             stamp=work.at,
         )
+        # What is said may look different when it comes again (an id that the room has made, another nick); what came does not.
+        came = stanza_digest(work.stanza)
+        return row._replace(digest=digest(came + before.to_bytes(4, "big")) if before else came)
 
     def _archived(self, entry: Entry, stanza: Stanza, row: Row, new: bool | None) -> None:
         """The archive has the message, or had one with this uid: the same, or what a former holder made of it."""
