@@ -1,4 +1,4 @@
-"""What the operator says about a hosted domain: registration, durability, contact addresses (XEP-0157)."""
+"""What the operator says about a hosted domain: registration, durability, contact addresses (XEP-0157), rooms."""
 
 from __future__ import annotations
 
@@ -16,11 +16,16 @@ CONTACTS: Final = {
 
 
 class Changes(NamedTuple):
-    """What is to change. None leaves a setting as it is; "" takes a policy back, and so does a contact without addresses."""
+    """What is to change. None leaves a setting as it is; "" takes a policy back, and so does a contact without addresses.
+
+    Of a service of rooms: `room_creation` as in `DomainRow.creation`, `admins` are all of them (bare JIDs).
+    """
 
     registration: bool | None = None
     durability: str | None = None
     contacts: Mapping[str, Sequence[str]] = {}
+    room_creation: str | None = None
+    admins: Sequence[str] | None = None
 
 
 class Policy(NamedTuple):
@@ -31,15 +36,19 @@ class Policy(NamedTuple):
     registration: bool
     durability: str
     contacts: Mapping[str, Sequence[str]]
+    room_creation: str = ""
+    admins: Sequence[str] = ()
 
     def document(self) -> dict[str, Any]:
         """As JSON shows it."""
+        rooms = {"room_creation": self.room_creation or None, "admins": list(self.admins)}
         return {
             "name": self.name,
             "kind": self.kind,
             "registration": self.registration,
             "durability": self.durability or None,
             "contacts": {field: list(uris) for field, uris in self.contacts.items()},
+            **(rooms if self.kind == "rooms" else {}),
         }
 
 
@@ -52,10 +61,16 @@ async def change(conn: Connection, name: str, changes: Changes) -> Policy | None
         if row is None:
             return None
         policy = _loaded(row["policy"])
-        if changes.durability is not None:
-            policy["durability"] = changes.durability
-            if not changes.durability:
-                del policy["durability"]
+        said = {
+            "durability": changes.durability,
+            "room_creation": changes.room_creation,
+            "admins": None if changes.admins is None else list(changes.admins),
+        }
+        for setting, value in said.items():
+            if value:
+                policy[setting] = value
+            elif value is not None:
+                policy.pop(setting, None)
         contacts = {
             **policy.get("contacts", {}),
             **{field: list(uris) for field, uris in changes.contacts.items()},
@@ -83,4 +98,12 @@ def _loaded(policy: Any) -> dict[str, Any]:
 
 
 def _policy(name: str, kind: str, registration: bool, policy: Mapping[str, Any]) -> Policy:
-    return Policy(name, kind, registration, policy.get("durability", ""), policy.get("contacts", {}))
+    return Policy(
+        name,
+        kind,
+        registration,
+        policy.get("durability", ""),
+        policy.get("contacts", {}),
+        policy.get("room_creation", ""),
+        tuple(policy.get("admins", ())),
+    )

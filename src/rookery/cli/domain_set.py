@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Unpack
 
 import click
 
+from rookery.admin import rooms
 from rookery.cli import CommandError
 from rookery.cli.audit import audit
 from rookery.cli.domain_change import change, domain_name
@@ -16,9 +17,14 @@ from rookery.shared.bus.kinds import ACCOUNTS
 
 if TYPE_CHECKING:
     from rookery.cli.users import Target
+    from rookery.shared.db.api import Connection
     from rookery.workers.account.policies import Policy
 
 _SCHEMES = ("mailto:", "xmpp:", "https://", "http://")
+
+
+def _admins(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    return None if value is None else parse_admins(value)
 
 
 @click.command("set")
@@ -39,28 +45,51 @@ _SCHEMES = ("mailto:", "xmpp:", "https://", "http://")
     help="Whom to write to (XEP-0157): abuse, admin, feedback, sales, security, status or support, and mailto:, xmpp: or https: "
     "addresses; ROLE= takes them back. May be repeated.",
 )
+@click.option(
+    "--room-creation",
+    type=click.Choice(["anybody", "local", "admins", "default"]),
+    help="Who makes rooms on a service of rooms: also users of other servers, accounts of this cluster, its admins, or as "
+    "multi_user_chat.create says.",
+)
+@click.option(
+    "--admins",
+    metavar="JID,...",
+    callback=_admins,
+    help="Who is like an owner in all rooms of a service of rooms: all of them, by bare address; '' for nobody.",
+)
 @target_options
 def set_(
     name: str,
     registration: str | None,
     durability: str | None,
     contacts: tuple[str, ...],
+    room_creation: str | None,
+    admins: tuple[str, ...] | None,
     **target: Unpack[Target],
 ) -> None:
     """Change what holds for the domain NAME; what is not named stays. A change needs no restart."""
     from rookery.workers.account import policies
 
-    if registration is None and durability is None and not contacts:
+    of_rooms = room_creation is not None or admins is not None
+    if registration is None and durability is None and not contacts and not of_rooms:
         raise click.UsageError("nothing to set: see `rookery domain set --help`")
     changes = policies.Changes(
         None if registration is None else registration == "open",
         "" if durability == "default" else durability,
         parse_contacts(contacts),
+        "" if room_creation == "default" else room_creation,
+        admins,
     )
     config, _ = resolve(**target)
+
+    async def work(conn: Connection) -> Policy | None:
+        if of_rooms and not await rooms.is_service(conn, name):
+            raise CommandError(f"{name} is no service of rooms: see `rookery domain list`")
+        return await policies.change(conn, name, changes)
+
     changed = change(
         config,
-        lambda conn: policies.change(conn, name, changes),
+        work,
         lambda done: (
             audit(
                 "domain set",
@@ -68,6 +97,8 @@ def set_(
                 registration=registration,
                 durability=durability,
                 contacts=" ".join(contacts) or None,
+                room_creation=room_creation,
+                admins=None if admins is None else ",".join(admins),
             )
             if done is not None
             else None
@@ -108,8 +139,28 @@ def line(policy: Policy) -> str:
         parts = [f"{policy.name}  registration {'open' if policy.registration else 'closed'}"]
     if policy.durability:
         parts.append(f"durability {policy.durability}")
+    if policy.room_creation:
+        parts.append(f"rooms made by {policy.room_creation}")
+    if policy.admins:
+        parts.append(f"admins {', '.join(policy.admins)}")
     parts += [f"{field} {', '.join(uris)}" for field, uris in sorted(policy.contacts.items())]
     return "  ".join(parts)
+
+
+def parse_admins(text: str) -> tuple[str, ...]:
+    """Bare JIDs, each once. Raises click.BadParameter."""
+    from rookery.shared.xmpp.jid import Jid
+
+    found: dict[str, None] = {}
+    for part in filter(None, (one.strip() for one in text.split(","))):
+        try:
+            jid = Jid.parse(part)
+        except ValueError as error:
+            raise click.BadParameter(f"{part!r} is not an address: {error}") from None
+        if jid.local is None or jid.resource:
+            raise click.BadParameter(f"{part!r} is no account: write it as alice@localhost")
+        found[str(jid)] = None
+    return tuple(found)
 
 
 def parse_contacts(given: Iterable[str]) -> dict[str, list[str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 import pytest
 
-from rookery.cli.domain_set import line, parse_contacts
+from rookery.cli.domain_set import line, parse_admins, parse_contacts
 from rookery.workers.account.policies import Policy
 
 
@@ -49,3 +49,14 @@ def test_a_domain_is_one_line() -> None:
     assert line(policy) == (
         "x.org  registration open  durability relaxed  abuse-addresses mailto:a@x.org, xmpp:a@x.org"
     )
+
+
+def test_admins_of_rooms() -> None:
+    assert parse_admins("Alice@localhost, bob@localhost,alice@localhost") == (
+        "alice@localhost",
+        "bob@localhost",
+    )
+    assert parse_admins("") == ()
+    for wrong in ("localhost", "a@localhost/phone", "a@@b"):
+        with pytest.raises(click.BadParameter):
+            parse_admins(wrong)
