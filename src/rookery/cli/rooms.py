@@ -72,8 +72,15 @@ def _change(config: Config, jid: str, work: Callable[[Cluster], Awaitable[None]]
             service = jid.rpartition("@")[2]
             if not await db.run(0, lambda conn: rooms.is_service(conn, service)):
                 raise CommandError(f"{service} is no service of rooms: see `rookery domain list`")
+            refusal: StanzaError | Unreachable | None = None
             async with open_cluster(config, db) as cluster:
-                await work(cluster)
+                # (an error that left this block would be a group of errors)
+                try:
+                    await work(cluster)
+                except (StanzaError, Unreachable) as error:
+                    refusal = error
+            if refusal is not None:
+                raise refusal
             await notify(config.bus, db, [told])
 
     try:
