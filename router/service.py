@@ -65,6 +65,7 @@ from rookery.shared.bus.messages import (
     Resume,
     Route,
     SendPresence,
+    StillThere,
     Submit,
     ToResources,
     ToSession,
@@ -104,9 +105,9 @@ class RouterService:
     ) -> None:
         self._writer: StoreWriter | None = None
         if store is None:
-            config = node.config.router
+            delay, rows = node.config.router.commit_delay_ms, node.config.router.commit_rows
             store = self._writer = StoreWriter(
-                node.db, node.incarnation, node.fail, delay_ms=config.commit_delay_ms, rows=config.commit_rows
+                node.db, node.incarnation, node.fail, delay_ms=delay, rows=rows
             )
         self.core = core = Core(node, clock=clock, ticks=ticks)
         self.domains = Domains(core)
@@ -130,13 +131,7 @@ class RouterService:
         )
         self.hibernation = Hibernation(core)
         self.bindings = Bindings(
-            core,
-            self.accounts,
-            self.delivery,
-            self.presence,
-            self.flushes,
-            self.keeping,
-            self.hibernation,
+            core, self.accounts, self.delivery, self.presence, self.flushes, self.keeping, self.hibernation
         )
         self.resumptions = Resumptions(
             core,
@@ -192,6 +187,7 @@ class RouterService:
             ToResources: self.from_workers.on_to_resources,
             ToSession: self.from_workers.on_to_session,
             LastItems: self.presence.interests.on_last_items,
+            StillThere: self.presence.on_still_there,
             SendPresence: self.presence.on_send_presence,
             AccountChanged: self.bindings.on_account_changed,
             Gated: self.delivery.on_gated,

@@ -74,6 +74,15 @@ class Cluster(Section, frozen=True):
     drain_limit: Annotated[
         float, about("A process that is to stop gives away what it holds within this time", "seconds", ge=0)
     ] = 30.0
+    zone: Annotated[
+        str,
+        about(
+            "Where this process runs, as failures see it (a zone of a cloud, a rack); partitions are spread"
+        ),
+    ] = ""
+    host: Annotated[
+        str, about("The machine on which this process runs; empty for the name that the system says")
+    ] = ""
     speak_version: Annotated[
         int,
         about(

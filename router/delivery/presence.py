@@ -24,6 +24,7 @@ from rookery.shared.bus.messages import (
     Origin,
     SendPresence,
     SessionUp,
+    StillThere,
 )
 from rookery.shared.cluster.addresses import OWN
 from rookery.shared.xeps.blocking import matches, outbound_error
@@ -128,8 +129,27 @@ class Presence:
             self._hand_over(part, account, session)
         if not account.resources.available():
             status = stanza.find(ns.CLIENT, "status") if stanza.has(ns.CLIENT, "status") else None
-            text = "" if status is None else status.text[:MAX_STATUS]
-            core.bus.post(Kind.ACCOUNT, part.number, LastSeen(account.bare, int(core.clock() * 1000), text))
+            self._last_seen(part, account.bare, "" if status is None else status.text[:MAX_STATUS])
+
+    def _last_seen(self, part: Part, bare: str, status: str) -> None:
+        core = self._core
+        core.bus.post(Kind.ACCOUNT, part.number, LastSeen(bare, int(core.clock() * 1000), status))
+
+    def on_still_there(self, part: Part, item: StillThere) -> None:
+        """Tell that resources went away which this partition does not know: their edge died with the former holder."""
+        for full in item.resources:
+            bare, _, resource = full.partition("/")
+            account = part.accounts.get(bare)
+            session = None if account is None else account.resources.by_resource.get(resource)
+            if session is not None and session.presence is not None:
+                continue
+            stanza = Stanza.build("presence", type="unavailable", from_=full)
+            available = [] if account is None else account.resources.available()
+            self._pushing.spread(plain(stanza), [(part, one, one.full) for one in available])
+            self._core.count.presence += 1
+            self._core.bus.post(Kind.PRESENCE, part.number, Broadcast(bare, full, stanza, False))
+            if not available:
+                self._last_seen(part, bare, "")
 
     def _hand_over(self, part: Part, account: Account, session: Session) -> None:
         """The session may have stored messages now, or may not any more."""

@@ -36,8 +36,11 @@ from rookery.shared.xmpp.stanza import Stanza
 
 _log = structlog.get_logger()
 
-#: An edge that has not answered after this long is not waited for; its sessions there must bind again.
-LIMIT: Final = 3.0
+#: An edge that beats, but has not answered after this long, is not waited for any more; its sessions there must bind again. One that does
+#: not beat is lost long before.
+LIMIT: Final = 15.0
+#: From then on the log tells who is waited for.
+SLOW: Final = 3.0
 
 
 class _Gathering:
@@ -83,7 +86,11 @@ class Takeover:
                 self._ask(edge, part)
             rows = await self._hibernation.load(part.number)
             with trio.move_on_after(LIMIT):
-                await gathering.done.wait()
+                with trio.move_on_after(SLOW):
+                    await gathering.done.wait()
+                if gathering.missing:
+                    _log.info("mirrors_awaited", partition=part.number, edges=sorted(gathering.missing))
+                    await gathering.done.wait()
         finally:
             if self._gathering.get(part.number) is gathering:
                 del self._gathering[part.number]

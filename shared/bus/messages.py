@@ -357,6 +357,15 @@ class CheckOccupants(NamedTuple):
     occupants: Sequence[str]
 
 
+class StillThere(NamedTuple):
+    """A presence worker asks which of these resources, full JIDs of one partition, are still available.
+
+    For each that is not, the router broadcasts that it went away.
+    """
+
+    resources: Sequence[str]
+
+
 class LastItems(NamedTuple):
     """The last items of nodes for a session that wants them: (stream, n, notification), whose uid is that of the publication.
 
@@ -818,6 +827,7 @@ Item = (
     | Replay
     | ToSession
     | CheckOccupants
+    | StillThere
     | FannedOut
     | LastItems
     | Interest
@@ -919,6 +929,7 @@ TAGS: Final[dict[type, int]] = {
     DomainsChanged: 74,
     Yield: 75,
     Claimed: 76,
+    StillThere: 100,
     Frontier: 7,
     Noted: 17,
     Enable: 80,

@@ -41,6 +41,7 @@ from rookery.shared.bus.messages import (
     Route,
     SendPresence,
     SessionUp,
+    StillThere,
     ToResources,
 )
 from rookery.shared.bus.parking import Key
@@ -62,6 +63,7 @@ _HARMLESS: Final = frozenset(
         RosterChanged,
         SendPresence,
         SessionUp,
+        StillThere,
         ToResources,
     }
 )

@@ -62,6 +62,7 @@ WAYS: Final[dict[type, Way]] = {
     m.MirrorRequest: _way((_ROUTER,), (_EDGE,)),
     m.Fanout: _way((_ROUTER, _PRESENCE, _MUC, _PUBSUB), (_ROUTER, _S2S)),
     m.FannedOut: _way((_ROUTER,), (_MUC,)),
+    m.StillThere: _way((_PRESENCE,), (_ROUTER,)),
     m.CheckOccupants: _way((_MUC,), (_ROUTER,)),
     m.LastItems: _way((_PUBSUB,), (_ROUTER,)),
     m.Interest: _way((_ROUTER,), (_PUBSUB,)),

@@ -26,7 +26,7 @@ XEP = Xep(
     30,
     "2.5.0",
     "complete",
-    features={Target.DOMAIN: (NS_INFO, NS_ITEMS), Target.ACCOUNT: (NS_INFO, NS_ITEMS)},
+    features=dict.fromkeys((Target.DOMAIN, Target.ACCOUNT, Target.SERVICE, Target.ROOM), (NS_INFO, NS_ITEMS)),
     note="An account tells only its subscribers anything (section 8).",
     options=Options,
 )

@@ -10,7 +10,6 @@ import errno
 import os
 import resource
 import signal
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
@@ -25,8 +24,9 @@ import trio
 from rookery import __version__, _compiled
 from rookery.shared import collector, settings
 from rookery.shared.bus.kinds import KINDS, Kind, built, labelled
-from rookery.shared.cluster.about import About
+from rookery.shared.cluster.about import About, here
 from rookery.shared.cluster.api import Service
+from rookery.shared.cluster.assign import Place
 from rookery.shared.cluster.node import EXIT_FAILED, ClusterNode, NodeFailed, new_incarnation, open_node
 from rookery.shared.config import Config
 from rookery.shared.db import migrate
@@ -137,7 +137,7 @@ class _Process:
                 nursery.start_soon(self._signals, signals, nursery.cancel_scope)
                 port = await nursery.start(serve_admin, self._health, config.admin.host, config.admin.port)
                 node = await self._join(stack)
-                node.about = about(port)
+                node.about = about(port, here(config.cluster))
                 nursery.start_soon(self._announce, node, port)
                 nursery.start_soon(collector.run)
                 await node.run(*self._services)
@@ -254,10 +254,10 @@ def make(kind: Kind, node: ClusterNode) -> Service:
     return service
 
 
-def about(admin_port: int) -> About:
+def about(admin_port: int, place: Place) -> About:
     """This process as `rookery status` shows it."""
     started = int(time.time())
-    return About(socket.gethostname(), os.getpid(), admin_port, started, __version__, _compiled.state)
+    return About(place.host, os.getpid(), admin_port, started, __version__, _compiled.state, place.zone)
 
 
 def _served(node: ClusterNode, kind: Kind) -> bool:

@@ -69,7 +69,7 @@ class Guest:
         while True:
             presence = await self.next(f"muc::{ROOM}::got_offline")
             codes = sorted(presence["muc"]["status_codes"])
-            if 110 in codes:
+            if 110 in codes and 303 not in codes:
                 return codes
 
     async def refused(self, nick: str) -> str:

@@ -42,7 +42,7 @@ def test_slixmpp(cluster: Cluster) -> None:
 
 def test_slixmpp_in_a_room(cluster: Cluster) -> None:
     seen = slixmpp_room.gather(parties(cluster))
-    assert seen["created"] == [110, 201]
+    assert {110, 201} <= set(seen["created"])
     assert seen["first"] == seen["history"] == ["before"]
     assert seen["invited"] == slixmpp_room.ROOM
     assert seen["subject"] == "roses"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
 import trio
+from tests.conftest import scratch_directory
 from tests.contracts.s2s_lab import Lab, Recorded, Server, lab, message, until
 from tests.contracts.s2s_peers import Prosody, prosody
 
@@ -40,16 +42,19 @@ async def world(
     certificate: str = "p.example",
     **settings: object,
 ) -> AsyncIterator[World]:
-    with Names() as names:
+    with ExitStack() as here_after, Names() as names:
         async with lab(folder) as here:
-            home = folder / "prosody"
-            home.mkdir()
+            # Prosody runs as its own user, which may not look into pytest's folders.
+            home = scratch_directory()
+            home.mkdir(mode=0o755)
+            here_after.callback(shutil.rmtree, home)
             made = Prosody(home, "p.example", names.port)
             issued = here.authority.issue_cert(certificate)
             (home / "chain.pem").write_bytes(b"".join(each.bytes() for each in issued.cert_chain_pems))
             (home / "key.pem").write_bytes(issued.private_key_pem.bytes())
             names.serve("p.example", made.tls_port if tls else made.port, tls=tls)
-            with prosody(made, here.ca_file, modules=modules, more=more):
+            authorities = Path(shutil.copy(here.ca_file, home))
+            with prosody(made, authorities, modules=modules, more=more):
                 ours = here.server("a", "a.example", resolver=f"127.0.0.1:{names.port}", **settings)
                 names.serve("a.example", ours.ports["s2s_tls" if tls else "s2s"], tls=tls)
                 await up(made)

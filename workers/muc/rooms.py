@@ -19,8 +19,8 @@ from rookery.workers.muc.live import Live, Work
 from rookery.workers.muc.outs import Deed
 from rookery.workers.muc.part import Part
 from rookery.workers.muc.policy import Policy
+from rookery.workers.muc.queries import Requests
 from rookery.workers.muc.queue import Entry
-from rookery.workers.muc.requests import Requests
 from rookery.workers.muc.room.asking import refusal
 from rookery.workers.muc.room.room import Room
 from rookery.workers.muc.shell import Shell

@@ -19,6 +19,7 @@ from rookery.shared.bus.messages import (
     RosterChanged,
     Route,
     SendPresence,
+    StillThere,
 )
 from rookery.shared.cluster.addresses import Place
 from rookery.shared.cluster.api import Node
@@ -32,6 +33,7 @@ from rookery.workers.hosted import Handler, HostedWorker
 from rookery.workers.presence import store
 from rookery.workers.presence.cache import Cache
 from rookery.workers.presence.checks import Checks
+from rookery.workers.presence.online import Online
 from rookery.workers.presence.rules import Relation, Subscriptions
 
 #: How long the subscribers of a removed account are remembered.
@@ -53,16 +55,28 @@ class PresenceService(HostedWorker):
         #: Contacts are kept with their partitions: what the domains say of them may have changed.
         self.domains.changed = self._domains_changed
         self.checks = Checks(self.database)
+        self.online = Online()
+        node.on_holder.append(self._on_holder)
 
     def items(self) -> Mapping[type, Handler]:
         """Who handles what."""
         return {
-            Broadcast: self._on_rule,
+            Broadcast: self._on_broadcast,
             Probe: self._on_rule,
             Gate: self._on_gate,
             RosterChanged: self._on_roster_changed,
             AccountChanged: self._on_account_changed,
         }
+
+    def _on_broadcast(self, partition: int, item: Broadcast) -> None:
+        self.online.heard(partition, item.full, item.stanza.type != "unavailable")
+        self._on_rule(partition, item)
+
+    def _on_holder(self, kind: Kind, partition: int) -> None:
+        """A router that knows only the sessions of edges that live: who was at one that died with its router is gone."""
+        if kind is Kind.ROUTER:
+            for resources in self.online.questions(partition):
+                self.node.bus.post(Kind.ROUTER, partition, StillThere(resources))
 
     def _on_gate(self, partition: int, item: Gate) -> None:
         if self.once.is_done(item.origin):
@@ -104,6 +118,7 @@ class PresenceService(HostedWorker):
         """Forget what was read of Postgres, too."""
         super().forget(partition)
         self.cache.forget_partition(partition)
+        self.online.forget(partition)
 
     # --- what needs the database ---------------------------------------------------------------------------------
 

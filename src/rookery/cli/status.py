@@ -82,7 +82,7 @@ async def _gather(config: Config, running: Running | None) -> Status:
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(ask_parent)
-        nursery.start_soon(_ask_bus, config, found["nats"], beats)
+        nursery.start_soon(ask_bus, config, found["nats"], beats)
         nursery.start_soon(_ask_database, config, found, held)
     named = {
         process["incarnation"]: process for process in parent.get("processes", []) if process["incarnation"]
@@ -138,7 +138,8 @@ def _process(name: str, beat: Beat | None, held: dict[str, int], parent: Mapping
     }
 
 
-async def _ask_bus(config: Config, told: Status, beats: dict[str, Beat]) -> None:
+async def ask_bus(config: Config, told: Status, beats: dict[str, Beat]) -> None:
+    """Collect the beats of all processes; `told` becomes what is to be said of NATS."""
     told["url"] = without_password(config.bus.url)
 
     def receive(source: str, kind: Kind, partition: int, epoch: int, item: Item | Call) -> None:

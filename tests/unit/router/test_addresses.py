@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from tests.unit.router.rig import DOMAIN, Rig, chat, condition, rig
 
-from rookery.shared.bus.kinds import KINDS
 from rookery.shared.bus.messages import Kind, Route
+from rookery.shared.config import Config
+from rookery.shared.federation_settings import S2s
 from rookery.shared.xmpp.stanza import Stanza
 
 ROOMS = "rooms.example.org"
@@ -61,9 +62,8 @@ async def test_a_kind_that_is_built_gets_the_route(name: str) -> None:
         assert (kind, partition) == (Kind.MUC, node.partition(SENT[name].to.partition("/")[0]))
 
 
-async def test_another_server_gets_what_is_for_it_once_there_is_s2s(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(KINDS, Kind.S2S, KINDS[Kind.S2S]._replace(service="x:Y"))
-    async with rig() as it:
+async def test_another_server_gets_what_is_for_it_once_there_is_s2s() -> None:
+    async with rig(Config(s2s=S2s(enabled="on"))) as it:
         node = it.cluster.node("s2s", Kind.S2S)
         alice = await it.online("alice")
         alice.submit(chat("bob@far.example/r"))

@@ -13,7 +13,17 @@ from rookery.workers.muc.room import changes as c
 from rookery.workers.muc.room import statuses
 from rookery.workers.muc.room.affiliations import Gift, given
 from rookery.workers.muc.room.asking import Ask, reason_of
-from rookery.workers.muc.room.config import ADMINS, FIELDS, OWNERS, Config, Field, initial, jids, submitted, written
+from rookery.workers.muc.room.config import (
+    ADMINS,
+    FIELDS,
+    OWNERS,
+    Config,
+    Field,
+    initial,
+    jids,
+    submitted,
+    written,
+)
 from rookery.workers.muc.room.leaving import removed
 from rookery.workers.muc.room.privileges import Privilege
 from rookery.workers.muc.room.values import Affiliation, Ending, Role

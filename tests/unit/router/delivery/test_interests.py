@@ -43,7 +43,9 @@ def told(n: int) -> Stanza:
 
 async def notify(it: Rig, n: int, *bares: str, name: str = MOOD) -> None:
     node = it.workers[Kind.PUBSUB]
-    fan_out(node.bus, told(n), [(jid, node.partition(jid)) for jid in bares], Origin(STREAM, n, ""), name)
+    fan_out(
+        node.bus, told(n), [(jid, node.partition(jid)) for jid in bares], Origin(STREAM, n, ""), notify=name
+    )
     await it.settle()
 
 
