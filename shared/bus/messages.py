@@ -673,6 +673,22 @@ class EditRoster(NamedTuple):
     subscription: str
 
 
+class AskRoom(NamedTuple):
+    """An operator's request to a room: an iq that is done as for an administrator of the service, who is not in the room.
+
+    With an `owner` (a bare JID) the room is made first, and the iq has the form of its configuration.
+    """
+
+    stanza: Stanza
+    owner: str
+
+
+class RoomTold(NamedTuple):
+    """Answer to AskRoom, once it is done: the result that a client would get."""
+
+    stanza: Stanza
+
+
 class Done(NamedTuple):
     """An empty answer."""
 
@@ -857,6 +873,8 @@ Item = (
     | EditRoster
     | DrainProcess
     | SetLogLevel
+    | AskRoom
+    | RoomTold
     | Ended
     | Bind
     | Bound
@@ -956,6 +974,8 @@ TAGS: Final[dict[type, int]] = {
     ListSessions: 180,
     SessionList: 181,
     EndSessions: 182,
+    AskRoom: 127,
+    RoomTold: 128,
     Ended: 183,
     EditRoster: 184,
     DrainProcess: 185,

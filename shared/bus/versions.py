@@ -21,6 +21,7 @@ item gets a new `VERSION` and a line here, with what happens while the other sid
 | 3 | `Domains.kinds` | an edge takes every hosted domain for one with accounts; their routers know better |
 | 3 | `ListSessions`, `SessionList`, `EndSessions`, `Ended` | operators cannot see or end sessions of a router of version 2 |
 | 3 | `EditRoster`, `DrainProcess`, `SetLogLevel` | operators cannot do this to a process of version 2: they are told so, or nothing happens |
+| 3 | `AskRoom`, `RoomTold` | operators cannot change rooms; there are none, either |
 | 3 | `Bind.marks` | a client of Bind 2 has no carbons until it asks for them again |
 
 Version 3 also gives `Origin.edge` another meaning in the same place: it is the custodian. A process of version 2 passes on what it got and keeps
@@ -36,6 +37,7 @@ from typing import Any, Final
 from rookery.shared.bus.messages import (
     TAGS,
     VERSION,
+    AskRoom,
     Beat,
     Bind,
     CheckOccupants,
@@ -60,6 +62,7 @@ from rookery.shared.bus.messages import (
     Refused,
     Resumed,
     Return,
+    RoomTold,
     SessionList,
     SetLogLevel,
     StillThere,
@@ -96,6 +99,8 @@ KNOWN: Final[dict[type, int | None]] = {
     DrainProcess: None,
     SetLogLevel: None,
     OperatorCommand: None,
+    AskRoom: None,
+    RoomTold: None,
     TryRemote: None,
 }
 

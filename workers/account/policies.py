@@ -1,4 +1,4 @@
-"""What the operator says about a hosted domain: registration, durability, administrators, contact addresses (XEP-0157)."""
+"""What the operator says about a hosted domain: registration, durability, administrators, contact addresses (XEP-0157), rooms."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ class Changes(NamedTuple):
     """What is to change. None leaves a setting as it is; "" takes a policy back, and so does a contact without addresses.
 
     `admins` are prepared bare JIDs; they take the place of those that there were.
+    Of a service of rooms: `room_creation` as in `DomainRow.creation`.
     """
 
     registration: bool | None = None
     durability: str | None = None
     contacts: Mapping[str, Sequence[str]] = {}
+    room_creation: str | None = None
     admins: Sequence[str] | None = None
 
 
@@ -35,6 +37,7 @@ class Policy(NamedTuple):
     registration: bool
     durability: str
     contacts: Mapping[str, Sequence[str]]
+    room_creation: str = ""
     admins: Sequence[str] = ()
 
     def document(self) -> dict[str, Any]:
@@ -46,6 +49,7 @@ class Policy(NamedTuple):
             "durability": self.durability or None,
             "contacts": {field: list(uris) for field, uris in self.contacts.items()},
             "admins": list(self.admins),
+            **({"room_creation": self.room_creation or None} if self.kind == "rooms" else {}),
         }
 
 
@@ -58,14 +62,16 @@ async def change(conn: Connection, name: str, changes: Changes) -> Policy | None
         if row is None:
             return None
         policy = _loaded(row["policy"])
-        if changes.durability is not None:
-            policy["durability"] = changes.durability
-            if not changes.durability:
-                del policy["durability"]
-        if changes.admins is not None:
-            policy["admins"] = sorted(set(changes.admins))
-            if not changes.admins:
-                del policy["admins"]
+        said = {
+            "durability": changes.durability,
+            "room_creation": changes.room_creation,
+            "admins": None if changes.admins is None else sorted(set(changes.admins)),
+        }
+        for setting, value in said.items():
+            if value:
+                policy[setting] = value
+            elif value is not None:
+                policy.pop(setting, None)
         contacts = {
             **policy.get("contacts", {}),
             **{field: list(uris) for field, uris in changes.contacts.items()},
@@ -99,6 +105,7 @@ def _policy(name: str, kind: str, registration: bool, policy: Mapping[str, Any])
         registration,
         policy.get("durability", ""),
         policy.get("contacts", {}),
+        policy.get("room_creation", ""),
         admins_of(policy),
     )
 

@@ -11,7 +11,7 @@ import trio
 
 from rookery.shared.bus.messages import Origin
 from rookery.shared.store.reader import stored_uids
-from rookery.shared.store.rows import Row, make_row
+from rookery.shared.store.rows import Row, digest, make_row, stanza_digest
 from rookery.shared.xeps.stanza_ids import identified, prefix
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.stanza import Stanza
@@ -37,11 +37,12 @@ class Told(NamedTuple):
 
 
 class Work(NamedTuple):
-    """What a deed comes of: the stanza's origin, its sender, when it came (Unix seconds)."""
+    """What a deed comes of: the stanza's origin, the stanza, when it came (Unix seconds); `then` is called when it is done."""
 
     origin: Origin
     stanza: Stanza
     at: float
+    then: Callable[[], None] | None = None
 
 
 class Live:
@@ -100,7 +101,9 @@ class Live:
         entry.waits = len(archived) + (deed.durable and rows.any)
         if deed.removed:
             self.removing = trio.Event()
-            entry.then = partial(self.on_removed, self)
+            entry.then = partial(self._removed, work.then)
+        else:
+            entry.then = work.then
         self._queue.add(entry)
         for row in archived:
             shell.archive.put(row, partial(self._archived, entry, work.stanza), part.held)
@@ -113,7 +116,7 @@ class Live:
         if isinstance(out, Say):
             n = self.part.next()
             if out.archived:
-                archived.append(self._row(n, out, work))
+                archived.append(self._row(n, out, work, len(archived)))
                 out = out._replace(stanza=self.identified(n, out.stanza))
             return (n,), out
         if isinstance(out, Tell):
@@ -151,6 +154,11 @@ class Live:
                 self.shell.accept(self.part, origin)
         if entry.then is not None:
             entry.then()
+
+    def _removed(self, then: Callable[[], None] | None) -> None:
+        self.on_removed(self)
+        if then is not None:
+            then()
 
     # --- rows --------------------------------------------------------------------------------------------------------
 
@@ -190,9 +198,9 @@ class Live:
         first = next((numbers[0] for numbers, _ in numbered if numbers), 0) or self.part.next()
         return Saying(self.id, first, self.part.number, origin.stream, origin.n, pack(numbered))
 
-    def _row(self, n: int, out: Say, work: Work) -> Row:
+    def _row(self, n: int, out: Say, work: Work, before: int) -> Row:
         origin = work.origin
-        return make_row(
+        row = make_row(
             self.id,
             n,
             origin.stream,
@@ -205,6 +213,9 @@ class Live:
             owed=False,
             stamp=work.at,
         )
+        # What is said may look different when it comes again (an id that the room has made, another nick); what came does not.
+        came = stanza_digest(work.stanza)
+        return row._replace(digest=digest(came + before.to_bytes(4, "big")) if before else came)
 
     def _archived(self, entry: Entry, stanza: Stanza, row: Row, new: bool | None) -> None:
         """The archive has the message, or had one with this uid: the same, or what a former holder made of it."""

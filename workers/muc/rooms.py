@@ -16,10 +16,12 @@ from rookery.shared.xmpp.jid import bare_of
 from rookery.workers.hosted import HostedWorker
 from rookery.workers.muc import loading
 from rookery.workers.muc.live import Live, Work
+from rookery.workers.muc.outs import Deed
 from rookery.workers.muc.part import Part
 from rookery.workers.muc.policy import Policy
 from rookery.workers.muc.queries import Requests
 from rookery.workers.muc.queue import Entry
+from rookery.workers.muc.room.asking import refusal
 from rookery.workers.muc.room.room import Room
 from rookery.workers.muc.shell import Shell
 from rookery.workers.muc.store import sql
@@ -100,12 +102,7 @@ class Rooms:
             await self._requests.of_service(part, item)
             return
         try:
-            live = self.find(part, jid)
-            if live is not None and live.removing is not None:
-                await live.removing.wait()
-                live = None
-            if live is None:
-                live = await self._load(part, jid)
+            live = await self.there(part, jid)
         except Fenced:
             return
         except Exception:
@@ -116,6 +113,23 @@ class Rooms:
             live = await self._create(part, jid, item)
         if live is not None:
             self._handle(live, item)
+
+    async def there(self, part: Part, jid: str) -> Live | None:
+        """A room, from memory or from its rows; None when there is none. For work in the room's lane."""
+        live = self.find(part, jid)
+        if live is not None and live.removing is not None:
+            await live.removing.wait()
+            live = None
+        return await self._load(part, jid) if live is None else live
+
+    async def made(self, part: Part, room: Room) -> Live | None:
+        """A room that is new; None when the partition was lost meanwhile."""
+        local, _, domain = room.jid.rpartition("@")
+        incarnation = self._shell.node.incarnation
+        id = await self._worker.database(
+            part.number, lambda conn: sql.create(conn, incarnation, domain, local)
+        )
+        return self._add(part, id, room) if part.held.live else None
 
     def _handle(self, live: Live, item: Route) -> None:
         work = Work(item.origin, item.stanza, self._shell.clock())
@@ -132,23 +146,21 @@ class Rooms:
             _log.exception("room_failed", room=live.jid)
             self._refuse(live.part, item, StanzaError("internal-server-error"))
             return
+        self.done(live, deed, work)
+
+    def done(self, live: Live, deed: Deed, work: Work) -> None:
+        """A room did something: it is written and said, and logged for operators."""
         live.do(deed, work)
         for note in deed.notes:
-            _log.info(
-                "room_note",
-                room=live.jid,
-                what=note.event,
-                actor=note.actor,
-                target=note.target,
-                detail=note.detail,
-            )
+            what, actor, target, detail = note
+            _log.info("room_note", room=live.jid, what=what, actor=actor, target=target, detail=detail)
         for tombstone in deed.tombstones:
             self._requests.bury(live, tombstone)
 
     def _refuse(self, part: Part, item: Route, error: StanzaError) -> None:
         stanza = item.stanza
         if stanza.type != "error" and not (stanza.kind == "iq" and stanza.type == "result"):
-            self._shell.ways.route(stanza.error(error))
+            self._shell.ways.route(refusal(stanza, error))
         self._shell.accept(part, item.origin)
 
     # --- into memory, and out of it ----------------------------------------------------------------------------------
@@ -203,14 +215,7 @@ class Rooms:
         if not (facts.may_create or facts.admin):
             self._refuse(part, item, StanzaError("not-allowed", "you may not make rooms here"))
             return None
-        local, _, domain = jid.rpartition("@")
-        incarnation = self._shell.node.incarnation
-        id = await self._worker.database(
-            part.number, lambda conn: sql.create(conn, incarnation, domain, local)
-        )
-        if not part.held.live:
-            return None
-        return self._add(part, id, Room.new(jid))
+        return await self.made(part, Room.new(jid))
 
     def _remove(self, live: Live) -> None:
         """A room is destroyed: nothing of it stays."""

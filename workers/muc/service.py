@@ -8,7 +8,8 @@ from typing import Final
 import structlog
 import trio
 
-from rookery.shared.bus.messages import Accepted, FannedOut, Kind, Route
+from rookery.shared.bus.api import Call
+from rookery.shared.bus.messages import Accepted, AskRoom, FannedOut, Kind, Route
 from rookery.shared.cluster.api import Node
 from rookery.shared.custody.kept import Handed
 from rookery.shared.db.api import DatabaseUnavailable
@@ -16,7 +17,8 @@ from rookery.shared.db.persist import persist
 from rookery.shared.db.secrets import shared_secrets
 from rookery.shared.store.ids import cluster_seal
 from rookery.shared.store.writer import StoreWriter
-from rookery.workers.hosted import Handler, HostedWorker
+from rookery.workers.hosted import Answerer, Handler, HostedWorker
+from rookery.workers.muc.operators import Operators
 from rookery.workers.muc.part import Part
 from rookery.workers.muc.policy import Policy
 from rookery.workers.muc.rooms import Rooms
@@ -51,12 +53,20 @@ class MucService(HostedWorker):
         self.policy = Policy(node.config, self.addresses.account)
         self.domains.changed = self.policy.learn
         self.rooms = Rooms(self, self.shell, self.policy)
+        self.operators = Operators(self, self.rooms, self.shell, self.policy)
         node.on_holder.append(self._on_holder)
         node.on_lost.append(self.rooms.lost)
 
     def items(self) -> Mapping[type, Handler]:
         """Who handles what."""
         return {Route: self._on_route, FannedOut: self._on_fanned_out, Accepted: self._on_accepted}
+
+    def calls(self) -> Mapping[type, Answerer]:
+        """Who answers which requests."""
+        return {AskRoom: self._on_ask}
+
+    def _on_ask(self, partition: int, call: Call, request: AskRoom) -> None:
+        self.operators.asked(self.parts.get(partition), call, request)
 
     def _on_route(self, partition: int, item: Route) -> None:
         part = self.parts.get(partition)

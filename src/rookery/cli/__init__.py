@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "user": ("users", "user", "Add, change, disable, remove, list and import users."),
     "s2s": ("s2s", "s2s", "Other servers: what waits for them, and trying again."),
     "domain": ("domains", "domain", "Add, change, remove and list hosted domains."),
+    "room": ("rooms", "room", "List, show, create and destroy chat rooms, and who is what in them."),
     "session": ("sessions", "session", "List, count and end sessions: who is online."),
     "token": ("tokens", "token", "Make, list and revoke tokens of the HTTP API."),
     "announce": ("announce", "announce", "Tell something to everybody who is online in a domain."),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Unpack
 
 import click
 
+from rookery.admin import rooms
 from rookery.cli import CommandError
 from rookery.cli.audit import audit
 from rookery.cli.domain_change import change, domain_name
@@ -16,6 +17,7 @@ from rookery.shared.bus.kinds import ACCOUNTS
 
 if TYPE_CHECKING:
     from rookery.cli.users import Target
+    from rookery.shared.db.api import Connection
     from rookery.workers.account.policies import Policy
 
 _SCHEMES = ("mailto:", "xmpp:", "https://", "http://")
@@ -52,15 +54,22 @@ def admin_jids(_ctx: click.Context, _param: click.Parameter, value: tuple[str, .
     multiple=True,
     metavar="JID",
     callback=admin_jids,
-    help="A user who may administrate the domain from a client (XEP-0133). May be repeated; takes the place of those before.",
+    help="A user who may administrate the domain from a client (XEP-0133); of a service of rooms: who is like an owner everywhere. May be repeated; takes the place of those before.",
 )
-@click.option("--no-admins", is_flag=True, help="Nobody may administrate the domain from a client.")
+@click.option("--no-admins", is_flag=True, help="Nobody is an administrator of the domain.")
+@click.option(
+    "--room-creation",
+    type=click.Choice(["anybody", "local", "admins", "default"]),
+    help="Who makes rooms on a service of rooms: also users of other servers, accounts of this cluster, its admins, or as "
+    "multi_user_chat.create says.",
+)
 @target_options
 def set_(
     name: str,
     registration: str | None,
     durability: str | None,
     contacts: tuple[str, ...],
+    room_creation: str | None,
     admins: tuple[str, ...],
     no_admins: bool,
     **target: Unpack[Target],
@@ -70,18 +79,25 @@ def set_(
 
     if admins and no_admins:
         raise click.UsageError("give --admin or --no-admins")
-    if registration is None and durability is None and not (contacts or admins or no_admins):
+    if registration is None and durability is None and not (contacts or admins or no_admins or room_creation):
         raise click.UsageError("nothing to set: see `rookery domain set --help`")
     changes = policies.Changes(
         None if registration is None else registration == "open",
         "" if durability == "default" else durability,
         parse_contacts(contacts),
+        "" if room_creation == "default" else room_creation,
         admins if admins or no_admins else None,
     )
     config, _ = resolve(**target)
+
+    async def work(conn: Connection) -> Policy | None:
+        if room_creation is not None and not await rooms.is_service(conn, name):
+            raise CommandError(f"{name} is no service of rooms: see `rookery domain list`")
+        return await policies.change(conn, name, changes)
+
     changed = change(
         config,
-        lambda conn: policies.change(conn, name, changes),
+        work,
         lambda done: (
             audit(
                 "domain set",
@@ -89,6 +105,7 @@ def set_(
                 registration=registration,
                 durability=durability,
                 contacts=" ".join(contacts) or None,
+                room_creation=room_creation,
                 admins="-" if no_admins else " ".join(admins) or None,
             )
             if done is not None
@@ -130,6 +147,8 @@ def line(policy: Policy) -> str:
         parts = [f"{policy.name}  registration {'open' if policy.registration else 'closed'}"]
     if policy.durability:
         parts.append(f"durability {policy.durability}")
+    if policy.room_creation:
+        parts.append(f"rooms made by {policy.room_creation}")
     if policy.admins:
         parts.append(f"admins {', '.join(policy.admins)}")
     parts += [f"{field} {', '.join(uris)}" for field, uris in sorted(policy.contacts.items())]

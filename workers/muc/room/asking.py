@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from rookery.shared.xeps.multi_user_chat import Options
+from rookery.shared.xeps.multi_user_chat import NS, Options
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.jid import bare_of
 from rookery.shared.xmpp.stanza import Stanza
@@ -81,3 +81,9 @@ def reason_of(element: Element | None, namespace: str, most: int) -> str:
     if len(text.encode()) > most:
         raise StanzaError("policy-violation", f"a reason has at most {most} bytes")
     return text
+
+
+def refusal(stanza: Stanza, error: StanzaError) -> Stanza:
+    """The error for whoever sent a stanza; that of a presence says that it is of a room (section 7.2), and clients look for that."""
+    answer = stanza.error(error)
+    return answer.with_child(Element(NS, "x")) if stanza.kind == "presence" else answer

@@ -89,7 +89,7 @@ def _enter(ask: Ask, join: Element | None) -> list[c.Step]:
 
 def _created(ask: Ask) -> Config:
     facts = ask.facts
-    if not (facts.admin or (facts.may_create and facts.options.create)):
+    if not (facts.admin or facts.may_create):
         raise StanzaError("not-allowed", "you may not make rooms here")
     return initial(facts.options)
 

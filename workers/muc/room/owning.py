@@ -13,7 +13,17 @@ from rookery.workers.muc.room import changes as c
 from rookery.workers.muc.room import statuses
 from rookery.workers.muc.room.affiliations import Gift, given
 from rookery.workers.muc.room.asking import Ask, reason_of
-from rookery.workers.muc.room.config import ADMINS, FIELDS, OWNERS, Config, Field, jids, submitted, written
+from rookery.workers.muc.room.config import (
+    ADMINS,
+    FIELDS,
+    OWNERS,
+    Config,
+    Field,
+    initial,
+    jids,
+    submitted,
+    written,
+)
 from rookery.workers.muc.room.leaving import removed
 from rookery.workers.muc.room.privileges import Privilege
 from rookery.workers.muc.room.values import Affiliation, Ending, Role
@@ -77,6 +87,20 @@ def change(ask: Ask) -> list[c.Step]:
     if x.get("type") != "submit":
         raise StanzaError("bad-request", "a form is submitted or cancelled")
     return _submit(ask, values(x))
+
+
+def made(ask: Ask, owner: str) -> list[c.Step]:
+    """The room is made by an operator: nobody is in it, and it is open at once."""
+    query = ask.stanza.find(OWNER, "query")
+    x = None if query is None else query.find(FORMS, "x")
+    config = initial(ask.facts.options)
+    if x is not None:
+        config = submitted(config, values(x), ask.facts.options)
+    return [
+        c.Created(owner, config, False, ask.facts.now),
+        Send(ask.stanza.result()),
+        Note("room_created", ask.bare, ask.state.jid, owner),
+    ]
 
 
 def _cancel(ask: Ask) -> list[c.Step]:

@@ -127,6 +127,12 @@ class Room:
         """The session of an occupant has ended without a word."""
         return self._done(leaving.departed(self.state, full), facts)
 
+    def make(self, owner: str, stanza: Stanza, facts: Facts) -> Deed:
+        """An operator makes the room for an owner (a bare JID), with the form of its configuration in `stanza`. Raises StanzaError."""
+        if self.exists:
+            raise StanzaError("conflict", "there is such a room")
+        return self._done(owning.made(Ask(self.state, facts, stanza, ""), owner), facts)
+
     def _message(self, ask: Ask) -> list[Step]:
         stanza = ask.stanza
         if stanza.type == "error":

@@ -70,7 +70,7 @@ async def _put(desk: Desk, taken: PutDomain) -> Any:
         taken.registration,
         "" if taken.durability == "default" else taken.durability,
         domains.contacts(taken.contacts or {}),
-        None if taken.admins is None else [str(names.account(jid)) for jid in taken.admins],
+        admins=None if taken.admins is None else [str(names.account(jid)) for jid in taken.admins],
     )
     policy, fresh = await domains.put(desk, names.domain(taken.domain), taken.kind, changes)
     return Made(shown(policy)) if fresh else shown(policy)

@@ -18,10 +18,11 @@ from tests.unit.muc.room.scene import (
 
 from rookery.shared.xeps._disco import NS_INFO
 from rookery.shared.xeps.data_forms import Field, form, values
-from rookery.shared.xeps.multi_user_chat import CONFIG, OWNER, REGISTER
+from rookery.shared.xeps.multi_user_chat import CONFIG, NS, OWNER, REGISTER
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element
+from rookery.workers.muc.room.asking import refusal
 from rookery.workers.muc.room.config import FIELDS
 from rookery.workers.muc.room.room import Room
 from rookery.workers.muc.room.values import Affiliation
@@ -343,3 +344,22 @@ def test_rows_that_cannot_be_read_are_left_out() -> None:
     assert room.exists
     assert not room.occupants
     assert not room.state.affiliates
+
+
+def test_an_operator_makes_a_room_that_nobody_is_in() -> None:
+    scene = Scene()
+    fields = [Field("muc#roomconfig_roomname", ("The club",)), Field("muc#roomconfig_persistentroom", ("1",))]
+    asked = owner("rooms.example", form("submit", CONFIG, fields))
+    deed = scene.room.make("alice@example.org", asked, scene.facts())
+    assert deed.room
+    assert deed.durable
+    assert scene.room.listing().name == "The club"
+    assert scene.room.state.affiliate("alice@example.org").affiliation is Affiliation.OWNER
+    with pytest.raises(StanzaError, match="conflict"):
+        scene.room.make("bob@example.org", asked, scene.facts())
+
+
+def test_a_refused_presence_says_that_it_is_of_a_room() -> None:
+    error = StanzaError("forbidden")
+    assert refusal(presence(BOB, "Bob"), error).payloads[-1] == (NS, "x")
+    assert not refusal(Stanza.build("message", from_=BOB, to=ROOM), error).has(NS)
