@@ -118,6 +118,9 @@ def test_domains(api: Caller) -> None:
     assert (status, made["name"], made["admins"]) == (201, "new.example", ["a@new.example"])
     status, changed = api("PUT", "/v1/domains/new.example", {"durability": "relaxed"})
     assert (status, changed["registration"], changed["durability"]) == (200, True, "relaxed")
+    status, rooms = api("PUT", "/v1/domains/conference.new.example", {"room_creation": "admins"})
+    assert (status, rooms["kind"], rooms["room_creation"]) == (200, "rooms", "admins")
+    assert api("PUT", "/v1/domains/new.example", {"room_creation": "local"})[0] == 400
     api("PUT", "/v1/users/a@new.example", {"password": "pw"})
     assert api("DELETE", "/v1/domains/new.example")[0] == 409
     api("DELETE", "/v1/users/a@new.example")

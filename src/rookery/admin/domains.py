@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final, NamedTuple
 
+from rookery.admin import rooms as chat_rooms
 from rookery.admin.desk import Desk
 from rookery.admin.errors import Conflict, Invalid, NotFound
 from rookery.shared.bus.kinds import ACCOUNTS, PUBSUB_PREFIX, ROOMS_PREFIX, UPLOADS_PREFIX, domain_kinds
@@ -103,6 +104,8 @@ async def put(desk: Desk, name: str, kind: str | None, changes: Changes) -> tupl
     async def work(conn: Connection) -> tuple[Policy, bool] | None:
         async with conn.transaction():
             hosted = await host(conn, name, changes.registration, kind)
+            if changes.room_creation is not None and not await chat_rooms.is_service(conn, name):
+                raise Invalid(f"{name} is no service of rooms")
             changed = None if hosted.users else await policies.change(conn, name, changes)
         return None if changed is None else (changed, hosted.fresh)
 
@@ -118,6 +121,7 @@ async def put(desk: Desk, name: str, kind: str | None, changes: Changes) -> tupl
                 kind=kind,
                 registration=changes.registration,
                 durability=changes.durability,
+                room_creation=changes.room_creation,
                 contacts=" ".join(changes.contacts) or None,
                 admins=None if changes.admins is None else " ".join(changes.admins) or "-",
             )

@@ -21,7 +21,10 @@ Contacts = Annotated[
 
 
 class Domain(Given, frozen=True, kw_only=True):
-    """A hosted domain and what holds for it; `durability` null is what the configuration says."""
+    """A hosted domain and what holds for it; `durability` null is what the configuration says.
+
+    `room_creation` says who may make rooms in a service of rooms, null for what is usual.
+    """
 
     name: str
     kind: str
@@ -29,12 +32,16 @@ class Domain(Given, frozen=True, kw_only=True):
     durability: str | None
     contacts: dict[str, list[str]]
     admins: list[str]
+    room_creation: str | None = None
 
 
 class DomainList(Given, frozen=True, kw_only=True):
     """All domains by name."""
 
     items: list[Domain]
+
+
+RoomCreation = Literal["anybody", "local", "admins", "default"]
 
 
 class PutDomain(OfDomain, frozen=True, kw_only=True):
@@ -46,6 +53,9 @@ class PutDomain(OfDomain, frozen=True, kw_only=True):
     registration: bool | None = None
     durability: Durability | None = None
     contacts: Contacts | None = None
+    room_creation: (
+        Annotated[RoomCreation, Meta(description="Who may make rooms, in a service of rooms")] | None
+    ) = None
     admins: (
         Annotated[list[UserJid], Meta(description="Users who may administrate it (XEP-0133)", max_length=100)]
         | None
@@ -70,6 +80,7 @@ async def _put(desk: Desk, taken: PutDomain) -> Any:
         taken.registration,
         "" if taken.durability == "default" else taken.durability,
         domains.contacts(taken.contacts or {}),
+        room_creation="" if taken.room_creation == "default" else taken.room_creation,
         admins=None if taken.admins is None else [str(names.account(jid)) for jid in taken.admins],
     )
     policy, fresh = await domains.put(desk, names.domain(taken.domain), taken.kind, changes)
