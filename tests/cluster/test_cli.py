@@ -163,6 +163,7 @@ def test_a_domain_is_set_while_it_serves(cluster: Cluster) -> None:
         "name": "set.example",
         "kind": "accounts",
         "registration": False,
+        "admins": [],
         "durability": "relaxed",
         "contacts": {"abuse-addresses": ["mailto:a@set.example"]},
     }
@@ -225,7 +226,7 @@ def test_status_tells_processes_and_what_they_hold(cluster: Cluster) -> None:
     assert status["nats"]["ok"]
     assert status["postgres"]["ok"]
     assert {kind: count["held"] for kind, count in status["partitions"].items()} == dict.fromkeys(
-        ["account", "offline", "presence", "roster", "router"], 256
+        ["account", "muc", "offline", "presence", "pubsub", "roster", "router", "s2s", "upload"], 256
     )
     processes = {process["name"]: process for process in status["processes"]}
     assert sorted(processes) == ["edge-1", "router-1", "worker-1"]
