@@ -14,7 +14,7 @@ from rookery.admin.verb import SCOPES, Verb
 _REF: Final = "#/components/schemas/{name}"
 _JSON: Final = "application/json"
 #: What every verb may answer.
-_ALWAYS: Final = (400, 401, 403, 429, 503)
+_ALWAYS: Final = (400, 401, 403, 429, 431, 503)
 _WORDS: Final = {
     400: "What was sent makes no sense",
     401: "No token, or one that is not known",
@@ -24,8 +24,11 @@ _WORDS: Final = {
     413: "The body is too large",
     415: "The body is no JSON",
     429: "Too many calls",
+    431: "The address or the headers are too long",
     503: "A part of the cluster does not answer; try again",
 }
+#: What the HTTP server refuses before it knows what is asked: one line of text.
+_PLAIN: Final = (413, 431)
 _PROBLEM: Final[dict[str, Any]] = {
     "type": "object",
     "description": "An error (RFC 9457); `code` is what programs compare",
@@ -149,8 +152,8 @@ def _responses(verb: Verb) -> dict[str, Any]:
             found["201"] = {"description": "Made", "content": content}
     statuses = {*_ALWAYS, *verb.errors, *((413, 415) if verb.in_body else ())}
     for status in sorted(statuses):
-        found[str(status)] = {
-            "description": _WORDS[status],
-            "content": {TYPE: {"schema": {"$ref": _REF.format(name="Problem")}}},
-        }
+        content = {TYPE: {"schema": {"$ref": _REF.format(name="Problem")}}}
+        if status in _PLAIN:
+            content = {"text/plain": {"schema": {"type": "string"}}}
+        found[str(status)] = {"description": _WORDS[status], "content": content}
     return found
