@@ -154,20 +154,7 @@ class SessionMirror:
 
     def describe(self, sid: int, stream: bytes, full: str) -> MirrorSession:
         """This session for a new holder."""
-        inflight = self._settling() + self.inflight()
-        return MirrorSession(
-            sid,
-            stream,
-            full,
-            self.grant,
-            self.n,
-            self.acked,
-            self.note,
-            inflight,
-            self.messages(),
-            (),
-            self._rooms(),
-        )
+        return self._session(sid, stream, full, self._settling() + self.inflight(), self.messages(), ())
 
     def _rooms(self) -> tuple[tuple[bytes, int], ...]:
         return () if self.heard is None else tuple(self.heard.items())
@@ -184,21 +171,21 @@ class SessionMirror:
             assert stanza is not None
             size = len(stanza.inner) + OVERHEAD
             if stanzas and size > room:
-                yield self._part(sid, stream, full, managed, inflight, stanzas)
+                yield self._session(sid, stream, full, inflight, stanzas, (managed,))
                 inflight, stanzas, room = [], [], MAX_BYTES
             room -= size
             inflight.append((n, origin_stream, origin_n))
             stanzas.append((n, stanza))
-        yield self._part(sid, stream, full, managed, inflight, stanzas)
+        yield self._session(sid, stream, full, inflight, stanzas, (managed,))
 
-    def _part(
+    def _session(
         self,
         sid: int,
         stream: bytes,
         full: str,
-        managed: Management,
         inflight: list[tuple[int, bytes, int]],
         stanzas: list[tuple[int, Stanza]],
+        managed: tuple[Management, ...],
     ) -> MirrorSession:
         return MirrorSession(
             sid,
@@ -210,7 +197,7 @@ class SessionMirror:
             self.note,
             inflight,
             stanzas,
-            (managed,),
+            managed,
             self._rooms(),
         )
 

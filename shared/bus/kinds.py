@@ -12,15 +12,12 @@ from typing import Final, NamedTuple
 
 #: What a hosted domain is unless its row says otherwise: its addresses are accounts of users.
 ACCOUNTS: Final = "accounts"
-#: What a domain of rooms is; each domain of accounts gets one under this name when it is added.
+#: What a domain of rooms is, of files over HTTP, of nodes (XEP-0060).
 ROOMS: Final = "rooms"
-ROOMS_PREFIX: Final = "conference."
-#: The same for files over HTTP.
 UPLOADS: Final = "upload"
-UPLOADS_PREFIX: Final = "upload."
-#: What a domain of nodes is (XEP-0060); each domain of accounts gets one under this name when it is added.
 PUBSUB: Final = "pubsub"
-PUBSUB_PREFIX: Final = "pubsub."
+#: The services that each domain of accounts gets when it is added, and what stands before its name in theirs.
+SERVICES: Final = {ROOMS: "conference.", UPLOADS: "upload.", PUBSUB: "pubsub."}
 
 
 class Kind(IntEnum):

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import trio
 
+from rookery.shared.bus.kinds import PUBSUB
 from rookery.shared.bus.messages import Fanout, Handle, Item, Kind, LastItems, Origin, Route
 from rookery.shared.cluster.fake import FakeCluster, FakeNode
 from rookery.shared.config import Config
@@ -104,7 +105,7 @@ async def nodes(database: Database, config: Config | None = None) -> AsyncIterat
     async def prepare(conn: Connection) -> None:
         await conn.execute("INSERT INTO fence VALUES ('worker1', true), ('worker2', true)")
         await store.put_domain(conn, "one.org", registration=True)
-        await store.host_nodes(conn, "one.org")
+        await store.host_service(conn, "one.org", PUBSUB)
         for account in (ALICE, BOB, EVE):
             localpart, _, domain = account.partition("@")
             await store.create_account(conn, localpart, domain, KEYS)

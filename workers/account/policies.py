@@ -114,9 +114,3 @@ def admins_of(policy: Mapping[str, Any]) -> tuple[str, ...]:
     """The bare JIDs that may administrate a domain with this policy."""
     said = policy.get("admins")
     return tuple(str(jid) for jid in said) if isinstance(said, list) else ()
-
-
-async def is_admin(conn: Connection, name: str, account: str) -> bool:
-    """Whether an account (prepared bare JID) may administrate a hosted domain."""
-    policy = await conn.fetchval("SELECT policy FROM domain WHERE name = $1", name)
-    return policy is not None and account in admins_of(_loaded(policy))

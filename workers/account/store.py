@@ -10,15 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from rookery.shared.bus.kinds import (
-    ACCOUNTS,
-    PUBSUB,
-    PUBSUB_PREFIX,
-    ROOMS,
-    ROOMS_PREFIX,
-    UPLOADS,
-    UPLOADS_PREFIX,
-)
+from rookery.shared.bus.kinds import ACCOUNTS, SERVICES
 from rookery.shared.db.api import FENCE, Connection, Fenced
 from rookery.shared.xmpp.jid import MAX_PART
 from rookery.workers.account.credentials import Keys
@@ -96,20 +88,12 @@ async def put_domain(
     return bool(row["fresh"])
 
 
-async def host_rooms(conn: Connection, name: str) -> str:
-    """Give a domain of accounts its service of rooms; returns the name of that if it is new, else ""."""
-    rooms = ROOMS_PREFIX + name
-    if len(rooms) > MAX_PART:
-        return ""
-    return rooms if await put_domain(conn, rooms, kind=ROOMS) else ""
-
-
-async def host_uploads(conn: Connection, name: str) -> str:
-    """Give a domain of accounts its service for files (XEP-0363); returns the name of that if it is new, else ""."""
-    service = UPLOADS_PREFIX + name
+async def host_service(conn: Connection, name: str, kind: str) -> str:
+    """Give a domain of accounts its service of a kind (`kinds.SERVICES`); returns the name of that if it is new, else ""."""
+    service = SERVICES[kind] + name
     if len(service) > MAX_PART:
         return ""
-    return service if await put_domain(conn, service, kind=UPLOADS) else ""
+    return service if await put_domain(conn, service, kind=kind) else ""
 
 
 async def list_with(conn: Connection, name: str, parent: str) -> None:
@@ -119,14 +103,6 @@ async def list_with(conn: Connection, name: str, parent: str) -> None:
         name,
         parent,
     )
-
-
-async def host_nodes(conn: Connection, name: str) -> str:
-    """Give a domain of accounts its service of nodes (XEP-0060); returns the name of that if it is new, else ""."""
-    service = PUBSUB_PREFIX + name
-    if len(service) > MAX_PART:
-        return ""
-    return service if await put_domain(conn, service, kind=PUBSUB) else ""
 
 
 # --- accounts ---------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import Final
 
 from rookery.shared.xeps import data_forms
 from rookery.shared.xmpp.errors import JidError, StanzaError
-from rookery.shared.xmpp.jid import Jid, bare_of
+from rookery.shared.xmpp.jid import Jid
 from rookery.shared.xmpp.xml import Element
 from rookery.workers.pubsub import access, options
 from rookery.workers.pubsub.changes import NS, NS_EVENT, Event, Outcome, Subscribed, Unsubscribed, event
@@ -172,8 +172,3 @@ def set_options(node: Node, ask: Ask, jid: str, subid: str | None, x: Element | 
 def may_see(node: Node, ask: Ask) -> bool:
     """Whether the node is listed for the sender."""
     return node.affiliation(ask.bare) == OWNER or access.readable(node, ask) or bool(node.of_bare(ask.bare))
-
-
-def bare_of_subscription(one: Subscription) -> str:
-    """Whose subscription it is."""
-    return bare_of(one.jid)

@@ -9,19 +9,20 @@ from typing import Final, NamedTuple
 from rookery.admin import rooms as chat_rooms
 from rookery.admin.desk import Desk
 from rookery.admin.errors import Conflict, Invalid, NotFound
-from rookery.shared.bus.kinds import ACCOUNTS, PUBSUB_PREFIX, ROOMS_PREFIX, UPLOADS_PREFIX, domain_kinds
+from rookery.shared.bus.kinds import ACCOUNTS, PUBSUB, ROOMS, SERVICES, UPLOADS, domain_kinds
 from rookery.shared.db.api import Connection
 from rookery.workers.account import policies, store
 from rookery.workers.account.policies import Changes, Policy
 
 _USERS: Final = "SELECT count(*) FROM (SELECT FROM account WHERE domain = $1 LIMIT 10000) AS u"
-_NODES: Final = """
-DELETE FROM domain d WHERE d.name = $1 AND d.kind = 'pubsub' AND NOT EXISTS (SELECT FROM pubsub_node n WHERE n.domain = d.name)"""
-
 _ROOMS: Final = "SELECT count(*) FROM (SELECT FROM room r JOIN archive_owner o ON o.id = r.id WHERE o.domain = $1 LIMIT 10000) AS r"
-_SERVICE: Final = """
-DELETE FROM domain d WHERE d.name = $1 AND d.kind = 'rooms' AND NOT EXISTS (SELECT FROM archive_owner o WHERE o.domain = d.name)"""
-_UPLOADS: Final = "DELETE FROM domain WHERE name = $1 AND kind = 'upload'"
+_SERVICE: Final = "DELETE FROM domain d WHERE d.name = $1 AND d.kind = $2"
+#: Removes a service that nobody has used.
+_UNUSED: Final = {
+    ROOMS: f"{_SERVICE} AND NOT EXISTS (SELECT FROM archive_owner o WHERE o.domain = d.name)",
+    UPLOADS: _SERVICE,
+    PUBSUB: f"{_SERVICE} AND NOT EXISTS (SELECT FROM pubsub_node n WHERE n.domain = d.name)",
+}
 _SCHEMES: Final = ("mailto:", "xmpp:", "https://", "http://")
 
 
@@ -61,9 +62,10 @@ async def host(
             await store.list_with(conn, name, parent)
         service = ""
         if fresh and kind in (None, ACCOUNTS):
-            service = await store.host_rooms(conn, name) if rooms else ""
-            await store.host_uploads(conn, name)
-            await store.host_nodes(conn, name)
+            made = {
+                one: await store.host_service(conn, name, one) for one in SERVICES if rooms or one != ROOMS
+            }
+            service = made.get(ROOMS, "")
     return Hosted(0, fresh, service)
 
 
@@ -75,9 +77,8 @@ async def forget(conn: Connection, name: str) -> Forgotten:
         if rooms := await conn.fetchval(_ROOMS, name):
             return Forgotten(0, rooms, False)
         tag = await conn.execute("DELETE FROM domain WHERE name = $1", name)
-        await conn.execute(_SERVICE, ROOMS_PREFIX + name)
-        await conn.execute(_UPLOADS, UPLOADS_PREFIX + name)
-        await conn.execute(_NODES, PUBSUB_PREFIX + name)
+        for kind, prefix in SERVICES.items():
+            await conn.execute(_UNUSED[kind], prefix + name, kind)
     return Forgotten(0, 0, tag != "DELETE 0")
 
 

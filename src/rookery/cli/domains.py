@@ -15,7 +15,7 @@ from rookery.cli.domain_change import change, domain_name
 from rookery.cli.domain_set import line, set_, show
 from rookery.cli.options import resolve, run, target_options
 from rookery.cli.users import Target
-from rookery.shared.bus.kinds import ACCOUNTS, ROOMS_PREFIX, domain_kinds
+from rookery.shared.bus.kinds import ACCOUNTS, ROOMS, SERVICES, domain_kinds
 
 
 @click.group()
@@ -40,7 +40,7 @@ def domain() -> None:
     help="The hosted domain that lists this service; without, that is the one that it is below.",
 )
 @click.option(
-    "--no-rooms", is_flag=True, help=f"Do not add {ROOMS_PREFIX}NAME for chat rooms beside a new domain."
+    "--no-rooms", is_flag=True, help=f"Do not add {SERVICES[ROOMS]}NAME for chat rooms beside a new domain."
 )
 @target_options
 def add(

@@ -18,7 +18,7 @@ import trio
 
 from rookery import _compiled
 from rookery.embedded.child import Lock, Scratch
-from rookery.shared.bus.kinds import ACCOUNTS
+from rookery.shared.bus.kinds import ACCOUNTS, SERVICES
 from rookery.shared.bus.messages import DomainsChanged, Item, Left
 from rookery.shared.bus.nats import NatsBus
 from rookery.shared.bus.reach import reach
@@ -171,9 +171,8 @@ class Supervisor:
             names = self.plan.domains or (() if known else ("localhost",))
             for name in names:
                 if await store.put_domain(conn, name, registration=registration):
-                    await store.host_rooms(conn, name)
-                    await store.host_uploads(conn, name)
-                    await store.host_nodes(conn, name)
+                    for kind in SERVICES:
+                        await store.host_service(conn, name, kind)
             if not names and registration is not None:
                 for domain in known:
                     await store.put_domain(conn, domain.name, registration=registration)
