@@ -14,12 +14,27 @@ from rookery.bench.driver.stalls import DOUBT_SECONDS, Stalls
 from rookery.bench.scenarios._scenario import Scenario, Window
 
 
+class Sender(Protocol):
+    """Who sends."""
+
+    @property
+    def open(self) -> bool:
+        """Whether the connection is there."""
+        ...
+
+
 class Turn(Protocol):
     """One that takes part: a pair of users, a user."""
 
-    sender: Client
-    #: How many it sent; the number of the next.
-    sent: int
+    @property
+    def sent(self) -> int:
+        """How many it sent; the number of the next."""
+        ...
+
+    @property
+    def sender(self) -> Sender:
+        """Whose stanzas they are."""
+        ...
 
     def __hash__(self) -> int:
         """It is itself."""
