@@ -129,7 +129,7 @@ _OPTIONS: Final[tuple[tuple[str, Any, str], ...]] = (
 
 
 #: Options that say where a server is.
-PLACE: Final = ("--target", "--ca-file", "--ready-file")
+PLACE: Final = ("--target", "--ca-file", "--ready-file", "--s2s-target", "--ca")
 _ACCOUNTS: Final = ("--domain", "--users", "--first-user", "--user", "--password")
 
 

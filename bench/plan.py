@@ -73,7 +73,7 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     #: Where the server takes streams of other servers ("": port 5269 of the target's host), and the remote domains that are played (s2s).
     s2s_target: str = ""
     remotes: int = 10
-    remote_domain: str = "r%04d.test"
+    remote_domain: str = "r%04d.example"
     #: Where they listen (each further driver process one port higher), and where their DNS is; "" for a server with static routes.
     listen: str = "127.0.0.1:15269"
     dns: str = "127.0.0.1:15353"

@@ -76,7 +76,7 @@ def check(plan: Plan) -> None:
     except (TypeError, ValueError):
         names = set()
     if len(names) != 2:
-        raise PlanError(f"remote_domain {plan.remote_domain!r} is not a pattern such as r%04d.test")
+        raise PlanError(f"remote_domain {plan.remote_domain!r} is not a pattern such as r%04d.example")
     if plan.auth not in AUTHS:
         raise PlanError(f"auth {plan.auth!r}: there are {', '.join(AUTHS)}")
     for word in kinds(plan.dead_kinds):

@@ -65,6 +65,10 @@ class House:
         self._came: Counter[str] = Counter()
         self._contexts: dict[str, Context] = {}
         self._closed = False
+        if not plan.ca and plan.auth != "dialback":
+            raise PlanError(
+                "s2s needs --ca FILE, an authority that the server trusts: `rookery bench ca FILE` makes one and says how"
+            )
         family, self._address = _resolve(*server_place(plan))
         self.place: tuple[int, Any] = (family, self._address)
         self._authority = Authority.load(plan.ca) if plan.ca else Authority.make()

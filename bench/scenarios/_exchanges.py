@@ -11,8 +11,8 @@ from rookery.bench.remotes.domains import Domain
 from rookery.bench.remotes.outgoing import Outgoing
 from rookery.shared.xmpp.xml import escape_attr
 
-#: What goes around the mark: leg and number in the id, leg, number, time.
-_BODY: Final = b"m%x.%d'><body>" + MARK_FORMAT + b"%b"
+#: What goes around the mark: the end of the id (leg and number), leg, number, time.
+_BODY: Final = b"%x.%d'><body>" + MARK_FORMAT + b"%b"
 
 
 class Correspondent:
@@ -36,11 +36,13 @@ class Correspondent:
 
 
 class Leg(Flow):
-    """The messages of one direction of an exchange."""
+    """The messages of one direction of an exchange. Their ids begin with the `run`, so that an error of an earlier one is known."""
 
     __slots__ = ("exchange", "head", "index", "inward", "latencies")
 
-    def __init__(self, exchange: Exchange, index: int, *, inward: bool, latencies: list[int]) -> None:
+    def __init__(
+        self, exchange: Exchange, index: int, run: bytes, *, inward: bool, latencies: list[int]
+    ) -> None:
         super().__init__()
         self.exchange = exchange
         self.index = index
@@ -51,7 +53,7 @@ class Leg(Flow):
         to = escape_attr(exchange.here if inward else there).encode()
         from_ = b" from='%b'" % escape_attr(there).encode() if inward else exchange.user.xmlns
         assert here
-        self.head = b"<message%b to='%b' type='chat' id='" % (from_, to)
+        self.head = b"<message%b to='%b' type='chat' id='%b." % (from_, to, run)
 
     def send(self, intended: int, tail: bytes) -> None:
         """Send the next one; the sender is open."""

@@ -11,16 +11,17 @@ from rookery.bench.driver.driver import SECOND, Driver
 from rookery.bench.remotes.domains import Domain
 from rookery.bench.scenarios._scenario import Window
 
-#: The number of a message to a dead domain, in its id.
-_ID: Final = re.compile(rb"\A<message[^>]* id=['\"]dead-(\d{1,9})['\"]")
+#: The run and the number of a message to a dead domain, in its id.
+_ID: Final = re.compile(rb"\A<message[^>]* id=['\"]dead-(\w+)-(\d{1,9})['\"]")
 
 
 class Graves:
     """Each dead domain gets a message every `dead_every` seconds, spread evenly. They are not among the messages that count as lost."""
 
-    def __init__(self, driver: Driver, domains: Sequence[Domain], tail: bytes) -> None:
+    def __init__(self, driver: Driver, run: bytes, domains: Sequence[Domain], tail: bytes) -> None:
         self._driver = driver
         self._domains = domains
+        self._run = run
         self._tail = tail
         self._users: Sequence[Client] = ()
         self._gap = int(SECOND * driver.plan.dead_every / max(1, len(domains)))
@@ -47,17 +48,18 @@ class Graves:
             domain = self._domains[number % len(self._domains)].name.encode()
             self._waiting[number] = now
             user.write(
-                b"<message%b to='u%d@%b' type='chat' id='dead-%d'><body>%b"
-                % (user.xmlns, number, domain, number, self._tail)
+                b"<message%b to='u%d@%b' type='chat' id='dead-%b-%d'><body>%b"
+                % (user.xmlns, number, domain, self._run, number, self._tail)
             )
         self._driver.loop.at(now + self._gap, self._next)
 
     def back(self, element: bytes) -> bool:
         """Whether an error is about one of these; each counts once."""
         found = _ID.match(element)
-        if found is None:
-            return False
-        sent = self._waiting.pop(int(found[1]), None)
+        if found is None or found[1] != self._run:
+            # Also of a run before: the server has kept it until now.
+            return found is not None
+        sent = self._waiting.pop(int(found[2]), None)
         if sent is None:
             self._driver.recorder.error("dead", "doubled")
         else:

@@ -50,6 +50,9 @@ class Scenario:
     #: It is made of operations of several kinds by chance: its CPU is told for all of them.
     several: ClassVar[bool] = False
 
+    #: The driver plays other servers, which the server must find and believe.
+    federates: ClassVar[bool] = False
+
     #: One user in so many comes first, and the server is measured with those, too: what the others add is theirs alone.
     part: ClassVar[int] = 1
 

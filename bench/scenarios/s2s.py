@@ -29,8 +29,8 @@ from rookery.bench.scenarios._turns import Turns
 
 _OPEN: Final = b"<message"
 _CLOSE: Final = b"</message>"
-#: Leg and number in the id of one of our messages, which an error repeats.
-_ID: Final = re.compile(rb"\A<message[^>]* id=['\"]m([0-9a-f]{1,6})\.(\d{1,9})['\"]")
+#: Run, leg and number in the id of one of our messages, which an error repeats.
+_ID: Final = re.compile(rb"\A<message[^>]* id=['\"](\w+)\.([0-9a-f]{1,6})\.(\d{1,9})['\"]")
 WAYS: Final = ("in", "out", "round")
 #: A stream that the server ended is opened again after this time.
 _AGAIN_NS: Final = SECOND // 2
@@ -44,6 +44,7 @@ class S2s(Turns[Exchange]):
     summary = "Messages with other servers, which the driver plays: in, out, round trips; some of them dead."
     who = "exchanges"
     opening = _OPEN
+    federates = True
 
     def __init__(self, driver: Driver) -> None:
         super().__init__(driver)
@@ -51,7 +52,9 @@ class S2s(Turns[Exchange]):
         self._house = House(driver.loop, plan, driver.order.number, self._stanzas, self._lost)
         self._there = [Correspondent(domain) for domain in self._house.domains if not domain.dead]
         self._tail = b"x" * (plan.body - MARK_BYTES) + b"</body></message>"
-        self._graves = Graves(driver, [domain for domain in self._house.domains if domain.dead], self._tail)
+        self._run = b"r%x" % (driver.loop.clock() & 0xFFFFFFFF)
+        dead = [domain for domain in self._house.domains if domain.dead]
+        self._graves = Graves(driver, self._run, dead, self._tail)
         self._legs: dict[bytes, Leg] = {}
         self._exchanges: list[Exchange] = []
         self._window = Window(0, 0, 0)
@@ -77,10 +80,6 @@ class S2s(Turns[Exchange]):
             raise PlanError("s2s has users by TCP: --transport plain, starttls or tls")
         if plan.ca:
             Authority.load(plan.ca)
-        elif plan.auth != "dialback":
-            raise PlanError(
-                "s2s needs --ca FILE, an authority that the server trusts; `rookery bench ca FILE` makes one and says how"
-            )
 
     @classmethod
     def further_files(cls, plan: Plan) -> int:
@@ -163,7 +162,7 @@ class S2s(Turns[Exchange]):
         self._exchanges.append(exchange)
 
     def _leg(self, exchange: Exchange, *, inward: bool, latencies: list[int]) -> Leg:
-        leg = Leg(exchange, len(self._legs), inward=inward, latencies=latencies)
+        leg = Leg(exchange, len(self._legs), self._run, inward=inward, latencies=latencies)
         self._legs[b"%06x" % leg.index] = leg
         return leg
 
@@ -263,7 +262,9 @@ class S2s(Turns[Exchange]):
             return
         named, mark = _ID.match(element), MARK.search(element)
         if named is not None:
-            index, number = int(named[1], 16), int(named[2])
+            if named[1] != self._run:
+                return
+            index, number = int(named[2], 16), int(named[3])
         elif mark is not None:
             index, number = int(mark[1], 16), int(mark[2], 16)
         else:
