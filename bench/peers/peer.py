@@ -56,8 +56,8 @@ class Ports:
     c2s: int
     tls: int
     http: int
-    s2s: int
-    s2s_tls: int
+    s2s: int = 0
+    s2s_tls: int = 0
 
     @classmethod
     def free(cls) -> Ports:
