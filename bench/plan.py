@@ -90,6 +90,8 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     dead_every: float = 5.0
     #: The share of remotes that read slowly or end their streams all the time.
     flaky: float = 0.0
+    #: Messages per second of strangers at one remote domain, for the whole window.
+    spam: float = 0.0
     #: Everybody begins at once (login, resume).
     storm: bool = False
 
@@ -221,6 +223,7 @@ _BOUNDS: Final[tuple[tuple[str, float, float], ...]] = (
     ("dead", 0, 1),
     ("dead_every", 0.1, 86_400),
     ("flaky", 0, 1),
+    ("spam", 0, 10_000_000),
     ("duration", 0.1, 7 * 86_400),
     ("warmup", 0, 86_400),
     ("ramp", 0.1, 1_000_000),

@@ -15,8 +15,7 @@ class Ground(Protocol):
     """Implemented by `house.House`."""
 
     loop: Loop
-    #: The domain of the server under test, and family and address of its port for servers.
-    target: str
+    #: Family and address of the server's port for servers.
     place: tuple[int, Any]
     #: Whether acknowledgements are offered (XEP-0198).
     managed: bool

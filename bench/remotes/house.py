@@ -165,9 +165,10 @@ class House:
 
     # -- what a scenario does ------------------------------------------------------------------------------------------
 
-    def open(self, domain: Domain, done: Callable[[Outgoing, str], None]) -> Outgoing:
-        """Open a stream to the server; `done` gets it with a condition, "" when stanzas may be sent."""
-        return self._begin(domain, prove(domain, self.target, self.secret), done)
+    def open(self, domain: Domain, done: Callable[[Outgoing, str], None], target: str = "") -> Outgoing:
+        """Open a stream to the server, or to another domain of it; `done` gets it with a condition, "" when stanzas may be sent."""
+        target = target or self.target
+        return self._begin(domain, target, prove(domain, target, self.secret), done)
 
     def ask(self, domain: Domain, there: str, id: str, key: str, word: Callable[[bool], None]) -> None:
         """Ask the server about a key of its own."""
@@ -177,10 +178,12 @@ class House:
             if condition:
                 word(False)
 
-        self._begin(domain, inquire(domain.name, there, id, key, word), done)
+        self._begin(domain, there, inquire(domain.name, there, id, key, word), done)
 
-    def _begin(self, domain: Domain, talk: Talk, done: Callable[[Outgoing, str], None]) -> Outgoing:
-        stream = Outgoing(self, domain, self._lost)
+    def _begin(
+        self, domain: Domain, target: str, talk: Talk, done: Callable[[Outgoing, str], None]
+    ) -> Outgoing:
+        stream = Outgoing(self, domain, target, self._lost)
         stream.connect(talk, done)
         return stream
 

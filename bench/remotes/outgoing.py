@@ -99,15 +99,19 @@ class Outgoing:
         "_since",
         "_tail",
         "_talk",
+        "_target",
         "hold",
         "marks",
         "open",
         "wire",
     )
 
-    def __init__(self, ground: Ground, domain: Domain, lost: Callable[[Outgoing, str], None]) -> None:
+    def __init__(
+        self, ground: Ground, domain: Domain, target: str, lost: Callable[[Outgoing, str], None]
+    ) -> None:
         self._ground = ground
         self._lost = lost
+        self._target = target
         self._domain = domain
         self._tail = b""
         self._talk: Talk | None = None
@@ -181,7 +185,7 @@ class Outgoing:
                 else:
                     self._tail = b""
                     context = self._ground.context(self._domain)
-                    self.wire.start_tls(context, lambda: self._advance(None), name=self._ground.target)
+                    self.wire.start_tls(context, lambda: self._advance(None), name=self._target)
                     return
                 if self._talk is None:
                     return

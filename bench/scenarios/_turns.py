@@ -116,12 +116,16 @@ class Turns(Scenario, Generic[T]):
         marks: list[Mark] = []
         for element in whole:
             if not element.startswith(self.opening):
-                self.driver.other(client, element)
+                self.strange(client, element)
             elif ERROR.match(element):
                 self.returned(client, element)
             elif (found := MARK.search(element)) is not None:
                 marks.append((found[1], found[2], found[3]))
         return marks
+
+    def strange(self, client: Client, element: bytes) -> None:
+        """What is none of the numbered stanzas."""
+        self.driver.other(client, element)
 
     def returned(self, client: Client, element: bytes) -> None:
         """A stanza of the client came back as an error."""

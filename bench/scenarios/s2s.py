@@ -1,13 +1,15 @@
 """Federation: the driver plays remote domains, and users of the server exchange messages with them (RFC 6120, RFC 6121 section 5).
 
-Each user has a way: `in` (a remote domain sends to it), `out` (it sends there), `round` (it sends, and the remote domain answers). In a closed
-loop one message of each is outstanding. Every message is numbered on its way, and counted where it arrives, on either side.
+Each user has a way: `in` (a remote domain sends to it), `out` (it sends there), `round` (it sends, and the remote domain answers), `first` (it
+sends to a domain that the server has never heard of, and when that has come, to the next), or one of `_errands`. In a closed loop one of each is
+outstanding. Every message is numbered on its way, and counted where it arrives, on either side.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterable
 from typing import Final
 
 from rookery.bench.driver.client import Client
@@ -22,16 +24,21 @@ from rookery.bench.remotes.house import House, place_of, server_place
 from rookery.bench.remotes.incoming import Incoming
 from rookery.bench.remotes.outgoing import Outgoing
 from rookery.bench.result import Dead, Messages
+from rookery.bench.scenarios import _errands as errands
 from rookery.bench.scenarios._exchanges import Correspondent, Exchange, Leg
 from rookery.bench.scenarios._graves import Graves
-from rookery.bench.scenarios._scenario import Window
+from rookery.bench.scenarios._scenario import Phase, Window
+from rookery.bench.scenarios._spam import LEG, Spam
 from rookery.bench.scenarios._turns import Turns
 
 _OPEN: Final = b"<message"
 _CLOSE: Final = b"</message>"
 #: Run, leg and number in the id of one of our messages, which an error repeats.
 _ID: Final = re.compile(rb"\A<message[^>]* id=['\"](\w+)\.([0-9a-f]{1,6})\.(\d{1,9})['\"]")
-WAYS: Final = ("in", "out", "round")
+MESSAGES: Final = ("in", "out", "round")
+WAYS: Final = (*MESSAGES, "first", *errands.WAYS)
+#: Domains that have streams before the load begins, where others are new.
+_KNOWN: Final = 4
 #: A stream that the server ended is opened again after this time.
 _AGAIN_NS: Final = SECOND // 2
 
@@ -40,8 +47,24 @@ class S2s(Turns[Exchange]):
     """See the module's text. Remote domains belong to one driver process each, and so do those whom they talk with."""
 
     operation = "out"
-    parts = ("in", "round", "dead")
-    summary = "Messages with other servers, which the driver plays: in, out, round trips; some of them dead."
+    parts = (
+        "in",
+        "round",
+        "first",
+        "subscribe",
+        "join",
+        "groupchat",
+        "leave",
+        "stream",
+        "connect",
+        "tls",
+        "auth",
+        "dead",
+    )
+    storms = True
+    summary = (
+        "Other servers, which the driver plays: messages, subscriptions, rooms, streams; some of them dead."
+    )
     who = "exchanges"
     opening = _OPEN
     federates = True
@@ -50,11 +73,16 @@ class S2s(Turns[Exchange]):
         super().__init__(driver)
         plan = self.plan
         self._house = House(driver.loop, plan, driver.order.number, self._stanzas, self._lost)
-        self._there = [Correspondent(domain) for domain in self._house.domains if not domain.dead]
+        there = [Correspondent(domain) for domain in self._house.domains if not domain.dead]
+        #: Domains that the server has never heard of, for `first`: all but a few.
+        known = min(len(there), _KNOWN) if "first" in kinds(plan.ways) else len(there)
+        self._there, self._new = there[:known], there[known:]
         self._tail = b"x" * (plan.body - MARK_BYTES) + b"</body></message>"
         self._run = b"r%x" % (driver.loop.clock() & 0xFFFFFFFF)
         dead = [domain for domain in self._house.domains if domain.dead]
         self._graves = Graves(driver, self._run, dead, self._tail)
+        self._errands = errands.Errands(driver, self._house, self._run)
+        self._spam = Spam(driver, self._tail)
         self._legs: dict[bytes, Leg] = {}
         self._exchanges: list[Exchange] = []
         self._window = Window(0, 0, 0)
@@ -76,6 +104,14 @@ class S2s(Turns[Exchange]):
         for way in kinds(plan.ways) or [""]:
             if way not in WAYS:
                 raise PlanError(f"ways {plan.ways!r}: there are {', '.join(WAYS)}")
+            if plan.rate and way not in MESSAGES:
+                raise PlanError(
+                    f"rate: {way} is done one after the other; only {', '.join(MESSAGES)} have a rate"
+                )
+        if plan.storm and plan.ways != "streams":
+            raise PlanError("storm is one of streams: --ways streams")
+        if "first" in kinds(plan.ways) and plan.remotes * (1 - plan.dead) <= _KNOWN * plan.processes:
+            raise PlanError(f"first needs more than {_KNOWN} --remotes that live, for each process")
         if plan.transport in ("ws", "wss"):
             raise PlanError("s2s has users by TCP: --transport plain, starttls or tls")
         if plan.ca:
@@ -87,6 +123,10 @@ class S2s(Turns[Exchange]):
         return 6 * plan.remotes
 
     # -- before the load -----------------------------------------------------------------------------------------------
+
+    def phases(self) -> Iterable[Phase]:
+        """Rooms have an owner at the server."""
+        return [Phase("entering rooms", self._errands.furnish)] if "join" in kinds(self.plan.ways) else []
 
     def gather(self) -> None:
         """Open the streams of all remote domains, at the ramp rate."""
@@ -145,13 +185,25 @@ class S2s(Turns[Exchange]):
         clients = [client for client in self.driver.clients if client.open]
         there = [each for each in self._there if each.open]
         for position, client in enumerate(clients):
-            if there:
-                way = ways[position % len(ways)]
-                self._add(Exchange(way, client, there[position // len(ways) % len(there)], full=full))
+            if not there or self.plan.storm:
+                break
+            way, whom = ways[position % len(ways)], there[position // len(ways) % len(there)]
+            if way in errands.WAYS:
+                self._errands.add(way, client, whom)
+            elif way != "first":
+                self._add(Exchange(way, client, whom, full=full))
+            elif self._new:
+                self._add(Exchange(way, client, self._new.pop(), full=False))
+        if self.plan.storm and clients:
+            errands.storm(self._errands, clients, self._there)
         for client in clients:
             client.sink = self._sink
         self.load(self._exchanges, window)
+        self._errands.begin(window.first, window.last)
         self._graves.begin(clients, window)
+        if self.plan.spam and there:
+            rate = self.plan.spam / self.driver.order.of
+            self._spam.begin(there[-1], clients, rate, window.first, window.last)
 
     def _add(self, exchange: Exchange) -> None:
         latencies = self.driver.recorder.latency(exchange.way)
@@ -185,6 +237,8 @@ class S2s(Turns[Exchange]):
             leg = self._legs.get(mark[0])
             if leg is not None and leg.inward and leg.exchange.user is client:
                 self._arrived(leg, mark, now)
+            elif mark[0] == LEG:
+                self._spam.came()
             else:
                 self._stray(around(data, mark[0], mark[1], _OPEN, _CLOSE))
 
@@ -211,13 +265,23 @@ class S2s(Turns[Exchange]):
         marks: list[Mark] = []
         for element in whole:
             stream.element(element)
+            if element.startswith(b"<presence"):
+                self._errands.at_remote(element)
             if not element.startswith(_OPEN):
                 continue
             if ERROR.match(element):
-                self._back(element)
+                if not self._errands.at_remote(element):
+                    self._back(element)
             elif (found := MARK.search(element)) is not None:
                 marks.append((found[1], found[2], found[3]))
+            else:
+                self._errands.at_remote(element)
         return marks
+
+    def strange(self, client: Client, element: bytes) -> None:
+        """Requests for presence are granted."""
+        if not self._errands.at_user(client, element):
+            super().strange(client, element)
 
     def _arrived(self, leg: Leg, mark: Mark, now: int) -> None:
         number, intended = int(mark[1], 16), int(mark[2], 16)
@@ -233,8 +297,18 @@ class S2s(Turns[Exchange]):
         exchange = leg.exchange
         if leg is exchange.first and exchange.back is not None:
             self._reply(exchange.back, intended)
+        elif exchange.way == "first":
+            self._another(exchange, now)
         elif self._sending and self.plan.closed_loop and number + 1 == leg.sent and self.may(exchange):
             self.send(exchange, now)
+
+    def _another(self, exchange: Exchange, now: int) -> None:
+        """The next domain that the server has never heard of."""
+        if self._sending and self._new:
+            following = Exchange("first", exchange.user, self._new.pop(), full=False)
+            self._add(following)
+            self._order.append(following)
+            self.send(following, now)
 
     def _reply(self, leg: Leg, intended: int) -> None:
         if leg.exchange.there.open:
@@ -258,7 +332,7 @@ class S2s(Turns[Exchange]):
 
     def _back(self, element: bytes) -> None:
         """An error, by the id of what it answers (RFC 6120 section 8.1.3), or by the mark that it repeats."""
-        if self._graves.back(element):
+        if self._graves.back(element) or self._spam.back(element):
             return
         named, mark = _ID.match(element), MARK.search(element)
         if named is not None:
@@ -283,7 +357,24 @@ class S2s(Turns[Exchange]):
     def finish(self) -> None:
         """Send nothing more."""
         super().finish()
+        self._errands.finish()
         self._graves.finish()
+        self._spam.finish()
+
+    def watch(self, now: int) -> None:
+        """See who waits."""
+        super().watch(now)
+        self._errands.watch(now)
+
+    def outstanding(self) -> int:
+        """What is on the way."""
+        return super().outstanding() + self._errands.outstanding()
+
+    def complete(self) -> bool:
+        """All of `count` were done, or there is no new domain left for anybody."""
+        if self._order and not super().complete():
+            return kinds(self.plan.ways) == ["first"] and not self._new and not self.outstanding()
+        return self._errands.complete() if len(self._errands) else bool(self._order)
 
     def messages(self) -> Messages:
         """The sums of all legs."""
@@ -292,11 +383,13 @@ class S2s(Turns[Exchange]):
     def dead(self) -> tuple[Dead, ...]:
         """How often dead domains were tried."""
         self._graves.tell()
+        self._spam.tell()
         return self._house.dead()
 
     def close(self) -> None:
         """End the streams of all remote domains."""
         self._closed = True
+        self._errands.close()
         for there in self._there:
             if there.stream is not None:
                 there.stream.close()
