@@ -63,6 +63,8 @@ def bench() -> None:
 _OPTIONS: Final[tuple[tuple[str, Any, str], ...]] = (
     ("--target", str, "Where the server listens, HOST:PORT."),
     ("--domain", str, "Domain of the users."),
+    ("--second-target", str, "Another server, where every second user is: pairs and contacts are of both."),
+    ("--second-domain", str, "Domain of its users."),
     (
         "--transport",
         click.Choice(get_args(Transport)),
@@ -134,8 +136,24 @@ _OPTIONS: Final[tuple[tuple[str, Any, str], ...]] = (
 
 
 #: Options that say where a server is.
-PLACE: Final = ("--target", "--ca-file", "--ready-file", "--s2s-target", "--ca")
-_ACCOUNTS: Final = ("--domain", "--users", "--first-user", "--user", "--password")
+PLACE: Final = (
+    "--target",
+    "--second-target",
+    "--second-domain",
+    "--ca-file",
+    "--ready-file",
+    "--s2s-target",
+    "--ca",
+)
+_ACCOUNTS: Final = (
+    "--domain",
+    "--second-domain",
+    "--second-target",
+    "--users",
+    "--first-user",
+    "--user",
+    "--password",
+)
 
 
 def plan_options(
@@ -221,7 +239,7 @@ def run_command(scenario: str | None, profile_name: str | None, **options: Any) 
     plan = _plan(scenario, profile_name, options)
     if not plan.loopback and not outputs["allowed"]:
         raise click.UsageError(
-            f"{plan.host} is not this machine: --i-may-load-this-server says that you may load it"
+            f"{plan.foreign} is not this machine: --i-may-load-this-server says that you may load it"
         )
     from rookery.bench.run import run_and_show
 

@@ -31,6 +31,9 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     scenario: str
     target: str = "127.0.0.1:5222"
     domain: str = "localhost"
+    #: Where every second user is: at another server, by the same transport ("": there is one server).
+    second_target: str = ""
+    second_domain: str = ""
     transport: Transport = "starttls"
     #: Path of the WebSocket (transports ws and wss).
     path: str = "/xmpp-websocket"
@@ -130,12 +133,23 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         return self.rate == 0.0
 
     @property
+    def foreign(self) -> str:
+        """The first host of the targets that is not this machine, "" when all are."""
+        places = (self.target, self.second_target, self.s2s_target)
+        hosts = [place.rpartition(":")[0].strip("[]") for place in places if place]
+        return next((host for host in hosts if not _is_loopback(host)), "")
+
+    @property
     def loopback(self) -> bool:
-        """Whether the target is this machine."""
-        try:
-            return ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host == "localhost"
+        """Whether the targets are this machine."""
+        return not self.foreign
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def names() -> list[str]:
@@ -187,9 +201,15 @@ def make(*layers: Mapping[str, Any]) -> Plan:
 
 def check(plan: Plan) -> None:
     """What types cannot tell. Raises PlanError."""
-    host, separator, port = plan.target.rpartition(":")
-    if not separator or not host or not (port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
-        raise PlanError(f"target {plan.target!r} is not HOST:PORT, such as 127.0.0.1:5222")
+    _place("target", plan.target)
+    if plan.second_target:
+        _place("second_target", plan.second_target)
+    if bool(plan.second_target) != bool(plan.second_domain):
+        raise PlanError("a second server has both: --second-target and --second-domain")
+    if plan.second_domain and plan.second_domain == plan.domain:
+        raise PlanError(f"second_domain is {plan.domain}, too: users of two servers have two domains")
+    if plan.second_target and plan.users_file:
+        raise PlanError("users of two servers come by patterns: leave --users-file out")
     for name, low, high in _BOUNDS:
         value = getattr(plan, name)
         if not low <= value <= high:
@@ -205,6 +225,12 @@ def check(plan: Plan) -> None:
         raise PlanError("search looks for a rate: leave count and storm out")
     if plan.users < 2 * plan.processes:
         raise PlanError(f"{plan.processes} processes need at least {2 * plan.processes} users")
+
+
+def _place(name: str, text: str) -> None:
+    host, separator, port = text.rpartition(":")
+    if not separator or not host or not (port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
+        raise PlanError(f"{name} {text!r} is not HOST:PORT, such as 127.0.0.1:5222")
 
 
 _BOUNDS: Final[tuple[tuple[str, float, float], ...]] = (

@@ -42,13 +42,17 @@ class Driver:
         self.loop = loop
         self.recorder = Recorder()
         self.target = Target(self.plan)
+        second = Target(self.plan, second=True) if self.plan.second_target else self.target
         self.keys: Keys = {}
         self.rng = random.Random(f"{self.plan.seed}/{order.number}")
         everybody = accounts(self.plan)
         #: All accounts of the run, also those of other processes.
         self.accounts = everybody
         mine = share(self.plan.users, order.of, order.number)
-        self.clients = [Client(loop, self.target, Session(everybody[index]), self.gone) for index in mine]
+        self.clients = [
+            Client(loop, second if index % 2 else self.target, Session(everybody[index]), self.gone)
+            for index in mine
+        ]
         self.scenario = find(self.plan.scenario)(self)
         self.window = Window(0, 0, 0)
         self.notes: list[str] = []
