@@ -495,11 +495,11 @@ class OperatorCommand(NamedTuple):
     at: int
 
 
-# --- command line -> worker ------------------------------------------------------------------------------------------
+# --- command line -> worker, and between workers for other servers ----------------------------------------------------
 
 
 class TryRemote(NamedTuple):
-    """The operator wants this remote domain to be tried now, whatever has failed before."""
+    """This remote domain is to be tried now, whatever has failed before: the operator wants it, or it has come by itself."""
 
     domain: str
 

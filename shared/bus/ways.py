@@ -83,7 +83,7 @@ WAYS: Final[dict[type, Way]] = {
     m.RosterChanged: _way((_ROSTER,), (_PRESENCE, _PUBSUB)),
     m.ContactRemoved: _way((_ACCOUNT, _COMMAND), tuple(told(Notice.CONTACT_REMOVED))),
     m.OperatorCommand: _way((_COMMAND,), (_ACCOUNT,)),
-    m.TryRemote: _way((_COMMAND,), (_S2S,)),
+    m.TryRemote: _way((_COMMAND, _S2S), (_S2S,)),
     m.Bind: _way((_EDGE,), (_ROUTER,)),
     m.Bound: _way((_ROUTER,), (_EDGE,), answer=True),
     m.Enable: _way((_EDGE,), (_ROUTER,)),

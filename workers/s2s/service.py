@@ -44,6 +44,9 @@ LOOSE_SECONDS: Final = 3600.0
 #: How long a partition that is given away waits for other servers to acknowledge what they were sent.
 RELEASE_SECONDS: Final = 3.0
 DRAIN_SECONDS: Final = 5.0
+#: A domain that comes by itself is tried at once, but not again within this time; how many such are remembered before old ones are dropped.
+BACK_AGAIN_SECONDS: Final = 10.0
+_TRIED: Final = 4096
 _Uid = tuple[bytes, int]
 
 
@@ -71,6 +74,9 @@ class S2sService(HostedWorker):
         self.queues.remotes = self.remotes
         self.remotes.on_look = self._look
         self.incoming = Incoming(node, self.addresses, self.custodian, self._refuse)
+        self.incoming.on_proved = self._back_again
+        #: When a domain was last tried because it had come by itself.
+        self._tried: dict[str, float] = {}
         self._coming: dict[_Uid, _Coming] = {}
         self._accepted: dict[str, list[_Uid]] = {}
         self._dirty: dict[str, Remote] = {}
@@ -131,6 +137,22 @@ class S2sService(HostedWorker):
         peer = self.remotes.find(item.domain)
         if peer is not None:
             peer.retry()
+
+    def _back_again(self, remote: str) -> None:
+        """A domain that comes by itself is there: what waits for it need not wait for the end of a pause. Not for each of its streams."""
+        now = trio.current_time()
+        if now < self._tried.get(remote, 0.0):
+            return
+        if len(self._tried) > _TRIED:
+            self._tried = {name: until for name, until in self._tried.items() if until > now}
+        self._tried[remote] = now + BACK_AGAIN_SECONDS
+        place = self.addresses.place(remote)
+        if place.kind is not Kind.S2S:
+            return
+        if self.remotes.held(place.partition) is not None:
+            self._on_try(place.partition, TryRemote(remote))
+        else:
+            self.node.bus.post(Kind.S2S, place.partition, TryRemote(remote))
 
     def _take(self, held: Held, origin: Origin, stanza: Stanza) -> None:
         """Put a stanza into the queue of its pair of domains."""
