@@ -5,6 +5,7 @@ Many clients declare no namespace for stanzas, so everything inside that is in B
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
@@ -21,6 +22,10 @@ NS: Final = "http://jabber.org/protocol/httpbind"
 ATTRIBUTES: Final = 32
 _INSIDE: Final = f"{NS} "
 _CLIENT: Final = f"{ns.CLIENT} "
+#: What is wrong with an element and not with the document: the stream ends, and says so.
+_OF_STREAM: Final = frozenset(
+    {"unsupported-stanza-type", "invalid-namespace", "bad-namespace-prefix", "policy-violation"}
+)
 
 #: What a session's bodies may cost, by its sid; None: nothing but the wrapper's attributes is wanted.
 Choose = Callable[[str], StreamLimits | None]
@@ -48,7 +53,7 @@ class BodyParser(Reader):
         self._whole = False
 
     def parse(self, document: bytes) -> Wrapped:
-        """The wrapper. Raises StreamError with the condition that a stream would end with."""
+        """The wrapper. Raises StreamError for what is no body; what only the stream does not allow is its last event."""
         condition = wrong_start(document[:1]) if document else "not-well-formed"
         if condition:
             raise StreamError(condition)
@@ -58,8 +63,11 @@ class BodyParser(Reader):
         parser.XmlDeclHandler = declaration
         events = self._run(document)
         unfinished = not self._whole or bool(self._tail)
+        inside = self._depth > 0
         self.close()
         if events and isinstance(events[-1], StreamError):
+            if inside and events[-1].condition in _OF_STREAM:
+                return Wrapped(self._root, events)
             raise events[-1]
         if unfinished:
             raise StreamError("not-well-formed", "a body is one whole document")
@@ -102,6 +110,8 @@ class BodyParser(Reader):
     def _on_root_end(self) -> None:
         # Expat refuses another element behind this one, and the handlers everything else.
         self._whole = True
+        # The document is over, however long it was: whoever got it has limited that.
+        self._max = sys.maxsize
 
     def _reopen(self) -> None:
         parser = self._create()
