@@ -37,6 +37,7 @@ class BoshTransport:
         self.answers: list[dict[str, str]] = []
         self.headers: dict[str, str] = {}
         self._ended = False
+        self._answering = trio.Lock()
 
     async def send(self, data: bytes) -> None:
         """Say one frame. Raises trio.BrokenResourceError."""
@@ -67,14 +68,22 @@ class BoshTransport:
         return self._frames.popleft() if self._frames else b""
 
     async def ask(self, attributes: str = "", payload: bytes = b"") -> None:
-        """Send one request; its answer comes with `answer`."""
+        """Send one request; its answer comes with `answer`. No more are under way than a client may have (section 11)."""
+        while len(self._asked) > 1:
+            await self.answer(over=1)
         rid, self.rid = self.rid, self.rid + 1
         sid = f" sid={quoteattr(self.sid)}" if self.sid else ""
         await self.post(f"<body xmlns='{NS}' rid='{rid}'{sid}{attributes}>".encode() + payload + b"</body>")
 
-    async def answer(self) -> None:
-        """Take the answer to the oldest request. Raises trio.BrokenResourceError."""
-        status, document = await self.response()
+    async def answer(self, over: int = 0) -> None:
+        """Take the answer to the oldest request if there are more than `over`. Raises trio.BrokenResourceError."""
+        async with self._answering:
+            if len(self._asked) <= over:
+                return
+            status, document = await self.response()
+            self._took(status, document)
+
+    def _took(self, status: int, document: bytes) -> None:
         if status != 200:
             self._ended = True
             raise trio.BrokenResourceError(f"HTTP {status}")
