@@ -193,7 +193,7 @@ def test_what_waits_for_a_holder_stays_in_the_tail() -> None:
 
 
 def test_an_old_number_that_is_sent_again_does_not_hide_that_newer_ones_are_open() -> None:
-    cluster, voice, _ = speaker()
+    _, voice, _ = speaker()
     for n in (3, 4):
         voice.say(n, Say(MESSAGE))
     voice.again()
