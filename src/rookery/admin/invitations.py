@@ -17,7 +17,7 @@ from rookery.shared.xeps import invitations as xep
 from rookery.shared.xmpp.errors import JidError
 from rookery.shared.xmpp.jid import prepare_local
 from rookery.workers.account import invitations
-from rookery.workers.account.invitations import Invitation
+from rookery.workers.account.invitations import Invitation as Invitation
 
 #: The most accounts that one invitation makes, and how long one may hold.
 MAX_USES: Final = 1000

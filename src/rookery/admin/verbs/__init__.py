@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import Final
 
 from rookery.admin.verb import Verb
-from rookery.admin.verbs import cluster, domains, invitations, messages, rosters, sessions, tokens, users
+from rookery.admin.verbs import (
+    cluster,
+    domains,
+    invitations,
+    messages,
+    reports,
+    rosters,
+    sessions,
+    tokens,
+    users,
+)
 
 #: Every verb. Their order is that of the document.
 TABLE: Final[tuple[Verb, ...]] = (
@@ -15,6 +25,7 @@ TABLE: Final[tuple[Verb, ...]] = (
     *sessions.VERBS,
     *rosters.VERBS,
     *messages.VERBS,
+    *reports.VERBS,
     *cluster.VERBS,
     *tokens.VERBS,
 )
