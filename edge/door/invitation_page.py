@@ -16,7 +16,7 @@ import segno
 
 from rookery.shared.bus.messages import Invited
 from rookery.shared.observe.exchange import Response
-from rookery.shared.xeps.invitations import uri
+from rookery.shared.xeps.invitations import address
 
 _STYLE: Final = (
     "body{font:1.1rem/1.5 system-ui,sans-serif;max-width:38rem;margin:2rem auto;padding:0 1rem;color:#1a1a1a;background:#fff}"
@@ -134,7 +134,7 @@ def _document(said: _Words, title: str, body: str) -> bytes:
 def page(domain: str, token: str, invited: Invited, accept_language: str) -> Response:
     """The page of a valid invitation."""
     said = words(accept_language)
-    link = uri(domain, invited.username, token)
+    link = address(domain, invited.username, invited.inviter, token)
     until = datetime.fromtimestamp(invited.expires, UTC).strftime("%Y-%m-%d %H:%M")
     facts = [
         said.invited_by.format(inviter=escape(invited.inviter)) if invited.inviter else said.invited,

@@ -52,6 +52,17 @@ def uri(domain: str, username: str, token: str) -> str:
     return f"xmpp:{quote(username, safe='') + '@' if username else ''}{domain}?register;preauth={token}"
 
 
+def contact_uri(inviter: str, token: str) -> str:
+    """What a client opens to become a contact, with an account that it has or makes (section 4.1; XEP-0379 section 3.2)."""
+    local, _, domain = inviter.rpartition("@")
+    return f"xmpp:{quote(local, safe='')}@{domain}?roster;preauth={token};ibr=y"
+
+
+def address(domain: str, username: str, inviter: str, token: str) -> str:
+    """The address of an invitation: of a contact unless a username is kept."""
+    return contact_uri(inviter, token) if inviter and not username else uri(domain, username, token)
+
+
 def page(options: Options, domain: str, port: int, token: str) -> str:
     """The address of the page for people."""
     base = options.url.replace("{domain}", domain) or f"https://{domain}{f':{port}' if port != 443 else ''}"

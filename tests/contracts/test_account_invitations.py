@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 import trio
 
-from rookery.shared.bus.messages import AskInvitation, Done, Invited, Item, Register
+from rookery.shared.bus.messages import AskInvitation, Done, Handle, Invited, Item, Kind, Register
 from rookery.shared.db.api import Database
 from rookery.shared.xmpp.errors import StanzaError
+from rookery.shared.xmpp.parse import parse_element
+from rookery.shared.xmpp.stanza import Stanza
 from rookery.workers.account import invitations
 from rookery.workers.account.invitations import Invitation
 
-from .people import ALICE, People, people, pushes
+from .people import ALICE, BOB, EVE, People, people, pushes
 from .test_account_service import CHEAP, call
 
 TOKEN = "a-token-of-twenty-and-more"
@@ -118,3 +121,21 @@ async def test_the_inviter_is_a_contact_at_once(database: Database, world: Peopl
         (push,) = pushes(items, one)
         assert f"jid='{other}'" in push
         assert "subscription='both'" in push
+
+
+async def test_who_shows_the_token_becomes_a_contact(database: Database, world: People) -> None:
+    """XEP-0379: the request is answered by the server, which asks in return; a second one is an ordinary request."""
+    await make(database, NEW._replace(inviter=ALICE))
+    shown = f"<preauth xmlns='urn:xmpp:pars:0' token='{TOKEN}'/>"
+    for sender, states in ((BOB, ["none", "from", "from"]), (EVE, [])):
+        world.take()
+        request = Stanza.build(
+            "presence", parse_element(shown.encode()), type="subscribe", to=ALICE, from_=sender
+        )
+        world.post(Kind.ROSTER, ALICE, Handle(world.origin(), ALICE, "", False, request))
+        await world.rest()
+        items = world.take()
+        found = [push for push in pushes(items, ALICE) if sender in push]
+        assert [re.findall(r"subscription='(\w+)'", push)[0] for push in found] == states
+        if states:
+            assert "ask='subscribe'" in found[-1]

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from rookery.shared.xeps.invitations import Options, digest, page, uri, when
+from rookery.shared.xeps.invitations import Options, address, digest, page, uri, when
 
 
 def test_addresses() -> None:
     assert uri("example.org", "juliet", "T-_1") == "xmpp:juliet@example.org?register;preauth=T-_1"
     assert uri("example.org", "", "T") == "xmpp:example.org?register;preauth=T"
     assert uri("example.org", "a&b ü", "T").startswith("xmpp:a%26b%20%C3%BC@example.org?")
+    assert address("a.org", "juliet", "romeo@a.org", "T") == "xmpp:juliet@a.org?register;preauth=T"
+    assert address("a.org", "", "romeo@a.org", "T") == "xmpp:romeo@a.org?roster;preauth=T;ibr=y"
+    assert address("a.org", "", "", "T") == "xmpp:a.org?register;preauth=T"
     assert page(Options(), "example.org", 5280, "T") == "https://example.org:5280/invite?t=T"
     assert page(Options(), "example.org", 443, "T") == "https://example.org/invite?t=T"
     assert (

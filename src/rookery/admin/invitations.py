@@ -77,7 +77,7 @@ async def create(desk: Desk, wanted: Wanted) -> Made:
     made = await desk.run(work)
     told = {"username": username or None, "inviter": inviter or None, "uses": wanted.uses, "expires": expires}
     await desk.tell([desk.audit("invite create", domain, id=made.id, **told)])
-    uri = xep.uri(domain, username, token)
+    uri = xep.address(domain, username, inviter, token)
     return Made(made, uri, xep.page(options, domain, desk.config.edge.http_port, token))
 
 
