@@ -148,8 +148,9 @@ class RosterService(HostedWorker):
             # XEP-0379 section 3.5: and the account asks in return.
             contact = bare_of(item.stanza.from_)
             asking = Stanza.build("presence", type="subscribe", to=contact, from_=item.account)
+            origin = self.derived(item.origin, "asks")
             await self._outbound(
-                partition, Handle(self.derived(item.origin, "asks"), item.account, "", True, asking)
+                partition, item._replace(origin=origin, full="", outbound=True, stanza=asking)
             )
 
     async def _redeemed(self, partition: int, item: Handle) -> bool:

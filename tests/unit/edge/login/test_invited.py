@@ -9,7 +9,7 @@ import pytest
 from rookery.edge.login.effects import AskInvited, AskRegister, Wait
 from rookery.edge.login.framing import TCP
 from rookery.edge.login.negotiation import Negotiation
-from rookery.edge.policy import Security
+from rookery.edge.policy import HostedDomain, Security
 from rookery.shared.xmpp.errors import StanzaError
 
 from .test_negotiation import OPEN, POLICY, Stream, want
@@ -24,7 +24,8 @@ ACCOUNT = (
 def opened(*, invitations: bool = True, secure: bool = True) -> tuple[Stream, str]:
     """A stream to a domain whose registration is closed, and its features."""
     stream = Stream()
-    policy = replace(POLICY, invitations=invitations)
+    domains = {"closed.example": HostedDomain("closed.example")}
+    policy = replace(POLICY, invitations=invitations, find=domains.get)
     stream.machine = Negotiation(policy, Security(secure=secure), TCP, lambda: "token")
     return stream, stream.feed(OPEN.format("closed.example"))
 
