@@ -37,6 +37,8 @@ class Policy:
     failures: int
     #: What the form for a new account says.
     instructions: str = registration.Options().instructions
+    #: Whether accounts are made with invitations, too (XEP-0445).
+    invitations: bool = False
     #: How long a person may take to fill it in.
     form_seconds: float = registration.Options().form_seconds
 

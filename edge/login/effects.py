@@ -64,6 +64,15 @@ class AskRegister(NamedTuple):
     username: str
     password: str
     email: str
+    #: Of the invitation that the stream has shown, "" for none.
+    token: str = ""
+
+
+class AskInvited(NamedTuple):
+    """Call the account worker whether this token of an invitation is valid; then `invited`."""
+
+    domain: str
+    token: str
 
 
 class Wait(NamedTuple):
@@ -125,6 +134,7 @@ Effect = (
     | AskCredentials
     | CheckPassword
     | AskRegister
+    | AskInvited
     | Wait
     | AskBind
     | AskResume

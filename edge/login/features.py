@@ -9,6 +9,7 @@ from rookery.edge.policy import HostedDomain, Policy, Security
 from rookery.shared.xeps import (
     channel_binding,
     client_state,
+    preauth_registration,
     registration,
     sasl2,
     stream_limits,
@@ -47,6 +48,8 @@ def before_authentication(policy: Policy, security: Security, domain: HostedDoma
             offered.append(sasl2.stream_feature(names))
         if security.binding is not None:
             offered.append(channel_binding.stream_feature([BINDING]))
+        if policy.invitations:
+            offered.append(preauth_registration.stream_feature())
         if domain.registration:
             offered.append(registration.stream_feature())
     offered.append(stream_limits.stream_feature(policy.preauth_bytes, 0))

@@ -16,6 +16,7 @@ from rookery.edge.login.effects import (
     Admit,
     AskBind,
     AskCredentials,
+    AskInvited,
     AskRegister,
     AskResume,
     AuthEnded,
@@ -36,6 +37,7 @@ from rookery.edge.sessions.management import manager
 from rookery.edge.sessions.session import Session
 from rookery.shared.bus.api import BusTimeout
 from rookery.shared.bus.messages import (
+    AskInvitation,
     Bind,
     Bound,
     Credentials,
@@ -180,6 +182,8 @@ class Login:
                 self._ask(partial(self._check, effect))
             elif isinstance(effect, AskRegister):
                 self._ask(partial(self._register, effect))
+            elif isinstance(effect, AskInvited):
+                self._ask(partial(self._invited, effect))
             elif isinstance(effect, Wait):
                 client.until(effect.seconds)
             elif isinstance(effect, AskBind):
@@ -258,7 +262,7 @@ class Login:
 
     async def _register(self, ask: AskRegister) -> list[Effect]:
         partition = self._context.sessions.partition(ask.account)
-        request = Register(ask.domain, ask.username, ask.password, ask.email, self._client.host)
+        request = Register(ask.domain, ask.username, ask.password, ask.email, self._client.host, ask.token)
         error: StanzaError | None = None
         try:
             await self._context.bus.call(Kind.ACCOUNT, partition, request)
@@ -267,6 +271,24 @@ class Login:
         except StanzaError as refused:
             error = refused
         return self._negotiation.registering.registered(error)
+
+    async def _invited(self, ask: AskInvited) -> list[Effect]:
+        context = self._context
+        error: StanzaError | None = None
+        if context.failures.blocked(self._client.host, context.reactor.clock()):
+            metrics.RATELIMIT.labels("auth").inc()
+            return self._negotiation.registering.invited(StanzaError("item-not-found"))
+        request = AskInvitation(ask.domain, ask.token)
+        try:
+            await context.bus.call(Kind.ACCOUNT, context.sessions.partition(ask.domain), request)
+        except BusTimeout:
+            error = _unanswered()
+        except StanzaError as refused:
+            error = refused
+            if refused.condition == "item-not-found" and self._client.host not in context.exempt:
+                # Tokens cannot be guessed, and whoever tries is slowed down as with passwords.
+                context.failures.add(self._client.host, context.reactor.clock())
+        return self._negotiation.registering.invited(error)
 
     async def _bind(self, ask: AskBind) -> list[Effect]:
         sessions = self._context.sessions

@@ -16,8 +16,10 @@ ACCOUNTS: Final = "accounts"
 ROOMS: Final = "rooms"
 UPLOADS: Final = "upload"
 PUBSUB: Final = "pubsub"
+#: What a relay of byte streams is.
+PROXIES: Final = "proxy"
 #: The services that each domain of accounts gets when it is added, and what stands before its name in theirs.
-SERVICES: Final = {ROOMS: "conference.", UPLOADS: "upload.", PUBSUB: "pubsub."}
+SERVICES: Final = {ROOMS: "conference.", UPLOADS: "upload.", PUBSUB: "pubsub.", PROXIES: "proxy."}
 
 
 class Kind(IntEnum):
@@ -161,7 +163,15 @@ _ROWS: Final = (
         serves=UPLOADS,
         by_domain=True,
     ),
-    KindRow(Kind.PROXY, "relays of byte streams between clients", serves="proxy", by_domain=True),
+    KindRow(
+        Kind.PROXY,
+        "relays of byte streams between clients",
+        "rookery.workers.proxy.service:ProxyService",
+        by_default=True,
+        accepts=True,
+        serves=PROXIES,
+        by_domain=True,
+    ),
 )
 #: The table.
 KINDS: Final[dict[Kind, KindRow]] = {row.kind: row for row in _ROWS}

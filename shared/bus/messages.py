@@ -641,6 +641,23 @@ class Register(NamedTuple):
     password: str
     email: str
     ip: str
+    #: Of an invitation that was shown and valid (XEP-0445), "" for none.
+    token: str = ""
+
+
+class AskInvitation(NamedTuple):
+    """Ask an account worker what the token of an invitation allows now (XEP-0445); StanzaError(item-not-found) for nothing."""
+
+    domain: str
+    token: str
+
+
+class Invited(NamedTuple):
+    """Answer to AskInvitation: the username that is kept and the bare JID of who invites, "" for none; `expires` in Unix seconds."""
+
+    username: str
+    inviter: str
+    expires: int
 
 
 class ListSessions(NamedTuple):
@@ -904,6 +921,8 @@ Item = (
     | GetCredentials
     | Credentials
     | Register
+    | AskInvitation
+    | Invited
     | Done
     | GetDomains
     | Domains
@@ -1006,4 +1025,6 @@ TAGS: Final[dict[type, int]] = {
     TryRemote: 145,
     BoshAsk: 220,
     BoshTold: 221,
+    AskInvitation: 222,
+    Invited: 223,
 }

@@ -19,6 +19,7 @@ item gets a new `VERSION` and a line here, with what happens while the other sid
 | 3 | `OperatorCommand` | no log line tells which operator has changed what |
 | 3 | `TryRemote` | `rookery s2s retry` does nothing, nor does a domain that comes by itself: it is tried when its pause is over |
 | 3 | `BoshAsk`, `BoshTold` | a request of BOSH that reaches another edge than that of its session waits in vain; version 2 has no such sessions |
+| 3 | `AskInvitation`, `Invited`, `Register.token` | an invitation is refused until the worker is new |
 | 3 | `Domains.kinds` | an edge takes every hosted domain for one with accounts; their routers know better |
 | 3 | `ListSessions`, `SessionList`, `EndSessions`, `Ended` | operators cannot see or end sessions of a router of version 2 |
 | 3 | `EditRoster`, `DrainProcess`, `SetLogLevel` | operators cannot do this to a process of version 2: they are told so, or nothing happens |
@@ -38,6 +39,7 @@ from typing import Any, Final
 from rookery.shared.bus.messages import (
     TAGS,
     VERSION,
+    AskInvitation,
     AskRoom,
     Beat,
     Bind,
@@ -55,6 +57,7 @@ from rookery.shared.bus.messages import (
     Fanout,
     Frontier,
     Interest,
+    Invited,
     Item,
     LastItems,
     ListSessions,
@@ -63,6 +66,7 @@ from rookery.shared.bus.messages import (
     MirrorSession,
     OperatorCommand,
     Refused,
+    Register,
     Resumed,
     Return,
     RoomTold,
@@ -107,6 +111,9 @@ KNOWN: Final[dict[type, int | None]] = {
     TryRemote: None,
     BoshAsk: None,
     BoshTold: None,
+    AskInvitation: None,
+    Invited: None,
+    Register: 5,
 }
 
 Narrow = Callable[[Any], Any]

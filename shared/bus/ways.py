@@ -44,7 +44,9 @@ _BUS, _CLUSTER, _COMMAND = Layer.BUS, Layer.CLUSTER, Layer.COMMAND
 #: Every item of the bus.
 WAYS: Final[dict[type, Way]] = {
     m.Submit: _way((_EDGE,), (_ROUTER,)),
-    m.Route: _way((_EDGE, _ROUTER, *_WORKERS, _COMMAND), (_ROUTER, _MUC, _S2S, _PUBSUB, Kind.UPLOAD)),
+    m.Route: _way(
+        (_EDGE, _ROUTER, *_WORKERS, _COMMAND), (_ROUTER, _MUC, _S2S, _PUBSUB, Kind.UPLOAD, Kind.PROXY)
+    ),
     m.Unbind: _way((_EDGE,), (_ROUTER,)),
     m.Acked: _way((_EDGE,), (_ROUTER,)),
     m.ClientState: _way((_EDGE,), (_ROUTER,)),
@@ -84,6 +86,8 @@ WAYS: Final[dict[type, Way]] = {
     m.ContactRemoved: _way((_ACCOUNT, _COMMAND), tuple(told(Notice.CONTACT_REMOVED))),
     m.OperatorCommand: _way((_COMMAND,), (_ACCOUNT,)),
     m.TryRemote: _way((_COMMAND, _S2S), (_S2S,)),
+    m.AskInvitation: _way((_EDGE,), (_ACCOUNT,)),
+    m.Invited: _way((_ACCOUNT,), (_EDGE,), answer=True),
     m.BoshAsk: _way((_EDGE,), (_EDGE,)),
     m.BoshTold: _way((_EDGE,), (_EDGE,)),
     m.Bind: _way((_EDGE,), (_ROUTER,)),
@@ -96,14 +100,14 @@ WAYS: Final[dict[type, Way]] = {
     m.GetCredentials: _way((_EDGE,), (_ACCOUNT,)),
     m.Credentials: _way((_ACCOUNT,), (_EDGE,), answer=True),
     m.Register: _way((_EDGE,), (_ACCOUNT,)),
-    m.Done: _way((_ACCOUNT, _ROSTER), (_EDGE, _COMMAND), answer=True),
+    m.Done: _way((_ACCOUNT, _ROSTER), (_EDGE, _ACCOUNT, _COMMAND), answer=True),
     m.GetDomains: _way((_EDGE,), (_ACCOUNT,)),
     m.Domains: _way((_ACCOUNT,), (_EDGE,), answer=True),
     m.ListSessions: _way((_COMMAND,), (_ROUTER,)),
     m.SessionList: _way((_ROUTER,), (_COMMAND,), answer=True),
     m.EndSessions: _way((_COMMAND,), (_ROUTER,)),
     m.Ended: _way((_ROUTER,), (_COMMAND,), answer=True),
-    m.EditRoster: _way((_COMMAND,), (_ROSTER,)),
+    m.EditRoster: _way((_COMMAND, _ACCOUNT), (_ROSTER,)),
     m.DrainProcess: _way((_COMMAND,), (_CLUSTER,)),
     m.SetLogLevel: _way((_COMMAND,), (_CLUSTER,)),
     m.AskRoom: _way((_COMMAND,), (_MUC,)),

@@ -209,6 +209,11 @@ UPLOADS: Final = _counter(
     "result",
 )
 UPLOAD_BYTES: Final = _counter("upload_bytes_total", "Bytes of files, in or out.", "direction")
+_begin("proxy")
+PROXY_STREAMS: Final = _counter(
+    "proxy_streams_total", "Streams between two clients that were activated (XEP-0065)."
+)
+PROXY_BYTES: Final = _counter("proxy_bytes_total", "Bytes that were relayed.")
 
 # --- bus, database, cluster -------------------------------------------------------------------------------------------
 

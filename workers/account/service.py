@@ -13,12 +13,14 @@ import trio
 from rookery.shared.bus.api import Call
 from rookery.shared.bus.kinds import ACCOUNTS
 from rookery.shared.bus.messages import (
+    AskInvitation,
     Credentials,
     Domains,
     Done,
     GetCredentials,
     GetDomains,
     Handle,
+    Invited,
     Item,
     Kind,
     LastSeen,
@@ -33,7 +35,7 @@ from rookery.shared.observe.metrics import REGISTRATIONS
 from rookery.shared.xeps import last_activity
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.jid import Jid
-from rookery.workers.account import of_nodes, registration, store
+from rookery.workers.account import invitations, of_nodes, registration, store
 from rookery.workers.account.credentials import PURPOSE, base_mechanism, invented
 from rookery.workers.account.requests import REQUESTS
 from rookery.workers.account.seen import Seen
@@ -95,6 +97,7 @@ class AccountService(HostedWorker):
         return {
             GetCredentials: self._on_get_credentials,
             Register: self._on_register,
+            AskInvitation: self._on_ask_invitation,
             GetDomains: self._on_get_domains,
         }
 
@@ -122,6 +125,15 @@ class AccountService(HostedWorker):
         # Names that differ only before they are prepared may run side by side: the table decides.
         work = partial(self._register, partition, request)
         self.job(partition, f"{request.username}@{request.domain}", partial(self._reply, call, work))
+
+    def _on_ask_invitation(self, partition: int, call: Call, request: AskInvitation) -> None:
+        self.job(partition, "", partial(self._reply, call, partial(self._invitation, partition, request)))
+
+    async def _invitation(self, partition: int, request: AskInvitation) -> Invited:
+        found = await self.database(
+            partition, lambda conn: invitations.valid(conn, request.domain, request.token), _deadline()
+        )
+        return Invited(found.username, found.inviter, int(found.expires.timestamp()))
 
     def _on_get_domains(self, partition: int, call: Call, request: GetDomains) -> None:
         self.job(partition, "", partial(self._reply, call, partial(self._domains, partition)))

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from rookery.admin import rooms as chat_rooms
 from rookery.admin.desk import Desk
 from rookery.admin.errors import Conflict, Invalid, NotFound
-from rookery.shared.bus.kinds import ACCOUNTS, PUBSUB, ROOMS, SERVICES, UPLOADS, domain_kinds
+from rookery.shared.bus.kinds import ACCOUNTS, PROXIES, PUBSUB, ROOMS, SERVICES, UPLOADS, domain_kinds
 from rookery.shared.db.api import Connection
 from rookery.workers.account import policies, store
 from rookery.workers.account.policies import Changes, Policy
@@ -21,6 +21,7 @@ _SERVICE: Final = "DELETE FROM domain d WHERE d.name = $1 AND d.kind = $2"
 _UNUSED: Final = {
     ROOMS: f"{_SERVICE} AND NOT EXISTS (SELECT FROM archive_owner o WHERE o.domain = d.name)",
     UPLOADS: _SERVICE,
+    PROXIES: _SERVICE,
     PUBSUB: f"{_SERVICE} AND NOT EXISTS (SELECT FROM pubsub_node n WHERE n.domain = d.name)",
 }
 _SCHEMES: Final = ("mailto:", "xmpp:", "https://", "http://")

@@ -5,15 +5,27 @@ from __future__ import annotations
 from typing import Final
 
 from rookery.admin.verb import Verb
-from rookery.admin.verbs import cluster, domains, messages, rosters, sessions, tokens, users
+from rookery.admin.verbs import (
+    cluster,
+    domains,
+    invitations,
+    messages,
+    reports,
+    rosters,
+    sessions,
+    tokens,
+    users,
+)
 
 #: Every verb. Their order is that of the document.
 TABLE: Final[tuple[Verb, ...]] = (
     *domains.VERBS,
     *users.VERBS,
+    *invitations.VERBS,
     *sessions.VERBS,
     *rosters.VERBS,
     *messages.VERBS,
+    *reports.VERBS,
     *cluster.VERBS,
     *tokens.VERBS,
 )
