@@ -39,6 +39,8 @@ class Policy:
     instructions: str = registration.Options().instructions
     #: How long a person may take to fill it in.
     form_seconds: float = registration.Options().form_seconds
+    #: Whether clients get tokens (XEP-0484), and may come back with them.
+    fast: bool = False
 
 
 @dataclass(slots=True)

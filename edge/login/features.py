@@ -15,6 +15,7 @@ from rookery.shared.xeps import (
     stream_management,
 )
 from rookery.shared.xmpp import ns
+from rookery.shared.xmpp.sasl import ht
 from rookery.shared.xmpp.xml import Element
 
 BINDING: Final = "tls-server-end-point"
@@ -28,6 +29,13 @@ def mechanisms(policy: Policy, security: Security) -> list[str]:
         return []
     plus = [f"{name}-PLUS" for name in policy.mechanisms] if security.binding is not None else []
     return [*plus, *policy.mechanisms, "PLAIN"]
+
+
+def token_mechanisms(policy: Policy, security: Security) -> list[str]:
+    """Mechanisms for tokens (XEP-0484), best first: those that bind to what this stream can be bound to, and that without."""
+    if not policy.fast or not security.secure:
+        return []
+    return [name for name, binding in ht.BINDINGS.items() if not binding or security.binding is not None]
 
 
 def before_authentication(policy: Policy, security: Security, domain: HostedDomain) -> list[Element]:
@@ -44,7 +52,7 @@ def before_authentication(policy: Policy, security: Security, domain: HostedDoma
             )
         )
         if security.secure:
-            offered.append(sasl2.stream_feature(names))
+            offered.append(sasl2.stream_feature(names, token_mechanisms(policy, security)))
         if security.binding is not None:
             offered.append(channel_binding.stream_feature([BINDING]))
         if domain.registration:

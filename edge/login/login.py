@@ -16,8 +16,10 @@ from rookery.edge.login.effects import (
     Admit,
     AskBind,
     AskCredentials,
+    AskRedeem,
     AskRegister,
     AskResume,
+    AskToken,
     AuthEnded,
     Begin,
     CheckPassword,
@@ -40,8 +42,11 @@ from rookery.shared.bus.messages import (
     Bound,
     Credentials,
     GetCredentials,
+    IssueToken,
     Kind,
+    LoginToken,
     NotResumed,
+    Redeem,
     Register,
     Resume,
     Resumed,
@@ -178,6 +183,10 @@ class Login:
                 self._ask(partial(self._credentials, effect))
             elif isinstance(effect, CheckPassword):
                 self._ask(partial(self._check, effect))
+            elif isinstance(effect, AskRedeem):
+                self._ask(partial(self._redeem, effect))
+            elif isinstance(effect, AskToken):
+                self._ask(partial(self._token, effect))
             elif isinstance(effect, AskRegister):
                 self._ask(partial(self._register, effect))
             elif isinstance(effect, Wait):
@@ -239,10 +248,36 @@ class Login:
 
         self._client.ask(run)
 
+    def _blocked(self) -> bool:
+        """Whether this address has failed too often."""
+        context = self._context
+        blocked = context.failures.blocked(self._client.host, context.reactor.clock())
+        if blocked:
+            metrics.RATELIMIT.labels("auth").inc()
+        return blocked
+
+    async def _redeem(self, ask: AskRedeem) -> list[Effect]:
+        authentication = self._negotiation.authentication
+        if self._blocked():
+            return authentication.denied()
+        answer = await self._login_token(ask.request)
+        return authentication.denied() if answer is None else authentication.redeemed(answer)
+
+    async def _token(self, ask: AskToken) -> list[Effect]:
+        return self._negotiation.inline.issued(await self._login_token(ask.request))
+
+    async def _login_token(self, request: Redeem | IssueToken) -> LoginToken | None:
+        partition = self._context.sessions.partition(request.account)
+        try:
+            answer = await self._context.bus.call(Kind.ACCOUNT, partition, request)
+        except (BusTimeout, StanzaError):
+            return None
+        assert isinstance(answer, LoginToken)
+        return answer
+
     async def _credentials(self, ask: AskCredentials) -> list[Effect]:
         context = self._context
-        if context.failures.blocked(self._client.host, context.reactor.clock()):
-            metrics.RATELIMIT.labels("auth").inc()
+        if self._blocked():
             return self._negotiation.authentication.denied()
         request = GetCredentials(ask.account, ask.mechanism)
         try:

@@ -612,6 +612,52 @@ class Credentials(NamedTuple):
     server_key: bytes
 
 
+class Redeem(NamedTuple):
+    """A client proves that it holds a token of `account` (XEP-0484); answered by LoginToken.
+
+    `agent` is the client's id; `binding` the data of the channel that `mechanism` binds to; `counter` is -1 when the client does not say;
+    with `invalidate` the token ends. `wanted` is the mechanism of the token that it asks for, "" for none; `software` and `device` are
+    what it says of itself.
+    """
+
+    account: str
+    agent: str
+    mechanism: str
+    binding: bytes
+    proof: bytes
+    counter: int
+    invalidate: bool
+    wanted: str
+    software: str
+    device: str
+
+
+class IssueToken(NamedTuple):
+    """A client has authenticated as `account` by keys with the salt `proved` (b"": not by a password) and asks for a token.
+
+    Nothing is issued for keys that are not the account's any more. Answered by LoginToken.
+    """
+
+    account: str
+    agent: str
+    mechanism: str
+    proved: bytes
+    software: str
+    device: str
+
+
+class LoginToken(NamedTuple):
+    """Answer to Redeem and IssueToken: a new token, "" for none, and when it expires (Unix seconds).
+
+    `proof` is the server's proof that it knows the token that the client came with; `failed` is the SASL condition when that was none.
+    """
+
+    token: str = ""
+    expires: float = 0.0
+    proof: bytes = b""
+    failed: str = ""
+
+
 class Register(NamedTuple):
     """In-band registration before authentication (XEP-0077); the account worker applies the domain's policy."""
 
@@ -880,6 +926,9 @@ Item = (
     | Bound
     | GetCredentials
     | Credentials
+    | Redeem
+    | IssueToken
+    | LoginToken
     | Register
     | Done
     | GetDomains
@@ -981,4 +1030,7 @@ TAGS: Final[dict[type, int]] = {
     DrainProcess: 185,
     SetLogLevel: 186,
     TryRemote: 145,
+    Redeem: 210,
+    IssueToken: 211,
+    LoginToken: 212,
 }

@@ -22,6 +22,7 @@ item gets a new `VERSION` and a line here, with what happens while the other sid
 | 3 | `ListSessions`, `SessionList`, `EndSessions`, `Ended` | operators cannot see or end sessions of a router of version 2 |
 | 3 | `EditRoster`, `DrainProcess`, `SetLogLevel` | operators cannot do this to a process of version 2: they are told so, or nothing happens |
 | 3 | `AskRoom`, `RoomTold` | operators cannot change rooms; there are none, either |
+| 3 | `Redeem`, `IssueToken`, `LoginToken` | clients get no tokens, and those that they have are refused for a while: they log in with their passwords |
 | 3 | `Bind.marks` | a client of Bind 2 has no carbons until it asks for them again |
 
 Version 3 also gives `Origin.edge` another meaning in the same place: it is the custodian. A process of version 2 passes on what it got and keeps
@@ -52,13 +53,16 @@ from rookery.shared.bus.messages import (
     Fanout,
     Frontier,
     Interest,
+    IssueToken,
     Item,
     LastItems,
     ListSessions,
+    LoginToken,
     Management,
     Mirror,
     MirrorSession,
     OperatorCommand,
+    Redeem,
     Refused,
     Resumed,
     Return,
@@ -102,6 +106,9 @@ KNOWN: Final[dict[type, int | None]] = {
     AskRoom: None,
     RoomTold: None,
     TryRemote: None,
+    Redeem: None,
+    IssueToken: None,
+    LoginToken: None,
 }
 
 Narrow = Callable[[Any], Any]

@@ -19,10 +19,12 @@ from rookery.shared.bus.messages import (
     GetCredentials,
     GetDomains,
     Handle,
+    IssueToken,
     Item,
     Kind,
     LastSeen,
     OperatorCommand,
+    Redeem,
     Register,
 )
 from rookery.shared.cluster.api import Node
@@ -35,6 +37,7 @@ from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.jid import Jid
 from rookery.workers.account import of_nodes, registration, store
 from rookery.workers.account.credentials import PURPOSE, base_mechanism, invented
+from rookery.workers.account.redeeming import Tokens
 from rookery.workers.account.requests import REQUESTS
 from rookery.workers.account.seen import Seen
 from rookery.workers.hosted import Answerer, DeadlineError, Handler, HostedWorker
@@ -58,6 +61,7 @@ class AccountService(HostedWorker):
         options = node.config.options(last_activity.Options)
         self._status_max = options.status_max
         self.seen = Seen(self, options.write_seconds)
+        self.tokens = Tokens(self)
         self._secret = b""
         self._secret_known = trio.Event()
         self._counts: dict[str, dict[int, int]] = {}
@@ -70,6 +74,7 @@ class AccountService(HostedWorker):
             nursery.start_soon(super().run)
             nursery.start_soon(self._load_secret)
             nursery.start_soon(self.seen.run)
+            nursery.start_soon(self.tokens.run)
             nursery.start_soon(self.client_log.run)
 
     async def release(self, partition: int) -> None:
@@ -94,6 +99,8 @@ class AccountService(HostedWorker):
         """Calls wait in the lane of their account, too."""
         return {
             GetCredentials: self._on_get_credentials,
+            Redeem: self._on_redeem,
+            IssueToken: self._on_issue_token,
             Register: self._on_register,
             GetDomains: self._on_get_domains,
         }
@@ -116,6 +123,14 @@ class AccountService(HostedWorker):
 
     def _on_get_credentials(self, partition: int, call: Call, request: GetCredentials) -> None:
         work = partial(self._credentials, partition, request)
+        self.job(partition, request.account, partial(self._reply, call, work))
+
+    def _on_redeem(self, partition: int, call: Call, request: Redeem) -> None:
+        work = partial(self.tokens.redeem, partition, request)
+        self.job(partition, request.account, partial(self._reply, call, work))
+
+    def _on_issue_token(self, partition: int, call: Call, request: IssueToken) -> None:
+        work = partial(self.tokens.issue, partition, request)
         self.job(partition, request.account, partial(self._reply, call, work))
 
     def _on_register(self, partition: int, call: Call, request: Register) -> None:

@@ -168,6 +168,7 @@ async def create_accounts(
 
 _REPLACE_KEYS: Final = """
 , found AS (SELECT id FROM account, fence_ok WHERE localpart = $2 AND domain = $3),
+clients AS (DELETE FROM user_agent u USING found WHERE u.account_id = found.id),
 old AS (DELETE FROM credential c USING found WHERE c.account_id = found.id AND NOT c.mechanism = ANY ($4)),
 keys AS (
     INSERT INTO credential (account_id, mechanism, iterations, salt, stored_key, server_key)
@@ -181,7 +182,7 @@ SELECT EXISTS (SELECT FROM fence_ok) AS alive, (SELECT id FROM found) AS id"""
 async def set_password(
     conn: Connection, localpart: str, domain: str, keys: Sequence[Keys], incarnation: str = ""
 ) -> bool:
-    """Replace all keys of an account; False when there is none. Raises Fenced."""
+    """Replace all keys of an account, and end the tokens of its clients; False when there is none. Raises Fenced."""
     row = await fenced(conn, incarnation, _REPLACE_KEYS, localpart, domain, *_columns(keys))
     return row["id"] is not None
 
@@ -233,12 +234,15 @@ async def list_accounts(conn: Connection, domain: str, after: str = "", limit: i
     return [Account(*row.values()) for row in rows]
 
 
+_DISABLE: Final = """
+WITH found AS (UPDATE account SET disabled = $3 WHERE domain = $1 AND localpart = $2 RETURNING id),
+clients AS (DELETE FROM user_agent u USING found WHERE u.account_id = found.id AND $3)
+SELECT EXISTS (SELECT FROM found)"""
+
+
 async def set_disabled(conn: Connection, localpart: str, domain: str, disabled: bool) -> bool:
-    """Keep an account from logging in, or let it again; False when there is none."""
-    tag = await conn.execute(
-        "UPDATE account SET disabled = $3 WHERE domain = $1 AND localpart = $2", domain, localpart, disabled
-    )
-    return tag == "UPDATE 1"
+    """Keep an account from logging in, and end the tokens of its clients, or let it; False when there is none."""
+    return bool(await conn.fetchval(_DISABLE, domain, localpart, disabled))
 
 
 # --- removal ----------------------------------------------------------------------------------------------------------
