@@ -653,7 +653,7 @@ class LoginToken(NamedTuple):
     """
 
     token: str = ""
-    expires: float = 0.0
+    expires: int = 0
     proof: bytes = b""
     failed: str = ""
 

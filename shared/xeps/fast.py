@@ -40,7 +40,7 @@ XEP = Xep(
     484,
     "0.2.0",
     "complete",
-    implemented_in="edge, account worker",
+    implemented_in="edge, workers.account",
     options=Options,
     note="HT-SHA-256-NONE, and HT-SHA-256-ENDP where `channel_binding.type` is set; no TLS early data, but counts are checked wherever they are sent",
 )
@@ -70,7 +70,7 @@ def feature(mechanisms: Iterable[str]) -> Element:
     return Element(NS, "fast", None, *(Element(NS, "mechanism", None, name) for name in mechanisms))
 
 
-def token(token: str, expires: float) -> Element:
+def token(token: str, expires: int) -> Element:
     """`<token/>`; `expires` in Unix seconds (section 3.3)."""
-    stamp = datetime.fromtimestamp(int(expires), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    stamp = datetime.fromtimestamp(expires, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return Element(NS, "token", {"token": token, "expiry": stamp})

@@ -77,7 +77,7 @@ class Tokens:
             request.device,
         )
 
-        async def note(conn: Connection) -> float | None:
+        async def note(conn: Connection) -> int | None:
             return await token_store.use(
                 conn, local, domain, request.agent, used, following, self._worker.node.incarnation
             )
@@ -85,7 +85,7 @@ class Tokens:
         expires = await self._worker.database(partition, note, _deadline())
         if expires is None:
             return LoginToken(failed="credentials-expired")
-        return LoginToken(token, expires if token else 0.0, verdict.proof)
+        return LoginToken(token, expires if token else 0, verdict.proof)
 
     async def issue(self, partition: int, request: IssueToken) -> LoginToken:
         """Make a token for a client that has authenticated by other means."""
@@ -95,7 +95,7 @@ class Tokens:
             return LoginToken()
         agent = request.agent, request.software, request.device
 
-        async def work(conn: Connection) -> float | None:
+        async def work(conn: Connection) -> int | None:
             most = self._options.agents_per_account
             return await token_store.issue(
                 conn, account.local or "", account.domain, agent, new, most, self._worker.node.incarnation

@@ -79,7 +79,7 @@ async def use(
     used: Used,
     following: Next | None,
     incarnation: str = "",
-) -> float | None:
+) -> int | None:
     """Note that a token was used, and store the `following` one; tokens before it end.
 
     With `invalidate` all tokens of the client end. Returns when the following one expires (Unix seconds), None when the client
@@ -104,7 +104,7 @@ async def use(
         new.salt,
         new.days,
     )
-    return float(row["expires"]) if row["known"] else None
+    return int(row["expires"]) if row["known"] else None
 
 
 _ISSUE: Final = """
@@ -137,7 +137,7 @@ async def issue(
     new: Next,
     most: int,
     incarnation: str = "",
-) -> float | None:
+) -> int | None:
     """Store a token for a client (id, program, device); tokens of it that were never used end, and clients beyond `most`.
 
     Returns when it expires (Unix seconds), None when the account cannot log in that way (any more). Raises Fenced.
@@ -158,7 +158,7 @@ async def issue(
         new.salt,
         new.days,
     )
-    return float(row["expires"]) if row["known"] else None
+    return int(row["expires"]) if row["known"] else None
 
 
 # --- clients, as their user and operators see them --------------------------------------------------------------------
