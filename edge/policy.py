@@ -19,6 +19,8 @@ class HostedDomain:
     name: str
     registration: bool = False
     caps: Element | None = None
+    #: SASL mechanisms, best first, where passwords are kept elsewhere; () for those of the passwords that are kept here.
+    logins: tuple[str, ...] = ()
     told: dict[tuple[object, ...], bytes] = field(default_factory=dict, compare=False, repr=False)
 
 

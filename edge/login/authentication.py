@@ -8,6 +8,7 @@ from __future__ import annotations
 from rookery.edge.login.effects import (
     Admit,
     AskCredentials,
+    AskLogin,
     AskRedeem,
     AuthEnded,
     CheckPassword,
@@ -21,6 +22,7 @@ from rookery.edge.login.exchange import (
     Exchange,
     NeedCheck,
     NeedCredentials,
+    NeedLogin,
     NeedRedeem,
     Outcome,
     Success,
@@ -29,7 +31,7 @@ from rookery.edge.login.features import mechanisms, token_mechanisms
 from rookery.edge.login.inline import Inline
 from rookery.edge.login.stream import Stream
 from rookery.edge.login.styles import RFC6120, SASL2, Style
-from rookery.shared.bus.messages import Credentials, LoginToken
+from rookery.shared.bus.messages import Credentials, LoginChecked, LoginToken
 from rookery.shared.xeps import sasl2
 from rookery.shared.xmpp import ns
 from rookery.shared.xmpp.errors import StreamError
@@ -77,7 +79,7 @@ class Authentication:
     def _start(self, mechanism: str, initial: str | None) -> list[Effect]:
         stream = self._stream
         self._mechanism = mechanism
-        offered = mechanisms(stream.policy, stream.security)
+        offered = mechanisms(stream.policy, stream.security, stream.host)
         if not offered:
             raise SaslFailure("encryption-required")
         if self._style is SASL2:
@@ -91,6 +93,7 @@ class Authentication:
             nonce=stream.token(),
             binding=stream.security.binding,
             keys=stream.policy.mechanisms[0],
+            external=stream.host is not None and bool(stream.host.logins),
         )
         if initial is None:
             # No initial response: an empty challenge asks for the first message (section 6.4.2).
@@ -146,6 +149,16 @@ class Authentication:
         except SaslFailure as failure:
             return self.failed(failure)
 
+    def login(self, answer: LoginChecked) -> list[Effect]:
+        """The answer to AskLogin."""
+        exchange = self._running()
+        if exchange is None:
+            return []
+        try:
+            return self._went(exchange.login(answer))
+        except SaslFailure as failure:
+            return self.failed(failure)
+
     def redeemed(self, answer: LoginToken) -> list[Effect]:
         """The answer to AskRedeem."""
         exchange = self._running()
@@ -176,6 +189,9 @@ class Authentication:
         if isinstance(outcome, NeedCheck):
             stream.asking = True
             return [CheckPassword(outcome.password, outcome.credentials)]
+        if isinstance(outcome, NeedLogin):
+            stream.asking = True
+            return [AskLogin(stream.domain, outcome.account, self._mechanism, outcome.secret)]
         if isinstance(outcome, NeedRedeem):
             self._check_sender(outcome.account)
             stream.asking = True

@@ -56,6 +56,15 @@ class CheckPassword(NamedTuple):
     credentials: Credentials
 
 
+class AskLogin(NamedTuple):
+    """Call an account worker: does this secret open an account of a domain whose passwords are kept elsewhere? Then `login`, or `denied`."""
+
+    domain: str
+    account: str
+    mechanism: str
+    secret: str
+
+
 class AskRedeem(NamedTuple):
     """Call the account worker: is this a token of the account? Then `redeemed`, or `denied`."""
 
@@ -136,6 +145,7 @@ Effect = (
     | Admit
     | AskCredentials
     | CheckPassword
+    | AskLogin
     | AskRedeem
     | AskToken
     | AskRegister

@@ -23,10 +23,12 @@ NS_ROSTER_VERSION: Final = "urn:xmpp:features:rosterver"
 NS_PRE_APPROVAL: Final = "urn:xmpp:features:pre-approval"
 
 
-def mechanisms(policy: Policy, security: Security) -> list[str]:
+def mechanisms(policy: Policy, security: Security, domain: HostedDomain | None) -> list[str]:
     """SASL mechanisms, best first; -PLUS where the channel can be bound. Empty where nothing may be said."""
     if not security.may_authenticate:
         return []
+    if domain is not None and domain.logins:
+        return list(domain.logins)
     plus = [f"{name}-PLUS" for name in policy.mechanisms] if security.binding is not None else []
     return [*plus, *policy.mechanisms, "PLAIN"]
 
@@ -44,7 +46,7 @@ def before_authentication(policy: Policy, security: Security, domain: HostedDoma
     if security.starttls and not security.secure:
         required = None if security.plaintext else Element(ns.TLS, "required")
         offered.append(Element(ns.TLS, "starttls", None, required))
-    names = mechanisms(policy, security)
+    names = mechanisms(policy, security, domain)
     if names:
         offered.append(
             Element(

@@ -658,6 +658,25 @@ class LoginToken(NamedTuple):
     failed: str = ""
 
 
+class CheckLogin(NamedTuple):
+    """Ask any account worker whether a secret opens an account of `domain`, whose passwords are kept elsewhere; answered by LoginChecked.
+
+    `account` is who the client says it is, "" when that follows from the secret; `secret` is a password or a token, as `mechanism` has it.
+    """
+
+    domain: str
+    account: str
+    mechanism: str
+    secret: str
+
+
+class LoginChecked(NamedTuple):
+    """Answer to CheckLogin: who that is; or `failed`, the SASL condition."""
+
+    account: str = ""
+    failed: str = ""
+
+
 class Register(NamedTuple):
     """In-band registration before authentication (XEP-0077); the account worker applies the domain's policy."""
 
@@ -746,11 +765,13 @@ class GetDomains(NamedTuple):
 class Domains(NamedTuple):
     """Hosted domains: (name, registration is open, contact addresses for XEP-0157 as ((field, (uri, ...)), ...)).
 
-    `kinds` are what their addresses are, in the same order; a domain that has none there has accounts.
+    `kinds` are what their addresses are, in the same order; a domain that has none there has accounts. `logins` are SASL mechanisms, in
+    the same order, of domains whose passwords are kept elsewhere; none for the others.
     """
 
     domains: Sequence[tuple[str, bool, Sequence[tuple[str, Sequence[str]]]]]
     kinds: Sequence[str] = ()
+    logins: Sequence[Sequence[str]] = ()
 
 
 # --- from operators to processes --------------------------------------------------------------------------------------
@@ -929,6 +950,8 @@ Item = (
     | Redeem
     | IssueToken
     | LoginToken
+    | CheckLogin
+    | LoginChecked
     | Register
     | Done
     | GetDomains
@@ -1033,4 +1056,6 @@ TAGS: Final[dict[type, int]] = {
     Redeem: 210,
     IssueToken: 211,
     LoginToken: 212,
+    CheckLogin: 213,
+    LoginChecked: 214,
 }

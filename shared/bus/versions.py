@@ -22,6 +22,7 @@ item gets a new `VERSION` and a line here, with what happens while the other sid
 | 3 | `ListSessions`, `SessionList`, `EndSessions`, `Ended` | operators cannot see or end sessions of a router of version 2 |
 | 3 | `EditRoster`, `DrainProcess`, `SetLogLevel` | operators cannot do this to a process of version 2: they are told so, or nothing happens |
 | 3 | `AskRoom`, `RoomTold` | operators cannot change rooms; there are none, either |
+| 3 | `CheckLogin`, `LoginChecked`, `Domains.logins` | nobody logs in to a domain whose passwords are kept elsewhere |
 | 3 | `Redeem`, `IssueToken`, `LoginToken` | clients get no tokens, and those that they have are refused for a while: they log in with their passwords |
 | 3 | `Bind.marks` | a client of Bind 2 has no carbons until it asks for them again |
 
@@ -41,6 +42,7 @@ from rookery.shared.bus.messages import (
     AskRoom,
     Beat,
     Bind,
+    CheckLogin,
     CheckOccupants,
     Claimed,
     DeliverMany,
@@ -57,6 +59,7 @@ from rookery.shared.bus.messages import (
     Item,
     LastItems,
     ListSessions,
+    LoginChecked,
     LoginToken,
     Management,
     Mirror,
@@ -109,6 +112,8 @@ KNOWN: Final[dict[type, int | None]] = {
     Redeem: None,
     IssueToken: None,
     LoginToken: None,
+    CheckLogin: None,
+    LoginChecked: None,
 }
 
 Narrow = Callable[[Any], Any]

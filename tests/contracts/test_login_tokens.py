@@ -7,7 +7,7 @@ import hmac
 
 import pytest
 
-from rookery.shared.bus.messages import IssueToken, LoginToken, Redeem
+from rookery.shared.bus.messages import IssueToken, Kind, LoginToken, Redeem
 from rookery.shared.config import Account, Config
 from rookery.shared.db.api import Connection, Database
 from rookery.shared.xeps import fast
@@ -16,7 +16,7 @@ from rookery.workers.account import store, token_store
 from rookery.workers.account.credentials import Keys
 
 from .people import ALICE, BOB, KEYS, People, people
-from .test_account_service import call
+from .test_account_service import call, condition
 
 AGENT = "d4565fa7-4d72-4749-b3d3-740edbf87770"
 OTHER = AGENT.replace("d", "e")
@@ -201,3 +201,28 @@ class _Connection:
     def __getattr__(self, name: str) -> object:
         self._counted.statements += name in ("fetch", "fetchrow", "fetchval", "execute")
         return getattr(self._conn, name)
+
+
+async def test_a_user_sees_and_revokes_clients(database: Database) -> None:
+    """XEP-0494: a client that got its token for the password may know that still, which is told."""
+    async with people(database, CONFIG) as world:
+        token = (await issued(world)).token
+        listed = await world.iq(Kind.ACCOUNT, "<list xmlns='urn:xmpp:cam:0'/>")
+        (clients,) = listed.elements()
+        (one,) = clients.elements()
+        id = one.get("id") or ""
+        assert AGENT not in listed.inner.decode()
+        assert (one.get("connected"), one.get("type")) == ("false", "session")
+        assert [child.name for child in one.elements()] == [
+            "first-seen", "last-seen", "auth", "permission", "user-agent"
+        ]  # fmt: skip
+        assert one.find("urn:xmpp:cam:0", "auth") is not None
+        wrong = await world.iq(Kind.ACCOUNT, "<revoke xmlns='urn:xmpp:cam:0' id='x'/>", "set")
+        assert condition(wrong) == "item-not-found"
+        answer = await world.iq(Kind.ACCOUNT, f"<revoke xmlns='urn:xmpp:cam:0' id='{id}'/>", "set")
+        assert b"password-reset-required" in answer.inner
+        assert (await redeemed(world, token)).failed == "credentials-expired"
+        # An account whose password is elsewhere.
+        await issued(world, salt=b"")
+        answer = await world.iq(Kind.ACCOUNT, f"<revoke xmlns='urn:xmpp:cam:0' id='{id}'/>", "set")
+        assert answer.type == "result"

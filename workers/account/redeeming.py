@@ -15,6 +15,7 @@ from rookery.shared.db.secrets import shared_secrets
 from rookery.shared.xeps import fast
 from rookery.shared.xmpp.jid import Jid
 from rookery.workers.account import token_store, tokens
+from rookery.workers.account.logins.checking import Logins
 from rookery.workers.account.token_store import Next, Used
 from rookery.workers.account.tokens import Kept, Seal
 from rookery.workers.hosted import HostedWorker
@@ -31,8 +32,9 @@ _log = structlog.get_logger()
 class Tokens:
     """The tokens of the accounts of one process."""
 
-    def __init__(self, worker: HostedWorker) -> None:
+    def __init__(self, worker: HostedWorker, logins: Logins) -> None:
         self._worker = worker
+        self._logins = logins
         self._options = worker.node.config.options(fast.Options)
         self._seal: Seal | None = None
 
@@ -93,6 +95,11 @@ class Tokens:
         token, new = self._next(seal, request, request.mechanism, request.proved)
         if not self._options.enabled or new is None:
             return LoginToken()
+        if not request.proved:
+            # Nobody else tells when the password is another one, so the back end is asked again after a while.
+            new = new._replace(seconds=min(new.seconds, self._logins.token_seconds(account.domain)))
+            if not new.seconds:
+                return LoginToken()
         agent = request.agent, request.software, request.device
 
         async def work(conn: Connection) -> int | None:
@@ -111,7 +118,7 @@ class Tokens:
             return "", None
         token = tokens.fresh()
         verifier = seal.verifier(token, mechanism, tokens.owner(request.account, request.agent))
-        return token, Next(mechanism, verifier, salt, self._options.days)
+        return token, Next(mechanism, verifier, salt, self._options.days * 86_400.0)
 
     async def _sealed(self) -> Seal:
         while self._seal is None:

@@ -14,6 +14,7 @@ from rookery.shared.bus.kinds import ACCOUNTS, SERVICES
 from rookery.shared.db.api import FENCE, Connection, Fenced
 from rookery.shared.xmpp.jid import MAX_PART
 from rookery.workers.account.credentials import Keys
+from rookery.workers.account.logins.settings import mechanisms
 
 _NO_FENCE: Final = "WITH fence_ok AS MATERIALIZED (SELECT 1 WHERE $1::text = '')"
 #: Messages deleted by one statement when an account goes: each stays far below the statement timeout.
@@ -45,12 +46,13 @@ class Account(NamedTuple):
 
 
 class Domain(NamedTuple):
-    """A hosted domain; `contacts` maps the fields of XEP-0157 to URIs."""
+    """A hosted domain; `contacts` maps the fields of XEP-0157 to URIs, `logins` as in `DomainRow`."""
 
     name: str
     registration: bool
     contacts: Mapping[str, Sequence[str]]
     kind: str = ACCOUNTS
+    logins: Sequence[str] = ()
 
 
 # --- domains ----------------------------------------------------------------------------------------------------------
@@ -61,7 +63,11 @@ async def domains(conn: Connection) -> list[Domain]:
     out = []
     for row in await conn.fetch("SELECT name, registration, policy, kind FROM domain ORDER BY name"):
         policy = json.loads(row["policy"]) if isinstance(row["policy"], str) else row["policy"]
-        out.append(Domain(row["name"], row["registration"], policy.get("contacts", {}), row["kind"]))
+        out.append(
+            Domain(
+                row["name"], row["registration"], policy.get("contacts", {}), row["kind"], mechanisms(policy)
+            )
+        )
     return out
 
 

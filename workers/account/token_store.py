@@ -34,7 +34,8 @@ class Next(NamedTuple):
     mechanism: str
     verifier: bytes
     salt: bytes
-    days: int
+    #: How long it is good; one without a salt no longer than the one before it.
+    seconds: float
 
 
 class Used(NamedTuple):
@@ -62,13 +63,16 @@ _USE: Final = """
 ), marked AS (
     UPDATE login_token t SET used = true, count = greatest(t.count, $6) FROM mine
     WHERE t.account_id = mine.account_id AND t.agent = mine.agent AND t.serial = $5 AND NOT $7
+), until AS (
+    SELECT CASE WHEN $13 = ''::bytea THEN least(t.expires, now() + make_interval(secs => $14)) ELSE now() + make_interval(secs => $14) END AS at
+    FROM login_token t JOIN mine USING (account_id, agent) WHERE t.serial = $5
 ), made AS (
     INSERT INTO login_token (account_id, agent, serial, mechanism, verifier, salt, expires)
-    SELECT account_id, agent, $10 + 1, $11, $12, $13, now() + make_interval(days => $14) FROM mine WHERE $12::bytea IS NOT NULL
+    SELECT account_id, agent, $10 + 1, $11, $12, $13, until.at FROM mine, until WHERE $12::bytea IS NOT NULL
     ON CONFLICT (account_id, agent, serial) DO UPDATE SET mechanism = EXCLUDED.mechanism, verifier = EXCLUDED.verifier
 )
-SELECT EXISTS (SELECT FROM fence_ok) AS alive, EXISTS (SELECT FROM mine) AS known,
-    extract(epoch FROM now() + make_interval(days => $14))::float8 AS expires"""
+SELECT EXISTS (SELECT FROM fence_ok) AS alive, EXISTS (SELECT FROM until) AS known,
+    extract(epoch FROM (SELECT at FROM until))::float8 AS expires"""
 
 
 async def use(
@@ -85,7 +89,7 @@ async def use(
     With `invalidate` all tokens of the client end. Returns when the following one expires (Unix seconds), None when the client
     was revoked meanwhile. Raises Fenced.
     """
-    new = following or Next("", b"", b"", 0)
+    new = following or Next("", b"", b"", 0.0)
     row = await fenced(
         conn,
         incarnation,
@@ -102,7 +106,7 @@ async def use(
         new.mechanism,
         new.verifier if following else None,
         new.salt,
-        new.days,
+        new.seconds,
     )
     return int(row["expires"]) if row["known"] else None
 
@@ -123,10 +127,10 @@ _ISSUE: Final = """
 ), made AS (
     INSERT INTO login_token (account_id, agent, serial, mechanism, verifier, salt, expires)
     SELECT mine.account_id, mine.agent, 1 + coalesce((SELECT max(t.serial) FROM login_token t WHERE t.account_id = mine.account_id
-        AND t.agent = mine.agent), 0), $8, $9, $10, now() + make_interval(days => $11) FROM mine
+        AND t.agent = mine.agent), 0), $8, $9, $10, now() + make_interval(secs => $11) FROM mine
 )
 SELECT EXISTS (SELECT FROM fence_ok) AS alive, EXISTS (SELECT FROM mine) AS known,
-    extract(epoch FROM now() + make_interval(days => $11))::float8 AS expires"""
+    extract(epoch FROM now() + make_interval(secs => $11))::float8 AS expires"""
 
 
 async def issue(
@@ -156,7 +160,7 @@ async def issue(
         new.mechanism,
         new.verifier,
         new.salt,
-        new.days,
+        new.seconds,
     )
     return int(row["expires"]) if row["known"] else None
 
@@ -165,7 +169,7 @@ async def issue(
 
 
 class Client(NamedTuple):
-    """A client that holds a token."""
+    """A client that holds a token; `by_password`: it got it for the account's password."""
 
     agent: str
     software: str
@@ -173,10 +177,12 @@ class Client(NamedTuple):
     created: datetime
     last_seen: datetime
     expires: datetime
+    by_password: bool
 
 
 _LIST: Final = """
-SELECT u.agent, u.software, u.device, u.created, u.last_seen, max(t.expires) AS expires
+SELECT u.agent, u.software, u.device, u.created, u.last_seen, max(t.expires) AS expires,
+    bool_or(t.salt <> ''::bytea) AS by_password
 FROM account a JOIN user_agent u ON u.account_id = a.id JOIN login_token t ON t.account_id = u.account_id AND t.agent = u.agent
 WHERE a.domain = $1 AND a.localpart = $2 AND t.expires > now()
     AND (t.salt = ''::bytea OR EXISTS (SELECT FROM credential c WHERE c.account_id = a.id AND c.salt = t.salt))

@@ -23,6 +23,7 @@ EX_INTERRUPTED: Final = 130
 COMMANDS: Final = {
     "up": ("up", "up", "Run a whole cluster here: NATS, Postgres, edges, routers, workers."),
     "user": ("users", "user", "Add, change, disable, remove, list and import users."),
+    "client": ("clients", "client", "List and revoke clients that log in with a token."),
     "s2s": ("s2s", "s2s", "Other servers: what waits for them, and trying again."),
     "domain": ("domains", "domain", "Add, change, remove and list hosted domains."),
     "room": ("rooms", "room", "List, show, create and destroy chat rooms, and who is what in them."),

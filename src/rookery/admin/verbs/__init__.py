@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 from rookery.admin.verb import Verb
-from rookery.admin.verbs import cluster, domains, messages, rosters, sessions, tokens, users
+from rookery.admin.verbs import clients, cluster, domains, messages, rosters, sessions, tokens, users
 
 #: Every verb. Their order is that of the document.
 TABLE: Final[tuple[Verb, ...]] = (
     *domains.VERBS,
     *users.VERBS,
+    *clients.VERBS,
     *sessions.VERBS,
     *rosters.VERBS,
     *messages.VERBS,
