@@ -15,6 +15,8 @@ from rookery.workers.hosted import HostedWorker
 
 #: Sessions of one account that are looked at.
 _SESSIONS = 1000
+#: How long the account's router may take to answer.
+CALL_SECONDS = 5.0
 #: What a client is told whose access was taken away.
 GONE = "not-authorized", "the access of this client was revoked"
 
@@ -79,6 +81,8 @@ async def _resources(worker: HostedWorker, account: str) -> list[str]:
 
 async def _ask(worker: HostedWorker, account: str, request: ListSessions | EndSessions) -> object:
     try:
-        return await worker.node.bus.call(Kind.ROUTER, worker.node.partition(account), request, timeout=5.0)
+        return await worker.node.bus.call(
+            Kind.ROUTER, worker.node.partition(account), request, timeout=CALL_SECONDS
+        )
     except (BusTimeout, StanzaError):
         return None

@@ -96,6 +96,7 @@ class Tokens:
         if not self._options.enabled or new is None:
             return LoginToken()
         if not request.proved:
+            await self._worker.domains.known()
             # Nobody else tells when the password is another one, so the back end is asked again after a while.
             new = new._replace(seconds=min(new.seconds, self._logins.token_seconds(account.domain)))
             if not new.seconds:

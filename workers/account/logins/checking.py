@@ -123,6 +123,7 @@ class Logins:
 
     async def check(self, partition: int, request: CheckLogin) -> LoginChecked:
         """Answer an edge."""
+        await self._worker.domains.known()
         known, local = self._domains.get(request.domain), request.account.partition("@")[0]
         if known is None or request.mechanism not in known.auth.mechanisms or not request.secret:
             return LoginChecked(failed=AWAY if request.domain in self._domains else WRONG)

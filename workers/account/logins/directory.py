@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import warnings
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,7 +25,12 @@ class Directory:
     """Implements `BackEnd`. Raises ImportError without ldap3."""
 
     def __init__(self, settings: Ldap) -> None:
-        import ldap3
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # ldap3 uses former names of pyasn1
+            import ldap3
+            import ldap3.core.exceptions
+            import ldap3.utils.conv
+            import ldap3.utils.dn
 
         self._settings = settings
         self._threads = trio.CapacityLimiter(settings.at_once)
