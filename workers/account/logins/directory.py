@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import ssl
 import warnings
 from functools import partial
@@ -99,7 +100,7 @@ class Directory:
             how = {"user": name, "password": password, "authentication": ldap3.SIMPLE}
         conn = ldap3.Connection(
             self._server,
-            receive_timeout=self._settings.timeout_seconds,
+            receive_timeout=math.ceil(self._settings.timeout_seconds),
             auto_referrals=False,
             read_only=True,
             **how,
