@@ -19,6 +19,8 @@ class HostedDomain:
     name: str
     registration: bool = False
     caps: Element | None = None
+    #: SASL mechanisms, best first, where passwords are kept elsewhere; () for those of the passwords that are kept here.
+    logins: tuple[str, ...] = ()
     told: dict[tuple[object, ...], bytes] = field(default_factory=dict, compare=False, repr=False)
 
 
@@ -41,6 +43,8 @@ class Policy:
     invitations: bool = False
     #: How long a person may take to fill it in.
     form_seconds: float = registration.Options().form_seconds
+    #: Whether clients get tokens (XEP-0484), and may come back with them.
+    fast: bool = False
 
 
 @dataclass(slots=True)

@@ -31,7 +31,7 @@ from rookery.shared.net.listener import Accept, Listener, bind_sockets
 from rookery.shared.net.reactor import NEVER, Reactor, close_quietly
 from rookery.shared.observe import metrics
 from rookery.shared.observe.clients import ClientLog
-from rookery.shared.xeps import invitations, registration
+from rookery.shared.xeps import fast, invitations, registration
 from rookery.shared.xmpp import expat
 from rookery.shared.xmpp.errors import StreamError
 from rookery.shared.xmpp.stream import StreamLimits
@@ -93,6 +93,7 @@ class EdgeService:
                 instructions=config.options(registration.Options).instructions,
                 invitations=config.options(invitations.Options).enabled,
                 form_seconds=config.options(registration.Options).form_seconds,
+                fast=config.options(fast.Options).enabled,
             ),
             limits=limits,
             certificates=CertificateStore(config.tls, USES),

@@ -633,6 +633,71 @@ class Credentials(NamedTuple):
     server_key: bytes
 
 
+class Redeem(NamedTuple):
+    """A client proves that it holds a token of `account` (XEP-0484); answered by LoginToken.
+
+    `agent` is the client's id; `binding` the data of the channel that `mechanism` binds to; `counter` is -1 when the client does not say;
+    with `invalidate` the token ends. `wanted` is the mechanism of the token that it asks for, "" for none; `software` and `device` are
+    what it says of itself.
+    """
+
+    account: str
+    agent: str
+    mechanism: str
+    binding: bytes
+    proof: bytes
+    counter: int
+    invalidate: bool
+    wanted: str
+    software: str
+    device: str
+
+
+class IssueToken(NamedTuple):
+    """A client has authenticated as `account` by keys with the salt `proved` (b"": not by a password) and asks for a token.
+
+    Nothing is issued for keys that are not the account's any more. Answered by LoginToken.
+    """
+
+    account: str
+    agent: str
+    mechanism: str
+    proved: bytes
+    software: str
+    device: str
+
+
+class LoginToken(NamedTuple):
+    """Answer to Redeem and IssueToken: a new token, "" for none, and when it expires (Unix seconds).
+
+    `proof` is the server's proof that it knows the token that the client came with; `failed` is the SASL condition when that was none.
+    """
+
+    token: str = ""
+    expires: int = 0
+    proof: bytes = b""
+    failed: str = ""
+
+
+class CheckLogin(NamedTuple):
+    """Ask any account worker whether a secret opens an account of `domain`, whose passwords are kept elsewhere; answered by LoginChecked.
+
+    `account` is who the client says it is, "" when that follows from the secret; `secret` is a password or a token, as `mechanism` has it.
+    """
+
+    domain: str
+    account: str
+    mechanism: str
+    secret: str
+
+
+class LoginChecked(NamedTuple):
+    """Answer to CheckLogin: who that is; or `failed`, the SASL condition."""
+
+    account: str = ""
+    failed: str = ""
+
+
 class Register(NamedTuple):
     """In-band registration before authentication (XEP-0077); the account worker applies the domain's policy."""
 
@@ -738,11 +803,13 @@ class GetDomains(NamedTuple):
 class Domains(NamedTuple):
     """Hosted domains: (name, registration is open, contact addresses for XEP-0157 as ((field, (uri, ...)), ...)).
 
-    `kinds` are what their addresses are, in the same order; a domain that has none there has accounts.
+    `kinds` are what their addresses are, in the same order; a domain that has none there has accounts. `logins` are SASL mechanisms, in
+    the same order, of domains whose passwords are kept elsewhere; none for the others.
     """
 
     domains: Sequence[tuple[str, bool, Sequence[tuple[str, Sequence[str]]]]]
     kinds: Sequence[str] = ()
+    logins: Sequence[Sequence[str]] = ()
 
 
 # --- from operators to processes --------------------------------------------------------------------------------------
@@ -920,6 +987,11 @@ Item = (
     | Bound
     | GetCredentials
     | Credentials
+    | Redeem
+    | IssueToken
+    | LoginToken
+    | CheckLogin
+    | LoginChecked
     | Register
     | AskInvitation
     | Invited
@@ -1023,6 +1095,11 @@ TAGS: Final[dict[type, int]] = {
     DrainProcess: 185,
     SetLogLevel: 186,
     TryRemote: 145,
+    Redeem: 210,
+    IssueToken: 211,
+    LoginToken: 212,
+    CheckLogin: 213,
+    LoginChecked: 214,
     BoshAsk: 220,
     BoshTold: 221,
     AskInvitation: 222,

@@ -24,6 +24,8 @@ item gets a new `VERSION` and a line here, with what happens while the other sid
 | 3 | `ListSessions`, `SessionList`, `EndSessions`, `Ended` | operators cannot see or end sessions of a router of version 2 |
 | 3 | `EditRoster`, `DrainProcess`, `SetLogLevel` | operators cannot do this to a process of version 2: they are told so, or nothing happens |
 | 3 | `AskRoom`, `RoomTold` | operators cannot change rooms; there are none, either |
+| 3 | `CheckLogin`, `LoginChecked`, `Domains.logins` | nobody logs in to a domain whose passwords are kept elsewhere |
+| 3 | `Redeem`, `IssueToken`, `LoginToken` | clients get no tokens, and those that they have are refused for a while: they log in with their passwords |
 | 3 | `Bind.marks` | a client of Bind 2 has no carbons until it asks for them again |
 
 Version 3 also gives `Origin.edge` another meaning in the same place: it is the custodian. A process of version 2 passes on what it got and keeps
@@ -45,6 +47,7 @@ from rookery.shared.bus.messages import (
     Bind,
     BoshAsk,
     BoshTold,
+    CheckLogin,
     CheckOccupants,
     Claimed,
     DeliverMany,
@@ -58,13 +61,17 @@ from rookery.shared.bus.messages import (
     Frontier,
     Interest,
     Invited,
+    IssueToken,
     Item,
     LastItems,
     ListSessions,
+    LoginChecked,
+    LoginToken,
     Management,
     Mirror,
     MirrorSession,
     OperatorCommand,
+    Redeem,
     Refused,
     Register,
     Resumed,
@@ -109,6 +116,11 @@ KNOWN: Final[dict[type, int | None]] = {
     AskRoom: None,
     RoomTold: None,
     TryRemote: None,
+    Redeem: None,
+    IssueToken: None,
+    LoginToken: None,
+    CheckLogin: None,
+    LoginChecked: None,
     BoshAsk: None,
     BoshTold: None,
     AskInvitation: None,

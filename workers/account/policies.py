@@ -19,7 +19,8 @@ class Changes(NamedTuple):
     """What is to change. None leaves a setting as it is; "" takes a policy back, and so does a contact without addresses.
 
     `admins` are prepared bare JIDs; they take the place of those that there were.
-    Of a service of rooms: `room_creation` as in `DomainRow.creation`.
+    Of a service of rooms: `room_creation` as in `DomainRow.creation`. Of a domain of accounts: `auth` says who keeps the passwords
+    (`workers.account.logins.settings`), {} takes it back.
     """
 
     registration: bool | None = None
@@ -27,6 +28,7 @@ class Changes(NamedTuple):
     contacts: Mapping[str, Sequence[str]] = {}
     room_creation: str | None = None
     admins: Sequence[str] | None = None
+    auth: Mapping[str, Any] | None = None
 
 
 class Policy(NamedTuple):
@@ -39,6 +41,7 @@ class Policy(NamedTuple):
     contacts: Mapping[str, Sequence[str]]
     room_creation: str = ""
     admins: Sequence[str] = ()
+    auth: Mapping[str, Any] = {}
 
     def document(self) -> dict[str, Any]:
         """As JSON shows it."""
@@ -49,6 +52,7 @@ class Policy(NamedTuple):
             "durability": self.durability or None,
             "contacts": {field: list(uris) for field, uris in self.contacts.items()},
             "admins": list(self.admins),
+            **({"auth": dict(self.auth)} if self.auth else {}),
             **({"room_creation": self.room_creation or None} if self.kind == "rooms" else {}),
         }
 
@@ -66,6 +70,7 @@ async def change(conn: Connection, name: str, changes: Changes) -> Policy | None
             "durability": changes.durability,
             "room_creation": changes.room_creation,
             "admins": None if changes.admins is None else sorted(set(changes.admins)),
+            "auth": changes.auth,
         }
         for setting, value in said.items():
             if value:
@@ -107,6 +112,7 @@ def _policy(name: str, kind: str, registration: bool, policy: Mapping[str, Any])
         policy.get("contacts", {}),
         policy.get("room_creation", ""),
         admins_of(policy),
+        policy.get("auth", {}),
     )
 
 

@@ -28,8 +28,9 @@ from rookery.workers.hosted import HostedWorker
 
 log = structlog.get_logger()
 _CHECK: Final = """
-SELECT (SELECT registration FROM domain WHERE name = $1 AND kind = 'accounts') AS open,
+SELECT (SELECT registration AND policy -> 'auth' IS NULL FROM domain WHERE name = $1 AND kind = 'accounts') AS open,
     EXISTS (SELECT FROM account WHERE domain = $1 AND localpart = $2) AS taken"""
+_ELSEWHERE: Final = "SELECT policy -> 'auth' IS NOT NULL FROM domain WHERE name = $1"
 _MADE: Final = """
 SELECT count(*) FROM registration_attempt WHERE network = $1::text::inet AND at > now() - interval '1 hour'"""
 #: Registrations from one network go one after the other: two that counted at the same time would both find room.
@@ -205,13 +206,15 @@ async def _change_password(worker: HostedWorker, partition: int, item: Handle, q
     if not same:
         raise StanzaError("not-allowed", "only the own password can be changed")
     keys = await derived(worker, password)
-    done = await worker.database(
-        partition,
-        lambda conn: store.set_password(
+
+    async def work(conn: Connection) -> bool:
+        if await conn.fetchval(_ELSEWHERE, account.domain):
+            raise StanzaError("not-allowed", "the passwords of this domain are kept elsewhere")
+        return await store.set_password(
             conn, account.local or "", account.domain, keys, worker.node.incarnation
-        ),
-        item.origin.deadline,
-    )
+        )
+
+    done = await worker.database(partition, work, item.origin.deadline)
     if not done:
         raise StanzaError("item-not-found")
     worker.client_log("password_changed", account=account.bare, by=item.full)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from rookery.admin import rooms as chat_rooms
 from rookery.admin.desk import Desk
@@ -12,6 +12,7 @@ from rookery.admin.errors import Conflict, Invalid, NotFound
 from rookery.shared.bus.kinds import ACCOUNTS, PROXIES, PUBSUB, ROOMS, SERVICES, UPLOADS, domain_kinds
 from rookery.shared.db.api import Connection
 from rookery.workers.account import policies, store
+from rookery.workers.account.logins import settings
 from rookery.workers.account.policies import Changes, Policy
 
 _USERS: Final = "SELECT count(*) FROM (SELECT FROM account WHERE domain = $1 LIMIT 10000) AS u"
@@ -83,6 +84,17 @@ async def forget(conn: Connection, name: str) -> Forgotten:
     return Forgotten(0, 0, tag != "DELETE 0")
 
 
+def auth(said: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """Who keeps the passwords, as a row keeps it. Raises Invalid."""
+    if said is None or said == {"type": settings.INTERNAL}:
+        return None if said is None else {}
+    try:
+        settings.load(said)
+    except ValueError as error:
+        raise Invalid(f"auth: {error}") from None
+    return said
+
+
 async def listed(desk: Desk) -> list[Policy]:
     """All hosted domains by name."""
     return await desk.run(policies.policies)
@@ -125,6 +137,7 @@ async def put(desk: Desk, name: str, kind: str | None, changes: Changes) -> tupl
                 durability=changes.durability,
                 room_creation=changes.room_creation,
                 contacts=" ".join(changes.contacts) or None,
+                auth=None if changes.auth is None else changes.auth.get("type", settings.INTERNAL),
                 admins=None if changes.admins is None else " ".join(changes.admins) or "-",
             )
         ],

@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "user": ("users", "user", "Add, change, disable, remove, list and import users."),
     "invite": ("invite", "invite", "Invite people to make an account; list and revoke invitations."),
     "report": ("report", "report", "Show and remove users' reports of spam and abuse."),
+    "client": ("clients", "client", "List and revoke clients that log in with a token."),
     "s2s": ("s2s", "s2s", "Other servers: what waits for them, and trying again."),
     "domain": ("domains", "domain", "Add, change, remove and list hosted domains."),
     "room": ("rooms", "room", "List, show, create and destroy chat rooms, and who is what in them."),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import click
 
@@ -63,6 +63,18 @@ def admin_jids(_ctx: click.Context, _param: click.Parameter, value: tuple[str, .
     help="Who makes rooms on a service of rooms: also users of other servers, accounts of this cluster, its admins, or as "
     "multi_user_chat.create says.",
 )
+@click.option(
+    "--auth",
+    metavar="TYPE",
+    help="Who keeps the passwords: internal, oidc, http or ldap (docs/logins.md).",
+)
+@click.option(
+    "--auth-set",
+    "auth_words",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A setting of --auth, as issuer=https://login.example.org. May be repeated; all others are as they were first.",
+)
 @target_options
 def set_(
     name: str,
@@ -72,6 +84,8 @@ def set_(
     room_creation: str | None,
     admins: tuple[str, ...],
     no_admins: bool,
+    auth: str | None,
+    auth_words: tuple[str, ...],
     **target: Unpack[Target],
 ) -> None:
     """Change what holds for the domain NAME; what is not named stays. A change needs no restart."""
@@ -79,7 +93,13 @@ def set_(
 
     if admins and no_admins:
         raise click.UsageError("give --admin or --no-admins")
-    if registration is None and durability is None and not (contacts or admins or no_admins or room_creation):
+    back_end = parse_auth(auth, auth_words)
+    if (
+        registration is None
+        and durability is None
+        and back_end is None
+        and not (contacts or admins or no_admins or room_creation)
+    ):
         raise click.UsageError("nothing to set: see `rookery domain set --help`")
     changes = policies.Changes(
         None if registration is None else registration == "open",
@@ -87,12 +107,15 @@ def set_(
         parse_contacts(contacts),
         "" if room_creation == "default" else room_creation,
         admins if admins or no_admins else None,
+        back_end,
     )
     config, _ = resolve(**target)
 
     async def work(conn: Connection) -> Policy | None:
         if room_creation is not None and not await rooms.is_service(conn, name):
             raise CommandError(f"{name} is no service of rooms: see `rookery domain list`")
+        if back_end and not await conn.fetchval("SELECT kind = 'accounts' FROM domain WHERE name = $1", name):
+            raise CommandError(f"{name} is no domain of accounts: see `rookery domain list`")
         return await policies.change(conn, name, changes)
 
     changed = change(
@@ -107,6 +130,7 @@ def set_(
                 contacts=" ".join(contacts) or None,
                 room_creation=room_creation,
                 admins="-" if no_admins else " ".join(admins) or None,
+                auth=auth,
             )
             if done is not None
             else None
@@ -151,8 +175,30 @@ def line(policy: Policy) -> str:
         parts.append(f"rooms made by {policy.room_creation}")
     if policy.admins:
         parts.append(f"admins {', '.join(policy.admins)}")
+    if policy.auth:
+        from rookery.workers.account.logins.settings import described
+
+        parts.append(f"passwords at {described(policy.auth)}")
     parts += [f"{field} {', '.join(uris)}" for field, uris in sorted(policy.contacts.items())]
     return "  ".join(parts)
+
+
+def parse_auth(type: str | None, words: tuple[str, ...]) -> dict[str, Any] | None:
+    """What the options say of who keeps the passwords, {} for nobody else. Raises click.BadParameter."""
+    from rookery.workers.account.logins import settings
+
+    if type is None:
+        if words:
+            raise click.UsageError("--auth-set goes with --auth TYPE")
+        return None
+    if type == settings.INTERNAL:
+        if words:
+            raise click.UsageError("internal has no settings")
+        return {}
+    try:
+        return settings.from_words(type, words)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 def parse_contacts(given: Iterable[str]) -> dict[str, list[str]]:

@@ -6,6 +6,7 @@ from typing import Final
 
 from rookery.admin.verb import Verb
 from rookery.admin.verbs import (
+    clients,
     cluster,
     domains,
     invitations,
@@ -22,6 +23,7 @@ TABLE: Final[tuple[Verb, ...]] = (
     *domains.VERBS,
     *users.VERBS,
     *invitations.VERBS,
+    *clients.VERBS,
     *sessions.VERBS,
     *rosters.VERBS,
     *messages.VERBS,

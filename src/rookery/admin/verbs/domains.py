@@ -33,6 +33,9 @@ class Domain(Given, frozen=True, kw_only=True):
     contacts: dict[str, list[str]]
     admins: list[str]
     room_creation: str | None = None
+    auth: Annotated[dict[str, Any], Meta(description="Who keeps the passwords (docs/logins.md)")] | None = (
+        None
+    )
 
 
 class DomainList(Given, frozen=True, kw_only=True):
@@ -60,6 +63,15 @@ class PutDomain(OfDomain, frozen=True, kw_only=True):
         Annotated[list[UserJid], Meta(description="Users who may administrate it (XEP-0133)", max_length=100)]
         | None
     ) = None
+    auth: (
+        Annotated[
+            dict[str, Any],
+            Meta(
+                description='Who keeps the passwords: {"type": "oidc", ...} (docs/logins.md), {"type": "internal"} for this server'
+            ),
+        ]
+        | None
+    ) = None
 
 
 def shown(policy: Policy) -> Domain:
@@ -82,6 +94,7 @@ async def _put(desk: Desk, taken: PutDomain) -> Any:
         domains.contacts(taken.contacts or {}),
         room_creation="" if taken.room_creation == "default" else taken.room_creation,
         admins=None if taken.admins is None else [str(names.account(jid)) for jid in taken.admins],
+        auth=domains.auth(taken.auth),
     )
     policy, fresh = await domains.put(desk, names.domain(taken.domain), taken.kind, changes)
     return Made(shown(policy)) if fresh else shown(policy)
