@@ -23,6 +23,8 @@ EX_INTERRUPTED: Final = 130
 COMMANDS: Final = {
     "up": ("up", "up", "Run a whole cluster here: NATS, Postgres, edges, routers, workers."),
     "user": ("users", "user", "Add, change, disable, remove, list and import users."),
+    "import": ("moving", "import_", "Bring users and rooms from another server."),
+    "export": ("moving", "export", "Write all users and rooms to a file of XEP-0227."),
     "s2s": ("s2s", "s2s", "Other servers: what waits for them, and trying again."),
     "domain": ("domains", "domain", "Add, change, remove and list hosted domains."),
     "room": ("rooms", "room", "List, show, create and destroy chat rooms, and who is what in them."),
