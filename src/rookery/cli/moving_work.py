@@ -94,7 +94,10 @@ class _Import:
 
     def summary(self) -> None:
         took = time.monotonic() - self.started
-        made = ", ".join(f"{count} {what}" for what, count in self.made.items()) or "nothing"
+        made = (
+            ", ".join(f"{count} {what}" for what, count in sorted(self.made.items(), reverse=True) if count)
+            or "nothing"
+        )
         there = f"; {self.there} were there already and stay as they are" if self.there else ""
         click.echo(f"imported {made} in {took:.1f} s{there}")
         self.summary_left()
