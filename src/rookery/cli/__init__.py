@@ -25,6 +25,8 @@ COMMANDS: Final = {
     "user": ("users", "user", "Add, change, disable, remove, list and import users."),
     "import": ("moving", "import_", "Bring users and rooms from another server."),
     "export": ("moving", "export", "Write all users and rooms to a file of XEP-0227."),
+    "backup": ("backup", "backup", "Write the whole database to a file."),
+    "restore": ("backup", "restore", "Read the database back from a file."),
     "s2s": ("s2s", "s2s", "Other servers: what waits for them, and trying again."),
     "domain": ("domains", "domain", "Add, change, remove and list hosted domains."),
     "room": ("rooms", "room", "List, show, create and destroy chat rooms, and who is what in them."),
