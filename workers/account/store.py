@@ -280,6 +280,12 @@ _DELETE: Final = """
     FROM bumped WHERE r.account_id = bumped.id AND r.contact = $3
 ), gone AS (
     DELETE FROM account a USING fence_ok WHERE a.id = $2 RETURNING a.id
+), unlisted AS (
+    DELETE FROM room_affiliation WHERE jid = $3 AND EXISTS (SELECT FROM fence_ok)
+), unaffiliated AS (
+    DELETE FROM pubsub_affiliation WHERE jid = $3 AND EXISTS (SELECT FROM fence_ok)
+), unsubscribed AS (
+    DELETE FROM pubsub_subscription WHERE bare = $3 AND EXISTS (SELECT FROM fence_ok)
 ), noted AS (
     INSERT INTO erased (account_id) SELECT id FROM gone
 )
@@ -295,7 +301,7 @@ async def empty(conn: Connection, account_id: int, incarnation: str = "") -> Non
 async def delete_account(
     conn: Connection, localpart: str, domain: str, incarnation: str = ""
 ) -> list[str] | None:
-    """Remove an account with every trace: its own rows, and what it is in the rosters of other accounts.
+    """Remove an account with every trace: its own rows, what it is in the rosters of other accounts, in rooms and at nodes.
 
     Returns the accounts that had it in their rosters (they get ContactRemoved), None when there is no such account. It
     is closed to logins first and emptied in pieces, so that a removal that was interrupted is only to be repeated. What a router
