@@ -625,24 +625,28 @@ class Register(NamedTuple):
 class ListSessions(NamedTuple):
     """Ask a router for the sessions of its partition, in the order of their full JIDs: those of `account`, or of `domain`, or all ("").
 
-    At most `limit` of those behind the full JID `after`; with 0 they are only counted.
+    At most `limit` of those behind the full JID `after`; with 0 they are only counted. With `accounts` the answer counts those, too.
     """
 
     account: str
     domain: str
     after: str
     limit: int
+    accounts: bool = False
 
 
 class SessionList(NamedTuple):
     """Answer to ListSessions: (full JID, edge, priority, show, resumable), and how many there are in all.
 
     The edge is "" while the client is away and may resume; show is that of RFC 6121 section 4.7.2.1, "" for plain availability and
-    "unavailable" for a session without presence.
+    "unavailable" for a session without presence. `accounts` have a connected session, `active` of them one whose user is there: available,
+    not away, and not inactive (XEP-0352); both are 0 when nobody asked.
     """
 
     rows: Sequence[tuple[str, str, int, str, bool]]
     total: int
+    accounts: int = 0
+    active: int = 0
 
 
 class EndSessions(NamedTuple):

@@ -33,7 +33,8 @@ class DomainRow(NamedTuple):
     """A hosted domain. `contacts` as in XEP-0157; `durability` is durable, relaxed or "" for what is configured.
 
     `parent` is the domain of accounts that lists this service, "" for the one that it is below. Of a service of rooms: `creation` says
-    who may make rooms (anybody, local, admins; "" is local), `admins` are the bare JIDs that may do everything in all of them.
+    who may make rooms (anybody, local, admins; "" is local), `admins` are the bare JIDs that may do everything in all of them;
+    of accounts: that may administrate the domain. `motd` is its message of the day.
     """
 
     name: str
@@ -44,6 +45,7 @@ class DomainRow(NamedTuple):
     parent: str = ""
     creation: str = ""
     admins: tuple[str, ...] = ()
+    motd: str = ""
 
 
 #: Reads the domains, however long it takes.
@@ -147,6 +149,7 @@ def _of_row(row: Any) -> DomainRow:
         parent if isinstance(parent, str) else "",
         str(policy.get("room_creation") or ""),
         tuple(str(jid) for jid in policy.get("admins") or ()),
+        str(policy.get("motd") or ""),
     )
 
 

@@ -50,6 +50,8 @@ _LACKS: Final = (errno.EADDRINUSE, errno.EACCES, errno.EPERM, errno.EMFILE, errn
 _POLL: Final = 0.02
 #: The administration API; only where an account worker runs is it imported.
 _API: Final = "rookery.admin.api.server"
+#: Commands of administrators.
+_COMMANDS: Final = "rookery.admin.adhoc.commands"
 #: Signals so soon after the first one are taken for the same.
 _REPEATED: Final = 0.2
 #: An edge says ready after so long even when some partitions have no holder: they may come later, and items wait for them.
@@ -61,6 +63,7 @@ def preload() -> None:
     for row in built():
         import_module(row.service.partition(":")[0])
     import_module(_API)
+    import_module(_COMMANDS)
 
 
 def run_child(spec: ChildSpec, report: Report) -> None:
@@ -174,6 +177,7 @@ class _Process:
         node.orders.log_level = self._log_level
         if Kind.ACCOUNT in self._kinds:
             self._api = import_module(_API).Api(node)
+            node.orders.command = import_module(_COMMANDS).Commands(node)
         self._watch(node)
         self._node = node
         collector.set_up()

@@ -19,7 +19,7 @@ class Changes(NamedTuple):
     """What is to change. None leaves a setting as it is; "" takes a policy back, and so does a contact without addresses.
 
     `admins` are prepared bare JIDs; they take the place of those that there were.
-    Of a service of rooms: `room_creation` as in `DomainRow.creation`.
+    `motd` and `welcome` are the texts of XEP-0133 sections 4.24 and 4.27. Of a service of rooms: `room_creation` as in `DomainRow.creation`.
     """
 
     registration: bool | None = None
@@ -27,10 +27,15 @@ class Changes(NamedTuple):
     contacts: Mapping[str, Sequence[str]] = {}
     room_creation: str | None = None
     admins: Sequence[str] | None = None
+    motd: str | None = None
+    welcome: str | None = None
 
 
 class Policy(NamedTuple):
-    """A domain as it is set; `durability` "" is what the configuration says, `admins` may administrate it (XEP-0133)."""
+    """A domain as it is set; `durability` "" is what the configuration says, `admins` may administrate it (XEP-0133).
+
+    `motd` is what each user is told once, `welcome` what new users are told; "" for nothing.
+    """
 
     name: str
     kind: str
@@ -39,6 +44,8 @@ class Policy(NamedTuple):
     contacts: Mapping[str, Sequence[str]]
     room_creation: str = ""
     admins: Sequence[str] = ()
+    motd: str = ""
+    welcome: str = ""
 
     def document(self) -> dict[str, Any]:
         """As JSON shows it."""
@@ -49,6 +56,8 @@ class Policy(NamedTuple):
             "durability": self.durability or None,
             "contacts": {field: list(uris) for field, uris in self.contacts.items()},
             "admins": list(self.admins),
+            **({"motd": self.motd} if self.motd else {}),
+            **({"welcome": self.welcome} if self.welcome else {}),
             **({"room_creation": self.room_creation or None} if self.kind == "rooms" else {}),
         }
 
@@ -65,6 +74,8 @@ async def change(conn: Connection, name: str, changes: Changes) -> Policy | None
         said = {
             "durability": changes.durability,
             "room_creation": changes.room_creation,
+            "motd": changes.motd,
+            "welcome": changes.welcome,
             "admins": None if changes.admins is None else sorted(set(changes.admins)),
         }
         for setting, value in said.items():
@@ -107,6 +118,8 @@ def _policy(name: str, kind: str, registration: bool, policy: Mapping[str, Any])
         policy.get("contacts", {}),
         policy.get("room_creation", ""),
         admins_of(policy),
+        policy.get("motd", ""),
+        policy.get("welcome", ""),
     )
 
 

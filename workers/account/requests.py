@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from rookery.shared.xeps import blocking, last_activity, private_xml, registration, vcard_temp
+from rookery.shared.xeps import adhoc_commands, blocking, last_activity, private_xml, registration, vcard_temp
 from rookery.shared.xeps.registry import answered_by
-from rookery.workers.account import blocklist, stored
+from rookery.workers.account import blocklist, commands, stored
 from rookery.workers.account import registration as accounts
 
 REQUESTS: Final = answered_by(
@@ -20,6 +20,7 @@ REQUESTS: Final = answered_by(
         ("get", blocking.NS, "blocklist"): blocklist.listed,
         ("set", blocking.NS, "block"): blocklist.block,
         ("set", blocking.NS, "unblock"): blocklist.unblock,
+        ("set", adhoc_commands.NS, "command"): commands.command,
         ("get", registration.NS, "query"): accounts.on_file,
         ("set", registration.NS, "query"): accounts.change,
     },

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import secrets
+from typing import Final
 
-from rookery.admin import sessions
+from rookery.admin import domains, sessions
 from rookery.admin.desk import Desk
 from rookery.admin.errors import Invalid, NotFound
 from rookery.shared.bus.kinds import ACCOUNTS, Kind
 from rookery.shared.bus.messages import NOBODY, Route
 from rookery.shared.bus.subjects import partition_of
 from rookery.shared.cluster.fanout import fan_out
+from rookery.shared.xeps.service_administration import digest
 from rookery.shared.xmpp import ns
 from rookery.shared.xmpp.jid import Jid, bare_of
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element
+from rookery.workers.account.policies import Changes
 
 #: Characters of a text.
 MAX_TEXT = 10_000
@@ -38,6 +41,36 @@ async def announce(desk: Desk, domain: str, body: str, subject: str = "") -> int
     count = fan_out(desk.cluster.bus, stanza, online)
     await desk.tell([desk.audit("announce", domain, sessions=count)])
     return count
+
+
+_ONLINE: Final = "UPDATE account SET motd = $3 WHERE domain = $1 AND localpart = ANY ($2)"
+
+
+async def set_motd(desk: Desk, domain: str, text: str, *, at_once: bool) -> None:
+    """Set the message of the day of a domain; "" for none. Each user is told it once, at the next login.
+
+    With `at_once` those who are online are told it now (XEP-0133 section 4.24). Raises Invalid, NotFound, Unreachable.
+    """
+    if text:
+        _check(text, "")
+    await domains.find(desk, domain)
+    if text and at_once:
+        await announce(desk, domain, text)
+        online = {
+            row.jid.partition("@")[0]
+            async for row in sessions.every(desk.cluster, domain)
+            if row.edge and row.show != "unavailable"
+        }
+        await desk.run(lambda conn: conn.execute(_ONLINE, domain, list(online), digest(text)))
+    await domains.put(desk, domain, None, Changes(motd=text))
+
+
+async def set_welcome(desk: Desk, domain: str, text: str) -> None:
+    """Set what new users of a domain are told; "" for nothing. Raises Invalid, NotFound."""
+    if text:
+        _check(text, "")
+    await domains.find(desk, domain)
+    await domains.put(desk, domain, None, Changes(welcome=text))
 
 
 async def send(desk: Desk, from_: Jid, to: Jid, type: str, body: str, subject: str = "") -> None:
