@@ -146,7 +146,11 @@ COMMANDS: Final = (
         "Get User Statistics",
         "Get User Statistics",
         "Fill out this form to gather user statistics.",
-        (_jid("The Jabber ID for statistics"),),
+        # Clients that know other servers fill in the second one: each is enough.
+        (
+            Field("accountjid", (), "jid-single", "The Jabber ID for statistics"),
+            Field("accountjids", (), "jid-multi", "Or several of them"),
+        ),
     ),
     Command("get-registered-users-num", "Get Number of Registered Users"),
     Command("get-disabled-users-num", "Get Number of Disabled Users"),

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Final
 
 from rookery.admin import rosters, sessions, users
-from rookery.admin.adhoc.asked import Asked, Work, result
+from rookery.admin.adhoc.asked import Asked, Work, bad_payload, result
 from rookery.admin.errors import Invalid, NotFound
 from rookery.admin.verbs.sessions import kick
 from rookery.shared.xeps.data_forms import Field
 from rookery.shared.xmpp import ns
+from rookery.shared.xmpp.jid import Jid
 from rookery.shared.xmpp.xml import Element
 
 
@@ -93,7 +94,7 @@ async def _last_login(asked: Asked) -> list[Element]:
             seen = await asked.desk.run(lambda conn: conn.fetchval("SELECT now()"))
         jids.append(str(jid))
         if seen is not None:
-            times.append(seen.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
+            times.append(_time(seen))
 
     refused = await asked.each(work)
     told = result(Field("accountjids", jids, "jid-multi"), Field("lastlogin", times, "text-multi"))
@@ -101,20 +102,30 @@ async def _last_login(asked: Asked) -> list[Element]:
 
 
 async def _statistics(asked: Asked) -> list[Element]:
-    jid = asked.account(asked.one("accountjid"))
+    """One form for each of the users."""
+    jids = [*asked.jids("accountjid"), *asked.jids()]
+    if not jids:
+        raise bad_payload("whose statistics?")
+    return [await _told(asked, asked.account(text)) for text in jids]
+
+
+async def _told(asked: Asked, jid: Jid) -> Element:
     account = await users.find(asked.desk, jid)
     roster = await rosters.read(asked.desk, jid)
     online = await sessions.of_account(asked.desk.cluster, str(jid))
-    fields = [
+    resources = [row.jid.partition("/")[2] for row in online.rows]
+    return result(
         Field("accountjid", (str(jid),), "jid-single"),
         Field("rostersize", (str(len(roster)),), label="Contacts"),
-        Field(
-            "onlineresources", [row.jid.partition("/")[2] for row in online.rows], "text-multi", "Resources"
-        ),
-        Field("created", (account.created.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),), label="Made"),
+        Field("onlineresources", resources, "text-multi", "Resources"),
+        Field("created", (_time(account.created),), label="Made"),
         Field("disabled", ("1" if account.disabled else "0",), "boolean", "May not log in"),
-    ]
-    return [result(*fields)]
+    )
+
+
+def _time(at: datetime) -> str:
+    """As XEP-0082 writes it."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 WORK: Final[dict[str, Work]] = {

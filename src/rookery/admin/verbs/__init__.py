@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from rookery.admin.verb import Verb
-from rookery.admin.verbs import cluster, domains, messages, rosters, sessions, tokens, users
+from rookery.admin.verbs import cluster, domains, messages, rooms, rosters, s2s, sessions, tokens, users
 
 #: Every verb. Their order is that of the document.
 TABLE: Final[tuple[Verb, ...]] = (
@@ -13,7 +13,9 @@ TABLE: Final[tuple[Verb, ...]] = (
     *users.VERBS,
     *sessions.VERBS,
     *rosters.VERBS,
+    *rooms.VERBS,
     *messages.VERBS,
+    *s2s.VERBS,
     *cluster.VERBS,
     *tokens.VERBS,
 )
