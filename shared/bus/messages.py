@@ -724,6 +724,22 @@ class SetLogLevel(NamedTuple):
     level: str
 
 
+class AskProcess(NamedTuple):
+    """An operator asks one process what only its memory knows; answered by ProcessTold.
+
+    `what` is history, log, drain or watch (`shared.cluster.orders`); `detail` is JSON.
+    """
+
+    what: str
+    detail: str = ""
+
+
+class ProcessTold(NamedTuple):
+    """Answer to AskProcess, in JSON."""
+
+    text: str
+
+
 # --- between buses (services never see these) -------------------------------------------------------------------------
 
 
@@ -877,6 +893,8 @@ Item = (
     | EditRoster
     | DrainProcess
     | SetLogLevel
+    | AskProcess
+    | ProcessTold
     | AskRoom
     | RoomTold
     | Ended
@@ -984,5 +1002,7 @@ TAGS: Final[dict[type, int]] = {
     EditRoster: 184,
     DrainProcess: 185,
     SetLogLevel: 186,
+    AskProcess: 190,
+    ProcessTold: 191,
     TryRemote: 145,
 }

@@ -21,6 +21,7 @@ item gets a new `VERSION` and a line here, with what happens while the other sid
 | 3 | `Domains.kinds` | an edge takes every hosted domain for one with accounts; their routers know better |
 | 3 | `ListSessions`, `SessionList`, `EndSessions`, `Ended` | operators cannot see or end sessions of a router of version 2 |
 | 3 | `EditRoster`, `DrainProcess`, `SetLogLevel` | operators cannot do this to a process of version 2: they are told so, or nothing happens |
+| 3 | `AskProcess`, `ProcessTold` | operators do not see what a process of version 2 has in memory |
 | 3 | `AskRoom`, `RoomTold` | operators cannot change rooms; there are none, either |
 | 3 | `Bind.marks` | a client of Bind 2 has no carbons until it asks for them again |
 
@@ -37,6 +38,7 @@ from typing import Any, Final
 from rookery.shared.bus.messages import (
     TAGS,
     VERSION,
+    AskProcess,
     AskRoom,
     Beat,
     Bind,
@@ -59,6 +61,7 @@ from rookery.shared.bus.messages import (
     Mirror,
     MirrorSession,
     OperatorCommand,
+    ProcessTold,
     Refused,
     Resumed,
     Return,
@@ -98,6 +101,8 @@ KNOWN: Final[dict[type, int | None]] = {
     EditRoster: None,
     DrainProcess: None,
     SetLogLevel: None,
+    AskProcess: None,
+    ProcessTold: None,
     OperatorCommand: None,
     AskRoom: None,
     RoomTold: None,

@@ -226,9 +226,10 @@ class ClusterNode:
         if kind is Kind.EDGE:
             if (handler := self._control.get(item.__class__)) is not None:
                 handler(cast("Item", item))
-            elif isinstance(item, Granted):
-                if self._holder is not None:
-                    self._holder.granted(item)
+            elif isinstance(item, Call):
+                self.orders.answer(self.bus, item)
+            elif isinstance(item, Granted) and self._holder is not None:
+                self._holder.granted(item)
             elif (service := self._services.get(kind)) is not None:
                 service.receive(source, partition, epoch, item)
         elif self._parts is not None:

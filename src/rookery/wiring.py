@@ -34,6 +34,7 @@ from rookery.shared.db.api import DatabaseUnavailable
 from rookery.shared.db.bridge import open_database
 from rookery.shared.observe import log, metrics
 from rookery.shared.observe.admin import Health, Port, serve_admin
+from rookery.shared.observe.history import History
 from rookery.shared.observe.http import Handler, ListenError, Request, Response
 from rookery.shared.pace import Naps
 
@@ -128,6 +129,7 @@ class _Process:
         self._services: list[Service] = []
         self._node: ClusterNode | None = None
         self._api: Handler | None = None
+        self._history = History()
 
     async def run(self) -> None:
         config, names = self._config, "+".join(kind.label for kind in self._kinds)
@@ -153,6 +155,7 @@ class _Process:
                 node.about = about(port, here(config.cluster))
                 nursery.start_soon(self._announce, node, port)
                 nursery.start_soon(collector.run)
+                nursery.start_soon(self._history.run)
                 await node.run(*self._services)
                 nursery.cancel_scope.cancel()
 
@@ -175,6 +178,8 @@ class _Process:
         self._services = [make(kind, node) for kind in self._kinds]
         node.orders.drain = partial(os.kill, os.getpid(), signal.SIGTERM)
         node.orders.log_level = self._log_level
+        node.orders.questions["history"] = lambda detail: self._history.document()
+        node.orders.questions["log"] = _tail
         if Kind.ACCOUNT in self._kinds:
             self._api = import_module(_API).Api(node)
             node.orders.command = import_module(_COMMANDS).Commands(node)
@@ -274,6 +279,12 @@ async def _second(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
     async for number in signals:
         if number != signal.SIGHUP and trio.current_time() > earliest:
             scope.cancel()
+
+
+def _tail(detail: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The last lines of the log."""
+    level, text = str(detail.get("level", "debug")), str(detail.get("text", ""))
+    return log.tail(level, text, min(500, int(detail.get("limit", 200))))
 
 
 def make(kind: Kind, node: ClusterNode) -> Service:

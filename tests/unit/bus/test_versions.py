@@ -71,6 +71,7 @@ def test_the_previous_version_of_each_item_is_what_was_released() -> None:
         "OperatorCommand": None, "ListSessions": None, "SessionList": None, "EndSessions": None, "Ended": None,
         "FannedOut": None, "CheckOccupants": None, "AskRoom": None, "RoomTold": None, "TryRemote": None,
         "Interest": None, "LastItems": None, "EditRoster": None, "DrainProcess": None, "SetLogLevel": None, "StillThere": None,
+        "AskProcess": None, "ProcessTold": None,
     }  # fmt: skip
 
 
