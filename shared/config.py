@@ -268,6 +268,9 @@ class Admin(Section, frozen=True):
     host: Annotated[str, about("IP address to listen on")] = "127.0.0.1"
     port: Annotated[int, about("Port; 0 picks a free one, which the log tells", ge=0, le=65535)] = 0
     api: Annotated[bool, about("Serve /api/ where an account worker runs; every call needs a token")] = True
+    pages: Annotated[
+        bool, about("Serve the pages of /admin/ where an account worker runs; they ask for a token")
+    ] = True
     metrics_token: Annotated[
         str, about("Bearer token that /metrics asks for; empty asks for none", secret=True)
     ] = ""

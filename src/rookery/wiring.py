@@ -37,6 +37,7 @@ from rookery.shared.observe.admin import Health, Port, serve_admin
 from rookery.shared.observe.history import History
 from rookery.shared.observe.http import Handler, ListenError, Request, Response
 from rookery.shared.pace import Naps
+from rookery.telling import questions
 
 if TYPE_CHECKING:
     from rookery.up.zygote import ChildSpec
@@ -51,6 +52,7 @@ _LACKS: Final = (errno.EADDRINUSE, errno.EACCES, errno.EPERM, errno.EMFILE, errn
 _POLL: Final = 0.02
 #: The administration API; only where an account worker runs is it imported.
 _API: Final = "rookery.admin.api.server"
+_PAGES: Final = "rookery.admin.web.site"
 #: Commands of administrators.
 _COMMANDS: Final = "rookery.admin.adhoc.commands"
 #: Signals so soon after the first one are taken for the same.
@@ -64,6 +66,7 @@ def preload() -> None:
     for row in built():
         import_module(row.service.partition(":")[0])
     import_module(_API)
+    import_module(_PAGES)
     import_module(_COMMANDS)
 
 
@@ -129,6 +132,7 @@ class _Process:
         self._services: list[Service] = []
         self._node: ClusterNode | None = None
         self._api: Handler | None = None
+        self._site: Handler | None = None
         self._history = History()
 
     async def run(self) -> None:
@@ -178,10 +182,11 @@ class _Process:
         self._services = [make(kind, node) for kind in self._kinds]
         node.orders.drain = partial(os.kill, os.getpid(), signal.SIGTERM)
         node.orders.log_level = self._log_level
-        node.orders.questions["history"] = lambda detail: self._history.document()
-        node.orders.questions["log"] = _tail
+        node.orders.questions.update(questions(node, self._history))
         if Kind.ACCOUNT in self._kinds:
             self._api = import_module(_API).Api(node)
+            if self._config.admin.pages:
+                self._site = import_module(_PAGES).Site(node)
             node.orders.command = import_module(_COMMANDS).Commands(node)
         self._watch(node)
         self._node = node
@@ -189,12 +194,14 @@ class _Process:
         return node
 
     async def _answer(self, request: Request) -> Response:
-        """What is no page of health: the API, once this process has joined the cluster."""
-        if not request.path.startswith("/api/"):
+        """What is no page of health: the API and the pages, once this process has joined the cluster."""
+        pages = request.path == "/admin" or request.path.startswith("/admin/")
+        if not (request.path.startswith("/api/") or (pages and self._config.admin.pages)):
             return Response(404, b"not found\n")
-        if self._api is None:
+        handler = self._site if pages else self._api
+        if handler is None:
             return Response(503, b"starting\n", headers=(("Retry-After", "1"),))
-        return await self._api(request)
+        return await handler(request)
 
     def _log_level(self, level: str) -> None:
         if level in ("debug", "info", "warning", "error"):
@@ -279,12 +286,6 @@ async def _second(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
     async for number in signals:
         if number != signal.SIGHUP and trio.current_time() > earliest:
             scope.cancel()
-
-
-def _tail(detail: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The last lines of the log."""
-    level, text = str(detail.get("level", "debug")), str(detail.get("text", ""))
-    return log.tail(level, text, min(500, int(detail.get("limit", 200))))
 
 
 def make(kind: Kind, node: ClusterNode) -> Service:

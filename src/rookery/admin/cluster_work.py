@@ -18,7 +18,7 @@ FROM domain d LEFT JOIN account a ON a.domain = d.name GROUP BY d.name, d.kind O
 
 async def status(desk: Desk) -> dict[str, Any]:
     """Processes with the partitions that they hold, and what is missing."""
-    return await processes.gather(desk.config, desk.db)
+    return await processes.gather(desk.config, desk.db, heard=await desk.heard())
 
 
 async def drain(desk: Desk, incarnation: str) -> None:

@@ -33,14 +33,26 @@ _NEEDED: Final = tuple([row.kind.label for row in built() if row.needed or row.b
 Status = dict[str, Any]
 
 
-async def gather(config: Config, db: Database, parent: Mapping[str, Any] | None = None) -> Status:
-    """Everything at once. `parent` is what `/status` of a `rookery up` answered: it names processes and tells their ports."""
+async def gather(
+    config: Config,
+    db: Database,
+    parent: Mapping[str, Any] | None = None,
+    heard: Mapping[str, Beat] | None = None,
+) -> Status:
+    """Everything at once. `parent` is what `/status` of a `rookery up` answered: it names processes and tells their ports.
+
+    `heard` is what a process of the cluster knows of the others; without it they are asked over a connection of our own.
+    """
     found: Status = {"nats": {"ok": False}, "postgres": {"ok": False}, "partitions": {}}
     beats: dict[str, Beat] = {}
     held: dict[str, dict[str, int]] = {}
     parent = parent or {}
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(ask_bus, config, found["nats"], beats)
+        if heard is None:
+            nursery.start_soon(ask_bus, config, found["nats"], beats)
+        else:
+            found["nats"] = {"ok": True, "url": without_password(config.bus.url)}
+            beats.update(heard)
         nursery.start_soon(_ask_database, config, db, found, held)
     named = {
         process["incarnation"]: process for process in parent.get("processes", []) if process["incarnation"]

@@ -80,6 +80,18 @@ _COUNT: Final = (
 )
 
 
+_SEARCH: Final = """
+SELECT id, localpart, domain, email, disabled, created, last_seen FROM account
+WHERE domain = $1 AND starts_with(localpart, $2) AND localpart > $3 ORDER BY localpart LIMIT $4"""
+
+
+async def searched(desk: Desk, domain: str, begin: str, after: str, limit: int) -> Page:
+    """At most `limit` users of a domain whose localparts begin so, behind the localpart `after`."""
+    rows = await desk.run(lambda conn: conn.fetch(_SEARCH, domain, begin.lower(), after, limit + 1))
+    found = [Account(*row.values()) for row in rows]
+    return Page(found[:limit], found[limit - 1].localpart if len(found) > limit else "")
+
+
 async def named(desk: Desk, domain: str, limit: int, *, disabled: bool = False) -> list[str]:
     """At most `limit` users of a domain by their bare JIDs; with `disabled` those that may not log in."""
     rows = await desk.run(lambda conn: conn.fetch(_STATE, domain, disabled, limit))
