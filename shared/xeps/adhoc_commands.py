@@ -15,7 +15,7 @@ XEP = Xep(
     "1.3.1",
     "complete",
     features={Target.DOMAIN: (NS,), Target.ACCOUNT: (NS,)},
-    implemented_in="workers.account, rookery.admin.adhoc",
+    implemented_in="workers.account, src.rookery.admin.adhoc",
     note="Commands for administrators (XEP-0133), at the domain and at the administrator's own address; the others see none.",
 )
 XEP.forward("account", NS, "command", Target.DOMAIN, types=("set",))

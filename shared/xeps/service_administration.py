@@ -22,7 +22,7 @@ XEP = Xep(
     133,
     "1.3.1",
     "partial",
-    implemented_in="rookery.admin.adhoc",
+    implemented_in="src.rookery.admin.adhoc",
     note="For those whom the domain names as its admins (`rookery domain set --admin`), and for the users of that domain alone. The lists"
     " of who is blocked, restarting and shutting down are the operator's.",
 )

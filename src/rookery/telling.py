@@ -6,7 +6,6 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from rookery.shared.bus.messages import Beat
 from rookery.shared.cluster.node import ClusterNode
 from rookery.shared.cluster.orders import Question
 from rookery.shared.observe import log
@@ -18,18 +17,18 @@ def questions(node: ClusterNode, history: History) -> dict[str, Question]:
     load = _Load(node)
     return {
         # Everybody alive, as a beat is: those that this process hears, and itself.
-        "beat": lambda detail: list(beat(node, load.rate())),
+        "beat": lambda detail: beat(node, load.rate()),
         "peers": lambda detail: [*(one.incarnation for one in node.liveness.beats()), node.incarnation],
         "history": lambda detail: history.document(),
         "log": tail,
     }
 
 
-def beat(node: ClusterNode, load: int) -> Beat:
-    """What the process says of itself."""
+def beat(node: ClusterNode, load: int) -> tuple[object, ...]:
+    """What the process says of itself: the fields of `Beat`."""
     kinds = tuple(int(kind) for kind in node.kinds)
     state = "draining" if node.draining else "up"
-    return Beat(node.incarnation, kinds, load, state, node.bus.speaks, tuple(node.about.pack()))
+    return node.incarnation, kinds, load, state, node.bus.speaks, tuple(node.about.pack())
 
 
 def tail(detail: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 from rookery.admin.cluster import Cluster
-from rookery.shared.bus.messages import Beat, DomainsChanged, Kind, OperatorCommand
+from rookery.admin.processes import Heard
+from rookery.shared.bus.messages import DomainsChanged, Kind, OperatorCommand
 from rookery.shared.bus.notices import Post
 from rookery.shared.cluster.api import Node
 from rookery.shared.config import Config
@@ -34,7 +35,7 @@ class Desk(ABC):
     async def tell(self, posts: Iterable[Post], *, domains: bool = False) -> None:
         """Tell the holders of accounts what was committed; with `domains`, every process reads the domains again."""
 
-    async def heard(self) -> Mapping[str, Beat] | None:
+    async def heard(self) -> Mapping[str, Heard] | None:
         """The processes that live, as this one knows them; None when it is none of them."""
         return None
 
@@ -61,11 +62,11 @@ class NodeDesk(Desk):
         """The holders of partitions."""
         return self._cluster
 
-    async def heard(self) -> Mapping[str, Beat] | None:
+    async def heard(self) -> Mapping[str, Heard] | None:
         """What each of those says of itself that this process hears."""
         names = await self._cluster.ask_process(self._node.incarnation, "peers")
         answers = await self._cluster.ask_processes(names, "beat")
-        return {name: Beat(*answer) for name, answer in answers.items()}
+        return {name: Heard(*answer) for name, answer in answers.items()}
 
     async def tell(self, posts: Iterable[Post], *, domains: bool = False) -> None:
         """Post the notices; what waits for a holder is sent when there is one."""

@@ -124,8 +124,8 @@ async def put(desk: Desk, name: str, kind: str | None, changes: Changes) -> tupl
                 durability=changes.durability,
                 room_creation=changes.room_creation,
                 contacts=" ".join(changes.contacts) or None,
-                motd=_short(changes.motd),
-                welcome=_short(changes.welcome),
+                motd=short(changes.motd),
+                welcome=short(changes.welcome),
                 admins=None if changes.admins is None else " ".join(changes.admins) or "-",
             )
         ],
@@ -134,7 +134,7 @@ async def put(desk: Desk, name: str, kind: str | None, changes: Changes) -> tupl
     return policy, fresh
 
 
-def _short(text: str | None) -> str | None:
+def short(text: str | None) -> str | None:
     """A text as the log tells it: whether there is one."""
     return None if text is None else "set" if text else "-"
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Unpack
 
 import click
 
-from rookery.admin import rooms
+from rookery.admin import announcing, domains, rooms
+from rookery.admin.errors import Invalid
 from rookery.cli import CommandError
 from rookery.cli.audit import audit
 from rookery.cli.domain_change import change, domain_name
@@ -63,6 +64,10 @@ def admin_jids(_ctx: click.Context, _param: click.Parameter, value: tuple[str, .
     help="Who makes rooms on a service of rooms: also users of other servers, accounts of this cluster, its admins, or as "
     "multi_user_chat.create says.",
 )
+@click.option(
+    "--motd", metavar="TEXT", help="What each user is told once, at the next login; empty takes it back."
+)
+@click.option("--welcome", metavar="TEXT", help="What new users are told; empty takes it back.")
 @target_options
 def set_(
     name: str,
@@ -72,6 +77,8 @@ def set_(
     room_creation: str | None,
     admins: tuple[str, ...],
     no_admins: bool,
+    motd: str | None,
+    welcome: str | None,
     **target: Unpack[Target],
 ) -> None:
     """Change what holds for the domain NAME; what is not named stays. A change needs no restart."""
@@ -79,7 +86,12 @@ def set_(
 
     if admins and no_admins:
         raise click.UsageError("give --admin or --no-admins")
-    if registration is None and durability is None and not (contacts or admins or no_admins or room_creation):
+    texts = (motd, welcome) != (None, None)
+    if (
+        registration is None
+        and durability is None
+        and not (contacts or admins or no_admins or room_creation or texts)
+    ):
         raise click.UsageError("nothing to set: see `rookery domain set --help`")
     changes = policies.Changes(
         None if registration is None else registration == "open",
@@ -87,6 +99,8 @@ def set_(
         parse_contacts(contacts),
         "" if room_creation == "default" else room_creation,
         admins if admins or no_admins else None,
+        _text(motd),
+        _text(welcome),
     )
     config, _ = resolve(**target)
 
@@ -107,6 +121,8 @@ def set_(
                 contacts=" ".join(contacts) or None,
                 room_creation=room_creation,
                 admins="-" if no_admins else " ".join(admins) or None,
+                motd=domains.short(motd),
+                welcome=domains.short(welcome),
             )
             if done is not None
             else None
@@ -115,6 +131,16 @@ def set_(
     if changed is None:
         raise CommandError(f"{name} is not hosted here: `rookery domain add {name}` first")
     click.echo(line(changed))
+
+
+def _text(text: str | None) -> str | None:
+    """A text for users. Raises click.BadParameter."""
+    if text:
+        try:
+            announcing.check(text)
+        except Invalid as error:
+            raise click.BadParameter(str(error)) from None
+    return text
 
 
 @click.command()
@@ -151,6 +177,9 @@ def line(policy: Policy) -> str:
         parts.append(f"rooms made by {policy.room_creation}")
     if policy.admins:
         parts.append(f"admins {', '.join(policy.admins)}")
+    parts += [
+        f"{label} {text!r}" for label, text in (("motd", policy.motd), ("welcome", policy.welcome)) if text
+    ]
     parts += [f"{field} {', '.join(uris)}" for field, uris in sorted(policy.contacts.items())]
     return "  ".join(parts)
 
