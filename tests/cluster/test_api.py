@@ -148,7 +148,7 @@ def test_what_the_cluster_is(cluster: Cluster, api: Caller) -> None:
     )
 
 
-def test_rooms_and_other_servers(api: Caller) -> None:
+def test_rooms_and_other_servers(cluster: Cluster, api: Caller) -> None:
     room = "garden@conference.localhost"
     api("PUT", "/v1/users/owner@localhost", {"password": "pw"})
     status, made = api("POST", "/v1/rooms", {"room": room, "owner": "owner@localhost", "name": "<b>"})
@@ -162,13 +162,13 @@ def test_rooms_and_other_servers(api: Caller) -> None:
     assert api("PUT", f"{path}/bob@x.example", {"affiliation": "admin"}) == (204, None)
     assert {"jid": "bob@x.example", "affiliation": "admin"} in api("GET", path)[1]["items"]
     assert api("DELETE", f"/v1/rooms/{room}") == (204, None)
-    assert api("GET", f"/v1/rooms/{room}")[0] == 404
+    cluster.until(lambda: api("GET", f"/v1/rooms/{room}")[0] == 404, "to have destroyed the room", 10)
     of = {"room": "old", "service": "conference.localhost"}
     assert api("POST", "/create_room", {**of, "host": "localhost"}) == (200, 0)
     member = {**of, "user": "bob", "host": "x.example"}
     assert api("POST", "/set_room_affiliation", {**member, "affiliation": "member"}) == (200, 0)
     assert api("POST", "/get_room_affiliation", member) == (200, "member")
-    assert api("POST", "/muc_online_rooms", {"service": "global"}) == (200, ["old@conference.localhost"])
+    assert "old@conference.localhost" in api("POST", "/muc_online_rooms", {"service": "global"})[1]
     assert api("POST", "/get_room_occupants", of) == (200, [])
     assert api("POST", "/destroy_room", of) == (200, 0)
     assert api("GET", "/v1/s2s") == (200, {"items": []})
