@@ -14,6 +14,7 @@ from rookery.shared.bus.kinds import built
 from rookery.shared.bus.messages import AskHolds, Beat, Item, Kind
 from rookery.shared.bus.nats import open_bus
 from rookery.shared.cluster.about import About
+from rookery.shared.cluster.federation import federated
 from rookery.shared.config import Config
 from rookery.shared.db import migrate
 from rookery.shared.db.api import Connection, Database, DatabaseUnavailable
@@ -27,8 +28,13 @@ _HELD: Final = """
 SELECT l.kind, l.incarnation, count(*) AS n, bool_and(m.expires > now() AND f.open) AS alive
 FROM lease l LEFT JOIN member m USING (incarnation) LEFT JOIN fence f USING (incarnation)
 WHERE l.incarnation IS NOT NULL GROUP BY l.kind, l.incarnation"""
-#: Kinds without which clients cannot be served.
-_NEEDED: Final = tuple([row.kind.label for row in built() if row.needed or row.by_default])
+
+
+def needed(config: Config) -> list[str]:
+    """The kinds without which clients lack something; other servers are served only where federation is on."""
+    kinds = [row.kind for row in built() if row.needed or row.by_default]
+    return [kind.label for kind in kinds if kind != Kind.S2S or federated(config)]
+
 
 Status = dict[str, Any]
 
@@ -73,18 +79,18 @@ async def gather(
         for name in sorted({*beats, *held, *named})
     ]
     found["servers"] = parent.get("servers", [])
-    found["missing"] = missing(found)
+    found["missing"] = missing(found, needed(config))
     return found
 
 
-def missing(found: Status) -> list[str]:
-    """What clients lack, a line each; [] when NATS or Postgres cannot tell."""
+def missing(found: Status, kinds: list[str]) -> list[str]:
+    """What clients lack when each of `kinds` is needed, a line each; [] when NATS or Postgres cannot tell."""
     if not (found["nats"]["ok"] and found["postgres"]["ok"]):
         return []
     lines = []
     if not any("edge" in process["kinds"] and process["state"] != "silent" for process in found["processes"]):
         lines.append("edge: no process runs, clients cannot connect")
-    for kind in dict.fromkeys((*_NEEDED, *found["partitions"])):
+    for kind in dict.fromkeys((*kinds, *found["partitions"])):
         count = found["partitions"].get(kind)
         if count is None or not count["held"]:
             lines.append(f"{kind}: no process runs, none of its partitions has a holder")
