@@ -74,6 +74,14 @@ class Cluster(Section, frozen=True):
     drain_limit: Annotated[
         float, about("A process that is to stop gives away what it holds within this time", "seconds", ge=0)
     ] = 30.0
+    drain_rate: Annotated[
+        int,
+        about(
+            "Connections that an edge which is to stop ends in a second, as long as that takes; 0 for as many as drain_limit asks for",
+            "connections",
+            ge=0,
+        ),
+    ] = 0
     zone: Annotated[
         str,
         about(

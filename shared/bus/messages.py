@@ -715,7 +715,12 @@ class Domains(NamedTuple):
 
 
 class DrainProcess(NamedTuple):
-    """An operator asks one process to give away what it holds and to end, as on SIGTERM."""
+    """An operator asks one process to give away what it holds and to end, as on SIGTERM.
+
+    An edge ends at most `rate` connections a second; 0 is what the configuration says.
+    """
+
+    rate: int = 0
 
 
 class SetLogLevel(NamedTuple):

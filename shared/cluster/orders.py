@@ -21,8 +21,8 @@ class Orders:
     """The orders that a process takes; until wiring has said what is done, nothing is."""
 
     def __init__(self) -> None:
-        #: Drain and end, as on SIGTERM.
-        self.drain: Callable[[], None] = lambda: None
+        #: Drain and end, as on SIGTERM, at so many connections a second (0: as configured).
+        self.drain: Callable[[int], None] = lambda rate: None
         #: Write lines of this level and above.
         self.log_level: Callable[[str], None] = lambda level: None
         #: Answer a command of an administrator, a request with one (XEP-0050). It raises StanzaError.
@@ -31,7 +31,7 @@ class Orders:
         self.questions: dict[str, Question] = {}
         #: By item, as the control subject and the process's own subject bring them.
         self.handlers: dict[type, Callable[[Item], None]] = {
-            DrainProcess: lambda item: self.drain(),
+            DrainProcess: lambda item: self.drain(max(0, cast("DrainProcess", item).rate)),
             SetLogLevel: lambda item: self.log_level(cast("SetLogLevel", item).level),
         }
 

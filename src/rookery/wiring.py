@@ -136,6 +136,7 @@ class _Process:
         self._api: Handler | None = None
         self._site: Handler | None = None
         self._history = History()
+        self._drain_rate = config.cluster.drain_rate
 
     async def run(self) -> None:
         config, names = self._config, "+".join(kind.label for kind in self._kinds)
@@ -182,9 +183,10 @@ class _Process:
             open_node(self._config, self._kinds, db, incarnation=self._incarnation)
         )
         self._services = [make(kind, node) for kind in self._kinds]
-        node.orders.drain = partial(os.kill, os.getpid(), signal.SIGTERM)
+        node.orders.drain = self._drain_asked
         node.orders.log_level = self._log_level
         node.orders.questions.update(questions(node, self._history))
+        node.orders.questions["drain"] = self._drain_told
         if Kind.ACCOUNT in self._kinds:
             self._api = import_module(_API).Api(node)
             if self._config.admin.pages:
@@ -204,6 +206,21 @@ class _Process:
         if handler is None:
             return Response(503, b"starting\n", headers=(("Retry-After", "1"),))
         return await handler(request)
+
+    def _drain_asked(self, rate: int) -> None:
+        self._drain_rate = rate or self._drain_rate
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def _connections(self) -> int:
+        return sum(getattr(service, "connections", 0) for service in self._services)
+
+    def _drain_told(self, detail: Mapping[str, Any]) -> dict[str, object]:
+        """How far a drain is."""
+        return {
+            "draining": self._health.draining,
+            "connections": self._connections(),
+            "rate": self._drain_rate if self._health.draining else 0,
+        }
 
     def _log_level(self, level: str) -> None:
         if level in ("debug", "info", "warning", "error"):
@@ -272,11 +289,16 @@ class _Process:
         scope.cancel()
 
     async def _drain(self, node: ClusterNode, done: trio.CancelScope) -> None:
-        _log.info("draining")
-        with trio.move_on_after(self._config.cluster.drain_limit) as limit:
+        seconds = self._config.cluster.drain_limit
+        if self._drain_rate:
+            seconds += self._connections() / self._drain_rate
+        _log.info("draining", connections=self._connections(), rate=self._drain_rate)
+        with trio.move_on_after(seconds) as limit:
             for service in self._services:
+                if hasattr(service, "drain_rate"):
+                    service.drain_rate = self._drain_rate
                 if (drain := getattr(service, "drain", None)) is not None:
-                    await drain(0.8 * self._config.cluster.drain_limit)
+                    await drain(seconds - 0.2 * self._config.cluster.drain_limit)
             await node.drain()
         _log.info("drained", complete=not limit.cancelled_caught)
         done.cancel()

@@ -105,6 +105,35 @@ async def test_commands(cluster: Cluster, people: People) -> None:
     assert "second-secret" not in log
 
 
+async def test_watch(cluster: Cluster, people: People) -> None:
+    """What both edges see of an account; what is in the stanzas only with --bodies."""
+    account = people.account()
+    jid = f"{account[0]}@localhost"
+    one, two = await people.bound(account, "a"), await people.bound(account, "b")
+    shown: list[str] = []
+
+    def watch(*options: str) -> None:
+        shown.append(cluster.cli("watch", jid, "--seconds", "3", *options).stdout)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.to_thread.run_sync, watch)
+        nursery.start_soon(trio.to_thread.run_sync, watch, "--bodies")
+        while len(shown) < 2:
+            await one.send(f"<message to='{jid}/b' type='chat' id='w1'><body>hush</body></message>")
+            await two.receive()
+            await trio.sleep(0.2)
+    hidden, open_ = sorted(shown, key=lambda text: "hush" in text)
+    assert "hush" not in hidden
+    for text in (hidden, open_):
+        assert f" a -> message type='chat' to='{jid}/b' id='w1'" in text
+        assert f" b <- message type='chat' from='{jid}/a'" in text
+    assert "<body>hush</body>" in open_
+    assert "{jabber:client}body" in hidden
+    log = cluster.log()
+    assert '"command":"watch"' in log
+    assert "hush" not in log
+
+
 Step = Callable[[Admin, Admin, People], Awaitable[None]]
 
 

@@ -140,7 +140,10 @@ def test_what_the_cluster_is(cluster: Cluster, api: Caller) -> None:
     assert api("POST", "/v1/announcements", {"domain": "localhost", "body": "hi"})[1] == {"sessions": 0}
     assert api("POST", "/v1/cluster/processes/nothing/drain", {})[0] == 404
     router = next(one for one in found["items"] if "router" in one["kinds"])["incarnation"]
-    assert api("POST", f"/v1/cluster/processes/{router}/drain") == (204, None)
+    path = f"/v1/cluster/processes/{router}/drain"
+    assert api("GET", path) == (200, {"draining": False, "connections": 0, "rate": 0})
+    assert api("POST", path, {"rate": -1})[0] == 400
+    assert api("POST", path, {"rate": 100}) == (204, None)
     cluster.until(
         lambda: router not in [one["incarnation"] for one in api("GET", "/v1/cluster/processes")[1]["items"]],
         "to have drained the router",

@@ -5,13 +5,25 @@ from __future__ import annotations
 from typing import Final
 
 from rookery.admin.verb import Verb
-from rookery.admin.verbs import cluster, domains, messages, rooms, rosters, s2s, sessions, tokens, users
+from rookery.admin.verbs import (
+    cluster,
+    domains,
+    messages,
+    rooms,
+    rosters,
+    s2s,
+    sessions,
+    tokens,
+    users,
+    watch,
+)
 
 #: Every verb. Their order is that of the document.
 TABLE: Final[tuple[Verb, ...]] = (
     *domains.VERBS,
     *users.VERBS,
     *sessions.VERBS,
+    *watch.VERBS,
     *rosters.VERBS,
     *rooms.VERBS,
     *messages.VERBS,
