@@ -160,7 +160,7 @@ def test_rooms_and_other_servers(cluster: Cluster, api: Caller) -> None:
     )  # fmt: skip
     assert api("POST", "/v1/rooms", {"room": room, "owner": "owner@localhost"})[0] == 409
     assert api("POST", "/v1/rooms", {"room": "x@localhost", "owner": "owner@localhost"})[0] == 404
-    assert [one["jid"] for one in api("GET", "/v1/rooms?service=conference.localhost")[1]["items"]] == [room]
+    assert room in [one["jid"] for one in api("GET", "/v1/rooms?service=conference.localhost")[1]["items"]]
     path = f"/v1/rooms/{room}/affiliations"
     assert api("PUT", f"{path}/bob@x.example", {"affiliation": "admin"}) == (204, None)
     assert {"jid": "bob@x.example", "affiliation": "admin"} in api("GET", path)[1]["items"]
