@@ -728,24 +728,28 @@ class Invited(NamedTuple):
 class ListSessions(NamedTuple):
     """Ask a router for the sessions of its partition, in the order of their full JIDs: those of `account`, or of `domain`, or all ("").
 
-    At most `limit` of those behind the full JID `after`; with 0 they are only counted.
+    At most `limit` of those behind the full JID `after`; with 0 they are only counted. With `accounts` the answer counts those, too.
     """
 
     account: str
     domain: str
     after: str
     limit: int
+    accounts: bool = False
 
 
 class SessionList(NamedTuple):
     """Answer to ListSessions: (full JID, edge, priority, show, resumable), and how many there are in all.
 
     The edge is "" while the client is away and may resume; show is that of RFC 6121 section 4.7.2.1, "" for plain availability and
-    "unavailable" for a session without presence.
+    "unavailable" for a session without presence. `accounts` have a connected session, `active` of them one whose user is there: available,
+    not away, and not inactive (XEP-0352); both are 0 when nobody asked.
     """
 
     rows: Sequence[tuple[str, str, int, str, bool]]
     total: int
+    accounts: int = 0
+    active: int = 0
 
 
 class EndSessions(NamedTuple):
@@ -816,13 +820,34 @@ class Domains(NamedTuple):
 
 
 class DrainProcess(NamedTuple):
-    """An operator asks one process to give away what it holds and to end, as on SIGTERM."""
+    """An operator asks one process to give away what it holds and to end, as on SIGTERM.
+
+    An edge ends at most `rate` connections a second; 0 is what the configuration says.
+    """
+
+    rate: int = 0
 
 
 class SetLogLevel(NamedTuple):
     """An operator wants lines of this level and above (debug, info, warning, error) until the process ends."""
 
     level: str
+
+
+class AskProcess(NamedTuple):
+    """An operator asks one process what only its memory knows; answered by ProcessTold.
+
+    `what` is history, log, drain or watch (`shared.cluster.orders`); `detail` is JSON.
+    """
+
+    what: str
+    detail: str = ""
+
+
+class ProcessTold(NamedTuple):
+    """Answer to AskProcess, in JSON."""
+
+    text: str
 
 
 # --- between buses (services never see these) -------------------------------------------------------------------------
@@ -980,6 +1005,8 @@ Item = (
     | EditRoster
     | DrainProcess
     | SetLogLevel
+    | AskProcess
+    | ProcessTold
     | AskRoom
     | RoomTold
     | Ended
@@ -1094,6 +1121,8 @@ TAGS: Final[dict[type, int]] = {
     EditRoster: 184,
     DrainProcess: 185,
     SetLogLevel: 186,
+    AskProcess: 190,
+    ProcessTold: 191,
     TryRemote: 145,
     Redeem: 210,
     IssueToken: 211,

@@ -23,6 +23,7 @@ item gets a new `VERSION` and a line here, with what happens while the other sid
 | 3 | `Domains.kinds` | an edge takes every hosted domain for one with accounts; their routers know better |
 | 3 | `ListSessions`, `SessionList`, `EndSessions`, `Ended` | operators cannot see or end sessions of a router of version 2 |
 | 3 | `EditRoster`, `DrainProcess`, `SetLogLevel` | operators cannot do this to a process of version 2: they are told so, or nothing happens |
+| 3 | `AskProcess`, `ProcessTold` | operators do not see what a process of version 2 has in memory |
 | 3 | `AskRoom`, `RoomTold` | operators cannot change rooms; there are none, either |
 | 3 | `CheckLogin`, `LoginChecked`, `Domains.logins` | nobody logs in to a domain whose passwords are kept elsewhere |
 | 3 | `Redeem`, `IssueToken`, `LoginToken` | clients get no tokens, and those that they have are refused for a while: they log in with their passwords |
@@ -42,6 +43,7 @@ from rookery.shared.bus.messages import (
     TAGS,
     VERSION,
     AskInvitation,
+    AskProcess,
     AskRoom,
     Beat,
     Bind,
@@ -71,6 +73,7 @@ from rookery.shared.bus.messages import (
     Mirror,
     MirrorSession,
     OperatorCommand,
+    ProcessTold,
     Redeem,
     Refused,
     Register,
@@ -112,6 +115,8 @@ KNOWN: Final[dict[type, int | None]] = {
     EditRoster: None,
     DrainProcess: None,
     SetLogLevel: None,
+    AskProcess: None,
+    ProcessTold: None,
     OperatorCommand: None,
     AskRoom: None,
     RoomTold: None,

@@ -115,6 +115,8 @@ WAYS: Final[dict[type, Way]] = {
     m.EditRoster: _way((_COMMAND, _ACCOUNT), (_ROSTER,)),
     m.DrainProcess: _way((_COMMAND,), (_CLUSTER,)),
     m.SetLogLevel: _way((_COMMAND,), (_CLUSTER,)),
+    m.AskProcess: _way((_COMMAND,), (_CLUSTER,)),
+    m.ProcessTold: _way((_CLUSTER,), (_COMMAND,), answer=True),
     m.AskRoom: _way((_COMMAND,), (_MUC,)),
     m.RoomTold: _way((_MUC,), (_COMMAND,), answer=True),
     m.Return: _way((_BUS,), (_BUS,)),

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from rookery.shared.bus.api import Bus, Call
 from rookery.shared.bus.messages import Item, Kind
+from rookery.shared.cluster.orders import Orders
 from rookery.shared.config import Config
 from rookery.shared.db.api import Database
 
@@ -39,6 +40,8 @@ class Node(Protocol):
     on_frozen: list[Callable[[float], None]]
     #: Called when the hosted domains may have changed.
     on_domains: list[Callable[[], None]]
+    #: What operators ask of this process.
+    orders: Orders
 
     def partition(self, bare: str) -> int:
         """The partition of a bare JID."""

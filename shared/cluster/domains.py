@@ -34,9 +34,10 @@ class DomainRow(NamedTuple):
     """A hosted domain. `contacts` as in XEP-0157; `durability` is durable, relaxed or "" for what is configured.
 
     `parent` is the domain of accounts that lists this service, "" for the one that it is below. Of a service of rooms: `creation` says
-    who may make rooms (anybody, local, admins; "" is local), `admins` are the bare JIDs that may do everything in all of them.
-    Of a domain of accounts: `auth` says where passwords are kept ({} for here), for account workers; `logins` are the SASL mechanisms
-    that follow from it, for edges (() for those of passwords that are kept here).
+    who may make rooms (anybody, local, admins; "" is local), `admins` are the bare JIDs that may do everything in all of them;
+    of accounts: that may administrate the domain. `motd` is its message of the day.
+    `auth` says where passwords are kept ({} for here), for account workers; `logins` are the SASL mechanisms that follow from it, for edges
+    (() for those of passwords that are kept here).
     """
 
     name: str
@@ -49,6 +50,7 @@ class DomainRow(NamedTuple):
     admins: tuple[str, ...] = ()
     auth: Mapping[str, Any] = MappingProxyType({})
     logins: tuple[str, ...] = ()
+    motd: str = ""
 
 
 #: Reads the domains, however long it takes.
@@ -154,6 +156,7 @@ def _of_row(row: Any) -> DomainRow:
         str(policy.get("room_creation") or ""),
         tuple(str(jid) for jid in policy.get("admins") or ()),
         auth,
+        motd=str(policy.get("motd") or ""),
     )
 
 

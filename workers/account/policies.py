@@ -21,6 +21,7 @@ class Changes(NamedTuple):
     `admins` are prepared bare JIDs; they take the place of those that there were.
     Of a service of rooms: `room_creation` as in `DomainRow.creation`. Of a domain of accounts: `auth` says who keeps the passwords
     (`workers.account.logins.settings`), {} takes it back.
+    `motd` and `welcome` are the texts of XEP-0133 sections 4.24 and 4.27. Of a service of rooms: `room_creation` as in `DomainRow.creation`.
     """
 
     registration: bool | None = None
@@ -29,10 +30,15 @@ class Changes(NamedTuple):
     room_creation: str | None = None
     admins: Sequence[str] | None = None
     auth: Mapping[str, Any] | None = None
+    motd: str | None = None
+    welcome: str | None = None
 
 
 class Policy(NamedTuple):
-    """A domain as it is set; `durability` "" is what the configuration says, `admins` may administrate it (XEP-0133)."""
+    """A domain as it is set; `durability` "" is what the configuration says, `admins` may administrate it (XEP-0133).
+
+    `motd` is what each user is told once, `welcome` what new users are told; "" for nothing.
+    """
 
     name: str
     kind: str
@@ -42,6 +48,8 @@ class Policy(NamedTuple):
     room_creation: str = ""
     admins: Sequence[str] = ()
     auth: Mapping[str, Any] = {}
+    motd: str = ""
+    welcome: str = ""
 
     def document(self) -> dict[str, Any]:
         """As JSON shows it."""
@@ -53,6 +61,8 @@ class Policy(NamedTuple):
             "contacts": {field: list(uris) for field, uris in self.contacts.items()},
             "admins": list(self.admins),
             **({"auth": dict(self.auth)} if self.auth else {}),
+            **({"motd": self.motd} if self.motd else {}),
+            **({"welcome": self.welcome} if self.welcome else {}),
             **({"room_creation": self.room_creation or None} if self.kind == "rooms" else {}),
         }
 
@@ -69,6 +79,8 @@ async def change(conn: Connection, name: str, changes: Changes) -> Policy | None
         said = {
             "durability": changes.durability,
             "room_creation": changes.room_creation,
+            "motd": changes.motd,
+            "welcome": changes.welcome,
             "admins": None if changes.admins is None else sorted(set(changes.admins)),
             "auth": changes.auth,
         }
@@ -113,6 +125,8 @@ def _policy(name: str, kind: str, registration: bool, policy: Mapping[str, Any])
         policy.get("room_creation", ""),
         admins_of(policy),
         policy.get("auth", {}),
+        policy.get("motd", ""),
+        policy.get("welcome", ""),
     )
 
 

@@ -22,6 +22,7 @@ from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element
 from rookery.workers.account import invitations, store
 from rookery.workers.account.credentials import Keys, derive
+from rookery.workers.account.greeting import welcome
 from rookery.workers.account.mail import mail_address
 from rookery.workers.account.stored import own, payload
 from rookery.workers.hosted import HostedWorker
@@ -134,6 +135,7 @@ async def register(worker: HostedWorker, partition: int, request: Register) -> s
     await worker.database(partition, create, deadline)
     account = f"{localpart}@{domain}"
     worker.tell(account_changed(account, "created"))
+    worker.tell(await worker.database(partition, lambda conn: welcome(conn, account), deadline))
     if invitation is not None and invitation.inviter:
         await _acquaint(worker, account, invitation.inviter)
     return account

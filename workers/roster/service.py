@@ -30,6 +30,7 @@ from rookery.shared.xmpp.stanza import Stanza
 from rookery.workers.hosted import Answerer, Handler, HostedWorker, uid
 from rookery.workers.requests import is_request, serve
 from rookery.workers.roster import notices, store
+from rookery.workers.roster.motd import MessageOfTheDay
 from rookery.workers.roster.quiet import Quiet
 from rookery.workers.roster.requests import REQUESTS
 from rookery.workers.roster.subscription import TYPES
@@ -48,6 +49,8 @@ class RosterService(HostedWorker):
         super().__init__(node)
         self._limit = node.config.limits.roster_items
         self._quiet = Quiet()
+        self._motd = MessageOfTheDay(self)
+        self.domains.changed = self._motd.learn
 
     def items(self) -> Mapping[type, Handler]:
         """Everything waits in the lane of its account."""
@@ -86,6 +89,8 @@ class RosterService(HostedWorker):
     def _on_session_up(self, partition: int, item: SessionUp) -> None:
         if not self._quiet.known(partition, item.account):
             self.job(partition, item.account, partial(self._session_up, partition, item))
+        if self._motd.wanted(item.account):
+            self.job(partition, item.account, partial(self._motd.tell, partition, item))
 
     def _on_contact_removed(self, partition: int, item: ContactRemoved) -> None:
         self.job(partition, item.account, partial(self._contact_removed, partition, item))

@@ -138,12 +138,19 @@ async def put(desk: Desk, name: str, kind: str | None, changes: Changes) -> tupl
                 room_creation=changes.room_creation,
                 contacts=" ".join(changes.contacts) or None,
                 auth=None if changes.auth is None else changes.auth.get("type", settings.INTERNAL),
+                motd=short(changes.motd),
+                welcome=short(changes.welcome),
                 admins=None if changes.admins is None else " ".join(changes.admins) or "-",
             )
         ],
         domains=True,
     )
     return policy, fresh
+
+
+def short(text: str | None) -> str | None:
+    """A text as the log tells it: whether there is one."""
+    return None if text is None else "set" if text else "-"
 
 
 async def remove(desk: Desk, name: str) -> None:

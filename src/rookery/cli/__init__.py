@@ -34,6 +34,7 @@ COMMANDS: Final = {
     "domain": ("domains", "domain", "Add, change, remove and list hosted domains."),
     "room": ("rooms", "room", "List, show, create and destroy chat rooms, and who is what in them."),
     "session": ("sessions", "session", "List, count and end sessions: who is online."),
+    "watch": ("watch", "watch", "Show what one account sends and gets, as it happens."),
     "token": ("tokens", "token", "Make, list and revoke tokens of the HTTP API."),
     "announce": ("announce", "announce", "Tell something to everybody who is online in a domain."),
     "drain": ("drain", "drain", "Let one process give away what it holds and end."),

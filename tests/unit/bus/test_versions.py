@@ -72,6 +72,7 @@ def test_the_previous_version_of_each_item_is_what_was_released() -> None:
         "FannedOut": None, "CheckOccupants": None, "AskRoom": None, "RoomTold": None, "TryRemote": None, "BoshAsk": None, "BoshTold": None, "AskInvitation": None, "Invited": None,
         "Interest": None, "LastItems": None, "EditRoster": None, "DrainProcess": None, "SetLogLevel": None, "StillThere": None,
             "Redeem": None, "IssueToken": None, "LoginToken": None, "CheckLogin": None, "LoginChecked": None,
+        "AskProcess": None, "ProcessTold": None,
     }  # fmt: skip
 
 

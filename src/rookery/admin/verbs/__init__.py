@@ -12,10 +12,13 @@ from rookery.admin.verbs import (
     invitations,
     messages,
     reports,
+    rooms,
     rosters,
+    s2s,
     sessions,
     tokens,
     users,
+    watch,
 )
 
 #: Every verb. Their order is that of the document.
@@ -25,9 +28,12 @@ TABLE: Final[tuple[Verb, ...]] = (
     *invitations.VERBS,
     *clients.VERBS,
     *sessions.VERBS,
+    *watch.VERBS,
     *rosters.VERBS,
+    *rooms.VERBS,
     *messages.VERBS,
     *reports.VERBS,
+    *s2s.VERBS,
     *cluster.VERBS,
     *tokens.VERBS,
 )
