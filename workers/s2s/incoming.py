@@ -30,6 +30,10 @@ _ONCE: Final = frozenset({"headline", "error"})
 class Source(Protocol):
     """The stream that they came on."""
 
+    @property
+    def remotes(self) -> tuple[str, ...]:
+        """The domains that have proved themselves."""
+
     def hold(self) -> None:
         """Do not read."""
 
