@@ -281,6 +281,11 @@ class _Person:
                 said = element(one)
                 if said is not None:
                     key = text(one.get("key")) or said.get("id") or "current"
+                    if said.name != "item":
+                        # What is stored is the payload; the stamp in it is the store's.
+                        said.attrs.pop("stamp", None)
+                        publisher = {"publisher": text(one.get("with"))}
+                        said = Element("http://jabber.org/protocol/pubsub", "item", publisher, said)
                     said.attrs["id"] = key
                     items.append(_item(said, self._me, stored_stamp(one)))
             made = parts.node(name, parts.settings(_form(table(about.get("config"))), self.tell), items)
