@@ -37,7 +37,7 @@ SENT = {
 @pytest.mark.parametrize("name", SENT)
 async def test_a_kind_that_is_not_built_is_refused_at_once(name: str) -> None:
     async with rig() as it:
-        await with_rooms(it, "proxy")
+        await with_rooms(it, "component")
         alice = await it.online("alice")
         origin = alice.submit(SENT[name])
         await it.settle()
