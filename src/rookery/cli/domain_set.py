@@ -94,12 +94,8 @@ def set_(
     if admins and no_admins:
         raise click.UsageError("give --admin or --no-admins")
     back_end = parse_auth(auth, auth_words)
-    if (
-        registration is None
-        and durability is None
-        and back_end is None
-        and not (contacts or admins or no_admins or room_creation)
-    ):
+    given = (registration, durability, back_end)
+    if given == (None, None, None) and not (contacts or admins or no_admins or room_creation):
         raise click.UsageError("nothing to set: see `rookery domain set --help`")
     changes = policies.Changes(
         None if registration is None else registration == "open",
@@ -112,10 +108,7 @@ def set_(
     config, _ = resolve(**target)
 
     async def work(conn: Connection) -> Policy | None:
-        if room_creation is not None and not await rooms.is_service(conn, name):
-            raise CommandError(f"{name} is no service of rooms: see `rookery domain list`")
-        if back_end and not await conn.fetchval("SELECT kind = 'accounts' FROM domain WHERE name = $1", name):
-            raise CommandError(f"{name} is no domain of accounts: see `rookery domain list`")
+        await _check_kind(conn, name, room_creation is not None, bool(back_end))
         return await policies.change(conn, name, changes)
 
     changed = change(
@@ -139,6 +132,15 @@ def set_(
     if changed is None:
         raise CommandError(f"{name} is not hosted here: `rookery domain add {name}` first")
     click.echo(line(changed))
+
+
+async def _check_kind(conn: Connection, name: str, rooms_alone: bool, accounts_alone: bool) -> None:
+    """Some settings are of one kind of domain. Raises CommandError."""
+    if rooms_alone and not await rooms.is_service(conn, name):
+        raise CommandError(f"{name} is no service of rooms: see `rookery domain list`")
+    kind = "SELECT kind = 'accounts' FROM domain WHERE name = $1"
+    if accounts_alone and not await conn.fetchval(kind, name):
+        raise CommandError(f"{name} is no domain of accounts: see `rookery domain list`")
 
 
 @click.command()
