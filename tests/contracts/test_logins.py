@@ -39,7 +39,7 @@ from rookery.workers.account.logins import settings
 
 from .people import People, changed, people
 from .test_account_service import CHEAP, call
-from .test_login_tokens import AGENT, redeemed
+from .test_login_tokens import AGENT, OTHER, redeemed
 
 
 async def keeps(db: Database, type: str, *words: str) -> None:
@@ -204,6 +204,9 @@ async def test_a_login_token_lives_no_longer_than_the_back_end_allows(database: 
     async with people(database, CHEAP) as world:
         ask = IssueToken("eve@two.org", AGENT, ht.NONE, b"", "", "")
         assert await call(world, ask, "eve@two.org") == LoginToken()  # passwords of this domain are here
+        here = await call(world, ask._replace(agent=OTHER, proved=b"salt"), "eve@two.org")
+        assert isinstance(here, LoginToken)
+        assert (await redeemed(world, here.token, OTHER, "eve@two.org")).failed == ""
 
         async def created(conn: Connection) -> None:
             await conn.execute("UPDATE login_token SET created = now() - interval '3 days'")
@@ -217,6 +220,8 @@ async def test_a_login_token_lives_no_longer_than_the_back_end_allows(database: 
                 found = await call(world, ask, "eve@two.org")
                 assert isinstance(found, LoginToken)
                 issued = found
+        # What a password opened that was kept here is closed.
+        assert (await redeemed(world, here.token, OTHER, "eve@two.org")).failed == "credentials-expired"
         assert 7100 < issued.expires - time.time() < 7300
         await database.run(0, created)
         following = await redeemed(world, issued.token, account="eve@two.org")

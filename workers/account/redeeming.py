@@ -65,6 +65,10 @@ class Tokens:
         if verdict.failed or verdict.kept is None:
             return LoginToken(failed=verdict.failed)
         found = verdict.kept
+        await self._worker.domains.known()
+        if bool(found.salt) == self._logins.external(domain):
+            # The passwords of the domain have moved since: what one of them opened is closed.
+            return LoginToken(failed="credentials-expired")
         mechanism = request.wanted or ("" if request.invalidate or not found.due else found.mechanism)
         older = kept[-1].serial < found.serial
         if found.used and not (mechanism or request.invalidate or request.counter >= 0 or older):
