@@ -15,8 +15,7 @@ from typing import Final
 import structlog
 import trio
 
-from rookery.shared.bus.messages import Missed, NoLongerAway, Notified
-from rookery.shared.bus.notices import account_changed
+from rookery.shared.bus.messages import AccountChanged, Kind, Missed, NoLongerAway, Notified
 from rookery.shared.xeps import push
 from rookery.workers.hosted import HostedWorker
 from rookery.workers.pubsub.push import rows
@@ -56,7 +55,11 @@ class Pushes:
     def changed(self, account: str) -> None:
         """Rows were added or removed: read them again, and let the account's router do the same."""
         self._known.pop(account, None)
-        self._worker.tell(account_changed(account, "push"))
+        self._tell_router(account)
+
+    def _tell_router(self, account: str) -> None:
+        node = self._worker.node
+        node.bus.post(Kind.ROUTER, node.partition(account), AccountChanged(account, "push"))
 
     # --- what is missed ----------------------------------------------------------------------------------------------
 
@@ -170,7 +173,7 @@ class Pushes:
                     known.partition,
                     lambda conn: rows.disable(conn, incarnation, account, app.service, app.node),
                 )
-                self._worker.tell(account_changed(account, "push"))
+                self._tell_router(account)
             case Outcome.AGAIN | Outcome.DONE:
                 await self._write(known, account, (one,))
 
