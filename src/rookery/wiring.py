@@ -45,7 +45,9 @@ _log = structlog.get_logger()
 Report = Callable[[Mapping[str, Any]], None]
 #: Without these an edge is of no use to clients: it is not ready while nobody at all holds partitions of one. A part of them may be on its
 #: way to another holder, and then every edge serves the rest: /readyz tells it, and stays 200.
-_SERVED: Final = tuple([row.kind for row in built() if row.needed or (row.by_default and not row.by_domain)])
+_SERVED: Final = tuple(
+    [row.kind for row in built() if row.needed or (row.by_default and not row.serves and not row.by_domain)]
+)
 _LACKS: Final = (errno.EADDRINUSE, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOSPC)
 _POLL: Final = 0.02
 #: The administration API; only where an account worker runs is it imported.

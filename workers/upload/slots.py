@@ -45,16 +45,17 @@ class Slot(msgspec.Struct, frozen=True, array_like=True):
     expires: int
 
 
-class RefusedError(StanzaError):
-    """A stanza error with an element that says more (section 7)."""
+class RefusedError(Exception):
+    """No slot for a reason that an element of its own says beside the stanza error (section 7)."""
 
-    def __init__(self, condition: str, text: str, detail: Element) -> None:
-        super().__init__(condition, text)
+    def __init__(self, error: StanzaError, detail: Element) -> None:
+        super().__init__(error.condition, error.text)
+        self.error = error
         self.detail = detail
 
     def answer(self, iq: Stanza) -> Stanza:
         """The error that answers a request."""
-        (error,) = iq.error(self).elements()
+        (error,) = iq.error(self.error).elements()
         error.children.append(self.detail)
         return Stanza.build("iq", error, type="error", to=iq.from_, from_=iq.to, id=iq.id)
 
@@ -95,7 +96,7 @@ def judge(want: Wanted, options: Options, now: float) -> int:
     if want.size > most:
         text = f"File too large. The maximum file size is {most} bytes"
         detail = Element(NS, "file-too-large", None, Element(NS, "max-file-size", None, str(most)))
-        raise RefusedError("not-acceptable", text, detail)
+        raise RefusedError(StanzaError("not-acceptable", text), detail)
     if want.purpose == "permanent":
         if not options.permanent:
             raise StanzaError("not-acceptable", "files are not kept for ever here")
@@ -113,7 +114,7 @@ def over_quota(now: float) -> RefusedError:
     """The account has had its share of the day; the next one begins at midnight (UTC)."""
     at = datetime.fromtimestamp((int(now) // _DAY + 1) * _DAY, UTC)
     retry = Element(NS, "retry", {"stamp": f"{at:%Y-%m-%dT%H:%M:%SZ}"})
-    return RefusedError("resource-constraint", "Quota of the day reached", retry)
+    return RefusedError(StanzaError("resource-constraint", "Quota of the day reached"), retry)
 
 
 def given(iq: Stanza, slot: Slot, base: str, secret: bytes) -> Stanza:

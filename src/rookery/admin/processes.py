@@ -14,6 +14,7 @@ from rookery.shared.bus.kinds import built
 from rookery.shared.bus.messages import AskHolds, Beat, Item, Kind
 from rookery.shared.bus.nats import open_bus
 from rookery.shared.cluster.about import About
+from rookery.shared.cluster.federation import federated
 from rookery.shared.config import Config
 from rookery.shared.db import migrate
 from rookery.shared.db.api import Connection, Database, DatabaseUnavailable
@@ -27,15 +28,23 @@ _HELD: Final = """
 SELECT l.kind, l.incarnation, count(*) AS n, bool_and(m.expires > now() AND f.open) AS alive
 FROM lease l LEFT JOIN member m USING (incarnation) LEFT JOIN fence f USING (incarnation)
 WHERE l.incarnation IS NOT NULL GROUP BY l.kind, l.incarnation"""
-#: Kinds without which clients cannot be served.
-_NEEDED: Final = tuple([row.kind.label for row in built() if row.needed or row.by_default])
+
+_ROOMS: Final = """
+SELECT (SELECT count(*) FROM room) AS total, count(DISTINCT room_id) AS occupied, count(*) AS occupants FROM room_occupant"""
+
+
+def needed(config: Config) -> list[str]:
+    """The kinds without which clients lack something; other servers are served only where federation is on."""
+    kinds = [row.kind for row in built() if row.needed or row.by_default]
+    return [kind.label for kind in kinds if kind != Kind.S2S or federated(config)]
+
 
 Status = dict[str, Any]
 
 
 async def gather(config: Config, db: Database, parent: Mapping[str, Any] | None = None) -> Status:
     """Everything at once. `parent` is what `/status` of a `rookery up` answered: it names processes and tells their ports."""
-    found: Status = {"nats": {"ok": False}, "postgres": {"ok": False}, "partitions": {}}
+    found: Status = {"nats": {"ok": False}, "postgres": {"ok": False}, "partitions": {}, "rooms": {}}
     beats: dict[str, Beat] = {}
     held: dict[str, dict[str, int]] = {}
     parent = parent or {}
@@ -50,18 +59,18 @@ async def gather(config: Config, db: Database, parent: Mapping[str, Any] | None 
         for name in sorted({*beats, *held, *named})
     ]
     found["servers"] = parent.get("servers", [])
-    found["missing"] = missing(found)
+    found["missing"] = missing(found, needed(config))
     return found
 
 
-def missing(found: Status) -> list[str]:
-    """What clients lack, a line each; [] when NATS or Postgres cannot tell."""
+def missing(found: Status, kinds: list[str]) -> list[str]:
+    """What clients lack when each of `kinds` is needed, a line each; [] when NATS or Postgres cannot tell."""
     if not (found["nats"]["ok"] and found["postgres"]["ok"]):
         return []
     lines = []
     if not any("edge" in process["kinds"] and process["state"] != "silent" for process in found["processes"]):
         lines.append("edge: no process runs, clients cannot connect")
-    for kind in dict.fromkeys((*_NEEDED, *found["partitions"])):
+    for kind in dict.fromkeys((*kinds, *found["partitions"])):
         count = found["partitions"].get(kind)
         if count is None or not count["held"]:
             lines.append(f"{kind}: no process runs, none of its partitions has a holder")
@@ -129,6 +138,8 @@ async def _ask_database(config: Config, db: Database, found: Status, held: dict[
             held.setdefault(row["incarnation"], {})[row["kind"]] = row["n"]
             if row["alive"]:
                 found["partitions"][row["kind"]]["held"] += row["n"]
+        if not told["pending"]:
+            found["rooms"] = dict((await conn.fetchrow(_ROOMS)).items())
 
     started = time.monotonic()
     try:
