@@ -308,7 +308,7 @@ class SendPresence(NamedTuple):
 
 
 class AccountChanged(NamedTuple):
-    """Committed change of an account: "created", "removed", "password", "blocklist", "disabled", "enabled", "avatar".
+    """Committed change of an account: "created", "removed", "password", "blocklist", "disabled", "enabled", "avatar", "push".
 
     `full` is the resource that asked for it, if one did: a new password does not end its session.
     """
@@ -439,6 +439,36 @@ class Interest(NamedTuple):
     full: str
     stream: bytes
     names: Sequence[str]
+
+
+class Missed(NamedTuple):
+    """Clients with these resources were not there for `messages` messages, of which the last is from `sender` (XEP-0357).
+
+    `sender` and `body` are what may be told to others, "" otherwise; `urgent`: it is about a call.
+    """
+
+    account: str
+    resources: Sequence[str]
+    messages: int
+    sender: str
+    body: str
+    urgent: bool = False
+
+
+class NoLongerAway(NamedTuple):
+    """A client that is notified is there again: what it has missed counts from zero."""
+
+    account: str
+    resource: str
+
+
+class Notified(NamedTuple):
+    """An app server has answered the notification with this `id`: `error` is its type and condition, empty when it took it."""
+
+    account: str
+    service: str
+    id: str
+    error: Sequence[str] = ()
 
 
 class Gate(NamedTuple):
@@ -986,6 +1016,9 @@ Item = (
     | StillThere
     | FannedOut
     | LastItems
+    | Missed
+    | NoLongerAway
+    | Notified
     | Interest
     | Handle
     | Broadcast
@@ -1111,6 +1144,9 @@ TAGS: Final[dict[type, int]] = {
     CheckOccupants: 126,
     Interest: 160,
     LastItems: 161,
+    Missed: 162,
+    NoLongerAway: 163,
+    Notified: 164,
     OperatorCommand: 110,
     ListSessions: 180,
     SessionList: 181,

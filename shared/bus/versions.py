@@ -16,6 +16,7 @@ item gets a new `VERSION` and a line here, with what happens while the other sid
 | 3 | `StillThere` | a resource whose edge and router died at once stays available to its subscribers |
 | 3 | `FannedOut`, `CheckOccupants` | there are no rooms while a process of the former version lives |
 | 3 | `Fanout.notify`, `Interest`, `LastItems` | no client is notified of nodes that it is not subscribed to |
+| 3 | `Missed`, `NoLongerAway`, `Notified` | no phone is notified while a process of the former version lives |
 | 3 | `OperatorCommand` | no log line tells which operator has changed what |
 | 3 | `TryRemote` | `rookery s2s retry` does nothing, nor does a domain that comes by itself: it is tried when its pause is over |
 | 3 | `BoshAsk`, `BoshTold` | a request of BOSH that reaches another edge than that of its session waits in vain; version 2 has no such sessions |
@@ -72,6 +73,9 @@ from rookery.shared.bus.messages import (
     Management,
     Mirror,
     MirrorSession,
+    Missed,
+    NoLongerAway,
+    Notified,
     OperatorCommand,
     ProcessTold,
     Redeem,
@@ -107,6 +111,9 @@ KNOWN: Final[dict[type, int | None]] = {
     Domains: 1,
     Interest: None,
     LastItems: None,
+    Missed: None,
+    NoLongerAway: None,
+    Notified: None,
     ListSessions: None,
     SessionList: None,
     StillThere: None,

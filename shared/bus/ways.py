@@ -68,6 +68,9 @@ WAYS: Final[dict[type, Way]] = {
     m.CheckOccupants: _way((_MUC,), (_ROUTER,)),
     m.LastItems: _way((_PUBSUB,), (_ROUTER,)),
     m.Interest: _way((_ROUTER,), (_PUBSUB,)),
+    m.Missed: _way((_ROUTER,), (_PUBSUB,)),
+    m.NoLongerAway: _way((_ROUTER,), (_PUBSUB,)),
+    m.Notified: _way((_ROUTER,), (_PUBSUB,)),
     m.ToResources: _way((_ROSTER, _ACCOUNT), (_ROUTER,)),
     m.SendPresence: _way((_ROSTER, _PRESENCE, _ACCOUNT), (_ROUTER,)),
     m.AccountChanged: _way(

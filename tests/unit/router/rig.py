@@ -139,6 +139,7 @@ class FakeDb:
         self.ids: dict[str, int] = {}
         self.blocked: dict[str, list[str]] = {}
         self.disabled: set[str] = set()
+        self.pushes: dict[str, list[str]] = {}
         #: The payload of the metadata of each avatar.
         self.avatars: dict[str, bytes] = {}
         self.domains = [DOMAIN]
@@ -234,6 +235,7 @@ class FakeDb:
                                 strict=True,
                             )
                         ),
+                        "pushes": self.pushes.get(bare, []),
                         "metadata": self.avatars.get(bare),
                         "config": b"\x80" if bare in self.avatars else None,
                         "n": len(owed),
