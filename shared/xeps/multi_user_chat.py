@@ -66,6 +66,14 @@ class Options(Section, frozen=True):
     history_max: Annotated[
         int, about("The same when asked for, whatever owner and client say", "messages", ge=0)
     ] = 100
+    silence_seconds: Annotated[
+        int,
+        about(
+            "Silence after which an occupant of another server is asked whether it is there; 0: never",
+            "s",
+            ge=0,
+        ),
+    ] = 600
     large: Annotated[
         int,
         about(
