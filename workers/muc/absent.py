@@ -53,6 +53,10 @@ class Absent:
         self.heard[full] = now
         self._tries.pop(full, None)
 
+    def doubt(self, full: str) -> None:
+        """Something for an occupant that is known here came back: it is asked with the next look."""
+        self.heard[full] = float("-inf")
+
     def look(self, remote: Iterable[str], now: float, silence: float) -> Look:
         """About once a minute: `remote` are all that are in now; who was silent for so many seconds is asked."""
         known = self.heard

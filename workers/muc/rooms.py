@@ -153,6 +153,15 @@ class Rooms:
             self._refuse(live.part, item, StanzaError("internal-server-error"))
             return
         self.done(live, deed, work)
+        if item.stanza.type == "error":
+            self._doubt(live, item.stanza.from_)
+
+    def _doubt(self, live: Live, full: str) -> None:
+        """Something did not arrive: the occupant may be gone (section 17.3), so it is asked after now."""
+        if full in live.absent.heard:
+            live.absent.doubt(full)
+        elif full in live.room.occupants:
+            loading.check(self._shell, live.part, live, only=full)
 
     def _gone(self, live: Live, full: str, condition: str) -> None:
         """An occupant is not there any more, as if a stanza to it had come back."""

@@ -78,6 +78,12 @@ def test_a_server_that_cannot_be_reached_takes_its_users_out_after_some_tries() 
     assert absent.look((CAROL,), 900.0, SILENCE) == ([], [CAROL])
 
 
+def test_who_is_in_doubt_is_asked_at_once() -> None:
+    absent = silent(CAROL)
+    absent.doubt(CAROL)
+    assert absent.look((CAROL,), 60.0, SILENCE) == ([CAROL], [])
+
+
 def test_who_has_left_is_forgotten_and_a_new_stay_begins_anew() -> None:
     absent = silent(CAROL)
     absent.look((CAROL,), 600.0, SILENCE)
