@@ -199,7 +199,8 @@ class Live:
 
     def _saying(self, numbered: Sequence[Numbered], origin: Origin) -> Saying:
         first = next((numbers[0] for numbers, _ in numbered if numbers), 0) or self.part.next()
-        return Saying(self.id, first, self.part.number, origin.stream, origin.n, pack(numbered))
+        said = pack(numbered, self.room.occupants)
+        return Saying(self.id, first, self.part.number, origin.stream, origin.n, said)
 
     def _row(self, n: int, out: Say, work: Work, before: int) -> Row:
         origin = work.origin

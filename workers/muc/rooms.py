@@ -182,6 +182,13 @@ class Rooms:
         for full in gone:
             self._gone(live, full, "remote-server-timeout")
 
+    def _introduce(self, live: Live, now: float) -> None:
+        """Show who came in together with too many others."""
+        stanza = Stanza.build("presence", from_=live.jid, to=live.jid)
+        deed = live.room.introduce(self._policy.facts(stanza, now, ()))
+        if deed.outs:
+            self.done(live, deed, Work(NOBODY, stanza, now))
+
     def done(self, live: Live, deed: Deed, work: Work) -> None:
         """A room did something: it is written and said, and logged for operators."""
         live.do(deed, work)
@@ -307,6 +314,8 @@ class Rooms:
         for rooms in self._by_part.values():
             for live in list(rooms.values()):
                 live.speaker.tick(now)
+                if live.room.late:
+                    self._introduce(live, now)
                 if live.quiet:
                     if now - live.used >= IDLE:
                         self._drop(live)

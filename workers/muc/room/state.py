@@ -125,6 +125,7 @@ class State:
         "jid",
         "joins",
         "large",
+        "late",
         "locked",
         "occupants",
         "privates",
@@ -132,6 +133,7 @@ class State:
         "seats",
         "spoke",
         "subject",
+        "telling",
         "voices",
     )
 
@@ -152,6 +154,9 @@ class State:
         self.occupants: dict[str, Occupant] = {}
         self.seats: dict[str, Seat] = {}
         self.joins = Bucket(1 << 30)
+        #: How many presences of newcomers may still be told; and whether somebody came in for whom that was too little.
+        self.telling = Bucket(1 << 30)
+        self.late = False
         #: More occupants than this are not all shown to everybody.
         self.large = 1 << 30
         #: When a bare JID spoke last, in slow mode.
