@@ -22,6 +22,7 @@ item gets a new `VERSION` and a line here, with what happens while the other sid
 | 3 | `ListSessions`, `SessionList`, `EndSessions`, `Ended` | operators cannot see or end sessions of a router of version 2 |
 | 3 | `EditRoster`, `DrainProcess`, `SetLogLevel` | operators cannot do this to a process of version 2: they are told so, or nothing happens |
 | 3 | `AskRoom`, `RoomTold` | operators cannot change rooms; there are none, either |
+| 3 | `ComponentHere`, `ComponentGone`, `ToComponent`, `ComponentAcked` | what is for a component waits while a process of the former version lives |
 | 3 | `Bind.marks` | a client of Bind 2 has no carbons until it asks for them again |
 
 Version 3 also gives `Origin.edge` another meaning in the same place: it is the custodian. A process of version 2 passes on what it got and keeps
@@ -42,6 +43,9 @@ from rookery.shared.bus.messages import (
     Bind,
     CheckOccupants,
     Claimed,
+    ComponentAcked,
+    ComponentGone,
+    ComponentHere,
     DeliverMany,
     Domains,
     DrainProcess,
@@ -66,6 +70,7 @@ from rookery.shared.bus.messages import (
     SessionList,
     SetLogLevel,
     StillThere,
+    ToComponent,
     ToSession,
     TryRemote,
 )
@@ -102,6 +107,10 @@ KNOWN: Final[dict[type, int | None]] = {
     AskRoom: None,
     RoomTold: None,
     TryRemote: None,
+    ComponentHere: None,
+    ComponentGone: None,
+    ToComponent: None,
+    ComponentAcked: None,
 }
 
 Narrow = Callable[[Any], Any]

@@ -84,6 +84,7 @@ class ClusterNode:
         self.on_claimed: list[Callable[[Kind, int, int, str], None]] = []
         self.on_frozen: list[Callable[[float], None]] = []
         self.on_domains: list[Callable[[], None]] = []
+        self.takers: dict[type, Callable[[Item], None]] = {}
         self.orders = Orders()
         #: Why `fail` was called.
         self.failure: str | None = None
@@ -231,6 +232,8 @@ class ClusterNode:
                     self._holder.granted(item)
             elif (service := self._services.get(kind)) is not None:
                 service.receive(source, partition, epoch, item)
+            elif (taker := self.takers.get(item.__class__)) is not None:
+                taker(cast("Item", item))
         elif self._parts is not None:
             self._parts.dispatch(source, kind, partition, epoch, item)
         else:

@@ -24,6 +24,11 @@ COMMANDS: Final = {
     "up": ("up", "up", "Run a whole cluster here: NATS, Postgres, edges, routers, workers."),
     "user": ("users", "user", "Add, change, disable, remove, list and import users."),
     "s2s": ("s2s", "s2s", "Other servers: what waits for them, and trying again."),
+    "component": (
+        "components",
+        "component",
+        "External services (XEP-0114): who may connect, and what waits.",
+    ),
     "domain": ("domains", "domain", "Add, change, remove and list hosted domains."),
     "room": ("rooms", "room", "List, show, create and destroy chat rooms, and who is what in them."),
     "session": ("sessions", "session", "List, count and end sessions: who is online."),

@@ -147,6 +147,9 @@ def _plan(data: Path | None, ephemeral: bool, config_file: Path | None, options:
     if ("upload", "port") not in loaded.sources and not config.edge.http_port:
         files = msgspec.structs.replace(files, port=0)  # who wants a free port for one wants it for the other
     config = msgspec.structs.replace(config, upload=files)
+    if ("component", "port") not in loaded.sources and not config.edge.http_port:
+        component = msgspec.structs.replace(config.component, port=0)
+        config = msgspec.structs.replace(config, component=component)
     if ("cluster", "drain_limit") not in loaded.sources:
         # The drain of a whole cluster has nobody to hand clients to.
         config = msgspec.structs.replace(
