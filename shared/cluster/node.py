@@ -225,15 +225,13 @@ class ClusterNode:
 
     def _receive(self, source: str, kind: Kind, partition: int, epoch: int, item: Item | Call) -> None:
         if kind is Kind.EDGE:
-            if (handler := self._control.get(item.__class__)) is not None:
+            if (handler := self._control.get(item.__class__) or self.takers.get(item.__class__)) is not None:
                 handler(cast("Item", item))
             elif isinstance(item, Granted):
                 if self._holder is not None:
                     self._holder.granted(item)
             elif (service := self._services.get(kind)) is not None:
                 service.receive(source, partition, epoch, item)
-            elif (taker := self.takers.get(item.__class__)) is not None:
-                taker(cast("Item", item))
         elif self._parts is not None:
             self._parts.dispatch(source, kind, partition, epoch, item)
         else:

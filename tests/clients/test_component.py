@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
+from xml.etree.ElementTree import tostring
 
 import pytest
 import trio
@@ -76,7 +77,7 @@ async def test_a_component_and_the_end_of_a_worker(cluster: Cluster) -> None:
         items = await alice.request(
             "<iq type='get' id='items' to='localhost'><query xmlns='http://jabber.org/protocol/disco#items'/></iq>"
         )
-        assert DOMAIN in str(items)
+        assert DOMAIN in tostring(items, "unicode")
         await alice.send(f"<presence to='bot@{DOMAIN}' type='subscribe'/>")
         await until(lambda: alice.jid in component.all("sees"), f"no presence: {component.said}")
         for n in range(COUNT):
@@ -93,7 +94,7 @@ async def test_a_component_and_the_end_of_a_worker(cluster: Cluster) -> None:
         assert set(component.all("from")) == {alice.jid}
         await alice.send(f"<message id='last' type='chat' to='bot@{DOMAIN}'><body>last</body></message>")
         with trio.fail_after(20):
-            while "echo last" not in str(await alice.receive()):
+            while "echo last" not in tostring(await alice.receive(), "unicode"):
                 pass
         assert cluster.cli("component", "remove", DOMAIN).returncode == 0
         await until(lambda: component.all("down"), "its connection did not end")

@@ -19,7 +19,7 @@ from rookery.shared.net.reactor import Reactor
 from rookery.shared.net.timers import NEVER
 from rookery.shared.net.transport import ASKING, CONGESTED, SHAPED
 from rookery.shared.xeps import ping
-from rookery.shared.xmpp import header
+from rookery.shared.xmpp import header, ns
 from rookery.shared.xmpp.errors import JidError, StreamError
 from rookery.shared.xmpp.events import Event, StreamClosed, StreamLimits, StreamOpened
 from rookery.shared.xmpp.jid import Jid, prepare_domain
@@ -29,8 +29,6 @@ from rookery.shared.xmpp.xml import Element, escape_attr
 from rookery.workers.component.acknowledging import Acknowledging
 from rookery.workers.s2s.incoming import Inlet
 
-#: What a component's stream declares; the other direction (`jabber:component:connect`) nobody uses.
-NS: Final = "jabber:component:accept"
 #: How long the other side's end of the stream is waited for, after ours.
 CLOSE_SECONDS: Final = 5.0
 _ANSWERS: Final = frozenset({"result", "error"})
@@ -90,7 +88,7 @@ class Connection:
         self.phase = Phase.HEADER
         self.wake_slot = 0
         self._id = ground.token()
-        self._parser = StreamParser(ground.before, content_ns=NS)
+        self._parser = StreamParser(ground.before, content_ns=ns.COMPONENT)
         self._left: deque[Event] = deque()
         self._inlet: Inlet | None = None
         self._acks = Acknowledging(settings.answer_seconds)
@@ -148,7 +146,8 @@ class Connection:
         elif self.phase is Phase.HEADER and isinstance(event, StreamOpened):
             self._opened(event)
         elif self.phase is Phase.HANDSHAKE:
-            if not isinstance(event, Element) or event.ns != NS or event.name != "handshake":
+            # (the parser gives what is in the stream's own namespace as jabber:client)
+            if not isinstance(event, Element) or event.ns != ns.CLIENT or event.name != "handshake":
                 raise StreamError("not-authorized", "the handshake comes first (XEP-0114 section 3)")
             self.phase = Phase.CHECKING
             self.channel.hold(ASKING)
@@ -162,15 +161,15 @@ class Connection:
         except JidError:
             pass
         self._say_hello()
-        if opened.content_ns != NS:
-            raise StreamError("invalid-namespace", f"a component's stream declares {NS}")
+        if opened.content_ns != ns.COMPONENT:
+            raise StreamError("invalid-namespace", f"a component's stream declares {ns.COMPONENT}")
         if not self.domain or not self._ground.hosted(self.domain):
             raise StreamError("host-unknown", "there is no component of this name: see `rookery component`")
         self.phase = Phase.HANDSHAKE
 
     def _say_hello(self) -> None:
         self.channel.write(
-            header.stream_header(from_=self.domain, id=self._id, version="", lang="", content_ns=NS)
+            header.stream_header(from_=self.domain, id=self._id, version="", lang="", content_ns=ns.COMPONENT)
         )
 
     def checked(self, refusal: StreamError | None) -> None:

@@ -49,7 +49,9 @@ def test_labels() -> None:
 
 
 def test_what_is_read_from_the_table_today() -> None:
-    assert workers() == ["roster", "presence", "offline", "account", "muc", "s2s", "pubsub", "upload"]
+    assert workers() == [
+        "roster", "presence", "offline", "account", "muc", "s2s", "pubsub", "component", "upload",
+    ]  # fmt: skip
     assert accepting() == {
         Kind.ROSTER,
         Kind.PRESENCE,
@@ -58,6 +60,7 @@ def test_what_is_read_from_the_table_today() -> None:
         Kind.MUC,
         Kind.S2S,
         Kind.PUBSUB,
+        Kind.COMPONENT,
         Kind.UPLOAD,
     }
     assert {row.kind for row in built() if row.needed} == {Kind.ROUTER, Kind.ACCOUNT}
@@ -78,7 +81,7 @@ def test_notices_go_to_whom_the_table_names() -> None:
 def test_up_runs_the_workers_of_the_table() -> None:
     assert Plan(Config(), None).children()[-1] == (
         "worker-1",
-        ("roster", "presence", "offline", "account", "muc", "s2s", "pubsub", "upload"),
+        ("roster", "presence", "offline", "account", "muc", "s2s", "pubsub", "component", "upload"),
     )
 
 
@@ -113,5 +116,5 @@ def test_a_domain_of_a_kind_that_is_not_built_is_refused_in_one_line() -> None:
     assert isinstance(done.exception, CommandError)
     assert (
         str(done.exception)
-        == "this version has no proxy: it hosts domains of the kinds accounts, rooms, pubsub, upload"
+        == "this version has no proxy: it hosts domains of the kinds accounts, rooms, pubsub, component, upload"
     )
