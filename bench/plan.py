@@ -70,6 +70,28 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     sizes: Literal["even", "zipf"] = "even"
     talkers: int = 5
     muc: str = ""
+    #: Where the server takes streams of other servers ("": port 5269 of the target's host), and the remote domains that are played (s2s).
+    s2s_target: str = ""
+    remotes: int = 10
+    remote_domain: str = "r%04d.example"
+    #: Where they listen (each further driver process one port higher), and where their DNS is; "" for a server with static routes.
+    listen: str = "127.0.0.1:15269"
+    dns: str = "127.0.0.1:15353"
+    #: The authority of their certificates: a file of `rookery bench ca`.
+    ca: str = ""
+    auth: Literal["external", "dialback", "mixed"] = "external"
+    #: Offer acknowledgements (XEP-0198) to the server.
+    s2s_acks: bool = True
+    #: What is done, one way for each user in turn.
+    ways: str = "in,out,round"
+    #: The share of remotes that are dead, of what, and the seconds between messages to each of them.
+    dead: float = 0.0
+    dead_kinds: str = "refused,nxdomain,silent,tls,certificate"
+    dead_every: float = 5.0
+    #: The share of remotes that read slowly or end their streams all the time.
+    flaky: float = 0.0
+    #: Messages per second of strangers at one remote domain, for the whole window.
+    spam: float = 0.0
     #: Everybody begins at once (login, resume).
     storm: bool = False
 
@@ -197,6 +219,11 @@ _BOUNDS: Final[tuple[tuple[str, float, float], ...]] = (
     ("page", 1, 10_000),
     ("rooms", 1, 100_000),
     ("talkers", 1, 10_000),
+    ("remotes", 1, 100_000),
+    ("dead", 0, 1),
+    ("dead_every", 0.1, 86_400),
+    ("flaky", 0, 1),
+    ("spam", 0, 10_000_000),
     ("duration", 0.1, 7 * 86_400),
     ("warmup", 0, 86_400),
     ("ramp", 0.1, 1_000_000),

@@ -63,6 +63,8 @@ class Driver:
         #: Scripts of the present phase that began, and that came to a good end.
         self._begun = self._well = 0
         self._hopeless = ""
+        #: Why there is no load to be made, for the person who runs it; a scenario may find out while it prepares.
+        self.impossible = ""
         self._phase = self._version = ""
         self._told = 0
         self._active: set[Client] = set()
@@ -169,6 +171,7 @@ class Driver:
             phase = self._phases.popleft()
             self._each(phase.name, partial(self._in_phase, phase), self._next_phase)
             return
+        self.scenario.gather()
         self._settle(self.loop.clock(), 0)
 
     def _in_phase(self, phase: Phase, client: Client, now: int) -> None:
@@ -290,6 +293,7 @@ class Driver:
                 unable=len(self._unable),
                 why=self._why,
                 hopeless=self._hopeless,
+                impossible=self.impossible,
                 target=self._version,
             )
         )
@@ -361,12 +365,14 @@ class Driver:
                 window_ns=last - first,
                 waited=self.scenario.waited(),
                 notes=self.notes,
+                dead=self.scenario.dead(),
             )
         )
 
     def quit(self) -> None:
         """End all connections and the loop."""
         self._over = True
+        self.scenario.close()
         for client in self.clients:
             client.sink = ignore
             client.leave()

@@ -90,6 +90,8 @@ WAYS: Final[dict[type, Way]] = {
     m.ComponentGone: _way((_COMPONENT,), (_COMPONENT,)),
     m.ToComponent: _way((_COMPONENT,), (_COMPONENT,)),
     m.ComponentAcked: _way((_COMPONENT,), (_COMPONENT,)),
+    m.BoshAsk: _way((_EDGE,), (_EDGE,)),
+    m.BoshTold: _way((_EDGE,), (_EDGE,)),
     m.Bind: _way((_EDGE,), (_ROUTER,)),
     m.Bound: _way((_ROUTER,), (_EDGE,), answer=True),
     m.Enable: _way((_EDGE,), (_ROUTER,)),

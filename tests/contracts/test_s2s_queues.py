@@ -18,7 +18,8 @@ pytestmark = pytest.mark.usefixtures("no_pauses")
 
 @pytest.fixture
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pauses, "FIRST", 0.02)
+    monkeypatch.setattr(pauses, "KINDS", {})
+    monkeypatch.setattr(pauses, "SOON", pauses.Pace(0.02))
     monkeypatch.setattr(pauses, "AGAIN", 0.02)
 
 
