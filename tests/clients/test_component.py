@@ -79,6 +79,11 @@ async def test_a_component_and_the_end_of_a_worker(cluster: Cluster) -> None:
         )
         assert DOMAIN in tostring(items, "unicode")
         await alice.send(f"<presence to='bot@{DOMAIN}' type='subscribe'/>")
+        with trio.fail_after(20):
+            while (asked := await alice.receive()).get("type") != "subscribe":
+                pass
+        assert asked.get("from") == f"bot@{DOMAIN}"
+        await alice.send(f"<presence to='bot@{DOMAIN}' type='subscribed'/>")
         await until(lambda: alice.jid in component.all("sees"), f"no presence: {component.said}")
         for n in range(COUNT):
             if n == COUNT // 3:
