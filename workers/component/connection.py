@@ -286,6 +286,9 @@ class Connection:
         self._close(header.stream_error(error) + header.CLOSE, error.condition)
 
     def _close(self, last: bytes, reason: str) -> None:
+        if not self.channel.open:
+            self._end(reason)
+            return
         self.channel.write(last)
         self._end(reason)
         self._wake(self._ground.reactor.clock() + CLOSE_SECONDS)
