@@ -51,13 +51,14 @@ LISTENERS: Final[dict[Kind, tuple[Listener, ...]]] = {
         Listener("http", 5280, "edge.http_port"),
     ),
     Kind.S2S: (Listener("s2s", 5269, "s2s.port"), Listener("s2s-tls", 5270, "s2s.tls_port")),
+    Kind.COMPONENT: (Listener("component", 5347, "component.port"),),
     Kind.UPLOAD: (Listener("upload", 5281, "upload.port"),),
     Kind.PROXY: (Listener("proxy", 7777, "socks5_bytestreams.port"),),
 }
 #: Kinds whose port is that of one process: both clients of a byte stream must come to the same, and a Service would spread them.
 SINGLE: Final = frozenset({Kind.PROXY})
 #: Kinds that show certificates to whom they talk with.
-TLS: Final = frozenset({Kind.EDGE, Kind.S2S, Kind.UPLOAD})
+TLS: Final = frozenset({Kind.EDGE, Kind.S2S, Kind.COMPONENT, Kind.UPLOAD})
 #: Kinds that do without Postgres.
 _NO_DATABASE: Final = frozenset({Kind.EDGE})
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 from msgspec import defstruct, field
 
+from rookery.shared.component_settings import Component as Component
 from rookery.shared.federation_settings import S2s as S2s
 from rookery.shared.options import S, Section, about
 from rookery.shared.xeps import registry
@@ -321,6 +322,7 @@ class Core(Section, frozen=True):
     limits: Limits = field(default_factory=Limits)
     edge: Edge = field(default_factory=Edge)
     s2s: S2s = field(default_factory=S2s)
+    component: Component = field(default_factory=Component)
     router: Router = field(default_factory=Router)
     account: Account = field(default_factory=Account)
     admin: Admin = field(default_factory=Admin)

@@ -18,6 +18,8 @@ UPLOADS: Final = "upload"
 PUBSUB: Final = "pubsub"
 #: What a relay of byte streams is.
 PROXIES: Final = "proxy"
+#: What a domain is whose addresses an external component answers (XEP-0114).
+COMPONENTS: Final = "component"
 #: The services that each domain of accounts gets when it is added, and what stands before its name in theirs.
 SERVICES: Final = {ROOMS: "conference.", UPLOADS: "upload.", PUBSUB: "pubsub.", PROXIES: "proxy."}
 
@@ -152,7 +154,13 @@ _ROWS: Final = (
         serves=PUBSUB,
     ),
     KindRow(
-        Kind.COMPONENT, "services of others that connect as components", serves="component", by_domain=True
+        Kind.COMPONENT,
+        "services of others that connect as components, and what waits for them",
+        "rookery.workers.component.service:ComponentService",
+        by_default=True,
+        accepts=True,
+        serves=COMPONENTS,
+        by_domain=True,
     ),
     KindRow(
         Kind.UPLOAD,

@@ -534,6 +534,49 @@ class TryRemote(NamedTuple):
     domain: str
 
 
+# --- components (XEP-0114) -------------------------------------------------------------------------------------------
+
+
+class ComponentHere(NamedTuple):
+    """A component has a connection, number `connection` of `process`: said to the holder of its domain when it comes, and each second."""
+
+    domain: str
+    process: str
+    connection: int
+
+
+class ComponentGone(NamedTuple):
+    """That connection has ended: what was sent on it and is not acknowledged goes elsewhere."""
+
+    domain: str
+    process: str
+    connection: int
+
+
+class ToComponent(NamedTuple):
+    """Write this stanza to a connection of the process that gets it; it is number `n` of what the holder's link `link` sent there.
+
+    `holder` is the process that hears of it; a later link of the domain ends what an earlier one counted.
+    """
+
+    domain: str
+    connection: int
+    holder: str
+    link: int
+    n: int
+    stanza: Stanza
+
+
+class ComponentAcked(NamedTuple):
+    """The component has the first `n` stanzas that the link has sent on this connection."""
+
+    domain: str
+    process: str
+    connection: int
+    link: int
+    n: int
+
+
 # --- requests with an answer (Bus.call) -------------------------------------------------------------------------------
 
 
@@ -1030,6 +1073,10 @@ Item = (
     | ContactRemoved
     | OperatorCommand
     | TryRemote
+    | ComponentHere
+    | ComponentGone
+    | ToComponent
+    | ComponentAcked
     | BoshAsk
     | BoshTold
     | ListSessions
@@ -1165,6 +1212,10 @@ TAGS: Final[dict[type, int]] = {
     LoginToken: 212,
     CheckLogin: 213,
     LoginChecked: 214,
+    ComponentHere: 146,
+    ComponentGone: 147,
+    ToComponent: 148,
+    ComponentAcked: 149,
     BoshAsk: 220,
     BoshTold: 221,
     AskInvitation: 222,

@@ -28,6 +28,7 @@ item gets a new `VERSION` and a line here, with what happens while the other sid
 | 3 | `AskRoom`, `RoomTold` | operators cannot change rooms; there are none, either |
 | 3 | `CheckLogin`, `LoginChecked`, `Domains.logins` | nobody logs in to a domain whose passwords are kept elsewhere |
 | 3 | `Redeem`, `IssueToken`, `LoginToken` | clients get no tokens, and those that they have are refused for a while: they log in with their passwords |
+| 3 | `ComponentHere`, `ComponentGone`, `ToComponent`, `ComponentAcked` | what is for a component waits while a process of the former version lives |
 | 3 | `Bind.marks` | a client of Bind 2 has no carbons until it asks for them again |
 
 Version 3 also gives `Origin.edge` another meaning in the same place: it is the custodian. A process of version 2 passes on what it got and keeps
@@ -53,6 +54,9 @@ from rookery.shared.bus.messages import (
     CheckLogin,
     CheckOccupants,
     Claimed,
+    ComponentAcked,
+    ComponentGone,
+    ComponentHere,
     DeliverMany,
     Domains,
     DrainProcess,
@@ -87,6 +91,7 @@ from rookery.shared.bus.messages import (
     SessionList,
     SetLogLevel,
     StillThere,
+    ToComponent,
     ToSession,
     TryRemote,
 )
@@ -133,6 +138,10 @@ KNOWN: Final[dict[type, int | None]] = {
     LoginToken: None,
     CheckLogin: None,
     LoginChecked: None,
+    ComponentHere: None,
+    ComponentGone: None,
+    ToComponent: None,
+    ComponentAcked: None,
     BoshAsk: None,
     BoshTold: None,
     AskInvitation: None,

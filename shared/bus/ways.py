@@ -37,7 +37,7 @@ def _way(senders: tuple[Party, ...], takers: tuple[Party, ...], answer: bool = F
 
 _EDGE, _ROUTER, _ROSTER = Kind.EDGE, Kind.ROUTER, Kind.ROSTER
 _PRESENCE, _OFFLINE, _ACCOUNT = Kind.PRESENCE, Kind.OFFLINE, Kind.ACCOUNT
-_MUC, _S2S, _PUBSUB = Kind.MUC, Kind.S2S, Kind.PUBSUB
+_MUC, _S2S, _PUBSUB, _COMPONENT = Kind.MUC, Kind.S2S, Kind.PUBSUB, Kind.COMPONENT
 _WORKERS: Final = tuple(sorted(accepting()))
 _BUS, _CLUSTER, _COMMAND = Layer.BUS, Layer.CLUSTER, Layer.COMMAND
 
@@ -45,7 +45,8 @@ _BUS, _CLUSTER, _COMMAND = Layer.BUS, Layer.CLUSTER, Layer.COMMAND
 WAYS: Final[dict[type, Way]] = {
     m.Submit: _way((_EDGE,), (_ROUTER,)),
     m.Route: _way(
-        (_EDGE, _ROUTER, *_WORKERS, _COMMAND), (_ROUTER, _MUC, _S2S, _PUBSUB, Kind.UPLOAD, Kind.PROXY)
+        (_EDGE, _ROUTER, *_WORKERS, _COMMAND),
+        (_ROUTER, _MUC, _S2S, _PUBSUB, _COMPONENT, Kind.UPLOAD, Kind.PROXY),
     ),
     m.Unbind: _way((_EDGE,), (_ROUTER,)),
     m.Acked: _way((_EDGE,), (_ROUTER,)),
@@ -62,7 +63,7 @@ WAYS: Final[dict[type, Way]] = {
     m.End: _way((_ROUTER,), (_EDGE,)),
     m.Note: _way((_ROUTER,), (_EDGE,)),
     m.MirrorRequest: _way((_ROUTER,), (_EDGE,)),
-    m.Fanout: _way((_ROUTER, _PRESENCE, _MUC, _PUBSUB, _COMMAND), (_ROUTER, _S2S)),
+    m.Fanout: _way((_ROUTER, _PRESENCE, _MUC, _PUBSUB, _COMMAND), (_ROUTER, _S2S, _COMPONENT)),
     m.FannedOut: _way((_ROUTER,), (_MUC,)),
     m.StillThere: _way((_PRESENCE,), (_ROUTER,)),
     m.CheckOccupants: _way((_MUC,), (_ROUTER,)),
@@ -91,6 +92,10 @@ WAYS: Final[dict[type, Way]] = {
     m.TryRemote: _way((_COMMAND, _S2S), (_S2S,)),
     m.AskInvitation: _way((_EDGE,), (_ACCOUNT,)),
     m.Invited: _way((_ACCOUNT,), (_EDGE,), answer=True),
+    m.ComponentHere: _way((_COMPONENT,), (_COMPONENT,)),
+    m.ComponentGone: _way((_COMPONENT,), (_COMPONENT,)),
+    m.ToComponent: _way((_COMPONENT,), (_COMPONENT,)),
+    m.ComponentAcked: _way((_COMPONENT,), (_COMPONENT,)),
     m.BoshAsk: _way((_EDGE,), (_EDGE,)),
     m.BoshTold: _way((_EDGE,), (_EDGE,)),
     m.Bind: _way((_EDGE,), (_ROUTER,)),

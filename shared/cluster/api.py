@@ -38,6 +38,8 @@ class Node(Protocol):
     on_claimed: list[Callable[[Kind, int, int, str], None]]
     #: Called with the seconds that this process stood still: the others may have given it up and done its work.
     on_frozen: list[Callable[[float], None]]
+    #: Who takes an item that is for this process, not for the holder of a partition, by its type.
+    takers: dict[type, Callable[[Item], None]]
     #: Called when the hosted domains may have changed.
     on_domains: list[Callable[[], None]]
     #: What operators ask of this process.

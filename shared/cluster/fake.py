@@ -118,6 +118,7 @@ class FakeNode:
         self.on_frozen: list[Callable[[float], None]] = []
         self.on_domains: list[Callable[[], None]] = []
         self.orders = Orders()
+        self.takers: dict[type, Callable[[Item], None]] = {}
         #: Reasons given to `fail`.
         self.failures: list[str] = []
         #: What arrived for a kind that no service serves: (source, kind, partition, epoch, item).
@@ -140,6 +141,8 @@ class FakeNode:
         elif kind is Kind.EDGE and isinstance(item, Accepted) and self.on_accepted:
             for callback in self.on_accepted:
                 callback(item.uids)
+        elif kind is Kind.EDGE and (taker := self.takers.get(type(item))) is not None:
+            taker(cast("Item", item))
         elif (service := self._services.get(kind)) is not None:
             service.receive(source, partition, epoch, item)
         else:

@@ -84,6 +84,7 @@ class ClusterNode:
         self.on_claimed: list[Callable[[Kind, int, int, str], None]] = []
         self.on_frozen: list[Callable[[float], None]] = []
         self.on_domains: list[Callable[[], None]] = []
+        self.takers: dict[type, Callable[[Item], None]] = {}
         self.orders = Orders()
         #: Why `fail` was called.
         self.failure: str | None = None
@@ -224,7 +225,7 @@ class ClusterNode:
 
     def _receive(self, source: str, kind: Kind, partition: int, epoch: int, item: Item | Call) -> None:
         if kind is Kind.EDGE:
-            if (handler := self._control.get(item.__class__)) is not None:
+            if (handler := self._control.get(item.__class__) or self.takers.get(item.__class__)) is not None:
                 handler(cast("Item", item))
             elif isinstance(item, Call):
                 self.orders.answer(self.bus, item)

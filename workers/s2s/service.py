@@ -63,6 +63,8 @@ class S2sService(HostedWorker):
     """Implements `shared.cluster.api.Service` for the kind s2s."""
 
     kind = Kind.S2S
+    #: What is added to the number of a partition in the tables of the queues, which components use, too.
+    rows = 0
 
     def __init__(self, node: Node, *, network: bool = True) -> None:
         super().__init__(node)
@@ -116,7 +118,7 @@ class S2sService(HostedWorker):
     # --- out ---------------------------------------------------------------------------------------------------------
 
     def _on_route(self, partition: int, item: Route) -> None:
-        held = self.remotes.held(partition)
+        held = self.remotes.held(partition + self.rows)
         if held is not None:
             self._take(held, item.origin, item.stanza)
 
@@ -127,7 +129,7 @@ class S2sService(HostedWorker):
             if item.origin.stream:
                 origin = Origin(item.origin.stream + b"/" + to.encode(), item.origin.n, "")
             place = self.addresses.place(to)
-            held = self.remotes.held(place.partition) if place.kind is Kind.S2S else None
+            held = self.remotes.held(place.partition + self.rows) if place.kind is self.kind else None
             if held is None:
                 self.route(item.stanza.replace(to=to), origin)
             else:
@@ -319,16 +321,18 @@ class S2sService(HostedWorker):
     async def acquire(self, partition: int, epoch: int) -> None:
         """Know what waits for the domains of the partition."""
         await self.domains.known()
-        held = Held(partition, epoch)
+        held = Held(partition + self.rows, epoch)
         self.remotes.hold(held)
         await self.queues.load(held)
         for peer in self.remotes:
-            if peer.partition == partition:
+            if peer.partition == held.partition:
                 peer.pump()
 
     async def release(self, partition: int) -> None:
         """Commit what was received, and wait a little for what is on its way; the rest is the next holder's."""
-        peers = [one for peer in self.remotes if peer.partition == partition for one in peer.all()]
+        peers = [
+            one for peer in self.remotes if peer.partition == partition + self.rows for one in peer.all()
+        ]
         for peer in peers:
             peer.hush()
         await self.queues.drain()
@@ -341,8 +345,8 @@ class S2sService(HostedWorker):
     def forget(self, partition: int) -> None:
         """The partition is another process's."""
         super().forget(partition)
-        names = [peer.name for peer in self.remotes if peer.partition == partition]
-        self.remotes.drop(partition)
+        names = [peer.name for peer in self.remotes if peer.partition == partition + self.rows]
+        self.remotes.drop(partition + self.rows)
         self.queues.forget(names)
         gone = set(names)
         self._leaving = {uid: key for uid, key in self._leaving.items() if key[0] not in gone}

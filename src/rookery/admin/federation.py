@@ -20,7 +20,8 @@ FULL JOIN (
     FROM s2s_queue w LEFT JOIN s2s_peer o ON o.remote = w.remote AND o.local = w.local
     WHERE w.seq > coalesce(o.acked, 0) GROUP BY w.remote, w.local
 ) q ON q.remote = p.remote AND q.local = p.local
-WHERE $1 = '' OR coalesce(p.remote, q.remote) = $1
+WHERE ($1 = '' OR coalesce(p.remote, q.remote) = $1)
+    AND NOT EXISTS (SELECT FROM domain d WHERE d.name = coalesce(p.remote, q.remote) AND d.kind = 'component')
 ORDER BY coalesce(q.waiting, 0) DESC, 1, 2"""
 _DROP: Final = """
 WITH old AS (UPDATE s2s_queue SET expires = now() WHERE remote = $1 AND expires > now() AND NOT EXISTS (

@@ -31,6 +31,11 @@ COMMANDS: Final = {
     "backup": ("backup", "backup", "Write the whole database to a file."),
     "restore": ("backup", "restore", "Read the database back from a file."),
     "s2s": ("s2s", "s2s", "Other servers: what waits for them, and trying again."),
+    "component": (
+        "components",
+        "component",
+        "External services (XEP-0114): who may connect, and what waits.",
+    ),
     "domain": ("domains", "domain", "Add, change, remove and list hosted domains."),
     "room": ("rooms", "room", "List, show, create and destroy chat rooms, and who is what in them."),
     "session": ("sessions", "session", "List, count and end sessions: who is online."),

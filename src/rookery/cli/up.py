@@ -152,6 +152,9 @@ def _plan(data: Path | None, ephemeral: bool, config_file: Path | None, options:
     if ("socks5_bytestreams", "port") not in loaded.sources and not config.edge.http_port:
         relay = msgspec.structs.replace(relay, port=0)
     config = msgspec.structs.replace(config, upload=files, socks5_bytestreams=relay)
+    if ("component", "port") not in loaded.sources and not config.edge.http_port:
+        component = msgspec.structs.replace(config.component, port=0)
+        config = msgspec.structs.replace(config, component=component)
     if ("cluster", "drain_limit") not in loaded.sources:
         # The drain of a whole cluster has nobody to hand clients to.
         config = msgspec.structs.replace(

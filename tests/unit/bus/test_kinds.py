@@ -50,16 +50,8 @@ def test_labels() -> None:
 
 def test_what_is_read_from_the_table_today() -> None:
     assert workers() == [
-        "roster",
-        "presence",
-        "offline",
-        "account",
-        "muc",
-        "s2s",
-        "pubsub",
-        "upload",
-        "proxy",
-    ]
+        "roster", "presence", "offline", "account", "muc", "s2s", "pubsub", "component", "upload", "proxy",
+    ]  # fmt: skip
     assert accepting() == {
         Kind.ROSTER,
         Kind.PRESENCE,
@@ -68,6 +60,7 @@ def test_what_is_read_from_the_table_today() -> None:
         Kind.MUC,
         Kind.S2S,
         Kind.PUBSUB,
+        Kind.COMPONENT,
         Kind.UPLOAD,
         Kind.PROXY,
     }
@@ -89,7 +82,7 @@ def test_notices_go_to_whom_the_table_names() -> None:
 def test_up_runs_the_workers_of_the_table() -> None:
     assert Plan(Config(), None).children()[-1] == (
         "worker-1",
-        ("roster", "presence", "offline", "account", "muc", "s2s", "pubsub", "upload", "proxy"),
+        ("roster", "presence", "offline", "account", "muc", "s2s", "pubsub", "component", "upload", "proxy"),
     )
 
 

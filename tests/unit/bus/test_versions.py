@@ -70,6 +70,7 @@ def test_the_previous_version_of_each_item_is_what_was_released() -> None:
         "Resume": 5, "Resumed": 8, "ToSession": 3, "Claimed": None,
         "OperatorCommand": None, "ListSessions": None, "SessionList": None, "EndSessions": None, "Ended": None,
         "FannedOut": None, "CheckOccupants": None, "AskRoom": None, "RoomTold": None, "TryRemote": None, "BoshAsk": None, "BoshTold": None, "AskInvitation": None, "Invited": None,
+        "ComponentHere": None, "ComponentGone": None, "ToComponent": None, "ComponentAcked": None,
         "Interest": None, "LastItems": None, "EditRoster": None, "DrainProcess": None, "SetLogLevel": None, "StillThere": None,
             "Redeem": None, "IssueToken": None, "LoginToken": None, "CheckLogin": None, "LoginChecked": None,
         "AskProcess": None, "ProcessTold": None,
