@@ -172,7 +172,7 @@ class Rooms:
 
     def _look_abroad(self, live: Live, now: float) -> None:
         """Ask occupants of other servers whether they are there, when nothing came from them for long."""
-        silence = self._shell.options.silence_seconds
+        silence = self._shell.silence
         abroad = live.speaker.abroad() if silence else ()
         if not abroad and not live.absent.heard:
             return
