@@ -214,8 +214,7 @@ class ClusterNode:
             claimed=lambda kind, held: self.bus.announce(Claimed(self.incarnation, kind, tuple(held))),
             fail=self.fail,
         )
-        count = await holder.join()
-        if count != self.partitions:
+        if (count := await holder.join()) != self.partitions:
             self.fail(f"the installation has {count} partitions, this version works with {self.partitions}")
             return
         self._holder = holder

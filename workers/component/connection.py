@@ -255,6 +255,11 @@ class Connection:
 
     # --- reading or not (`incoming.Source`) ---
 
+    @property
+    def remotes(self) -> tuple[str, ...]:
+        """The domain that has proved itself."""
+        return (self.domain,)
+
     def hold(self) -> None:
         """The cluster has no room."""
         self.channel.hold(CONGESTED)

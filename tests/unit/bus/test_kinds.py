@@ -86,6 +86,13 @@ def test_up_runs_the_workers_of_the_table() -> None:
     )
 
 
+@pytest.fixture
+def unbuilt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A version that knows the number of components, and has no such process."""
+    monkeypatch.setitem(KINDS, Kind.COMPONENT, KINDS[Kind.COMPONENT]._replace(service=""))
+
+
+@pytest.mark.usefixtures("unbuilt")
 def test_a_kind_that_is_not_built_cannot_be_made() -> None:
     node = FakeCluster().node("x", Kind.COMPONENT)
     with pytest.raises(ValueError, match="no component"):
@@ -106,12 +113,14 @@ def test_worker_refuses_what_is_no_worker(name: str) -> None:
     assert "choose from roster, presence" in done.output
 
 
+@pytest.mark.usefixtures("unbuilt")
 def test_worker_refuses_what_is_not_built() -> None:
     done = CliRunner().invoke(worker, ["component"])
     assert isinstance(done.exception, CommandError)
     assert "no component worker" in str(done.exception)
 
 
+@pytest.mark.usefixtures("unbuilt")
 def test_a_domain_of_a_kind_that_is_not_built_is_refused_in_one_line() -> None:
     done = CliRunner().invoke(domain, ["add", "files.example", "--kind", "component"])
     assert isinstance(done.exception, CommandError)
