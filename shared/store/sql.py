@@ -61,6 +61,14 @@ owed AS (
 )
 SELECT EXISTS (SELECT FROM fence_ok)"""  # noqa: S608  constants only
 
+_OWE_AGAIN: Final = f"""{FENCE},
+owed AS (
+    UPDATE message m SET owed = true
+    FROM unnest($2::bigint[], $3::bytea[], $4::bigint[]) AS r (account_id, stream, n), fence_ok
+    WHERE m.account_id = r.account_id AND m.stream = r.stream AND m.n = r.n AND NOT m.outgoing AND NOT m.owed
+)
+SELECT EXISTS (SELECT FROM fence_ok)"""  # noqa: S608  constants only
+
 _RETRIES: Final = 4
 
 
@@ -140,4 +148,11 @@ async def owe_rows(conn: Connection, incarnation: str, rows: Sequence[tuple[int,
     """(owner, id) rows were given to a session that is gone: offline delivery owes them. Safe to repeat. Raises Fenced."""
     accounts, ids = [list(column) for column in zip(*rows, strict=True)]
     if not await conn.fetchval(_OWE, incarnation, accounts, ids):
+        raise Fenced(incarnation)
+
+
+async def owe_again(conn: Connection, incarnation: str, uids: Sequence[tuple[int, bytes, int]]) -> None:
+    """(owner, stream, n) came again, and who was given them is not known: offline delivery owes their rows. Safe to repeat. Raises Fenced."""
+    columns = [list(column) for column in zip(*uids, strict=True)]
+    if not await conn.fetchval(_OWE_AGAIN, incarnation, *columns):
         raise Fenced(incarnation)

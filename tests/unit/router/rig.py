@@ -82,6 +82,10 @@ class FakeStore:
     def owe(self, account_id: int, id: int, done: Callable[[], None]) -> None:
         self.owing.append((account_id, id, done))
 
+    def owe_again(self, row: Row, done: Callable[[], None]) -> None:
+        (old,) = [old for old in self.rows if self._uid(old) == self._uid(row)]
+        self.owing.append((old.owner_id, old.id, done))
+
     def after(self, done: Callable[[], None]) -> None:
         done()
 
