@@ -305,6 +305,10 @@ class Session(Managed):
         """The client itself will say what it has."""
         self._marks = None
 
+    def waits(self, before: float) -> bool:
+        """Whether a stanza of it has waited for its acceptance since before that time, in seconds of the loop's clock."""
+        return self._inflight is not None and self._inflight.waits(before)
+
     @property
     def unaccepted(self) -> int:
         """How many stanzas are not accepted yet."""
