@@ -223,7 +223,20 @@ def test_status_tells_processes_and_what_they_hold(cluster: Cluster) -> None:
     assert status["nats"]["ok"]
     assert status["postgres"]["ok"]
     assert {kind: count["held"] for kind, count in status["partitions"].items()} == dict.fromkeys(
-        ["account", "muc", "offline", "presence", "proxy", "pubsub", "roster", "router", "s2s", "upload"], 256
+        [
+            "account",
+            "component",
+            "muc",
+            "offline",
+            "presence",
+            "proxy",
+            "pubsub",
+            "roster",
+            "router",
+            "s2s",
+            "upload",
+        ],
+        256,
     )
     assert set(status["rooms"]) == {"total", "occupied", "occupants"}
     processes = {process["name"]: process for process in status["processes"]}

@@ -206,10 +206,6 @@ def test_a_domain_that_is_not_hosted_is_told_before_anything_comes_in(
 _TABLES = """
 SELECT c.oid::regclass::text AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p') AND NOT c.relispartition ORDER BY 1"""
-#: What names an account, in columns of tables. A new one is either emptied by the removal, or stands here with the reason.
-_STAY = {
-    ("roster_item", "bob@example.org"): "others keep their contacts (RFC 6121 section 2.1.2)",
-}
 
 
 async def found(conn: Connection, needle: str) -> dict[str, int]:
@@ -235,6 +231,10 @@ _PLANT = (
     "INSERT INTO pubsub_affiliation SELECT id, 'alice@example.org', 'owner' FROM pubsub_node WHERE name = 'n'",
     "INSERT INTO pubsub_subscription SELECT id, 'alice@example.org/{s}', 'alice@example.org', '{s}', 'subscribed', '\\x80' FROM pubsub_node WHERE name = 'n'",
     "UPDATE account SET last_status = '{s}' WHERE id = {id}",
+    "INSERT INTO abuse_report (uid, account_id, reported, reason, text, stanza_ids, forward) VALUES ('r', {id}, 'x@y', 'spam', '{s}', '[]', '{{}}')",
+    "INSERT INTO user_agent (account_id, agent, software) VALUES ({id}, 'a', '{s}')",
+    "INSERT INTO login_token (account_id, agent, serial, mechanism, verifier, salt, expires) VALUES ({id}, 'a', 1, '{s}', 'v', 's', now())",
+    "INSERT INTO push (account_id, service, node, partition, resource, options) VALUES ({id}, 'app.example', 'n', 1, '{s}', '')",
 )
 
 
@@ -249,7 +249,7 @@ async def test_nothing_of_a_person_is_in_any_table_after_removal(database: Datab
         before = await found(conn, SENTINEL)
         owned = {
             "account", "archive_preference", "blocked", "message", "private_xml", "pubsub_item", "pubsub_node", "pubsub_subscription",
-            "roster_item", "room_affiliation", "session", "upload", "vcard",
+            "roster_item", "room_affiliation", "session", "upload", "vcard", "abuse_report", "user_agent", "login_token", "push",
         }  # fmt: skip
         assert set(before) == owned
         # A table that belongs to accounts and is not planted in: plant there, too.

@@ -9,7 +9,8 @@ from rookery.shared.db.api import FENCE, Connection, Fenced
 from rookery.shared.xeps.push import App
 from rookery.workers.pubsub.push.client import Client
 
-_OPEN: Final = "SELECT EXISTS (SELECT FROM fence_ok)"
+#: The end of a statement.
+_OPEN: Final = ")\nSELECT EXISTS (SELECT FROM fence_ok)"
 _OF: Final = "(SELECT id FROM account WHERE localpart = $2 AND domain = $3)"
 _ENABLE: Final = f"""{FENCE},
 gone AS (
@@ -24,19 +25,16 @@ up AS (
     SELECT a.id, $4, $5, $6, $7, $8 FROM fence_ok, account a WHERE a.localpart = $2 AND a.domain = $3
     ON CONFLICT (account_id, service, node) DO UPDATE
     SET resource = EXCLUDED.resource, options = EXCLUDED.options, enabled = now(), missed = 0, failures = 0, due = false
-)
 {_OPEN}"""  # noqa: S608  constants only
 _DISABLE: Final = f"""{FENCE},
 gone AS (
     DELETE FROM push p USING fence_ok WHERE p.account_id = {_OF} AND p.service = $4 AND ($5::text IS NULL OR p.node = $5)
-)
 {_OPEN}"""  # noqa: S608  constants only
 _WRITE: Final = f"""{FENCE},
 up AS (
     UPDATE push p SET missed = r.missed, failures = r.failures, due = r.due
     FROM fence_ok, unnest($4::text[], $5::text[], $6::int[], $7::int[], $8::bool[]) AS r(service, node, missed, failures, due)
     WHERE p.account_id = {_OF} AND p.service = r.service AND p.node = r.node
-)
 {_OPEN}"""  # noqa: S608  constants only
 _READ: Final = """
 SELECT p.service, p.node, p.options, p.resource, p.missed, p.failures, p.due
