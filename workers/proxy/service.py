@@ -7,26 +7,24 @@ at the former one: such an activation is refused, and streams that are relayed g
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 
 import trio
 
 from rookery.shared.bus.messages import Kind, Route
 from rookery.shared.cluster.api import Node
-from rookery.shared.xeps import ping
-from rookery.shared.xeps._disco import NS_INFO, info
-from rookery.shared.xeps.service_discovery import NS_ITEMS
+from rookery.shared.xeps._disco import info
 from rookery.shared.xeps.socks5_bytestreams import NS, Options
 from rookery.shared.xmpp.errors import JidError, StanzaError
 from rookery.shared.xmpp.jid import Jid, bare_of
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element
-from rookery.workers.hosted import Handler, HostedWorker
+from rookery.workers.domain_service import FEATURES, DomainService
+from rookery.workers.hosted import Handler
 from rookery.workers.proxy.meeting import stream_of
 from rookery.workers.proxy.port import Port
 
 
-class ProxyService(HostedWorker):
+class ProxyService(DomainService):
     """Implements `shared.cluster.api.Service` for the kind proxy."""
 
     kind = Kind.PROXY
@@ -43,7 +41,7 @@ class ProxyService(HostedWorker):
 
     def items(self) -> Mapping[type, Handler]:
         """Who handles what."""
-        return {Route: self._on_route}
+        return {Route: self.on_route}
 
     async def run(self) -> None:
         """Background work; runs until cancelled."""
@@ -53,35 +51,14 @@ class ProxyService(HostedWorker):
 
     # --- stanzas ---------------------------------------------------------------------------------------------------------
 
-    def _on_route(self, partition: int, item: Route) -> None:
-        stanza, origin = item.stanza, item.origin
-        if self.once.is_done(origin):
-            self.accept(origin)
-        elif stanza.kind == "iq" and stanza.type in ("get", "set"):
-            if self.once.begin(partition, origin, False):
-                self.job(partition, bare_of(stanza.from_), partial(self._asked, partition, item))
-        else:
-            if stanza.kind == "message" and stanza.type != "error":
-                self.reply(stanza.error(StanzaError("service-unavailable")), origin)
-            self.accept(origin)
+    def disco_info(self) -> Element:
+        """What a proxy is (section 4)."""
+        return info("proxy", "bytestreams", "SOCKS5 Bytestreams", sorted([NS, *FEATURES]))
 
-    async def _asked(self, partition: int, item: Route) -> None:
-        try:
-            await self.serve_iq(item.origin, item.stanza, partial(self._answer, item.stanza))
-        finally:
-            self.once.end(partition, item.origin, False)
-
-    async def _answer(self, iq: Stanza) -> Stanza:
-        if "@" in iq.to or "/" in iq.to:
-            raise StanzaError("service-unavailable")
-        asked = (iq.type, *iq.payloads[0]) if len(iq.payloads) == 1 else ()
-        if asked == ("get", NS_INFO, "query"):
-            return _info(iq)
-        if asked == ("get", NS_ITEMS, "query"):
-            return iq.result(Element(NS_ITEMS, "query"))
-        if asked == ("get", ping.NS, "ping"):
-            return iq.result()
-        if asked[1:] != (NS, "query"):
+    async def asked(self, partition: int, item: Route, what: tuple[str, str, str]) -> Stanza:
+        """Where to connect, or the activation of a stream. Raises StanzaError."""
+        iq = item.stanza
+        if what[1:] != (NS, "query"):
             raise StanzaError("service-unavailable")
         if not self.addresses.account(bare_of(iq.from_)):
             raise StanzaError("forbidden", "only accounts of this server use this proxy")
@@ -107,11 +84,3 @@ class ProxyService(HostedWorker):
         # The requester's own address is part of the name: nobody else can activate its stream.
         self._port.activate(stream_of(sid, iq.from_, whole), bare_of(iq.from_))
         return iq.result()
-
-
-def _info(iq: Stanza) -> Stanza:
-    query = iq.find(NS_INFO, "query")
-    if query is not None and query.get("node"):
-        raise StanzaError("item-not-found")
-    features = sorted([NS, NS_INFO, NS_ITEMS, ping.NS])
-    return iq.result(info("proxy", "bytestreams", "SOCKS5 Bytestreams", features))
