@@ -9,10 +9,12 @@ from typing import Any, Final, Unpack
 import click
 
 from rookery.admin import domains
+from rookery.admin.desk import Desk
 from rookery.cli import CommandError
 from rookery.cli.audit import audit
+from rookery.cli.desk import work
 from rookery.cli.domain_change import change, domain_name
-from rookery.cli.options import resolve, run, target_options
+from rookery.cli.options import resolve, target_options
 from rookery.cli.users import Target
 from rookery.shared.bus.kinds import COMPONENTS
 
@@ -65,7 +67,7 @@ def add(
     chosen = "" if secret_file else _read() if secret_stdin else secret.fresh()
     config, _ = resolve(**target)
 
-    async def work(conn: Any) -> bool:
+    async def put(conn: Any) -> bool:
         kind = await conn.fetchval(_KIND, name)
         if kind not in (None, COMPONENTS):
             raise CommandError(f"{name} is hosted as {kind}: choose another name for the component")
@@ -75,7 +77,7 @@ def add(
             await secret.put(conn, keys, name, chosen)
         return fresh
 
-    fresh = change(config, work, lambda done: audit("component add", name, fresh=done))
+    fresh = change(config, put, lambda done: audit("component add", name, fresh=done))
     click.echo(f"added {name}" if fresh else f"{name} has another secret now")
     if chosen and not secret_stdin:
         click.echo(f"secret: {chosen}")
@@ -88,7 +90,7 @@ def remove(name: str, **target: Unpack[Target]) -> None:
     """Serve the component NAME no longer: its connections end. What waits for it goes back to its senders."""
     config, _ = resolve(**target)
 
-    async def work(conn: Any) -> int:
+    async def end(conn: Any) -> int:
         if await conn.fetchval(_KIND, name) != COMPONENTS:
             raise CommandError(f"{name} is no component here: see `rookery component list`")
         async with conn.transaction():
@@ -96,7 +98,7 @@ def remove(name: str, **target: Unpack[Target]) -> None:
             tag: str = await conn.execute("UPDATE s2s_queue SET expires = now() WHERE remote = $1", name)
         return int(tag.rpartition(" ")[2])
 
-    change(config, work, lambda _: audit("component remove", name))
+    change(config, end, lambda _: audit("component remove", name))
     click.echo(f"removed {name}")
 
 
@@ -128,15 +130,12 @@ def show(name: str, as_json: bool, **target: Unpack[Target]) -> None:
 
 
 def _found(name: str, target: Target) -> list[dict[str, Any]]:
-    from rookery.shared.db.bridge import open_database
-
     config, _ = resolve(**target)
+    return work(config, lambda desk: _rows(desk, name))
 
-    async def main() -> list[dict[str, Any]]:
-        async with open_database(config.database) as db:
-            return [dict(row) for row in await db.run(0, lambda conn: conn.fetch(_LIST, name))]
 
-    return run(main)
+async def _rows(desk: Desk, name: str) -> list[dict[str, Any]]:
+    return [dict(row) for row in await desk.run(lambda conn: conn.fetch(_LIST, name))]
 
 
 def _line(one: dict[str, Any]) -> str:
