@@ -29,6 +29,7 @@ item gets a new `VERSION` and a line here, with what happens while the other sid
 | 3 | `CheckLogin`, `LoginChecked`, `Domains.logins` | nobody logs in to a domain whose passwords are kept elsewhere |
 | 3 | `Redeem`, `IssueToken`, `LoginToken` | clients get no tokens, and those that they have are refused for a while: they log in with their passwords |
 | 3 | `ComponentHere`, `ComponentGone`, `ToComponent`, `ComponentAcked` | what is for a component waits while a process of the former version lives |
+| 3 | `SharedContacts` | a change of a shared group is seen at the next login, and presence follows within five minutes |
 | 3 | `Bind.marks` | a client of Bind 2 has no carbons until it asks for them again |
 
 Version 3 also gives `Origin.edge` another meaning in the same place: it is the custodian. A process of version 2 passes on what it got and keeps
@@ -90,6 +91,7 @@ from rookery.shared.bus.messages import (
     RoomTold,
     SessionList,
     SetLogLevel,
+    SharedContacts,
     StillThere,
     ToComponent,
     ToSession,
@@ -127,6 +129,7 @@ KNOWN: Final[dict[type, int | None]] = {
     EditRoster: None,
     DrainProcess: None,
     SetLogLevel: None,
+    SharedContacts: None,
     AskProcess: None,
     ProcessTold: None,
     OperatorCommand: None,

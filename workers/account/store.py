@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from rookery.shared.bus.kinds import ACCOUNTS, SERVICES
 from rookery.shared.db.api import FENCE, Connection, Fenced
+from rookery.shared.db.groups import contacts
 from rookery.shared.xmpp.jid import MAX_PART
 from rookery.workers.account.credentials import Keys
 from rookery.workers.account.logins.settings import mechanisms
@@ -265,7 +266,7 @@ _EMPTY: Final = """
 )
 SELECT EXISTS (SELECT FROM fence_ok) AS alive, (SELECT count(*) FROM gone) AS deleted"""
 # Accounts are locked before roster rows, and in order, as the roster worker's writes do: no deadlock.
-_DELETE: Final = """
+_DELETE: Final = f"""
 , others AS (
     SELECT a.id, a.localpart || '@' || a.domain AS jid FROM account a, fence_ok
     WHERE a.id IN (SELECT account_id FROM roster_item WHERE contact = $3) AND a.id <> $2
@@ -289,7 +290,7 @@ _DELETE: Final = """
 ), noted AS (
     INSERT INTO erased (account_id) SELECT id FROM gone
 )
-SELECT EXISTS (SELECT FROM fence_ok) AS alive, ARRAY(SELECT jid FROM others) AS contacts, EXISTS (SELECT FROM gone) AS deleted"""
+SELECT EXISTS (SELECT FROM fence_ok) AS alive, ARRAY(SELECT jid FROM others UNION {contacts("$2")}) AS contacts, EXISTS (SELECT FROM gone) AS deleted"""  # noqa: S608  constants only
 
 
 async def empty(conn: Connection, account_id: int, incarnation: str = "") -> None:
