@@ -13,8 +13,8 @@ from typing import Final
 
 import trio
 
+from rookery.shared.bus.group_notices import shared_contacts
 from rookery.shared.bus.messages import AccountChanged, Kind, RosterChanged, SharedContacts
-from rookery.shared.bus.notices import shared_contacts
 from rookery.shared.db.api import Connection, Fenced
 from rookery.shared.xmpp.jid import Jid
 from rookery.workers.hosted import HostedWorker

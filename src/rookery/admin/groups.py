@@ -8,8 +8,8 @@ from typing import Final, NamedTuple
 from rookery.admin import names
 from rookery.admin.desk import Desk
 from rookery.admin.errors import Conflict, Invalid, NotFound
+from rookery.shared.bus.group_notices import shared_contacts
 from rookery.shared.bus.kinds import ACCOUNTS
-from rookery.shared.bus.notices import shared_contacts
 from rookery.shared.db.api import Connection
 from rookery.workers.roster.roster import MAX_NAME
 
