@@ -19,6 +19,8 @@ from rookery.workers.pubsub.node import Ask, Node
 async def create(keeping: Keeping, request: Request, pubsub: Element, child: Element) -> Element | None:
     """Create a node (section 8.1), perhaps with settings; a service chooses the name when the request does not."""
     x = form_in(pubsub.find(NS, "configure"))
+    if x is not None and x.get("type") != "submit":
+        raise StanzaError("bad-request", "a submitted form is needed")
     settings: Mapping[str, Value] = {} if x is None else read_form(x, FORM, keeping.limits)
     name = child.get("node") or ""
     if not name:
