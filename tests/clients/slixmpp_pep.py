@@ -191,6 +191,24 @@ async def _run(job: dict[str, Any]) -> dict[str, Any]:
         pass
     seen["hash in presence"] = id in str(shown)
     seen["picture"] = got["pubsub"]["items"]["item"]["avatar_data"]["value"] == PICTURE
+    # A contact fetches keys while no client of their owner is online, as whoever begins an encrypted chat does.
+    for person in (phone, desk):
+        await person.leave()
+    seen["devices while away"] = await _ids(home, DEVICES, one)
+    seen["bundle while away"] = await _ids(home, BUNDLE, one)
+    phone, desk = (_Person(job["ca"], *person) for person in job["people"][:2])
+    for person in (phone, desk):
+        await person.enter()
+        await person.next()  # its own device list, then the avatar
+        await person.next()
+    # Another device joins the list; the preconditions of the node still hold, others do not.
+    list_ = f"<list xmlns='{OMEMO}'><device id='31415'/><device id='27182'/></list>"
+    await _publish(desk, DEVICES, "current", list_, access_model="open")
+    seen["devices then"] = [await person.next() for person in (phone, desk, home)]
+    try:
+        await _publish(desk, DEVICES, "current", list_, access_model="whitelist")
+    except IqError as exc:
+        seen["precondition"] = exc.condition
     # Who comes online gets the last items, of its own nodes and its contacts'.
     await home.leave()
     home = _Person(job["ca"], *job["people"][2])

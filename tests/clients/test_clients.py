@@ -55,6 +55,9 @@ def test_slixmpp_pep(cluster: Cluster) -> None:
     assert seen["avatar"] == [slixmpp_pep.AVATAR] * 3
     assert (seen["picture"], seen["picture of the card"], seen["hash in presence"]) == (True, True, True)
     assert seen["at login"] == [slixmpp_pep.DEVICES, slixmpp_pep.AVATAR]
+    assert seen["devices while away"] == seen["bundle while away"] == ["current"]
+    assert seen["devices then"] == [[slixmpp_pep.DEVICES, "item", "current"]] * 3
+    assert seen["precondition"] == "conflict"
     assert seen["deleted"] == ["delete"] * 3
     assert seen["left"] == 0
 
