@@ -61,7 +61,7 @@ def configuration(site: Site, durability: str = "") -> str:
     if durability:
         lines += ["[router]", f'durability = "{durability}"']
     # What listens by itself takes a port that is free.
-    lines += ["[upload]", "port = 0"]
+    lines += ["[upload]", "port = 0", "[component]", "port = 0"]
     if site.federation is not None:
         lines += ["[s2s]", f'ca_file = "{site.federation.ca}"', f'resolver = "{site.federation.dns}"']
         lines += ['allow_nets = ["127.0.0.0/8"]']
