@@ -338,13 +338,15 @@ class Replay(NamedTuple):
 class ToSession(NamedTuple):
     """Give these stanzas to one session, in order (answers that are many stanzas). Ignored when `grant` is not its grant.
 
-    `grant` 0 is whatever session has the resource now. With an `origin` they are given once, as in Fanout.
+    `grant` 0 is whatever session has the resource now. With an `origin` they are given once, as in Fanout. `entrance`: a room lets the
+    session in with them; what the room says to that full JID before is not for it.
     """
 
     full: str
     grant: int
     stanzas: Sequence[Stanza]
     origin: Origin = NOBODY
+    entrance: bool = False
 
 
 class CheckOccupants(NamedTuple):
