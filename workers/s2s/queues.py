@@ -145,7 +145,7 @@ class Queues:
             and not remote.worked
             and remote.at(local).pair(local).rows
         ):
-            self._hasten_soon(key)
+            self.hasten_soon(key)
         before = self._outcomes.get(key)
         if before is not None and before[0] == text and now < before[1] + OUTCOME_SECONDS:
             return
@@ -182,7 +182,7 @@ class Queues:
             if held.live:
                 await self._writer.persist("s2s_mute", work)
 
-    def _hasten_soon(self, key: tuple[str, str]) -> None:
+    def hasten_soon(self, key: tuple[str, str]) -> None:
         """Many names that are wrong at the same moment cost one statement."""
         self._hasty.add(key)
         if len(self._hasty) == 1 and self._nursery is not None:
