@@ -1,8 +1,9 @@
 """Schema migrations: numbered SQL files, each applied once, in order (ADR 0006).
 
 A file is `NNNN_name.sql`. Comments on lines of their own at its top say how it is applied: `-- no-transaction` (then it is
-one statement, such as CREATE INDEX CONCURRENTLY, that may be repeated) and `-- contract` (it removes what the version before
-still needs; every other file only adds, so the version before runs beside it).
+one statement, such as CREATE INDEX CONCURRENTLY, that may be repeated), `-- contract` (it removes what the version before
+still needs; every other file only adds, so the version before runs beside it) and `-- waits for version N` (it is left for later while a
+process lives that speaks less; this version runs without it, too).
 """
 
 from __future__ import annotations
@@ -27,6 +28,10 @@ _LOCK_TRIES: Final = 300
 _PAUSE: Final = "SELECT pg_sleep(0.2)"
 #: A migration may take long; it still waits only `lock_timeout` for a lock, since all that come after it wait too.
 _STATEMENT_SECONDS: Final = 6 * 3600.0
+_WAITS: Final = re.compile(r"waits for version (\d+)\Z")
+#: Processes that may be alive: a heartbeat is written each second, or not at all while Postgres was away.
+_OLDER: Final = """
+SELECT count(*) FROM member WHERE version < $1 AND expires > now() - interval '1 minute'"""
 _TABLE: Final = """
 CREATE TABLE IF NOT EXISTS migration (
     number    integer PRIMARY KEY,
@@ -50,6 +55,7 @@ class Migration(NamedTuple):
     checksum: bytes
     contract: bool
     transaction: bool
+    waits: int = 0
 
 
 class Applied(NamedTuple):
@@ -66,6 +72,8 @@ class Status(NamedTuple):
 
     applied: Sequence[Applied]
     pending: Sequence[Migration]
+    #: Those that this version also runs without.
+    waiting: Sequence[Migration] = ()
 
     @property
     def version(self) -> int:
@@ -88,7 +96,8 @@ def parse(filename: str, sql: str) -> Migration:
     if not transaction and body.count(";") > 1:
         raise ValueError(f"{filename}: without a transaction only one statement can be applied safely")
     checksum = hashlib.blake2b(sql.encode(), digest_size=16).digest()
-    return Migration(int(match[1]), match[2], sql, checksum, "contract" in head, transaction)
+    waits = next((int(found[1]) for line in head if (found := _WAITS.match(line))), 0)
+    return Migration(int(match[1]), match[2], sql, checksum, "contract" in head, transaction, waits)
 
 
 def load() -> list[Migration]:
@@ -113,14 +122,15 @@ def compare(applied: Sequence[Applied], known: Sequence[Migration]) -> Status:
                 f"this installation is damaged, or the database belongs to another one"
             )
     have = {row.number for row in applied}
-    return Status(applied, [one for one in known if one.number not in have])
+    lacking = [one for one in known if one.number not in have]
+    return Status(applied, [one for one in lacking if not one.waits], [one for one in lacking if one.waits])
 
 
 def judge(status: Status, known: Sequence[Migration]) -> None:
     """Raise SchemaError unless this version can run on the schema: not older, and newer only by additions."""
     if status.pending:
         raise SchemaError(
-            f"the database is at migration {status.version:04}, this version needs {known[-1].number:04}: run `rookery migrate`"
+            f"the database is at migration {status.version:04}, this version needs {status.pending[-1].number:04}: run `rookery migrate`"
         )
     newer = [row for row in status.applied if row.number > known[-1].number and row.contract]
     if newer:
@@ -149,7 +159,7 @@ async def up(
 ) -> Status:
     """Apply what is missing, up to and including number `target`; `report` gets a line for each file.
 
-    Safe to call from many processes at once. Needs a direct connection (no transaction-mode pooler). Each file that was
+    A file that waits for older processes to end is left for the next call while there are any. Safe to call from many processes at once. Needs a direct connection (no transaction-mode pooler). Each file that was
     applied stays so when a later one fails. Raises SchemaError, DatabaseUnavailable, or Postgres's error.
     """
     known = load() if files is None else files
@@ -166,10 +176,17 @@ async def up(
             )
         try:
             await conn.execute(_TABLE)
-            for one in compare(await _read(conn), known).pending:
-                if target is None or one.number <= target:
-                    report(f"{one.number:04}_{one.name}")
-                    await _apply(conn, one)
+            lacking = compare(await _read(conn), known)
+            for one in sorted([*lacking.pending, *lacking.waiting]):
+                if target is not None and one.number > target:
+                    continue
+                if one.waits and (older := await conn.fetchval(_OLDER, one.waits)):
+                    report(
+                        f"{one.number:04}_{one.name} waits: {older} older processes run; migrate again when they have ended"
+                    )
+                    continue
+                report(f"{one.number:04}_{one.name}")
+                await _apply(conn, one)
             return compare(await _read(conn), known)
         finally:
             await conn.execute("SELECT pg_advisory_unlock($1)", _LOCK)

@@ -16,7 +16,7 @@ from rookery.shared.db.bridge import open_database
 
 _FIND = """
 SELECT a.localpart, m.id, m.outgoing, m.archived, m.owed
-FROM message m JOIN account a ON a.id = m.account_id
+FROM stored m JOIN account a ON a.id = m.owner_id
 WHERE position(convert_to($1, 'UTF8') in m.stanza) > 0
 ORDER BY m.outgoing, m.id
 """
