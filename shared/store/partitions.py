@@ -89,13 +89,17 @@ async def make(conn: Connection, size: int = 1) -> None:
         for table, ahead in AHEAD.items():
             days = size if table == "archive" else 1
             for first, end in wanted(await listed(conn, table), today[table], days, ahead):
-                one = Partition(table, first, end)
-                await conn.execute(f"CREATE TABLE {one.name} (LIKE {table})")
-                await conn.execute(f"CREATE UNIQUE INDEX {one.name}_key ON {one.name} ({_KEYS[table]})")
-                # It waits for nobody who reads or writes other partitions.
-                await conn.execute(
-                    f"ALTER TABLE {table} ATTACH PARTITION {one.name} FOR VALUES FROM ({first}) TO ({end})"
-                )
+                await add(conn, Partition(table, first, end))
+
+
+async def add(conn: Connection, one: Partition) -> None:
+    """Make a partition and its index. Raises Postgres's error when it is there, or overlaps with another."""
+    await conn.execute(f"CREATE TABLE {one.name} (LIKE {one.table})")
+    await conn.execute(f"CREATE UNIQUE INDEX {one.name}_key ON {one.name} ({_KEYS[one.table]})")
+    # It waits for nobody who reads or writes other partitions.
+    await conn.execute(
+        f"ALTER TABLE {one.table} ATTACH PARTITION {one.name} FOR VALUES FROM ({one.first}) TO ({one.end})"
+    )
 
 
 async def drop(conn: Connection, one: Partition) -> None:

@@ -48,20 +48,21 @@ _TAKEN: Final = """LATERAL (
         (SELECT 1 FROM message m WHERE clock.both AND m.account_id = r.owner_id AND m.stream = r.stream AND m.n = r.n
          AND m.digest = r.digest AND m.outgoing = r.outgoing LIMIT 1)
     )"""
-_TO_TAKEN: Final = """INSERT INTO taken (owner_id, n, mark, id, slot, stream)
+#: Beginnings, of which the other end closes the bracket.
+_TO_TAKEN: Final = """(INSERT INTO taken (owner_id, n, mark, id, slot, stream)
     SELECT r.owner_id, r.n, r.uid, r.id, clock.slot, r.stream FROM clock CROSS JOIN"""
-_TO_ARCHIVE: Final = """INSERT INTO archive (owner_id, id, stamp, day, mark, outgoing, peer, stanza)
+_TO_ARCHIVE: Final = """(INSERT INTO archive (owner_id, id, stamp, day, mark, outgoing, peer, stanza)
     SELECT r.owner_id, r.id, to_timestamp(r.stamp), clock.day, r.mark, r.outgoing, r.peer, r.stanza FROM clock CROSS JOIN"""
-_TO_OWED: Final = """INSERT INTO owed (owner_id, id, stamp, archived, peer, stanza)
+_TO_OWED: Final = """(INSERT INTO owed (owner_id, id, stamp, archived, peer, stanza)
     SELECT r.owner_id, r.id, to_timestamp(r.stamp), r.archived, r.peer, r.stanza FROM clock CROSS JOIN"""
 #: For rows that nobody has tried to store before: a repetition within a slot is an error, an older one is `again`, and then nothing is written.
 INSERT_NEW: Final = f"""{FENCE},
 {_CLOCK},
 {_ROWS},
 seen AS MATERIALIZED (SELECT 1 FROM clock CROSS JOIN r CROSS JOIN {_TAKEN} AS old LIMIT 1),
-noted AS ({_TO_TAKEN} r WHERE NOT EXISTS (SELECT FROM seen)),
-kept AS ({_TO_ARCHIVE} r WHERE r.archived AND NOT EXISTS (SELECT FROM seen)),
-debts AS ({_TO_OWED} r WHERE r.owed AND NOT EXISTS (SELECT FROM seen))
+noted AS {_TO_TAKEN} r WHERE NOT EXISTS (SELECT FROM seen)),
+kept AS {_TO_ARCHIVE} r WHERE r.archived AND NOT EXISTS (SELECT FROM seen)),
+debts AS {_TO_OWED} r WHERE r.owed AND NOT EXISTS (SELECT FROM seen))
 SELECT EXISTS (SELECT FROM fence_ok) AS open, EXISTS (SELECT FROM clock) AS here, EXISTS (SELECT FROM seen) AS again,
        cardinality($2) AS stored, NULL AS ids, NULL AS owners"""  # noqa: S608  constants only
 _INSERT: Final = f"""{FENCE},
@@ -70,9 +71,9 @@ _INSERT: Final = f"""{FENCE},
 fresh AS MATERIALIZED (
     SELECT r.* FROM clock CROSS JOIN r LEFT JOIN {_TAKEN} AS old (found) ON true WHERE old.found IS NULL {{missing}}
 ),
-new AS ({_TO_TAKEN} fresh r ON CONFLICT DO NOTHING RETURNING owner_id, id),
-kept AS ({_TO_ARCHIVE} fresh r JOIN new USING (owner_id, id) WHERE r.archived),
-debts AS ({_TO_OWED} fresh r JOIN new USING (owner_id, id) WHERE r.owed)
+new AS {_TO_TAKEN} fresh r ON CONFLICT DO NOTHING RETURNING owner_id, id),
+kept AS {_TO_ARCHIVE} fresh r JOIN new USING (owner_id, id) WHERE r.archived),
+debts AS {_TO_OWED} fresh r JOIN new USING (owner_id, id) WHERE r.owed)
 SELECT EXISTS (SELECT FROM fence_ok) AS open, EXISTS (SELECT FROM clock) AS here, false AS again, count(*) AS stored,
        CASE WHEN count(*) < cardinality($2) THEN array_agg(id) END AS ids,
        CASE WHEN count(*) < cardinality($2) THEN array_agg(owner_id) END AS owners
@@ -91,7 +92,7 @@ INSERT_MISSING: Final = _INSERT.format(
 
 _COLUMNS: Final = "account_id, id, stream, n, digest, peer, outgoing, archived, owed, stamp, stanza"
 _HERE: Final = "here AS MATERIALIZED (SELECT 1 FROM installation, fence_ok WHERE archive_from IS NULL)"
-_TO_MESSAGE: Final = f"""INSERT INTO message ({_COLUMNS})
+_TO_MESSAGE: Final = f"""(INSERT INTO message ({_COLUMNS})
     SELECT r.account_id, r.id, r.stream, r.n, r.digest, r.peer, r.outgoing, r.archived, r.owed, to_timestamp(r.stamp), r.stanza
     FROM here CROSS JOIN unnest(
         $2::bigint[], $3::bigint[], $4::bytea[], $5::bigint[], $6::bytea[], $7::text[],
@@ -99,12 +100,12 @@ _TO_MESSAGE: Final = f"""INSERT INTO message ({_COLUMNS})
     ) AS r ({_COLUMNS})"""  # noqa: S608  constants only
 BEFORE_NEW: Final = f"""{FENCE},
 {_HERE},
-new AS ({_TO_MESSAGE})
+new AS {_TO_MESSAGE})
 SELECT EXISTS (SELECT FROM fence_ok) AS open, EXISTS (SELECT FROM here) AS here, false AS again,
        cardinality($2) AS stored, NULL AS ids, NULL AS owners"""  # noqa: S608  constants only
 _BEFORE: Final = f"""{FENCE},
 {_HERE},
-new AS ({_TO_MESSAGE} {{where}} ON CONFLICT {{target}} DO NOTHING RETURNING account_id, id)
+new AS {_TO_MESSAGE} {{where}} ON CONFLICT {{target}} DO NOTHING RETURNING account_id, id)
 SELECT EXISTS (SELECT FROM fence_ok) AS open, EXISTS (SELECT FROM here) AS here, false AS again, count(*) AS stored,
        CASE WHEN count(*) < cardinality($2) THEN array_agg(id) END AS ids,
        CASE WHEN count(*) < cardinality($2) THEN array_agg(account_id) END AS owners

@@ -96,11 +96,9 @@ async def _drop(node: Node, gone: Sequence[Partition]) -> None:
             await node.db.run(
                 0, partial(retention.drop, incarnation=node.incarnation, one=one), op="store_drop"
             )
-        except (DatabaseUnavailable, Fenced):
-            raise
-        except Exception as exc:
-            # Somebody reads it, such as a backup: the next sweep tries again.
-            _log.warning("partition_not_dropped", name=one.name, reason=type(exc).__name__)
+        except DatabaseUnavailable as exc:
+            # Somebody reads it, such as a backup, and no lock was to be had in time: the next sweep tries again.
+            _log.warning("partition_not_dropped", name=one.name, reason=str(exc))
         else:
             _log.info("partition_dropped", name=one.name)
 
