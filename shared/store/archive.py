@@ -5,10 +5,12 @@ Each function is a unit of work. Rows come in the order of their ids, which is t
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Collection, Sequence
+from typing import Final, NamedTuple
 
 from rookery.shared.db.api import Connection
+from rookery.shared.store import partitions
+from rookery.shared.store.days import END, Entry, Pile, Span, spans, within
 from rookery.shared.store.rows import unpack_stanza
 from rookery.shared.store.statements import peer_mark
 from rookery.shared.xmpp.stanza import Stanza
@@ -32,6 +34,9 @@ SELECT id, extract(epoch FROM stamp)::float8 AS stamp FROM (
 _HAS: Final = """
 SELECT (SELECT count(*) FROM archive WHERE owner_id = $1 AND id = ANY($2::bigint[]))
      + (SELECT count(*) FROM message WHERE account_id = $1 AND archived AND id = ANY($2::bigint[]))"""
+
+#: Whether an owner has something up to an id on the days of [{0}, {1}).
+_REACHED: Final = "SELECT EXISTS (SELECT FROM archive WHERE owner_id = $1 AND id <= $2 AND day >= {:d} AND day < {:d})"
 
 
 class Filter(NamedTuple):
@@ -95,8 +100,12 @@ def _where(wanted: Filter, args: list[object]) -> tuple[str, str]:
     return f"owner_id = $1 AND {both}{ours}", f"account_id = $1 AND archived AND {both}"
 
 
+def _new(columns: str, where: tuple[str, str]) -> str:
+    return f"SELECT {columns} FROM archive WHERE {where[0]}"  # noqa: S608
+
+
 def _both(columns: str, where: tuple[str, str]) -> str:
-    return f"SELECT {columns} FROM archive WHERE {where[0]} UNION ALL SELECT {columns} FROM message WHERE {where[1]}"  # noqa: S608
+    return f"{_new(columns, where)} UNION ALL SELECT {columns} FROM message WHERE {where[1]}"  # noqa: S608
 
 
 async def read_page(
@@ -115,17 +124,17 @@ async def read_page(
     """
     rows: list[Found] = []
     size = 0
+    if offset:
+        passed = await _passed(conn, owner_id, wanted, offset, backwards)
+        if passed is None:
+            return Page([], True)
+        wanted = _behind(wanted, passed, backwards)
     while True:
-        wanted_rows = max_rows - len(rows)
-        statement, args = _page(wanted, owner_id, wanted_rows + 1, offset, max_bytes - size, backwards)
-        records = await conn.fetch(statement, *args)
-        offset = 0
-        # Whether the filter has no more than these.
-        complete = not records or len(records) == records[0]["found"] <= wanted_rows
-        for record in records[:wanted_rows]:
-            id = record["id"]
-            wanted = wanted._replace(before=id) if backwards else wanted._replace(after=id)
-            found = _found(record)
+        pile = await _read(conn, owner_id, wanted, max_rows - len(rows), max_bytes - size, backwards)
+        complete = pile.last is None
+        for entry in pile.entries:
+            wanted = _behind(wanted, entry.id, backwards)
+            found = _found(entry)
             if found is not None and _exactly(found.stanza, wanted.exact):
                 rows.append(found)
                 size += found.size
@@ -137,34 +146,98 @@ async def read_page(
     return Page(rows, complete)
 
 
-def _page(
-    wanted: Filter, owner_id: int, rows: int, offset: int, max_bytes: int, backwards: bool
-) -> tuple[str, list[object]]:
-    """The statement for one read: the sizes are looked at first, so that a page of large stanzas is cut before it is read."""
+def _behind(wanted: Filter, id: int, backwards: bool) -> Filter:
+    return wanted._replace(before=id) if backwards else wanted._replace(after=id)
+
+
+async def _passed(
+    conn: Connection, owner_id: int, wanted: Filter, offset: int, backwards: bool
+) -> int | None:
+    """The id of the last message that `offset` passes over; None when there are not so many."""
     args: list[object] = [owner_id]
     where = _where(wanted, args)
     order = "DESC" if backwards else "ASC"
+    statement = f"SELECT id FROM ({_both('id', where)}) AS f ORDER BY id {order} LIMIT 1 OFFSET ${len(args) + 1}"  # noqa: S608
+    found: int | None = await conn.fetchval(statement, *args, offset - 1)
+    return found
+
+
+async def _read(
+    conn: Connection, owner_id: int, wanted: Filter, rows: int, max_bytes: int, backwards: bool
+) -> Pile:
+    """The next rows in the direction of reading: few days at a time (`shared.store.days`)."""
+    bounds = await _bounds(conn, owner_id, wanted, backwards)
+    pile = Pile(rows, max_bytes, backwards=backwards)
+    source = _both
+    for span in spans(bounds, backwards=backwards):
+        last = pile.last
+        if last is None:
+            pile.add(*await _some(conn, owner_id, wanted, span, rows, max_bytes, backwards, source))
+            source = _new  # `message` was read with the first days
+            continue
+        # It is full. What was stored on the next day may still belong into it, but nothing later.
+        near = Span(span.end - 1, span.end) if backwards else Span(span.first, span.first + 1)
+        inside = (
+            wanted._replace(after=max(wanted.after, last))
+            if backwards
+            else wanted._replace(before=min(wanted.before, last))
+        )
+        pile.add(*await _some(conn, owner_id, inside, near, rows, max_bytes, backwards, _new))
+        break
+    return pile
+
+
+async def _bounds(conn: Connection, owner_id: int, wanted: Filter, backwards: bool) -> Sequence[Span]:
+    """The partitions that may have what is wanted, in order."""
+    bounds = [Span(one.first, one.end) for one in await partitions.attached(conn)]
+    if wanted.start is not None:
+        bounds = within(bounds, int(wanted.start // _DAY) - 1, END)
+    if backwards or not wanted.after:
+        return bounds
+    # Who catches up was here lately: looked for from the newest day on.
+    for span in spans(bounds, backwards=True):
+        if await conn.fetchval(_REACHED.format(*span), owner_id, wanted.after):
+            return within(bounds, span.first - 1, END)
+    return bounds
+
+
+async def _some(
+    conn: Connection,
+    owner_id: int,
+    wanted: Filter,
+    span: Span,
+    rows: int,
+    max_bytes: int,
+    backwards: bool,
+    source: Callable[[str, tuple[str, str]], str],
+) -> tuple[list[Entry], bool]:
+    """Rows of one span, and whether it has more: the sizes are looked at first, so that a page of large stanzas is cut before it is read."""
+    args: list[object] = [owner_id]
+    ours, before = _where(wanted, args)
+    where = (f"{ours} AND day >= {span.first:d} AND day < {span.end:d}", before)
+    order = "DESC" if backwards else "ASC"
     at = len(args)
-    args += [rows, offset, max_bytes]
     statement = f"""
 SELECT id, extract(epoch FROM stamp)::float8 AS stamp, stanza, found FROM (
     SELECT id, stamp, stanza, count(*) OVER () AS found,
            sum(octet_length(stanza)) OVER (ORDER BY id {order}) - octet_length(stanza) AS ahead
     FROM (
-        SELECT id, stamp, stanza FROM ({_both("id, stamp, stanza", where)}) AS found
-        ORDER BY id {order} LIMIT ${at + 1} OFFSET ${at + 2}
+        SELECT id, stamp, stanza FROM ({source("id, stamp, stanza", where)}) AS found
+        ORDER BY id {order} LIMIT ${at + 1}
     ) AS page
-) AS measured WHERE ahead < ${at + 3} ORDER BY id {order}"""  # noqa: S608  parts of this file only
-    return statement, args
+) AS measured WHERE ahead < ${at + 2} ORDER BY id {order}"""  # noqa: S608  parts of this file only
+    records = await conn.fetch(statement, *args, rows + 1, max_bytes)
+    entries = [Entry(row["id"], row["stamp"], row["stanza"]) for row in records[:rows]]
+    return entries, bool(records) and records[0]["found"] > len(entries)
 
 
-def _found(record: Any) -> Found | None:
+def _found(entry: Entry) -> Found | None:
     """None for a row that cannot be read: it must not stand in the way of the others."""
     try:
-        stanza = unpack_stanza(record["stanza"])
+        stanza = unpack_stanza(entry.stanza)
     except (ValueError, TypeError):
         return None
-    return Found(record["id"], record["stamp"], stanza, len(record["stanza"]))
+    return Found(entry.id, entry.stamp, stanza, len(entry.stanza))
 
 
 def _exactly(stanza: Stanza, full: str) -> bool:

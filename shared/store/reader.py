@@ -19,10 +19,6 @@ SELECT id, peer, stamp, stanza, archived, $1::bigint FROM (
     ) AS page
 ) AS measured
 WHERE before < $4 ORDER BY id"""
-_USAGE: Final = """
-SELECT count(*), coalesce(sum(octet_length(stanza)), 0)::bigint FROM (
-    SELECT stanza FROM owed WHERE owner_id = $1 UNION ALL SELECT stanza FROM message WHERE account_id = $1 AND owed
-) AS debts"""
 #: What is archived stays so: only the debt ends.
 _EXPIRE: Final = f"""{FENCE},
 old AS MATERIALIZED (
@@ -114,12 +110,6 @@ async def owed_page(
     There is always at least one row when there is any; an empty page ends the flush.
     """
     return [Owed(*row) for row in await conn.fetch(_PAGE, owner_id, after, max_rows, max_bytes)]
-
-
-async def owed_usage(conn: Connection, owner_id: int) -> tuple[int, int]:
-    """How many messages, and bytes of packed stanzas, an owner is owed: what its offline quota limits."""
-    count, size = await conn.fetchrow(_USAGE, owner_id)
-    return count, size
 
 
 async def stored_uids(

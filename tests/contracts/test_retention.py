@@ -11,7 +11,7 @@ from tests.contracts.test_store_writer import HELD, ME, STREAM, row, seed
 from rookery.shared import config
 from rookery.shared.bus.messages import Kind
 from rookery.shared.cluster.fake import FakeCluster, FakeNode
-from rookery.shared.config import Config, Limits
+from rookery.shared.config import Config
 from rookery.shared.db.api import Connection, Database, Fenced
 from rookery.shared.db.bridge import open_database
 from rookery.shared.store import partitions, retention
@@ -20,6 +20,7 @@ from rookery.shared.store.reader import owed_page, stored_uids
 from rookery.shared.store.rows import Row
 from rookery.shared.store.sql import insert_missing, insert_rows, owe_rows, settle_rows
 from rookery.shared.store.writer import StoreWriter
+from rookery.shared.xeps import message_archive
 from rookery.workers.offline import expiry
 
 
@@ -58,9 +59,10 @@ async def age_uids(db: Database, slots: int) -> None:
     await db.run(0, work)
 
 
-def sweeper(db: Database, **limits: int) -> FakeNode:
+def sweeper(db: Database, **options: int) -> FakeNode:
     """The process that sweeps; its incarnation is the one that `seed` has let write."""
-    return FakeCluster().node(ME, Kind.OFFLINE, config=Config(limits=Limits(**limits)), db=db)
+    settings = Config(message_archive=message_archive.Options(**options))
+    return FakeCluster().node(ME, Kind.OFFLINE, config=settings, db=db)
 
 
 async def test_partitions_are_made_ahead_once_by_whoever_is_first(
@@ -100,10 +102,10 @@ async def test_days_that_nobody_keeps_go_whole_and_take_no_debt_with_them(databa
     )
     old = await age(database, 4)
     await put(database, row(1, 9, archived=True, owed=False))
-    node = sweeper(database, archive_days=5)
+    node = sweeper(database, days=5)
     assert await expiry.sweep(node, 0.0) == 0
     assert len(await stored(database)) == 4
-    node = sweeper(database, archive_days=3)
+    node = sweeper(database, days=3)
     assert await expiry.sweep(node, 0.0) == 0
     assert await stored(database) == [(1, 2), (1, 9), (2, 3)]
     assert [one.id for one in await database.run(0, lambda c: owed_page(c, 1))] == [2]
@@ -130,7 +132,7 @@ async def test_a_drop_that_was_interrupted_is_done_again(database: Database) -> 
         (day - 1, True, True),
         (day, False, False),
     ]
-    await expiry.sweep(sweeper(database, archive_days=3), 0.0)
+    await expiry.sweep(sweeper(database, days=3), 0.0)
     have = await database.run(0, partial(partitions.listed, table="archive"))
     assert all(one.first > day for one in have)
 
@@ -158,11 +160,11 @@ async def test_who_reads_a_day_delays_its_drop_and_no_writer(
     async with open_database(hasty) as other, trio.open_nursery() as nursery:
         nursery.start_soon(backup, database)
         await reading.wait()
-        await expiry.sweep(sweeper(other, archive_days=3), 0.0)
+        await expiry.sweep(sweeper(other, days=3), 0.0)
         with trio.fail_after(5):
             await put(database, row(1, 2, archived=True, owed=False))
         done.set()
-    await expiry.sweep(sweeper(database, archive_days=3), 0.0)
+    await expiry.sweep(sweeper(database, days=3), 0.0)
     assert await stored(database) == [(1, 2)]
 
 
@@ -181,7 +183,7 @@ async def test_domains_keep_what_their_policies_say(database: Database) -> None:
     await put(database, *[row(owner, 1, archived=True, owed=owner == short) for owner in (1, short, long)])
     await age(database, 4)
     await put(database, *[row(owner, 2, archived=True, owed=False) for owner in (1, short, long)])
-    node = sweeper(database, archive_days=5)
+    node = sweeper(database, days=5)
     await expiry.sweep(node, 0.0)
     assert await stored(database) == [(1, 1), (1, 2), (short, 1), (short, 2), (long, 1), (long, 2)], (
         "what is owed is still there"
@@ -193,7 +195,7 @@ async def test_domains_keep_what_their_policies_say(database: Database) -> None:
     assert {one.name: (one.days, one.trimmed) for one in found} == {
         "example.org": (5, today - 5), "short.org": (2, today - 2), "long.org": (9, 0),
     }  # fmt: skip
-    await expiry.sweep(sweeper(database, archive_days=3), 0.0)
+    await expiry.sweep(sweeper(database, days=3), 0.0)
     assert await stored(database) == [(1, 2), (short, 2), (long, 1), (long, 2)]
 
 
@@ -210,7 +212,7 @@ async def test_archives_that_have_grown_too_long_are_trimmed(database: Database)
         nursery.cancel_scope.cancel()
     growth = "SELECT owner_id, added FROM archive_growth ORDER BY 1"
     assert [tuple(r) for r in await database.run(0, lambda c: c.fetch(growth))] == [(1, 10), (2, 2)]
-    node = sweeper(database, archive_messages=4)
+    node = sweeper(database, messages=4)
     assert await expiry.sweep(node, 0.0) == 6
     assert await stored(database) == [(1, id) for id in (7, 8, 9, 10)] + [(2, 11), (2, 12), (3, 13)]
     assert await database.run(0, lambda c: c.fetch(growth)) == [], "nobody is looked at again before it grows"

@@ -247,7 +247,7 @@ async def test_what_version_2_stored_is_given_up_too_and_leaves_its_archive(data
         origins = [alice.route(chat(BOB, str(n))) for n in range(3)]
         await it.until(lambda: all(it.accepted(origin) for origin in origins))
         await it.sql("UPDATE installation SET archive_from = now()")
-        days = it.config.limits.offline_days
+        days = it.config.options(offline_storage.Options).days
         now = it.router.core.clock()
         assert await expiry.sweep(it.offline, now + (days - 1) * 86_400) == 0
         # Given up, and by then too old for the archive.

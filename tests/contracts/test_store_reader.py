@@ -8,7 +8,7 @@ import pytest
 
 from rookery.shared.db.api import Connection, Database, Fenced
 from rookery.shared.store import partitions, reader, statements
-from rookery.shared.store.reader import delete_archived, expire_owed, owed_page, owed_usage
+from rookery.shared.store.reader import delete_archived, expire_owed, owed_page
 from rookery.shared.store.rows import make_row, unpack_stanza
 from rookery.shared.store.sql import insert_rows
 from rookery.shared.xmpp.stanza import Stanza
@@ -58,7 +58,7 @@ async def test_pages_follow_each_other_in_order_within_both_limits(database: Dat
         *[(1, id, "x" * 1000, False, True, 1000.5 + id) for id in range(1, 8)],
         (2, 9, "y", False, True, 1.0),
     )
-    size = (await database.run(0, lambda conn: owed_usage(conn, 1)))[1] // 7
+    size = len((await database.run(0, lambda conn: owed_page(conn, 1)))[0].stanza)
 
     async def page(after: int, rows: int, size: int) -> list[int]:
         got = await database.run(
@@ -81,17 +81,6 @@ async def test_a_row_comes_back_as_it_was_stored(database: Database) -> None:
     (one,) = await database.run(0, lambda conn: owed_page(conn, 1))
     assert (one.id, one.peer, one.stamp) == (5, "alice@example.org", 1_700_000_000.125)
     assert unpack_stanza(one.stanza) == message("käse <&> 🧀")
-
-
-@each_layout
-async def test_usage_counts_what_is_owed(database: Database) -> None:
-    await seed(
-        database, (1, 1, "a", True, True, 1.0), (1, 2, "b", True, False, 1.0), (2, 3, "c", True, True, 1.0)
-    )
-    count, size = await database.run(0, lambda conn: owed_usage(conn, 1))
-    assert count == 1
-    assert 20 < size < 200
-    assert await database.run(0, lambda conn: owed_usage(conn, 3)) == (0, 0)
 
 
 @each_layout
@@ -129,7 +118,6 @@ async def test_a_fenced_process_deletes_nothing(database: Database) -> None:
 
 HOT = {
     "owed_page": (reader._PAGE, "bigint, bigint, integer, bigint", "7, 0, 100, 200000"),
-    "owed_usage": (reader._USAGE, "bigint", "7"),
     "settle": (statements.SETTLE, "text, bigint[], bigint[]", "'router-1', '{7,7,8}', '{1,2,3}'"),
     "owe": (statements.OWE, "text, bigint[], bigint[]", "'router-1', '{7,7,8}', '{1,2,3}'"),
     "insert": (

@@ -205,7 +205,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rows", type=int, default=2_000_000, help="rows of the archive")
+    parser.add_argument("--rows", type=int, default=10_000_000, help="rows of the archive")
     parser.add_argument("--before", type=int, default=2_000_000, help="rows of the table message")
     parser.add_argument("--accounts", type=int, default=5000)
     parser.add_argument("--pages", type=int, default=1000)

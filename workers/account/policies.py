@@ -1,4 +1,4 @@
-"""What the operator says about a hosted domain: registration, durability, contact addresses (XEP-0157)."""
+"""What the operator says about a hosted domain: registration, durability, days of archives, contact addresses (XEP-0157)."""
 
 from __future__ import annotations
 
@@ -16,21 +16,23 @@ CONTACTS: Final = {
 
 
 class Changes(NamedTuple):
-    """What is to change. None leaves a setting as it is; "" takes a policy back, and so does a contact without addresses."""
+    """What is to change. None leaves a setting as it is; "" or 0 takes a policy back, and so does a contact without addresses."""
 
     registration: bool | None = None
     durability: str | None = None
     contacts: Mapping[str, Sequence[str]] = {}
+    archive_days: int | None = None
 
 
 class Policy(NamedTuple):
-    """A domain as it is set; `durability` "" is what the configuration says."""
+    """A domain as it is set; `durability` "" and `archive_days` 0 are what the configuration says."""
 
     name: str
     kind: str
     registration: bool
     durability: str
     contacts: Mapping[str, Sequence[str]]
+    archive_days: int = 0
 
     def document(self) -> dict[str, Any]:
         """As JSON shows it."""
@@ -39,6 +41,7 @@ class Policy(NamedTuple):
             "kind": self.kind,
             "registration": self.registration,
             "durability": self.durability or None,
+            "archive_days": self.archive_days or None,
             "contacts": {field: list(uris) for field, uris in self.contacts.items()},
         }
 
@@ -56,6 +59,10 @@ async def change(conn: Connection, name: str, changes: Changes) -> Policy | None
             policy["durability"] = changes.durability
             if not changes.durability:
                 del policy["durability"]
+        if changes.archive_days is not None:
+            policy["archive_days"] = changes.archive_days
+            if not changes.archive_days:
+                del policy["archive_days"]
         contacts = {
             **policy.get("contacts", {}),
             **{field: list(uris) for field, uris in changes.contacts.items()},
@@ -83,4 +90,11 @@ def _loaded(policy: Any) -> dict[str, Any]:
 
 
 def _policy(name: str, kind: str, registration: bool, policy: Mapping[str, Any]) -> Policy:
-    return Policy(name, kind, registration, policy.get("durability", ""), policy.get("contacts", {}))
+    return Policy(
+        name,
+        kind,
+        registration,
+        policy.get("durability", ""),
+        policy.get("contacts", {}),
+        policy.get("archive_days", 0),
+    )

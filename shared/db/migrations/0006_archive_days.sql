@@ -1,4 +1,4 @@
--- The message store by time (ADR 0010). What is archived is only added to and dropped by the day; what is owed is a row of its own until a client has it;
+-- The message store by time (ADR 0011). What is archived is only added to and dropped by the day; what is owed is a row of its own until a client has it;
 -- what was taken lately tells repetitions. `message` stays what it is: it is written until 0014, and read for as long as it has rows.
 
 -- A row is never changed. `day` is when it was stored, in days since 1970 by the database's clock: clocks of other machines do not decide where a

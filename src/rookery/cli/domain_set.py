@@ -32,6 +32,12 @@ _SCHEMES = ("mailto:", "xmpp:", "https://", "http://")
     help="When messages are accepted: after the commit, on receipt, or as router.durability says.",
 )
 @click.option(
+    "--archive-days",
+    type=click.IntRange(min=0),
+    metavar="DAYS",
+    help="How long its archives keep messages; 0: as message_archive.days says.",
+)
+@click.option(
     "--contact",
     "contacts",
     multiple=True,
@@ -44,18 +50,20 @@ def set_(
     name: str,
     registration: str | None,
     durability: str | None,
+    archive_days: int | None,
     contacts: tuple[str, ...],
     **target: Unpack[Target],
 ) -> None:
     """Change what holds for the domain NAME; what is not named stays. A change needs no restart."""
     from rookery.workers.account import policies
 
-    if registration is None and durability is None and not contacts:
+    if registration is None and durability is None and archive_days is None and not contacts:
         raise click.UsageError("nothing to set: see `rookery domain set --help`")
     changes = policies.Changes(
         None if registration is None else registration == "open",
         "" if durability == "default" else durability,
         parse_contacts(contacts),
+        archive_days,
     )
     config, _ = resolve(**target)
     changed = change(
@@ -67,6 +75,7 @@ def set_(
                 name,
                 registration=registration,
                 durability=durability,
+                archive_days=archive_days,
                 contacts=" ".join(contacts) or None,
             )
             if done is not None
@@ -108,6 +117,8 @@ def line(policy: Policy) -> str:
         parts = [f"{policy.name}  registration {'open' if policy.registration else 'closed'}"]
     if policy.durability:
         parts.append(f"durability {policy.durability}")
+    if policy.archive_days:
+        parts.append(f"archives {policy.archive_days} days")
     parts += [f"{field} {', '.join(uris)}" for field, uris in sorted(policy.contacts.items())]
     return "  ".join(parts)
 
