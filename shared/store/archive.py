@@ -5,12 +5,11 @@ Each function is a unit of work. Rows come in the order of their ids, which is t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Collection, Sequence
+from typing import Any, Final, NamedTuple
 
 from rookery.shared.db.api import Connection
 from rookery.shared.store import partitions
-from rookery.shared.store.days import END, Entry, Pile, Span, spans, within
 from rookery.shared.store.rows import unpack_stanza
 from rookery.shared.store.statements import peer_mark
 from rookery.shared.xmpp.stanza import Stanza
@@ -34,9 +33,6 @@ SELECT id, extract(epoch FROM stamp)::float8 AS stamp FROM (
 _HAS: Final = """
 SELECT (SELECT count(*) FROM archive WHERE owner_id = $1 AND id = ANY($2::bigint[]))
      + (SELECT count(*) FROM message WHERE account_id = $1 AND archived AND id = ANY($2::bigint[]))"""
-
-#: Whether an owner has something up to an id on the days of [{0}, {1}).
-_REACHED: Final = "SELECT EXISTS (SELECT FROM archive WHERE owner_id = $1 AND id <= $2 AND day >= {:d} AND day < {:d})"
 
 
 class Filter(NamedTuple):
@@ -100,12 +96,8 @@ def _where(wanted: Filter, args: list[object]) -> tuple[str, str]:
     return f"owner_id = $1 AND {both}{ours}", f"account_id = $1 AND archived AND {both}"
 
 
-def _new(columns: str, where: tuple[str, str]) -> str:
-    return f"SELECT {columns} FROM archive WHERE {where[0]}"  # noqa: S608
-
-
 def _both(columns: str, where: tuple[str, str]) -> str:
-    return f"{_new(columns, where)} UNION ALL SELECT {columns} FROM message WHERE {where[1]}"  # noqa: S608
+    return f"SELECT {columns} FROM archive WHERE {where[0]} UNION ALL SELECT {columns} FROM message WHERE {where[1]}"  # noqa: S608
 
 
 async def read_page(
@@ -130,11 +122,14 @@ async def read_page(
             return Page([], True)
         wanted = _behind(wanted, passed, backwards)
     while True:
-        pile = await _read(conn, owner_id, wanted, max_rows - len(rows), max_bytes - size, backwards)
-        complete = pile.last is None
-        for entry in pile.entries:
-            wanted = _behind(wanted, entry.id, backwards)
-            found = _found(entry)
+        wanted_rows = max_rows - len(rows)
+        statement, args = _page(wanted, owner_id, wanted_rows + 1, max_bytes - size, backwards)
+        records = await conn.fetch(statement, *args)
+        # Whether the filter has no more than these.
+        complete = not records or len(records) == records[0]["found"] <= wanted_rows
+        for record in records[:wanted_rows]:
+            wanted = _behind(wanted, record["id"], backwards)
+            found = _found(record)
             if found is not None and _exactly(found.stanza, wanted.exact):
                 rows.append(found)
                 size += found.size
@@ -157,87 +152,63 @@ async def _passed(
     args: list[object] = [owner_id]
     where = _where(wanted, args)
     order = "DESC" if backwards else "ASC"
-    statement = f"SELECT id FROM ({_both('id', where)}) AS f ORDER BY id {order} LIMIT 1 OFFSET ${len(args) + 1}"  # noqa: S608
+    statement = (
+        f"SELECT id FROM ({_both('id', where)}) AS f ORDER BY id {order} LIMIT 1 OFFSET ${len(args) + 1}"  # noqa: S608
+    )
     found: int | None = await conn.fetchval(statement, *args, offset - 1)
     return found
 
 
-async def _read(
-    conn: Connection, owner_id: int, wanted: Filter, rows: int, max_bytes: int, backwards: bool
-) -> Pile:
-    """The next rows in the direction of reading: few days at a time (`shared.store.days`)."""
-    bounds = await _bounds(conn, owner_id, wanted, backwards)
-    pile = Pile(rows, max_bytes, backwards=backwards)
-    source = _both
-    for span in spans(bounds, backwards=backwards):
-        last = pile.last
-        if last is None:
-            pile.add(*await _some(conn, owner_id, wanted, span, rows, max_bytes, backwards, source))
-            source = _new  # `message` was read with the first days
-            continue
-        # It is full. What was stored on the next day may still belong into it, but nothing later.
-        near = Span(span.end - 1, span.end) if backwards else Span(span.first, span.first + 1)
-        inside = (
-            wanted._replace(after=max(wanted.after, last))
-            if backwards
-            else wanted._replace(before=min(wanted.before, last))
-        )
-        pile.add(*await _some(conn, owner_id, inside, near, rows, max_bytes, backwards, _new))
-        break
-    return pile
+def _page(
+    wanted: Filter, owner_id: int, rows: int, max_bytes: int, backwards: bool
+) -> tuple[str, list[object]]:
+    """The statement for one read. It goes from day to day until it has enough, and opens no further ones.
 
-
-async def _bounds(conn: Connection, owner_id: int, wanted: Filter, backwards: bool) -> Sequence[Span]:
-    """The partitions that may have what is wanted, in order."""
-    bounds = [Span(one.first, one.end) for one in await partitions.attached(conn)]
-    if wanted.start is not None:
-        bounds = within(bounds, int(wanted.start // _DAY) - 1, END)
-    if backwards or not wanted.after:
-        return bounds
-    # Who catches up was here lately: looked for from the newest day on.
-    for span in spans(bounds, backwards=True):
-        if await conn.fetchval(_REACHED.format(*span), owner_id, wanted.after):
-            return within(bounds, span.first - 1, END)
-    return bounds
-
-
-async def _some(
-    conn: Connection,
-    owner_id: int,
-    wanted: Filter,
-    span: Span,
-    rows: int,
-    max_bytes: int,
-    backwards: bool,
-    source: Callable[[str, tuple[str, str]], str],
-) -> tuple[list[Entry], bool]:
-    """Rows of one span, and whether it has more: the sizes are looked at first, so that a page of large stanzas is cut before it is read."""
+    The sizes are looked at first, so that a page of large stanzas is cut before it is read. Ids grow with the days, but for a clock that
+    was set back and rows that a successor stored late: the day after the last one is asked for what belongs into the page, too.
+    """
     args: list[object] = [owner_id]
     ours, before = _where(wanted, args)
-    where = (f"{ours} AND day >= {span.first:d} AND day < {span.end:d}", before)
-    order = "DESC" if backwards else "ASC"
     at = len(args)
+    args += [rows, max_bytes]
+    order, edge, past, ahead = (
+        ("DESC", "first", "min(edge) - 1", ">") if backwards else ("ASC", "past", "max(edge)", "<")
+    )
+    last = "min(id)" if backwards else "max(id)"
+    first_day = 0 if wanted.start is None else int(wanted.start // _DAY) - 1
     statement = f"""
+WITH parts AS MATERIALIZED ({partitions.PARTS} ORDER BY first {order}),
+bulk AS MATERIALIZED (
+    (SELECT f.id, f.stamp, f.stanza, p.{edge} AS edge FROM parts p CROSS JOIN LATERAL (
+        SELECT id, stamp, stanza FROM archive WHERE {ours} AND day >= p.first AND day < p.past ORDER BY id {order} LIMIT ${at + 1}
+    ) AS f WHERE p.past > ${at + 3} LIMIT ${at + 1})
+    UNION ALL
+    (SELECT id, stamp, stanza, NULL FROM message WHERE {before} ORDER BY id {order} LIMIT ${at + 1})
+),
+near AS (
+    SELECT f.id, f.stamp, f.stanza FROM (SELECT {past} AS day, {last} AS last, count(edge) AS n FROM bulk WHERE edge IS NOT NULL) AS e
+    CROSS JOIN LATERAL (
+        SELECT id, stamp, stanza FROM archive WHERE e.n = ${at + 1} AND {ours} AND day = e.day AND id {ahead} e.last
+        ORDER BY id {order} LIMIT ${at + 1}
+    ) AS f
+)
 SELECT id, extract(epoch FROM stamp)::float8 AS stamp, stanza, found FROM (
     SELECT id, stamp, stanza, count(*) OVER () AS found,
            sum(octet_length(stanza)) OVER (ORDER BY id {order}) - octet_length(stanza) AS ahead
     FROM (
-        SELECT id, stamp, stanza FROM ({source("id, stamp, stanza", where)}) AS found
-        ORDER BY id {order} LIMIT ${at + 1}
+        SELECT id, stamp, stanza FROM bulk UNION ALL SELECT id, stamp, stanza FROM near ORDER BY id {order} LIMIT ${at + 1}
     ) AS page
-) AS measured WHERE ahead < ${at + 2} ORDER BY id {order}"""  # noqa: S608  parts of this file only
-    records = await conn.fetch(statement, *args, rows + 1, max_bytes)
-    entries = [Entry(row["id"], row["stamp"], row["stanza"]) for row in records[:rows]]
-    return entries, bool(records) and records[0]["found"] > len(entries)
+) AS measured WHERE ahead < ${at + 2} ORDER BY id {order}"""  # noqa: S608  parts of this package only
+    return statement, [*args, first_day]
 
 
-def _found(entry: Entry) -> Found | None:
+def _found(record: Any) -> Found | None:
     """None for a row that cannot be read: it must not stand in the way of the others."""
     try:
-        stanza = unpack_stanza(entry.stanza)
+        stanza = unpack_stanza(record["stanza"])
     except (ValueError, TypeError):
         return None
-    return Found(entry.id, entry.stamp, stanza, len(entry.stanza))
+    return Found(record["id"], record["stamp"], stanza, len(record["stanza"]))
 
 
 def _exactly(stanza: Stanza, full: str) -> bool:

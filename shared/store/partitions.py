@@ -20,10 +20,10 @@ SELECT c.relname AS name, i.inhdetachpending AS leaving, i.inhparent IS NOT NULL
 FROM pg_class c LEFT JOIN pg_inherits i ON i.inhrelid = c.oid AND i.inhparent = $1::text::regclass
 WHERE c.relkind = 'r' AND c.relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = $1::text::regclass)
   AND c.relname ~ ('^' || $1 || '_[0-9]+_[0-9]+$')"""
-#: By the index of pg_inherits: every page of an archive asks.
-_ATTACHED: Final = """
-SELECT c.relname AS name FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-WHERE i.inhparent = 'archive'::regclass AND NOT i.inhdetachpending"""
+#: The partitions of the archive that are read, by the index of pg_inherits: days of [first, past).
+PARTS: Final = """
+    SELECT split_part(c.relname, '_', 2)::integer AS first, split_part(c.relname, '_', 3)::integer AS past
+    FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'archive'::regclass AND NOT i.inhdetachpending"""
 #: The one index of a partition; it is unique within it.
 _KEYS: Final = {"archive": "owner_id, id, mark", "taken": "stream, n, owner_id, mark"}
 #: Days and slots that are made ahead.
@@ -77,15 +77,6 @@ async def listed(conn: Connection, table: str) -> list[Partition]:
     for row in await conn.fetch(_LIST, table):
         _, first, end = row["name"].rsplit("_", 2)
         found.append(Partition(table, int(first), int(end), row["attached"], bool(row["leaving"])))
-    return sorted(found)
-
-
-async def attached(conn: Connection) -> list[Partition]:
-    """The partitions of the archive that are read, in order."""
-    found: list[Partition] = []
-    for row in await conn.fetch(_ATTACHED):
-        _, first, end = row["name"].rsplit("_", 2)
-        found.append(Partition("archive", int(first), int(end)))
     return sorted(found)
 
 
