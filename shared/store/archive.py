@@ -17,6 +17,8 @@ from rookery.shared.xmpp.stanza import Stanza
 #: Messages are counted exactly up to here unless the exact number was asked for.
 COUNTED: Final = 10_000
 _DAY: Final = 86_400
+#: Making a plan for all the days takes longer than to read a page (15 ms of CPU against 4): it is made once for a connection.
+_ONE_PLAN: Final = "SET LOCAL plan_cache_mode = force_generic_plan"
 #: Both places where archived messages are, with the same columns.
 _ENDS: Final = """
 SELECT id, extract(epoch FROM stamp)::float8 AS stamp FROM (
@@ -124,7 +126,9 @@ async def read_page(
     while True:
         wanted_rows = max_rows - len(rows)
         statement, args = _page(wanted, owner_id, wanted_rows + 1, max_bytes - size, backwards)
-        records = await conn.fetch(statement, *args)
+        async with conn.transaction():
+            await conn.execute(_ONE_PLAN)
+            records = await conn.fetch(statement, *args)
         # Whether the filter has no more than these.
         complete = not records or len(records) == records[0]["found"] <= wanted_rows
         for record in records[:wanted_rows]:

@@ -126,12 +126,14 @@ async def timed(db: Database, work: Work) -> float:
 async def pages(db: Database, layout: Layout, accounts: int, count: int) -> str:
     rng = random.Random(2)
     out = []
+    pid = await db.run(0, lambda conn: conn.fetchval("SELECT pg_backend_pid()"))
     for name, how in (
         ("catch-up", {}),
         ("last page", {"backwards": True}),
         ("with a peer", {"backwards": True}),
     ):
         took = []
+        began = spent(pid)
         for _ in range(count):
             owner = rng.randint(1, accounts)
             after = (1 << 40) + rng.randint(layout.rows // 2, layout.rows) if name == "catch-up" else 0
@@ -146,7 +148,9 @@ async def pages(db: Database, layout: Layout, accounts: int, count: int) -> str:
 
             took.append(await timed(db, work))
         cuts = statistics.quantiles(took, n=100)
-        out.append(f"{name} p50 {cuts[49]:.1f} p99 {cuts[98]:.1f} ms")
+        out.append(
+            f"{name} p50 {cuts[49]:.1f} p99 {cuts[98]:.1f} ms, {(spent(pid) - began) / count * 1000:.1f} ms CPU of Postgres"
+        )
     return "; ".join(out)
 
 
