@@ -98,9 +98,9 @@ async def _drop(node: Node, gone: Sequence[Partition]) -> None:
             )
         except DatabaseUnavailable as exc:
             # Somebody reads it, such as a backup, and no lock was to be had in time: the next sweep tries again.
-            _log.warning("partition_not_dropped", name=one.name, reason=str(exc))
+            _log.warning("archive_part_stays", name=one.name, reason=str(exc))
         else:
-            _log.info("partition_dropped", name=one.name)
+            _log.info("archive_part_dropped", name=one.name)
 
 
 async def _cut(node: Node, domain: Domain, end: int) -> None:
