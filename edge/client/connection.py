@@ -185,6 +185,10 @@ class Connection(Line):
         authenticated = self._login is None or bool(self._login.account)
         self._inbox.restart(authenticated=authenticated, in_clear=in_clear)
 
+    def admit(self) -> None:
+        """The client is authenticated on the very stream: its stanzas have the size of a session's."""
+        self._inbox.admit()
+
     def start_tls(self, domain: str) -> None:
         """`<proceed/>` is queued: begin the handshake."""
         self.restart(in_clear=True)

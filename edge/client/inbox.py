@@ -65,6 +65,10 @@ class Inbox:
         limits = self._context.after if authenticated else self._context.before
         return FrameParser(limits) if self._websocket else StreamParser(limits)
 
+    def admit(self) -> None:
+        """What comes from now on is of a client that has authenticated."""
+        self.parser.limits = self._context.after
+
     # --- events ---
 
     def handle(self, events: Iterable[Event], session: Session | None) -> None:

@@ -1,15 +1,27 @@
-"""SASL on a stream (RFC 6120 section 6): the client's elements and the answers of the cluster in, effects out. A pure machine.
+"""SASL on a stream (RFC 6120 section 6, XEP-0388): the client's elements and the answers of the cluster in, effects out. A pure machine.
 
 What is inside of the elements is `edge.login.exchange`.
 """
 
 from __future__ import annotations
 
-from rookery.edge.login.effects import AskCredentials, AuthEnded, CheckPassword, Effect, Phase, Restart, Send
+from rookery.edge.login.effects import (
+    Admit,
+    AskCredentials,
+    AuthEnded,
+    CheckPassword,
+    Effect,
+    Phase,
+    Restart,
+    Send,
+)
 from rookery.edge.login.exchange import Challenge, Exchange, NeedCheck, NeedCredentials, Outcome
 from rookery.edge.login.features import mechanisms
+from rookery.edge.login.inline import Inline
 from rookery.edge.login.stream import Stream
+from rookery.edge.login.styles import RFC6120, SASL2, Style
 from rookery.shared.bus.messages import Credentials
+from rookery.shared.xeps import sasl2
 from rookery.shared.xmpp import ns
 from rookery.shared.xmpp.errors import StreamError
 from rookery.shared.xmpp.sasl.common import SaslFailure
@@ -20,10 +32,12 @@ from rookery.shared.xmpp.xml import Element
 class Authentication:
     """All attempts of one stream. What takes an event raises SaslFailure, which `failed` then answers."""
 
-    __slots__ = ("_exchange", "_failures", "_mechanism", "_stream")
+    __slots__ = ("_exchange", "_failures", "_inline", "_mechanism", "_stream", "_style")
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: Stream, inline: Inline) -> None:
         self._stream = stream
+        self._inline = inline
+        self._style: Style = RFC6120
         self._exchange: Exchange | None = None
         self._mechanism = ""
         self._failures = 0
@@ -33,8 +47,23 @@ class Authentication:
     def auth(self, event: Event) -> list[Effect]:
         """`<auth/>`."""
         assert isinstance(event, Element)
+        self._style = RFC6120
+        return self._start(event.get("mechanism") or "", event.text or None)
+
+    def authenticate(self, event: Event) -> list[Effect]:
+        """`<authenticate/>` (XEP-0388)."""
+        assert isinstance(event, Element)
+        self._style = SASL2
+        if not self._stream.security.secure:
+            raise SaslFailure("encryption-required")
+        request = sasl2.parse(event)
+        self._inline.begin(request)
+        # The empty initial response is there, which RFC 6120 writes as "=".
+        return self._start(request.mechanism, None if request.initial is None else request.initial or "=")
+
+    def _start(self, mechanism: str, initial: str | None) -> list[Effect]:
         stream = self._stream
-        self._mechanism = event.get("mechanism") or ""
+        self._mechanism = mechanism
         offered = mechanisms(stream.policy, stream.security)
         if not offered:
             raise SaslFailure("encryption-required")
@@ -48,21 +77,29 @@ class Authentication:
             binding=stream.security.binding,
             keys=stream.policy.mechanisms[0],
         )
-        if not event.text:
+        if initial is None:
             # No initial response: an empty challenge asks for the first message (section 6.4.2).
             stream.phase = Phase.EXCHANGE
-            return [self._send(Element(ns.SASL, "challenge"))]
-        return self._went(self._exchange.message(event.text))
+            return [self._send(self._style.challenge(None))]
+        return self._went(self._exchange.message(initial))
 
     def response(self, event: Event) -> list[Effect]:
         """`<response/>`."""
         assert isinstance(event, Element)
+        self._same_style(event)
         assert self._exchange is not None
         return self._went(self._exchange.message(event.text or "="))
 
     def abort(self, event: Event) -> list[Effect]:
         """`<abort/>`."""
+        assert isinstance(event, Element)
+        if self._exchange is not None:
+            self._same_style(event)
         raise SaslFailure("aborted")
+
+    def _same_style(self, event: Element) -> None:
+        if event.ns != self._style.ns:
+            raise StreamError("not-authorized", "one exchange is of one profile")
 
     def misplaced(self, event: Event) -> list[Effect]:
         """`<response/>` before any `<auth/>`."""
@@ -115,9 +152,14 @@ class Authentication:
             return [CheckPassword(outcome.password, outcome.credentials)]
         if isinstance(outcome, Challenge):
             stream.phase = Phase.EXCHANGE
-            return [self._send(Element(ns.SASL, "challenge", None, outcome.text))]
+            return [self._send(self._style.challenge(outcome.text))]
+        if self._style is SASL2 and stream.from_ and stream.from_ != outcome.account:
+            # The header has said who that is (XEP-0388 section 2.3).
+            raise SaslFailure("invalid-authzid")
         stream.account = outcome.account
         self._exchange = None
+        if self._style is SASL2:
+            return [AuthEnded(self._mechanism, "success"), Admit(), *self._inline.succeeded(outcome.text)]
         stream.renew()
         return [
             self._send(Element(ns.SASL, "success", None, outcome.text or None)),
@@ -132,9 +174,9 @@ class Authentication:
         account = self._exchange.account if self._exchange is not None else ""
         self._exchange = None
         stream.phase = Phase.FEATURES
-        text = Element(ns.SASL, "text", {"xml:lang": "en"}, failure.text) if failure.text else None
+        self._inline.end()
         out: list[Effect] = [
-            self._send(Element(ns.SASL, "failure", None, Element(ns.SASL, failure.condition), text)),
+            self._send(self._style.failure(failure)),
             AuthEnded(self._mechanism or "unknown", failure.condition, account),
         ]
         self._failures += 1

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from rookery.shared.bus.messages import Bound, Credentials
 from rookery.shared.xmpp.errors import StreamError
+from rookery.shared.xmpp.xml import Element
 
 
 class Phase(Enum):
@@ -35,6 +36,10 @@ class StartTls(NamedTuple):
 
 class Restart(NamedTuple):
     """The stream begins anew (section 4.3.3): what follows goes to a new parser."""
+
+
+class Admit(NamedTuple):
+    """The client is authenticated on this very stream (XEP-0388): what follows may be as large as any stanza."""
 
 
 class AskCredentials(NamedTuple):
@@ -72,6 +77,10 @@ class AskBind(NamedTuple):
 
     account: str
     resource: str
+    #: What the session shall have from its first moment (`shared.xeps.registry`, Forward.marks).
+    marks: tuple[str, ...] = ()
+    #: `<enable/>` of stream management that came with the request.
+    enable: Element | None = None
 
 
 class AskResume(NamedTuple):
@@ -98,6 +107,8 @@ class Begin(NamedTuple):
 
     bound: Bound
     lang: str
+    #: What the client said of itself with the request (XEP-0352), None when nothing.
+    active: bool | None = None
 
 
 class Close(NamedTuple):
@@ -110,6 +121,7 @@ Effect = (
     Send
     | StartTls
     | Restart
+    | Admit
     | AskCredentials
     | CheckPassword
     | AskRegister

@@ -6,7 +6,14 @@ from collections.abc import Sequence
 from typing import Final
 
 from rookery.edge.policy import HostedDomain, Policy, Security
-from rookery.shared.xeps import channel_binding, client_state, registration, stream_limits, stream_management
+from rookery.shared.xeps import (
+    channel_binding,
+    client_state,
+    registration,
+    sasl2,
+    stream_limits,
+    stream_management,
+)
 from rookery.shared.xmpp import ns
 from rookery.shared.xmpp.xml import Element
 
@@ -36,6 +43,8 @@ def before_authentication(policy: Policy, security: Security, domain: HostedDoma
                 ns.SASL, "mechanisms", None, *(Element(ns.SASL, "mechanism", None, name) for name in names)
             )
         )
+        if security.secure:
+            offered.append(sasl2.stream_feature(names))
         if security.binding is not None:
             offered.append(channel_binding.stream_feature([BINDING]))
         if domain.registration:

@@ -13,6 +13,7 @@ import trio
 
 from rookery.edge.context import Context
 from rookery.edge.login.effects import (
+    Admit,
     AskBind,
     AskCredentials,
     AskRegister,
@@ -31,6 +32,7 @@ from rookery.edge.login.effects import (
 from rookery.edge.login.framing import Framing
 from rookery.edge.login.negotiation import Negotiation
 from rookery.edge.policy import Security
+from rookery.edge.sessions.management import manager
 from rookery.edge.sessions.session import Session
 from rookery.shared.bus.api import BusTimeout
 from rookery.shared.bus.messages import (
@@ -59,6 +61,10 @@ def _unanswered() -> StanzaError:
 REBIND_PAUSES: Final = (0.05, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0)
 
 
+def _nothing() -> None:
+    pass
+
+
 class Client(Protocol):
     """What a login asks of its connection."""
 
@@ -74,6 +80,9 @@ class Client(Protocol):
 
     def restart(self) -> None:
         """The stream begins anew."""
+
+    def admit(self) -> None:
+        """The client is authenticated: its stanzas have the size of a session's."""
 
     def start_tls(self, domain: str) -> None:
         """`<proceed/>` is queued: begin the handshake."""
@@ -100,7 +109,7 @@ class Client(Protocol):
 class Login:
     """The negotiation of one connection with its surroundings."""
 
-    __slots__ = ("_client", "_context", "_mechanism", "_negotiation", "_resumed", "_session")
+    __slots__ = ("_client", "_context", "_mechanism", "_negotiation", "_release", "_resumed", "_session")
 
     def __init__(self, client: Client, context: Context, security: Security, framing: Framing) -> None:
         self._client = client
@@ -110,6 +119,8 @@ class Login:
         #: How the client has authenticated, and whether its stream began elsewhere: for the log.
         self._mechanism = ""
         self._resumed = False
+        #: What to call once the session has begun.
+        self._release: Callable[[], None] = _nothing
 
     @property
     def account(self) -> str:
@@ -149,6 +160,8 @@ class Login:
                 client.end("error" if effect.error else "closed", effect.error)
             elif isinstance(effect, Restart):
                 client.restart()
+            elif isinstance(effect, Admit):
+                client.admit()
             elif isinstance(effect, StartTls):
                 client.start_tls(effect.domain)
             elif isinstance(effect, AuthEnded):
@@ -158,6 +171,9 @@ class Login:
                 self._session.lang = effect.lang
                 self._log_login(self._session)
                 client.begin(self._session)
+                self._release()
+                if effect.active is not None:
+                    self._session.client_state(effect.active)
             elif isinstance(effect, AskCredentials):
                 self._ask(partial(self._credentials, effect))
             elif isinstance(effect, CheckPassword):
@@ -256,7 +272,7 @@ class Login:
         sessions = self._context.sessions
         sid, stream = sessions.reserve()
         partition = sessions.partition(ask.account)
-        request = Bind(ask.account, ask.resource, sessions.incarnation, sid, stream)
+        request = Bind(ask.account, ask.resource, sessions.incarnation, sid, stream, ask.marks)
         try:
             for pause in REBIND_PAUSES:
                 answer = await self._context.bus.call(Kind.ROUTER, partition, request)
@@ -278,12 +294,22 @@ class Login:
             sessions.forget(sid)
             sessions.unbind(bound.full, bound.grant, "closed")
             return self._unbound(ask, _unanswered()) if deposed else []
-        self._session = self._client.bound(sid, stream, bound)
-        return self._negotiation.binding.bound(bound)
+        session = self._session = self._client.bound(sid, stream, bound)
+        enabled = None
+        if ask.enable is not None:
+            enabled, self._release = await manager.enable(sessions, session, ask.enable)
+            if self._gone():
+                # The client did not wait: nobody knows of its stream, so nobody can resume it.
+                sessions.close(session, "closed", resumable=False)
+                return []
+        return self._negotiation.bound(bound, enabled)
+
+    def _gone(self) -> bool:
+        return bool(self._client.reason)
 
     def _unbound(self, ask: AskBind, error: StanzaError) -> list[Effect]:
         self._log_failure("bind", ask.account, error.condition)
-        return self._negotiation.binding.refused(error)
+        return self._negotiation.unbound(error)
 
     async def _resume(self, ask: AskResume) -> list[Effect]:
         sessions = self._context.sessions
@@ -299,7 +325,7 @@ class Login:
         if isinstance(answer, NotResumed):
             sessions.forget(sid)
             self._log_failure("resume", ask.account, "item-not-found" if answer.sent < 0 else "h-too-high")
-            return self._negotiation.resuming.not_resumed(answer)
+            return self._negotiation.not_resumed(answer)
         assert isinstance(answer, Resumed)
         if sessions.ended_early(sid):
             sessions.forget(sid)
@@ -311,4 +337,4 @@ class Login:
             sessions.forget(sid)
             sessions.close(self._session, "closed", resumable=True)
             return []
-        return self._negotiation.resuming.resumed(answer)
+        return self._negotiation.resumed(answer)

@@ -14,13 +14,16 @@ from rookery.edge.login.binding import Binding, Resuming
 from rookery.edge.login.effects import Effect, Phase, Restart, Send, StartTls
 from rookery.edge.login.features import after_authentication, before_authentication
 from rookery.edge.login.framing import Framing
+from rookery.edge.login.inline import Inline
 from rookery.edge.login.registering import Registering
 from rookery.edge.login.stream import Stream
 from rookery.edge.policy import HostedDomain, Policy, Security
+from rookery.shared.bus.messages import Bound, NotResumed, Resumed
+from rookery.shared.xeps import sasl2
 from rookery.shared.xeps import stream_management as sm
 from rookery.shared.xmpp import ns
-from rookery.shared.xmpp.errors import JidError, StreamError
-from rookery.shared.xmpp.jid import Jid, prepare_domain
+from rookery.shared.xmpp.errors import JidError, StanzaError, StreamError
+from rookery.shared.xmpp.jid import Jid, bare_of, prepare_domain
 from rookery.shared.xmpp.sasl.common import SaslFailure
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.stream import Event, StreamClosed, StreamOpened
@@ -32,6 +35,9 @@ _WORDS: Final = {
     (ns.SASL, "auth"): "auth",
     (ns.SASL, "response"): "response",
     (ns.SASL, "abort"): "abort",
+    (sasl2.NS, "authenticate"): "authenticate",
+    (sasl2.NS, "response"): "response",
+    (sasl2.NS, "abort"): "abort",
     (sm.NS, "enable"): "enable",
     (sm.NS, "resume"): "resume",
 }
@@ -49,13 +55,14 @@ OTHERWISE: Final = {
 class Negotiation:
     """One stream's negotiation: header and STARTTLS itself, the rest in parts that the cluster's answers are given to."""
 
-    __slots__ = ("authentication", "binding", "registering", "resuming", "stream")
+    __slots__ = ("authentication", "binding", "inline", "registering", "resuming", "stream")
 
     def __init__(
         self, policy: Policy, security: Security, framing: Framing, token: Callable[[], str]
     ) -> None:
         self.stream = Stream(policy, security, framing, token)
-        self.authentication = Authentication(self.stream)
+        self.inline = Inline(self.stream)
+        self.authentication = Authentication(self.stream, self.inline)
         self.registering = Registering(self.stream)
         self.binding = Binding(self.stream)
         self.resuming = Resuming(self.stream)
@@ -99,6 +106,7 @@ class Negotiation:
             to = Jid.parse(event.from_).full if event.from_ else ""
         except JidError:
             to = ""
+        stream.from_ = bare_of(to)
         out = [stream.open(host.name, to)]
         stream.phase = Phase.BINDING if stream.account else Phase.FEATURES
         return [*out, Send(self._features(host))]
@@ -139,6 +147,24 @@ class Negotiation:
             raise StreamError("host-unknown")
         return host
 
+    # --- answers of the cluster: to what came with the authentication, or to a step of its own ---
+
+    def bound(self, bound: Bound, enabled: Element | None) -> list[Effect]:
+        """The answer to AskBind."""
+        return self.inline.bound(bound, enabled) if self.inline.active else self.binding.bound(bound)
+
+    def unbound(self, error: StanzaError) -> list[Effect]:
+        """AskBind was refused, or had no answer."""
+        return self.inline.refused(error) if self.inline.active else self.binding.refused(error)
+
+    def resumed(self, resumed: Resumed) -> list[Effect]:
+        """The answer to AskResume."""
+        return self.inline.resumed(resumed) if self.inline.active else self.resuming.resumed(resumed)
+
+    def not_resumed(self, answer: NotResumed) -> list[Effect]:
+        """There is no such stream."""
+        return self.inline.not_resumed(answer) if self.inline.active else self.resuming.not_resumed(answer)
+
     # --- STARTTLS ---
 
     def starttls(self, event: Event) -> list[Effect]:
@@ -172,6 +198,7 @@ TABLE: Final[dict[tuple[Phase, str], Callable[[Negotiation, Event], list[Effect]
     (Phase.HEADER, "header"): Negotiation.open,
     (Phase.FEATURES, "starttls"): Negotiation.starttls,
     (Phase.FEATURES, "auth"): lambda it, event: it.authentication.auth(event),
+    (Phase.FEATURES, "authenticate"): lambda it, event: it.authentication.authenticate(event),
     (Phase.FEATURES, "response"): lambda it, event: it.authentication.misplaced(event),
     (Phase.FEATURES, "abort"): lambda it, event: it.authentication.abort(event),
     (Phase.FEATURES, "stanza"): lambda it, event: it.registering.stanza(event),
@@ -180,6 +207,7 @@ TABLE: Final[dict[tuple[Phase, str], Callable[[Negotiation, Event], list[Effect]
     (Phase.EXCHANGE, "response"): lambda it, event: it.authentication.response(event),
     (Phase.EXCHANGE, "abort"): lambda it, event: it.authentication.abort(event),
     (Phase.EXCHANGE, "auth"): lambda it, event: it.authentication.second(event),
+    (Phase.EXCHANGE, "authenticate"): lambda it, event: it.authentication.second(event),
     (Phase.BINDING, "stanza"): lambda it, event: it.binding.stanza(event),
     (Phase.BINDING, "enable"): lambda it, event: it.resuming.too_early(event),
     (Phase.BINDING, "resume"): lambda it, event: it.resuming.resume(event),

@@ -18,7 +18,7 @@ class Stream:
     """One stream before its session. `token` gives fresh unpredictable text for stream ids and nonces."""
 
     __slots__ = (
-        "_opened", "_tries", "account", "asking", "framing", "host", "id", "lang", "phase", "policy", "security", "token",
+        "_opened", "_tries", "account", "asking", "framing", "from_", "host", "id", "lang", "phase", "policy", "security", "token",
     )  # fmt: skip
 
     def __init__(
@@ -32,6 +32,8 @@ class Stream:
         self.host: HostedDomain | None = None
         #: Who has authenticated, "" before.
         self.account = ""
+        #: The bare JID that the client's header says, "" for none.
+        self.from_ = ""
         self.lang = ""
         #: The id of our last header (RFC 6120 section 4.7.3), "" before.
         self.id = ""

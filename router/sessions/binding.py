@@ -18,6 +18,7 @@ from rookery.router.partition import Part
 from rookery.router.sessions.hibernation import Hibernation
 from rookery.shared.bus.api import Call
 from rookery.shared.bus.messages import AccountChanged, Acked, Bind, Bound, End, Origin, Unbind
+from rookery.shared.xeps import carbons
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.stanza import Stanza
 
@@ -27,6 +28,9 @@ ENDS = {
     "disabled": ("not-authorized", "the account is disabled"),
     "password": ("reset", "the password was changed"),
 }
+
+#: What a session may have from its binding on (XEP-0386 section 4.2).
+AT_ONCE = frozenset({carbons.MARK})
 
 
 class Bindings:
@@ -86,6 +90,9 @@ class Bindings:
         session.own_first = account.blocked is not None
         session.copies = copies.wanted(account, session)
         self._core.bus.reply(call, Bound(session.full, session.grant, session.own_first, session.copies))
+        for mark in request.marks:
+            if mark in AT_ONCE and account.resources.mark(session, mark, True):
+                self._presence.notes(part, account, session)
 
     def _make_room(self, part: Part, account: Account, resource: str) -> None:
         """A client that comes needs no other resource for one that sleeps: the oldest of those ends."""

@@ -439,6 +439,8 @@ class Bind(NamedTuple):
     edge: str
     sid: int
     stream: bytes
+    #: What the session asks for at once (XEP-0386): names of the registry (`Forward.marks`), carbons alone for now.
+    marks: Sequence[str] = ()
 
 
 class Bound(NamedTuple):

@@ -14,6 +14,7 @@ item gets a new `VERSION` and a line here, with what happens while the other sid
 | 3 | `OperatorCommand` | no log line tells which operator has changed what |
 | 3 | `Domains.kinds` | an edge takes every hosted domain for one with accounts; their routers know better |
 | 3 | `ListSessions`, `SessionList`, `EndSessions`, `Ended` | operators cannot see or end sessions of a router of version 2 |
+| 3 | `Bind.marks` | a client of Bind 2 has no carbons until it asks for them again |
 
 Version 3 also gives `Origin.edge` another meaning in the same place: it is the custodian. A process of version 2 passes on what it got and keeps
 nothing: acceptance then goes past it to the custodian before it, and what it had under way is sent again after 15 s (`shared.custody`).
@@ -29,6 +30,7 @@ from rookery.shared.bus.messages import (
     TAGS,
     VERSION,
     Beat,
+    Bind,
     Claimed,
     DeliverMany,
     Domains,
@@ -49,6 +51,7 @@ OLDEST: Final = max(1, VERSION - 1)
 #: What OLDEST knew of the types that have changed since: the number of their first fields, None for a type that it did not have.
 KNOWN: Final[dict[type, int | None]] = {
     Beat: 5,
+    Bind: 5,
     Claimed: None,
     DeliverMany: 2,
     Fanout: 2,

@@ -22,6 +22,8 @@ from rookery.shared.bus.messages import (
     Deliver,
     Domains,
     Done,
+    Enable,
+    Enabled,
     GetCredentials,
     GetDomains,
     Item,
@@ -84,6 +86,7 @@ class Router:
         self.sessions: dict[str, list[object]] = {}
         self.streams: dict[str, tuple[str, bytes]] = {}
         self.items: list[Item] = []
+        self.bindings: list[Bind] = []
         self.accepting = True
         self.keep = True
         self.counter = 0
@@ -91,7 +94,11 @@ class Router:
     def receive(self, source: str, partition: int, epoch: int, item: Item | Call) -> None:
         if isinstance(item, Call):
             bind = item.request
+            if isinstance(bind, Enable):
+                self.node.bus.reply(item, Enabled(300))
+                return
             assert isinstance(bind, Bind)
+            self.bindings.append(bind)
             self.counter += 1
             grant = epoch << 32 | self.counter
             full = f"{bind.account}/{bind.resource or f'r{self.counter}'}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
@@ -195,12 +196,42 @@ def on_element(sessions: Surroundings, session: Managed, connection: Line, eleme
 
 
 def _enable(sessions: Surroundings, session: Managed, connection: Line, element: Element) -> None:
+    answer = _prepare(sessions, session, element)
+    if answer is not None:
+        connection.say(answer)
+    else:
+        assert session.manager is not None
+        connection.ask(partial(_make_resumable, session.manager, connection))
+
+
+async def enable(
+    sessions: Surroundings, session: Managed, element: Element
+) -> tuple[Element, Callable[[], None]]:
+    """Stream management for a session that has not begun (XEP-0386): the answer, and what to call once it was written.
+
+    Until then deliveries are held back.
+    """
+    answer = _prepare(sessions, session, element)
+    manager = session.manager
+    if answer is not None or manager is None:
+        return answer or sm.failed("internal-server-error"), _nothing
+    answer, ok = await _ask(manager)
+    if not ok:
+        _unmanage(session)
+    return answer, partial(_release, manager)
+
+
+def _nothing() -> None:
+    pass
+
+
+def _prepare(sessions: Surroundings, session: Managed, element: Element) -> Element | None:
+    """Begin to count; the answer, or None when the router has to be asked for it."""
     try:
         resumable = sm.wants_resumption(element)
         seconds = sm.wanted_seconds(element)
     except StanzaError as error:
-        connection.say(sm.failed(error.condition, text=error.text or ""))
-        return
+        return sm.failed(error.condition, text=error.text or "")
     mirror = session.mirror
     # What was delivered before is not counted: it has left, as without stream management.
     if mirror.written(mirror.n):
@@ -210,39 +241,50 @@ def _enable(sessions: Surroundings, session: Managed, connection: Line, element:
     manager = session.manager = Manager(sessions, session, machine)
     mirror.managed = True
     if not resumable:
-        connection.say(sm.enabled(b"", 0))
-        return
+        return sm.enabled(b"", 0)
     machine.token = secrets.token_bytes(TOKEN_BYTES)
     machine.seconds = seconds
     manager.waiting = []
-    connection.ask(partial(_make_resumable, manager, connection))
+    return None
 
 
 async def _make_resumable(manager: Manager, connection: Line) -> None:
     """Ask the router; nothing of the stream goes in or out until it has answered."""
+    session = manager.session
+    reply, ok = await _ask(manager)
+    if not connection.reason and session.connection is connection:
+        if not ok:
+            _unmanage(session)
+        connection.say(reply)
+        connection.answered()
+    _release(manager)
+
+
+async def _ask(manager: Manager) -> tuple[Element, bool]:
+    """Ask the router: `<enabled/>`, or `<failed/>` and False."""
     session, machine = manager.session, manager.machine
     request = Enable(
         session.full, session.grant, machine.token, machine.seconds, machine.base_in, machine.base_out
     )
-    reply = sm.failed("internal-server-error")
-    ok = False
     try:
         answer = await manager.sessions.bus.call(Kind.ROUTER, session.partition, request)
-        assert isinstance(answer, Enabled)
-        machine.seconds = answer.seconds
-        reply, ok = sm.enabled(machine.token, answer.seconds), True
     except (BusTimeout, StanzaError):
-        pass
-    if not connection.reason and session.connection is connection:
-        if not ok:
-            session.manager = None
-            session.mirror.managed = False
-        connection.say(reply)
-        connection.answered()
+        return sm.failed("internal-server-error"), False
+    assert isinstance(answer, Enabled)
+    machine.seconds = answer.seconds
+    return sm.enabled(machine.token, answer.seconds), True
+
+
+def _unmanage(session: Managed) -> None:
+    session.manager = None
+    session.mirror.managed = False
+
+
+def _release(manager: Manager) -> None:
     waiting = manager.waiting or []
     manager.waiting = None
     for delivery in waiting:
-        session.deliver(*delivery)
+        manager.session.deliver(*delivery)
 
 
 def take_up(sessions: Surroundings, session: Managed, resumed: Resumed) -> None:

@@ -1,0 +1,138 @@
+"""What a client wants at once with its authentication (XEP-0388 section 2.6.1): an earlier stream (XEP-0198), or a resource (XEP-0386).
+
+A pure machine. It is `active` from `<authenticate/>` to the end of that attempt; then the cluster's answers come here rather than to the
+steps that a client takes one by one.
+"""
+
+from __future__ import annotations
+
+from rookery.edge.login.effects import AskBind, AskResume, Begin, Effect, Phase, Send
+from rookery.edge.login.features import after_authentication
+from rookery.edge.login.stream import Stream
+from rookery.shared.bus.messages import Bound, NotResumed, Resumed
+from rookery.shared.xeps import bind2, carbons, sasl2
+from rookery.shared.xeps import stream_management as sm
+from rookery.shared.xmpp import ns
+from rookery.shared.xmpp.errors import StanzaError
+from rookery.shared.xmpp.xml import Element
+
+
+class Inline:
+    """The requests of one attempt, and what came of them."""
+
+    __slots__ = ("_additional", "_h", "_request", "_said", "_stream")
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._request: sasl2.Request | None = None
+        self._additional = ""
+        self._h = 0
+        #: What `<success/>` will have.
+        self._said: list[Element] = []
+
+    @property
+    def active(self) -> bool:
+        """Whether answers of the cluster belong here."""
+        return self._request is not None
+
+    def begin(self, request: sasl2.Request) -> None:
+        """An attempt begins."""
+        self._request = request
+        self._said = []
+
+    def end(self) -> None:
+        """It failed: nothing of what it wanted is done (section 2.6.2)."""
+        self._request = None
+
+    def succeeded(self, additional: str) -> list[Effect]:
+        """The client is authenticated: resumption comes first, then binding (XEP-0386 section 4)."""
+        request = self._asked()
+        self._additional = additional
+        return self._resume(request.resume) if request.resume is not None else self._bind()
+
+    def _asked(self) -> sasl2.Request:
+        assert self._request is not None
+        return self._request
+
+    # --- resumption ---
+
+    def _resume(self, element: Element) -> list[Effect]:
+        try:
+            h = sm.parse_number(element.get("h"))
+        except ValueError:
+            return self._not_resumed("bad-request", text="h is a number from 0 to 4294967295")
+        token = sm.read_token(element.get("previd") or "")
+        if not token:
+            return self._not_resumed("item-not-found")
+        self._stream.asking = True
+        self._h = h
+        return [AskResume(self._stream.account, token, h)]
+
+    def resumed(self, resumed: Resumed) -> list[Effect]:
+        """The router moved the stream here: a resource is bound already, so what else was asked for is ignored."""
+        management = resumed.management
+        bound = Bound(resumed.full, resumed.grant, resumed.own_first, resumed.copies)
+        element = sm.resumed(bytes(management.token), max(0, management.frontier - management.base_in))
+        return self._begin(bound, [element], None)
+
+    def not_resumed(self, answer: NotResumed) -> list[Effect]:
+        """The router has no such stream for this account, or the client counts too high."""
+        self._stream.asking = False
+        if answer.sent >= 0:
+            return self._stream.fail(sm.too_high(self._h, answer.sent))
+        return self._not_resumed("item-not-found", answer.h)
+
+    def _not_resumed(self, condition: str, h: int = -1, text: str = "") -> list[Effect]:
+        self._said.append(sm.failed(condition, h, text))
+        return self._bind()
+
+    # --- binding ---
+
+    def _bind(self) -> list[Effect]:
+        stream, request = self._stream, self._asked()
+        wanted = request.bind
+        if wanted is None:
+            return self._success(stream.account, Phase.BINDING)
+        stream.asking = True
+        resource = bind2.resource(wanted.tag, stream.account, request.agent, stream.token())
+        marks = (carbons.MARK,) if wanted.carbons else ()
+        return [AskBind(stream.account, resource, marks, wanted.enable)]
+
+    def bound(self, bound: Bound, enabled: Element | None) -> list[Effect]:
+        """The router granted a resource; `enabled` is the answer of stream management, if the client wanted it."""
+        wanted = self._asked().bind
+        assert wanted is not None
+        answers = [] if enabled is None else [enabled]
+        return self._begin(bound, [bind2.bound(answers)], wanted.active)
+
+    def refused(self, error: StanzaError) -> list[Effect]:
+        """The router refused, or did not answer: the client is authenticated, and may bind a resource as RFC 6120 has it."""
+        return [*self._success(self._stream.account, Phase.BINDING), *self._stream.tried()]
+
+    # --- the end ---
+
+    def _begin(self, bound: Bound, said: list[Element], active: bool | None) -> list[Effect]:
+        self._said += said
+        return [*self._success(bound.full, Phase.BOUND), Begin(bound, self._stream.lang, active)]
+
+    def _success(self, jid: str, phase: Phase) -> list[Effect]:
+        stream = self._stream
+        stream.asking = False
+        stream.phase = phase
+        element = sasl2.success(self._additional, jid, self._said)
+        self._request = None
+        self._said = []
+        return [Send(stream.framing.element(element)), Send(self._features(phase))]
+
+    def _features(self, phase: Phase) -> bytes:
+        """Features follow at once, there is no new header (section 2.6.1)."""
+        stream = self._stream
+        assert stream.host is not None
+        key = (stream.framing.websocket, "inline", phase)
+        told = stream.host.told.get(key)
+        if told is None:
+            offered = after_authentication(stream.policy, stream.host)
+            if phase is Phase.BOUND:
+                offered = [one for one in offered if one.ns not in (ns.BIND, ns.SESSION)]
+            told = stream.host.told[key] = stream.framing.features(offered)
+        return told
