@@ -65,6 +65,11 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     #: Messages that are in the archive of each user (mam), and in one page.
     archive: int = 200
     page: int = 50
+    #: Rooms that the users are in (muc), how they share them, who talks in each, and the service ("": conference.DOMAIN).
+    rooms: int = 20
+    sizes: Literal["even", "zipf"] = "even"
+    talkers: int = 5
+    muc: str = ""
     #: Everybody begins at once (login, resume).
     storm: bool = False
 
@@ -190,6 +195,8 @@ _BOUNDS: Final[tuple[tuple[str, float, float], ...]] = (
     ("contacts", 1, 10_000),
     ("archive", 1, 100_000),
     ("page", 1, 10_000),
+    ("rooms", 1, 100_000),
+    ("talkers", 1, 10_000),
     ("duration", 0.1, 7 * 86_400),
     ("warmup", 0, 86_400),
     ("ramp", 0.1, 1_000_000),

@@ -20,6 +20,7 @@ from rookery.shared.bus.messages import Origin
 from rookery.shared.db.api import Connection, DatabaseUnavailable
 from rookery.shared.xeps import archive_preferences
 from rookery.shared.xeps.archive_preferences import Default, Preferences
+from rookery.shared.xeps.avatar_conversion import announced
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.stanza import Stanza
 
@@ -39,7 +40,7 @@ SELECT a.localpart, a.domain, a.id, a.disabled,
        CASE WHEN coalesce(p.fallback, $3::text) = 'roster' THEN
            ARRAY(SELECT r.contact FROM roster_item r WHERE r.account_id = a.id AND r.listed)
        END AS contacts,
-       o.n, o.bytes
+       o.n, o.bytes, m.metadata, m.config
 FROM unnest($1::text[], $2::text[]) AS want(localpart, domain)
 JOIN account a ON a.domain = want.domain AND a.localpart = want.localpart
 LEFT JOIN archive_preference p ON p.account_id = a.id
@@ -49,15 +50,19 @@ CROSS JOIN LATERAL (
         SELECT length(m.stanza) FROM message m WHERE m.account_id = a.id AND m.owed
     ) AS debts
 ) AS o
+LEFT JOIN LATERAL (
+    SELECT i.payload AS metadata, n.config FROM pubsub_node n JOIN pubsub_item i ON i.node_id = n.id
+    WHERE n.owner = a.localpart || '@' || a.domain AND n.name = 'urn:xmpp:avatar:metadata' ORDER BY i.n DESC LIMIT 1
+) AS m ON true
 """
 
-Row = tuple[int, bool, frozenset[str] | None, int, int, Preferences | None]
+Row = tuple[int, bool, frozenset[str] | None, int, int, Preferences | None, str]
 #: What happens in a relaxed domain until a user asks for an archive.
 NOTHING: Final = Preferences("never")
 
 
 async def load(conn: Connection, bares: Sequence[str], default: Default) -> dict[str, Row]:
-    """bare JID -> (id, disabled, block list, owed messages, their bytes, archiving), for those that exist.
+    """bare JID -> (id, disabled, block list, owed messages, their bytes, archiving, hash of the avatar), for those that exist.
 
     `default` is what is archived of accounts that chose nothing; archiving is None when that is "auto".
     """
@@ -73,6 +78,7 @@ async def load(conn: Connection, bares: Sequence[str], default: Default) -> dict
             row["n"],
             row["bytes"],
             _preferences(row, default),
+            announced(row["metadata"], row["config"]),
         )
         for row in rows
     }
@@ -238,7 +244,7 @@ class Accounts:
             account.owed = account.owed_bytes = 0
             account.until = self._core.ticks() + NEGATIVE_SECONDS
         else:
-            account.id, account.disabled, account.blocked, owed, owed_bytes, preferences = row
+            account.id, account.disabled, account.blocked, owed, owed_bytes, preferences, account.avatar = row
             account.relaxed = account.bare.rpartition("@")[2] in self._core.relaxed
             account.archiving = preferences or (NOTHING if account.relaxed else None)
             # Rows that are being committed may or may not have been seen: count them, too much rather than too little.

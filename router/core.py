@@ -23,6 +23,7 @@ from rookery.shared.bus.messages import (
 from rookery.shared.cluster.addresses import OWN, Addresses
 from rookery.shared.cluster.api import Node
 from rookery.shared.cluster.domains import DomainRow
+from rookery.shared.cluster.federation import federated
 from rookery.shared.custody.custodian import Custodian
 from rookery.shared.custody.kept import Handed
 from rookery.shared.xmpp.errors import StanzaError
@@ -47,9 +48,11 @@ class Core:
         self.ticks = ticks
         self.started = clock()
         self.parts: dict[int, Part] = {}
-        self.addresses = Addresses(node.partition)
+        self.addresses = Addresses(node.partition, federated=federated(node.config))
         #: What the rows say of the hosted domains, by their names.
         self.domains: dict[str, DomainRow] = {}
+        #: The services that each hosted domain lists.
+        self.services: dict[str, tuple[str, ...]] = {}
         self.count = Counters()
         #: Hosted domains whose messages are accepted on receipt.
         self.relaxed: frozenset[str] = frozenset()

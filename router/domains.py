@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from rookery.router.core import Core
-from rookery.shared.cluster.domains import DomainReader, DomainRow, from_rows
+from rookery.shared.cluster.domains import DomainReader, DomainRow, from_rows, services
 
 
 class Domains:
@@ -21,6 +21,7 @@ class Domains:
     def _take(self, rows: Sequence[DomainRow]) -> None:
         core = self._core
         core.domains = {row.name: row for row in rows}
+        core.services = services(rows)
         default = core.config.durability
         relaxed = frozenset(row.name for row in rows if (row.durability or default) == "relaxed")
         changed, core.relaxed = relaxed ^ core.relaxed, relaxed

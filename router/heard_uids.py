@@ -52,6 +52,14 @@ class Heard:
         heard[to] = known | 1 << behind
         return True
 
+    def past(self, stream: bytes, n: int, to: str) -> bool:
+        """Whether `to` has heard number `n` of the stream, or a higher one."""
+        for generation in (self._now, self._before):
+            known = generation.get(stream, {}).get(to)
+            if known is not None:
+                return known >> WINDOW >= n
+        return False
+
     def rotate(self) -> None:
         """A minute has passed."""
         self._turn += 1

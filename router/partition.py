@@ -7,6 +7,7 @@ from typing import Final
 from rookery.router.accounts.account import Account
 from rookery.router.heard_uids import Heard
 from rookery.router.recent_uids import Recent
+from rookery.router.told_nodes import ToldNodes
 from rookery.shared.bus.messages import Origin
 from rookery.shared.store.ids import ArchiveIds
 
@@ -28,6 +29,7 @@ class Part:
         "live",
         "number",
         "recent",
+        "told",
         "wrapped",
     )
 
@@ -48,6 +50,8 @@ class Part:
         self.wrapped = Recent()
         #: What of a stream that goes to many each of them has heard.
         self.heard = Heard()
+        #: What sessions that want notifications of nodes were told.
+        self.told = ToldNodes()
 
     def delivered(self, uid: Origin, to: str) -> None:
         """A former holder gave what has this uid to the session, or account, `to`: it is not given again."""

@@ -24,6 +24,7 @@ from rookery.router.delivery.fanout import Fanouts
 from rookery.router.delivery.from_workers import FromWorkers
 from rookery.router.delivery.iqs import Iqs
 from rookery.router.delivery.presence import Presence
+from rookery.router.delivery.rooms import Rooms
 from rookery.router.delivery.route import Delivery
 from rookery.router.delivery.submit import Submits
 from rookery.router.domains import Domains
@@ -46,6 +47,7 @@ from rookery.shared.bus.messages import (
     AccountChanged,
     Acked,
     Bind,
+    CheckOccupants,
     ClientState,
     Copy,
     Enable,
@@ -55,6 +57,7 @@ from rookery.shared.bus.messages import (
     Gated,
     Item,
     Kind,
+    LastItems,
     ListSessions,
     Mirror,
     Origin,
@@ -62,6 +65,7 @@ from rookery.shared.bus.messages import (
     Resume,
     Route,
     SendPresence,
+    StillThere,
     Submit,
     ToResources,
     ToSession,
@@ -101,9 +105,9 @@ class RouterService:
     ) -> None:
         self._writer: StoreWriter | None = None
         if store is None:
-            config = node.config.router
+            delay, rows = node.config.router.commit_delay_ms, node.config.router.commit_rows
             store = self._writer = StoreWriter(
-                node.db, node.incarnation, node.fail, delay_ms=config.commit_delay_ms, rows=config.commit_rows
+                node.db, node.incarnation, node.fail, delay_ms=delay, rows=rows
             )
         self.core = core = Core(node, clock=clock, ticks=ticks)
         self.domains = Domains(core)
@@ -116,8 +120,9 @@ class RouterService:
         self.delivery = Delivery(
             core, self.accounts, self.pushing, self.keeping, self.flushes, self.iqs, self.carbons
         )
-        self.fanouts = Fanouts(core, self.accounts, self.pushing, self.delivery)
-        self.from_workers = FromWorkers(self.pushing)
+        self.rooms = Rooms(core)
+        self.fanouts = Fanouts(core, self.accounts, self.pushing, self.delivery, self.rooms)
+        self.from_workers = FromWorkers(self.pushing, self.rooms)
         self.presence = Presence(core, self.pushing, self.flushes)
         self.client_states = ClientStates(core, self.pushing, self.presence)
         self.copies = Copies(core, self.accounts, self.keeping, self.carbons)
@@ -126,13 +131,7 @@ class RouterService:
         )
         self.hibernation = Hibernation(core)
         self.bindings = Bindings(
-            core,
-            self.accounts,
-            self.delivery,
-            self.presence,
-            self.flushes,
-            self.keeping,
-            self.hibernation,
+            core, self.accounts, self.delivery, self.presence, self.flushes, self.keeping, self.hibernation
         )
         self.resumptions = Resumptions(
             core,
@@ -184,8 +183,11 @@ class RouterService:
             ClientState: self.client_states.on_state,
             Unbind: self.bindings.on_unbind,
             Fanout: self.fanouts.on_fanout,
+            CheckOccupants: self.rooms.on_check,
             ToResources: self.from_workers.on_to_resources,
             ToSession: self.from_workers.on_to_session,
+            LastItems: self.presence.interests.on_last_items,
+            StillThere: self.presence.on_still_there,
             SendPresence: self.presence.on_send_presence,
             AccountChanged: self.bindings.on_account_changed,
             Gated: self.delivery.on_gated,
@@ -331,6 +333,8 @@ class RouterService:
                 self.flushes.tick()
                 self.hibernation.tick()
                 self.client_states.tick()
+                self.rooms.tick()
+                self.presence.interests.tick()
                 self.core.flush_accepted()
                 self.pushing.end_overrun()
                 self.totals.export()
@@ -342,6 +346,7 @@ class RouterService:
                         part.copied.rotate()
                         part.wrapped.rotate()
                         part.heard.rotate()
+                        part.told.rotate()
                         await trio.lowlevel.checkpoint()
             except Exception:
                 _log.exception("router_tick_failed")

@@ -31,7 +31,7 @@ MODULES = """
     edge.client: connection deadlines inbox limits
     edge.sessions: acks asked attachments early endings line mirror open_iqs recent_messages session streams successors surroundings table
     edge.sessions.management: machine manager
-    router: account_cache core counters heard_uids partition pushing recent_uids rules service
+    router: account_cache core counters heard_uids partition pushing recent_uids rules service told_nodes
     router.accounts: account answerable edge_note flush kept postponed resources session
     router.delivery: carbons copies fanout forged_marks route submit
     router.keeping: flushes rows

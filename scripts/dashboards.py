@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any, Final, NamedTuple
 
-_BY_POD: Final = "pod"
-
 
 class Panel(NamedTuple):
     """One chart: queries with the legends of their series, and Grafana's name of the unit."""
@@ -14,7 +12,6 @@ class Panel(NamedTuple):
     title: str
     unit: str
     queries: tuple[tuple[str, str], ...]
-    help: str = ""
 
 
 def _rate(metric: str, by: str) -> str:
@@ -81,7 +78,7 @@ _PROCESSES: Final = (
         "Not ready", "short", (("count by (component) (rookery_ready == 0) or vector(0)", "{{component}}"),)
     ),
     Panel("Partitions held", "short", (("sum by (kind, pod) (rookery_lease_held)", "{{kind}} {{pod}}"),)),
-    Panel("Processor", "percentunit", ((_rate("process_cpu_seconds_total", _BY_POD), "{{pod}}"),)),
+    Panel("Processor", "percentunit", ((_rate("process_cpu_seconds_total", "pod"), "{{pod}}"),)),
     Panel("Memory", "bytes", (("sum by (pod) (process_resident_memory_bytes)", "{{pod}}"),)),
     Panel("Latest wake-up of a minute", "s", (("max by (pod) (rookery_loop_lag_max_seconds)", "{{pod}}"),)),
     Panel("Calls over the bus", "s", _quantiles("rookery_nats_request_seconds", "kind")),
@@ -117,7 +114,6 @@ def _panel(number: int, panel: Panel) -> dict[str, Any]:
         "id": number + 1,
         "type": "timeseries",
         "title": panel.title,
-        "description": panel.help,
         "datasource": source,
         "gridPos": {"x": number % 2 * 12, "y": number // 2 * 8, "w": 12, "h": 8},
         "fieldConfig": {"defaults": {"unit": panel.unit, "min": 0}, "overrides": []},

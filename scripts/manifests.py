@@ -90,6 +90,9 @@ spec:
           args: [$args]
           env:
             - {name: ROOKERY_ADMIN__HOST, valueFrom: {fieldRef: {fieldPath: status.podIP}}}
+            - {name: ROOKERY_CLUSTER__HOST, valueFrom: {fieldRef: {fieldPath: spec.nodeName}}}
+            - name: ROOKERY_CLUSTER__ZONE
+              valueFrom: {fieldRef: {fieldPath: "metadata.labels['topology.kubernetes.io/zone']"}}
             - {name: MALLOC_ARENA_MAX, value: "2"}
           ports:
             - {name: admin, containerPort: $admin}

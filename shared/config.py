@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 from msgspec import defstruct, field
 
+from rookery.shared.federation_settings import S2s as S2s
 from rookery.shared.options import S, Section, about
 from rookery.shared.xeps import registry
 
@@ -73,6 +74,15 @@ class Cluster(Section, frozen=True):
     drain_limit: Annotated[
         float, about("A process that is to stop gives away what it holds within this time", "seconds", ge=0)
     ] = 30.0
+    zone: Annotated[
+        str,
+        about(
+            "Where this process runs, as failures see it (a zone of a cloud, a rack); partitions are spread"
+        ),
+    ] = ""
+    host: Annotated[
+        str, about("The machine on which this process runs; empty for the name that the system says")
+    ] = ""
     speak_version: Annotated[
         int,
         about(
@@ -253,10 +263,19 @@ class Account(Section, frozen=True):
 
 
 class Admin(Section, frozen=True):
-    """/livez, /readyz and /metrics of each process."""
+    """/livez, /readyz and /metrics of each process, and the administration API of account workers (docs/administration.md)."""
 
     host: Annotated[str, about("IP address to listen on")] = "127.0.0.1"
     port: Annotated[int, about("Port; 0 picks a free one, which the log tells", ge=0, le=65535)] = 0
+    api: Annotated[bool, about("Serve /api/ where an account worker runs; every call needs a token")] = True
+    metrics_token: Annotated[
+        str, about("Bearer token that /metrics asks for; empty asks for none", secret=True)
+    ] = ""
+    requests_per_second: Annotated[
+        int,
+        about("Calls of one token at one process on average; beyond it is refused with 429", "calls", ge=1),
+    ] = 50
+    requests_burst: Annotated[int, about("Calls of one token at once", "calls", ge=1)] = 200
 
 
 class Log(Section, frozen=True):
@@ -288,6 +307,7 @@ class Core(Section, frozen=True):
     tls: Tls = field(default_factory=Tls)
     limits: Limits = field(default_factory=Limits)
     edge: Edge = field(default_factory=Edge)
+    s2s: S2s = field(default_factory=S2s)
     router: Router = field(default_factory=Router)
     account: Account = field(default_factory=Account)
     admin: Admin = field(default_factory=Admin)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+import structlog
 import trio
 from tests.examples import DEFAULT, STEPS
 
@@ -27,6 +28,14 @@ from rookery.shared import config
 from rookery.shared.db import migrate
 from rookery.shared.db.api import Connection, Database
 from rookery.shared.db.bridge import open_database
+
+# As the processes themselves: a traceback with the locals of every frame takes seconds, and the cluster under test stands still meanwhile.
+structlog.configure(
+    processors=[
+        *structlog.get_config()["processors"][:-1],
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 # How long an example takes depends on what else the machine does; pytest's own time limit finds what hangs.
 hypothesis.settings.register_profile(
@@ -138,7 +147,7 @@ async def database(database_settings: config.Database) -> AsyncIterator[Database
 
 @pytest.fixture(params=["archive", "message"])
 async def each_layout(database: Database, request: pytest.FixtureRequest) -> str:
-    """Once with rows in the tables of ADR 0011, once in `message`, where they go until migration 0014."""
+    """Once with rows in the tables of ADR 0015, once in `message`, where they go until migration 0014."""
     layout: str = request.param
     if layout == "message":
         await database.run(0, lambda conn: conn.execute("UPDATE installation SET archive_from = NULL"))

@@ -15,6 +15,7 @@ from rookery.shared.bus.notices import Post
 from rookery.shared.cluster.addresses import OWN, Addresses
 from rookery.shared.cluster.api import Node
 from rookery.shared.cluster.domains import DomainReader, DomainRow, read_rows
+from rookery.shared.cluster.federation import federated
 from rookery.shared.custody.custodian import Custodian
 from rookery.shared.custody.kept import Handed
 from rookery.shared.db.api import DatabaseUnavailable, Fenced, UnitOfWork
@@ -54,7 +55,7 @@ class HostedWorker:
         self.client_log = ClientLog(node.config.log.client_lines_per_second)
         self.lanes = Lanes()
         self.once = Once()
-        self.addresses = Addresses(node.partition)
+        self.addresses = Addresses(node.partition, federated=federated(node.config))
         self.domains = DomainReader(self.addresses, self._domain_rows)
         node.on_domains.append(self.domains.refresh)
         #: What was handed on with somebody waiting for its acceptance.

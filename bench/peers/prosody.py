@@ -86,6 +86,8 @@ def configuration(site: Site, ports: Ports, *, gc: int = 0, database: Archive | 
             f"port = {database.port} }}",
         ]
     lines.append(f"VirtualHost {_quote(site.domain)}")
+    # Rooms as others have them: open at once, and nothing limits how fast they talk.
+    lines += [f'Component {_quote("conference." + site.domain)} "muc"', "muc_room_locking = false"]
     return "\n".join(lines) + "\n"
 
 

@@ -11,7 +11,7 @@ from rookery.bench.plan import PlanError
 from rookery.bench.scenarios._scenario import Scenario
 
 #: Names that are spoken for, and what to use until then.
-LATER = {"muc": "group chat", "s2s": "federation"}
+LATER = {"s2s": "federation"}
 
 
 @cache

@@ -11,6 +11,7 @@ from rookery.shared.bus.kinds import ACCOUNTS
 from rookery.shared.cluster.addresses import Addresses
 from rookery.shared.cluster.api import Node
 from rookery.shared.cluster.domains import DomainReader, DomainRow, from_account_workers
+from rookery.shared.cluster.federation import federated
 from rookery.shared.xeps import entity_caps, registry
 from rookery.shared.xeps._xep import Target
 
@@ -21,7 +22,7 @@ class HostedDomains:
     """Domains of accounts by name. `changed` is called with the names that are gone after each reading."""
 
     def __init__(self, node: Node) -> None:
-        self.addresses = Addresses(node.partition)
+        self.addresses = Addresses(node.partition, federated=federated(node.config))
         self.reader = DomainReader(self.addresses, from_account_workers(node))
         self.reader.changed = self._take
         self._domains: dict[str, HostedDomain] = {}

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Final
 
 from rookery.shared.net.certificates import CertificateStore, Uses
-from rookery.shared.net.handshakes import HandshakePool
+from rookery.shared.net.handshakes import HandshakePool, TlsSocket
 from rookery.shared.observe import metrics
 from rookery.shared.xeps import direct_tls
 
@@ -37,12 +37,13 @@ class ClientTls:
         """The context of a domain; None without any certificate."""
         return self._certificates.context(name, self._use)
 
-    def secured(self, sock: ssl.SSLSocket) -> bytes | None:
+    def secured(self, sock: TlsSocket) -> bytes | None:
         """Count the handshake; returns the `tls-server-end-point` of the certificate that was shown, when SASL shall be bound to it."""
         cipher = sock.cipher()
         _handshakes(sock.version() or "", cipher[0] if cipher else "").inc()
         if not self._binds:
             return None
+        assert isinstance(sock, ssl.SSLSocket)
         certificate = self._certificates.of(sock)
         return certificate.binding if certificate is not None else None
 

@@ -327,6 +327,10 @@ class Login:
             self._log_failure("resume", ask.account, "item-not-found" if answer.sent < 0 else "h-too-high")
             return self._negotiation.not_resumed(answer)
         assert isinstance(answer, Resumed)
+        if sessions.outdated(sessions.partition(ask.account), answer.grant):
+            # Its router has a successor, which has asked for our streams and does not know of this one.
+            sessions.forget(sid)
+            return self._negotiation.stream.fail(StreamError("internal-server-error", "try again later"))
         if sessions.ended_early(sid):
             sessions.forget(sid)
             return self._negotiation.stream.fail(StreamError("conflict", "resumed by another connection"))

@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+#: So many deposed routers are remembered; what older ones said has long arrived, or their links are given up.
+MOST_DEPOSED: Final = 256
+_NONE: Final[frozenset[int]] = frozenset()
+
 
 class Attachments:
     """Which router incarnation may deliver for each partition: the one with the highest epoch that this edge has seen."""
 
-    __slots__ = ("_known",)
+    __slots__ = ("_deposed", "_known")
 
     def __init__(self) -> None:
         self._known: dict[int, tuple[int, str]] = {}
+        #: Routers that another one has replaced for some partitions.
+        self._deposed: dict[str, set[int]] = {}
 
     def attach(self, partition: int, epoch: int, router: str) -> bool:
         """A router asks for the partition's mirror. False when a higher epoch is attached: the asker is deposed."""
         known = self._known.get(partition)
         if known is not None and epoch < known[0]:
             return False
+        if known is not None and known[1] not in ("", router):
+            self._deposed.setdefault(known[1], set()).add(partition)
+            if len(self._deposed) > MOST_DEPOSED:
+                del self._deposed[next(iter(self._deposed))]
+        if (lost := self._deposed.get(router)) is not None:
+            lost.discard(partition)
+            if not lost:
+                del self._deposed[router]
         self._known[partition] = (epoch, router)
         return True
 
@@ -36,6 +52,11 @@ class Attachments:
             self._known[partition] = (epoch, source)
             return True
         return router == source
+
+    def lost_by(self, router: str) -> frozenset[int]:
+        """Partitions in which nothing counts any more that this router says: another one has replaced it."""
+        lost = self._deposed.get(router)
+        return _NONE if lost is None else frozenset(lost)
 
     def of(self, router: str) -> list[tuple[int, int]]:
         """(partition, epoch) of what this router has asked for, or delivered for."""

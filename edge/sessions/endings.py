@@ -49,6 +49,11 @@ class Endings:
         described = session.mirror.describe(session.sid, session.stream, session.full)
         self._closed[session.stream] = (now, session.partition, described)
 
+    def partition(self, stream: bytes) -> int:
+        """The router partition of a stream whose end is not confirmed; -1 for any other."""
+        known = self._closed.get(stream)
+        return -1 if known is None else known[1]
+
     def confirmed(self, stream: bytes) -> None:
         """The router has dealt with the end of this stream."""
         self._closed.pop(stream, None)

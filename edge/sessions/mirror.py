@@ -12,13 +12,15 @@ from enum import Enum
 from typing import Final
 
 from rookery.edge.sessions.recent_messages import RecentMessages
-from rookery.shared.bus.messages import Management, Mirror, MirrorSession
+from rookery.shared.bus.messages import ROOM, Management, Mirror, MirrorSession
 from rookery.shared.xmpp.stanza import Stanza
 
 #: Bytes of messages in one session's description, and in one chunk: both have to fit into a bus message.
 MAX_BYTES: Final = 262_144
 #: What a stanza weighs besides its inner XML.
 OVERHEAD: Final = 500
+#: Rooms of one session whose numbers are remembered.
+MAX_ROOMS: Final = 1024
 
 
 class Verdict(Enum):
@@ -44,6 +46,7 @@ class SessionMirror:
         "_seen",
         "acked",
         "grant",
+        "heard",
         "managed",
         "n",
         "note",
@@ -64,6 +67,8 @@ class SessionMirror:
         #: Stored messages, (n, archive id), of a while ago too: a router may die before it has settled what was written.
         self._rows: deque[tuple[int, int]] | None = None
         self._seen = 0
+        #: The highest acknowledged number of each room's stream; who has heard that has heard all before it.
+        self.heard: dict[bytes, int] | None = None
 
     def take(
         self, grant: int, n: int, origin_stream: bytes, origin_n: int, stanza: Stanza, to: str | None = None
@@ -78,7 +83,8 @@ class SessionMirror:
             return Verdict.REPEATED if n <= self.n else Verdict.HOLE
         self.n = n
         message: Stanza | None = None
-        if self.managed or stanza.kind == "message":
+        # (what a room says has no other way than this session)
+        if self.managed or (stanza.kind == "message" and not origin_stream.startswith(ROOM)):
             # Whoever is told of it later must know whom it was for.
             message = stanza if to is None else stanza.replace(to=to)
         if origin_n or message is not None:
@@ -102,7 +108,9 @@ class SessionMirror:
                 left = between.pop(number, None)
                 if left is not None and late is not None and left[0]:
                     stream, origin_n, message = left
-                    if message is not None and message.kind == "message":
+                    if stream.startswith(ROOM):
+                        self._heard_of(stream, origin_n)
+                    elif message is not None and message.kind == "message":
                         late.add(stream, origin_n, message)
                     else:
                         late.add_iq(self._partition, stream, origin_n)
@@ -110,6 +118,14 @@ class SessionMirror:
                 self._between = None
         self.acked = n
         return True
+
+    def _heard_of(self, stream: bytes, n: int) -> None:
+        heard = self.heard
+        if heard is None:
+            heard = self.heard = {}
+        elif len(heard) >= MAX_ROOMS and stream not in heard:
+            del heard[next(iter(heard))]
+        heard[stream] = n
 
     def inflight(self) -> list[tuple[int, bytes, int]]:
         """(n, origin stream, origin n) of what was taken and is not acked, in order."""
@@ -138,10 +154,10 @@ class SessionMirror:
 
     def describe(self, sid: int, stream: bytes, full: str) -> MirrorSession:
         """This session for a new holder."""
-        inflight = self._settling() + self.inflight()
-        return MirrorSession(
-            sid, stream, full, self.grant, self.n, self.acked, self.note, inflight, self.messages()
-        )
+        return self._session(sid, stream, full, self._settling() + self.inflight(), self.messages(), ())
+
+    def _rooms(self) -> tuple[tuple[bytes, int], ...]:
+        return () if self.heard is None else tuple(self.heard.items())
 
     def _settling(self) -> list[tuple[int, bytes, int]]:
         return [(n, b"", row) for n, row in self._rows or () if n <= self.acked]
@@ -155,24 +171,34 @@ class SessionMirror:
             assert stanza is not None
             size = len(stanza.inner) + OVERHEAD
             if stanzas and size > room:
-                yield self._part(sid, stream, full, managed, inflight, stanzas)
+                yield self._session(sid, stream, full, inflight, stanzas, (managed,))
                 inflight, stanzas, room = [], [], MAX_BYTES
             room -= size
             inflight.append((n, origin_stream, origin_n))
             stanzas.append((n, stanza))
-        yield self._part(sid, stream, full, managed, inflight, stanzas)
+        yield self._session(sid, stream, full, inflight, stanzas, (managed,))
 
-    def _part(
+    def _session(
         self,
         sid: int,
         stream: bytes,
         full: str,
-        managed: Management,
         inflight: list[tuple[int, bytes, int]],
         stanzas: list[tuple[int, Stanza]],
+        managed: tuple[Management, ...],
     ) -> MirrorSession:
         return MirrorSession(
-            sid, stream, full, self.grant, self.n, self.acked, self.note, inflight, stanzas, (managed,)
+            sid,
+            stream,
+            full,
+            self.grant,
+            self.n,
+            self.acked,
+            self.note,
+            inflight,
+            stanzas,
+            managed,
+            self._rooms(),
         )
 
 

@@ -52,15 +52,16 @@ class OpenIqs:
         self._order.append((deadline, key))
         return True
 
-    def answered(self, key: IqKey) -> bool:
-        """An answer was written to the client; False when nobody asked."""
-        if self._open.pop(key, None) is None:
-            return False
+    def answered(self, key: IqKey) -> int:
+        """An answer was written to the client: the number in the uid of its request, -1 when nobody asked."""
+        open_ = self._open.pop(key, None)
+        if open_ is None:
+            return -1
         keys = self._keys[key.sid]
         keys.discard(key)
         if not keys:
             del self._keys[key.sid]
-        return True
+        return open_[1]
 
     def reopen(self, key: IqKey, deadline: float) -> None:
         """A request of a stream that was resumed here: its time has begun before."""

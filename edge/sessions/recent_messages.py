@@ -24,6 +24,10 @@ _CHUNK_BYTES: Final = 262_144
 _UID_BYTES: Final = 200
 _CHUNK_UIDS: Final = 4096
 
+#: So many of the forgotten are freed for each that is added, and each second: both together keep up with any rate.
+_FREED: Final = 2
+_FREED_A_TICK: Final = 1000
+
 #: (origin stream, origin n, stanza)
 Left = tuple[bytes, int, Stanza]
 
@@ -31,11 +35,13 @@ Left = tuple[bytes, int, Stanza]
 class RecentMessages:
     """The newest deliveries that are acknowledged, in two generations."""
 
-    __slots__ = ("_at", "_bytes", "_iqs", "_old", "_older_iqs", "_young")
+    __slots__ = ("_at", "_bytes", "_forgotten", "_iqs", "_old", "_older_iqs", "_young")
 
     def __init__(self) -> None:
         self._young: list[Left] = []
         self._old: list[Left] = []
+        #: What is no longer remembered: it goes a few at a time, since to free all of it at once stops an edge for 15 ms.
+        self._forgotten: list[Left] = []
         #: Uids of iqs by the partition of who got them.
         self._iqs: dict[int, list[tuple[bytes, int]]] = {}
         self._older_iqs: dict[int, list[tuple[bytes, int]]] = {}
@@ -45,6 +51,9 @@ class RecentMessages:
     def add(self, stream: bytes, n: int, stanza: Stanza) -> None:
         """A message with this uid was acknowledged."""
         self._young.append((stream, n, stanza))
+        forgotten = self._forgotten
+        if forgotten:
+            del forgotten[-_FREED:]
         self._grow(len(stanza.inner) + _OVERHEAD)
 
     def add_iq(self, partition: int, stream: bytes, n: int) -> None:
@@ -61,13 +70,15 @@ class RecentMessages:
             self.rotate()
 
     def tick(self, now: float) -> None:
-        """Forget what is old at `now`, in seconds of any clock."""
+        """Forget what is old at `now`, in seconds of any clock. Call it once a second."""
+        del self._forgotten[-_FREED_A_TICK:]
         if now - self._at >= SECONDS:
             self._at = now
             self.rotate()
 
     def rotate(self) -> None:
         """Forget what is older than the last call."""
+        self._forgotten += self._old
         self._old = self._young
         self._young = []
         self._older_iqs = self._iqs

@@ -19,6 +19,7 @@ from rookery.edge.sessions.open_iqs import IqKey
 from rookery.edge.sessions.surroundings import Surroundings
 from rookery.shared.bus.messages import (
     NOBODY,
+    ROUTER_ASKS,
     Bound,
     ClientState,
     Copy,
@@ -216,6 +217,8 @@ class Session(Managed):
                 self._refuse(iq, StanzaError("not-allowed", "a resource is bound already"))
                 return False
             key = IqKey(self.sid, iq.id, "" if own or target is None else target.full)
+            if self.manager is not None and self.manager.was_answered(key):
+                return True  # the client has resumed, and cannot know how much of what it sent was taken
             if not self.sessions.iqs.open(key, self.sessions.now, n):
                 self._refuse(iq, StanzaError("resource-constraint", "too many open requests"))
                 return False
@@ -229,8 +232,10 @@ class Session(Managed):
             return False
         if self.asked is not None and target is not None:
             self.asked.answered(target.full, iq.id)
-        # An answer to the server itself (to a roster push) or without an id interests nobody.
-        return target is not None and target.full != self.bare and bool(iq.id) and len(iq.payloads) <= 2
+        # An answer to the server itself (to a roster push) or without an id interests nobody, but for what its router asks (XEP-0115).
+        if target is None or target.full == self.bare:
+            return iq.id.startswith(ROUTER_ASKS)
+        return bool(iq.id) and len(iq.payloads) <= 2
 
     def _refuse(self, stanza: Stanza, error: StanzaError) -> None:
         """Answer with an error, unless that could loop (RFC 6120 section 8.3.1); the router numbers it like all else."""
@@ -244,6 +249,10 @@ class Session(Managed):
         self.sessions.post(Kind.ROUTER, self.partition, Route(NOBODY, stanza))
 
     # --- from the cluster ---
+
+    def place(self, n: int, copied: bool) -> Place | None:
+        """Who has to say of stanza `n` that it is taken, or (`copied`) that the own router has done its part."""
+        return None if self._inflight is None else self._inflight.place(n, copied)
 
     def accepted(self, n: int, copied: bool = False) -> bool:
         """The cluster has taken stanza `n`, or (`copied`) the own router has done its part. True when nothing is left open."""
@@ -343,7 +352,10 @@ class Session(Managed):
         if stanza.kind == "iq":
             sender = stanza.from_
             if stanza.type in _ANSWERS:
-                self.sessions.iqs.answered(IqKey(self.sid, stanza.id, "" if sender == self.bare else sender))
+                key = IqKey(self.sid, stanza.id, "" if sender == self.bare else sender)
+                asked = self.sessions.iqs.answered(key)
+                if manager is not None and asked > 0:
+                    manager.answered(key, asked >> DIGEST_BITS)
             elif origin_stream:
                 if self.asked is None:
                     self.asked = Asked()

@@ -9,10 +9,13 @@ from typing import Final
 import structlog
 
 from rookery.edge.sessions.session import Session
+from rookery.shared.bus.messages import Kind
 
 _log = structlog.get_logger()
 #: Un-accepted stanzas of a closed stream are kept at most so long.
 ORPHAN_SECONDS: Final = 300.0
+#: A stanza's uid, (stream, n).
+Uid = tuple[bytes, int]
 
 
 class Streams:
@@ -61,6 +64,31 @@ class Streams:
             elders.remove(session)
             if not elders:
                 del self._elders[stream]
+
+    def sifted(
+        self, uids: Sequence[Uid], copied: bool, lost: frozenset[int], ended: Callable[[bytes], int]
+    ) -> Sequence[Uid]:
+        """Those of the uids that a router may speak of which has lost these partitions to another; `ended` is `Endings.partition`.
+
+        It may have died before its word came, or stood still: its successor has to say it, and knows what was committed.
+        """
+        if not lost:
+            return uids
+        return [
+            (stream, n)
+            for stream, n in uids
+            if not (self._concerns(stream, n, copied, lost) if n else ended(stream) in lost)
+        ]
+
+    def _concerns(self, stream: bytes, n: int, copied: bool, lost: frozenset[int]) -> bool:
+        session = self._by_stream.get(stream)
+        if session is None:
+            return False
+        for one in (session, *self._elders.get(stream, ())):
+            place = one.place(n, copied)
+            if place is not None:
+                return place[0] is Kind.ROUTER and place[1] in lost
+        return False
 
     def accepted(self, uids: Sequence[tuple[bytes, int]], copied: bool) -> None:
         """The cluster has taken these stanzas, or (`copied`) the streams' own routers have done their part."""

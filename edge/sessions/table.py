@@ -21,7 +21,7 @@ from rookery.edge.sessions.mirror import Verdict
 from rookery.edge.sessions.open_iqs import OpenIqs, timeout_answer
 from rookery.edge.sessions.recent_messages import RecentMessages
 from rookery.edge.sessions.session import Session, Table
-from rookery.edge.sessions.streams import Streams
+from rookery.edge.sessions.streams import Streams, Uid
 from rookery.edge.sessions.successors import Successors
 from rookery.shared.bus.api import Call
 from rookery.shared.bus.messages import (
@@ -83,8 +83,7 @@ class Sessions(Table):
         self.endings = Endings()
         self.streams = Streams(self.endings.confirmed)
         self.unsettled = self.streams.unsettled
-        self.holes = set()
-        self.flushed = set()
+        self.holes, self.flushed = set(), set()
         #: Resumable streams without a socket, and until when they are kept: their router has no second copy yet.
         self._asleep: set[Session] = set()
         self.waiting = custody.Successors[Session](lambda: self.unsettled, self.post)
@@ -266,14 +265,17 @@ class Sessions(Table):
             End: self._end,
             Note: self._on_note,
             Noted: self._on_noted,
-            MirrorRequest: self._on_mirror_request,
+            MirrorRequest: lambda _, item: self.successors.mirror(item),
         }
 
     def _on_accepted(self, source: str, item: Accepted) -> None:
-        self.accepted(item.uids)
+        self.accepted(self._heard(source, item.uids, False))
 
     def _on_copied(self, source: str, item: Copied) -> None:
-        self.streams.accepted(item.uids, True)
+        self.streams.accepted(self._heard(source, item.uids, True), True)
+
+    def _heard(self, source: str, uids: Sequence[Uid], copied: bool) -> Sequence[Uid]:
+        return self.streams.sifted(uids, copied, self.attachments.lost_by(source), self.endings.partition)
 
     def _on_note(self, source: str, item: Note) -> None:
         session = self._by_sid.get(item.sid)
@@ -287,15 +289,13 @@ class Sessions(Table):
 
     def _on_noted(self, source: str, item: Noted) -> None:
         session = self._by_sid.get(item.sid)
-        if session is not None and session.manager is not None and session.grant == item.grant:
-            session.manager.noted(item.n)
+        if session is not None and session.grant == item.grant and self._allowed(session, source):
+            if session.manager is not None:
+                session.manager.noted(item.n)
             if item.stored and session in self._asleep:
                 self._drop(session)
 
-    def _on_mirror_request(self, source: str, item: MirrorRequest) -> None:
-        self.successors.mirror(item)
-
-    def accepted(self, uids: Sequence[tuple[bytes, int]]) -> None:
+    def accepted(self, uids: Sequence[Uid]) -> None:
         """The next custodians have these stanzas of our streams."""
         self.streams.accepted(uids, False)
 

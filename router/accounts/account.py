@@ -31,6 +31,7 @@ class Account:
     __slots__ = (
         "answerable",
         "archiving",
+        "avatar",
         "bare",
         "blocked",
         "disabled",
@@ -58,6 +59,8 @@ class Account:
         self.disabled = False
         #: Which messages are archived; None: all.
         self.archiving: Preferences | None = None
+        #: The hash of its avatar, which its presence carries (XEP-0398); empty for none.
+        self.avatar = ""
         #: Messages are accepted on receipt, and stored only when no resource takes them.
         self.relaxed = False
         #: What our stanza ids begin with (XEP-0359).

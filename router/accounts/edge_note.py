@@ -15,7 +15,7 @@ VERSION: Final = 1
 
 
 def pack(session: Session) -> bytes:
-    """Pack presence, its order, marks, directed targets, and whether its client is inactive."""
+    """Pack presence, its order, marks, directed targets, whether its client is inactive, and which notifications it wants."""
     postponed = session.postponed
     return bytes(
         msgpack.packb(
@@ -27,6 +27,7 @@ def pack(session: Session) -> bytes:
                 session.marks,
                 tuple(session.directed or ()),
                 None if postponed is None else (bool(postponed), postponed.gone),
+                *(() if session.wants is None else (tuple(session.wants),)),
             )
         )
     )
@@ -37,7 +38,9 @@ def unpack(note: bytes, session: Session) -> bool:
     if not note:
         return False
     try:
-        version, presence, priority, since, marks, directed, inactive = msgpack.unpackb(note, use_list=False)
+        version, presence, priority, since, marks, directed, inactive, *more = msgpack.unpackb(
+            note, use_list=False
+        )
         if version != VERSION:
             return False
         postponed = None
@@ -47,6 +50,7 @@ def unpack(note: bytes, session: Session) -> bool:
         targets = {str(target): None for target in directed[:MAX_DIRECTED]}
         named = tuple(str(mark) for mark in marks)
         numbers = int(priority), int(since)
+        wants = frozenset(str(name) for name in more[0]) if more else None
     except (ValueError, TypeError, IndexError, msgpack.exceptions.UnpackException):
         return False
     session.presence = stanza
@@ -54,5 +58,6 @@ def unpack(note: bytes, session: Session) -> bool:
     session.marks = named
     session.directed = targets or None
     session.postponed = postponed
+    session.wants = wants
     session.noted = note
     return True

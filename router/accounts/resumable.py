@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from rookery.router.accounts.kept import Kept
 from rookery.shared.bus.messages import Management
+
+#: So many answered requests are remembered for one stream.
+MOST_ANSWERED: Final = 1000
 
 
 class Resumable:
@@ -16,7 +20,7 @@ class Resumable:
     """
 
     __slots__ = (
-        "base_in", "base_out", "former", "frontier", "requests", "seconds", "store_at", "stored", "token", "until",
+        "_answered", "base_in", "base_out", "former", "frontier", "requests", "seconds", "store_at", "stored", "token", "until",
     )  # fmt: skip
 
     def __init__(self, token: bytes, seconds: int, base_in: int, base_out: int) -> None:
@@ -26,6 +30,8 @@ class Resumable:
         self.base_out = base_out
         self.frontier = base_in
         self.requests: tuple[tuple[str, str, int], ...] = ()
+        #: Requests that were answered, (id, `to`), and the inbound number at or below which each is (0: not known yet). None for none.
+        self._answered: dict[tuple[str, str], int] | None = None
         #: While it sleeps: when it ends (the router's ticks); the edge that still has its mirror, as (edge, sid).
         self.until = 0.0
         self.former = ("", 0)
@@ -35,7 +41,17 @@ class Resumable:
 
     def describe(self) -> Management:
         """For an edge."""
-        return Management(self.token, self.seconds, self.base_in, self.base_out, self.frontier, self.requests)
+        answered = () if self._answered is None else tuple(self._answered)
+        return Management(
+            self.token,
+            self.seconds,
+            self.base_in,
+            self.base_out,
+            self.frontier,
+            self.requests,
+            False,
+            answered,
+        )
 
     @staticmethod
     def of(management: Management) -> Resumable:
@@ -45,7 +61,26 @@ class Resumable:
         )
         resumable.frontier = max(management.frontier, management.base_in)
         resumable.requests = tuple((id_, to, deadline) for id_, to, deadline in management.requests)
+        for id_, to in management.answered:
+            resumable.answer(id_, to)
         return resumable
+
+    def answer(self, id: str, to: str) -> None:
+        """The client was given the answer to this request (`to` is "" for its account)."""
+        answered = self._answered
+        if answered is None:
+            answered = self._answered = {}
+        elif len(answered) >= MOST_ANSWERED:
+            del answered[next(iter(answered))]
+        answered[id, to] = 0
+
+    def handled(self, n: int, taken: int) -> None:
+        """All up to inbound number `n` is handled, and `taken` has come: requests at or below `n` are never sent again."""
+        self.frontier = max(self.frontier, n)
+        if self._answered is not None:
+            # An answer that was given before this came is that of a request that had come then.
+            known = {key: at or max(taken, n) for key, at in self._answered.items()}
+            self._answered = {key: at for key, at in known.items() if at > n} or None
 
     def answered(self, gone: Iterable[Kept]) -> None:
         """The client has these, or will have them: requests of its own that they answer are open no more."""

@@ -37,6 +37,7 @@ class Session:
         "edge",
         "full",
         "grant",
+        "heard",
         "kept",
         "kept_bytes",
         "marks",
@@ -52,6 +53,7 @@ class Session:
         "since",
         "stalled",
         "stream",
+        "wants",
     )
 
     def __init__(self, full: str, grant: int, edge: str, sid: int, stream: bytes) -> None:
@@ -70,10 +72,14 @@ class Session:
         self.priority = 0
         #: Order in which resources became available.
         self.since = 0
+        #: Names of nodes that its client wants notifications of (XEP-0163), None for none.
+        self.wants: frozenset[str] | None = None
         #: What it asked to be told about: "interested", "blocklist" (registry `Forward.marks`).
         self.marks: tuple[str, ...] = ()
         #: Targets of directed presence that have not had unavailable yet, in order.
         self.directed: dict[str, None] | None = None
+        #: The highest number of each room's stream that it was given: what comes again is not given again.
+        self.heard: dict[bytes, int] = {}
         #: True when messages must not be given directly: behind a flush of stored messages, or stalled.
         self.behind = False
         self.stalled = False
@@ -145,6 +151,16 @@ class Session:
         self.kept.clear()
         self.kept_bytes = 0
         return orphans
+
+    def hear(self, stream: bytes, n: int) -> bool:
+        """Whether number `n` of a room's stream is new to it; then it counts as given."""
+        heard = self.heard
+        if heard.get(stream, 0) >= n:
+            return False
+        if len(heard) >= MAX_DIRECTED and stream not in heard:
+            del heard[next(iter(heard))]
+        heard[stream] = n
+        return True
 
     def direct(self, target: str, available: bool) -> bool:
         """Remember a target of directed presence, or forget it after unavailable; False when there are too many."""

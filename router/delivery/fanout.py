@@ -14,10 +14,11 @@ from rookery.router.accounts.account import Account
 from rookery.router.accounts.kept import Parcel
 from rookery.router.accounts.session import Session
 from rookery.router.core import Core
+from rookery.router.delivery.rooms import Rooms
 from rookery.router.delivery.route import Delivery
 from rookery.router.partition import Part
 from rookery.router.pushing import Pushing
-from rookery.shared.bus.messages import Fanout, Kind
+from rookery.shared.bus.messages import ROOM, Fanout, Kind
 from rookery.shared.xeps.blocking import matches
 from rookery.shared.xmpp.errors import StanzaError
 
@@ -30,8 +31,11 @@ _Targets = list[tuple[Part, Session, str]]
 class Fanouts:
     """Handles Fanout."""
 
-    def __init__(self, core: Core, accounts: Accounts, pushing: Pushing, delivery: Delivery) -> None:
+    def __init__(
+        self, core: Core, accounts: Accounts, pushing: Pushing, delivery: Delivery, rooms: Rooms
+    ) -> None:
         self._core = core
+        self._rooms = rooms
         self._accounts = accounts
         self._pushing = pushing
         self._delivery = delivery
@@ -44,6 +48,7 @@ class Fanouts:
         stanza = item.stanza
         elsewhere: dict[int, list[str]] = {}
         targets: _Targets = []
+        room = item.origin.stream.startswith(ROOM)
         partition_of = self._core.node.partition
         for to in item.recipients:
             bare = to.partition("/")[0]
@@ -54,25 +59,63 @@ class Fanouts:
                 elsewhere.setdefault(number, []).append(to)
                 continue
             account = its.accounts.get(bare)
-            if account is None or account.waiting is not None:
+            if room:
+                self._occupant(its, account, to, item, targets)
+            elif account is None or account.waiting is not None:
                 self._later(its, account, bare, to, item)
+            elif item.notify:
+                self._interested(its, account, item, targets)
             elif not item.origin.stream or its.heard.new(item.origin.stream, item.origin.n, to):
                 self._give(its, account, to, item, targets)
         if targets:
             parcel = Parcel(stanza, item.origin, self._core.clock())
             self._pushing.spread(parcel, targets)
         for number, recipients in elsewhere.items():
-            self._core.bus.post(Kind.ROUTER, number, Fanout(stanza, recipients, item.origin))
+            self._core.bus.post(Kind.ROUTER, number, Fanout(stanza, recipients, item.origin, (), item.notify))
+        if room:
+            self._rooms.took(stanza.from_.partition("/")[0], item.origin)
+
+    def _occupant(
+        self, part: Part, account: Account | None, to: str, item: Fanout, targets: _Targets
+    ) -> None:
+        """A full JID that is in a room: that session, which gets it once and keeps it however far it is behind, or nobody.
+
+        Nothing waits for an account's row: what comes from a room stays in order.
+        """
+        session = None if account is None else account.resources.by_resource.get(to.partition("/")[2])
+        if account is None or session is None:
+            self._absent(to, item)
+        elif session.hear(item.origin.stream, item.origin.n):
+            if account.blocked is not None and self._refuses(account, item.stanza.from_):
+                return
+            targets.append((part, session, to))
 
     def _later(self, part: Part, account: Account | None, bare: str, to: str, item: Fanout) -> None:
         """An account that is loading, or that is not in the cache: then it has no sessions."""
-        one = Fanout(item.stanza, (to,), item.origin)
+        one = Fanout(item.stanza, (to,), item.origin, (), item.notify)
         if account is not None and account.waiting is not None:
             account.waiting.append((self.on_fanout, one))
+        elif item.notify:
+            return
         elif item.stanza.kind != "presence" and "/" not in to:
             self._accounts.ready(part, bare, self.on_fanout, one)
         else:
             self._absent(to, item)
+
+    def _interested(self, part: Part, account: Account, item: Fanout, targets: _Targets) -> None:
+        """A notification for those resources that want it (XEP-0163 section 4.3)."""
+        stream, n = item.origin.stream, item.origin.n
+        if self._refuses(account, item.stanza.from_):
+            return
+        for session in account.resources.by_resource.values():
+            wants = session.wants
+            if (
+                wants is not None
+                and item.notify in wants
+                and session.presence is not None
+                and part.told.new(session.stream, stream, n)
+            ):
+                targets.append((part, session, session.full))
 
     def _give(self, part: Part, account: Account, to: str, item: Fanout, targets: _Targets) -> None:
         """Find the sessions of a recipient; what is not spread gets its fate at once."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from rookery.router.accounts.kept import plain
+from rookery.router.accounts.kept import Parcel, plain
 from rookery.router.accounts.session import Session
+from rookery.router.delivery.rooms import Rooms
 from rookery.router.partition import Part
 from rookery.router.pushing import Pushing
 from rookery.shared.bus.messages import ToResources, ToSession
@@ -13,8 +14,9 @@ from rookery.shared.xmpp.errors import StanzaError
 class FromWorkers:
     """Handles ToResources and ToSession."""
 
-    def __init__(self, pushing: Pushing) -> None:
+    def __init__(self, pushing: Pushing, rooms: Rooms) -> None:
         self._pushing = pushing
+        self._rooms = rooms
 
     def on_to_resources(self, part: Part, item: ToResources) -> None:
         """Give a stanza to some of an account's resources (roster pushes, subscription requests)."""
@@ -36,6 +38,9 @@ class FromWorkers:
         bare, _, resource = item.full.partition("/")
         account = part.accounts.get(bare)
         session = None if account is None else account.resources.by_resource.get(resource)
+        if item.origin.stream:
+            self._from_room(part, session, item)
+            return
         if session is None or item.grant not in (0, session.grant):
             return
         stanzas = item.stanzas
@@ -46,6 +51,14 @@ class FromWorkers:
             stanzas = (request.error(StanzaError("resource-constraint", "read what you were sent first")),)
         for stanza in stanzas:
             self._pushing.push(part, session, plain(stanza))
+
+    def _from_room(self, part: Part, session: Session | None, item: ToSession) -> None:
+        """What a room tells one occupant: its presence, what was said before."""
+        origin = item.origin
+        if session is not None and session.hear(origin.stream, origin.n):
+            for stanza in item.stanzas:
+                self._pushing.push(part, session, Parcel(stanza, origin))
+        self._rooms.took(item.stanzas[0].from_.partition("/")[0], origin)
 
     @staticmethod
     def _meant(session: Session, which: str) -> bool:

@@ -47,6 +47,8 @@ class Iqs:
     ) -> None:
         """A request to an account. Raises StanzaError."""
         entry = self._entry(Target.ACCOUNT, iq)
+        if (of_node := lookup(Target.NODE, iq.type, *iq.payloads[0])) is not None and _names_node(iq):
+            entry = of_node
         core = self._core
         if not own and isinstance(entry, Forward) and entry.own_only:
             raise StanzaError("forbidden")
@@ -68,6 +70,10 @@ class Iqs:
         assert handler is not None
         resources = tuple(one.full for one in account.resources.available())
         answer = handler(iq, self._context(account.bare, own, resources))
+        if isinstance(entry, Local) and entry.completed_by:
+            handle = Handle(origin, account.bare, iq.from_, own, answer)
+            core.pass_on(part, (labelled(entry.completed_by), part.number), handle, sent=own)
+            return
         if own and session is not None and isinstance(entry, Local):
             if entry.marks:
                 self._mark(part, account, session, entry.marks, True)
@@ -104,6 +110,14 @@ class Iqs:
         self.deliver(part, Route(answering(origin), entry.handler(iq, self._context(iq.to, False, ()))))
         core.accept(part, origin)
 
+    def answer_abroad(self, part: Part, origin: Origin, iq: Stanza) -> None:
+        """A request of somebody who has no account here to a hosted domain; what workers keep is for users. Raises StanzaError."""
+        entry = self._entry(Target.DOMAIN, iq)
+        if isinstance(entry, Forward):
+            raise StanzaError("service-unavailable")
+        self._core.route(entry.handler(iq, self._context(iq.to, False, ())), answering(origin))
+        self._core.accept(part, origin)
+
     @staticmethod
     def _entry(target: Target, iq: Stanza) -> Entry:
         if iq.type not in ("get", "set") or len(iq.payloads) != 1:
@@ -131,7 +145,13 @@ class Iqs:
             features=FEATURES,
             options=core.node.config.options,
             resources=resources,
+            services=core.services.get(domain, ()),
         )
+
+
+def _names_node(iq: Stanza) -> bool:
+    payload = iq.find(*iq.payloads[0])
+    return payload is not None and bool(payload.get("node"))
 
 
 def _now(done: Callable[[], None]) -> None:

@@ -10,6 +10,7 @@ from rookery.router.accounts.kept import plain
 from rookery.router.accounts.session import Session
 from rookery.router.core import Core
 from rookery.router.delivery import copies
+from rookery.router.delivery.interests import Interests
 from rookery.router.keeping.flushes import Flushes
 from rookery.router.partition import Part
 from rookery.router.pushing import Pushing
@@ -23,8 +24,10 @@ from rookery.shared.bus.messages import (
     Origin,
     SendPresence,
     SessionUp,
+    StillThere,
 )
 from rookery.shared.cluster.addresses import OWN
+from rookery.shared.xeps.avatar_conversion import with_hash
 from rookery.shared.xeps.blocking import matches, outbound_error
 from rookery.shared.xmpp import ns
 from rookery.shared.xmpp.errors import StanzaError
@@ -56,6 +59,8 @@ class Presence:
         self._core = core
         self._pushing = pushing
         self._flushes = flushes
+        self.interests = Interests(core, pushing)
+        self.interests.on_changed = self.note
 
     def on_submit(
         self, part: Part, account: Account, session: Session, origin: Origin, stanza: Stanza
@@ -89,6 +94,8 @@ class Presence:
         """Initial presence (section 4.2) or an update (section 4.4)."""
         core = self._core
         priority = priority_of(stanza)
+        if account.avatar:
+            stanza = with_hash(stanza, account.avatar)
         was_non_negative = session.presence is not None and session.priority >= 0
         others = [one for one in account.resources.available() if one is not session]
         initial = account.resources.set_presence(session, stanza, priority)
@@ -106,6 +113,7 @@ class Presence:
             core.bus.post(Kind.ROSTER, part.number, up)
         if (priority >= 0) is not was_non_negative:
             self._hand_over(part, account, session)
+        self.interests.presence(part, account, session, stanza, initial=initial)
 
     def gone(self, part: Part, account: Account, session: Session, explicit: Stanza | None = None) -> None:
         """An available session becomes unavailable (section 4.5): by its own presence, or because it ended."""
@@ -124,8 +132,27 @@ class Presence:
             self._hand_over(part, account, session)
         if not account.resources.available():
             status = stanza.find(ns.CLIENT, "status") if stanza.has(ns.CLIENT, "status") else None
-            text = "" if status is None else status.text[:MAX_STATUS]
-            core.bus.post(Kind.ACCOUNT, part.number, LastSeen(account.bare, int(core.clock() * 1000), text))
+            self._last_seen(part, account.bare, "" if status is None else status.text[:MAX_STATUS])
+
+    def _last_seen(self, part: Part, bare: str, status: str) -> None:
+        core = self._core
+        core.bus.post(Kind.ACCOUNT, part.number, LastSeen(bare, int(core.clock() * 1000), status))
+
+    def on_still_there(self, part: Part, item: StillThere) -> None:
+        """Tell that resources went away which this partition does not know: their edge died with the former holder."""
+        for full in item.resources:
+            bare, _, resource = full.partition("/")
+            account = part.accounts.get(bare)
+            session = None if account is None else account.resources.by_resource.get(resource)
+            if session is not None and session.presence is not None:
+                continue
+            stanza = Stanza.build("presence", type="unavailable", from_=full)
+            available = [] if account is None else account.resources.available()
+            self._pushing.spread(plain(stanza), [(part, one, one.full) for one in available])
+            self._core.count.presence += 1
+            self._core.bus.post(Kind.PRESENCE, part.number, Broadcast(bare, full, stanza, False))
+            if not available:
+                self._last_seen(part, bare, "")
 
     def _hand_over(self, part: Part, account: Account, session: Session) -> None:
         """The session may have stored messages now, or may not any more."""
@@ -161,6 +188,8 @@ class Presence:
         """Directed presence (section 4.6); the addressee's router accepts it."""
         if stanza.type == "":
             priority_of(stanza)
+            if account.avatar:
+                stanza = with_hash(stanza, account.avatar)
         if not self._leaves(account, stanza.to):
             self._core.accept(part, origin)
             return

@@ -11,6 +11,7 @@ from rookery.router.accounts.kept import Fate, Kept, Parcel, plain
 from rookery.router.accounts.session import Session
 from rookery.router.core import Core
 from rookery.router.delivery.carbons import Carbons
+from rookery.router.delivery.echo import echo
 from rookery.router.delivery.forged_marks import sift
 from rookery.router.delivery.iqs import Iqs
 from rookery.router.keeping.flushes import Flushes
@@ -18,7 +19,7 @@ from rookery.router.keeping.rows import Keeping
 from rookery.router.partition import Part
 from rookery.router.pushing import Pushing
 from rookery.router.rules import IQS, MESSAGES, NORMAL, PRESENCES, Action, Case
-from rookery.shared.bus.messages import Handle, Kind, Origin, Probe, Route
+from rookery.shared.bus.messages import ROOM, Handle, Kind, Origin, Probe, Route, answering
 from rookery.shared.cluster.addresses import OWN
 from rookery.shared.xeps.blocking import matches
 from rookery.shared.xeps.carbons import is_copy
@@ -89,7 +90,8 @@ class Delivery:
             return self._accounts.ready(part, bare, self.on_route, item)
         try:
             if self._core.addresses.destination(bare).partition == OWN:
-                raise StanzaError("service-unavailable")
+                self._to_domain(part, item)
+                return None
         except StanzaError as error:
             if item.stanza.kind != "presence" or item.stanza.type == "subscribe":
                 self._core.bounce(item.stanza, error, item.origin)
@@ -98,6 +100,19 @@ class Delivery:
             # An edge that does not know the kinds of domains sends everything to routers; whoever serves the address accepts it.
             self._core.route(item.stanza, item.origin)
         return None
+
+    def _to_domain(self, part: Part, item: Route) -> None:
+        """For a hosted domain itself, from another server: its own users ask their own router. Raises StanzaError."""
+        origin, stanza = item
+        if stanza.kind == "iq" and stanza.type in ("get", "set") and "/" not in stanza.to:
+            self._iqs.answer_abroad(part, origin, stanza)
+        elif stanza.kind == "message" and (answer := echo(stanza)) is not None:
+            self._core.route(answer, answering(origin))
+            self._core.accept(part, origin)
+        elif stanza.kind == "presence" or stanza.type in ("result", "error"):
+            self._core.accept(part, origin)  # a server has no presence, and awaits no answers
+        else:
+            raise StanzaError("service-unavailable")
 
     @staticmethod
     def _blocked(account: Account, stanza: Stanza) -> bool:
@@ -216,6 +231,8 @@ class Delivery:
             stanza = parcel.stanza.replace(to=one.to) if one.to else parcel.stanza
             if one.flushed or not stanza.kind or is_copy(stanza) or is_result(stanza):
                 continue
+            if one.parcel.origin.stream.startswith(ROOM):
+                continue  # the room learns of the session's end by its presence
             uid = Origin(parcel.origin.stream, parcel.origin.n, "")
             if stanza.kind == "message":
                 self._core.count.rerouted += 1
@@ -275,6 +292,8 @@ class Delivery:
             assert session is not None
             if session.stalled and stanza.type in ("get", "set"):
                 raise StanzaError("resource-constraint", "the recipient does not read")
+            if session.resumable is not None and stanza.type in ("result", "error"):
+                session.resumable.answer(stanza.id, "" if stanza.from_ == account.bare else stanza.from_)
             self._pushing.push(part, session, Parcel(stanza, origin))
         elif action is Action.ANSWER:
             own = stanza.from_.partition("/")[0] == account.bare

@@ -8,12 +8,13 @@ from rookery.router.accounts.kept import plain
 from rookery.router.accounts.session import Session
 from rookery.router.core import Core
 from rookery.router.delivery.copies import Copies
+from rookery.router.delivery.echo import echo
 from rookery.router.delivery.iqs import Iqs
 from rookery.router.delivery.presence import Presence
 from rookery.router.delivery.route import Delivery
 from rookery.router.partition import Part
 from rookery.router.pushing import Pushing
-from rookery.shared.bus.messages import Copy, End, Origin, Route, Submit
+from rookery.shared.bus.messages import Copy, End, Origin, Route, Submit, answering
 from rookery.shared.cluster.addresses import OWN
 from rookery.shared.xeps.blocking import matches, outbound_error
 from rookery.shared.xmpp.errors import StanzaError
@@ -118,7 +119,12 @@ class Submits:
         if account.blocked is not None and matches(account.blocked, to):
             raise outbound_error()
         if self._core.addresses.destination(to).partition == OWN:
-            raise StanzaError("service-unavailable")
+            answer = echo(stanza) if stanza.kind == "message" else None
+            if answer is None:
+                raise StanzaError("service-unavailable")
+            self._core.route(answer, answering(origin))
+            self._core.accept(part, origin)
+            return
         self._core.onward(part, stanza, origin)
 
     def _iq(self, part: Part, account: Account, session: Session, origin: Origin, stanza: Stanza) -> None:
@@ -129,7 +135,9 @@ class Submits:
         elif to and to != account.bare and not ours:
             self._onward(part, account, origin, stanza)
         elif stanza.type in ("result", "error"):
-            self._core.accept(part, origin)  # an answer to one of our pushes (RFC 6120 section 8.2.3)
+            # an answer to one of our pushes or questions (RFC 6120 section 8.2.3)
+            self._presence.interests.answered(part, account, session, stanza)
+            self._core.accept(part, origin)
         elif ours:
             self._iqs.answer_domain(part, account.bare, origin, stanza)
         else:

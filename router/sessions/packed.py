@@ -14,7 +14,7 @@ from rookery.shared.bus.messages import Management, Origin
 from rookery.shared.xmpp.stanza import Stanza
 
 #: Format of a packed session. One of another version is ignored: its client must bind again.
-VERSION: Final = 1
+VERSION: Final = 2
 
 
 def pack_session(session: Session) -> bytes:
@@ -26,20 +26,31 @@ def pack_session(session: Session) -> bytes:
         for n, (stanza, origin, at, _, row, owed), to in session.kept
     ]
     return bytes(
-        msgpack.packb((VERSION, pack(session), session.n, session.acked, resumable.describe(), kept))
+        msgpack.packb(
+            (
+                VERSION,
+                pack(session),
+                session.n,
+                session.acked,
+                resumable.describe(),
+                kept,
+                list(session.heard.items()),
+            )
+        )
     )
 
 
 def unpack_session(full: str, grant: int, stream: bytes, state: bytes) -> Session | None:
     """The session of a row; None when it cannot be read. What several sessions had been given is no longer known as such."""
     try:
-        version, note, n, acked, management, kept = msgpack.unpackb(state, use_list=False)
-        if version != VERSION:
+        version, note, n, acked, management, kept, *more = msgpack.unpackb(state, use_list=False)
+        if version not in (VERSION, VERSION - 1):
             return None
         session = Session(full, grant, "", 0, stream)
         session.n, session.acked = int(n), int(acked)
-        session.resumable = Resumable.of(Management._make(management))
+        session.resumable = Resumable.of(Management(*management))
         unpack(note, session)
+        session.heard.update(more[0] if more else ())
         for one in kept:
             session.kept.append(_kept(one))
             session.kept_bytes += len(session.kept[-1].parcel.stanza.inner) + OVERHEAD

@@ -76,7 +76,7 @@ class Resumptions:
         if account is None or session is None or session.resumable is None:
             return
         resumable = session.resumable
-        resumable.frontier = max(resumable.frontier, item.n)
+        resumable.handled(item.n, item.taken)
         resumable.requests = tuple((id_, to, deadline) for id_, to, deadline in item.requests)
         edge, sid = (session.edge, session.sid) if session.edge else resumable.former
         if edge:
@@ -121,6 +121,7 @@ class Resumptions:
                 session.noted,
                 session.own_first,
                 session.copies,
+                tuple(session.heard.items()),
             ),
         )
         # What it may not have: behind the answer, under the same numbers.

@@ -21,13 +21,26 @@ from rookery.router.accounts.session import Session
 from rookery.router.core import Core
 from rookery.router.partition import Part
 from rookery.router.sessions.hibernation import Hibernation
-from rookery.shared.bus.messages import End, Kind, Management, Mirror, MirrorRequest, MirrorSession, Origin
+from rookery.shared.bus.messages import (
+    NODE,
+    ROOM,
+    End,
+    Kind,
+    Management,
+    Mirror,
+    MirrorRequest,
+    MirrorSession,
+    Origin,
+)
 from rookery.shared.xmpp.stanza import Stanza
 
 _log = structlog.get_logger()
 
-#: An edge that has not answered after this long is not waited for; its sessions there must bind again.
-LIMIT: Final = 3.0
+#: An edge that beats, but has not answered after this long, is not waited for any more; its sessions there must bind again. One that does
+#: not beat is lost long before.
+LIMIT: Final = 15.0
+#: From then on the log tells who is waited for.
+SLOW: Final = 3.0
 
 
 class _Gathering:
@@ -73,7 +86,11 @@ class Takeover:
                 self._ask(edge, part)
             rows = await self._hibernation.load(part.number)
             with trio.move_on_after(LIMIT):
-                await gathering.done.wait()
+                with trio.move_on_after(SLOW):
+                    await gathering.done.wait()
+                if gathering.missing:
+                    _log.info("mirrors_awaited", partition=part.number, edges=sorted(gathering.missing))
+                    await gathering.done.wait()
         finally:
             if self._gathering.get(part.number) is gathering:
                 del self._gathering[part.number]
@@ -85,9 +102,19 @@ class Takeover:
             self._wake(part, session, seconds)
         for stream, n, stanza in gathering.late:
             part.delivered(Origin(stream, n, ""), stanza.to)
+            if stream.startswith(NODE):
+                self._told_late(part, stanza.to, Origin(stream, n, ""))
         for stream, n in gathering.iqs:
             part.delivered(Origin(stream, n, ""), "")
         return gathering.late
+
+    @staticmethod
+    def _told_late(part: Part, full: str, origin: Origin) -> None:
+        bare, _, resource = full.partition("/")
+        account = part.accounts.get(bare)
+        session = None if account is None else account.resources.by_resource.get(resource)
+        if session is not None:
+            _told(part, session, origin)
 
     def _ask(self, edge: str, part: Part) -> None:
         request = MirrorRequest(part.number, part.epoch, self._core.node.incarnation)
@@ -143,7 +170,7 @@ class Takeover:
             if account is None or session is None:
                 end = End(mirrored.sid, mirrored.grant, "reset", "session lost", mirrored.stream)
                 self._core.bus.post_to(item.edge, end, partition=part.number, epoch=part.epoch)
-            elif not session.edge and mirrored.managed and not Management._make(mirrored.managed[0]).asleep:
+            elif not session.edge and mirrored.managed and not Management(*mirrored.managed[0]).asleep:
                 self._hibernation.woke(session)
                 session.edge, session.sid = item.edge, mirrored.sid
                 self.on_attached(part, account, session)
@@ -169,8 +196,9 @@ class Takeover:
                 resumable.frontier = max(resumable.frontier, other.resumable.frontier)
                 resumable.former = other.resumable.former
         for one in session.kept:
-            if one.parcel.origin.stream:
+            if one.parcel.origin.stream and not one.parcel.origin.stream.startswith(ROOM):
                 part.delivered(one.parcel.origin, one.to or one.parcel.stanza.to or session.full)
+                _told(part, session, one.parcel.origin)
         account.resources.restore(session)
         self._core.count.sessions += 1
         self._core.count.restored += 1
@@ -184,6 +212,8 @@ class Takeover:
         session.n, session.acked = mirrored.n, mirrored.acked
         unpack(mirrored.note, session)
         now = self._core.clock()
+        for room, heard in mirrored.heard:
+            session.hear(room, heard)
         # Where the edge still has the stanza, it finds another way should this session die.
         stanzas = dict(mirrored.stanzas)
         for n, stream, origin_n in mirrored.inflight:
@@ -197,8 +227,11 @@ class Takeover:
             origin = Origin(stream, origin_n, "")
             session.kept.append(Kept(n, Parcel(stanza, origin, now, None, row, bool(row))))
             session.kept_bytes += len(stanza.inner) + OVERHEAD
-            if stream:
+            if stream.startswith(ROOM):
+                session.hear(stream, origin_n)
+            elif stream:
                 part.delivered(origin, stanza.to or session.full)
+                _told(part, session, origin)
         loser = account.resources.restore(session)
         if loser is None:
             self._core.count.sessions += 1
@@ -208,7 +241,7 @@ class Takeover:
             self._core.bus.post_to(loser.edge, end, partition=part.number, epoch=part.epoch)
         self._core.count.restored += 1
         if mirrored.managed and account.resources.by_resource.get(session.resource) is session:
-            management = Management._make(mirrored.managed[0])
+            management = Management(*mirrored.managed[0])
             session.resumable = Resumable.of(management)
             if management.asleep or not edge:
                 self._hibernation.sleep(part, account, session)
@@ -230,9 +263,16 @@ def _whole(parts: list[tuple[str, MirrorSession]]) -> list[tuple[str, MirrorSess
                 if one[0] not in known and not (one[1] and one[0] <= part.acked)
             ]
             inflight = sorted((*more, *part.inflight), key=_number)
-            part = part._replace(inflight=inflight, stanzas=(*before.stanzas, *part.stanzas))
+            heard = (*before.heard, *part.heard)
+            part = part._replace(inflight=inflight, stanzas=(*before.stanzas, *part.stanzas), heard=heard)
         whole[binding] = edge, part
     return list(whole.values())
+
+
+def _told(part: Part, session: Session, origin: Origin) -> None:
+    """A notification of a node was given to the session by a former holder."""
+    if origin.stream.startswith(NODE):
+        part.told.new(session.stream, origin.stream, origin.n)
 
 
 def _number(inflight: tuple[int, bytes, int]) -> int:

@@ -12,6 +12,12 @@ from typing import Final, NamedTuple
 
 #: What a hosted domain is unless its row says otherwise: its addresses are accounts of users.
 ACCOUNTS: Final = "accounts"
+#: What a domain of rooms is, of files over HTTP, of nodes (XEP-0060).
+ROOMS: Final = "rooms"
+UPLOADS: Final = "upload"
+PUBSUB: Final = "pubsub"
+#: The services that each domain of accounts gets when it is added, and what stands before its name in theirs.
+SERVICES: Final = {ROOMS: "conference.", UPLOADS: "upload.", PUBSUB: "pubsub."}
 
 
 class Kind(IntEnum):
@@ -118,13 +124,43 @@ _ROWS: Final = (
         needed=True,
         accepts=True,
     ),
-    KindRow(Kind.MUC, "chat rooms", serves="rooms"),
-    KindRow(Kind.S2S, "streams with other servers", by_domain=True),
-    KindRow(Kind.PUBSUB, "nodes to publish to and to subscribe to", serves="pubsub"),
+    KindRow(
+        Kind.MUC,
+        "chat rooms",
+        "rookery.workers.muc.service:MucService",
+        by_default=True,
+        accepts=True,
+        serves=ROOMS,
+    ),
+    KindRow(
+        Kind.S2S,
+        "streams with other servers, and what waits for them",
+        "rookery.workers.s2s.service:S2sService",
+        by_default=True,
+        accepts=True,
+        by_domain=True,
+    ),
+    KindRow(
+        Kind.PUBSUB,
+        "nodes to publish to and to subscribe to, of accounts and of services",
+        "rookery.workers.pubsub.service:PubsubService",
+        by_default=True,
+        accepts=True,
+        told=frozenset({Notice.ACCOUNT_CHANGED}),
+        serves=PUBSUB,
+    ),
     KindRow(
         Kind.COMPONENT, "services of others that connect as components", serves="component", by_domain=True
     ),
-    KindRow(Kind.UPLOAD, "slots for files over HTTP", serves="upload", by_domain=True),
+    KindRow(
+        Kind.UPLOAD,
+        "slots for files over HTTP, and the port where they are put and got",
+        "rookery.workers.upload.service:UploadService",
+        by_default=True,
+        accepts=True,
+        serves=UPLOADS,
+        by_domain=True,
+    ),
     KindRow(Kind.PROXY, "relays of byte streams between clients", serves="proxy", by_domain=True),
 )
 #: The table.

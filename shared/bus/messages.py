@@ -37,6 +37,12 @@ class Origin(NamedTuple):
 
 
 NOBODY: Final = Origin(b"", 0, "")
+#: What the stream of a room begins with; the room's JID follows. Its numbers grow, and whoever has heard one has heard all before it.
+ROOM: Final = b"room:"
+#: What the ids of requests begin with that a router makes, and whose answers it wants.
+ROUTER_ASKS: Final = "caps:"
+#: What the stream of a node's notifications begins with; the number of the node follows.
+NODE: Final = b"node:"
 
 
 def answering(origin: Origin) -> Origin:
@@ -82,13 +88,14 @@ class Frontier(NamedTuple):
     """Everything up to inbound number `n` of a resumable stream is handled; answered `Noted` once that is recorded.
 
     `requests` are the iq requests of its client that wait for an answer: (id, `to` or "" for the account, deadline in Unix
-    milliseconds). Whoever resumes the stream goes on waiting.
+    milliseconds). Whoever resumes the stream goes on waiting. `taken` is the highest inbound number that has come.
     """
 
     full: str
     grant: int
     n: int
     requests: Sequence[tuple[str, str, int]] = ()
+    taken: int = 0
 
 
 class Acked(NamedTuple):
@@ -111,7 +118,9 @@ class Management(NamedTuple):
     """What makes a stream resumable (XEP-0198): its `token`, how many seconds without a socket it lives, and its numbers.
 
     `base_in` and `base_out` are the inbound and outbound numbers at which the client's counting began; `frontier` is the highest
-    inbound number that is recorded as handled; `requests` as in Frontier; `asleep`: its socket is gone.
+    inbound number that is recorded as handled; `requests` as in Frontier; `asleep`: its socket is gone. `answered` are requests, (id,
+    `to` or "" for the account), that have had their answer, though their numbers may be above `frontier`: a client that resumes sends
+    those again, and is not answered again.
     """
 
     token: bytes
@@ -121,6 +130,7 @@ class Management(NamedTuple):
     frontier: int
     requests: Sequence[tuple[str, str, int]] = ()
     asleep: bool = False
+    answered: Sequence[tuple[str, str]] = ()
 
 
 class Mirror(NamedTuple):
@@ -158,6 +168,7 @@ class MirrorSession(NamedTuple):
     it stored messages (n, b"", archive id) that were written lately and that the router may not have settled. `stanzas` is (n, stanza)
     of those messages in flight that the edge can still tell. `managed` has one Management when the stream is resumable: then
     `stanzas` has all that is in flight, and a session with more of them than fit into one item is told in several, one after the other.
+    `heard` are (stream of a room, the highest of its numbers) at or below `acked`.
     """
 
     sid: int
@@ -170,6 +181,7 @@ class MirrorSession(NamedTuple):
     inflight: Sequence[tuple[int, bytes, int]]
     stanzas: Sequence[tuple[int, Stanza]] = ()
     managed: Sequence[Management] = ()
+    heard: Sequence[tuple[bytes, int]] = ()
 
 
 # --- router -> edge ---------------------------------------------------------------------------------------------------
@@ -260,7 +272,8 @@ class Fanout(NamedTuple):
     """One stanza for many, from a worker: one item for each router process, whatever the partitions (`shared.cluster.fanout`).
 
     A presence for a bare JID goes to the account's available resources, a message for one is routed as any other; a full JID is that
-    resource or nobody. `origin` is the uid, by which each recipient is given it once; numbers of its stream grow. `runs` are
+    resource or nobody. With `notify` it is for those available resources of bare JIDs alone whose clients want notifications of the node
+    of this name (XEP-0163). `origin` is the uid, by which each recipient is given it once; numbers of its stream grow. `runs` are
     (partition, epoch, how many recipients), in the order of the recipients; without, all are of the partition that the item is posted to.
     """
 
@@ -268,6 +281,7 @@ class Fanout(NamedTuple):
     recipients: Sequence[str]
     origin: Origin = NOBODY
     runs: Sequence[tuple[int, int, int]] = ()
+    notify: str = ""
 
 
 class ToResources(NamedTuple):
@@ -294,7 +308,7 @@ class SendPresence(NamedTuple):
 
 
 class AccountChanged(NamedTuple):
-    """Committed change of an account: "created", "removed", "password", "blocklist", "disabled", "enabled".
+    """Committed change of an account: "created", "removed", "password", "blocklist", "disabled", "enabled", "avatar".
 
     `full` is the resource that asked for it, if one did: a new password does not end its session.
     """
@@ -324,15 +338,56 @@ class Replay(NamedTuple):
 class ToSession(NamedTuple):
     """Give these stanzas to one session, in order (answers that are many stanzas). Ignored when `grant` is not its grant.
 
-    `grant` 0 is whatever session has the resource now.
+    `grant` 0 is whatever session has the resource now. With an `origin` they are given once, as in Fanout.
     """
 
     full: str
     grant: int
     stanzas: Sequence[Stanza]
+    origin: Origin = NOBODY
+
+
+class CheckOccupants(NamedTuple):
+    """A room asks which of its occupants, full JIDs of one partition, are still there.
+
+    For each that has no session, or has not sent its presence to the room, the router sends the room `unavailable`.
+    """
+
+    room: str
+    occupants: Sequence[str]
+
+
+class StillThere(NamedTuple):
+    """A presence worker asks which of these resources, full JIDs of one partition, are still available.
+
+    For each that is not, the router broadcasts that it went away.
+    """
+
+    resources: Sequence[str]
+
+
+class LastItems(NamedTuple):
+    """The last items of nodes for a session that wants them: (stream, n, notification), whose uid is that of the publication.
+
+    One that the session has, or that is older than what it has of the node, is not given. Ignored when `stream` is not the session's.
+    """
+
+    full: str
+    stream: bytes
+    items: Sequence[tuple[bytes, int, Stanza]]
 
 
 # --- router -> worker -------------------------------------------------------------------------------------------------
+
+
+class FannedOut(NamedTuple):
+    """`router` has given everything of these rooms' streams, up to and including a number, to edges: (stream, n).
+
+    It is told some time after each Fanout and ToSession of a room, to the holder of the room.
+    """
+
+    router: str
+    heard: Sequence[tuple[bytes, int]]
 
 
 class Handle(NamedTuple):
@@ -372,6 +427,18 @@ class SessionUp(NamedTuple):
     grant: int
     priority: int
     after: int = 0
+
+
+class Interest(NamedTuple):
+    """A resource became available, or its client changed: it wants notifications of nodes of these names (XEP-0163 section 4.3).
+
+    It is answered by LastItems, if there are any.
+    """
+
+    account: str
+    full: str
+    stream: bytes
+    names: Sequence[str]
 
 
 class Gate(NamedTuple):
@@ -426,6 +493,15 @@ class OperatorCommand(NamedTuple):
     target: str
     detail: str
     at: int
+
+
+# --- command line -> worker ------------------------------------------------------------------------------------------
+
+
+class TryRemote(NamedTuple):
+    """The operator wants this remote domain to be tried now, whatever has failed before."""
+
+    domain: str
 
 
 # --- requests with an answer (Bus.call) -------------------------------------------------------------------------------
@@ -493,7 +569,7 @@ class Resumed(NamedTuple):
     """Answer to Resume: the stream goes on at the edge that asked, under a new grant.
 
     `n` is the last outbound number that the client has; what follows is delivered again. `note`, `own_first` and `copies` as in Note
-    and Bound.
+    and Bound, `heard` as in MirrorSession.
     """
 
     full: str
@@ -504,6 +580,7 @@ class Resumed(NamedTuple):
     note: bytes
     own_first: bool = False
     copies: bool = False
+    heard: Sequence[tuple[bytes, int]] = ()
 
 
 class NotResumed(NamedTuple):
@@ -565,7 +642,7 @@ class SessionList(NamedTuple):
     """
 
     rows: Sequence[tuple[str, str, int, str, bool]]
-    count: int
+    total: int
 
 
 class EndSessions(NamedTuple):
@@ -580,7 +657,36 @@ class EndSessions(NamedTuple):
 class Ended(NamedTuple):
     """Answer to EndSessions: how many there were."""
 
-    count: int
+    number: int
+
+
+class EditRoster(NamedTuple):
+    """An operator puts `contact` into the roster of `account`, or takes it away; answered by Done.
+
+    `subscription` is none, to, from, both, remove, or "" for what it is already.
+    """
+
+    account: str
+    contact: str
+    name: str
+    groups: Sequence[str]
+    subscription: str
+
+
+class AskRoom(NamedTuple):
+    """An operator's request to a room: an iq that is done as for an administrator of the service, who is not in the room.
+
+    With an `owner` (a bare JID) the room is made first, and the iq has the form of its configuration.
+    """
+
+    stanza: Stanza
+    owner: str
+
+
+class RoomTold(NamedTuple):
+    """Answer to AskRoom, once it is done: the result that a client would get."""
+
+    stanza: Stanza
 
 
 class Done(NamedTuple):
@@ -599,6 +705,19 @@ class Domains(NamedTuple):
 
     domains: Sequence[tuple[str, bool, Sequence[tuple[str, Sequence[str]]]]]
     kinds: Sequence[str] = ()
+
+
+# --- from operators to processes --------------------------------------------------------------------------------------
+
+
+class DrainProcess(NamedTuple):
+    """An operator asks one process to give away what it holds and to end, as on SIGTERM."""
+
+
+class SetLogLevel(NamedTuple):
+    """An operator wants lines of this level and above (debug, info, warning, error) until the process ends."""
+
+    level: str
 
 
 # --- between buses (services never see these) -------------------------------------------------------------------------
@@ -733,6 +852,11 @@ Item = (
     | Gated
     | Replay
     | ToSession
+    | CheckOccupants
+    | StillThere
+    | FannedOut
+    | LastItems
+    | Interest
     | Handle
     | Broadcast
     | SessionUp
@@ -742,9 +866,15 @@ Item = (
     | RosterChanged
     | ContactRemoved
     | OperatorCommand
+    | TryRemote
     | ListSessions
     | SessionList
     | EndSessions
+    | EditRoster
+    | DrainProcess
+    | SetLogLevel
+    | AskRoom
+    | RoomTold
     | Ended
     | Bind
     | Bound
@@ -828,6 +958,7 @@ TAGS: Final[dict[type, int]] = {
     DomainsChanged: 74,
     Yield: 75,
     Claimed: 76,
+    StillThere: 100,
     Frontier: 7,
     Noted: 17,
     Enable: 80,
@@ -835,9 +966,19 @@ TAGS: Final[dict[type, int]] = {
     Resume: 82,
     Resumed: 83,
     NotResumed: 84,
+    FannedOut: 125,
+    CheckOccupants: 126,
+    Interest: 160,
+    LastItems: 161,
     OperatorCommand: 110,
     ListSessions: 180,
     SessionList: 181,
     EndSessions: 182,
+    AskRoom: 127,
+    RoomTold: 128,
     Ended: 183,
+    EditRoster: 184,
+    DrainProcess: 185,
+    SetLogLevel: 186,
+    TryRemote: 145,
 }

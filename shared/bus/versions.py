@@ -9,11 +9,19 @@ item gets a new `VERSION` and a line here, with what happens while the other sid
 | 3 | `DeliverMany.origin_stream`, `origin_n` | after a takeover a message to many may come twice to those whose router died |
 | 3 | `Fanout.origin`, `runs` | a router knows no full JIDs among the recipients, and may give a message twice after a takeover |
 | 3 | `Mirror.iqs` | a request or an answer that was written just before its router died may be given twice |
+| 3 | `Frontier.taken`, `Management.answered` | a request that a client sends again when it resumes may get a time-out behind its answer |
 | 3 | `Beat.about` | `rookery status` does not show host, pid, ports and age of a process |
 | 3 | `Claimed` | a holder that was deposed goes on until its successor serves, or its fence refuses a write |
+| 3 | `MirrorSession.heard`, `Resumed.heard`, `ToSession.origin` | what a room says may come twice to those whose router died |
+| 3 | `StillThere` | a resource whose edge and router died at once stays available to its subscribers |
+| 3 | `FannedOut`, `CheckOccupants` | there are no rooms while a process of the former version lives |
+| 3 | `Fanout.notify`, `Interest`, `LastItems` | no client is notified of nodes that it is not subscribed to |
 | 3 | `OperatorCommand` | no log line tells which operator has changed what |
+| 3 | `TryRemote` | `rookery s2s retry` does nothing: the domain is tried when its pause is over |
 | 3 | `Domains.kinds` | an edge takes every hosted domain for one with accounts; their routers know better |
 | 3 | `ListSessions`, `SessionList`, `EndSessions`, `Ended` | operators cannot see or end sessions of a router of version 2 |
+| 3 | `EditRoster`, `DrainProcess`, `SetLogLevel` | operators cannot do this to a process of version 2: they are told so, or nothing happens |
+| 3 | `AskRoom`, `RoomTold` | operators cannot change rooms; there are none, either |
 | 3 | `Bind.marks` | a client of Bind 2 has no carbons until it asks for them again |
 
 Version 3 also gives `Origin.edge` another meaning in the same place: it is the custodian. A process of version 2 passes on what it got and keeps
@@ -29,21 +37,37 @@ from typing import Any, Final
 from rookery.shared.bus.messages import (
     TAGS,
     VERSION,
+    AskRoom,
     Beat,
     Bind,
+    CheckOccupants,
     Claimed,
     DeliverMany,
     Domains,
+    DrainProcess,
+    EditRoster,
     Ended,
     EndSessions,
+    FannedOut,
     Fanout,
+    Frontier,
+    Interest,
     Item,
+    LastItems,
     ListSessions,
+    Management,
     Mirror,
+    MirrorSession,
     OperatorCommand,
     Refused,
+    Resumed,
     Return,
+    RoomTold,
     SessionList,
+    SetLogLevel,
+    StillThere,
+    ToSession,
+    TryRemote,
 )
 
 #: The oldest version that this one reads and can write.
@@ -51,17 +75,33 @@ OLDEST: Final = max(1, VERSION - 1)
 #: What OLDEST knew of the types that have changed since: the number of their first fields, None for a type that it did not have.
 KNOWN: Final[dict[type, int | None]] = {
     Beat: 5,
+    CheckOccupants: None,
     Bind: 5,
     Claimed: None,
     DeliverMany: 2,
+    FannedOut: None,
     Fanout: 2,
+    Frontier: 4,
+    Management: 7,
     Mirror: 5,
+    MirrorSession: 10,
+    Resumed: 8,
+    ToSession: 3,
     Domains: 1,
+    Interest: None,
+    LastItems: None,
     ListSessions: None,
     SessionList: None,
+    StillThere: None,
     EndSessions: None,
     Ended: None,
+    EditRoster: None,
+    DrainProcess: None,
+    SetLogLevel: None,
     OperatorCommand: None,
+    AskRoom: None,
+    RoomTold: None,
+    TryRemote: None,
 }
 
 Narrow = Callable[[Any], Any]

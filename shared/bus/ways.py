@@ -37,13 +37,14 @@ def _way(senders: tuple[Party, ...], takers: tuple[Party, ...], answer: bool = F
 
 _EDGE, _ROUTER, _ROSTER = Kind.EDGE, Kind.ROUTER, Kind.ROSTER
 _PRESENCE, _OFFLINE, _ACCOUNT = Kind.PRESENCE, Kind.OFFLINE, Kind.ACCOUNT
+_MUC, _S2S, _PUBSUB = Kind.MUC, Kind.S2S, Kind.PUBSUB
 _WORKERS: Final = tuple(sorted(accepting()))
 _BUS, _CLUSTER, _COMMAND = Layer.BUS, Layer.CLUSTER, Layer.COMMAND
 
 #: Every item of the bus.
 WAYS: Final[dict[type, Way]] = {
     m.Submit: _way((_EDGE,), (_ROUTER,)),
-    m.Route: _way((_EDGE, _ROUTER, *_WORKERS), (_ROUTER,)),
+    m.Route: _way((_EDGE, _ROUTER, *_WORKERS, _COMMAND), (_ROUTER, _MUC, _S2S, _PUBSUB, Kind.UPLOAD)),
     m.Unbind: _way((_EDGE,), (_ROUTER,)),
     m.Acked: _way((_EDGE,), (_ROUTER,)),
     m.ClientState: _way((_EDGE,), (_ROUTER,)),
@@ -52,29 +53,37 @@ WAYS: Final[dict[type, Way]] = {
     m.Frontier: _way((_EDGE,), (_ROUTER,)),
     m.Deliver: _way((_ROUTER,), (_EDGE,)),
     m.DeliverMany: _way((_ROUTER,), (_EDGE,)),
-    # (a router sends itself an empty one, to tell the edges at the end of a turn)
-    m.Accepted: _way((_ROUTER, *_WORKERS), (_EDGE, _ROUTER)),
+    # (a router or a room worker sends itself an empty one, to tell the custodians at the end of a turn)
+    m.Accepted: _way((_ROUTER, *_WORKERS), (_EDGE, _ROUTER, _MUC)),
     m.Copied: _way((_ROUTER,), (_EDGE,)),
     m.Noted: _way((_ROUTER,), (_EDGE,)),
     m.End: _way((_ROUTER,), (_EDGE,)),
     m.Note: _way((_ROUTER,), (_EDGE,)),
     m.MirrorRequest: _way((_ROUTER,), (_EDGE,)),
-    m.Fanout: _way((_ROUTER, _PRESENCE), (_ROUTER,)),
+    m.Fanout: _way((_ROUTER, _PRESENCE, _MUC, _PUBSUB, _COMMAND), (_ROUTER, _S2S)),
+    m.FannedOut: _way((_ROUTER,), (_MUC,)),
+    m.StillThere: _way((_PRESENCE,), (_ROUTER,)),
+    m.CheckOccupants: _way((_MUC,), (_ROUTER,)),
+    m.LastItems: _way((_PUBSUB,), (_ROUTER,)),
+    m.Interest: _way((_ROUTER,), (_PUBSUB,)),
     m.ToResources: _way((_ROSTER, _ACCOUNT), (_ROUTER,)),
     m.SendPresence: _way((_ROSTER, _PRESENCE, _ACCOUNT), (_ROUTER,)),
-    m.AccountChanged: _way((_ROSTER, _OFFLINE, _ACCOUNT, _COMMAND), tuple(told(Notice.ACCOUNT_CHANGED))),
+    m.AccountChanged: _way(
+        (_ROSTER, _OFFLINE, _ACCOUNT, _PUBSUB, _COMMAND), tuple(told(Notice.ACCOUNT_CHANGED))
+    ),
     m.Gated: _way((_PRESENCE,), (_ROUTER,)),
     m.Replay: _way((_OFFLINE,), (_ROUTER,)),
-    m.ToSession: _way((_OFFLINE,), (_ROUTER,)),
-    m.Handle: _way((_ROUTER,), (_ROSTER, _OFFLINE, _ACCOUNT)),
+    m.ToSession: _way((_OFFLINE, _MUC), (_ROUTER,)),
+    m.Handle: _way((_ROUTER, _ACCOUNT), (_ROSTER, _OFFLINE, _ACCOUNT, _PUBSUB)),
     m.Broadcast: _way((_ROUTER,), (_PRESENCE,)),
     m.SessionUp: _way((_ROUTER,), (_ROSTER, _OFFLINE)),
     m.Gate: _way((_ROUTER,), (_PRESENCE,)),
     m.Probe: _way((_ROUTER, _PRESENCE), (_PRESENCE,)),
     m.LastSeen: _way((_ROUTER,), (_ACCOUNT,)),
-    m.RosterChanged: _way((_ROSTER,), (_PRESENCE,)),
+    m.RosterChanged: _way((_ROSTER,), (_PRESENCE, _PUBSUB)),
     m.ContactRemoved: _way((_ACCOUNT, _COMMAND), tuple(told(Notice.CONTACT_REMOVED))),
     m.OperatorCommand: _way((_COMMAND,), (_ACCOUNT,)),
+    m.TryRemote: _way((_COMMAND,), (_S2S,)),
     m.Bind: _way((_EDGE,), (_ROUTER,)),
     m.Bound: _way((_ROUTER,), (_EDGE,), answer=True),
     m.Enable: _way((_EDGE,), (_ROUTER,)),
@@ -85,13 +94,18 @@ WAYS: Final[dict[type, Way]] = {
     m.GetCredentials: _way((_EDGE,), (_ACCOUNT,)),
     m.Credentials: _way((_ACCOUNT,), (_EDGE,), answer=True),
     m.Register: _way((_EDGE,), (_ACCOUNT,)),
-    m.Done: _way((_ACCOUNT,), (_EDGE,), answer=True),
+    m.Done: _way((_ACCOUNT, _ROSTER), (_EDGE, _COMMAND), answer=True),
     m.GetDomains: _way((_EDGE,), (_ACCOUNT,)),
     m.Domains: _way((_ACCOUNT,), (_EDGE,), answer=True),
     m.ListSessions: _way((_COMMAND,), (_ROUTER,)),
     m.SessionList: _way((_ROUTER,), (_COMMAND,), answer=True),
     m.EndSessions: _way((_COMMAND,), (_ROUTER,)),
     m.Ended: _way((_ROUTER,), (_COMMAND,), answer=True),
+    m.EditRoster: _way((_COMMAND,), (_ROSTER,)),
+    m.DrainProcess: _way((_COMMAND,), (_CLUSTER,)),
+    m.SetLogLevel: _way((_COMMAND,), (_CLUSTER,)),
+    m.AskRoom: _way((_COMMAND,), (_MUC,)),
+    m.RoomTold: _way((_MUC,), (_COMMAND,), answer=True),
     m.Return: _way((_BUS,), (_BUS,)),
     m.Failed: _way((_BUS,), (_BUS,)),
     m.Refused: _way((_BUS,), (_BUS,)),

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Sequence
 from typing import NamedTuple
+
+from rookery.shared.cluster.assign import Place
+from rookery.shared.config import Cluster
 
 
 class About(NamedTuple):
@@ -27,6 +31,11 @@ class About(NamedTuple):
         known = dict(zip(cls._fields, fields, strict=False))
         numbers = {name: _number(known.pop(name, "")) for name in ("pid", "admin_port", "started")}
         return cls(**known, **numbers)  # type: ignore[arg-type]
+
+
+def here(config: Cluster) -> Place:
+    """Where this process runs: as configured, else on the host that the machine's name says."""
+    return Place(config.zone, config.host or socket.gethostname())
 
 
 def _number(text: str) -> int:

@@ -33,10 +33,15 @@ NOWHERE: Final = Place(Kind.EDGE, OWN)
 
 
 class Addresses:
-    """The address book of one process. It knows no domain until `learn` (see `shared.cluster.domains`)."""
+    """The address book of one process. It knows no domain until `learn` (see `shared.cluster.domains`).
 
-    def __init__(self, partition: Callable[[str], int]) -> None:
+    Without `federated` nobody serves the addresses of other servers (`shared.cluster.federation`).
+    """
+
+    def __init__(self, partition: Callable[[str], int], *, federated: bool = False) -> None:
         self._partition = partition
+        self._federated = federated
+        self._learned = False
         self._domains: dict[str, str] = {}
         #: Prepared names of the domains of accounts: what an edge asks for each stanza, where `place` would cost too much.
         self.accounts: set[str] = set()
@@ -45,6 +50,7 @@ class Addresses:
 
     def learn(self, domains: Mapping[str, str]) -> None:
         """The hosted domains with their kinds, in whatever form the names are written. Takes the place of what was known."""
+        self._learned = True
         learned: dict[str, str] = {}
         for name, kind in domains.items():
             try:
@@ -72,7 +78,7 @@ class Addresses:
 
     def serves(self, jid: str) -> bool:
         """Whether there is anybody to give a stanza for this address to."""
-        return _served(self.place(jid))
+        return self._served(self.place(jid))
 
     def destination(self, jid: str) -> Place:
         """Who serves an address, for a stanza that is to go there.
@@ -81,11 +87,17 @@ class Addresses:
         of a kind that this version does not have.
         """
         place = self.place(jid)
-        if not _served(place):
+        if not self._served(place):
             if place.kind is Kind.S2S:
                 raise StanzaError("remote-server-not-found")
             raise StanzaError("service-unavailable")
         return place
+
+    def _served(self, place: Place) -> bool:
+        if place.kind is Kind.S2S and not (self._federated and self._learned):
+            # (who knows no hosted domain yet knows no others either)
+            return False
+        return place.kind is not Kind.EDGE and KINDS[place.kind].built
 
     def _find(self, jid: str) -> Place:
         bare = jid.partition("/")[0]
@@ -107,7 +119,3 @@ class Addresses:
         if row is None:
             return NOWHERE
         return Place(row.kind, self._partition(domain if row.by_domain else bare))
-
-
-def _served(place: Place) -> bool:
-    return place.kind is not Kind.EDGE and KINDS[place.kind].built

@@ -30,13 +30,20 @@ _SELECT: Final = "SELECT name, registration, policy, kind FROM domain"
 
 
 class DomainRow(NamedTuple):
-    """A hosted domain. `contacts` as in XEP-0157; `durability` is durable, relaxed or "" for what is configured."""
+    """A hosted domain. `contacts` as in XEP-0157; `durability` is durable, relaxed or "" for what is configured.
+
+    `parent` is the domain of accounts that lists this service, "" for the one that it is below. Of a service of rooms: `creation` says
+    who may make rooms (anybody, local, admins; "" is local), `admins` are the bare JIDs that may do everything in all of them.
+    """
 
     name: str
     kind: str = ACCOUNTS
     registration: bool = False
     contacts: Contacts = ()
     durability: str = ""
+    parent: str = ""
+    creation: str = ""
+    admins: tuple[str, ...] = ()
 
 
 #: Reads the domains, however long it takes.
@@ -130,7 +137,32 @@ def _of_row(row: Any) -> DomainRow:
     policy = _decoded(row["policy"])
     said = policy.get("durability")
     durability = said if said in ("durable", "relaxed") else ""
-    return DomainRow(row["name"], row["kind"], row["registration"], contacts_of(policy), durability)
+    parent = policy.get("for")
+    return DomainRow(
+        row["name"],
+        row["kind"],
+        row["registration"],
+        contacts_of(policy),
+        durability,
+        parent if isinstance(parent, str) else "",
+        str(policy.get("room_creation") or ""),
+        tuple(str(jid) for jid in policy.get("admins") or ()),
+    )
+
+
+def services(rows: Sequence[DomainRow]) -> dict[str, tuple[str, ...]]:
+    """The services that each domain of accounts lists: those that say so, and those whose names are below its name."""
+    accounts = {row.name for row in rows if row.kind == ACCOUNTS}
+    listed: dict[str, list[str]] = {}
+    for row in rows:
+        if row.kind == ACCOUNTS:
+            continue
+        above = row.parent or row.name
+        while above and above not in accounts:
+            above = above.partition(".")[2]
+        if above:
+            listed.setdefault(above, []).append(row.name)
+    return {name: tuple(sorted(names)) for name, names in listed.items()}
 
 
 def _of_answer(answer: Domains) -> list[DomainRow]:

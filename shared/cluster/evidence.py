@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from rookery.shared.cluster.assign import Place
 from rookery.shared.cluster.leases import Lease
 from rookery.shared.cluster.liveness import Liveness
 from rookery.shared.cluster.members import Member
@@ -97,6 +98,10 @@ class Evidence:
         return any(
             r.incarnation is None or r.incarnation in dead or r.incarnation not in self._members for r in rows
         )
+
+    def places(self) -> dict[str, Place]:
+        """Where the members run, as far as they say."""
+        return {m.incarnation: m.place for m in self._members.values() if m.place is not None}
 
     def live(self) -> dict[str, frozenset[str]]:
         """Members that can be given partitions, with their kinds."""

@@ -1,4 +1,4 @@
-"""One stanza for many recipients, as few items as can be: one for each router process that holds some of them.
+"""One stanza for many recipients, as few items as can be: one for each process that holds some of them, a router or an s2s worker.
 
 Order from one sender to one partition is that of `Bus.post`: a partition whose items wait (nobody holds it, or it is on its way to another
 process) gets an item of its own, which waits behind them.
@@ -6,8 +6,8 @@ process) gets an item of its own, which waits behind them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final, Protocol
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple, Protocol
 
 from rookery.shared.bus.messages import NOBODY, Fanout, Item, Kind, Origin
 from rookery.shared.xmpp.stanza import Stanza
@@ -32,8 +32,19 @@ class Poster(Protocol):
         """Send to one process."""
 
 
-class _Load:
-    """What one process gets next: recipients, and (partition, epoch, count) of them in order."""
+class Load(NamedTuple):
+    """What one process gets: recipients, and `runs`, (partition, epoch, how many of them), in order. Without a process it waits."""
+
+    kind: Kind
+    process: str
+    partition: int
+    epoch: int
+    recipients: Sequence[str]
+    runs: Sequence[tuple[int, int, int]]
+
+
+class _Growing:
+    """A load that is not full."""
 
     __slots__ = ("characters", "recipients", "runs")
 
@@ -42,40 +53,79 @@ class _Load:
         self.runs: list[tuple[int, int, int]] = []
         self.characters = 0
 
+    def done(self, kind: Kind, process: str) -> Load:
+        partition, epoch, _ = self.runs[0]
+        return Load(kind, process, partition, epoch, self.recipients, self.runs)
+
 
 def fan_out(
-    bus: Poster, stanza: Stanza, recipients: Iterable[tuple[str, int]], origin: Origin = NOBODY
+    bus: Poster,
+    stanza: Stanza,
+    recipients: Iterable[tuple[str, int]],
+    origin: Origin = NOBODY,
+    kind: Kind = Kind.ROUTER,
+    notify: str = "",
 ) -> int:
     """Post `stanza` to the routers of (JID, partition of its bare JID); returns how many recipients there were.
 
-    With an `origin` each recipient gets it once, however often it is posted; the numbers of its stream must grow.
+    Recipients of other servers go to the `kind` S2S, with the partitions of their domains (`Addresses.place`). With an `origin` each
+    recipient gets it once, however often it is posted; the numbers of its stream must grow. `notify` as in Fanout.
     """
-    by_partition: dict[int, list[str]] = {}
     count = 0
+    for load in plan(bus, recipients, kind):
+        count += len(load.recipients)
+        post(bus, load, stanza, origin, notify)
+    return count
+
+
+def plan(bus: Poster, recipients: Iterable[tuple[str, int]], kind: Kind = Kind.ROUTER) -> list[Load]:
+    """Who gets which recipients, (JID, partition of its bare JID). It may be used again while it is `current`."""
+    by_partition: dict[int, list[str]] = {}
     for jid, partition in recipients:
         by_partition.setdefault(partition, []).append(jid)
-        count += 1
-    loads: dict[str, _Load] = {}
+    loads: list[Load] = []
+    growing: dict[str, _Growing] = {}
     for partition, jids in by_partition.items():
-        holder = bus.holder(Kind.ROUTER, partition)
+        holder = bus.holder(kind, partition)
         for some in _cut(jids):
             if holder is None:
-                bus.post(Kind.ROUTER, partition, Fanout(stanza, some, origin))
+                loads.append(Load(kind, "", partition, 0, some, ()))
                 continue
             process, epoch = holder
             size = sum(map(len, some))
-            load = loads.setdefault(process, _Load())
+            load = growing.setdefault(process, _Growing())
             if load.runs and (
                 len(load.recipients) + len(some) > MAX_RECIPIENTS or load.characters + size > MAX_CHARACTERS
             ):
-                _post(bus, process, stanza, load, origin)
-                load = loads[process] = _Load()
+                loads.append(load.done(kind, process))
+                load = growing[process] = _Growing()
             load.recipients += some
             load.characters += size
             load.runs.append((partition, epoch, len(some)))
-    for process, load in loads.items():
-        _post(bus, process, stanza, load, origin)
-    return count
+    loads += [load.done(kind, process) for process, load in growing.items()]
+    return loads
+
+
+def current(bus: Poster, loads: Iterable[Load]) -> bool:
+    """Whether everybody still holds what a plan says: order demands that it is made anew when not."""
+    holder = bus.holder
+    for load in loads:
+        process = load.process
+        if not process:
+            return False
+        for partition, epoch, _ in load.runs:
+            if holder(load.kind, partition) != (process, epoch):
+                return False
+    return True
+
+
+def post(bus: Poster, load: Load, stanza: Stanza, origin: Origin, notify: str = "") -> None:
+    """Send one stanza to the recipients of one load."""
+    if load.process:
+        item = Fanout(stanza, load.recipients, origin, load.runs, notify)
+        bus.post_to(load.process, item, kind=load.kind, partition=load.partition, epoch=load.epoch)
+    else:
+        bus.post(load.kind, load.partition, Fanout(stanza, load.recipients, origin, (), notify))
 
 
 def _cut(jids: list[str]) -> Iterable[list[str]]:
@@ -87,9 +137,3 @@ def _cut(jids: list[str]) -> Iterable[list[str]]:
             yield jids[start:at]
             start, size = at, len(jid)
     yield jids[start:]
-
-
-def _post(bus: Poster, process: str, stanza: Stanza, load: _Load, origin: Origin) -> None:
-    partition, epoch, _ = load.runs[0]
-    item = Fanout(stanza, load.recipients, origin, load.runs)
-    bus.post_to(process, item, kind=Kind.ROUTER, partition=partition, epoch=epoch)

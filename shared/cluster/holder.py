@@ -16,6 +16,7 @@ import trio
 from rookery.shared.bus.core import BusCore
 from rookery.shared.bus.messages import Granted, Kind
 from rookery.shared.cluster import leases, members
+from rookery.shared.cluster.about import here
 from rookery.shared.cluster.api import Service
 from rookery.shared.cluster.assign import targets
 from rookery.shared.cluster.evidence import Evidence
@@ -108,7 +109,12 @@ class Holder:
                 return await self._db.run(
                     0,
                     lambda conn: members.join(
-                        conn, self._me, self._kinds, self._config.lease_ttl, self._bus.speaks
+                        conn,
+                        self._me,
+                        self._kinds,
+                        self._config.lease_ttl,
+                        self._bus.speaks,
+                        place=here(self._config),
                     ),
                 )
             except DatabaseUnavailable:
@@ -285,13 +291,13 @@ class Holder:
 
     def _moves(self, rows: list[Lease]) -> list[Move]:
         """What we hold and others should hold. Only what is served moves: the rest is still on its way to us."""
-        live = self._evidence.live()
+        live, places = self._evidence.live(), self._evidence.places()
         moves: list[Move] = []
         for kind in self._kinds:
             names = {name for name, kinds in live.items() if kind.label in kinds}
             holders = {r.partition: r.incarnation for r in rows if r.kind is kind}
             free = {self._me} if self.draining else set()
-            wanted = targets(holders, names - free, free)
+            wanted = targets(holders, names - free, free, places)
             for partition, epoch in self._parts.served(kind):
                 target = wanted.get(partition, self._me)
                 if target != self._me and holders.get(partition) == self._me:

@@ -12,12 +12,13 @@ from typing import Any, NamedTuple
 
 from rookery.shared.bus.messages import Kind
 from rookery.shared.cluster.assign import targets
+from rookery.shared.cluster.members import place_of
 from rookery.shared.db.api import FENCE, Connection, Fenced
 
 _LOCK = "SELECT pg_advisory_xact_lock(7308895107)"
 _LOOK = "SELECT kind, partition, incarnation, epoch FROM lease WHERE kind = ANY($1) ORDER BY kind, partition"
 _MEMBERS = """
-SELECT m.incarnation, m.kinds, f.open AND NOT m.draining AND m.expires > now() AS live, m.expires <= now() AS expired
+SELECT m.incarnation, m.kinds, m.zone, m.host, f.open AND NOT m.draining AND m.expires > now() AS live, m.expires <= now() AS expired
 FROM member m JOIN fence f USING (incarnation)
 """
 _CLOSE = "UPDATE fence SET open = false WHERE incarnation = ANY($1) AND open"
@@ -85,11 +86,14 @@ async def claim(
         free: set[str | None] = {
             r.incarnation for r in leases if r.incarnation in dead or r.incarnation not in known
         }
+        places = {
+            r["incarnation"]: place for r in members if (place := place_of(r["zone"], r["host"])) is not None
+        }
         taken: list[Lease] = []
         for kind in kinds:
             rows = {lease.partition: lease for lease in leases if lease.kind is kind}
             live = {r["incarnation"] for r in members if r["live"] and kind.label in r["kinds"]} - dead
-            wanted = targets({p: r.incarnation for p, r in rows.items()}, live, free)
+            wanted = targets({p: r.incarnation for p, r in rows.items()}, live, free, places)
             taken += [
                 rows[p] for p, name in wanted.items() if name == me and rows[p].incarnation in free | {None}
             ]

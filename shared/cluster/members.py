@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from rookery.shared.bus.messages import VERSION, Kind
+from rookery.shared.cluster.assign import Place
 from rookery.shared.db.api import Connection
 
 #: A member whose heartbeat is so old, and which holds nothing, is forgotten.
@@ -19,14 +20,15 @@ WITH beat AS (
     UPDATE member SET expires = now() + make_interval(secs => $2), draining = $3 WHERE incarnation = $1
     RETURNING set_config('synchronous_commit', 'off', true)
 )
-SELECT m.incarnation, m.kinds, m.draining, f.open, extract(epoch FROM now() - m.expires)::float8 AS late,
+SELECT m.incarnation, m.kinds, m.zone, m.host, m.draining, f.open, extract(epoch FROM now() - m.expires)::float8 AS late,
        (SELECT count(*) FROM beat)::int AS beaten
 FROM member m JOIN fence f USING (incarnation)
 """
 
 _JOIN = """
 WITH fenced AS (INSERT INTO fence (incarnation) VALUES ($1))
-INSERT INTO member (incarnation, kinds, version, expires) VALUES ($1, $2, $3, now() + make_interval(secs => $4))
+INSERT INTO member (incarnation, kinds, version, expires, zone, host)
+VALUES ($1, $2, $3, now() + make_interval(secs => $4), $5, $6)
 """
 
 _LEASE_ROWS = """
@@ -50,18 +52,31 @@ DELETE FROM fence f WHERE incarnation IN (SELECT incarnation FROM old)
 """  # noqa: S608  a constant
 
 
+#: A process that is not told where it runs.
+NOWHERE: Final = Place("", "")
+
+
 class Member(NamedTuple):
-    """One member row: `late` is how many seconds ago its heartbeat expired (negative: not yet)."""
+    """One member row: `late` is how many seconds ago its heartbeat expired (negative: not yet).
+
+    `place` is None for a process of a version that does not say where it runs."""
 
     incarnation: str
     kinds: frozenset[str]
     draining: bool
     open: bool
     late: float
+    place: Place | None = None
 
 
 async def join(
-    conn: Connection, incarnation: str, kinds: tuple[Kind, ...], ttl: float, version: int = VERSION
+    conn: Connection,
+    incarnation: str,
+    kinds: tuple[Kind, ...],
+    ttl: float,
+    version: int = VERSION,
+    *,
+    place: Place = NOWHERE,
 ) -> int:
     """Make the rows of a new process that reads `version`; returns the number of partitions of the installation."""
     labels = [kind.label for kind in kinds]
@@ -71,7 +86,7 @@ async def join(
         await conn.execute(_LEASE_ROWS, labels, partitions)
     # A repetition after a lost connection finds its own row.
     if not await conn.fetchval("SELECT 1 FROM member WHERE incarnation = $1", incarnation):
-        await conn.execute(_JOIN, incarnation, labels, version, ttl)
+        await conn.execute(_JOIN, incarnation, labels, version, ttl, *place)
     return partitions
 
 
@@ -79,9 +94,22 @@ async def beat(conn: Connection, incarnation: str, ttl: float, draining: bool) -
     """Renew the heartbeat and look at everyone: (whether this process may go on, members). One statement."""
     rows = await conn.fetch(_BEAT, incarnation, ttl, draining)
     members = [
-        Member(r["incarnation"], frozenset(r["kinds"]), r["draining"], r["open"], r["late"]) for r in rows
+        Member(
+            r["incarnation"],
+            frozenset(r["kinds"]),
+            r["draining"],
+            r["open"],
+            r["late"],
+            place_of(r["zone"], r["host"]),
+        )
+        for r in rows
     ]
     return any(m.incarnation == incarnation and m.open for m in members), members
+
+
+def place_of(zone: str | None, host: str | None) -> Place | None:
+    """The place in a row."""
+    return None if host is None else Place(zone or "", host)
 
 
 async def leave(conn: Connection, incarnation: str) -> None:

@@ -41,6 +41,7 @@ from rookery.shared.cluster.asking import Asking
 from rookery.shared.cluster.holder import Holder
 from rookery.shared.cluster.liveness import Liveness
 from rookery.shared.cluster.map import PartitionMap
+from rookery.shared.cluster.orders import Orders
 from rookery.shared.cluster.parts import Parts
 from rookery.shared.cluster.readiness import Readiness
 from rookery.shared.config import Config
@@ -83,6 +84,7 @@ class ClusterNode:
         self.on_claimed: list[Callable[[Kind, int, int, str], None]] = []
         self.on_frozen: list[Callable[[float], None]] = []
         self.on_domains: list[Callable[[], None]] = []
+        self.orders = Orders()
         #: Why `fail` was called.
         self.failure: str | None = None
         self.map = PartitionMap()
@@ -109,6 +111,7 @@ class ClusterNode:
             AskHolds: self._on_ask,
             Yield: self._on_yield,
             DomainsChanged: lambda _: _each(self.on_domains),
+            **self.orders.handlers,
         }
         bus.resolver = self.map.holder
         bus.receiver = self._receive
@@ -186,8 +189,6 @@ class ClusterNode:
             acquiring=sum(not part.state for _, _, part in parts),
             known={kind.label: count for kind, count in self.map.count().items()},
         )
-
-    # --- start ---
 
     async def _listen(self) -> None:
         """Learn who lives and who holds what before holding anything."""
@@ -312,8 +313,6 @@ class ClusterNode:
     def _say_holds(self, kind: Kind, held: list[tuple[int, int]]) -> None:
         self._learn(self.incarnation, kind, held)
         self.bus.announce(Holds(self.incarnation, kind, tuple(held)))
-
-    # --- beats ---
 
     def _beat(self) -> Beat:
         load, self._items = self.bus.stats.items_in - self._items, self.bus.stats.items_in

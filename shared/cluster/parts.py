@@ -89,7 +89,8 @@ class Parts:
             else:
                 self.dispatch(source, kind, partition, epoch, one)
         if served:
-            self._services[kind].receive(source, *first, Fanout(item.stanza, served, item.origin))
+            whole = Fanout(item.stanza, served, item.origin, (), item.notify)
+            self._services[kind].receive(source, *first, whole)
 
     def get(self, kind: Kind, partition: int) -> Part | None:
         """The part, when this process has it in any state."""

@@ -94,6 +94,11 @@ class Inflight:
         """The sender's router has done its part for `n`. False when that was not waited for."""
         return self._done(self._copies, self._entries, n)
 
+    def place(self, n: int, copied: bool = False) -> Place | None:
+        """Where number `n` was sent to, or (`copied`) its second leg; None when that is not open."""
+        entry = (self._copies if copied else self._entries).get(n)
+        return None if entry is None else entry.place
+
     def _done(self, leg: dict[int, Entry], other: dict[int, Entry], n: int) -> bool:
         entry = leg.pop(n, None)
         if entry is None:

@@ -10,11 +10,11 @@ from __future__ import annotations
 import socket
 import ssl
 from enum import IntEnum
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 from rookery.shared.net.handshakes import Step
 from rookery.shared.net.reactor import GONE, READ, WRITE, Reactor
-from rookery.shared.net.security import Security
+from rookery.shared.net.security import Security, TlsContext, TlsSocket
 from rookery.shared.net.transport import FINISHING, Peer
 
 #: Bytes read from one socket in one turn.
@@ -100,11 +100,11 @@ class Channel:
             self.accept_tls(context)
         return True
 
-    def accept_tls(self, context: ssl.SSLContext) -> None:
+    def accept_tls(self, context: TlsContext) -> None:
         """Begin the server's side of a handshake with what comes next."""
         self._wrap(context, None)
 
-    def offer_tls(self, context: ssl.SSLContext, name: str) -> None:
+    def offer_tls(self, context: TlsContext, name: str) -> None:
         """Begin the client's side at once; `name` (ASCII) goes into the SNI and, if the context says so, must be the server's.
 
         The peer hears `on_secure` when it is done, or `on_lost`: "tls", or "untrusted" when the server's certificate does not hold.
@@ -120,7 +120,7 @@ class Channel:
         self._security.failed(cause)
         self.abort(cause if cause != "handshake" else "tls")
 
-    def _wrap(self, context: ssl.SSLContext, server_name: str | None) -> None:
+    def _wrap(self, context: TlsContext, server_name: str | None) -> None:
         # Python closes a socket whose peer is already gone, and its number may come back at once: so the reactor
         # must not know it meanwhile.
         self.reactor.unregister(self.fd)
@@ -143,8 +143,7 @@ class Channel:
 
     def _step(self) -> None:
         self._want(0)
-        assert isinstance(self.sock, ssl.SSLSocket)
-        self._security.pool.submit(self.sock, self._stepped)
+        self._security.pool.submit(cast(TlsSocket, self.sock), self._stepped)
 
     def _stepped(self, result: Step) -> None:
         """A thread has given the socket back."""
@@ -161,9 +160,7 @@ class Channel:
             self.fail_tls("untrusted" if result is Step.UNTRUSTED else "handshake")
 
     def _secured(self) -> None:
-        sock = self.sock
-        assert isinstance(sock, ssl.SSLSocket)
-        self.peer.on_secure(self._security.secured(sock))
+        self.peer.on_secure(self._security.secured(cast(TlsSocket, self.sock)))
         if self.state == State.OPEN and not self.held:
             # The other side's first bytes may have come with its last handshake message.
             self.reactor.again(self)
@@ -171,13 +168,11 @@ class Channel:
     @property
     def alpn(self) -> str:
         """The protocol that both sides chose (RFC 7301), "" when none."""
-        sock = self.sock
-        return (sock.selected_alpn_protocol() or "") if isinstance(sock, ssl.SSLSocket) else ""
+        return (cast(TlsSocket, self.sock).selected_alpn_protocol() or "") if self.tls else ""
 
     def certificate(self) -> bytes | None:
         """The other side's certificate (DER), None when it showed none. Verified only if the context asked for that."""
-        sock = self.sock
-        return sock.getpeercert(binary_form=True) if isinstance(sock, ssl.SSLSocket) else None
+        return cast(TlsSocket, self.sock).getpeercert(True) if self.tls else None
 
     # --- reading ---
 
@@ -221,7 +216,7 @@ class Channel:
 
     def pending(self) -> int:
         """Decrypted bytes that wait inside OpenSSL."""
-        return self.sock.pending() if isinstance(self.sock, ssl.SSLSocket) else 0
+        return cast(TlsSocket, self.sock).pending() if self.tls else 0
 
     def _more(self) -> None:
         if self.tls and self.open and self.pending():
@@ -357,8 +352,8 @@ class Channel:
     def _say_goodbye(self) -> None:
         """TLS: say that nothing more comes (RFC 8446 section 6.1), as the other side has or will."""
         try:
-            if isinstance(self.sock, ssl.SSLSocket):
-                self.sock.unwrap()
+            if self.tls:
+                cast(TlsSocket, self.sock).unwrap()
         except (OSError, ValueError):
             pass
 

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from enum import Enum
 from time import monotonic, thread_time
-from typing import Final
+from typing import Final, Literal, Protocol
 
 import structlog
 import trio
@@ -40,11 +40,40 @@ class Step(Enum):
     UNTRUSTED = "untrusted"
 
 
+class TlsSocket(Protocol):
+    """What channels need of a socket with TLS beside what every socket has; `ssl.SSLSocket` is one."""
+
+    @property
+    def server_hostname(self) -> str | None:
+        """The name that the client asked for, on its own side."""
+
+    def do_handshake(self) -> None:
+        """One step. Raises ssl.SSLWantReadError, ssl.SSLWantWriteError, OSError."""
+
+    def pending(self) -> int:
+        """Decrypted bytes that wait."""
+
+    def unwrap(self) -> object:
+        """Say goodbye."""
+
+    def selected_alpn_protocol(self) -> str | None:
+        """What both sides chose."""
+
+    def getpeercert(self, binary_form: Literal[True], /) -> bytes | None:
+        """The other side's certificate."""
+
+    def version(self) -> str | None:
+        """As TLSv1.3."""
+
+    def cipher(self) -> tuple[str, str, int] | None:
+        """Name, protocol, bits."""
+
+
 #: Called in the trio thread with the result of a step.
 Stepped = Callable[[Step], None]
 
 
-def step(sock: ssl.SSLSocket) -> Step:
+def step(sock: TlsSocket) -> Step:
     """Do what can be done of the handshake without blocking."""
     try:
         sock.do_handshake()
@@ -85,7 +114,7 @@ class HandshakePool:
     """Runs steps, at once or in daemon threads; their results come back into the trio loop in one wake-up for many."""
 
     def __init__(self, threads: int) -> None:
-        self._work: queue.SimpleQueue[tuple[ssl.SSLSocket, Stepped] | None] = queue.SimpleQueue()
+        self._work: queue.SimpleQueue[tuple[TlsSocket, Stepped] | None] = queue.SimpleQueue()
         self._results: deque[tuple[Stepped, Step]] = deque()
         self._token: trio.lowlevel.TrioToken | None = None
         self._budget = Budget()
@@ -99,7 +128,7 @@ class HandshakePool:
         for thread in self._threads:
             thread.start()
 
-    def submit(self, sock: ssl.SSLSocket, stepped: Stepped) -> None:
+    def submit(self, sock: TlsSocket, stepped: Stepped) -> None:
         """Run one step for `sock`; the caller must not touch or close the socket until `stepped` is called, perhaps before this returns."""
         if not self._budget.allows(monotonic()):
             self._work.put((sock, stepped))

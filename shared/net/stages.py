@@ -6,13 +6,13 @@ Each is a `Stage` of a channel: it looks at the socket, takes at most what is it
 from __future__ import annotations
 
 import socket
-import ssl
 from collections.abc import Callable
 from typing import Final
 
 from rookery.shared.net import hello
 from rookery.shared.net.channel import Channel
 from rookery.shared.net.proxy import ProxyError, ProxyReader
+from rookery.shared.net.security import TlsContext
 
 _HANDSHAKE: Final = b"\x16"
 
@@ -54,7 +54,7 @@ class FirstByte:
 
     __slots__ = ("_context", "_plain")
 
-    def __init__(self, context: Callable[[], ssl.SSLContext | None], plain: Callable[[], None]) -> None:
+    def __init__(self, context: Callable[[], TlsContext | None], plain: Callable[[], None]) -> None:
         self._context = context
         self._plain = plain
 
@@ -79,7 +79,7 @@ class Alpn:
 
     __slots__ = ("_context", "_protocol")
 
-    def __init__(self, context: ssl.SSLContext, protocol: bytes) -> None:
+    def __init__(self, context: TlsContext, protocol: bytes) -> None:
         self._context = context
         self._protocol = protocol
 

@@ -1,20 +1,23 @@
-"""The admin endpoints of a process: /livez, /readyz and /metrics."""
+"""The admin endpoints of a process: /livez, /readyz and /metrics, and whatever else answers on its port."""
 
 from __future__ import annotations
 
+import hmac
 import json
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 import trio
 
 from rookery.shared.observe import metrics
-from rookery.shared.observe.http import HttpLimits, Request, Response, Routes, serve_http
+from rookery.shared.observe.http import Handler, HttpLimits, Request, Response, Routes, serve_http
 
 #: A loop that woke up later than this is not alive.
 LAG_LIMIT: Final = 5.0
 _EVERY: Final = 1.0
+#: Of a request to the administration API, such as many users to create.
+BODY_BYTES: Final = 1024 * 1024
 _JSON: Final = "application/json"
 
 
@@ -45,8 +48,23 @@ class Health:
             metrics.LOOP_LAG_MAX.set(max(recent))
 
 
-def routes(health: Health) -> Routes:
-    """The endpoints of one process."""
+def bearer(request: Request) -> str:
+    """What stands in `Authorization: Bearer` (RFC 6750 section 2.1), "" for nothing."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def may_read(request: Request, token: str) -> bool:
+    """Whether this request may read metrics: it shows the token of the configuration, or there is none."""
+    return not token or hmac.compare_digest(bearer(request).encode(), token.encode())
+
+
+#: The answer to who may not.
+UNAUTHORIZED: Final = Response(401, b"unauthorized\n", headers=(("WWW-Authenticate", "Bearer"),))
+
+
+def routes(health: Health, metrics_token: str = "") -> Routes:
+    """The endpoints of one process. Metrics are for those who show the token, if there is one."""
 
     async def livez(request: Request) -> Response:
         alive = health.lag < LAG_LIMIT
@@ -60,6 +78,8 @@ def routes(health: Health) -> Routes:
         return Response(503 if failing else 200, json.dumps(told).encode(), _JSON)
 
     async def exposed(request: Request) -> Response:
+        if not may_read(request, metrics_token):
+            return UNAUTHORIZED
         metrics.READY.set(not health.failing())
         body, content_type = metrics.exposition(request.headers.get("accept", ""))
         return Response(body=body, content_type=content_type)
@@ -67,16 +87,32 @@ def routes(health: Health) -> Routes:
     return {("GET", "/livez"): livez, ("GET", "/readyz"): readyz, ("GET", "/metrics"): exposed}
 
 
+class Port(NamedTuple):
+    """What is served on the admin port beside health: where, for whose token, and what answers every other path."""
+
+    host: str
+    port: int
+    metrics_token: str = ""
+    otherwise: Handler | None = None
+
+
 async def serve_admin(
-    health: Health, host: str, port: int, *, task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED
+    health: Health, port: Port, *, task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED
 ) -> None:
     """Serve the endpoints and watch the loop until cancelled; reports the port."""
-    limits = HttpLimits(body_bytes=0, idle_seconds=15.0, write_seconds=10.0)
+    body = BODY_BYTES if port.otherwise is not None else 0
+    limits = HttpLimits(body_bytes=body, idle_seconds=15.0, write_seconds=10.0)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(health.watch_loop)
         bound: int = await nursery.start(
             lambda task_status: serve_http(
-                host, port, routes(health), limits=limits, name="admin.port", task_status=task_status
+                port.host,
+                port.port,
+                routes(health, port.metrics_token),
+                limits=limits,
+                name="admin.port",
+                otherwise=port.otherwise,
+                task_status=task_status,
             )
         )
         task_status.started(bound)

@@ -31,7 +31,10 @@ class HttpLimits:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request. `path` is decoded, without the query; header names are lower-case, repeated ones joined with commas."""
+    """One request. `path` is decoded, without the query; header names are lower-case, repeated ones joined with commas.
+
+    `target` is what the client wrote (RFC 9112 section 3.2): whoever cuts a path into segments does that before they are decoded.
+    """
 
     method: str
     path: str
@@ -39,6 +42,7 @@ class Request:
     headers: Mapping[str, str]
     body: bytes = b""
     peer: str = ""
+    target: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +194,8 @@ def route(request: Request) -> tuple[str, str]:
 
 
 def _parsed(head: h11.Request, body: bytes, peer: str) -> Request:
-    path, _, query = head.target.decode("ascii").partition("?")
+    target = head.target.decode("ascii")
+    path, _, query = target.partition("?")
     headers: dict[str, str] = {}
     for raw_name, raw_value in head.headers:
         name, value = raw_name.decode("ascii"), raw_value.decode("latin-1")
@@ -202,4 +207,5 @@ def _parsed(head: h11.Request, body: bytes, peer: str) -> Request:
         headers=headers,
         body=body,
         peer=peer,
+        target=target,
     )

@@ -40,9 +40,17 @@ class _PeerGoneError(Exception):
 
 
 class _Connection:
-    def __init__(self, stream: trio.abc.Stream, routes: Routes, limits: HttpLimits, peer: str) -> None:
+    def __init__(
+        self,
+        stream: trio.abc.Stream,
+        routes: Routes,
+        limits: HttpLimits,
+        peer: str,
+        otherwise: Handler | None,
+    ) -> None:
         self.stream = stream
         self.routes = routes
+        self.otherwise = otherwise
         self.limits = limits
         self.exchange = Exchange(limits, peer)
 
@@ -90,6 +98,8 @@ class _Connection:
 
     async def _answer(self, request: Request) -> Response:
         handler = self.routes.get(route(request))
+        if handler is None and self.otherwise is not None and unknown(request, self.routes).status == 404:
+            handler = self.otherwise
         if handler is None:
             return unknown(request, self.routes)
         try:
@@ -109,14 +119,21 @@ class _Connection:
 
 
 async def serve_connection(
-    stream: trio.abc.Stream, routes: Routes, *, limits: HttpLimits | None = None, peer: str = ""
+    stream: trio.abc.Stream,
+    routes: Routes,
+    *,
+    limits: HttpLimits | None = None,
+    peer: str = "",
+    otherwise: Handler | None = None,
 ) -> None:
     """Serve HTTP on one accepted stream (plain or TLS) until it ends; closes it. `peer` is handed on in `Request`.
+
+    `otherwise` answers requests for paths that are not among the routes, in place of 404.
 
     Never raises for what the peer does.
     """
     try:
-        await _Connection(stream, routes, limits or HttpLimits(), peer).serve()
+        await _Connection(stream, routes, limits or HttpLimits(), peer, otherwise).serve()
         with trio.move_on_after(1):
             await stream.aclose()
     except _PeerGoneError:
@@ -133,6 +150,7 @@ async def serve_http(
     connections: int = 64,
     limits: HttpLimits | None = None,
     name: str = "port",
+    otherwise: Handler | None = None,
     task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Listen and serve until cancelled; reports the port that was bound. More than `connections` at once wait.
@@ -152,12 +170,20 @@ async def serve_http(
 
     async def serve(stream: trio.SocketStream) -> None:
         async with room:
-            await serve_connection(stream, routes, limits=limits)
+            peer = _peer(stream)
+            await serve_connection(stream, routes, limits=limits, peer=peer, otherwise=otherwise)
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(trio.serve_listeners, serve, listeners)
         bound: int = listeners[0].socket.getsockname()[1]
         task_status.started(bound)
+
+
+def _peer(stream: trio.SocketStream) -> str:
+    try:
+        return str(stream.socket.getpeername()[0])
+    except OSError:
+        return ""  # it has gone already
 
 
 __all__ = ["Handler", "HttpLimits", "Request", "Response", "Routes", "serve_connection", "serve_http"]

@@ -93,6 +93,13 @@ class _Stdlib(logging.Handler):
         )
 
 
+def level(name: str) -> None:
+    """Write lines of this level and above from now on."""
+    number = getattr(logging, name.upper())
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(number))
+    logging.getLogger().setLevel(max(number, logging.WARNING))
+
+
 def configure(*, level: str = "info", form: str = "auto", kind: str = "", incarnation: str = "") -> None:
     """Set up this process's logs once. `form` is auto, json or console."""
     console = form == "console" or (form == "auto" and sys.stderr.isatty())

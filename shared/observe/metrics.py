@@ -202,6 +202,13 @@ REGISTRATIONS: Final = _counter(
     "result",
     "domain",
 )
+_begin("upload")
+UPLOADS: Final = _counter(
+    "uploads_total",
+    "Files over HTTP (XEP-0363); result is slot, stored, fetched, expired or refused.",
+    "result",
+)
+UPLOAD_BYTES: Final = _counter("upload_bytes_total", "Bytes of files, in or out.", "direction")
 
 # --- bus, database, cluster -------------------------------------------------------------------------------------------
 
@@ -224,6 +231,26 @@ _begin("router", "roster", "presence", "offline", "account")
 DB_SECONDS: Final = _histogram("db_seconds", "Units of work, with their wait for a connection.", "op")
 DB_HEALTHY: Final = _sampled("db_healthy", "gauge", "1 when the last unit of work reached Postgres.")
 LEASE_HELD: Final = _sampled("lease_held", "gauge", "Partitions that this process holds.", "kind")
+
+# --- other servers ----------------------------------------------------------------------------------------------------
+
+_begin("s2s")
+S2S_DOMAINS: Final = _sampled(
+    "s2s_domains",
+    "gauge",
+    "Remote domains known to their holder; state is idle, waiting, opening, open or paused.",
+    "state",
+)
+S2S_WAITING: Final = _sampled(
+    "s2s_waiting_stanzas", "gauge", "Stanzas that wait for other servers, or for their acknowledgement."
+)
+S2S_STREAMS: Final = _sampled("s2s_streams", "gauge", "Streams with other servers.", "direction")
+S2S_STANZAS: Final = _sampled(
+    "s2s_stanzas_total", "counter", "Stanzas from other servers, and for them.", "direction"
+)
+S2S_RETURNED: Final = _sampled(
+    "s2s_returned_total", "counter", "Stanzas that went back to their senders as errors."
+)
 
 # --- the parent of an embedded cluster --------------------------------------------------------------------------------
 

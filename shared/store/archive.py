@@ -54,12 +54,13 @@ class Filter(NamedTuple):
 
 
 class Found(NamedTuple):
-    """An archived message; `stamp` is in Unix seconds."""
+    """An archived message; `stamp` is in Unix seconds, `peer` whom it is from or for."""
 
     id: int
     stamp: float
     stanza: Stanza
     size: int
+    peer: str = ""
 
 
 class Page(NamedTuple):
@@ -183,24 +184,24 @@ def _page(
     statement = f"""
 WITH parts AS MATERIALIZED ({partitions.PARTS} ORDER BY first {order}),
 bulk AS MATERIALIZED (
-    (SELECT f.id, f.stamp, f.stanza, p.{edge} AS edge FROM parts p CROSS JOIN LATERAL (
-        SELECT id, stamp, stanza FROM archive WHERE {ours} AND day >= p.first AND day < p.past ORDER BY id {order} LIMIT ${at + 1}
+    (SELECT f.id, f.stamp, f.stanza, f.peer, p.{edge} AS edge FROM parts p CROSS JOIN LATERAL (
+        SELECT id, stamp, stanza, peer FROM archive WHERE {ours} AND day >= p.first AND day < p.past ORDER BY id {order} LIMIT ${at + 1}
     ) AS f WHERE p.past > ${at + 3} LIMIT ${at + 1})
     UNION ALL
-    (SELECT id, stamp, stanza, NULL FROM message WHERE {before} ORDER BY id {order} LIMIT ${at + 1})
+    (SELECT id, stamp, stanza, peer, NULL FROM message WHERE {before} ORDER BY id {order} LIMIT ${at + 1})
 ),
 near AS (
-    SELECT f.id, f.stamp, f.stanza FROM (SELECT {past} AS day, {last} AS last, count(edge) AS n FROM bulk WHERE edge IS NOT NULL) AS e
+    SELECT f.id, f.stamp, f.stanza, f.peer FROM (SELECT {past} AS day, {last} AS last, count(edge) AS n FROM bulk WHERE edge IS NOT NULL) AS e
     CROSS JOIN LATERAL (
-        SELECT id, stamp, stanza FROM archive WHERE e.n = ${at + 1} AND {ours} AND day = e.day AND id {ahead} e.last
+        SELECT id, stamp, stanza, peer FROM archive WHERE e.n = ${at + 1} AND {ours} AND day = e.day AND id {ahead} e.last
         ORDER BY id {order} LIMIT ${at + 1}
     ) AS f
 )
-SELECT id, extract(epoch FROM stamp)::float8 AS stamp, stanza, found FROM (
-    SELECT id, stamp, stanza, count(*) OVER () AS found,
+SELECT id, extract(epoch FROM stamp)::float8 AS stamp, stanza, peer, found FROM (
+    SELECT id, stamp, stanza, peer, count(*) OVER () AS found,
            sum(octet_length(stanza)) OVER (ORDER BY id {order}) - octet_length(stanza) AS ahead
     FROM (
-        SELECT id, stamp, stanza FROM bulk UNION ALL SELECT id, stamp, stanza FROM near ORDER BY id {order} LIMIT ${at + 1}
+        SELECT id, stamp, stanza, peer FROM bulk UNION ALL SELECT id, stamp, stanza, peer FROM near ORDER BY id {order} LIMIT ${at + 1}
     ) AS page
 ) AS measured WHERE ahead < ${at + 2} ORDER BY id {order}"""  # noqa: S608  parts of this package only
     return statement, [*args, first_day]
@@ -212,7 +213,7 @@ def _found(record: Any) -> Found | None:
         stanza = unpack_stanza(record["stanza"])
     except (ValueError, TypeError):
         return None
-    return Found(record["id"], record["stamp"], stanza, len(record["stanza"]))
+    return Found(record["id"], record["stamp"], stanza, len(record["stanza"]), record["peer"])
 
 
 def _exactly(stanza: Stanza, full: str) -> bool:

@@ -5,7 +5,7 @@ Whoever serves the owner checks that the reader may read it, and posts the answe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from rookery.shared.db.api import Connection
@@ -22,6 +22,9 @@ from rookery.shared.xmpp.stanza import Stanza
 #: Stanzas of one page: they travel as one item of the bus, with their wrapping.
 MAX_BYTES: Final = 196_608
 
+#: A message, and whom it is from: what is shown of it.
+View = Callable[[Stanza, str], Stanza]
+
 
 class Answer(NamedTuple):
     """A page as it is sent: the results in order of sending, then the result of the iq."""
@@ -37,7 +40,7 @@ def _opened(seal: Seal, owner: Owner, text: str) -> int:
     return id
 
 
-def _filter(seal: Seal, owner: Owner, query: Query) -> Filter:
+def _filter(seal: Seal, owner: Owner, query: Query, occupants: bool) -> Filter:
     after = max((_opened(seal, owner, text) for text in (query.after_id, query.after) if text), default=0)
     before = min(
         (_opened(seal, owner, text) for text in (query.before_id, query.before) if text), default=1 << 62
@@ -47,17 +50,24 @@ def _filter(seal: Seal, owner: Owner, query: Query) -> Filter:
     if query.with_:
         with_ = Jid.trusted(query.with_)
         peer = with_.bare
+        if occupants and peer == owner.address:
+            # An occupant of the room whose archive it is, or all of them; the peers of its rows are real addresses.
+            return Filter(
+                after, before, query.start, query.end, "", with_.full if with_.resource else "", ids
+            )
         # What the owner sent to itself is found by its own address, whatever the resources (section 4.1.1).
         exact = "" if with_.resource is None or peer == owner.address else with_.full
     return Filter(after, before, query.start, query.end, peer, exact, ids)
 
 
-async def answer(conn: Connection, seal: Seal, owner: Owner, iq: Stanza, query: Query) -> Answer:
-    """Answer a query. Raises StanzaError."""
+async def answer(
+    conn: Connection, seal: Seal, owner: Owner, iq: Stanza, query: Query, view: View | None = None
+) -> Answer:
+    """Answer a query. `view` is for the archive of a room: what a reader may see of a message. Raises StanzaError."""
     named = {_opened(seal, owner, text) for text in query.named}
     if not await archive.has_all(conn, owner.id, named):
         raise StanzaError("item-not-found", "no such message in the archive")
-    wanted = _filter(seal, owner, query)
+    wanted = _filter(seal, owner, query, view is not None)
     if query.max == 0:
         count = await archive.count(conn, owner.id, wanted, exact=True)
         return Answer((), message_archive.fin(iq, (), complete=not count, count=count, index=None))
@@ -75,7 +85,12 @@ async def answer(conn: Connection, seal: Seal, owner: Owner, iq: Stanza, query: 
     count = await archive.count(conn, owner.id, wanted, exact=False) if first else None
     # Clients that count pages by the index stop after one when it grows smaller: a page from the end has none (XEP-0059 section 2.6).
     index = None if backwards or count is None else query.place or 0
-    rows = [Result(seal.seal(owner.id, row.id), row.stamp, row.stanza) for row in page.rows]
+    rows = [
+        Result(
+            seal.seal(owner.id, row.id), row.stamp, row.stanza if view is None else view(row.stanza, row.peer)
+        )
+        for row in page.rows
+    ]
     sent = reversed(rows) if query.flip else rows
     return Answer(
         [message_archive.result(query.id, one, owner.address, iq.from_) for one in sent],

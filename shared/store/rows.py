@@ -60,6 +60,11 @@ def digest(packed: bytes) -> bytes:
     return blake2b(packed, digest_size=16).digest()
 
 
+def stanza_digest(stanza: Stanza) -> bytes:
+    """The digest of a stanza as it came, for a row that has it in another form."""
+    return digest(pack_stanza(_unstamped(stanza) if b"urn:xmpp:delay" in stanza.inner else stanza))
+
+
 def make_row(
     owner_id: int,
     id: int,

@@ -1,4 +1,4 @@
-"""The statements that write the message store, as it is (ADR 0011) and as it was before migration 0014.
+"""The statements that write the message store, as it is (ADR 0015) and as it was before migration 0014.
 
 Each begins with FENCE. `open` tells whether the fence was, `here` whether rows go where the statement wants to put them: else
 nothing was written.

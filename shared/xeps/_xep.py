@@ -39,7 +39,7 @@ class Context:
 
     `address` is what was addressed, without a resource: a domain or a bare JID; `node` is "" but for a NODE. `domain` is the domain of
     `address`. `own` is True when the sender is the account itself. `resources` are the available resources of the account addressed
-    (empty for everything else). `now` is in Unix seconds. `options(Options)` gives the settings of a XEP.
+    (empty for everything else), `services` the services of the domain. `now` is in Unix seconds. `options(Options)` gives the settings of a XEP.
     """
 
     now: float
@@ -54,6 +54,7 @@ class Context:
     options: Chosen
     resources: Sequence[str] = ()
     node: str = ""
+    services: Sequence[str] = ()
 
 
 Handler = Callable[[Stanza, Context], Stanza]
@@ -64,7 +65,8 @@ class Local:
     """The router answers with `handler`; `subscribers_only` goes through the presence worker's Gate first.
 
     Who is no subscriber, or asks an account that does not exist, gets what `stranger` makes of the request, or service-unavailable.
-    When it answers a request of the account itself, that session is marked with `marks` and loses the mark `unmarks`.
+    When it answers a request of the account itself, that session is marked with `marks` and loses the mark `unmarks`. A worker of the kind
+    `completed_by` gets the answer in place of the request (`Handle`), and completes it.
     """
 
     handler: Handler
@@ -72,6 +74,7 @@ class Local:
     marks: str = ""
     unmarks: str = ""
     stranger: Callable[[Stanza], Stanza] | None = None
+    completed_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,13 +127,17 @@ class Xep:
         marks: str = "",
         unmarks: str = "",
         stranger: Callable[[Stanza], Stanza] | None = None,
+        completed_by: str = "",
     ) -> Callable[[Handler], Handler]:
         """Register a stateless handler for an iq payload; it returns the answer or raises StanzaError."""
 
         def register(handler: Handler) -> Handler:
             for target in targets:
                 gate = subscribers_only and target is Target.ACCOUNT
-                self._add((target, type, ns, name), Local(handler, gate, marks, unmarks, stranger))
+                self._add(
+                    (target, type, ns, name),
+                    Local(handler, gate, marks, unmarks, stranger, completed_by),
+                )
             return handler
 
         return register

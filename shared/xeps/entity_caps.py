@@ -18,7 +18,7 @@ XEP = Xep(
     "1.6.0",
     "complete",
     features={Target.DOMAIN: (NS,)},
-    note="The server announces its own hash; hashes of clients are passed on untouched and never cached.",
+    note="The server announces its own hash; hashes of clients are passed on untouched, and verified where notifications depend on them.",
 )
 
 Contacts = Sequence[tuple[str, Sequence[str]]]
@@ -26,6 +26,12 @@ Contacts = Sequence[tuple[str, Sequence[str]]]
 
 def verification_string(query: Element) -> str:
     """The `ver` of a disco#info answer: SHA-1 over identities, features and forms (section 5.1), in base64."""
+    digest = hashlib.sha1(hash_input(query).encode(), usedforsecurity=False).digest()
+    return base64.b64encode(digest).decode()
+
+
+def hash_input(query: Element) -> str:
+    """What is hashed of a disco#info answer: identities, features and forms, sorted (section 5.1)."""
     identities = sorted(
         "/".join(
             (
@@ -44,8 +50,7 @@ def verification_string(query: Element) -> str:
         parts.append(fields.pop("FORM_TYPE")[0])
         for var in sorted(fields):
             parts += [var, *sorted(fields[var])]
-    data = "".join(f"{part}<" for part in parts)
-    return base64.b64encode(hashlib.sha1(data.encode(), usedforsecurity=False).digest()).decode()
+    return "".join(f"{part}<" for part in parts)
 
 
 @lru_cache(maxsize=1024)

@@ -26,7 +26,7 @@ XEP = Xep(
     30,
     "2.5.0",
     "complete",
-    features={Target.DOMAIN: (NS_INFO, NS_ITEMS), Target.ACCOUNT: (NS_INFO, NS_ITEMS)},
+    features=dict.fromkeys((Target.DOMAIN, Target.ACCOUNT, Target.SERVICE, Target.ROOM), (NS_INFO, NS_ITEMS)),
     note="An account tells only its subscribers anything (section 8).",
     options=Options,
 )
@@ -53,15 +53,18 @@ def info_of_account(iq: Stanza, context: Context) -> Stanza:
     """A registered account; strangers get what they get for an account that does not exist (section 8)."""
     if _query(iq, NS_INFO).get("node"):
         raise StanzaError("item-not-found")
-    return iq.result(info("account", "registered", "", context.features[Target.ACCOUNT]))
+    answer = info("account", "registered", "", context.features[Target.ACCOUNT])
+    # XEP-0163 section 6.1
+    answer.children.insert(1, Element(NS_INFO, "identity", {"category": "pubsub", "type": "pep"}))
+    return iq.result(answer)
 
 
 @XEP.iq("get", NS_ITEMS, "query", Target.DOMAIN)
 def items_of_domain(iq: Stanza, context: Context) -> Stanza:
-    """The services that the operator names; a domain has none of its own yet, and accounts are never listed."""
+    """The domain's own services, then those that the operator names; accounts are never listed."""
     if _query(iq, NS_ITEMS).get("node"):
         raise StanzaError("item-not-found")
-    listed = []
+    listed = [Element(NS_ITEMS, "item", {"jid": jid}) for jid in context.services]
     for item in context.options(Options).items:
         jid, _, name = item.partition(" ")
         listed.append(Element(NS_ITEMS, "item", {"jid": jid, "name": name} if name else {"jid": jid}))
@@ -74,9 +77,11 @@ def no_items(iq: Stanza) -> Stanza:
     return iq.result(Element(NS_ITEMS, "query", {"node": node} if node else None))
 
 
-@XEP.iq("get", NS_ITEMS, "query", Target.ACCOUNT, subscribers_only=True, stranger=no_items)
+@XEP.iq(
+    "get", NS_ITEMS, "query", Target.ACCOUNT, subscribers_only=True, stranger=no_items, completed_by="pubsub"
+)
 def items_of_account(iq: Stanza, context: Context) -> Stanza:
-    """The available resources, for the account itself and its subscribers (section 8)."""
+    """The available resources, for the account itself and its subscribers (section 8); its nodes follow."""
     if _query(iq, NS_ITEMS).get("node"):
         raise StanzaError("item-not-found")
     return iq.result(

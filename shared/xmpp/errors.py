@@ -66,7 +66,8 @@ class StanzaError(Exception):
     """A stanza cannot be handled; the sender gets an error stanza and the stream goes on (RFC 6120 section 8.3).
 
     `condition` is a key of `STANZA_CONDITIONS`; `type` defaults to the one that the RFC associates with it;
-    `app` is an optional application-specific condition as (namespace, name) (section 8.3.4).
+    `app` is an optional application-specific condition as (namespace, name) (section 8.3.4), `app_attrs` its attributes; `address` is
+    where to turn to instead, as the text of the condition (`gone`, `redirect`).
     """
 
     def __init__(
@@ -76,12 +77,16 @@ class StanzaError(Exception):
         *,
         type: str | None = None,
         app: tuple[str, str] | None = None,
+        app_attrs: dict[str, str] | None = None,
+        address: str = "",
     ) -> None:
         super().__init__(condition, text)
         self.condition = condition
         self.type = type or STANZA_CONDITIONS[condition]
         self.text = text
         self.app = app
+        self.app_attrs = app_attrs
+        self.address = address
 
 
 class StreamError(Exception):

@@ -96,12 +96,15 @@ class Stanza(NamedTuple):
     def error(self, error: StanzaError) -> Stanza:
         """The error stanza that answers this one (RFC 6120 section 8.3.1); it does not echo the payload."""
         condition = Element(
-            ns.CLIENT, "error", {"type": error.type}, Element(ns.STANZA_ERRORS, error.condition)
+            ns.CLIENT,
+            "error",
+            {"type": error.type},
+            Element(ns.STANZA_ERRORS, error.condition, None, error.address or None),
         )
         if error.text:
             condition.children.append(Element(ns.STANZA_ERRORS, "text", {"xml:lang": "en"}, error.text))
         if error.app:
-            condition.children.append(Element(*error.app))
+            condition.children.append(Element(*error.app, error.app_attrs))
         return Stanza.build(self.kind, condition, type="error", to=self.from_, from_=self.to, id=self.id)
 
     def encode(self, xmlns: str = "", to: str | None = None) -> bytes:

@@ -7,11 +7,9 @@ gives away what it holds. SIGHUP lets an edge read its certificates again.
 from __future__ import annotations
 
 import errno
-import gc
 import os
 import resource
 import signal
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,34 +22,36 @@ import structlog
 import trio
 
 from rookery import __version__, _compiled
-from rookery.shared import settings
+from rookery.shared import collector, settings
 from rookery.shared.bus.kinds import KINDS, Kind, built, labelled
-from rookery.shared.cluster.about import About
+from rookery.shared.cluster.about import About, here
 from rookery.shared.cluster.api import Service
+from rookery.shared.cluster.assign import Place
 from rookery.shared.cluster.node import EXIT_FAILED, ClusterNode, NodeFailed, new_incarnation, open_node
 from rookery.shared.config import Config
 from rookery.shared.db import migrate
 from rookery.shared.db.api import DatabaseUnavailable
 from rookery.shared.db.bridge import open_database
 from rookery.shared.observe import log, metrics
-from rookery.shared.observe.admin import Health, serve_admin
-from rookery.shared.observe.http import ListenError
+from rookery.shared.observe.admin import Health, Port, serve_admin
+from rookery.shared.observe.http import Handler, ListenError, Request, Response
 from rookery.shared.pace import Naps
 
 if TYPE_CHECKING:
     from rookery.up.zygote import ChildSpec
 
 _log = structlog.get_logger()
-#: When the garbage collector looks for cycles: after so many more objects; every tenth time further.
-_COLLECT: Final = (100_000, 10, 10)
-
 #: Told to whoever started this process: {"say": "hello", "incarnation"}, then {"say": "ready", "incarnation", "ports"}.
 Report = Callable[[Mapping[str, Any]], None]
 #: Without these an edge is of no use to clients: it is not ready while nobody at all holds partitions of one. A part of them may be on its
 #: way to another holder, and then every edge serves the rest: /readyz tells it, and stays 200.
-_SERVED: Final = tuple([row.kind for row in built() if row.needed or row.by_default])
+_SERVED: Final = tuple(
+    [row.kind for row in built() if row.needed or (row.by_default and not row.serves and not row.by_domain)]
+)
 _LACKS: Final = (errno.EADDRINUSE, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOSPC)
 _POLL: Final = 0.02
+#: The administration API; only where an account worker runs is it imported.
+_API: Final = "rookery.admin.api.server"
 #: Signals so soon after the first one are taken for the same.
 _REPEATED: Final = 0.2
 #: An edge says ready after so long even when some partitions have no holder: they may come later, and items wait for them.
@@ -62,6 +62,7 @@ def preload() -> None:
     """Import what the processes of a cluster need, before they are forked."""
     for row in built():
         import_module(row.service.partition(":")[0])
+    import_module(_API)
 
 
 def run_child(spec: ChildSpec, report: Report) -> None:
@@ -125,6 +126,7 @@ class _Process:
         self._incarnation = new_incarnation(kinds)
         self._services: list[Service] = []
         self._node: ClusterNode | None = None
+        self._api: Handler | None = None
 
     async def run(self) -> None:
         config, names = self._config, "+".join(kind.label for kind in self._kinds)
@@ -139,10 +141,17 @@ class _Process:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
             async with trio.open_nursery() as nursery, AsyncExitStack() as stack:
                 nursery.start_soon(self._signals, signals, nursery.cancel_scope)
-                port = await nursery.start(serve_admin, self._health, config.admin.host, config.admin.port)
+                served = Port(
+                    config.admin.host,
+                    config.admin.port,
+                    config.admin.metrics_token,
+                    self._answer if config.admin.api and Kind.ACCOUNT in self._kinds else None,
+                )
+                port = await nursery.start(serve_admin, self._health, served)
                 node = await self._join(stack)
-                node.about = about(port)
+                node.about = about(port, here(config.cluster))
                 nursery.start_soon(self._announce, node, port)
+                nursery.start_soon(collector.run)
                 await node.run(*self._services)
                 nursery.cancel_scope.cancel()
 
@@ -163,15 +172,27 @@ class _Process:
             open_node(self._config, self._kinds, db, incarnation=self._incarnation)
         )
         self._services = [make(kind, node) for kind in self._kinds]
+        node.orders.drain = partial(os.kill, os.getpid(), signal.SIGTERM)
+        node.orders.log_level = self._log_level
+        if Kind.ACCOUNT in self._kinds:
+            self._api = import_module(_API).Api(node)
         self._watch(node)
         self._node = node
-        # What was imported and made so far stays: the collector need not look at it again.
-        gc.collect()
-        gc.freeze()
-        # The message path makes no cycles, but keeps what is not committed yet: looking at all of that again for every 700 objects
-        # was a third of a busy router's time.
-        gc.set_threshold(*_COLLECT)
+        collector.set_up()
         return node
+
+    async def _answer(self, request: Request) -> Response:
+        """What is no page of health: the API, once this process has joined the cluster."""
+        if not request.path.startswith("/api/"):
+            return Response(404, b"not found\n")
+        if self._api is None:
+            return Response(503, b"starting\n", headers=(("Retry-After", "1"),))
+        return await self._api(request)
+
+    def _log_level(self, level: str) -> None:
+        if level in ("debug", "info", "warning", "error"):
+            log.level(level)
+            _log.info("log_level", level=level)
 
     def _watch(self, node: ClusterNode) -> None:
         """Readiness and the metrics that are read from the node's own totals."""
@@ -262,10 +283,10 @@ def make(kind: Kind, node: ClusterNode) -> Service:
     return service
 
 
-def about(admin_port: int) -> About:
+def about(admin_port: int, place: Place) -> About:
     """This process as `rookery status` shows it."""
     started = int(time.time())
-    return About(socket.gethostname(), os.getpid(), admin_port, started, __version__, _compiled.state)
+    return About(place.host, os.getpid(), admin_port, started, __version__, _compiled.state, place.zone)
 
 
 def _served(node: ClusterNode, kind: Kind) -> bool:

@@ -1,4 +1,4 @@
-"""`python -m tests.clients [slixmpp] [xmppjs] [profanity]`: run clients against a fresh cluster and print what they saw."""
+"""`python -m tests.clients [slixmpp] [pep] [xmppjs] [profanity]`: run clients against a fresh cluster and print what they saw."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from tests.clients import profanity, slixmpp_chat, xmppjs
+from tests.clients import profanity, slixmpp_chat, slixmpp_pep, xmppjs
 from tests.clients.parties import MissingError, Parties, parties
 from tests.cluster.harness import Cluster
 
 CLIENTS: dict[str, Callable[[Parties], dict[str, Any]]] = {
     "slixmpp": slixmpp_chat.chat,
+    "pep": slixmpp_pep.pep,
     "xmppjs": xmppjs.chat,
     "profanity": profanity.chat,
 }

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from urllib.request import urlopen
 
 import pytest
-from tests.clients import profanity, slixmpp_chat, xmppjs
+from tests.clients import profanity, slixmpp_chat, slixmpp_pep, slixmpp_room, xmppjs
 from tests.clients.parties import MissingError, parties
 from tests.cluster.harness import Cluster
 
@@ -38,6 +38,45 @@ def test_slixmpp(cluster: Cluster) -> None:
     assert seen["ping"]
     assert seen["version"]
     assert "urn:xmpp:ping" in seen["features"]
+
+
+@pytest.mark.timeout(180)
+def test_slixmpp_pep(cluster: Cluster) -> None:
+    """Keys, bookmarks and an avatar between a phone, a desktop and a contact; nothing is told twice."""
+    seen = slixmpp_pep.pep(parties(cluster))
+    bookmarks, rooms = slixmpp_pep.BOOKMARKS, slixmpp_pep.ROOMS
+    assert seen["devices"] == [[slixmpp_pep.DEVICES, "item", "current"]] * 3
+    assert seen["bundle"] == ["current"]
+    assert seen["told rooms"] == [f"room{number}@rooms.localhost" for number in range(rooms)]
+    assert (seen["rooms"], seen["rooms then"], seen["stranger"]) == (rooms, rooms - 1, "not-allowed")
+    assert seen["retracted"] == [[bookmarks, "retract", "room7@rooms.localhost"]] * 2
+    assert seen["rooms of old clients"] == rooms - 1
+    assert seen["added"] == [[bookmarks, "item", "added@rooms.localhost"]] * 2
+    assert seen["avatar"] == [slixmpp_pep.AVATAR] * 3
+    assert (seen["picture"], seen["picture of the card"], seen["hash in presence"]) == (True, True, True)
+    assert seen["at login"] == [slixmpp_pep.DEVICES, slixmpp_pep.AVATAR]
+    assert seen["deleted"] == ["delete"] * 3
+    assert seen["left"] == 0
+
+
+def test_slixmpp_in_a_room(cluster: Cluster) -> None:
+    seen = slixmpp_room.gather(parties(cluster))
+    assert {110, 201} <= set(seen["created"])
+    assert seen["first"] == seen["history"] == ["before"]
+    assert seen["invited"] == slixmpp_room.ROOM
+    assert seen["subject"] == "roses"
+    assert seen["roster"] == ["ann", "ben"]
+    assert seen["one"] == seen["other"]
+    for nick in ("ann", "ben"):
+        said = [f"{nick} {number}" for number in range(10)]
+        assert [body for body in seen["one"] if body in said] == said
+    assert seen["renamed"] == ["ann", "bob"]
+    assert seen["in"]
+    assert [body for body in seen["archive"] if body] == ["before", *seen["one"]]
+    assert seen["kicked"] == [110, 307]
+    assert seen["banned"] == [110, 301]
+    assert seen["refused"] == "forbidden"
+    assert seen["left"] == []
 
 
 @pytest.mark.timeout(240)

@@ -119,6 +119,9 @@ class Device:
             while True:
                 await self._process()
 
+    def stanza(self, data: bytes) -> None:
+        """A stanza came; for those who look at more than bodies."""
+
     async def _process(self) -> None:
         found = _NEXT.search(self._seen)
         if found is None:
@@ -128,6 +131,7 @@ class Device:
         kind, number, failed, other = found[1], found[2], found[3], found[4]
         if kind:
             self.received += 1
+            self.stanza(found[0])
             if kind == b"message" and (body := _BODY.search(found[0])) is not None:
                 self.bodies.append(body[1].decode())
             elif kind == b"iq":

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import trio
 from tests.cluster.harness import Cluster
-from tests.stories.client import Client, LoginError, Mode, StreamEndError
+from tests.stories.client import Client, LoginError, Mode
 
 from rookery.shared.config import Database
 from rookery.shared.db.bridge import open_database
@@ -131,23 +131,23 @@ def test_an_import_with_a_mistake_writes_nothing(cluster: Cluster) -> None:
 
 
 def test_domains(cluster: Cluster) -> None:
-    assert (
-        cluster.cli("domain", "add", "Example.ORG", "--registration", "open").stdout == "added example.org\n"
-    )
+    said = cluster.cli("domain", "add", "Example.ORG", "--registration", "open").stdout.splitlines()
+    assert "added example.org" in said
+    assert "added conference.example.org for chat rooms" in said
     assert "example.org  registration open\n" in cluster.cli("domain", "list").stdout
     assert "hosted already" in cluster.cli("domain", "add", "example.org").stdout
     listed = [json.loads(line) for line in cluster.cli("domain", "list", "--json").stdout.splitlines()]
     (example,) = [one for one in listed if one["name"] == "example.org"]
     assert (example["kind"], example["registration"]) == ("accounts", True)
-    code, line = refused(cluster, "domain", "add", "rooms.example.org", "--kind", "rooms")
+    code, line = refused(cluster, "domain", "add", "relay.example.org", "--kind", "proxy")
     assert code == 1
-    assert "no rooms" in line
+    assert "no proxy" in line
     cluster.cli("user", "add", "u@example.org", "--password", "x")
     code, line = refused(cluster, "domain", "del", "example.org")
     assert code == 1
     assert "1 user" in line
     cluster.cli("user", "del", "u@example.org")
-    assert cluster.cli("domain", "del", "example.org").stdout == "removed example.org\n"
+    assert cluster.cli("domain", "del", "example.org").stdout.startswith("removed example.org")
     assert refused(cluster, "domain", "del", "example.org")[0] == 1
 
 
@@ -163,6 +163,7 @@ def test_a_domain_is_set_while_it_serves(cluster: Cluster) -> None:
         "name": "set.example",
         "kind": "accounts",
         "registration": False,
+        "admins": [],
         "durability": "relaxed",
         "contacts": {"abuse-addresses": ["mailto:a@set.example"]},
     }
@@ -225,7 +226,7 @@ def test_status_tells_processes_and_what_they_hold(cluster: Cluster) -> None:
     assert status["nats"]["ok"]
     assert status["postgres"]["ok"]
     assert {kind: count["held"] for kind, count in status["partitions"].items()} == dict.fromkeys(
-        ["account", "offline", "presence", "roster", "router"], 256
+        ["account", "muc", "offline", "presence", "pubsub", "roster", "router", "s2s", "upload"], 256
     )
     processes = {process["name"]: process for process in status["processes"]}
     assert sorted(processes) == ["edge-1", "router-1", "worker-1"]
@@ -306,8 +307,7 @@ async def test_sessions_are_listed_counted_and_ended(cluster: Cluster) -> None:
         assert int((await cli(cluster, "session", "count", "nowhere.example")).stdout) == 0
         said = await cli(cluster, "session", "kick", client.jid, "--reason", "maintenance")
         assert said.stdout == f"ended 1 session of {client.jid}\n"
-        with pytest.raises(StreamEndError):
-            await client.receive()
+        await client.wait_end(5)
     finally:
         await client.drop()
     done = await trio.to_thread.run_sync(lambda: cluster.cli("session", "kick", bare, check=False))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,11 +15,11 @@ pytestmark = pytest.mark.cluster
 
 
 @pytest.fixture
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    path = tmp_path_factory.mktemp("mistakes")
-    for folder in (path, *path.parents[:2]):
-        folder.chmod(0o711)  # Postgres is another user when the tests run as root
-    return path
+def home() -> Iterator[Path]:
+    # Not below pytest's folder, which nobody else may enter: Postgres is another user when the tests run as root.
+    with tempfile.TemporaryDirectory(prefix="rookery-") as path:
+        Path(path).chmod(0o711)
+        yield Path(path)
 
 
 def command(*arguments: str) -> tuple[int, str]:

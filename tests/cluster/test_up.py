@@ -22,6 +22,7 @@ import pytest
 from tests.cluster.harness import Cluster
 
 from rookery import _compiled
+from rookery.shared.bus.kinds import built
 
 pytestmark = pytest.mark.cluster
 
@@ -49,7 +50,16 @@ def test_ready_file_says_what_runs(cluster: Cluster) -> None:
     assert ready["domains"][:2] == ["localhost", "other.localhost"]
     assert "BEGIN CERTIFICATE" in Path(ready["ca_file"]).read_text()
     kinds = sorted("+".join(process["kinds"]) for process in ready["processes"])
-    assert kinds == ["edge", "edge", "nats", "postgres", "roster+presence+offline+account", "router"]
+    assert kinds == sorted(
+        [
+            "edge",
+            "edge",
+            "nats",
+            "postgres",
+            "router",
+            "+".join(row.kind.label for row in built() if row.by_default),
+        ]
+    )
     for process in ready["processes"]:
         assert psutil.pid_exists(process["pid"])
         for port in process["ports"].values():

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
+import msgspec
 import trio
 
 from rookery.shared.bus.messages import (
@@ -23,6 +24,7 @@ from rookery.shared.bus.messages import (
 from rookery.shared.cluster.fake import FakeCluster, FakeNode
 from rookery.shared.config import Config
 from rookery.shared.db.api import Connection, Database
+from rookery.shared.federation_settings import S2s
 from rookery.shared.xmpp.parse import parse_element
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.workers.account import store
@@ -176,6 +178,8 @@ async def people(database: Database, config: Config | None = None) -> AsyncItera
             await store.create_account(conn, localpart, domain, KEYS)
 
     await database.run(0, prepare)
+    # Addresses elsewhere are nobody's here.
+    config = msgspec.structs.replace(config or Config(), s2s=S2s(enabled="off"))
     cluster = FakeCluster()
     worker = cluster.node("worker1", Kind.ROSTER, Kind.PRESENCE, Kind.ACCOUNT, config=config, db=database)
     world = People(cluster, worker, database)

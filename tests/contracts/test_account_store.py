@@ -84,7 +84,7 @@ async def test_a_deposed_worker_writes_nothing(database: Database) -> None:
         assert not alice.disabled
         assert await store.get_credentials(conn, "alice", "example.org", "SCRAM-SHA-1") == KEYS[1]
         assert await store.get_account(conn, "bob", "example.org") is None
-        assert await userdata.get_vcard(conn, "alice@example.org") is None
+        assert await userdata.get_vcard(conn, "alice@example.org", "alice@example.org") is None
 
     await database.run(0, work)
 
@@ -191,20 +191,9 @@ async def test_a_policy_is_changed_in_parts(database: Database) -> None:
         assert await policies.change(conn, "two.org", policies.Changes(True)) is None
         changes = policies.Changes(True, "relaxed", {"admin-addresses": ["xmpp:a@one.org"]})
         both = {"abuse-addresses": ["mailto:a@one.org"], "admin-addresses": ["xmpp:a@one.org"]}
-        assert await policies.change(conn, "one.org", changes) == (
-            "one.org",
-            "accounts",
-            True,
-            "relaxed",
-            both,
-        )
-        assert await policies.change(conn, "one.org", policies.Changes()) == (
-            "one.org",
-            "accounts",
-            True,
-            "relaxed",
-            both,
-        )
+        kept = policies.Policy("one.org", "accounts", True, "relaxed", both)
+        assert await policies.change(conn, "one.org", changes) == kept
+        assert await policies.change(conn, "one.org", policies.Changes()) == kept
         changes = policies.Changes(False, "", {"abuse-addresses": []})
         left = policies.Policy("one.org", "accounts", False, "", {"admin-addresses": ["xmpp:a@one.org"]})
         assert await policies.change(conn, "one.org", changes) == left

@@ -56,7 +56,7 @@ async def test_every_state_before_the_current_one_can_be_migrated(empty: config.
         status = await migrate.up(empty, target=number)
         assert status.version == number
         await fetch(empty, f"INSERT INTO domain (name) VALUES ('d{number}') RETURNING 1")
-    assert await fetch(empty, "SELECT count(*) FROM domain") == migrate.load()[-1].number
+    assert await fetch(empty, "SELECT count(*) FROM domain WHERE name LIKE 'd%'") == migrate.load()[-1].number
 
 
 async def test_many_processes_may_migrate_at_once(empty: config.Database) -> None:

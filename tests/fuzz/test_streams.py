@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.fuzz import s2s
 from tests.fuzz.streams import run
 
 
@@ -13,3 +14,10 @@ def test_streams() -> None:
     # The inputs are neither all good nor all bad, or the run shows nothing.
     assert min(tally.stanzas, tally.elements, tally.errors) > 300
     assert tally.closed > 30
+
+
+@pytest.mark.slow
+def test_streams_between_servers() -> None:
+    tally = s2s.run(3000, seed=20261129)
+    assert tally.inputs == 3000
+    assert min(tally.ended, tally.proved, tally.stanzas) > 100

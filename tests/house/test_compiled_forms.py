@@ -69,3 +69,43 @@ def test_no_constant_is_a_tuple_of_numbers() -> None:
         and any(isinstance(one, ast.Constant) and isinstance(one.value, float) for one in node.value.elts)
     ]
     assert found == []
+
+
+def open_to_all(cls: ast.ClassDef) -> bool:
+    """Whether anybody may build on it: it says so, or it is none of the classes that mypyc makes its own."""
+    if any("allow_interpreted_subclasses=True" in ast.unparse(decorator) for decorator in cls.decorator_list):
+        return True
+    return any(
+        ast.unparse(base).partition("[")[0] in ("NamedTuple", "Protocol", "Enum", "IntEnum")
+        for base in cls.bases
+    )
+
+
+def test_nothing_that_python_runs_builds_on_a_compiled_class() -> None:
+    """An instance of such a class cannot be made: "interpreted classes cannot inherit from compiled"."""
+    closed = {
+        (name, node.name)
+        for name, tree in trees()
+        for node in tree.body
+        if isinstance(node, ast.ClassDef) and not open_to_all(node)
+    }
+    assert ("rookery.shared.xmpp.errors", "StanzaError") in closed
+    found = []
+    for package in ("edge", "router", "workers", "shared", "bench"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            if ".".join(("rookery", *path.relative_to(ROOT).with_suffix("").parts)) in NAMES:
+                continue
+            tree = parsed(path.read_text("utf-8"))
+            known = {
+                alias.asname or alias.name: (node.module, alias.name)
+                for node in ast.walk(tree)
+                if isinstance(node, ast.ImportFrom)
+                for alias in node.names
+            }
+            found += [
+                f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"
+                for node in ast.walk(tree)
+                if isinstance(node, ast.ClassDef)
+                and any(known.get(ast.unparse(base)) in closed for base in node.bases)
+            ]
+    assert found == []

@@ -23,6 +23,8 @@ NOT_SENT = {
     (Kind.EDGE, "DeliverMany"),
     (Kind.EDGE, "MirrorRequest"),
     (Kind.ROUTER, "Copy"),
+    # what comes for a service goes the way of what comes for an account
+    (Kind.PUBSUB, "Handle"),
     # one part of a Fanout whose partitions have gone to different processes
     (Layer.BUS, "Fanout"),
     (Layer.CLUSTER, "Fanout"),

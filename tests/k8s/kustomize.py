@@ -34,8 +34,6 @@ def build(folder: Path) -> list[Object]:
     objects: list[Object] = []
     _apply(folder, objects)
     names = {one["metadata"]["name"] for one in objects if one["kind"] == "ConfigMap"}
-    for one in objects:
-        one["metadata"].pop("_generated", None)
     _missing_config(objects, names)
     return objects
 

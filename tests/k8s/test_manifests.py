@@ -103,8 +103,9 @@ def test_our_reading_of_kustomize_is_the_real_one(overlay: str) -> None:
     theirs = {(one["kind"], name_of(one)): one for one in yaml.safe_load_all(text)}
     mine = {(one["kind"], name_of(one)): one for one in json.loads(json.dumps(objects(overlay)))}
     for one in (*theirs.values(), *mine.values()):
-        if one["kind"] == "Deployment":
-            pod(one)["volumes"].sort(key=lambda volume: volume["name"]) if "volumes" in pod(one) else None
+        pod_volumes = one["kind"] == "Deployment" and pod(one).get("volumes")
+        if pod_volumes:
+            pod_volumes.sort(key=lambda volume: volume["name"])
     assert mine == theirs
 
 

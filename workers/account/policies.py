@@ -1,4 +1,4 @@
-"""What the operator says about a hosted domain: registration, durability, days of archives, contact addresses (XEP-0157)."""
+"""What the operator says about a hosted domain: registration, durability, days of archives, administrators, contact addresses (XEP-0157), rooms."""
 
 from __future__ import annotations
 
@@ -16,22 +16,33 @@ CONTACTS: Final = {
 
 
 class Changes(NamedTuple):
-    """What is to change. None leaves a setting as it is; "" or 0 takes a policy back, and so does a contact without addresses."""
+    """What is to change. None leaves a setting as it is; "" or 0 takes a policy back, and so does a contact without addresses.
+
+    `admins` are prepared bare JIDs; they take the place of those that there were.
+    Of a service of rooms: `room_creation` as in `DomainRow.creation`.
+    """
 
     registration: bool | None = None
     durability: str | None = None
     contacts: Mapping[str, Sequence[str]] = {}
+    room_creation: str | None = None
+    admins: Sequence[str] | None = None
     archive_days: int | None = None
 
 
 class Policy(NamedTuple):
-    """A domain as it is set; `durability` "" and `archive_days` 0 are what the configuration says."""
+    """A domain as it is set; `durability` "" and `archive_days` 0 are what the configuration says.
+
+    `admins` may administrate it (XEP-0133).
+    """
 
     name: str
     kind: str
     registration: bool
     durability: str
     contacts: Mapping[str, Sequence[str]]
+    room_creation: str = ""
+    admins: Sequence[str] = ()
     archive_days: int = 0
 
     def document(self) -> dict[str, Any]:
@@ -43,6 +54,8 @@ class Policy(NamedTuple):
             "durability": self.durability or None,
             "archive_days": self.archive_days or None,
             "contacts": {field: list(uris) for field, uris in self.contacts.items()},
+            "admins": list(self.admins),
+            **({"room_creation": self.room_creation or None} if self.kind == "rooms" else {}),
         }
 
 
@@ -55,14 +68,17 @@ async def change(conn: Connection, name: str, changes: Changes) -> Policy | None
         if row is None:
             return None
         policy = _loaded(row["policy"])
-        if changes.durability is not None:
-            policy["durability"] = changes.durability
-            if not changes.durability:
-                del policy["durability"]
-        if changes.archive_days is not None:
-            policy["archive_days"] = changes.archive_days
-            if not changes.archive_days:
-                del policy["archive_days"]
+        said = {
+            "durability": changes.durability,
+            "archive_days": changes.archive_days,
+            "room_creation": changes.room_creation,
+            "admins": None if changes.admins is None else sorted(set(changes.admins)),
+        }
+        for setting, value in said.items():
+            if value:
+                policy[setting] = value
+            elif value is not None:
+                policy.pop(setting, None)
         contacts = {
             **policy.get("contacts", {}),
             **{field: list(uris) for field, uris in changes.contacts.items()},
@@ -96,5 +112,13 @@ def _policy(name: str, kind: str, registration: bool, policy: Mapping[str, Any])
         registration,
         policy.get("durability", ""),
         policy.get("contacts", {}),
+        policy.get("room_creation", ""),
+        admins_of(policy),
         policy.get("archive_days", 0),
     )
+
+
+def admins_of(policy: Mapping[str, Any]) -> tuple[str, ...]:
+    """The bare JIDs that may administrate a domain with this policy."""
+    said = policy.get("admins")
+    return tuple(str(jid) for jid in said) if isinstance(said, list) else ()

@@ -33,7 +33,7 @@ from rookery.shared.observe.metrics import REGISTRATIONS
 from rookery.shared.xeps import last_activity
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.jid import Jid
-from rookery.workers.account import registration, store
+from rookery.workers.account import of_nodes, registration, store
 from rookery.workers.account.credentials import PURPOSE, base_mechanism, invented
 from rookery.workers.account.requests import REQUESTS
 from rookery.workers.account.seen import Seen
@@ -132,7 +132,24 @@ class AccountService(HostedWorker):
             return
         if item.stanza.has(last_activity.NS, "query"):
             await self.seen.write()  # what was noted before counts
-        await serve(self, REQUESTS, self, partition, item)
+        if of_nodes.concerns(item):
+            await self._hand_on(partition, item)
+        else:
+            await serve(self, REQUESTS, self, partition, item)
+
+    async def _hand_on(self, partition: int, item: Handle) -> None:
+        """Do what is ours, then let the keeper of the account's nodes go on: it answers and accepts the request, which comes again until then."""
+        try:
+            more = await of_nodes.store(self, partition, item)
+        except DeadlineError:
+            self.accept(item.origin)
+        except StanzaError as exc:
+            self.answer(item.origin, item.stanza.error(exc))
+        else:
+            if more:
+                self.node.bus.post(Kind.PUBSUB, partition, Handle(*item))
+            else:
+                self.answer(item.origin, item.stanza.result())
 
     # --- calls ---------------------------------------------------------------------------------------------------
 

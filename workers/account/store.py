@@ -10,9 +10,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from rookery.shared.bus.kinds import ACCOUNTS
+from rookery.shared.bus.kinds import ACCOUNTS, SERVICES
 from rookery.shared.db.api import FENCE, Connection, Fenced
 from rookery.shared.store.owners import CHUNK, EMPTY
+from rookery.shared.xmpp.jid import MAX_PART
 from rookery.workers.account.credentials import Keys
 
 _NO_FENCE: Final = "WITH fence_ok AS MATERIALIZED (SELECT 1 WHERE $1::text = '')"
@@ -84,6 +85,23 @@ async def put_domain(
         kind,
     )
     return bool(row["fresh"])
+
+
+async def host_service(conn: Connection, name: str, kind: str) -> str:
+    """Give a domain of accounts its service of a kind (`kinds.SERVICES`); returns the name of that if it is new, else ""."""
+    service = SERVICES[kind] + name
+    if len(service) > MAX_PART:
+        return ""
+    return service if await put_domain(conn, service, kind=kind) else ""
+
+
+async def list_with(conn: Connection, name: str, parent: str) -> None:
+    """Let the domain `parent` list the service `name` (XEP-0030)."""
+    await conn.execute(
+        "UPDATE domain SET policy = policy || jsonb_build_object('for', $2::text) WHERE name = $1",
+        name,
+        parent,
+    )
 
 
 # --- accounts ---------------------------------------------------------------------------------------------------------

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rookery.shared.bus.messages import Handle
 from rookery.shared.xeps import last_activity, private_xml, vcard_temp
 from rookery.shared.xmpp.errors import StanzaError
+from rookery.shared.xmpp.jid import bare_of
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element
 from rookery.workers.account import userdata
@@ -32,7 +35,9 @@ def _result(iq: Stanza, name: tuple[str, str], inner: bytes) -> Stanza:
 async def get_vcard(worker: HostedWorker, partition: int, item: Handle) -> Stanza:
     """Anybody may read a card."""
     xml = await worker.database(
-        partition, lambda conn: userdata.get_vcard(conn, item.account), item.origin.deadline
+        partition,
+        lambda conn: userdata.get_vcard(conn, item.account, bare_of(item.stanza.from_)),
+        item.origin.deadline,
     )
     if xml is None:
         # XEP-0054 section 3.3: the same error without a card and without an account.
@@ -42,6 +47,12 @@ async def get_vcard(worker: HostedWorker, partition: int, item: Handle) -> Stanz
 
 async def set_vcard(worker: HostedWorker, partition: int, item: Handle) -> Stanza:
     """Only the owner of a card may change it."""
+    await put_vcard(worker, partition, item)
+    return item.stanza.result()
+
+
+async def put_vcard(worker: HostedWorker, partition: int, item: Handle) -> None:
+    """Store the card of a request. Raises StanzaError."""
     own(item)
     iq = item.stanza
     xml = payload(iq).encode()
@@ -53,10 +64,9 @@ async def set_vcard(worker: HostedWorker, partition: int, item: Handle) -> Stanz
         lambda conn: userdata.put_vcard(conn, worker.node.incarnation, item.account, xml),
         item.origin.deadline,
     )
-    return iq.result()
 
 
-def _private_parts(item: Handle, most: int | None) -> list[Element]:
+def private_parts(item: Handle, most: int | None) -> list[Element]:
     """The elements that a request of the owner names, at most so many. Raises StanzaError."""
     own(item)
     parts = list(payload(item.stanza).elements())
@@ -69,7 +79,7 @@ def _private_parts(item: Handle, most: int | None) -> list[Element]:
 
 async def get_private(worker: HostedWorker, partition: int, item: Handle) -> Stanza:
     """An element that only its owner sees, by name."""
-    (part,) = _private_parts(item, 1)
+    (part,) = private_parts(item, 1)
     stored = await worker.database(
         partition,
         lambda conn: userdata.get_private(conn, item.account, part.ns, part.name),
@@ -83,15 +93,20 @@ async def get_private(worker: HostedWorker, partition: int, item: Handle) -> Sta
 
 async def set_private(worker: HostedWorker, partition: int, item: Handle) -> Stanza:
     """Replace elements, each by its name."""
-    iq, account = item.stanza, item.account
-    contents = {(part.ns, part.name): part.encode(private_xml.NS) for part in _private_parts(item, None)}
+    await put_private(worker, partition, item, private_parts(item, None))
+    return item.stanza.result()
+
+
+async def put_private(worker: HostedWorker, partition: int, item: Handle, parts: Sequence[Element]) -> None:
+    """Store these elements of a request. Raises StanzaError."""
+    account = item.account
+    contents = {(part.ns, part.name): part.encode(private_xml.NS) for part in parts}
     limit = worker.node.config.options(private_xml.Options).max_bytes
     await worker.database(
         partition,
         lambda conn: userdata.put_private(conn, worker.node.incarnation, account, contents, limit),
         item.origin.deadline,
     )
-    return iq.result()
 
 
 async def last(worker: HostedWorker, partition: int, item: Handle) -> Stanza:

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from rookery.shared.bus.messages import LastSeen
 from rookery.shared.db.api import Connection
+from rookery.shared.xeps.avatar_conversion import DATA, METADATA, access_model, shown, with_photo
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.jid import Jid
 from rookery.workers.account.store import fenced
@@ -25,6 +26,17 @@ async def account_id(conn: Connection, account: str) -> int:
 
 # --- vCard (XEP-0054) -------------------------------------------------------------------------------------------------
 
+_CARD: Final = """
+SELECT v.xml, m.payload AS metadata, n.config, d.payload AS data,
+    EXISTS (SELECT FROM roster_item r WHERE r.account_id = a.id AND r.contact = $4 AND r.sub_from) AS sees
+FROM account a
+LEFT JOIN vcard v ON v.account_id = a.id
+LEFT JOIN pubsub_node n ON n.owner = $3 AND n.name = $5
+LEFT JOIN LATERAL (SELECT id, payload FROM pubsub_item WHERE node_id = n.id ORDER BY n DESC LIMIT 1) m ON true
+LEFT JOIN LATERAL (
+    SELECT i.payload FROM pubsub_node o JOIN pubsub_item i ON i.node_id = o.id AND i.id = m.id WHERE o.owner = $3 AND o.name = $6
+) d ON true
+WHERE a.domain = $1 AND a.localpart = $2"""
 _PUT_VCARD: Final = """
 , done AS (
     INSERT INTO vcard (account_id, xml) SELECT $2, $3 FROM fence_ok
@@ -33,15 +45,35 @@ _PUT_VCARD: Final = """
 SELECT EXISTS (SELECT FROM fence_ok) AS alive"""
 
 
-async def get_vcard(conn: Connection, account: str) -> bytes | None:
-    """The card in canonical XML; None when there is no card or no account."""
+async def get_vcard(conn: Connection, account: str, asker: str) -> bytes | None:
+    """The card in canonical XML, with the picture of the account's avatar (XEP-0398) for those who may see that.
+
+    `asker` is a bare JID. None when there is no card or no account.
+    """
     jid = Jid.trusted(account)
-    xml = await conn.fetchval(
-        "SELECT v.xml FROM vcard v JOIN account a ON a.id = v.account_id WHERE a.domain = $1 AND a.localpart = $2",
+    row = await conn.fetchrow(_CARD, jid.domain, jid.local or "", account, asker, METADATA, DATA)
+    if row is None:
+        return None
+    xml = None if row["xml"] is None else bytes(row["xml"])
+    if row["metadata"] is None:
+        return xml
+    model = access_model(bytes(row["config"]))
+    if account == asker or model == "open" or (model == "presence" and row["sees"]):
+        data = None if row["data"] is None else bytes(row["data"])
+        return with_photo(xml, shown(bytes(row["metadata"])), data)
+    return with_photo(xml, None, None)
+
+
+async def has_photo(conn: Connection, account: str) -> bool:
+    """Whether the stored card has a picture."""
+    jid = Jid.trusted(account)
+    found = await conn.fetchval(
+        "SELECT position('<PHOTO'::bytea IN v.xml) > 0 FROM vcard v JOIN account a ON a.id = v.account_id "
+        "WHERE a.domain = $1 AND a.localpart = $2",
         jid.domain,
         jid.local or "",
     )
-    return None if xml is None else bytes(xml)
+    return bool(found)
 
 
 async def put_vcard(conn: Connection, incarnation: str, account: str, xml: bytes) -> None:

@@ -1,5 +1,6 @@
-"""Rooms (XEP-0045) are to be served here. There is nothing yet: no kind of process runs this folder.
+"""Rooms (XEP-0045): a pure machine for each room, and the shell that keeps its order and loses nothing.
 
-The name is taken so that the floors in `pyproject.toml` hold from the first line on: a worker of rooms may touch `shared` and nothing of the
-other kinds.
+`room/` is the machine. Beside it is the shell: `service` is the process, `rooms` all rooms of it, `live` one room, `queue` its order,
+`speaker` its voice, `loading` how it comes into memory, `store/` its rows. May touch `shared`. Must not know other kinds of worker: they meet on
+the bus.
 """

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
+from rookery.shared.bus.kinds import Kind
+from rookery.shared.cluster.addresses import Place
 from rookery.shared.xeps.blocking import matches
 from rookery.shared.xmpp.jid import bare_of
 
@@ -28,42 +29,49 @@ class Relation(NamedTuple):
 class Subscriptions:
     """What the presence of one account depends on; `exists` is False for an account that is not there.
 
-    `seen_by` and `sees` map bare JIDs of local contacts to their partitions; `blocked` is the account's block list.
+    `seen_by` and `sees` map bare JIDs of contacts to their places; `blocked` is the account's block list. A contact is an account here
+    or an address of another server.
     """
 
     __slots__ = ("blocked", "exists", "seen_by", "sees")
 
     def __init__(
-        self, exists: bool, seen_by: dict[str, int], sees: dict[str, int], blocked: frozenset[str]
+        self, exists: bool, seen_by: dict[str, Place], sees: dict[str, Place], blocked: frozenset[str]
     ) -> None:
         self.exists = exists
         self.seen_by = seen_by
         self.sees = sees
         self.blocked = blocked
 
-    def update(self, contact: str, partition: int, subscription: str) -> None:
+    def update(self, contact: str, place: Place, subscription: str) -> None:
         """Apply a committed change of the roster."""
         for contacts, on in (
             (self.seen_by, subscription in ("from", "both")),
             (self.sees, subscription in ("to", "both")),
         ):
             if on:
-                contacts[contact] = partition
+                contacts[contact] = place
             else:
                 contacts.pop(contact, None)
 
-    def audience(self) -> Iterator[tuple[str, int]]:
-        """Who is told of a change of presence (sections 4.2.2, 4.4.2, 4.5.2); whom the account blocks is not."""
-        return self._open(self.seen_by)
+    def audience(self, kind: Kind) -> list[tuple[str, int]]:
+        """Who of a kind is told of a change of presence (sections 4.2.2, 4.4.2, 4.5.2), with partitions; whom the account blocks is not."""
+        return self._open(self.seen_by, kind)
 
-    def probed(self) -> Iterator[tuple[str, int]]:
+    def probed(self, kind: Kind) -> list[tuple[str, int]]:
         """Whose presence a new available resource asks for (section 4.2.2)."""
-        return self._open(self.sees)
+        return self._open(self.sees, kind)
 
-    def _open(self, contacts: dict[str, int]) -> Iterator[tuple[str, int]]:
-        if not self.blocked:
-            return iter(contacts.items())
-        return ((jid, partition) for jid, partition in contacts.items() if not matches(self.blocked, jid))
+    @staticmethod
+    def kinds(contacts: dict[str, Place]) -> set[Kind]:
+        """The kinds that serve these contacts."""
+        return {place.kind for place in contacts.values()}
+
+    def _open(self, contacts: dict[str, Place], kind: Kind) -> list[tuple[str, int]]:
+        found = [(jid, place.partition) for jid, place in contacts.items() if place.kind is kind]
+        if self.blocked:
+            return [one for one in found if not matches(self.blocked, one[0])]
+        return found
 
     def relation(self, asker: str) -> Relation:
         """How the account stands to `asker`."""

@@ -9,6 +9,7 @@ from typing import Final
 import trio
 
 from rookery.shared.bus.messages import (
+    NOBODY,
     AccountChanged,
     Broadcast,
     Gate,
@@ -16,8 +17,11 @@ from rookery.shared.bus.messages import (
     Kind,
     Probe,
     RosterChanged,
+    Route,
     SendPresence,
+    StillThere,
 )
+from rookery.shared.cluster.addresses import Place
 from rookery.shared.cluster.api import Node
 from rookery.shared.cluster.domains import DomainRow
 from rookery.shared.cluster.fanout import fan_out
@@ -29,6 +33,7 @@ from rookery.workers.hosted import Handler, HostedWorker
 from rookery.workers.presence import store
 from rookery.workers.presence.cache import Cache
 from rookery.workers.presence.checks import Checks
+from rookery.workers.presence.online import Online
 from rookery.workers.presence.rules import Relation, Subscriptions
 
 #: How long the subscribers of a removed account are remembered.
@@ -50,16 +55,28 @@ class PresenceService(HostedWorker):
         #: Contacts are kept with their partitions: what the domains say of them may have changed.
         self.domains.changed = self._domains_changed
         self.checks = Checks(self.database)
+        self.online = Online()
+        node.on_holder.append(self._on_holder)
 
     def items(self) -> Mapping[type, Handler]:
         """Who handles what."""
         return {
-            Broadcast: self._on_rule,
+            Broadcast: self._on_broadcast,
             Probe: self._on_rule,
             Gate: self._on_gate,
             RosterChanged: self._on_roster_changed,
             AccountChanged: self._on_account_changed,
         }
+
+    def _on_broadcast(self, partition: int, item: Broadcast) -> None:
+        self.online.heard(partition, item.full, item.stanza.type != "unavailable")
+        self._on_rule(partition, item)
+
+    def _on_holder(self, kind: Kind, partition: int) -> None:
+        """A router that knows only the sessions of edges that live: who was at one that died with its router is gone."""
+        if kind is Kind.ROUTER:
+            for resources in self.online.questions(partition):
+                self.node.bus.post(Kind.ROUTER, partition, StillThere(resources))
 
     def _on_gate(self, partition: int, item: Gate) -> None:
         if self.once.is_done(item.origin):
@@ -101,6 +118,7 @@ class PresenceService(HostedWorker):
         """Forget what was read of Postgres, too."""
         super().forget(partition)
         self.cache.forget_partition(partition)
+        self.online.forget(partition)
 
     # --- what needs the database ---------------------------------------------------------------------------------
 
@@ -120,15 +138,20 @@ class PresenceService(HostedWorker):
         if loaded is None:
             return Subscriptions(False, {}, {}, frozenset())
         known = Subscriptions(
-            True, self._accounts(loaded.seen_by), self._accounts(loaded.sees), frozenset(loaded.blocked)
+            True, self._places(loaded.seen_by), self._places(loaded.sees), frozenset(loaded.blocked)
         )
         self.cache.put(account, partition, known, trio.current_time())
         return known
 
-    def _accounts(self, contacts: Sequence[str]) -> dict[str, int]:
-        """Those contacts that are accounts here, each with the partition of its router."""
+    def _places(self, contacts: Sequence[str]) -> dict[str, Place]:
+        """Those contacts that are accounts here or elsewhere, each with its place."""
+        return {jid: self.addresses.place(jid) for jid in contacts if self._has_presence(jid)}
+
+    def _has_presence(self, contact: str) -> bool:
         addresses = self.addresses
-        return {jid: addresses.place(jid).partition for jid in contacts if addresses.account(jid)}
+        if addresses.account(contact):
+            return True
+        return addresses.place(contact).kind is not Kind.ROUTER and addresses.serves(contact)
 
     async def _roster_changed(self, item: RosterChanged) -> None:
         self._apply(item)
@@ -140,8 +163,8 @@ class PresenceService(HostedWorker):
         known = self.cache.get(item.account, trio.current_time())
         if known is None:
             return
-        if self.addresses.account(item.contact):
-            known.update(item.contact, self.addresses.place(item.contact).partition, item.subscription)
+        if self._has_presence(item.contact):
+            known.update(item.contact, self.addresses.place(item.contact), item.subscription)
         else:
             self.cache.forget(item.account)
 
@@ -182,7 +205,19 @@ class PresenceService(HostedWorker):
     def _broadcast(self, item: Broadcast, known: Subscriptions) -> None:
         bus = self.node.bus
         if not item.quiet:
-            PRESENCE_FANOUT.inc(fan_out(bus, item.stanza, known.audience()))
+            for kind in known.kinds(known.seen_by):
+                PRESENCE_FANOUT.inc(self._fan_out(item.stanza, known.audience(kind), kind))
         if item.initial:
-            for contact, partition in known.probed():
+            for contact, partition in known.probed(Kind.ROUTER):
                 bus.post(Kind.PRESENCE, partition, Probe(item.full, contact))
+            probe = Stanza.build("presence", type="probe", from_=item.full)
+            for kind in known.kinds(known.sees) - {Kind.ROUTER}:
+                self._fan_out(probe, known.probed(kind), kind)
+
+    def _fan_out(self, stanza: Stanza, recipients: list[tuple[str, int]], kind: Kind) -> int:
+        """Accounts and other servers get one item for each process; other kinds one for each recipient."""
+        if kind in (Kind.ROUTER, Kind.S2S):
+            return fan_out(self.node.bus, stanza, recipients, kind=kind)
+        for jid, partition in recipients:
+            self.node.bus.post(kind, partition, Route(NOBODY, stanza.replace(to=jid)))
+        return len(recipients)

@@ -16,7 +16,10 @@ def push(node: Node, account: str, account_id: int, item: roster.Item) -> None:
 
 def subscription(node: Node, account: str, contact: str, state: str) -> None:
     """Tell who may see whom now; `state` is that of the item, or "remove"."""
-    node.bus.post(Kind.PRESENCE, node.partition(account), RosterChanged(account, contact, state))
+    changed = RosterChanged(account, contact, state)
+    node.bus.post(Kind.PRESENCE, node.partition(account), changed)
+    # A contact who may see the account now gets its last items (XEP-0163 section 4.3.2).
+    node.bus.post(Kind.PUBSUB, node.partition(account), changed)
     # Who archives only contacts (XEP-0441) has others now.
     node.bus.post(Kind.ROUTER, node.partition(account), AccountChanged(account, "roster"))
 

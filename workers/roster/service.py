@@ -8,8 +8,11 @@ from typing import Final
 
 import msgpack
 
+from rookery.shared.bus.api import Call
 from rookery.shared.bus.messages import (
     ContactRemoved,
+    Done,
+    EditRoster,
     Handle,
     Kind,
     Origin,
@@ -22,7 +25,7 @@ from rookery.shared.xeps.registry import INTERESTED
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.jid import bare_of
 from rookery.shared.xmpp.stanza import Stanza
-from rookery.workers.hosted import Handler, HostedWorker, uid
+from rookery.workers.hosted import Answerer, Handler, HostedWorker, uid
 from rookery.workers.requests import is_request, serve
 from rookery.workers.roster import notices, store
 from rookery.workers.roster.quiet import Quiet
@@ -51,6 +54,29 @@ class RosterService(HostedWorker):
             SessionUp: self._on_session_up,
             ContactRemoved: self._on_contact_removed,
         }
+
+    def calls(self) -> Mapping[type, Answerer]:
+        """Operators wait in the lane of the account, too."""
+        return {EditRoster: self._on_edit}
+
+    def _on_edit(self, partition: int, call: Call, request: EditRoster) -> None:
+        self.job(partition, request.account, partial(self._edit, partition, call, request))
+
+    async def _edit(self, partition: int, call: Call, request: EditRoster) -> None:
+        """Write what an operator says of a contact, and push it. The contact's own roster is another account's."""
+        try:
+            incarnation, limit = self.node.incarnation, self._limit
+            self._quiet.discard(partition, request.account)
+            account_id, item = await self.database(
+                partition, lambda conn: store.place(conn, incarnation, request, limit)
+            )
+        except StanzaError as error:
+            self.node.bus.reply(call, error)
+            return
+        notices.push(self.node, request.account, account_id, item)
+        state = item.state.subscription if item.listed else "remove"
+        notices.subscription(self.node, request.account, request.contact, state)
+        self.node.bus.reply(call, Done())
 
     def _on_handle(self, partition: int, item: Handle) -> None:
         self.handle(partition, item, partial(self._handle, partition, item))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
+from rookery.shared.bus.messages import EditRoster
 from rookery.shared.db.api import FENCE, Connection, Fenced
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.jid import Jid
@@ -211,6 +212,34 @@ async def edit(
             if change.remove and written.ver % 32 == 0:
                 await conn.execute(_PRUNE, incarnation, account_id, TOMBSTONES)
             return Edited(account_id, written, old.item.state)
+    raise StanzaError("internal-server-error")
+
+
+async def place(conn: Connection, incarnation: str, request: EditRoster, limit: int) -> tuple[int, Item]:
+    """Write what an operator says of a contact; returns (account id, item). Raises StanzaError, Fenced.
+
+    A subscription takes the place of the state that there was, and of a request that was open.
+    """
+    said, contact = request.subscription, request.contact
+    for _ in range(_TRIES):
+        row = await _account(conn, request.account)
+        if row is None:
+            raise StanzaError("item-not-found")
+        old = _row(await conn.fetchrow(_ITEM, row["id"], contact), contact)
+        state = State(said in ("to", "both"), said in ("from", "both")) if said else old.item.state
+        if said == "remove" and not old.item.listed:
+            raise StanzaError("item-not-found")
+        if not old.item.listed and not await _room(conn, incarnation, row["id"], limit, listed=True):
+            raise StanzaError("resource-constraint", "the roster is full")
+        if said == "remove":
+            item = Item(contact, listed=False)
+        else:
+            item = old.item._replace(
+                name=request.name, groups=tuple(request.groups), state=state, listed=True
+            )
+        new = _Row(item, old.pending_in if item.state.in_ else None, None, None)
+        if (written := await _write(conn, incarnation, row["id"], old, new, visible=True)) is not None:
+            return row["id"], written
     raise StanzaError("internal-server-error")
 
 

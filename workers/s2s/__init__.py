@@ -1,5 +1,5 @@
-"""Streams to and from other servers are to be served here. There is nothing yet: no kind of process runs this folder.
+"""Streams with other servers: what goes out is kept until the other side has it, what comes in is given to whoever serves its address.
 
-The name is taken so that the floors in `pyproject.toml` hold from the first line on: a worker of server streams may touch `shared` and nothing
-of the other kinds.
+`service` takes items of the bus. `outgoing/` has one holder for each remote domain: its queue, its stream, its pauses. `queue/` are the rows.
+`incoming` gives what came in to the cluster and keeps it until that has accepted it. A stream itself knows none of this.
 """

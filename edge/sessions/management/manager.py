@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Final
 
@@ -70,7 +70,7 @@ class Managed:
 class Manager:
     """A managed session's machine in its session. `waiting` holds deliveries back while `<enabled/>` is under way."""
 
-    __slots__ = ("machine", "requests", "session", "sessions", "until", "waiting")
+    __slots__ = ("_answered", "_before", "machine", "requests", "session", "sessions", "until", "waiting")
 
     def __init__(self, sessions: Surroundings, session: Managed, machine: StreamManagement) -> None:
         self.sessions = sessions
@@ -81,6 +81,10 @@ class Manager:
         self.until = 0.0
         #: Open requests of a stream whose socket is gone.
         self.requests: tuple[tuple[str, str, int], ...] = ()
+        #: Requests that were answered and whose numbers the router has not recorded yet, (id, `to`); None for none.
+        self._answered: dict[tuple[str, str], int] | None = None
+        #: Those that were answered before the stream went on here, None once none is left.
+        self._before: set[tuple[str, str]] | None = None
 
     @property
     def resumable(self) -> bool:
@@ -130,6 +134,29 @@ class Manager:
             connection.ask_client()
         return following or NEVER
 
+    # --- requests of the client ---
+
+    def answered(self, key: IqKey, n: int) -> None:
+        """The client was given the answer to its request `key`, which had the inbound number `n`."""
+        if n > self.machine.noted and self.machine.token:
+            if self._answered is None:
+                self._answered = {}
+            self._answered[key.id, key.to] = n
+
+    def answered_before(self, requests: Iterable[tuple[str, str]]) -> None:
+        """The stream goes on here: these were answered before, and may be sent again."""
+        self._before = {(id_, to) for id_, to in requests} or None
+
+    def was_answered(self, key: IqKey) -> bool:
+        """Whether a request that comes now was answered before: nobody answers it again. Asked once for each."""
+        before = self._before
+        if before is None or (key.id, key.to) not in before:
+            return False
+        before.discard((key.id, key.to))
+        if not before:
+            self._before = None
+        return True
+
     # --- the frontier ---
 
     def moved(self) -> None:
@@ -141,11 +168,13 @@ class Manager:
         if not machine.token:
             self._tell()
             return
-        item = Frontier(session.full, session.grant, frontier, self.open_requests())
+        item = Frontier(session.full, session.grant, frontier, self.open_requests(), session.n)
         self.sessions.post(Kind.ROUTER, session.partition, item)
 
     def noted(self, n: int) -> None:
         """The router has recorded `n`."""
+        if self._answered is not None:
+            self._answered = {key: at for key, at in self._answered.items() if at > n} or None
         if self.machine.note(n):
             self._tell()
         self.moved()
@@ -175,6 +204,7 @@ class Manager:
             machine.noted,
             self.open_requests(),
             self.session.connection is None,
+            (*(self._answered or ()), *(self._before or ())),
         )
 
 
@@ -302,8 +332,10 @@ def take_up(sessions: Surroundings, session: Managed, resumed: Resumed) -> None:
     mirror = session.mirror
     mirror.n = mirror.acked = resumed.n
     mirror.note = resumed.note
+    mirror.heard = dict(resumed.heard) or None
     mirror.managed = True
     session.manager = Manager(sessions, session, machine)
+    session.manager.answered_before(management.answered)
     offset = time.time() - sessions.clock()
     for id_, to, deadline in management.requests:
         sessions.iqs.reopen(IqKey(session.sid, id_, to), deadline / 1000 - offset)

@@ -1,2 +1,10 @@
--- admin: to be filled; a migration that was applied never changes.
-SELECT 1;
+-- Tokens of operators and their programs (`rookery token`). The digest is SHA-256 of a random secret of 256 bits, which is never stored.
+CREATE TABLE admin_token (
+    name        text COLLATE "C" PRIMARY KEY,
+    digest      bytea NOT NULL UNIQUE,
+    scopes      text[] NOT NULL,
+    made_by     text NOT NULL DEFAULT '',
+    created     timestamptz NOT NULL DEFAULT now(),
+    expires     timestamptz,
+    last_used   timestamptz
+);

@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 
 import trio
 
+from rookery.admin.errors import Unreachable
 from rookery.shared.bus.api import Bus, BusTimeout
 from rookery.shared.bus.kinds import Kind
 from rookery.shared.bus.messages import AskHolds, Item
@@ -29,16 +30,12 @@ _LEASES: Final = "SELECT kind, partition, incarnation, epoch FROM lease WHERE in
 T = TypeVar("T", bound=Item)
 
 
-class Unreachable(Exception):  # noqa: N818  says what it is
-    """NATS, or a holder of partitions, does not answer; the text is one line for an operator."""
-
-
 class Cluster:
     """An open way to a cluster."""
 
-    def __init__(self, bus: Bus, holders: dict[tuple[str, int], tuple[str, int]]) -> None:
-        self._bus = bus
-        self._holders = holders
+    def __init__(self, bus: Bus, partitions: int = 256) -> None:
+        self.bus = bus
+        self._count = partitions
 
     async def ask(self, account: str, request: Item, answer: type[T], kind: Kind = Kind.ROUTER) -> T:
         """Ask the holder of an account. Raises Unreachable, StanzaError."""
@@ -61,16 +58,20 @@ class Cluster:
             raise _first(group) from None
         return found
 
+    async def sent(self, seconds: float) -> bool:
+        """Wait until what was posted has left; False when it has not in time."""
+        return await self.bus.drain(seconds) if isinstance(self.bus, NatsBus) else True
+
     def _partitions(self, kind: Kind) -> Iterable[int]:
-        return sorted(partition for label, partition in self._holders if label == kind.label)
+        return [number for number in range(self._count) if self.bus.resolver(kind, number) is not None]
 
     async def _ask(self, kind: Kind, partition: int, request: Item, answer: type[T]) -> T:
-        if (kind.label, partition) not in self._holders:
+        if self.bus.resolver(kind, partition) is None:
             raise Unreachable(
                 f"no {kind.label} holds partition {partition}: `rookery status` tells what runs"
             )
         try:
-            found = await self._bus.call(kind, partition, request, timeout=CALL_SECONDS)
+            found = await self.bus.call(kind, partition, request, timeout=CALL_SECONDS)
         except BusTimeout as error:
             raise Unreachable(f"{error}: `rookery status` tells what runs") from None
         except StanzaError as error:
@@ -106,7 +107,7 @@ async def open_cluster(config: Config, db: Database) -> AsyncIterator[Cluster]:
             raise Unreachable("NATS does not answer")
         await learn_version(bus)
         bus.resolver = lambda kind, partition: holders.get((kind.label, partition))
-        yield Cluster(bus, holders)
+        yield Cluster(bus)
 
 
 async def learn_version(bus: NatsBus) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import AsyncIterator
+from typing import Final, NamedTuple
 
 from rookery.admin.cluster import Cluster
 from rookery.shared.bus.messages import Ended, EndSessions, ListSessions, SessionList
 from rookery.shared.xmpp.jid import Jid, bare_of
+
+#: Most sessions that a router tells at once.
+PAGE: Final = 500
 
 
 class SessionRow(NamedTuple):
@@ -38,14 +42,14 @@ async def of_account(cluster: Cluster, account: str) -> Page:
     """The sessions of one account. Raises Unreachable."""
     found = await cluster.ask(account, ListSessions(account, "", "", 10_000), SessionList)
     rows = tuple(SessionRow(*row) for row in found.rows)
-    return Page(rows, found.count, len(rows) < found.count)
+    return Page(rows, found.total, len(rows) < found.total)
 
 
 async def listed(cluster: Cluster, domain: str, after: str, limit: int) -> Page:
     """At most `limit` sessions of a domain ("" for all) behind the full JID `after`. Raises Unreachable."""
     answers = (await cluster.ask_all(ListSessions("", domain, after, limit), SessionList)).values()
     rows = sorted(SessionRow(*row) for found in answers for row in found.rows)
-    total = sum(found.count for found in answers)
+    total = sum(found.total for found in answers)
     # A router may have given less than it has behind `after`; whoever gave a full page has perhaps more.
     return Page(
         tuple(rows[:limit]), total, len(rows) > limit or any(len(found.rows) >= limit for found in answers)
@@ -55,7 +59,7 @@ async def listed(cluster: Cluster, domain: str, after: str, limit: int) -> Page:
 async def counted(cluster: Cluster, domain: str) -> int:
     """How many sessions a domain has ("" for all). Raises Unreachable."""
     answers = await cluster.ask_all(ListSessions("", domain, "", 0), SessionList)
-    return sum(found.count for found in answers.values())
+    return sum(found.total for found in answers.values())
 
 
 async def ended(cluster: Cluster, jid: Jid, text: str) -> int:
@@ -63,4 +67,15 @@ async def ended(cluster: Cluster, jid: Jid, text: str) -> int:
     account = bare_of(str(jid))
     return (
         await cluster.ask(account, EndSessions(account, jid.resource or "", "policy-violation", text), Ended)
-    ).count
+    ).number
+
+
+async def every(cluster: Cluster, domain: str) -> AsyncIterator[SessionRow]:
+    """All sessions of a domain ("" for all), a page at a time. Raises Unreachable."""
+    after, more = "", True
+    while more:
+        page = await listed(cluster, domain, after, PAGE)
+        for row in page.rows:
+            yield row
+        more = page.more and bool(page.rows)
+        after = page.rows[-1].jid if page.rows else ""

@@ -8,17 +8,18 @@ import pyexpat
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 import click
 import msgspec
-import trio
 
 from rookery.cli import EX_FAILED
 from rookery.cli.options import config_option, load, run
+from rookery.cli.zones import one_zone_only
 from rookery.shared import settings
+from rookery.shared.bus.messages import Beat
 from rookery.shared.config import Config
 from rookery.shared.settings import SettingsError
 from rookery.shared.xmpp import expat
@@ -67,7 +68,7 @@ def _examine(data: Path | None, config_file: Path | None) -> Iterator[Finding]:
     config = loaded.config
     embedded: list[Callable[[], Iterator[Finding]]] = []
     if ("bus", "url") in loaded.sources:
-        yield run(_nats, config)
+        yield from run(_nats, config)
     else:
         embedded.append(_nats_server)
     if ("database", "url") in loaded.sources:
@@ -183,16 +184,22 @@ def _certificates(config: Config) -> Iterator[Finding]:
         yield Finding(level, f"certificate of {certificate.domain}: ends in {days:.0f} days", remedy)
 
 
-async def _nats(config: Config) -> Finding:
-    from rookery.shared.bus.nats import open_bus
+async def _nats(config: Config) -> list[Finding]:
+    from rookery.admin.processes import ask_bus
 
     url = settings.without_password(config.bus.url)
-    with trio.move_on_after(3):
-        async with open_bus("doctor", config.bus):
-            return Finding("ok", f"NATS answers at {url}")
-    return Finding(
-        "FAIL", f"NATS does not answer at {url}", "start it, or mend bus.url, bus.user and bus.password"
-    )
+    told: dict[str, object] = {"ok": False}
+    beats: dict[str, Beat] = {}
+    await ask_bus(config, told, beats)
+    if not told["ok"]:
+        remedy = "start it, or mend bus.url, bus.user and bus.password"
+        return [Finding("FAIL", f"NATS does not answer at {url}", remedy)]
+    return [Finding("ok", f"NATS answers at {url}"), *_zones(beats.values())]
+
+
+def _zones(beats: Iterable[Beat]) -> Iterator[Finding]:
+    for line in one_zone_only(beats):
+        yield Finding("warn", line, "start one more in another zone: the loss of this zone ends all of them")
 
 
 async def _postgres(config: Config) -> list[Finding]:

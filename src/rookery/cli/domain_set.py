@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Unpack
 
 import click
 
+from rookery.admin import rooms
 from rookery.cli import CommandError
 from rookery.cli.audit import audit
 from rookery.cli.domain_change import change, domain_name
@@ -16,9 +17,17 @@ from rookery.shared.bus.kinds import ACCOUNTS
 
 if TYPE_CHECKING:
     from rookery.cli.users import Target
+    from rookery.shared.db.api import Connection
     from rookery.workers.account.policies import Policy
 
 _SCHEMES = ("mailto:", "xmpp:", "https://", "http://")
+
+
+def admin_jids(_ctx: click.Context, _param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    """Bare JIDs of users, prepared. Raises click.BadParameter."""
+    from rookery.cli.users import parse_account
+
+    return tuple(str(parse_account(text)) for text in value)
 
 
 @click.command("set")
@@ -45,6 +54,21 @@ _SCHEMES = ("mailto:", "xmpp:", "https://", "http://")
     help="Whom to write to (XEP-0157): abuse, admin, feedback, sales, security, status or support, and mailto:, xmpp: or https: "
     "addresses; ROLE= takes them back. May be repeated.",
 )
+@click.option(
+    "--admin",
+    "admins",
+    multiple=True,
+    metavar="JID",
+    callback=admin_jids,
+    help="A user who may administrate the domain from a client (XEP-0133); of a service of rooms: who is like an owner everywhere. May be repeated; takes the place of those before.",
+)
+@click.option("--no-admins", is_flag=True, help="Nobody is an administrator of the domain.")
+@click.option(
+    "--room-creation",
+    type=click.Choice(["anybody", "local", "admins", "default"]),
+    help="Who makes rooms on a service of rooms: also users of other servers, accounts of this cluster, its admins, or as "
+    "multi_user_chat.create says.",
+)
 @target_options
 def set_(
     name: str,
@@ -52,23 +76,41 @@ def set_(
     durability: str | None,
     archive_days: int | None,
     contacts: tuple[str, ...],
+    room_creation: str | None,
+    admins: tuple[str, ...],
+    no_admins: bool,
     **target: Unpack[Target],
 ) -> None:
     """Change what holds for the domain NAME; what is not named stays. A change needs no restart."""
     from rookery.workers.account import policies
 
-    if registration is None and durability is None and archive_days is None and not contacts:
+    if admins and no_admins:
+        raise click.UsageError("give --admin or --no-admins")
+    if (
+        registration is None
+        and durability is None
+        and archive_days is None
+        and not (contacts or admins or no_admins or room_creation)
+    ):
         raise click.UsageError("nothing to set: see `rookery domain set --help`")
     changes = policies.Changes(
         None if registration is None else registration == "open",
         "" if durability == "default" else durability,
         parse_contacts(contacts),
+        "" if room_creation == "default" else room_creation,
+        admins if admins or no_admins else None,
         archive_days,
     )
     config, _ = resolve(**target)
+
+    async def work(conn: Connection) -> Policy | None:
+        if room_creation is not None and not await rooms.is_service(conn, name):
+            raise CommandError(f"{name} is no service of rooms: see `rookery domain list`")
+        return await policies.change(conn, name, changes)
+
     changed = change(
         config,
-        lambda conn: policies.change(conn, name, changes),
+        work,
         lambda done: (
             audit(
                 "domain set",
@@ -77,6 +119,8 @@ def set_(
                 durability=durability,
                 archive_days=archive_days,
                 contacts=" ".join(contacts) or None,
+                room_creation=room_creation,
+                admins="-" if no_admins else " ".join(admins) or None,
             )
             if done is not None
             else None
@@ -119,6 +163,10 @@ def line(policy: Policy) -> str:
         parts.append(f"durability {policy.durability}")
     if policy.archive_days:
         parts.append(f"archives {policy.archive_days} days")
+    if policy.room_creation:
+        parts.append(f"rooms made by {policy.room_creation}")
+    if policy.admins:
+        parts.append(f"admins {', '.join(policy.admins)}")
     parts += [f"{field} {', '.join(uris)}" for field, uris in sorted(policy.contacts.items())]
     return "  ".join(parts)
 

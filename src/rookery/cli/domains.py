@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Final, Unpack
+from functools import partial
+from typing import Any, Unpack
 
 import click
 
+from rookery.admin import domains
 from rookery.cli import CommandError
 from rookery.cli.audit import audit
 from rookery.cli.domain_change import change, domain_name
 from rookery.cli.domain_set import line, set_, show
 from rookery.cli.options import resolve, run, target_options
 from rookery.cli.users import Target
-from rookery.shared.bus.kinds import ACCOUNTS, domain_kinds
-
-_USERS: Final = "SELECT count(*) FROM (SELECT FROM account WHERE domain = $1 LIMIT 10000) AS u"
+from rookery.shared.bus.kinds import ACCOUNTS, ROOMS, SERVICES, domain_kinds
 
 
 @click.group()
@@ -33,32 +33,45 @@ def domain() -> None:
     type=click.Choice(list(domain_kinds())),
     help=f"What its addresses are ({ACCOUNTS} unless said otherwise).",
 )
+@click.option(
+    "--for",
+    "parent",
+    callback=domain_name,
+    help="The hosted domain that lists this service; without, that is the one that it is below.",
+)
+@click.option(
+    "--no-rooms", is_flag=True, help=f"Do not add {SERVICES[ROOMS]}NAME for chat rooms beside a new domain."
+)
 @target_options
-def add(name: str, registration: str | None, kind: str | None, **target: Unpack[Target]) -> None:
+def add(
+    name: str,
+    registration: str | None,
+    kind: str | None,
+    parent: str | None,
+    no_rooms: bool,
+    **target: Unpack[Target],
+) -> None:
     """Host the domain NAME, or change its registration or kind.
 
-    It needs a certificate: `rookery up` makes one; else put it into <tls.directory>/NAME/.
+    A new domain of accounts gets a service of chat rooms. It needs a certificate: `rookery up` makes one; else put it into <tls.directory>/NAME/.
     """
     if kind is not None and not domain_kinds()[kind].built:
         hosted = ", ".join(name for name, row in domain_kinds().items() if row.built)
         raise CommandError(f"this version has no {kind}: it hosts domains of the kinds {hosted}")
-    from rookery.workers.account import store
-
     config, _ = resolve(**target)
     opened = None if registration is None else registration == "open"
 
-    async def work(conn: Any) -> tuple[int, bool]:
-        async with conn.transaction():
-            # Accounts stay where they are: a domain that has some keeps its kind.
-            users = 0 if kind in (None, ACCOUNTS) else await conn.fetchval(_USERS, name)
-            return users, not users and await store.put_domain(conn, name, registration=opened, kind=kind)
+    async def work(conn: Any) -> domains.Hosted:
+        return await domains.host(conn, name, opened, kind, parent, rooms=not no_rooms)
 
-    users, fresh = change(
+    users, fresh, rooms = change(
         config,
         work,
         lambda done: None if done[0] else audit("domain add", name, registration=registration, kind=kind),
     )
     _refuse_users(name, users)
+    if rooms:
+        click.echo(f"added {rooms} for chat rooms")
     click.echo(
         f"added {name}"
         if fresh
@@ -76,20 +89,17 @@ def delete(name: str, with_users: bool, **target: Unpack[Target]) -> None:
     """Host the domain NAME no longer; it must have no users."""
     from rookery.cli.removal import remove_domain_users
 
-    async def work(conn: Any) -> tuple[int, str]:
-        async with conn.transaction():
-            users = await conn.fetchval(_USERS, name)
-            return users, "" if users else await conn.execute("DELETE FROM domain WHERE name = $1", name)
-
     config, _ = resolve(**target)
     removed = remove_domain_users(config, name) if with_users else 0
-    users, tag = change(
+    users, rooms, gone = change(
         config,
-        work,
-        lambda done: audit("domain del", name, users_removed=removed) if done[1] == "DELETE 1" else None,
+        partial(domains.forget, name=name),
+        lambda done: audit("domain del", name, users_removed=removed) if done.gone else None,
     )
     _refuse_users(name, users, " or add --with-users")
-    if tag == "DELETE 0":
+    if rooms:
+        raise CommandError(f"{name} has {rooms} rooms: remove them first (`rookery room destroy`)")
+    if not gone:
         raise CommandError(f"{name} is not hosted here: see `rookery domain list`")
     click.echo(f"removed {name}" + (f" and {removed} users" if removed else ""))
 

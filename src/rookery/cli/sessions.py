@@ -8,7 +8,8 @@ from typing import Any, Unpack
 import click
 
 from rookery.admin import sessions
-from rookery.admin.cluster import Cluster, Unreachable, open_cluster
+from rookery.admin.cluster import Cluster, open_cluster
+from rookery.admin.errors import Unreachable
 from rookery.cli import EX_UNAVAILABLE, CommandError
 from rookery.cli.audit import audit
 from rookery.cli.notify import notify

@@ -12,8 +12,10 @@ import msgspec
 
 from rookery import __version__, _compiled
 from rookery.cli.options import CONFIG_VARIABLE, load
+from rookery.shared.cluster.federation import federated
 from rookery.shared.config import Config
 from rookery.shared.settings import with_servers
+from rookery.shared.xeps import upload
 from rookery.shared.xmpp.jid import prepare_domain
 from rookery.up.plan import LOOPBACK, Plan, default_data_directory, loopback_only
 
@@ -62,6 +64,10 @@ def _domains(_ctx: click.Context, _param: click.Parameter, value: tuple[str, ...
 )
 @click.option("--c2s-tls-port", type=_PORT, help="Clients, TLS from the first byte.  [default: 5223]")
 @click.option("--http-port", type=_PORT, help="WebSocket and host-meta.  [default: 5280]")
+@click.option(
+    "--s2s-port", type=_PORT, help="Other servers, STARTTLS; naming it turns federation on.  [default: 5269]"
+)
+@click.option("--s2s-tls-port", type=_PORT, help="Other servers, TLS from the first byte.  [default: 5270]")
 @click.option("--admin-port", type=_PORT, help="Health and metrics of all processes.  [default: a free one]")
 @click.option(
     "--edges", type=_COUNT, default=1, show_default=True, help="Edge processes; they share fixed ports."
@@ -127,10 +133,20 @@ def _plan(data: Path | None, ephemeral: bool, config_file: Path | None, options:
         for name in ("c2s_port", "c2s_tls_port", "http_port")
         if options[name] is not None
     }
+    for option, name in (("s2s_port", "port"), ("s2s_tls_port", "tls_port")):
+        if options[option] is not None:
+            overrides["s2s", name] = options[option]
+            overrides["s2s", "enabled"] = "on"
     loaded = load(config_file, overrides)
     config = loaded.config
     if ("edge", "host") not in loaded.sources:
         config = msgspec.structs.replace(config, edge=msgspec.structs.replace(config.edge, host=LOOPBACK))
+    files = config.options(upload.Options)
+    if ("upload", "host") not in loaded.sources:
+        files = msgspec.structs.replace(files, host=config.edge.host)
+    if ("upload", "port") not in loaded.sources and not config.edge.http_port:
+        files = msgspec.structs.replace(files, port=0)  # who wants a free port for one wants it for the other
+    config = msgspec.structs.replace(config, upload=files)
     if ("cluster", "drain_limit") not in loaded.sources:
         # The drain of a whole cluster has nobody to hand clients to.
         config = msgspec.structs.replace(
@@ -175,6 +191,10 @@ def _welcome(cluster: Any, plan: Plan, seconds: float) -> None:  # supervisor.Su
     click.echo(f"message path: {_CODE[_compiled.state]}")
     hosts = ", ".join(plan.config.edge.host)
     click.echo(f"listening on {hosts}" + (" only (edge.host opens it)" if loopback_only(plan.config) else ""))
+    if federated(plan.config):
+        click.echo("other servers: by DNS and s2s.routes; see `rookery s2s list`")
+    else:
+        click.echo("other servers: off (--s2s-port, s2s.routes or other addresses in edge.host turn it on)")
     click.echo(f"health and metrics: http://127.0.0.1:{cluster.admin_port}/metrics  /livez  /readyz")
     if cluster.ca_file:
         click.echo(f"clients shall trust {cluster.ca_file}")

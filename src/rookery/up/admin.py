@@ -1,4 +1,4 @@
-"""The parent's admin port: health and metrics of all processes of the cluster together."""
+"""The parent's admin port: health and metrics of all processes of the cluster together, and the way to the administration API of a worker."""
 
 from __future__ import annotations
 
@@ -9,22 +9,28 @@ from typing import Any, Final
 import trio
 
 from rookery.shared.observe import metrics
-from rookery.shared.observe.admin import LAG_LIMIT, Health
-from rookery.shared.observe.client import get
-from rookery.shared.observe.http import Request, Response, Routes
+from rookery.shared.observe.admin import LAG_LIMIT, UNAUTHORIZED, Health, may_read
+from rookery.shared.observe.client import Ask, get, request
+from rookery.shared.observe.http import Handler, Request, Response, Routes
+from rookery.shared.settings import is_loopback
 from rookery.up.aggregate import merge
 from rookery.up.children import Child
 
 _JSON: Final = "application/json"
+#: Headers that are passed on to a worker, and back.
+_PASSED: Final = frozenset({"authorization", "content-type", "accept"})
+_BACK: Final = frozenset({"allow", "www-authenticate", "retry-after", "location", "cache-control"})
+#: A worker ends a call before that.
+_PASS_SECONDS: Final = 70.0
 
 
-async def ask(children: Iterable[Child], path: str) -> dict[str, tuple[int, str]]:
+async def ask(children: Iterable[Child], path: str, token: str = "") -> dict[str, tuple[int, str]]:
     """(status, body) of `path` from each child that is ready; (0, reason) from one that does not answer."""
     answers: dict[str, tuple[int, str]] = {}
 
     async def one(child: Child) -> None:
         try:
-            status, body = await get("127.0.0.1", child.ports["admin"], path)
+            status, body = await get("127.0.0.1", child.ports["admin"], path, token=token)
             answers[child.name] = (status, body.decode())
         except OSError as error:
             answers[child.name] = (0, str(error))
@@ -37,9 +43,12 @@ async def ask(children: Iterable[Child], path: str) -> dict[str, tuple[int, str]
 
 
 def routes(
-    health: Health, children: Callable[[], Iterable[Child]], status: Callable[[], dict[str, Any]]
+    health: Health,
+    children: Callable[[], Iterable[Child]],
+    status: Callable[[], dict[str, Any]],
+    metrics_token: str = "",
 ) -> Routes:
-    """The aggregated endpoints; `status` is what `/status` answers."""
+    """The aggregated endpoints; `status` is what `/status` answers to those on this machine."""
 
     async def livez(request: Request) -> Response:
         answers = await ask(children(), "/livez")
@@ -61,13 +70,17 @@ def routes(
         return Response(503 if found else 200, json.dumps({"failing": found}).encode(), _JSON)
 
     async def exposed(request: Request) -> Response:
+        if not may_read(request, metrics_token):
+            return UNAUTHORIZED
         metrics.READY.set(not await failing())
-        answers = await ask(children(), "/metrics")
+        answers = await ask(children(), "/metrics", metrics_token)
         texts = {name: body for name, (code, body) in answers.items() if code == 200}
         own, content_type = metrics.exposition()
         return Response(body=merge({"up": own.decode(), **texts}).encode(), content_type=content_type)
 
     async def told(request: Request) -> Response:
+        if request.peer and not is_loopback(request.peer):
+            return Response(403, b"only from this machine\n")
         return Response(body=json.dumps(status()).encode(), content_type=_JSON)
 
     return {
@@ -76,3 +89,26 @@ def routes(
         ("GET", "/metrics"): exposed,
         ("GET", "/status"): told,
     }
+
+
+def passing(children: Callable[[], Iterable[Child]]) -> Handler:
+    """Passes /api/ on to a worker that answers it; the worker checks the token, and hears where the request came from."""
+
+    async def passed(asked: Request) -> Response:
+        if not asked.path.startswith("/api/"):
+            return Response(404, b"not found\n")
+        headers = {name: value for name, value in asked.headers.items() if name in _PASSED}
+        ask = Ask(asked.target, asked.method, headers | {"x-forwarded-for": asked.peer or "?"}, asked.body)
+        for child in children():
+            if child.state == "ready" and "account" in child.spec.kinds and "admin" in child.ports:
+                try:
+                    reply = await request("127.0.0.1", child.ports["admin"], ask, timeout=_PASS_SECONDS)
+                except OSError:
+                    if asked.method == "POST":
+                        break  # it may have been done
+                    continue
+                back = [(name, value) for name, value in reply.headers.items() if name in _BACK]
+                return Response(reply.status, reply.body, reply.headers.get("content-type", _JSON), back)
+        return Response(503, b"no account worker answers\n", headers=(("Retry-After", "1"),))
+
+    return passed

@@ -17,8 +17,10 @@ import msgspec
 import platformdirs
 
 from rookery.shared.bus.kinds import built
-from rookery.shared.config import Admin, Config
+from rookery.shared.cluster.federation import federated
+from rookery.shared.config import Config
 from rookery.shared.settings import is_loopback, to_toml, with_servers
+from rookery.shared.xeps import upload
 from rookery.up.zygote import ChildSpec
 
 LOOPBACK: Final = ("127.0.0.1", "::1")
@@ -56,7 +58,9 @@ class Plan:
         return named + [(f"worker-{n + 1}", shared) for n in range(self.workers)]
 
 
-def child_specs(plan: Plan, nats_url: str, database_url: str, tls_directory: str) -> list[ChildSpec]:
+def child_specs(
+    plan: Plan, nats_url: str, database_url: str, tls_directory: str, uploads: str = ""
+) -> list[ChildSpec]:
     """The processes with their configuration: the user's, on the servers of this cluster."""
 
     replace = msgspec.structs.replace
@@ -64,8 +68,12 @@ def child_specs(plan: Plan, nats_url: str, database_url: str, tls_directory: str
     config = replace(
         config,
         tls=replace(config.tls, directory=config.tls.directory or tls_directory),
-        admin=Admin(host="127.0.0.1", port=0),
+        admin=replace(config.admin, host="127.0.0.1", port=0),
     )
+    files = config.options(upload.Options)
+    files = replace(files, directory=files.directory or uploads)
+    # (the sections of extensions are made at run time: no type checker knows their names)
+    config = replace(config, upload=files)
     text = to_toml(config, secrets=True)
     return [ChildSpec(name, kinds, text) for name, kinds in plan.children()]
 
@@ -139,13 +147,20 @@ _DISK: Final[dict[int, str]] = {
 
 def check_ports(config: Config, admin_port: int) -> None:
     """Raise UpError when a fixed port is taken. SO_REUSEPORT would silently share it with another cluster of this user."""
-    edge = config.edge
+    edge, files = config.edge, config.options(upload.Options)
     wanted = [
         (edge.host, edge.c2s_port, "--c2s-port"),
         (edge.host, edge.c2s_tls_port, "--c2s-tls-port"),
         (edge.host, edge.http_port, "--http-port"),
         ((config.admin.host,), admin_port, "--admin-port"),
+        (files.host, files.port, "ROOKERY_UPLOAD__PORT"),
     ]
+    if federated(config):
+        hosts = config.s2s.host or edge.host
+        wanted += [
+            (hosts, config.s2s.port, "--s2s-port"),
+            (hosts, config.s2s.tls_port, "--s2s-tls-port"),
+        ]
     fixed = [port for _, port, _ in wanted if port]
     if len(set(fixed)) != len(fixed):
         raise UpError("two listeners have the same port: give each its own, or 0 to pick a free one")

@@ -7,7 +7,8 @@ import secrets
 import shutil
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ import trio
 
 from rookery import _compiled
 from rookery.embedded.child import Lock, Scratch
+from rookery.shared.bus.kinds import ACCOUNTS, SERVICES
 from rookery.shared.bus.messages import DomainsChanged, Item, Left
 from rookery.shared.bus.nats import NatsBus
 from rookery.shared.bus.reach import reach
@@ -24,12 +26,12 @@ from rookery.shared.db import migrate
 from rookery.shared.db.api import Connection
 from rookery.shared.db.bridge import open_database
 from rookery.shared.observe import metrics
-from rookery.shared.observe.admin import Health
-from rookery.shared.observe.http import serve_http
+from rookery.shared.observe.admin import BODY_BYTES, Health
+from rookery.shared.observe.http import HttpLimits, serve_http
 from rookery.shared.settings import with_servers
 from rookery.up import admin
 from rookery.up.certificates import Authority
-from rookery.up.children import Children
+from rookery.up.children import Child, Children
 from rookery.up.plan import Plan, UpError, check_ports, child_specs, open_data_directory, told_as_one_line
 from rookery.up.servers import Servers
 from rookery.up.state import CLUSTER, Running, write_running, write_whole
@@ -164,21 +166,24 @@ class Supervisor:
         migrate.judge(await migrate.up(self._database), migrate.load())
         registration = {"open": True, "closed": False, None: None}[self.plan.registration]
 
-        async def seed(conn: Connection) -> list[str]:
+        async def seed(conn: Connection) -> list[store.Domain]:
             known = await store.domains(conn)
             names = self.plan.domains or (() if known else ("localhost",))
             for name in names:
-                await store.put_domain(conn, name, registration=registration)
+                if await store.put_domain(conn, name, registration=registration):
+                    for kind in SERVICES:
+                        await store.host_service(conn, name, kind)
             if not names and registration is not None:
                 for domain in known:
                     await store.put_domain(conn, domain.name, registration=registration)
-            return [domain.name for domain in await store.domains(conn)]
+            return await store.domains(conn)
 
         async with open_database(self._database) as db:
             found = await db.run(0, seed)
         # Those that were asked for come first: they are what is shown.
-        self.domains = [*self.plan.domains, *(name for name in found if name not in self.plan.domains)]
-        self._certify(self.domains)
+        others = [one.name for one in found if one.kind == ACCOUNTS and one.name not in self.plan.domains]
+        self.domains = [*self.plan.domains, *others]
+        self._certify([one.name for one in found])
 
     def _certify(self, domains: Sequence[str]) -> None:
         for domain in domains if self._authority else ():
@@ -187,7 +192,7 @@ class Supervisor:
 
     async def _start(self, nursery: trio.Nursery) -> None:
         tls = str(self._authority.directory) if self._authority else ""
-        specs = child_specs(self.plan, self._nats_url, self._database_url, tls)
+        specs = child_specs(self.plan, self._nats_url, self._database_url, tls, str(self.data / "uploads"))
         self.children.left = lambda incarnation: self._bus.announce(Left(incarnation))
         nursery.start_soon(self.children.run, specs)
         nursery.start_soon(self.servers.watch, lambda: self.children.changed())
@@ -197,9 +202,20 @@ class Supervisor:
         self._bus.on_control = self._heard
         self._health.checks["nats"] = lambda: self._bus.connected
         self._health.checks["processes"] = lambda: all(c.state == "ready" for c in self.children.all.values())
-        routes = admin.routes(self._health, lambda: self.children.all.values(), self.status)
-        host = self.plan.config.admin.host
-        self.admin_port = await nursery.start(serve_http, host, self.plan.admin_port, routes)
+        settings = self.plan.config.admin
+
+        def children() -> Iterable[Child]:
+            return self.children.all.values()
+
+        serve = partial(
+            serve_http,
+            settings.host,
+            self.plan.admin_port,
+            admin.routes(self._health, children, self.status, settings.metrics_token),
+            limits=HttpLimits(body_bytes=BODY_BYTES),
+            otherwise=admin.passing(children) if settings.api else None,
+        )
+        self.admin_port = await nursery.start(serve)
 
     # --- what the outside sees ------------------------------------------------------------------------------------------
 
@@ -277,9 +293,9 @@ class Supervisor:
                 except Exception as error:
                     _log.error("domains_not_read", error=str(error))
                     continue
-            self.domains = [domain.name for domain in found]
+            self.domains = [domain.name for domain in found if domain.kind == ACCOUNTS]
             try:
-                self._certify(self.domains)
+                self._certify([domain.name for domain in found])
             except OSError as error:
                 _log.error("certificate_not_made", data=str(self.data), error=str(error))
             self._write_again()

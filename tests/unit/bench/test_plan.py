@@ -71,9 +71,7 @@ def test_every_scenario_says_what_it_is() -> None:
     assert all(kind.summary.endswith(".") and kind.operation for kind in scenarios().values())
 
 
-def test_scenarios_that_come_later_are_refused_clearly() -> None:
-    with pytest.raises(PlanError, match=r"muc .* is not there yet"):
-        find("muc")
+def test_scenarios_that_there_are_not_are_refused_clearly() -> None:
     with pytest.raises(PlanError, match="no scenario 'caht'"):
         find("caht")
 

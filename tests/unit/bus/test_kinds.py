@@ -49,10 +49,19 @@ def test_labels() -> None:
 
 
 def test_what_is_read_from_the_table_today() -> None:
-    assert workers() == ["roster", "presence", "offline", "account"]
-    assert accepting() == {Kind.ROSTER, Kind.PRESENCE, Kind.OFFLINE, Kind.ACCOUNT}
+    assert workers() == ["roster", "presence", "offline", "account", "muc", "s2s", "pubsub", "upload"]
+    assert accepting() == {
+        Kind.ROSTER,
+        Kind.PRESENCE,
+        Kind.OFFLINE,
+        Kind.ACCOUNT,
+        Kind.MUC,
+        Kind.S2S,
+        Kind.PUBSUB,
+        Kind.UPLOAD,
+    }
     assert {row.kind for row in built() if row.needed} == {Kind.ROUTER, Kind.ACCOUNT}
-    assert told(Notice.ACCOUNT_CHANGED) == [Kind.ROUTER, Kind.PRESENCE]
+    assert told(Notice.ACCOUNT_CHANGED) == [Kind.ROUTER, Kind.PRESENCE, Kind.PUBSUB]
     assert told(Notice.CONTACT_REMOVED) == [Kind.ROSTER]
 
 
@@ -61,18 +70,22 @@ def test_notices_go_to_whom_the_table_names() -> None:
     assert list(account_changed("a@x", "removed", ["b@x"])) == [
         (Kind.ROUTER, "a@x", changed),
         (Kind.PRESENCE, "a@x", changed),
+        (Kind.PUBSUB, "a@x", changed),
         (Kind.ROSTER, "b@x", ContactRemoved("b@x", "a@x")),
     ]
 
 
 def test_up_runs_the_workers_of_the_table() -> None:
-    assert Plan(Config(), None).children()[-1] == ("worker-1", ("roster", "presence", "offline", "account"))
+    assert Plan(Config(), None).children()[-1] == (
+        "worker-1",
+        ("roster", "presence", "offline", "account", "muc", "s2s", "pubsub", "upload"),
+    )
 
 
 def test_a_kind_that_is_not_built_cannot_be_made() -> None:
-    node = FakeCluster().node("x", Kind.MUC)
-    with pytest.raises(ValueError, match="no muc"):
-        wiring.make(Kind.MUC, node)  # type: ignore[arg-type]
+    node = FakeCluster().node("x", Kind.PROXY)
+    with pytest.raises(ValueError, match="no proxy"):
+        wiring.make(Kind.PROXY, node)  # type: ignore[arg-type]
 
 
 def test_the_help_of_worker_lists_kinds_with_their_lines() -> None:
@@ -90,12 +103,15 @@ def test_worker_refuses_what_is_no_worker(name: str) -> None:
 
 
 def test_worker_refuses_what_is_not_built() -> None:
-    done = CliRunner().invoke(worker, ["muc"])
+    done = CliRunner().invoke(worker, ["proxy"])
     assert isinstance(done.exception, CommandError)
-    assert "no muc worker" in str(done.exception)
+    assert "no proxy worker" in str(done.exception)
 
 
 def test_a_domain_of_a_kind_that_is_not_built_is_refused_in_one_line() -> None:
-    done = CliRunner().invoke(domain, ["add", "rooms.example", "--kind", "rooms"])
+    done = CliRunner().invoke(domain, ["add", "files.example", "--kind", "proxy"])
     assert isinstance(done.exception, CommandError)
-    assert str(done.exception) == "this version has no rooms: it hosts domains of the kinds accounts"
+    assert (
+        str(done.exception)
+        == "this version has no proxy: it hosts domains of the kinds accounts, rooms, pubsub, upload"
+    )

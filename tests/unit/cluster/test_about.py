@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from rookery.shared.cluster.about import About
+import socket
+
+from rookery.shared.cluster.about import About, here
+from rookery.shared.cluster.assign import Place
+from rookery.shared.config import Cluster
 
 
 def test_it_comes_back_as_it_was_told() -> None:
@@ -14,3 +18,8 @@ def test_other_versions_tell_less_or_more() -> None:
     assert About.read(()) == About()
     assert About.read(("host", "42")) == About("host", 42)
     assert About.read(("host", "x", "", "", "", "", "", "more")) == About("host")
+
+
+def test_a_process_knows_where_it_is() -> None:
+    assert here(Cluster(zone="east", host="node7")) == Place("east", "node7")
+    assert here(Cluster()) == Place("", socket.gethostname())

@@ -64,7 +64,6 @@ def test_names_are_compared_in_one_form_whatever_form_rows_and_addresses_have(bo
 def test_what_nobody_serves_is_refused_at_once(book: Addresses) -> None:
     for jid, condition in (
         ("u@elsewhere.net", "remote-server-not-found"),
-        ("r@rooms.a.org", "service-unavailable"),
         ("x@later.a.org", "service-unavailable"),
     ):
         with pytest.raises(StanzaError) as caught:
@@ -76,10 +75,17 @@ def test_what_nobody_serves_is_refused_at_once(book: Addresses) -> None:
 
 
 def test_a_kind_that_is_built_is_a_destination(book: Addresses, monkeypatch: pytest.MonkeyPatch) -> None:
-    for kind, jid in ((Kind.MUC, "r@rooms.a.org"), (Kind.S2S, "u@elsewhere.net")):
+    for kind, jid in ((Kind.MUC, "r@rooms.a.org"),):
         monkeypatch.setitem(KINDS, kind, KINDS[kind]._replace(service="x:Y"))
         assert book.destination(jid) == book.place(jid)
         assert book.serves(jid)
+
+
+def test_other_servers_are_served_where_federation_is_on_and_the_own_domains_are_known() -> None:
+    book = Addresses(partition_of, federated=True)
+    assert not book.serves("u@elsewhere.net")
+    book.learn({"a.org": "accounts"})
+    assert book.destination("u@elsewhere.net") == (Kind.S2S, partition_of("elsewhere.net"))
 
 
 def test_what_is_learned_takes_the_place_of_what_was_known(book: Addresses) -> None:

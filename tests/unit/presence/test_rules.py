@@ -5,6 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rookery.shared.bus.kinds import Kind
+from rookery.shared.cluster.addresses import Place
 from rookery.workers.presence.cache import Cache
 from rookery.workers.presence.rules import Subscriptions
 
@@ -17,14 +19,14 @@ CHANGES = st.lists(st.tuples(JID, st.sampled_from(["none", "to", "from", "both",
 def build(changes: list[tuple[str, str]], blocked: set[str]) -> tuple[Subscriptions, dict[str, str]]:
     known = Subscriptions(True, {}, {}, frozenset(blocked))
     for jid, subscription in changes:
-        known.update(jid, 1, subscription)
+        known.update(jid, Place(Kind.ROUTER, 1), subscription)
     return known, dict(changes)
 
 
 @given(CHANGES, st.sets(BLOCKS, max_size=3))
 def test_no_presence_to_a_non_subscriber(changes: list[tuple[str, str]], blocked: set[str]) -> None:
     known, roster = build(changes, blocked)
-    told = {jid for jid, _ in known.audience()}
+    told = {jid for jid, _ in known.audience(Kind.ROUTER)}
     allowed = {jid for jid, subscription in roster.items() if subscription in ("from", "both")}
     assert told == {j for j in allowed if j not in blocked and j.partition("@")[2] not in blocked}
     for jid in JIDS:
@@ -35,7 +37,7 @@ def test_no_presence_to_a_non_subscriber(changes: list[tuple[str, str]], blocked
 @given(CHANGES, st.sets(BLOCKS, max_size=3))
 def test_only_those_who_are_seen_are_probed(changes: list[tuple[str, str]], blocked: set[str]) -> None:
     known, roster = build(changes, blocked)
-    for jid, _ in known.probed():
+    for jid, _ in known.probed(Kind.ROUTER):
         assert roster[jid] in ("to", "both")
         assert jid not in blocked
 
@@ -51,7 +53,7 @@ def test_the_account_sees_itself_whatever_it_blocks() -> None:
 
 
 def subscriptions(size: int) -> Subscriptions:
-    return Subscriptions(True, {f"u{n}@one.org": 1 for n in range(size)}, {}, frozenset())
+    return Subscriptions(True, {f"u{n}@one.org": Place(Kind.ROUTER, 1) for n in range(size)}, {}, frozenset())
 
 
 def test_the_cache_is_bounded_by_contacts_and_forgets_the_least_used() -> None:
@@ -90,3 +92,15 @@ def test_a_partition_is_forgotten_alone() -> None:
     assert cache.get("b", 0) is not None
     cache.clear()
     assert len(cache) == cache.contacts == 0
+
+
+def test_contacts_of_other_servers_are_told_and_probed_apart() -> None:
+    known = Subscriptions(True, {}, {}, frozenset({"blocked@two.org"}))
+    known.update("x@one.org", Place(Kind.ROUTER, 1), "both")
+    for jid in ("y@two.org", "blocked@two.org"):
+        known.update(jid, Place(Kind.S2S, 7), "both")
+    assert known.kinds(known.seen_by) == {Kind.ROUTER, Kind.S2S}
+    assert known.audience(Kind.S2S) == known.probed(Kind.S2S) == [("y@two.org", 7)]
+    assert known.audience(Kind.ROUTER) == [("x@one.org", 1)]
+    assert known.may_see("me@one.org", "y@two.org/phone")
+    assert not known.may_see("me@one.org", "blocked@two.org/phone")

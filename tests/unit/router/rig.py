@@ -41,7 +41,7 @@ from rookery.shared.bus.messages import (
 )
 from rookery.shared.bus.subjects import partition_of
 from rookery.shared.cluster.fake import FakeCluster, FakeNode
-from rookery.shared.config import Config
+from rookery.shared.config import Config, S2s
 from rookery.shared.db.api import DatabaseUnavailable, UnitOfWork
 from rookery.shared.store.holding import Holding
 from rookery.shared.store.rows import Row, unpack_stanza
@@ -52,7 +52,7 @@ from rookery.shared.xmpp.xml import Element
 DOMAIN = "example.org"
 #: Enough to keep the accounts of a test apart; a real cluster has 256.
 PARTITIONS = 32
-WORKERS = (Kind.ROSTER, Kind.PRESENCE, Kind.OFFLINE, Kind.ACCOUNT)
+WORKERS = (Kind.ROSTER, Kind.PRESENCE, Kind.OFFLINE, Kind.ACCOUNT, Kind.PUBSUB)
 
 
 class FakeStore:
@@ -139,6 +139,8 @@ class FakeDb:
         self.ids: dict[str, int] = {}
         self.blocked: dict[str, list[str]] = {}
         self.disabled: set[str] = set()
+        #: The payload of the metadata of each avatar.
+        self.avatars: dict[str, bytes] = {}
         self.domains = [DOMAIN]
         #: Kinds of domains that have no accounts.
         self.kinds: dict[str, str] = {}
@@ -232,6 +234,8 @@ class FakeDb:
                                 strict=True,
                             )
                         ),
+                        "metadata": self.avatars.get(bare),
+                        "config": b"\x80" if bare in self.avatars else None,
                         "n": len(owed),
                         "bytes": sum(len(row.stanza) for row in owed),
                     }
@@ -443,7 +447,7 @@ class Rig:
 
     def __init__(self, config: Config | None = None) -> None:
         self.now = 1_800_000_000.0
-        self.config = config or Config()
+        self.config = config or Config(s2s=S2s(enabled="off"))
         self.cluster = FakeCluster(clock=lambda: self.now, partitions=PARTITIONS)
         self.store = FakeStore()
         self.db = FakeDb(self.store)

@@ -5,17 +5,18 @@ from __future__ import annotations
 import pytest
 from tests.unit.router.rig import DOMAIN, Rig, chat, condition, rig
 
-from rookery.shared.bus.kinds import KINDS
 from rookery.shared.bus.messages import Kind, Route
+from rookery.shared.config import Config
+from rookery.shared.federation_settings import S2s
 from rookery.shared.xmpp.stanza import Stanza
 
 ROOMS = "rooms.example.org"
 ROOM = f"room@{ROOMS}"
 
 
-async def with_rooms(it: Rig) -> None:
+async def with_rooms(it: Rig, kind: str = "rooms") -> None:
     it.db.domains.append(ROOMS)
-    it.db.kinds[ROOMS] = "rooms"
+    it.db.kinds[ROOMS] = kind
     it.router.domains.reader.refresh()
     await it.settle()
 
@@ -36,7 +37,7 @@ SENT = {
 @pytest.mark.parametrize("name", SENT)
 async def test_a_kind_that_is_not_built_is_refused_at_once(name: str) -> None:
     async with rig() as it:
-        await with_rooms(it)
+        await with_rooms(it, "proxy")
         alice = await it.online("alice")
         origin = alice.submit(SENT[name])
         await it.settle()
@@ -45,8 +46,7 @@ async def test_a_kind_that_is_not_built_is_refused_at_once(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SENT)
-async def test_a_kind_that_is_built_gets_the_route(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(KINDS, Kind.MUC, KINDS[Kind.MUC]._replace(service="x:Y"))
+async def test_a_kind_that_is_built_gets_the_route(name: str) -> None:
     async with rig() as it:
         it.workers[Kind.MUC] = node = it.cluster.node("muc", Kind.MUC)
         await with_rooms(it)
@@ -62,9 +62,8 @@ async def test_a_kind_that_is_built_gets_the_route(name: str, monkeypatch: pytes
         assert (kind, partition) == (Kind.MUC, node.partition(SENT[name].to.partition("/")[0]))
 
 
-async def test_another_server_gets_what_is_for_it_once_there_is_s2s(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(KINDS, Kind.S2S, KINDS[Kind.S2S]._replace(service="x:Y"))
-    async with rig() as it:
+async def test_another_server_gets_what_is_for_it_once_there_is_s2s() -> None:
+    async with rig(Config(s2s=S2s(enabled="on"))) as it:
         node = it.cluster.node("s2s", Kind.S2S)
         alice = await it.online("alice")
         alice.submit(chat("bob@far.example/r"))
@@ -74,8 +73,7 @@ async def test_another_server_gets_what_is_for_it_once_there_is_s2s(monkeypatch:
         assert (kind, partition) == (Kind.S2S, node.partition("far.example"))
 
 
-async def test_what_an_edge_that_knows_no_kinds_sends_here_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(KINDS, Kind.MUC, KINDS[Kind.MUC]._replace(service="x:Y"))
+async def test_what_an_edge_that_knows_no_kinds_sends_here_goes_on() -> None:
     async with rig() as it:
         node = it.cluster.node("muc", Kind.MUC)
         await with_rooms(it)

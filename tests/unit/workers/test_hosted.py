@@ -170,8 +170,9 @@ def test_stanzas_go_to_whoever_serves_their_address(monkeypatch: pytest.MonkeyPa
     room = cluster.node("muc1", Kind.MUC)
     worker.addresses.learn({"x": "accounts", "rooms.x": "rooms"})
     invitation = Stanza.build("message", from_="a@x", to="r@rooms.x/nick")
-    worker.route(invitation)  # a router refuses what is not built
-    monkeypatch.setitem(KINDS, Kind.MUC, KINDS[Kind.MUC]._replace(service="x:Y"))
+    with monkeypatch.context() as former:
+        former.setitem(KINDS, Kind.MUC, KINDS[Kind.MUC]._replace(service=""))
+        worker.route(invitation)  # a router refuses what is not built
     worker.route(invitation)
     worker.route(invitation.replace(to="x"))
     cluster.network.settle()

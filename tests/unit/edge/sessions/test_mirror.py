@@ -44,6 +44,17 @@ def test_a_stanza_of_the_server_has_no_origin_to_keep() -> None:
     )
 
 
+def test_the_highest_number_of_a_room_is_remembered() -> None:
+    mirror = SessionMirror(1, RecentMessages())
+    said = Stanza.build("message", type="groupchat", from_="r@x/n")
+    for n, number in ((1, 7), (2, 9), (3, 12)):
+        mirror.take(1, n, b"room:r@x", number, said, "a@x/r")
+    mirror.written(2)
+    assert mirror.describe(5, b"stream", "a@x/r").heard == ((b"room:r@x", 9),)
+    assert mirror.inflight() == [(3, b"room:r@x", 12)]
+    assert mirror.messages() == [], "it has no other way than this session"
+
+
 @given(
     st.lists(
         st.one_of(

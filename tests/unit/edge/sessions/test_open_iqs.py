@@ -22,10 +22,10 @@ def test_an_unanswered_request_expires_once() -> None:
 def test_only_the_answer_of_the_one_who_was_asked_counts() -> None:
     table = OpenIqs(30.0)
     table.open(IqKey(1, "a", "x@y"), 0.0)
-    assert not table.answered(IqKey(1, "a", "evil@y"))
-    assert not table.answered(IqKey(2, "a", "x@y"))
-    assert table.answered(IqKey(1, "a", "x@y"))
-    assert not table.answered(IqKey(1, "a", "x@y"))
+    assert table.answered(IqKey(1, "a", "evil@y")) == -1
+    assert table.answered(IqKey(2, "a", "x@y")) == -1
+    assert table.answered(IqKey(1, "a", "x@y")) >= 0
+    assert table.answered(IqKey(1, "a", "x@y")) == -1
     assert table.expire(100.0) == []
 
 
@@ -70,7 +70,7 @@ def test_each_request_is_answered_or_expires_exactly_once(steps: list[tuple[str,
             assert table.open(key, now)
             model[key] = now + 30.0
         elif what == "a":
-            assert table.answered(key) == (model.pop(key, None) is not None)
+            assert (table.answered(key) >= 0) == (model.pop(key, None) is not None)
         else:
             table.close(sid)
             model = {k: v for k, v in model.items() if k.sid != sid}

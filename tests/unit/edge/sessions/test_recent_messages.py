@@ -88,3 +88,17 @@ def test_many_uids_are_told_in_pieces_and_too_many_are_forgotten_early() -> None
     for n in range(recent_messages.MAX_BYTES // recent_messages._UID_BYTES * 2):
         machine.add_iq(1, b"s", n)
     assert len(uids(machine)) * recent_messages._UID_BYTES <= recent_messages.MAX_BYTES
+
+
+def test_what_is_forgotten_is_freed_in_portions() -> None:
+    machine = RecentMessages()
+    for n in range(10):
+        machine.add(b"s", n, message("1@x"))
+    machine.rotate()
+    machine.rotate()
+    assert (len(machine), len(machine._forgotten)) == (0, 10)
+    for n in range(4):
+        machine.add(b"s", n, message("1@x"))
+    assert len(machine._forgotten) == 2
+    machine.tick(1.0)
+    assert machine._forgotten == []

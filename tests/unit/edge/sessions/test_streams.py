@@ -130,13 +130,13 @@ def test_a_client_that_asked_is_answered_in_the_same_turn_and_others_in_a_second
     streams.accepted([(b"stream", uid)], False)
     assert of(world.arrived(), Frontier) == []
     streams.tick(world.clock.now)
-    assert of(world.arrived(), Frontier) == [Frontier(session.full, session.grant, 1, ())]
+    assert of(world.arrived(), Frontier) == [Frontier(session.full, session.grant, 1, (), 1)]
     session.manager.noted(1)  # type: ignore[union-attr]
     message(session)
     (uid,) = sent(world)
     say(session, line, "r")
     streams.accepted([(b"stream", uid)], False)
-    assert of(world.arrived(), Frontier) == [Frontier(session.full, session.grant, 2, ())]
+    assert of(world.arrived(), Frontier) == [Frontier(session.full, session.grant, 2, (), 2)]
 
 
 def test_a_frontier_is_told_once_for_a_batch(world: World) -> None:
@@ -146,7 +146,7 @@ def test_a_frontier_is_told_once_for_a_batch(world: World) -> None:
     uids = sent(world)
     say(session, line, "r")
     streams.accepted([(b"stream", uid) for uid in uids], False)
-    assert of(world.arrived(), Frontier) == [Frontier(session.full, session.grant, 5, ())]
+    assert of(world.arrived(), Frontier) == [Frontier(session.full, session.grant, 5, (), 5)]
 
 
 def test_add_tells_who_had_the_stream(world: World) -> None:

@@ -154,7 +154,7 @@ def test_a_frontier_that_may_be_lost_is_told_again() -> None:
     assert isinstance(route, Route)
     world.sessions.receive("router1", Accepted([(b"stream", route.origin.n)]))
     world.sessions.tick(world.clock.now + 1)
-    told = Frontier(FULL, session.grant, 1, ())
+    told = Frontier(FULL, session.grant, 1, (), 1)
     assert of(world.arrived(), Frontier) == [told]
     assert of(reset(world), Frontier) == [told]
     world.sessions.receive("router1", Noted(session.sid, session.grant, 1))

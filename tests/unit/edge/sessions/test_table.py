@@ -246,9 +246,9 @@ def test_the_mirror_names_every_session_of_the_partition(world: World) -> None:
     (mirror,) = [item for item in world.arrived() if isinstance(item, Mirror)]
     assert mirror.last
     assert (mirror.edge, mirror.partition) == ("edge1", session.partition)
-    ((sid, stream, full, grant, n, acked, note, inflight, stanzas, _managed),) = mirror.sessions
+    ((sid, stream, full, grant, n, acked, note, inflight, stanzas, _managed, heard),) = mirror.sessions
     assert (sid, stream, full, grant) == (session.sid, session.stream, FULL, session.grant)
-    assert (n, acked, note) == (1, 0, b"")
+    assert (n, acked, note, tuple(heard)) == (1, 0, b"", ())
     assert [tuple(one) for one in inflight] == [(1, b"origin", 1)]
     ((number, told),) = stanzas
     assert (number, Stanza.unpack(told).to) == (1, FULL)

@@ -18,6 +18,7 @@ from rookery.shared.bus.messages import (
     SessionUp,
     ToResources,
 )
+from rookery.shared.xeps.avatar_conversion import METADATA, UPDATE
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element
@@ -310,3 +311,22 @@ async def test_to_resources_names_its_targets_by_mark_availability_or_full_jid()
         assert [stanza.to for stanza in one.news()] == [BOB]
         ids = [d.stanza.id for client in (one, two) for d in client.taken if d.stanza.kind == "iq"]
         assert len(ids) == len(set(ids)) == 5
+
+
+async def test_presence_carries_the_hash_of_an_avatar() -> None:
+    """XEP-0398 section 4: broadcast and directed; what the client says of a picture stays."""
+    digest = "a" * 40
+    metadata = f"<metadata xmlns='{METADATA}'><info id='{digest}' type='image/png'/></metadata>".encode()
+    x = f"<x xmlns='{UPDATE}'><photo>{digest}</photo></x>".encode()
+    async with rig() as it:
+        it.db.avatars[BOB] = metadata
+        bob, carol = await it.online("bob", "one"), await it.online("carol")
+        assert it.seen(Kind.PRESENCE, Broadcast)[0].stanza.inner == x
+        bob.presence(to=carol.full)
+        await it.settle()
+        assert carol.news()[-1].inner == x
+        empty = Element(UPDATE, "x", None, Element(UPDATE, "photo"))
+        bob.submit(Stanza.build("presence", empty))
+        await it.settle()
+        assert it.seen(Kind.PRESENCE, Broadcast)[-1].stanza.inner == empty.encode()
+        assert carol.news() == []

@@ -401,11 +401,13 @@ async def test_a_subscribers_only_request_passes_the_gate_first() -> None:
         node = it.workers[Kind.PRESENCE]
         node.bus.post(Kind.ROUTER, node.partition(BOB), Gated(gate.origin, BOB, gate.stanza))
         await it.settle()
-        (answer,) = alice.news()
-        query = answer.find(items.ns, "query")
+        # The pubsub worker adds the nodes of the account.
+        (handle,) = it.seen(Kind.PUBSUB, Handle)
+        query = handle.stanza.find(items.ns, "query")
         assert query is not None
         assert [item.get("jid") for item in query.elements()] == [bob.full]
-        assert it.accepted(origin)
+        assert (handle.account, handle.stanza.to, handle.stanza.type) == (BOB, alice.full, "result")
+        assert (handle.origin.n, alice.news()) == (origin.n, [])
 
 
 async def test_last_activity_of_somebody_who_is_online_needs_no_worker() -> None:

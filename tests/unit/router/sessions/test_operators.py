@@ -40,7 +40,7 @@ async def test_sessions_of_an_account_with_what_they_said() -> None:
             (f"{BOB}/1", 7, "dnd"),
             (f"{BOB}/2", 0, "unavailable"),
         ]
-        assert found.count == 2
+        assert found.total == 2
 
 
 async def test_pages_are_in_order_and_nothing_is_missed() -> None:
@@ -54,7 +54,7 @@ async def test_pages_are_in_order_and_nothing_is_missed() -> None:
             if not found.rows:
                 break
             seen += [row[0] for row in found.rows]
-            assert found.count == 4
+            assert found.total == 4
         assert seen == [f"{BOB}/{resource}" for resource in "abcd"]
 
 

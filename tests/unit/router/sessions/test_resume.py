@@ -397,6 +397,29 @@ async def test_a_request_whose_answer_is_delivered_again_is_not_open() -> None:
         assert [tuple(one) for one in answer.management.requests] == [requests[1]]
 
 
+async def test_whoever_resumes_is_told_which_requests_were_answered_though_they_may_be_sent_again() -> None:
+    async with rig() as set_up:
+        bob = await managed(set_up, "bob")
+        alice = await set_up.online("alice")
+        for id in ("q1", "q2"):
+            alice.route(Stanza.build("iq", type="result", id=id, to=bob.full))
+        bob.route(
+            Stanza.build("iq", Element("urn:xmpp:ping", "ping"), type="get", id="own", to="bob@example.org")
+        )
+        await set_up.settle()
+        # The client has the answers; what it has sent before them is not handled yet.
+        bob.edge.post(BOB, Acked(bob.full, bob.grant, bob.taken[-1].n))
+        bob.edge.post(BOB, Frontier(bob.full, bob.grant, 0, (), 3))
+        await set_up.settle()
+        answer = await call(set_up, "edge2", BOB, Resume(BOB, TOKEN, 0, "edge2", 901))
+        assert {tuple(one) for one in answer.management.answered} >= {("q1", alice.full), ("q2", alice.full)}
+        again = await resumed(set_up, BOB, 0, edge="edge3")
+        again.edge.post(BOB, Frontier(again.full, again.grant, 3, (), 3))
+        await set_up.settle()
+        answer = await call(set_up, "edge2", BOB, Resume(BOB, TOKEN, 0, "edge2", 902))
+        assert tuple(answer.management.answered) == ()
+
+
 async def test_binding_the_resource_of_a_sleeping_session_ends_it() -> None:
     async with rig() as set_up:
         bob = await managed(set_up, "bob")

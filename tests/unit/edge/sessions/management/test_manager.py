@@ -18,6 +18,7 @@ from rookery.shared.bus.messages import (
     End,
     Frontier,
     Item,
+    Kind,
     Management,
     Mirror,
     MirrorRequest,
@@ -189,7 +190,7 @@ async def test_what_the_router_noted_is_told() -> None:
     world.sessions.receive("router1", Accepted([(b"stream", second)]))
     assert of(world.arrived(), Frontier) == []
     world.sessions.receive("router1", Accepted([(b"stream", first)]))
-    assert world.arrived() == [Frontier(FULL, session.grant, 2, ())]
+    assert world.arrived() == [Frontier(FULL, session.grant, 2, (), 2)]
     assert line.news() == []
     world.sessions.receive("router1", Noted(session.sid, session.grant, 2))
     assert line.news() == [f"<a xmlns='{NS}' h='2'/>"]
@@ -203,7 +204,7 @@ async def test_the_router_learns_in_a_second_what_nobody_asked_for() -> None:
     world.sessions.receive("router1", Accepted([(b"stream", uid)]))
     assert world.arrived() == []
     world.sessions.tick(world.clock.now + 1)
-    assert of(world.arrived(), Frontier) == [Frontier(FULL, session.grant, 1, ())]
+    assert of(world.arrived(), Frontier) == [Frontier(FULL, session.grant, 1, (), 1)]
 
 
 async def test_deliveries_are_kept_until_the_client_has_them() -> None:
@@ -256,7 +257,7 @@ async def test_a_stream_without_a_socket_is_told_whole_until_its_router_has_stor
     world.sessions.receive("router1", Accepted([(b"stream", uid)]))
     world.sessions.receive("router1", MirrorRequest(session.partition, 2, "router1"))
     arrived = world.arrived()
-    assert of(arrived, Frontier) == [Frontier(FULL, session.grant, 1, ())]
+    assert of(arrived, Frontier) == [Frontier(FULL, session.grant, 1, (), 1)]
     assert of(arrived, Unbind) == []
     (told,) = mirrored(arrived)
     assert told.managed[0].asleep
@@ -332,3 +333,71 @@ async def test_requests_of_a_resumed_stream_expire_when_they_would_have() -> Non
     assert isinstance(answer, Route)
     assert (answer.stanza.id, answer.stanza.type) == ("q1", "error")
     assert len(world.sessions.iqs) == 0
+
+
+def _asks(world: World, session: Session, id: str) -> None:
+    """The client sends a request to bob."""
+    session.take(Stanza.build("iq", Element("urn:xmpp:ping", "ping"), type="get", id=id, to=BOB))
+
+
+async def test_a_request_that_was_answered_and_is_sent_again_is_not_waited_for() -> None:
+    world = World()
+    management = Management(b"token", 600, 0, 0, 0, (), False, (("q1", BOB),))
+    sid, _ = world.sessions.reserve()
+    resumed = Resumed(FULL, 2 << 32 | 1, b"stream", 0, management, b"")
+    session = world.sessions.resume(cast("Connection", Line()), sid, resumed)
+    world.sessions.replay_early(session)
+    _asks(world, session, "q1")
+    _asks(world, session, "q2")
+    assert [route.stanza.id for route in of(world.arrived(), Route)] == ["q1", "q2"]  # type: ignore[attr-defined]
+    world.clock.now += 60
+    world.sessions.on_timer(world.clock.now)
+    (late,) = of(world.arrived(), Route)
+    assert isinstance(late, Route)
+    assert (late.stanza.id, late.stanza.type) == ("q2", "error")
+    # The next request with this id is another one.
+    _asks(world, session, "q1")
+    assert len(world.sessions.iqs) == 1
+
+
+async def test_a_mirror_tells_answered_requests_until_they_are_recorded() -> None:
+    world = World()
+    session, _ = managed(world)
+    _asks(world, session, "q1")
+    (uid,) = sent(world)
+    world.deliver(session, 1, Stanza.build("iq", type="result", id="q1", to=FULL, from_=BOB))
+    assert session.manager is not None
+    assert session.manager.describe().answered == (("q1", BOB),)
+    world.sessions.receive("router1", Accepted([(b"stream", uid)]))
+    world.sessions.receive("router1", Noted(session.sid, session.grant, 1))
+    assert session.manager.describe().answered == ()
+
+
+async def test_a_deposed_router_can_neither_accept_nor_note_nor_confirm_an_end() -> None:
+    world = World()
+    session, _ = managed(world)
+    session.take(stanza("message", BOB))
+    (uid,) = sent(world)
+    accepted = Accepted([(b"stream", uid)])
+    for partition, router in (
+        (world.sessions.partition(BOB), "router1"),
+        (world.sessions.partition(BOB), "router2"),
+        (session.partition, "router2"),
+    ):
+        epoch = world.sessions.attachments.epoch(partition) + 1
+        world.sessions.successors.on_claimed(Kind.ROUTER, partition, epoch, router)
+    world.sessions.receive("router1", accepted)
+    assert session.unaccepted == 1
+    world.sessions.receive("router1", Noted(session.sid, session.grant, 1))
+    assert session.manager is not None
+    assert session.manager.machine.noted == 0
+    world.sessions.receive("router2", accepted)
+    assert session.unaccepted == 0
+    world.sessions.receive("router2", Noted(session.sid, session.grant, 1))
+    assert session.manager.machine.noted == 1
+    world.sessions.successors.on_claimed(Kind.ROUTER, session.partition, 99, "router3")
+    world.sessions.close(session, "eof")
+    world.sessions.receive("router2", Accepted([(b"stream", 0)]))
+    assert world.sessions.unconfirmed == 1
+    world.sessions.receive("router3", Accepted([(b"stream", 0)]))
+    assert world.sessions.unconfirmed == 0

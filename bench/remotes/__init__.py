@@ -1,0 +1,1 @@
+"""Other domains, played for servers under test: their names, certificates and streams."""

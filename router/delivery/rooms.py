@@ -1,0 +1,47 @@
+"""What a router does for rooms: it says what it has given to edges, and which occupants are gone.
+
+A room keeps what it has sent until each router has confirmed it, and sends it again to whoever holds the partition next. So a router
+confirms only when its deliveries have left: not in the turn in which they were posted, and not while a link waits for credit.
+"""
+
+from __future__ import annotations
+
+from rookery.router.core import Core
+from rookery.router.partition import Part
+from rookery.shared.bus.messages import CheckOccupants, FannedOut, Kind, Origin
+from rookery.shared.xmpp.stanza import Stanza
+
+
+class Rooms:
+    """Handles CheckOccupants, and confirms what rooms have sent."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        #: Stream of a room -> (its JID, the highest number that was handled): since the last look, and before it.
+        self._young: dict[bytes, tuple[str, int]] = {}
+        self._old: dict[bytes, tuple[str, int]] = {}
+
+    def took(self, room: str, origin: Origin) -> None:
+        """Everything that this process holds of one item of a room was given to sessions."""
+        self._young[origin.stream] = (room, origin.n)
+
+    def tick(self) -> None:
+        """Confirm what was given before the last call. Call about twice a second."""
+        if self._core.bus.congested():
+            return
+        old, self._old, self._young = self._old, self._young, {}
+        by_partition: dict[int, list[tuple[bytes, int]]] = {}
+        for stream, (room, n) in old.items():
+            by_partition.setdefault(self._core.node.partition(room), []).append((stream, n))
+        for partition, heard in by_partition.items():
+            self._core.bus.post(Kind.MUC, partition, FannedOut(self._core.node.incarnation, heard))
+
+    def on_check(self, part: Part, item: CheckOccupants) -> None:
+        """Tell a room of those that it holds for occupants and that are none any more (XEP-0045 section 7.14)."""
+        for full in item.occupants:
+            bare, _, resource = full.partition("/")
+            account = part.accounts.get(bare)
+            session = None if account is None else account.resources.by_resource.get(resource)
+            directed = () if session is None else session.directed or ()
+            if not any(target.partition("/")[0] == item.room for target in directed):
+                self._core.route(Stanza.build("presence", type="unavailable", from_=full, to=item.room))

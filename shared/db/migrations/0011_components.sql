@@ -1,2 +1,0 @@
--- components: to be filled; a migration that was applied never changes.
-SELECT 1;

@@ -1,0 +1,65 @@
+"""What operators do to processes: see them, drain one, change what they log; and what the whole cluster counts."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from rookery.admin import processes, sessions
+from rookery.admin.desk import Desk
+from rookery.admin.errors import Invalid, NotFound
+from rookery.shared.bus.messages import DrainProcess, SetLogLevel
+from rookery.shared.db.api import Connection
+
+LEVELS: Final = ("debug", "info", "warning", "error")
+_COUNTS: Final = """
+SELECT d.name, d.kind, count(a.id) AS users, count(a.id) FILTER (WHERE a.disabled) AS disabled
+FROM domain d LEFT JOIN account a ON a.domain = d.name GROUP BY d.name, d.kind ORDER BY d.name"""
+
+
+async def status(desk: Desk) -> dict[str, Any]:
+    """Processes with the partitions that they hold, and what is missing."""
+    return await processes.gather(desk.config, desk.db)
+
+
+async def drain(desk: Desk, incarnation: str) -> None:
+    """Ask one process to give away what it holds and to end; whoever started it starts it anew. Raises NotFound."""
+    await _known(desk, incarnation)
+    desk.cluster.bus.post_to(incarnation, DrainProcess())
+    await desk.tell([desk.audit("cluster drain", incarnation)])
+
+
+async def log_level(desk: Desk, level: str, incarnation: str = "") -> None:
+    """Let one process, or all, write lines of this level until it ends. Raises Invalid, NotFound."""
+    if level not in LEVELS:
+        raise Invalid(f"there is no level {level!r}: choose from {', '.join(LEVELS)}")
+    names = (
+        [incarnation] if incarnation else [one["incarnation"] for one in (await status(desk))["processes"]]
+    )
+    if incarnation:
+        await _known(desk, incarnation)
+    for name in names:
+        desk.cluster.bus.post_to(name, SetLogLevel(level))
+    await desk.tell([desk.audit("cluster log-level", incarnation or "all", level=level)])
+
+
+async def _known(desk: Desk, incarnation: str) -> None:
+    found = await status(desk)
+    if not any(one["incarnation"] == incarnation and one["state"] != "silent" for one in found["processes"]):
+        raise NotFound(f"there is no process {incarnation}: see what runs")
+
+
+async def statistics(desk: Desk, domain: str = "") -> dict[str, Any]:
+    """Users and sessions, of a hosted domain or of all. Raises NotFound, Unreachable."""
+
+    async def work(conn: Connection) -> list[Any]:
+        return await conn.fetch(_COUNTS)
+
+    rows = [row for row in await desk.run(work) if domain in ("", row["name"])]
+    if domain and not rows:
+        raise NotFound(f"{domain} is not hosted here")
+    return {
+        "users": sum(row["users"] for row in rows),
+        "disabled": sum(row["disabled"] for row in rows),
+        "sessions": await sessions.counted(desk.cluster, domain),
+        "domains": [{"name": row["name"], "kind": row["kind"], "users": row["users"]} for row in rows],
+    }

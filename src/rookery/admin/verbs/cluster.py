@@ -1,0 +1,178 @@
+"""Verbs about processes, and what the cluster counts."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal
+
+from msgspec import Meta
+
+from rookery.admin import cluster_work, names
+from rookery.admin.desk import Desk
+from rookery.admin.verb import Given, Nothing, Taken, Verb
+
+Incarnation = Annotated[
+    str,
+    Meta(
+        description="One life of one process, as the list of processes tells it", min_length=1, max_length=64
+    ),
+]
+
+
+class Process(Given, frozen=True, kw_only=True):
+    """A process: `partitions` are those that it holds, by kind; "silent" is one that does not answer but still holds some."""
+
+    incarnation: str
+    name: str
+    kinds: list[str]
+    host: str
+    pid: int | None
+    ports: dict[str, Any]
+    uptime: int | None
+    release: str
+    code: str
+    zone: str
+    state: str
+    load: int
+    version: int | None
+    partitions: dict[str, int]
+
+
+class Held(Given, frozen=True, kw_only=True):
+    """How many partitions of a kind have a holder that lives, and how many there are."""
+
+    held: int
+    total: int
+
+
+class Processes(Given, frozen=True, kw_only=True):
+    """The processes of the cluster; `missing` is what clients lack, a line each."""
+
+    items: list[Process]
+    missing: list[str]
+
+
+class Partitions(Given, frozen=True, kw_only=True):
+    """Partitions by kind."""
+
+    kinds: dict[str, Held]
+
+
+class OfProcess(Taken, frozen=True, kw_only=True):
+    """A process."""
+
+    incarnation: Incarnation
+
+
+class SetLevel(Taken, frozen=True, kw_only=True):
+    """Which lines are written, by one process or by all, until it ends."""
+
+    level: Literal["debug", "info", "warning", "error"]
+    incarnation: Incarnation | None = None
+
+
+class Statistics(Given, frozen=True, kw_only=True):
+    """What there is of users and sessions."""
+
+    users: int
+    disabled: int
+    sessions: int
+    domains: list[DomainCount]
+
+
+class DomainCount(Given, frozen=True, kw_only=True):
+    """Users of one domain."""
+
+    name: str
+    kind: str
+    users: int
+
+
+class OfStatistics(Taken, frozen=True, kw_only=True):
+    """Of which domain."""
+
+    domain: Annotated[str, Meta(description="Only of this domain", max_length=1023)] = ""
+
+
+async def _processes(desk: Desk, taken: Nothing) -> Processes:
+    found = await cluster_work.status(desk)
+    return Processes(items=[Process(**one) for one in found["processes"]], missing=found["missing"])
+
+
+async def _partitions(desk: Desk, taken: Nothing) -> Partitions:
+    found = await cluster_work.status(desk)
+    return Partitions(kinds={kind: Held(**count) for kind, count in found["partitions"].items()})
+
+
+async def _drain(desk: Desk, taken: OfProcess) -> None:
+    await cluster_work.drain(desk, taken.incarnation)
+
+
+async def _log_level(desk: Desk, taken: SetLevel) -> None:
+    await cluster_work.log_level(desk, taken.level, taken.incarnation or "")
+
+
+async def _statistics(desk: Desk, taken: OfStatistics) -> Statistics:
+    found = await cluster_work.statistics(desk, names.domain(taken.domain) if taken.domain else "")
+    return Statistics(
+        users=found["users"],
+        disabled=found["disabled"],
+        sessions=found["sessions"],
+        domains=[DomainCount(**row) for row in found["domains"]],
+    )
+
+
+VERBS: Final = (
+    Verb(
+        "statistics.get",
+        "read",
+        "GET",
+        "/v1/statistics",
+        OfStatistics,
+        Statistics,
+        _statistics,
+        "Count users and sessions",
+        errors=(404, 503),
+    ),
+    Verb(
+        "cluster.processes",
+        "cluster",
+        "GET",
+        "/v1/cluster/processes",
+        Nothing,
+        Processes,
+        _processes,
+        "List the processes of the cluster",
+    ),
+    Verb(
+        "cluster.partitions",
+        "cluster",
+        "GET",
+        "/v1/cluster/partitions",
+        Nothing,
+        Partitions,
+        _partitions,
+        "Count the partitions that have a holder",
+    ),
+    Verb(
+        "cluster.drain",
+        "cluster",
+        "POST",
+        "/v1/cluster/processes/{incarnation}/drain",
+        OfProcess,
+        None,
+        _drain,
+        "Let a process give away what it holds and end",
+        errors=(404,),
+    ),
+    Verb(
+        "cluster.log_level",
+        "cluster",
+        "PUT",
+        "/v1/cluster/log-level",
+        SetLevel,
+        None,
+        _log_level,
+        "Change which lines are logged",
+        errors=(404,),
+    ),
+)

@@ -1,0 +1,123 @@
+"""Verbs about hosted domains."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal
+
+from msgspec import Meta
+
+from rookery.admin import domains, names
+from rookery.admin.desk import Desk
+from rookery.admin.verb import Given, Made, Nothing, OfDomain, UserJid, Verb
+from rookery.workers.account.policies import Changes, Policy
+
+Durability = Literal["durable", "relaxed", "default"]
+Contacts = Annotated[
+    dict[str, list[str]],
+    Meta(
+        description="Role of XEP-0157 (abuse, admin, support, ...) to mailto:, xmpp: or https: addresses; an empty list takes them back"
+    ),
+]
+
+
+class Domain(Given, frozen=True, kw_only=True):
+    """A hosted domain and what holds for it; `durability` null is what the configuration says.
+
+    `room_creation` says who may make rooms in a service of rooms, null for what is usual.
+    """
+
+    name: str
+    kind: str
+    registration: bool
+    durability: str | None
+    contacts: dict[str, list[str]]
+    admins: list[str]
+    room_creation: str | None = None
+
+
+class DomainList(Given, frozen=True, kw_only=True):
+    """All domains by name."""
+
+    items: list[Domain]
+
+
+RoomCreation = Literal["anybody", "local", "admins", "default"]
+
+
+class PutDomain(OfDomain, frozen=True, kw_only=True):
+    """A domain as it is to be; what is not named stays."""
+
+    kind: (
+        Annotated[str, Meta(description="What its addresses are: accounts unless said otherwise")] | None
+    ) = None
+    registration: bool | None = None
+    durability: Durability | None = None
+    contacts: Contacts | None = None
+    room_creation: (
+        Annotated[RoomCreation, Meta(description="Who may make rooms, in a service of rooms")] | None
+    ) = None
+    admins: (
+        Annotated[list[UserJid], Meta(description="Users who may administrate it (XEP-0133)", max_length=100)]
+        | None
+    ) = None
+
+
+def shown(policy: Policy) -> Domain:
+    """A domain as it is answered."""
+    return Domain(**policy.document())
+
+
+async def _list(desk: Desk, taken: Nothing) -> DomainList:
+    return DomainList(items=[shown(policy) for policy in await domains.listed(desk)])
+
+
+async def _get(desk: Desk, taken: OfDomain) -> Domain:
+    return shown(await domains.find(desk, names.domain(taken.domain)))
+
+
+async def _put(desk: Desk, taken: PutDomain) -> Any:
+    changes = Changes(
+        taken.registration,
+        "" if taken.durability == "default" else taken.durability,
+        domains.contacts(taken.contacts or {}),
+        room_creation="" if taken.room_creation == "default" else taken.room_creation,
+        admins=None if taken.admins is None else [str(names.account(jid)) for jid in taken.admins],
+    )
+    policy, fresh = await domains.put(desk, names.domain(taken.domain), taken.kind, changes)
+    return Made(shown(policy)) if fresh else shown(policy)
+
+
+async def _remove(desk: Desk, taken: OfDomain) -> None:
+    await domains.remove(desk, names.domain(taken.domain))
+
+
+_ONE: Final = "/v1/domains/{domain}"
+VERBS: Final = (
+    Verb(
+        "domains.list", "domains", "GET", "/v1/domains", Nothing, DomainList, _list, "List the hosted domains"
+    ),
+    Verb("domains.get", "domains", "GET", _ONE, OfDomain, Domain, _get, "Show a domain", errors=(404,)),
+    Verb(
+        "domains.put",
+        "domains",
+        "PUT",
+        _ONE,
+        PutDomain,
+        Domain,
+        _put,
+        "Host a domain, or change what is named",
+        makes=True,
+        errors=(409,),
+    ),
+    Verb(
+        "domains.remove",
+        "domains",
+        "DELETE",
+        _ONE,
+        OfDomain,
+        None,
+        _remove,
+        "Host a domain no longer; it has no users",
+        errors=(404, 409),
+    ),
+)

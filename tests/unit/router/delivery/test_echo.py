@@ -1,0 +1,35 @@
+"""`DOMAIN/echo`."""
+
+from __future__ import annotations
+
+import pytest
+
+from rookery.router.delivery.echo import echo
+from rookery.shared.xmpp.stanza import Stanza
+from rookery.shared.xmpp.xml import Element
+
+BODY = Element("jabber:client", "body", None, "hi")
+
+
+@pytest.mark.parametrize(
+    ("to", "type", "from_", "answered"),
+    [
+        ("x.org/echo", "chat", "a@y.org/r", True),
+        ("x.org/echo", "", "a@y.org/r", True),
+        ("x.org/other", "chat", "a@y.org/r", False),
+        ("u@x.org/echo", "chat", "a@y.org/r", False),
+        ("x.org/echo", "error", "a@y.org/r", False),
+        ("x.org/echo", "chat", "y.org/echo", False),
+    ],
+)
+def test_who_gets_an_answer(to: str, type: str, from_: str, answered: bool) -> None:
+    message = Stanza.build("message", BODY, to=to, from_=from_, type=type, id="1")
+    answer = echo(message)
+    assert (answer is not None) is answered
+    if answer is not None:
+        assert (answer.to, answer.from_, answer.inner) == (from_, to, message.inner)
+
+
+def test_chat_states_are_not_echoed() -> None:
+    state = Element("http://jabber.org/protocol/chatstates", "composing")
+    assert echo(Stanza.build("message", state, to="x.org/echo", from_="a@y.org/r", type="chat")) is None

@@ -1,0 +1,57 @@
+"""What a service of rooms allows whom, and what a machine is told with each stanza."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+
+from rookery.shared.cluster.domains import DomainRow
+from rookery.shared.config import Config
+from rookery.shared.xeps.multi_user_chat import Options
+from rookery.shared.xmpp.jid import bare_of
+from rookery.shared.xmpp.stanza import Stanza
+from rookery.workers.muc.room.facts import Facts, Told
+
+
+class Policy:
+    """The services of rooms by their domains. `local` says whether an address is an account of this cluster."""
+
+    def __init__(self, config: Config, local: Callable[[str], bool]) -> None:
+        self._options = config.options(Options)
+        self._local = local
+        self._services: dict[str, DomainRow] = {}
+        #: Names occupants (XEP-0421); known before any room is loaded.
+        self.secret = b""
+
+    def learn(self, rows: Sequence[DomainRow]) -> None:
+        """The hosted domains."""
+        self._services = {row.name: row for row in rows}
+
+    def admin(self, service: str, bare: str) -> bool:
+        """Whether somebody administers a service."""
+        row = self._services.get(service)
+        return row is not None and bare in row.admins
+
+    def may_create(self, service: str, bare: str) -> bool:
+        """Whether somebody may make rooms: as the domain says, else every account of the cluster if the setting says so."""
+        row = self._services.get(service)
+        said = "" if row is None else row.creation
+        if said == "anybody":
+            return True
+        if said == "admins":
+            return self.admin(service, bare)
+        return self._local(bare) and (said == "local" or self._options.create)
+
+    def facts(self, stanza: Stanza, now: float, history: Sequence[Told]) -> Facts:
+        """What the machine is told with a stanza."""
+        service = bare_of(stanza.to).rpartition("@")[2]
+        bare = bare_of(stanza.from_)
+        return Facts(
+            now,
+            self._options,
+            history,
+            self.admin(service, bare),
+            self.may_create(service, bare),
+            self.secret,
+            secrets.token_urlsafe(12),
+        )

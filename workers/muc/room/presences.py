@@ -1,0 +1,98 @@
+"""The presence of an occupant as others see it: what it says itself, and what only the room may say (sections 7.2.2 and 16.3)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from rookery.shared.xeps.hats import NS as HATS
+from rookery.shared.xeps.multi_user_chat import USER
+from rookery.shared.xeps.occupant_ids import NS as OCCUPANT_ID
+from rookery.shared.xmpp.stanza import Stanza
+from rookery.shared.xmpp.xml import escape_attr, escape_text
+from rookery.workers.muc.room.hats import drawn
+from rookery.workers.muc.room.state import Occupant, Seat, State
+from rookery.workers.muc.room.statuses import ELEMENTS, SELF
+from rookery.workers.muc.room.values import Affiliation, Ending, Role
+
+_PAYLOADS: Final = ((USER, "x"), (OCCUPANT_ID, "occupant-id"))
+_new: Final = tuple.__new__
+
+
+def item(
+    affiliation: Affiliation, role: Role, *, jid: str = "", nick: str = "", actor: str = "", reason: str = ""
+) -> str:
+    """The element that tells what somebody is; `actor` is a nick."""
+    parts = [f"<item affiliation='{affiliation.label}'"]
+    if jid:
+        parts.append(f" jid='{escape_attr(jid)}'")
+    if nick:
+        parts.append(f" nick='{escape_attr(nick)}'")
+    parts.append(f" role='{role.label}'")
+    if not actor and not reason:
+        parts.append("/>")
+        return "".join(parts)
+    parts.append(">")
+    if actor:
+        parts.append(f"<actor nick='{escape_attr(actor)}'/>")
+    if reason:
+        parts.append(f"<reason>{escape_text(reason)}</reason>")
+    parts.append("</item>")
+    return "".join(parts)
+
+
+def _stanza(seat: Seat, type: str, inner: bytes, payloads: tuple[tuple[str, str], ...], user: str) -> Stanza:
+    body = b"%b%b%b" % (inner, user.encode(), seat.mark)
+    return Stanza("presence", type, "", seat.from_, "", "", (), (*payloads, *_PAYLOADS), body)
+
+
+def available(state: State, occupant: Occupant, known: bool) -> Stanza:
+    """As everybody else sees it; `known`: with the real JID. The same object until something changes."""
+    cached = occupant.shown(known)
+    if cached is None:
+        seat = occupant.seat
+        what = item(seat.affiliation, seat.role, jid=occupant.full if known else "")
+        tags = drawn(state.affiliate(occupant.bare).hats)
+        inner, payloads = occupant.inner, occupant.payloads
+        if tags:
+            inner, payloads = inner + tags, (*payloads, (HATS, "hats"))
+        cached = _stanza(seat, "", inner, payloads, f"<x xmlns='{USER}'>{what}</x>")
+        occupant.keep(known, cached)
+    return cached
+
+
+def changed(state: State, occupant: Occupant, known: bool, actor: str, reason: str) -> Stanza:
+    """The same, with who changed what the occupant is, and why."""
+    if not actor and not reason:
+        return available(state, occupant, known)
+    seat = occupant.seat
+    jid = occupant.full if known else ""
+    what = item(seat.affiliation, seat.role, jid=jid, actor=actor, reason=reason)
+    return _stanza(seat, "", occupant.inner, occupant.payloads, f"<x xmlns='{USER}'>{what}</x>")
+
+
+def with_codes(stanza: Stanza, codes: tuple[int, ...]) -> Stanza:
+    """A presence of ours with status codes more."""
+    if not codes:
+        return stanza
+    head, mark, tail = stanza.inner.rpartition(b"</x>")
+    extra = "".join([ELEMENTS[code] for code in codes]).encode()
+    return stanza.replace(inner=b"%b%b%b%b" % (head, extra, mark, tail))
+
+
+def own(state: State, occupant: Occupant, codes: tuple[int, ...] = ()) -> Stanza:
+    """As it sees itself: with its real JID and code 110 (section 7.2.2)."""
+    return with_codes(available(state, occupant, True), (SELF, *codes))
+
+
+def gone(seat: Seat, ending: Ending, *, jid: str = "", role: Role = Role.NONE, nick: str = "") -> Stanza:
+    """The unavailable presence that ends a visit, or a nick (then `nick` is the new one). `jid`: for who may see it."""
+    what = item(seat.affiliation, role, jid=jid, nick=nick, actor=ending.actor, reason=ending.reason)
+    codes = "".join([ELEMENTS[code] for code in ending.codes])
+    user = f"<x xmlns='{USER}'>{what}{ending.destroy.decode()}{codes}</x>"
+    return _stanza(seat, "unavailable", ending.inner, ending.payloads, user)
+
+
+def to(stanza: Stanza, full: str) -> Stanza:
+    """A copy for one address: the cheap form of `replace`."""
+    kind, type_, _, from_, id_, lang, attrs, payloads, inner = stanza
+    return _new(Stanza, (kind, type_, full, from_, id_, lang, attrs, payloads, inner))

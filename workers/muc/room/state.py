@@ -1,0 +1,257 @@
+"""What is known of one room. `evolve` alone changes it."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Sequence
+
+from rookery.shared.xeps.occupant_ids import NS as OCCUPANT_ID
+from rookery.shared.xmpp.jid import bare_of
+from rookery.shared.xmpp.stanza import Stanza
+from rookery.shared.xmpp.xml import escape_attr
+from rookery.workers.muc.room import nicks
+from rookery.workers.muc.room.config import Config
+from rookery.workers.muc.room.rates import Bucket
+from rookery.workers.muc.room.values import Affiliate, Affiliation, Role, Subject, Wanted
+
+_NOBODY = Affiliate()
+
+
+class Seat:
+    """One nick that is in use: all sessions under it are of one bare JID, and share role and affiliation."""
+
+    __slots__ = ("affiliation", "from_", "key", "mark", "nick", "role", "service_admin", "sessions", "shown")
+
+    def __init__(self, room: str, nick: str, mark: bytes) -> None:
+        self.nick = nick
+        self.key = nicks.key(nick)
+        #: The occupant JID.
+        self.from_ = f"{room}/{nick}"
+        #: The element of XEP-0421.
+        self.mark = mark
+        self.affiliation = Affiliation.NONE
+        self.role = Role.NONE
+        self.service_admin = False
+        #: Whether everybody was told of it; else only moderators and itself.
+        self.shown = False
+        self.sessions: list[Occupant] = []
+
+    @property
+    def bare(self) -> str:
+        """Whose it is."""
+        return self.sessions[0].bare
+
+    @property
+    def face(self) -> Occupant:
+        """The session whose presence is shown: the highest priority, then what changed last."""
+        sessions = self.sessions
+        if len(sessions) == 1:
+            return sessions[0]
+        return max(sessions, key=lambda one: (one.priority, one.changed))
+
+
+class Occupant:
+    """One session in the room. `inner` and `payloads` are what its presence says itself."""
+
+    __slots__ = (
+        "_known",
+        "_veiled",
+        "bare",
+        "changed",
+        "codes",
+        "full",
+        "inner",
+        "messages",
+        "payloads",
+        "presences",
+        "priority",
+        "seat",
+        "wanted",
+    )
+
+    def __init__(self, full: str, seat: Seat) -> None:
+        self.full = full
+        self.bare = bare_of(full)
+        self.seat = seat
+        self.inner = b""
+        self.payloads: tuple[tuple[str, str], ...] = ()
+        self.priority = 0
+        self.changed = 0.0
+        #: Status codes of its entrance besides those that follow from the configuration.
+        self.codes: tuple[int, ...] = ()
+        self.wanted = Wanted()
+        self.messages = Bucket(1 << 30)
+        self.presences = Bucket(1 << 30)
+        #: Its presence as it is shown, with and without its real JID; made when needed.
+        self._known: Stanza | None = None
+        self._veiled: Stanza | None = None
+
+    @property
+    def nick(self) -> str:
+        """Its nick."""
+        return self.seat.nick
+
+    def shown(self, known: bool) -> Stanza | None:
+        """The cached presence."""
+        return self._known if known else self._veiled
+
+    def keep(self, known: bool, stanza: Stanza | None) -> None:
+        """Cache the presence."""
+        if known:
+            self._known = stanza
+        else:
+            self._veiled = stanza
+
+    def stale(self) -> None:
+        """What is cached is not true any more."""
+        self._known = self._veiled = None
+
+
+class State:
+    """One room."""
+
+    __slots__ = (
+        "_moderators",
+        "_others",
+        "_owners",
+        "affiliates",
+        "card",
+        "config",
+        "exists",
+        "jid",
+        "joins",
+        "large",
+        "locked",
+        "occupants",
+        "reserved",
+        "seats",
+        "spoke",
+        "subject",
+        "voices",
+    )
+
+    def __init__(self, jid: str) -> None:
+        self.jid = jid
+        #: Whether it was made; and whether its owner has not said yet what it shall be like (section 10.1).
+        self.exists = False
+        self.locked = False
+        self.config = Config()
+        self.subject = Subject()
+        self.card = b""
+        #: Bare JIDs and domains.
+        self.affiliates: dict[str, Affiliate] = {}
+        #: Keys of reserved nicks -> whose.
+        self.reserved: dict[str, str] = {}
+        #: Roles that were given in a moderated room, which last (section 5.1).
+        self.voices: dict[str, Role] = {}
+        self.occupants: dict[str, Occupant] = {}
+        self.seats: dict[str, Seat] = {}
+        self.joins = Bucket(1 << 30)
+        #: More occupants than this are not all shown to everybody.
+        self.large = 1 << 30
+        #: When a bare JID spoke last, in slow mode.
+        self.spoke: dict[str, float] = {}
+        self._owners = 0
+        self._moderators: Sequence[str] | None = None
+        self._others: Sequence[str] = ()
+
+    # --- asking ------------------------------------------------------------------------------------------------------
+
+    def affiliate(self, bare: str) -> Affiliate:
+        """The entry of a bare JID; that of its domain counts where it has none (section 9.2)."""
+        entry = self.affiliates.get(bare)
+        if entry is None or entry.affiliation is Affiliation.NONE:
+            domain = self.affiliates.get(bare.rpartition("@")[2])
+            if domain is not None and domain.affiliation is Affiliation.OUTCAST:
+                return domain if entry is None else entry._replace(affiliation=Affiliation.OUTCAST)
+        return _NOBODY if entry is None else entry
+
+    def seat(self, nick: str) -> Seat | None:
+        """Who has a nick now."""
+        return self.seats.get(nicks.key(nick))
+
+    def seats_of(self, bare: str) -> list[Seat]:
+        """All nicks of a bare JID."""
+        return [seat for seat in self.seats.values() if seat.bare == bare]
+
+    def listed(self, affiliation: Affiliation) -> list[tuple[str, Affiliate]]:
+        """All entries of an affiliation."""
+        return [item for item in self.affiliates.items() if item[1].affiliation is affiliation]
+
+    @property
+    def owners(self) -> int:
+        """How many owners there are."""
+        return self._owners
+
+    @property
+    def moderators(self) -> Sequence[str]:
+        """Full JIDs of those who see real JIDs in a semi-anonymous room; the same object while nothing changes."""
+        if self._moderators is None:
+            self._split()
+        assert self._moderators is not None
+        return self._moderators
+
+    @property
+    def others(self) -> Sequence[str]:
+        """All others; the same object while nothing changes."""
+        if self._moderators is None:
+            self._split()
+        return self._others
+
+    def _split(self) -> None:
+        moderators: list[str] = []
+        others: list[str] = []
+        for full, occupant in self.occupants.items():
+            (moderators if occupant.seat.role is Role.MODERATOR else others).append(full)
+        self._moderators, self._others = tuple(moderators), tuple(others)
+
+    def sees(self, occupant: Occupant) -> bool:
+        """Whether an occupant sees real JIDs."""
+        return self.config.non_anonymous or occupant.seat.role is Role.MODERATOR
+
+    # --- changing, for `evolve` and for what loads a room ------------------------------------------------------------
+
+    def resplit(self) -> None:
+        """Who moderates, or who is in, has changed."""
+        self._moderators = None
+
+    def set_affiliate(self, jid: str, entry: Affiliate) -> None:
+        """Give a JID its entry; an empty one is removed."""
+        former = self.affiliates.pop(jid, _NOBODY)
+        if former.nick and self.reserved.get(nicks.key(former.nick)) == jid:
+            del self.reserved[nicks.key(former.nick)]
+        if entry.nick:
+            self.reserved[nicks.key(entry.nick)] = jid
+        if not entry.empty:
+            self.affiliates[jid] = entry
+        owner = Affiliation.OWNER
+        self._owners += (entry.affiliation is owner) - (former.affiliation is owner)
+
+    def stale(self) -> None:
+        """How everybody is shown has changed."""
+        for occupant in self.occupants.values():
+            occupant.stale()
+
+    def sit(self, occupant: Occupant) -> None:
+        """A session takes its place."""
+        occupant.seat.sessions.append(occupant)
+        self.occupants[occupant.full] = occupant
+        self._moderators = None
+
+    def rise(self, occupant: Occupant) -> None:
+        """A session leaves its place."""
+        seat = occupant.seat
+        if len(seat.sessions) == 1:
+            # It stays in the seat itself, which is told of once more.
+            self.seats.pop(seat.key, None)
+        else:
+            seat.sessions.remove(occupant)
+        self.occupants.pop(occupant.full, None)
+        self._moderators = None
+
+
+def mark(secret: bytes, room: str, bare: str) -> bytes:
+    """The element that names an occupant for good and hides who it is (XEP-0421 section 4)."""
+    digest = hmac.new(secret, f"{room}\0{bare}".encode(), hashlib.sha256).hexdigest()
+    return f"<occupant-id xmlns='{OCCUPANT_ID}' id='{escape_attr(digest)}'/>".encode()

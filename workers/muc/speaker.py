@@ -1,0 +1,241 @@
+"""What a room says leaves here: numbered, to few items for many occupants, and once more for those who may not have it.
+
+The numbers of a room grow. Each router gives a session what is above the highest number that the session has heard of the room, so what is
+sent again is given once. What is not confirmed by every router that got it stays in the tail: it goes to the next holder of
+such a router's partition, before anything newer.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, NamedTuple
+
+from rookery.shared.bus.messages import ROOM, Kind, Origin, ToSession
+from rookery.shared.cluster import fanout
+from rookery.shared.cluster.api import Node
+from rookery.shared.cluster.fanout import Load
+from rookery.shared.xmpp.jid import bare_of
+from rookery.shared.xmpp.stanza import Stanza
+from rookery.workers.muc.outs import Say, Tell
+
+#: Stanzas, and bytes of them, in one item for one occupant.
+CHUNK: Final = 256
+CHUNK_BYTES: Final = 131_072
+_OVERHEAD: Final = 200
+#: What is kept for routers that do not confirm: about a minute of a busy room. More is forgotten, oldest first.
+MAX_TAIL: Final = 8192
+
+
+class Said(NamedTuple):
+    """What was sent under a number."""
+
+    n: int
+    out: Say | Tell
+
+
+class Speaker:
+    """One room's voice. `local` says whether an address is an account of this cluster, `route` sends to one that is not."""
+
+    __slots__ = (
+        "_confirmed",
+        "_loads",
+        "_local",
+        "_lost",
+        "_node",
+        "_remote",
+        "_route",
+        "_sent",
+        "_some",
+        "jid",
+        "since",
+        "stream",
+        "tail",
+    )
+
+    def __init__(
+        self, jid: str, node: Node, local: Callable[[str], bool], route: Callable[[Stanza], None]
+    ) -> None:
+        self.jid = jid
+        self.stream = ROOM + jid.encode()
+        #: Who hears what is said to all: full JID -> the number under which it was told that it is in.
+        self.since: dict[str, int] = {}
+        self.tail: deque[Said] = deque()
+        self._node = node
+        self._local = local
+        self._route = route
+        self._loads: list[Load] | None = None
+        self._remote: list[str] = []
+        #: The last audience that was not all, with its plan.
+        self._some: tuple[Sequence[str], list[Load], list[str]] | None = None
+        #: The last number that each router was sent, and the last that it has confirmed.
+        self._sent: dict[str, int] = {}
+        self._confirmed: dict[str, int] = {}
+        #: Of these, who is gone, and until when what it had is kept for whoever holds its partitions next.
+        self._lost: dict[str, float] = {}
+
+    # --- who hears it ------------------------------------------------------------------------------------------------
+
+    def enter(self, full: str, n: int) -> None:
+        """Somebody is in the room from number `n` on."""
+        if full not in self.since:
+            self._loads = None
+        self.since[full] = n
+
+    def leave(self, full: str) -> None:
+        """Somebody is not in the room any more."""
+        if self.since.pop(full, None) is not None:
+            self._loads = None
+
+    def _audience(self, out: Say) -> tuple[list[Load], list[str]]:
+        """Who hears it. What is said to the same people as before needs no new plan."""
+        if out.but:
+            but = frozenset(out.but)
+            whole = self.since if out.audience is None else out.audience
+            return self._planned([full for full in whole if full not in but])
+        if out.audience is None:
+            return self._all()
+        some = self._some
+        if some is not None and some[0] is out.audience and fanout.current(self._node.bus, some[1]):
+            return some[1], some[2]
+        loads, remote = self._planned(out.audience)
+        self._some = out.audience, loads, remote
+        return loads, remote
+
+    def _all(self) -> tuple[list[Load], list[str]]:
+        loads = self._loads
+        if loads is None or not fanout.current(self._node.bus, loads):
+            loads, self._remote = self._planned(self.since)
+            self._loads = loads
+        return loads, self._remote
+
+    def _planned(self, audience: Iterable[str]) -> tuple[list[Load], list[str]]:
+        partition, local = self._node.partition, self._local
+        here: list[tuple[str, int]] = []
+        remote: list[str] = []
+        for full in audience:
+            if local(full):
+                here.append((full, partition(bare_of(full))))
+            else:
+                remote.append(full)
+        return fanout.plan(self._node.bus, here), remote
+
+    # --- saying ------------------------------------------------------------------------------------------------------
+
+    def say(self, n: int, out: Say) -> None:
+        """Send one stanza to many, as number `n`; numbers only grow."""
+        self._keep(n, out)
+        stanza = out.stanza
+        loads, remote = self._audience(out)
+        origin = Origin(self.stream, n, "")
+        post, bus = fanout.post, self._node.bus
+        for load in loads:
+            post(bus, load, stanza, origin)
+            self._sent_to(load.process, n)
+        for full in remote:
+            self._route(stanza.replace(to=full))
+
+    def tell(self, numbers: Sequence[int], out: Tell) -> None:
+        """Send stanzas to one occupant: as many items as `chunks` says, a number for each."""
+        full = out.full
+        partition = self._node.partition(bare_of(full))
+        for n, some in zip(numbers, chunks(out.stanzas), strict=False):
+            self._keep(n, Tell(full, some))
+            if not self._local(full):
+                for stanza in some:
+                    self._route(stanza)
+                continue
+            self._told(n, full, partition, some)
+
+    def _told(self, n: int, full: str, partition: int, stanzas: Sequence[Stanza]) -> None:
+        bus = self._node.bus
+        holder = bus.holder(Kind.ROUTER, partition)
+        bus.post(Kind.ROUTER, partition, ToSession(full, 0, stanzas, Origin(self.stream, n, "")))
+        self._sent_to(holder[0] if holder else "", n)
+
+    # --- who has it --------------------------------------------------------------------------------------------------
+
+    def _keep(self, n: int, out: Say | Tell) -> None:
+        tail = self.tail
+        tail.append(Said(n, out))
+        if len(tail) > MAX_TAIL:
+            tail.popleft()
+
+    def _sent_to(self, process: str, n: int) -> None:
+        if process:
+            if self._sent.get(process, 0) <= self._confirmed.get(process, 0):
+                # Nothing was open: what it did not get until now is of no interest.
+                self._confirmed[process] = n - 1
+            self._sent[process] = n
+
+    def confirmed(self, process: str, n: int) -> None:
+        """A router has given everything up to `n` to edges."""
+        if n > self._confirmed.get(process, 0):
+            self._confirmed[process] = n
+        self._trim()
+
+    def lost(self, process: str, until: float) -> None:
+        """A router is gone; what it has not confirmed is kept until then, for whoever holds its partitions next."""
+        if process in self._sent:
+            self._lost[process] = until
+
+    def tick(self, now: float) -> None:
+        """Time has passed."""
+        for process in [process for process, until in self._lost.items() if until <= now]:
+            del self._lost[process]
+            self._sent.pop(process, None)
+            self._confirmed.pop(process, None)
+            self._trim()
+
+    def _trim(self) -> None:
+        lowest = min(
+            (
+                self._confirmed.get(process, 0)
+                for process, n in self._sent.items()
+                if n > self._confirmed.get(process, 0)
+            ),
+            default=1 << 62,
+        )
+        tail = self.tail
+        while tail and tail[0].n <= lowest:
+            tail.popleft()
+
+    @property
+    def unheard(self) -> int:
+        """The lowest number that somebody may not have; 0 when there is none."""
+        return self.tail[0].n if self.tail else 0
+
+    def again(self, partition: int | None = None) -> None:
+        """Send the tail once more, to the occupants of one partition of routers or to all."""
+        self._loads = None
+        node = self._node
+        mine = {
+            full
+            for full in self.since
+            if self._local(full) and (partition is None or node.partition(bare_of(full)) == partition)
+        }
+        for n, out in list(self.tail):
+            origin = Origin(self.stream, n, "")
+            if isinstance(out, Tell):
+                number = node.partition(bare_of(out.full))
+                if self._local(out.full) and (partition is None or number == partition):
+                    self._told(n, out.full, number, out.stanzas)
+                continue
+            audience = (mine if out.audience is None else mine.intersection(out.audience)).difference(out.but)
+            there = [(full, node.partition(bare_of(full))) for full in audience if self.since[full] < n]
+            for load in fanout.plan(node.bus, there):
+                fanout.post(node.bus, load, out.stanza, origin)
+                self._sent_to(load.process, n)
+
+
+def chunks(stanzas: Sequence[Stanza]) -> list[Sequence[Stanza]]:
+    """Stanzas for one occupant, as many at a time as go into one item."""
+    found: list[Sequence[Stanza]] = []
+    start = size = 0
+    for at, stanza in enumerate(stanzas):
+        size += len(stanza.inner) + _OVERHEAD
+        if at > start and (at - start >= CHUNK or size > CHUNK_BYTES):
+            found.append(stanzas[start:at])
+            start, size = at, len(stanza.inner) + _OVERHEAD
+    found.append(stanzas[start:])
+    return found

@@ -1,0 +1,170 @@
+"""What came in from other servers: it behaves as what a client of ours sent, with a uid for each stanza and custody until it is accepted.
+
+Each stream has an id of its own, its stanzas are numbered. Whoever serves the address gets it directly; this process keeps it, and sends it
+again to a next holder, until that has accepted it. Only then is it acknowledged to the other server (XEP-0198).
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from rookery.shared.bus.messages import Kind, Origin, Route
+from rookery.shared.cluster.addresses import OWN, Addresses
+from rookery.shared.cluster.api import Node
+from rookery.shared.custody.custodian import Custodian
+from rookery.shared.custody.kept import Handed
+from rookery.shared.xmpp.errors import StanzaError
+from rookery.shared.xmpp.jid import bare_of
+from rookery.shared.xmpp.stanza import Stanza
+
+#: The partition that a stanza of another server came to: none.
+ABROAD: Final = -1
+#: Stanzas of one stream that are not accepted, before it is not read.
+OPEN: Final = 1024
+_REQUESTS: Final = frozenset({"get", "set"})
+_ONCE: Final = frozenset({"headline", "error"})
+
+
+class Source(Protocol):
+    """The stream that they came on."""
+
+    def hold(self) -> None:
+        """Do not read."""
+
+    def release(self) -> None:
+        """Read again."""
+
+    def handled(self, n: int) -> None:
+        """The first `n` stanzas are accepted: the other side may be told."""
+
+
+class Inlet:
+    """One inbound stream."""
+
+    __slots__ = ("_incoming", "_open", "held", "n", "name", "source")
+
+    def __init__(self, incoming: Incoming, source: Source) -> None:
+        self.name = secrets.token_bytes(16)
+        self.n = 0
+        self.source = source
+        self.held = False
+        self._incoming = incoming
+        #: Numbers that are not accepted, in order.
+        self._open: dict[int, None] = {}
+
+    def take(self, stanza: Stanza) -> None:
+        """One stanza of a proved pair of domains; its addresses are prepared."""
+        self.n += 1
+        self._open[self.n] = None
+        if len(self._open) >= OPEN or self._incoming.full:
+            self.held = True
+            self.source.hold()
+        self._incoming.give(self, self.n, stanza)
+
+    def accepted(self, n: int) -> None:
+        """The cluster has this one."""
+        first = next(iter(self._open), 0)
+        self._open.pop(n, None)
+        if n == first:
+            self.source.handled(next(iter(self._open), self.n + 1) - 1)
+        if self.held and len(self._open) <= OPEN // 2 and not self._incoming.full:
+            self.held = False
+            self.source.release()
+
+    def __len__(self) -> int:
+        """Stanzas that are not accepted."""
+        return len(self._open)
+
+    def closed(self) -> None:
+        """Nothing more will come; what came is seen through."""
+        self._incoming.closed(self)
+
+
+class Incoming:
+    """All inbound streams of this process. `refuse` tells the sender of a stanza an error, by the way to its server."""
+
+    def __init__(
+        self,
+        node: Node,
+        addresses: Addresses,
+        custodian: Custodian,
+        refuse: Callable[[Stanza, StanzaError, Origin], None],
+    ) -> None:
+        self._node = node
+        self._addresses = addresses
+        self._custodian = custodian
+        self._refuse = refuse
+        self._inlets: dict[bytes, Inlet] = {}
+        self.count = 0
+        self.stopping = False
+
+    def open(self, source: Source) -> Inlet:
+        """A stream has proved its first pair of domains."""
+        inlet = Inlet(self, source)
+        self._inlets[inlet.name] = inlet
+        return inlet
+
+    def stop(self) -> None:
+        """Read nothing more: this process is about to end."""
+        self.stopping = True
+        for inlet in self._inlets.values():
+            inlet.held = True
+            inlet.source.hold()
+
+    @property
+    def unaccepted(self) -> int:
+        """Stanzas of open streams that the cluster has not accepted."""
+        return sum(len(inlet) for inlet in self._inlets.values())
+
+    def closed(self, inlet: Inlet) -> None:
+        """The stream has ended."""
+        self._inlets.pop(inlet.name, None)
+
+    @property
+    def full(self) -> bool:
+        """Whether so much is not accepted that no stream should be read."""
+        return self.stopping or self._custodian.kept.full
+
+    def give(self, inlet: Inlet, n: int, stanza: Stanza) -> None:
+        """Give it to whoever serves its address."""
+        self.count += 1
+        origin = Origin(inlet.name, n, self._node.incarnation)
+        error = _wrong(stanza)
+        if error is None and not self._addresses.serves(stanza.to):
+            error = StanzaError("service-unavailable")
+        if error is not None:
+            self._refuse(stanza, error, origin)
+            inlet.accepted(n)
+            return
+        kind, partition = self._addresses.place(stanza.to)
+        if partition == OWN:
+            # The domain itself: the router of whoever asks, as for users of this server.
+            partition = self._node.partition(bare_of(stanza.from_))
+        once = (
+            "/" in stanza.to
+            if stanza.kind == "iq"
+            else stanza.kind == "message" and stanza.type in _ONCE and kind is Kind.ROUTER
+        )
+        self._custodian.hand_on(ABROAD, (kind, partition), Route(origin, stanza), sent=True, once=once)
+
+    def settled(self, handed: Handed) -> bool:
+        """The cluster has accepted what this process kept. False when it did not come from another server."""
+        if handed.came != ABROAD:
+            return False
+        inlet = self._inlets.get(handed.former.stream)
+        if inlet is not None:
+            inlet.accepted(handed.former.n)
+        return True
+
+
+def _wrong(stanza: Stanza) -> StanzaError | None:
+    """What makes an iq one that nobody should answer (RFC 6120 section 8.2.3)."""
+    if stanza.kind == "iq":
+        if stanza.type in _REQUESTS:
+            if not stanza.id or len(stanza.payloads) != 1:
+                return StanzaError("bad-request")
+        elif stanza.type not in ("result", "error"):
+            return StanzaError("bad-request")
+    return None

@@ -1,0 +1,152 @@
+"""The group commit of the queues: rows of what came, and how far the other sides have acknowledged.
+
+Commits follow one another, so numbers are committed in their order. Only after its commit is a stanza accepted, and only then is it sent: nothing
+leaves this server that it would not remember. While Postgres is away everything waits.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Final, TypeVar
+
+import structlog
+import trio
+
+from rookery.shared.db.api import Database, DatabaseUnavailable, Fenced, UnitOfWork
+from rookery.shared.store.holding import Holding
+from rookery.workers.s2s.queue import sql
+
+T = TypeVar("T")
+#: Rows and bytes of one commit; rows that may wait for Postgres.
+BATCH: Final = 512
+BATCH_BYTES: Final = 4 * 1024 * 1024
+MOST: Final = 65_536
+_BACKOFF: Final = (0.05, 0.5)
+_log = structlog.get_logger()
+#: Called after the commit: True when the row is new, False for a repetition.
+Done = Callable[[bool], None]
+
+
+class QueueWriter:
+    """The one writer of this process. `fail` is called, once, when it may not write any more."""
+
+    def __init__(self, db: Database, incarnation: str, fail: Callable[[str], None]) -> None:
+        self._db = db
+        self._incarnation = incarnation
+        self._fail = fail
+        self._rows: deque[tuple[sql.Waiting, Done, Holding]] = deque()
+        self._acked: dict[tuple[str, str], tuple[int, int, Holding]] = {}
+        self._gone: list[tuple[str, str, int]] = []
+        self._some = trio.Event()
+        self._tell = trio.Event()
+        self._idle = trio.Event()
+        self._idle.set()
+        self._told = trio.Event()
+        self._told.set()
+        self._flying = 0
+        self._failed = False
+        #: Called after a commit, behind the `done` of its rows.
+        self.landed: Callable[[], None] = _ignore
+
+    def put(self, row: sql.Waiting, done: Done, holding: Holding) -> None:
+        """Store the row with the next commit, then call `done`; neither once the partition was given up."""
+        self._rows.append((row, done, holding))
+        self._idle = trio.Event() if self._idle.is_set() else self._idle
+        self._some.set()
+
+    def acked(self, partition: int, remote: str, local: str, seq: int, holding: Holding) -> None:
+        """The other side has everything of this pair up to `seq`."""
+        self._acked[remote, local] = (partition, seq, holding)
+        self._write_told()
+
+    def gone(self, remote: str, local: str, seq: int) -> None:
+        """This row was given up and its sender knows: delete it."""
+        self._gone.append((remote, local, seq))
+        self._write_told()
+
+    def _write_told(self) -> None:
+        self._told = trio.Event() if self._told.is_set() else self._told
+        self._tell.set()
+
+    @property
+    def full(self) -> bool:
+        """Whether so much waits for Postgres that no more should be taken."""
+        return len(self._rows) + self._flying >= MOST
+
+    async def drain(self) -> None:
+        """Wait until everything that was put is committed."""
+        await self._idle.wait()
+        await self._told.wait()
+
+    async def run(self) -> None:
+        """Commit until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._tells)
+            while True:
+                while not self._rows:
+                    self._idle.set()
+                    self._some = trio.Event()
+                    await self._some.wait()
+                await trio.lowlevel.checkpoint()  # the rest of this turn's rows
+                await self._commit()
+
+    async def _commit(self) -> None:
+        batch: list[tuple[sql.Waiting, Done, Holding]] = []
+        size = 0
+        while self._rows and len(batch) < BATCH and size < BATCH_BYTES:
+            one = self._rows.popleft()
+            if one[2].live:
+                batch.append(one)
+                size += len(one[0].stanza)
+        if not batch:
+            return
+        self._flying = len(batch)
+        rows = [row for row, _, _ in batch]
+        new = await self.persist("s2s_insert", partial(sql.insert, incarnation=self._incarnation, rows=rows))
+        self._flying = 0
+        for row, done, holding in batch:
+            if holding.live:
+                done(new is None or (row.partition, row.seq) in new)
+        self.landed()
+
+    async def _tells(self) -> None:
+        while True:
+            while not self._acked and not self._gone:
+                self._told.set()
+                self._tell = trio.Event()
+                await self._tell.wait()
+            await trio.lowlevel.checkpoint()
+            acked, self._acked = self._acked, {}
+            told = [(part, *pair, seq) for pair, (part, seq, holding) in acked.items() if holding.live]
+            if told:
+                await self.persist("s2s_acked", partial(sql.acked, incarnation=self._incarnation, told=told))
+            gone, self._gone = self._gone, []
+            if gone:
+                await self.persist("s2s_gone", partial(sql.gone, incarnation=self._incarnation, rows=gone))
+
+    async def persist(self, op: str, work: UnitOfWork[T]) -> T:
+        """Run `work` until Postgres has taken it; never returns when this process may not write any more."""
+        pause = _BACKOFF[0]
+        while True:
+            if self._failed:
+                await trio.sleep_forever()
+            try:
+                return await self._db.run(0, work, op=op)
+            except DatabaseUnavailable as exc:
+                if pause == _BACKOFF[0]:
+                    _log.warning("s2s_queue_waits", reason=str(exc), rows=len(self._rows))
+            except Fenced as exc:
+                self._failed = True
+                self._fail(f"{type(exc).__name__}: {exc}")
+                continue
+            except Exception:
+                if pause == _BACKOFF[0]:
+                    _log.exception("s2s_queue_failed", rows=len(self._rows))
+            await trio.sleep(pause)
+            pause = min(pause * 2, _BACKOFF[1])
+
+
+def _ignore() -> None:
+    pass

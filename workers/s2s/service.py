@@ -1,0 +1,352 @@
+"""The s2s worker: other servers, as the cluster sees them.
+
+Out: what is for a domain that is not hosted here comes to the holder of that domain's partition. What must not be lost has a row first, then
+it is accepted, then it is sent. In: `incoming`. What cannot be brought becomes one error to its sender.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from functools import partial
+from typing import Final
+
+import structlog
+import trio
+
+from rookery.shared.bus.messages import NOBODY, Accepted, Fanout, Kind, Origin, Route, TryRemote, answering
+from rookery.shared.cluster.api import Node
+from rookery.shared.cluster.federation import federated
+from rookery.shared.custody.kept import Handed
+from rookery.shared.observe import metrics
+from rookery.shared.store.holding import Held
+from rookery.shared.store.rows import unpack_stanza
+from rookery.shared.xmpp.errors import JidError, StanzaError
+from rookery.shared.xmpp.jid import bare_of, prepare_domain
+from rookery.shared.xmpp.stanza import Stanza
+from rookery.workers.hosted import Handler, HostedWorker
+from rookery.workers.s2s.incoming import Incoming
+from rookery.workers.s2s.network import Network
+from rookery.workers.s2s.outgoing.conditions import Condition
+from rookery.workers.s2s.outgoing.remote import Remote
+from rookery.workers.s2s.outgoing.remotes import Remotes
+from rookery.workers.s2s.queue import sql
+from rookery.workers.s2s.queue.entries import Entry, durable
+from rookery.workers.s2s.queue.pair import Pair
+from rookery.workers.s2s.queue.writer import QueueWriter
+from rookery.workers.s2s.queues import Queues
+from rookery.workers.s2s.streams.api import Trouble
+
+_log = structlog.get_logger()
+#: Seconds that a request without a deadline of its own may wait, and what else has no row.
+IQ_SECONDS: Final = 30.0
+LOOSE_SECONDS: Final = 3600.0
+#: How long a partition that is given away waits for other servers to acknowledge what they were sent.
+RELEASE_SECONDS: Final = 3.0
+DRAIN_SECONDS: Final = 5.0
+_Uid = tuple[bytes, int]
+
+
+class _Coming:
+    """A stanza whose row is not committed: who is to be told."""
+
+    __slots__ = ("custodians",)
+
+    def __init__(self, custodian: str) -> None:
+        self.custodians = {custodian}
+
+
+class S2sService(HostedWorker):
+    """Implements `shared.cluster.api.Service` for the kind s2s."""
+
+    kind = Kind.S2S
+
+    def __init__(self, node: Node, *, network: bool = True) -> None:
+        super().__init__(node)
+        self._config = config = node.config.s2s
+        self._writer = QueueWriter(node.db, node.incarnation, node.fail)
+        self._writer.landed = self._landed
+        self.queues = Queues(self._writer, node.incarnation, self._give_up)
+        self.remotes = Remotes(self.queues, longest_pause=config.longest_pause_seconds)
+        self.queues.remotes = self.remotes
+        self.remotes.on_look = self._look
+        self.incoming = Incoming(node, self.addresses, self.custodian, self._refuse)
+        self._coming: dict[_Uid, _Coming] = {}
+        self._accepted: dict[str, list[_Uid]] = {}
+        self._dirty: dict[str, Remote] = {}
+        self._leaving: dict[_Uid, tuple[str, str, int]] = {}
+        #: None where no other server is spoken to: what comes is refused.
+        self._network: Network | None = None
+        self._taken = 0
+        self._returned = 0
+        self._measure()
+        self._off = not federated(node.config)
+        if network and not self._off:
+            self._network = Network(node, self.addresses, self.incoming, self.remotes)
+
+    def _measure(self) -> None:
+        """What is counted, for whoever reads it."""
+        for condition in Condition:
+            metrics.S2S_DOMAINS.sample(partial(self.remotes.count_of, condition), condition.value)
+        metrics.S2S_WAITING.sample(self.remotes.waiting)
+        metrics.S2S_STANZAS.sample(lambda: self.incoming.count, "in")
+        metrics.S2S_STANZAS.sample(lambda: self._taken, "out")
+        metrics.S2S_RETURNED.sample(lambda: self._returned)
+        for at, direction in enumerate(("out", "in")):
+            metrics.S2S_STREAMS.sample(partial(self._streams, at), direction)
+
+    def _streams(self, at: int) -> int:
+        return 0 if self._network is None else self._network.streams.counts[at]
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """The ports that other servers connect to."""
+        return {} if self._network is None else self._network.ports
+
+    def items(self) -> Mapping[type, Handler]:
+        """Who handles what."""
+        return {Route: self._on_route, Fanout: self._on_fanout, TryRemote: self._on_try}
+
+    # --- out ---------------------------------------------------------------------------------------------------------
+
+    def _on_route(self, partition: int, item: Route) -> None:
+        held = self.remotes.held(partition)
+        if held is not None:
+            self._take(held, item.origin, item.stanza)
+
+    def _on_fanout(self, partition: int, item: Fanout) -> None:
+        """One stanza for many: each recipient has a uid of its own."""
+        for to in item.recipients:
+            origin = NOBODY
+            if item.origin.stream:
+                origin = Origin(item.origin.stream + b"/" + to.encode(), item.origin.n, "")
+            place = self.addresses.place(to)
+            held = self.remotes.held(place.partition) if place.kind is Kind.S2S else None
+            if held is None:
+                self.route(item.stanza.replace(to=to), origin)
+            else:
+                self._take(held, origin, item.stanza.replace(to=to))
+
+    def _on_try(self, partition: int, item: TryRemote) -> None:
+        peer = self.remotes.find(item.domain)
+        if peer is not None:
+            peer.retry()
+
+    def _take(self, held: Held, origin: Origin, stanza: Stanza) -> None:
+        """Put a stanza into the queue of its pair of domains."""
+        uid = origin.stream, origin.n
+        if origin.stream:
+            if self.once.is_done(origin):
+                self.accept(origin)
+                return
+            if (coming := self._coming.get(uid)) is not None:
+                coming.custodians.add(origin.custodian)
+                return
+        local, remote = _domain(stanza.from_), _domain(stanza.to)
+        error = self._forbidden(local, remote)
+        if error is not None:
+            self._refuse(stanza, error, origin)
+            self.accept(origin)
+            return
+        self._taken += 1
+        peer = self.remotes.get(remote, held.partition).at(local)
+        pair = peer.pair(local)
+        try:
+            self._queue(held, peer, pair, origin, stanza)
+        except StanzaError as refusal:
+            self._refuse(stanza, refusal, origin)
+            self.accept(origin)
+
+    def _forbidden(self, local: str, remote: str) -> StanzaError | None:
+        if not local or not remote:
+            return StanzaError("jid-malformed")
+        if self._off:
+            return StanzaError("remote-server-not-found")
+        if self._network is not None and not self._network.policy.allows(remote):
+            return StanzaError("not-allowed", "this server does not speak with that one")
+        return None
+
+    def _queue(self, held: Held, peer: Remote, pair: Pair, origin: Origin, stanza: Stanza) -> None:
+        now = time.time()
+        config = self._config
+        if not durable(stanza):
+            self._loose(peer, pair, Entry(stanza, origin, 0, now, _until(stanza, origin, now)))
+            return
+        if self.queues.full:
+            raise StanzaError("resource-constraint", "the server cannot store messages now")
+        if pair.rows >= config.queue_stanzas:
+            raise StanzaError("resource-constraint", "too much waits for that server")
+        seconds = config.queue_seconds if peer.worked else config.queue_new_seconds
+        entry = Entry(stanza, origin, held.ids.next(), now, now + seconds)
+        pair.push(entry)
+        if origin.stream:
+            self._coming[origin.stream, origin.n] = _Coming(origin.custodian)
+        self.queues.put(held, peer, pair.local, entry, partial(self._committed, peer, pair, entry))
+        peer.pump()
+
+    def _loose(self, peer: Remote, pair: Pair, entry: Entry) -> None:
+        """What has no row: it waits in memory, and a request not at all when its answer could not come in time."""
+        stanza = entry.stanza
+        if stanza.kind == "iq" and peer.condition is Condition.PAUSED:
+            left = entry.until - entry.at
+            if peer.resume_at - trio.current_time() >= left:
+                raise _error(peer.trouble)
+        if not pair.push(entry):
+            raise StanzaError("resource-constraint", "too much waits for that server")
+        self.accept(entry.origin)
+        peer.pump()
+
+    def _committed(self, peer: Remote, pair: Pair, entry: Entry, new: bool) -> None:
+        """Its row is in Postgres (`new`), or was there already: then it was sent before, or waits."""
+        uid = entry.origin.stream, entry.origin.n
+        if new:
+            pair.committed(entry)
+        else:
+            pair.forget((entry.seq,))
+        self._dirty[peer.name] = peer
+        if not entry.origin.stream:
+            return
+        self.once.done(entry.origin)
+        coming = self._coming.pop(uid, None)
+        for custodian in coming.custodians if coming is not None else ():
+            if custodian:
+                self._accepted.setdefault(custodian, []).append(uid)
+
+    def _landed(self) -> None:
+        """A commit has ended: say what is accepted, and send what may be sent."""
+        accepted, self._accepted = self._accepted, {}
+        for custodian, uids in accepted.items():
+            self.node.bus.post_to(custodian, Accepted(uids))
+        dirty, self._dirty = self._dirty, {}
+        for peer in dirty.values():
+            peer.pump()
+
+    # --- what cannot be brought ----------------------------------------------------------------------------------------
+
+    def _refuse(self, stanza: Stanza, error: StanzaError, origin: Origin) -> None:
+        """Send an error to the sender, unless that must not be (RFC 6120 section 8.3.1)."""
+        if not _answerable(stanza) or not stanza.from_:
+            return
+        if origin.deadline and time.time() * 1000 > origin.deadline:
+            return  # the edge has answered it
+        self._returned += 1
+        self.route(stanza.error(error), answering(origin))
+
+    def _give_up(self, row: sql.Old, trouble: Trouble | None) -> None:
+        """A row's time is over: its sender gets one error; the row goes when a router has accepted that."""
+        stanza = unpack_stanza(row.stanza)
+        key = row.remote, row.local, row.seq
+        if not _answerable(stanza):
+            self.queues.left(key)
+            return
+        self._returned += 1
+        error = stanza.error(_error(trouble))
+        stream = b"answer:" + (row.stream or f"s2s/{row.remote}/{row.local}".encode())
+        origin = Origin(stream, row.n, self.node.incarnation)
+        self._leaving[origin.stream, origin.n] = key
+        place = self._place(error.to)
+        came = self.node.partition(row.remote)
+        self.custodian.hand_on(came, place, Route(origin, error), sent=True)
+
+    def _settled(self, handed: Handed) -> None:
+        if self.incoming.settled(handed):
+            return
+        former = handed.former
+        key = self._leaving.pop((former.stream, former.n), None)
+        if key is None:
+            self.accept(former)
+        else:
+            self.queues.left(key)
+
+    def _look(self, peer: Remote) -> None:
+        """Once a second: what has no row does not wait for ever."""
+        now = time.time()
+        for pair in peer.pairs.values():
+            for entry in pair.cull(now):
+                self._refuse(entry.stanza, _error(peer.trouble), entry.origin)
+            if peer.condition is Condition.PAUSED and peer.failures:
+                for entry in pair.requests():
+                    self._refuse(entry.stanza, _error(peer.trouble), entry.origin)
+
+    # --- the service -------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Background work; runs until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(super().run)
+            nursery.start_soon(self.queues.run)
+            nursery.start_soon(self.remotes.run)
+            if self._network is not None:
+                nursery.start_soon(self._network.run, self.domains.known)
+
+    def reload(self) -> None:
+        """Read changed certificates now (SIGHUP)."""
+        if self._network is not None:
+            self._network.reload()
+
+    async def drain(self, limit: float) -> None:
+        """Let nobody in, and see what came in through; the partitions are given away after this."""
+        if self._network is None:
+            return
+        self._network.refuse()
+        self.incoming.stop()
+        with trio.move_on_after(min(limit, DRAIN_SECONDS)):
+            while self.incoming.unaccepted:  # noqa: ASYNC110  many may change it, once in a life
+                await trio.sleep(0.02)
+
+    async def acquire(self, partition: int, epoch: int) -> None:
+        """Know what waits for the domains of the partition."""
+        await self.domains.known()
+        held = Held(partition, epoch)
+        self.remotes.hold(held)
+        await self.queues.load(held)
+        for peer in self.remotes:
+            if peer.partition == partition:
+                peer.pump()
+
+    async def release(self, partition: int) -> None:
+        """Commit what was received, and wait a little for what is on its way; the rest is the next holder's."""
+        peers = [one for peer in self.remotes if peer.partition == partition for one in peer.all()]
+        for peer in peers:
+            peer.hush()
+        await self.queues.drain()
+        with trio.move_on_after(RELEASE_SECONDS):
+            while any(peer.unacknowledged for peer in peers):  # noqa: ASYNC110  many may change it, once in a life
+                await trio.sleep(0.02)
+        await self.queues.drain()
+        self.drop(partition)
+
+    def forget(self, partition: int) -> None:
+        """The partition is another process's."""
+        super().forget(partition)
+        names = [peer.name for peer in self.remotes if peer.partition == partition]
+        self.remotes.drop(partition)
+        self.queues.forget(names)
+        gone = set(names)
+        self._leaving = {uid: key for uid, key in self._leaving.items() if key[0] not in gone}
+
+
+def _answerable(stanza: Stanza) -> bool:
+    if stanza.type == "error" or (stanza.kind == "iq" and stanza.type == "result"):
+        return False
+    return stanza.kind != "presence" or stanza.type == "subscribe"
+
+
+def _error(trouble: Trouble | None) -> StanzaError:
+    if trouble is None:
+        return StanzaError("remote-server-timeout")
+    return StanzaError(trouble.condition, trouble.text or None)
+
+
+def _until(stanza: Stanza, origin: Origin, now: float) -> float:
+    if stanza.kind == "iq":
+        return origin.deadline / 1000 if origin.deadline else now + IQ_SECONDS
+    return now + LOOSE_SECONDS
+
+
+def _domain(jid: str) -> str:
+    domain = bare_of(jid).rpartition("@")[2]
+    try:
+        return prepare_domain(domain)
+    except JidError:
+        return ""

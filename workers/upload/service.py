@@ -1,0 +1,181 @@
+"""The upload worker (XEP-0363): gives slots, and has the HTTP port where files are put and got."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from functools import partial
+from typing import Final
+
+import structlog
+import trio
+
+from rookery.shared.bus.messages import Kind, Route
+from rookery.shared.cluster.api import Node
+from rookery.shared.db.api import Connection, DatabaseUnavailable
+from rookery.shared.db.secrets import shared_secrets
+from rookery.shared.observe.metrics import UPLOADS
+from rookery.shared.xeps import ping
+from rookery.shared.xeps._disco import NS_INFO, info
+from rookery.shared.xeps.data_forms import Field, form
+from rookery.shared.xeps.service_discovery import NS_ITEMS
+from rookery.shared.xeps.upload import NS, PURPOSE, Options
+from rookery.shared.xmpp.errors import StanzaError
+from rookery.shared.xmpp.jid import bare_of
+from rookery.shared.xmpp.stanza import Stanza
+from rookery.shared.xmpp.xml import Element
+from rookery.workers.hosted import Handler, HostedWorker
+from rookery.workers.upload import slots, store, sweep
+from rookery.workers.upload.files import Files
+from rookery.workers.upload.folder import Folder
+from rookery.workers.upload.port import Port
+
+PURPOSES: Final = ("message", "profile", "ephemeral")
+_RETRY: Final = 0.5
+_SECRETS_SECONDS: Final = 60.0
+_log = structlog.get_logger()
+
+
+class UploadService(HostedWorker):
+    """Implements `shared.cluster.api.Service` for the kind upload. Without a folder it gives no slots and has no port."""
+
+    kind = Kind.UPLOAD
+
+    def __init__(self, node: Node) -> None:
+        super().__init__(node)
+        self._options = node.config.options(Options)
+        self.files = Files(node.db, self._options, Folder(self._options.directory))
+        self._port = Port(node.config, self.files)
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """What the ready file tells."""
+        return {"upload": self._port.number} if self._port.number else {}
+
+    def items(self) -> Mapping[type, Handler]:
+        """Who handles what."""
+        return {Route: self._on_route}
+
+    async def run(self) -> None:
+        """Background work; runs until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(super().run)
+            if self._options.directory:
+                nursery.start_soon(self._serve_files)
+
+    def reload(self) -> None:
+        """Read changed certificates now (SIGHUP)."""
+        self._port.reload()
+
+    async def _serve_files(self) -> None:
+        while True:
+            try:
+                await self.files.blocking(self.files.folder.prepare)
+                self.files.secrets = await shared_secrets(self.node.db, "upload")
+                break
+            except DatabaseUnavailable:
+                await trio.sleep(_RETRY)
+            except OSError as error:
+                reason = error.strerror or str(error)
+                _log.error("upload_folder_unusable", directory=self._options.directory, error=reason)
+                await trio.sleep(_RETRY * 20)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._port.run)
+            nursery.start_soon(sweep.run, self.node, self.files)
+            nursery.start_soon(self._follow_secrets)
+
+    async def _follow_secrets(self) -> None:
+        """Read keys that another process has made."""
+        while True:
+            await trio.sleep(_SECRETS_SECONDS)
+            try:
+                self.files.secrets = await shared_secrets(self.node.db, "upload")
+            except DatabaseUnavailable:
+                continue
+
+    # --- stanzas ---------------------------------------------------------------------------------------------------------
+
+    def _on_route(self, partition: int, item: Route) -> None:
+        stanza, origin = item.stanza, item.origin
+        if self.once.is_done(origin):
+            self.accept(origin)
+        elif stanza.kind == "iq" and stanza.type in ("get", "set"):
+            if self.once.begin(partition, origin, False):
+                self.job(partition, bare_of(stanza.from_), partial(self._asked, partition, item))
+        else:
+            if stanza.kind == "message" and stanza.type != "error":
+                self.reply(stanza.error(StanzaError("service-unavailable")), origin)
+            self.accept(origin)
+
+    async def _asked(self, partition: int, item: Route) -> None:
+        try:
+            await self.serve_iq(item.origin, item.stanza, partial(self._answer, partition, item))
+        finally:
+            self.once.end(partition, item.origin, False)
+
+    async def _answer(self, partition: int, item: Route) -> Stanza:
+        iq = item.stanza
+        if "@" in iq.to or "/" in iq.to:
+            raise StanzaError("service-unavailable")
+        asked = (iq.type, *iq.payloads[0]) if len(iq.payloads) == 1 else ()
+        if asked == ("get", NS_INFO, "query"):
+            return self._info(iq)
+        if asked == ("get", NS_ITEMS, "query"):
+            return iq.result(Element(NS_ITEMS, "query"))
+        if asked == ("get", ping.NS, "ping"):
+            return iq.result()
+        if asked != ("get", NS, "request"):
+            raise StanzaError("service-unavailable")
+        try:
+            return await self._slot(partition, item)
+        except slots.RefusedError as refused:
+            UPLOADS.labels("refused").inc()
+            return refused.answer(iq)
+
+    def _info(self, iq: Stanza) -> Stanza:
+        query = iq.find(NS_INFO, "query")
+        if query is not None and query.get("node"):
+            raise StanzaError("item-not-found")
+        if not self._options.directory:
+            return iq.result(info("store", "file", "HTTP File Upload", (NS_INFO, NS_ITEMS, ping.NS)))
+        purposes = PURPOSES + (("permanent",) if self._options.permanent else ())
+        features = sorted([NS, NS_INFO, NS_ITEMS, ping.NS, *(f"{PURPOSE}#{name}" for name in purposes)])
+        size = Field("max-file-size", (str(self._options.file_bytes),))
+        return iq.result(info("store", "file", "HTTP File Upload", features, (form("result", NS, (size,)),)))
+
+    async def _slot(self, partition: int, item: Route) -> Stanza:
+        iq, options, now = item.stanza, self._options, self.files.clock()
+        bare = bare_of(iq.from_)
+        if not self.addresses.account(bare):
+            raise StanzaError("forbidden", "only accounts of this server put files here")
+        if not self.files.secrets or not (self._port.number or options.url):
+            raise StanzaError("service-unavailable", "no files are taken here")
+        want = slots.wanted(iq)
+        expires = slots.judge(want, options, now)
+
+        async def counted(conn: Connection) -> tuple[int | None, bool]:
+            local, _, domain = bare.rpartition("@")
+            account = await store.account(conn, local, domain)
+            if account is None:
+                return None, False
+            most = options.day_files, options.day_bytes
+            return account, await store.count(conn, account, want.size, now, most)
+
+        account, room = await self.database(partition, counted, item.origin.deadline)
+        if account is None:
+            raise StanzaError("forbidden")
+        if not room:
+            raise slots.over_quota(now)
+        slot = slots.Slot(
+            id=secrets.token_urlsafe(24),
+            domain=iq.to,
+            account=account,
+            name=want.name,
+            size=want.size,
+            media_type=want.media_type,
+            until=int(now) + options.slot_seconds,
+            expires=expires,
+        )
+        UPLOADS.labels("slot").inc()
+        base = options.url.replace("{domain}", iq.to) or f"https://{iq.to}:{self._port.number}"
+        return slots.given(iq, slot, base, self.files.secrets[0])
