@@ -106,7 +106,8 @@ class EdgeService:
             log=ClientLog(config.log.client_lines_per_second),
         )
         self._door = Door(self._context, config)
-        self._web = WebDoor(self._context, self._door, config)
+        self._web = WebDoor(self._context, self._door, config, node)
+        self._sessions.handlers.update(self._web.bosh.items())
         self._domains.changed = self._domains_changed
         self._reactor.on_turn_end = self._turn_end
         node.on_domains.append(self._domains.reader.refresh)
@@ -114,6 +115,8 @@ class EdgeService:
         node.on_claimed.append(self._sessions.successors.on_claimed)
         node.on_frozen.append(self._on_frozen)
         node.on_reset.append(self._sessions.successors.on_reset)
+        node.on_reset.append(self._web.bosh.on_reset)
+        node.on_lost.append(self._web.bosh.on_lost)
         node.on_accepted.append(self._sessions.accepted)
 
     # --- state that others ask for ---
@@ -182,7 +185,7 @@ class EdgeService:
 
         Streams that can be resumed lose only their socket: a stream error would make their clients begin anew.
         """
-        self._draining = True
+        self._draining = self._door.draining = True
         deadline = trio.current_time() + limit
         for listener in self._listeners:
             listener.close()

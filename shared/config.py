@@ -203,7 +203,7 @@ class Edge(Section, frozen=True):
         about("Port for clients with TLS from the first byte (XEP-0368); 0 picks a free one", ge=0, le=65535),
     ] = 5223
     http_port: Annotated[
-        int, about("Port for WebSocket and host-meta; 0 picks a free one", ge=0, le=65535)
+        int, about("Port for WebSocket, BOSH and host-meta; 0 picks a free one", ge=0, le=65535)
     ] = 5280
     allow_plaintext: Annotated[
         bool, about("Accept authentication and stanzas without TLS; on loopback addresses only")
@@ -214,10 +214,12 @@ class Edge(Section, frozen=True):
     ] = ()
     http_proxy_nets: Annotated[
         tuple[str, ...],
-        about("Networks of HTTP proxies that end TLS for WebSocket; their X-Forwarded-For is believed"),
+        about(
+            "Networks of HTTP proxies that end TLS for WebSocket and BOSH; their X-Forwarded-For is believed"
+        ),
     ] = ()
     websocket_origins: Annotated[
-        tuple[str, ...], about('Origins of web pages that may open a WebSocket, "*" for any')
+        tuple[str, ...], about('Origins of web pages that may open a WebSocket or use BOSH, "*" for any')
     ] = ()
     websocket_url: Annotated[
         str, about("Public URL of the WebSocket, for host-meta (XEP-0156); empty takes it from the request")

@@ -147,7 +147,7 @@ async def database(database_settings: config.Database) -> AsyncIterator[Database
 
 @pytest.fixture(params=["archive", "message"])
 async def each_layout(database: Database, request: pytest.FixtureRequest) -> str:
-    """Once with rows in the tables of ADR 0015, once in `message`, where they go until migration 0014."""
+    """Once with rows in the tables of ADR 0015, once in `message`, where they go until the migration `archive_switch`."""
     layout: str = request.param
     if layout == "message":
         await database.run(0, lambda conn: conn.execute("UPDATE installation SET archive_from = NULL"))

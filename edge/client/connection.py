@@ -1,4 +1,4 @@
-"""One client: joins a transport (TCP or WebSocket) with parser, negotiation and session.
+"""One client: joins a transport (TCP, WebSocket or BOSH) with parser, negotiation and session.
 
 What a turn may do is bounded here; what the cluster has to answer is asked in short tasks. There is no task for a connection.
 It owns a `Login` until a resource is bound, and is the `Line` of its `Session` from then on.
@@ -28,7 +28,7 @@ from rookery.shared.xeps import client_state, stream_management
 from rookery.shared.xmpp import ns
 from rookery.shared.xmpp.errors import StreamError
 from rookery.shared.xmpp.stanza import Stanza
-from rookery.shared.xmpp.stream import Event, FrameParser, StreamClosed
+from rookery.shared.xmpp.stream import Event, FrameParser, StreamClosed, StreamLimits
 from rookery.shared.xmpp.xml import Element
 
 #: A managed session may have so much more unwritten: all that its router keeps comes at once after a resumption.
@@ -86,6 +86,11 @@ class Connection(Line):
         """Whether the socket does not take what is written."""
         return self.transport.since != 0.0
 
+    @property
+    def limits(self) -> StreamLimits:
+        """What an element of the client may cost by now."""
+        return self._inbox.parser.limits
+
     def start(self, *, tls: bool = False) -> None:
         """The transport is attached; with `tls`, a handshake comes first."""
         self._inbox.transport = self.transport
@@ -104,19 +109,24 @@ class Connection(Line):
         """Bytes of a TCP stream, or one message of a WebSocket."""
         if self.reason:
             return
+        parser = self._inbox.parser
+        events = parser.feed_message(data) if isinstance(parser, FrameParser) else parser.feed(data)
+        self.on_events(events, len(data))
+
+    def on_events(self, events: list[Event], size: int) -> None:
+        """What was read, parsed: BOSH calls it, whose parser reads more than the stream."""
+        if self.reason:
+            return
         context = self._context
         deadlines = self._deadlines
         now = deadlines.heard = context.reactor.now
         deadlines.asked = 0.0
-        size = len(data)
         self._counters.bytes_in += size
         self._bytes_in += size
         if deadlines.hibernates:
             deadlines.hibernates = False
             self.wake(deadlines.quiet(now))
         inbox = self._inbox
-        parser = inbox.parser
-        events = parser.feed_message(data) if isinstance(parser, FrameParser) else parser.feed(data)
         session = self.session
         if session is not None and len(events) == 1 and events[0].__class__ is Stanza and inbox.left is None:
             # The usual case, without the care that many events need.

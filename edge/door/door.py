@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import socket
 
+from rookery.edge.bosh.transport import BoshTransport
 from rookery.edge.client.connection import Connection
 from rookery.edge.context import Context
 from rookery.edge.door.tls import ALPN, DIRECT, STARTTLS, ClientTls
-from rookery.edge.login.framing import TCP, WEBSOCKET
+from rookery.edge.login.framing import BOSH, TCP, WEBSOCKET, Framing
 from rookery.edge.policy import Security
 from rookery.shared.config import Config
 from rookery.shared.net.addresses import Nets, family, is_loopback
@@ -40,6 +41,8 @@ class Door:
         #: Connections that came with PROXY and are not counted until it is read, and those of the direct TLS port.
         self._direct: set[Connection] = set()
         self._gauges: dict[Connection, tuple[str, str]] = {}
+        #: Whether the edge ends: requests still come on open HTTP connections.
+        self.draining = False
 
     # --- TCP ---
 
@@ -116,10 +119,21 @@ class Door:
 
     def adopt(self, host: str, transport: Transport, *, secure: bool) -> Connection:
         """A WebSocket that has been opened; it is counted by the HTTP connection that it came from."""
+        return self._carried(host, transport, WEBSOCKET, "ws", secure=secure)
+
+    def adopt_bosh(self, host: str, transport: BoshTransport, secure: bool) -> Connection | None:
+        """A session of BOSH begins; it counts like a connection. None when its client has too many."""
+        if self.draining or not self.enter(host):
+            return None
+        return self._carried(host, transport, BOSH, "bosh", secure=secure)
+
+    def _carried(
+        self, host: str, transport: Transport, framing: Framing, label: str, *, secure: bool
+    ) -> Connection:
         security = Security(secure=secure, plaintext=not secure)
-        connection = Connection(self._context, WEBSOCKET, security, host, self)
+        connection = Connection(self._context, framing, security, host, self)
         connection.transport = transport
-        self._add(connection, "ws")
+        self._add(connection, label)
         connection.start()
         return connection
 

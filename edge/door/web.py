@@ -1,4 +1,4 @@
-"""The HTTP port of an edge: XMPP over WebSocket (RFC 7395) and host-meta (XEP-0156), with TLS or without by the first byte.
+"""The HTTP port of an edge: XMPP over WebSocket (RFC 7395), BOSH (XEP-0124), host-meta (XEP-0156), with TLS or without by the first byte.
 
 It stands on the same channels as the other ports: handshakes, limits and PROXY headers are theirs.
 """
@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import socket
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 
+from rookery.edge.bosh.hub import WRAPPER_BYTES, Hub, Local, Place
 from rookery.edge.context import Context
 from rookery.edge.door.door import Door
 from rookery.edge.door.tls import WEB, ClientTls
+from rookery.shared.cluster.api import Node
 from rookery.shared.config import Config
 from rookery.shared.net import websocket
 from rookery.shared.net.addresses import Nets
@@ -23,24 +25,35 @@ from rookery.shared.net.reactor import close_quietly
 from rookery.shared.net.stages import FirstByte, ProxyHeader
 from rookery.shared.net.websocket import WebSocket
 from rookery.shared.observe.exchange import HttpLimits, Request, Response
-from rookery.shared.xeps import channel_binding, host_meta
+from rookery.shared.xeps import bosh, channel_binding, host_meta
 from rookery.shared.xmpp.errors import JidError
 from rookery.shared.xmpp.jid import prepare_domain
 
 PATH: Final = "/xmpp-websocket"
+BOSH_PATH: Final = "/http-bind"
 SUBPROTOCOL: Final = "xmpp"
 #: Refused origins that are told of: whoever makes them up shall not fill the log.
 _MAX_STRANGERS: Final = 100
 _log = structlog.get_logger()
 
 
+class _Who(NamedTuple):
+    """Who asks: the client's address, whether it came over TLS, whether one of our proxies speaks for it; the page's origin, "" for none."""
+
+    host: str
+    secure: bool
+    proxied: bool
+    origin: str
+
+
 class WebDoor:
     """Accepts the clients of the HTTP port; implements `shared.net.http.Site`."""
 
-    def __init__(self, context: Context, door: Door, config: Config) -> None:
+    def __init__(self, context: Context, door: Door, config: Config, node: Node) -> None:
         self._context = context
         self._door = door
         self._config = config.edge
+        self._bosh_options = config.options(bosh.Options)
         self._max_message = config.limits.stanza_bytes
         self._proxies = Nets(config.edge.http_proxy_nets)
         self._origins = frozenset(origin.rstrip("/").lower() for origin in config.edge.websocket_origins)
@@ -50,12 +63,17 @@ class WebDoor:
         self._strangers: set[str] = set()
         #: Clients that speak HTTP, and under which address each is counted ("": it is not).
         self._clients: dict[HttpConnection, str] = {}
-        self.limits = HttpLimits()
+        #: Sessions of BOSH.
+        self.bosh = Hub(context, self._bosh_options, Place(node.incarnation, node.edges, door.adopt_bosh))
+        self.limits = HttpLimits(body_bytes=self._max_message + WRAPPER_BYTES)
         self.routes: dict[tuple[str, str], Handler] = {
             ("GET", PATH): self._upgrade,
             ("GET", "/.well-known/host-meta"): partial(self._host_meta, False),
             ("GET", "/.well-known/host-meta.json"): partial(self._host_meta, True),
         }
+        if self._bosh_options.enabled:
+            self.routes["POST", BOSH_PATH] = self._bind
+            self.routes["OPTIONS", BOSH_PATH] = self._preflight
 
     # --- who comes in ---
 
@@ -106,20 +124,29 @@ class WebDoor:
     # --- what is here ---
 
     def _host_meta(self, as_json: bool, request: Request, client: HttpConnection) -> Answer:
-        url = self._config.websocket_url
-        if not url:
+        links = {
+            host_meta.REL_WEBSOCKET: self._config.websocket_url,
+            host_meta.REL_BOSH: self._bosh_options.url,
+        }
+        if not self._bosh_options.enabled:
+            del links[host_meta.REL_BOSH]
+        if not all(links.values()):
             secure = client.secure or request.headers.get("x-forwarded-proto") == "https"
             authority = request.headers.get("host", "")
             if not authority or any(char in authority for char in " '\"<>/\\@"):
                 return Response(400, b"bad host\n")
             if not self._hosted(authority):
                 return Response(404, b"this domain is not hosted here\n")
-            url = f"{'wss' if secure else 'ws'}://{authority}{PATH}"
+            here = {
+                host_meta.REL_WEBSOCKET: f"{'wss' if secure else 'ws'}://{authority}{PATH}",
+                host_meta.REL_BOSH: f"{'https' if secure else 'http'}://{authority}{BOSH_PATH}",
+            }
+            links = {rel: url or here[rel] for rel, url in links.items()}
         # XEP-0156 section 3: web clients of any origin read this.
         headers = (("Access-Control-Allow-Origin", "*"),)
         if as_json:
-            return Response(200, host_meta.jrd(url), "application/json", headers)
-        return Response(200, host_meta.xrd(url), "application/xrd+xml; charset=utf-8", headers)
+            return Response(200, host_meta.jrd(links), "application/json", headers)
+        return Response(200, host_meta.xrd(links), "application/xrd+xml; charset=utf-8", headers)
 
     def _hosted(self, authority: str) -> bool:
         """Whether a Host header names a hosted domain or a name below one."""
@@ -137,10 +164,8 @@ class WebDoor:
             self._strangers.add(origin)
             _log.warning("websocket_origin_refused", origin=origin[:200], setting="edge.websocket_origins")
 
-    def _upgrade(self, request: Request, client: HttpConnection) -> Answer:
-        accepted = websocket.accept(request, SUBPROTOCOL)
-        if isinstance(accepted, Response) and accepted.status == 426:
-            return accepted
+    def _who(self, request: Request, client: HttpConnection) -> _Who | Response:
+        """Who asks, or the refusal of one who may not speak XMPP here."""
         headers = request.headers
         secure = client.secure
         host = client.host
@@ -157,16 +182,53 @@ class WebDoor:
             return Response(
                 403, b"this origin is not allowed: the operator lists it in edge.websocket_origins\n"
             )
+        return _Who(host, secure, proxied, origin)
+
+    def _upgrade(self, request: Request, client: HttpConnection) -> Answer:
+        accepted = websocket.accept(request, SUBPROTOCOL)
+        if isinstance(accepted, Response) and accepted.status == 426:
+            return accepted
+        who = self._who(request, client)
+        if isinstance(who, Response):
+            return who
         if isinstance(accepted, Response):
             return accepted
         # A client behind a proxy is counted from here on; any other was when it connected.
-        if proxied and not self._door.enter(host):
+        if who.proxied and not self._door.enter(who.host):
             return Response(429, b"too many connections\n")
-        counted = self._clients.pop(client), host if proxied else ""
-        return Switch(accepted, partial(self._speak, host, secure, counted))
+        counted = self._clients.pop(client), who.host if who.proxied else ""
+        return Switch(accepted, partial(self._speak, who.host, who.secure, counted))
+
+    # --- BOSH ---
+
+    def _bind(self, request: Request, client: HttpConnection) -> Answer | None:
+        who = self._who(request, client)
+        if isinstance(who, Response):
+            return who
+        local = Local(client, _headers(who.origin))
+        self.bosh.post(request.body, who.host, who.secure, local)
+        return None
+
+    def _preflight(self, request: Request, client: HttpConnection) -> Answer:
+        """A page of another origin asks whether it may (CORS)."""
+        who = self._who(request, client)
+        if isinstance(who, Response):
+            return who
+        asked = (
+            ("Access-Control-Allow-Methods", "POST"),
+            ("Access-Control-Allow-Headers", "Content-Type"),
+            ("Access-Control-Max-Age", "7200"),
+        )
+        return Response(204, headers=(*_headers(who.origin), *asked))
 
     def _speak(
         self, host: str, secure: bool, counted: tuple[str, str], channel: Channel, rest: bytes
     ) -> None:
         socket = WebSocket(channel, self._max_message, partial(self._uncount, *counted))
         socket.begin(self._door.adopt(host, socket, secure=secure), rest)
+
+
+def _headers(origin: str) -> tuple[tuple[str, str], ...]:
+    """What every answer of BOSH has: the page that may read it, and that it is never shown as a page itself."""
+    safe = (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"))
+    return (*safe, ("Access-Control-Allow-Origin", origin), ("Vary", "Origin")) if origin else safe

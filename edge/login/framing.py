@@ -1,4 +1,4 @@
-"""How a stream looks on its transport: over TCP (RFC 6120 section 4) or in WebSocket messages (RFC 7395)."""
+"""How a stream looks on its transport: over TCP (RFC 6120 section 4), in WebSocket messages (RFC 7395), in bodies of BOSH (XEP-0206)."""
 
 from __future__ import annotations
 
@@ -99,5 +99,18 @@ class WebSocketFraming:
         return header.ws_close()
 
 
+class BoshFraming(WebSocketFraming):
+    """The same elements inside of bodies, which begin and end the stream themselves (XEP-0206 section 3)."""
+
+    def open(self, domain: str, to: str, id: str) -> bytes:
+        """Nothing: the answer that creates the session says it."""
+        return b""
+
+    def close(self) -> bytes:
+        """Nothing: the last answer says it."""
+        return b""
+
+
 TCP: Final = TcpFraming()
 WEBSOCKET: Final = WebSocketFraming()
+BOSH: Final = BoshFraming()

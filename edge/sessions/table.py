@@ -96,7 +96,7 @@ class Sessions(Table):
         # Stream numbers do not start at 1, so that one of a former life of this address is not mistaken for ours.
         self._next_sid = secrets.randbits(31)
         self.successors = Successors(self, node)
-        self._handlers = self._table()
+        self.handlers = self._table()
 
     @property
     def now(self) -> float:
@@ -250,7 +250,7 @@ class Sessions(Table):
                 if verdict is Verdict.STALE:
                     self._stale(item.stanza.to, item.grant)
             return
-        handler = self._handlers.get(item.__class__)
+        handler = self.handlers.get(item.__class__)
         if handler is None:
             _log.warning("edge_unexpected_item", item=type(item).__name__, source=source)
         else:

@@ -583,6 +583,27 @@ class Resumed(NamedTuple):
     heard: Sequence[tuple[bytes, int]] = ()
 
 
+class BoshAsk(NamedTuple):
+    """A request of BOSH (XEP-0124) came to another edge than that of its session, which answers with `BoshTold` under the same `id`.
+
+    `host` is the client's address, `secure` whether it came over TLS.
+    """
+
+    id: int
+    body: bytes
+    host: str
+    secure: bool
+
+
+class BoshTold(NamedTuple):
+    """What a request is answered with that came as `BoshAsk`: the HTTP status, the document, its type."""
+
+    id: int
+    status: int
+    data: bytes
+    content: str
+
+
 class NotResumed(NamedTuple):
     """Answer to Resume: there is no such session for this account, or its client claims more than it was sent.
 
@@ -867,6 +888,8 @@ Item = (
     | ContactRemoved
     | OperatorCommand
     | TryRemote
+    | BoshAsk
+    | BoshTold
     | ListSessions
     | SessionList
     | EndSessions
@@ -981,4 +1004,6 @@ TAGS: Final[dict[type, int]] = {
     DrainProcess: 185,
     SetLogLevel: 186,
     TryRemote: 145,
+    BoshAsk: 220,
+    BoshTold: 221,
 }

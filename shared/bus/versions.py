@@ -17,6 +17,7 @@ item gets a new `VERSION` and a line here, with what happens while the other sid
 | 3 | `FannedOut`, `CheckOccupants` | there are no rooms while a process of the former version lives |
 | 3 | `Fanout.notify`, `Interest`, `LastItems` | no client is notified of nodes that it is not subscribed to |
 | 3 | `OperatorCommand` | no log line tells which operator has changed what |
+| 3 | `BoshAsk`, `BoshTold` | a request of BOSH that reaches another edge than that of its session waits in vain; version 2 has no such sessions |
 | 3 | `TryRemote` | `rookery s2s retry` does nothing: the domain is tried when its pause is over |
 | 3 | `Domains.kinds` | an edge takes every hosted domain for one with accounts; their routers know better |
 | 3 | `ListSessions`, `SessionList`, `EndSessions`, `Ended` | operators cannot see or end sessions of a router of version 2 |
@@ -40,6 +41,8 @@ from rookery.shared.bus.messages import (
     AskRoom,
     Beat,
     Bind,
+    BoshAsk,
+    BoshTold,
     CheckOccupants,
     Claimed,
     DeliverMany,
@@ -102,6 +105,8 @@ KNOWN: Final[dict[type, int | None]] = {
     AskRoom: None,
     RoomTold: None,
     TryRemote: None,
+    BoshAsk: None,
+    BoshTold: None,
 }
 
 Narrow = Callable[[Any], Any]

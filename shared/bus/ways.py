@@ -84,6 +84,8 @@ WAYS: Final[dict[type, Way]] = {
     m.ContactRemoved: _way((_ACCOUNT, _COMMAND), tuple(told(Notice.CONTACT_REMOVED))),
     m.OperatorCommand: _way((_COMMAND,), (_ACCOUNT,)),
     m.TryRemote: _way((_COMMAND,), (_S2S,)),
+    m.BoshAsk: _way((_EDGE,), (_EDGE,)),
+    m.BoshTold: _way((_EDGE,), (_EDGE,)),
     m.Bind: _way((_EDGE,), (_ROUTER,)),
     m.Bound: _way((_ROUTER,), (_EDGE,), answer=True),
     m.Enable: _way((_EDGE,), (_ROUTER,)),

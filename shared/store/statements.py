@@ -1,4 +1,4 @@
-"""The statements that write the message store, as it is (ADR 0015) and as it was before migration 0014.
+"""The statements that write the message store, as it is (ADR 0015) and as it was before the migration `archive_switch`.
 
 Each begins with FENCE. `open` tells whether the fence was, `here` whether rows go where the statement wants to put them: else
 nothing was written.
@@ -88,7 +88,7 @@ INSERT_MISSING: Final = _INSERT.format(
     AND NOT EXISTS (SELECT FROM message m WHERE m.account_id = r.owner_id AND m.id = r.id OFFSET 0)"""  # noqa: S608
 )
 
-# --- as it was before migration 0014 ----------------------------------------------------------------------------------
+# --- as it was before the migration `archive_switch` ----------------------------------------------------------------------------------
 
 _COLUMNS: Final = "account_id, id, stream, n, digest, peer, outgoing, archived, owed, stamp, stanza"
 _HERE: Final = "here AS MATERIALIZED (SELECT 1 FROM installation, fence_ok WHERE archive_from IS NULL)"

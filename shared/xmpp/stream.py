@@ -22,7 +22,8 @@ __all__ = ["Event", "FrameParser", "StreamClosed", "StreamLimits", "StreamOpened
 HEADER_BYTES: Final = 4096
 HEADER_ATTRIBUTES: Final = 32
 
-_ROOT_NAME: Final = re.compile(rb"<([^\s/>]+)")
+#: The name of a root as it is written, with its prefix.
+ROOT_NAME: Final = re.compile(rb"<([^\s/>]+)")
 _XML_LANG: Final = f"{ns.XML} lang"
 _PROLOGUE: Final = re.compile(
     rb"<\?xml[ \t\r\n]+version=(['\"])1\.0\1([ \t\r\n]+encoding=(['\"])[Uu][Tt][Ff]-8\3)?[ \t\r\n]*\?>[ \t\r\n]*"
@@ -64,7 +65,7 @@ class StreamParser(Reader):
     def _feed_header(self, data: bytes) -> list[Event]:
         head = self._header
         assert head is not None
-        condition = _wrong_start(head[:2] + data[: 2 - len(head)]) if len(head) < 2 else ""
+        condition = wrong_start(head[:2] + data[: 2 - len(head)]) if len(head) < 2 else ""
         if condition:
             self.close()
             return [StreamError(condition)]
@@ -105,7 +106,7 @@ class StreamParser(Reader):
         parser.StartNamespaceDeclHandler = self._on_declaration
         parser.XmlDeclHandler = None
         assert self._header is not None
-        raw = _ROOT_NAME.match(self._header, parser.CurrentByteIndex)
+        raw = ROOT_NAME.match(self._header, parser.CurrentByteIndex)
         assert raw is not None
         # What a new parser needs to stand where this one stands; most clients declare the same, so it is kept once.
         declared = "".join(
@@ -142,7 +143,7 @@ class StreamParser(Reader):
         self._fed = self._start = self._base = len(header)
 
 
-def _wrong_start(first: bytes) -> str:
+def wrong_start(first: bytes) -> str:
     """The condition for bytes that cannot begin a stream in UTF-8: expat would believe them and change its encoding."""
     if first[0] == 0xEF:
         # U+FEFF is never a byte order mark here (RFC 6120 section 11.6).

@@ -49,7 +49,10 @@ class Guest:
         for plugin in PLUGINS:
             client.register_plugin(plugin)
         self.seen: dict[str, asyncio.Queue[Any]] = {}
-        for event in (*EVENTS, f"muc::{ROOM}::self-presence", f"muc::{ROOM}::got_offline"):
+        for event in (
+            *EVENTS,
+            *(f"muc::{ROOM}::{what}" for what in ("self-presence", "got_online", "got_offline")),
+        ):
             queue = self.seen[event] = asyncio.Queue()
             client.add_event_handler(event, queue.put_nowait)
         client.connect("127.0.0.1", port)
@@ -57,6 +60,11 @@ class Guest:
 
     async def next(self, event: str) -> Any:
         return await asyncio.wait_for(self.seen[event].get(), 15)
+
+    async def comes(self, nick: str) -> None:
+        """Wait until somebody of that nick is there."""
+        while (await self.next(f"muc::{ROOM}::got_online"))["from"].resource != nick:
+            pass
 
     async def bodies(self, count: int) -> list[str]:
         return [(await self.next("groupchat_message"))["body"] for _ in range(count)]
@@ -118,6 +126,8 @@ async def _meet(job: dict[str, Any]) -> dict[str, Any]:
         other.say(f"ben {number}")
     seen["one"], seen["other"] = await asyncio.gather(one.bodies(20), other.bodies(20))
     await other.muc.set_self_nick(ROOM, "bob")
+    # (one's own edge may be a moment behind the other's)
+    await one.comes("bob")
     seen["renamed"] = sorted(one.muc.get_roster(ROOM))
     seen["in"] = await _inside(other, "bob")
     archived = await one.client.plugin["xep_0313"].retrieve(ROOM, rsm={"max": 50})

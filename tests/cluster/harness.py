@@ -24,7 +24,13 @@ from tests.stories.client import Endpoint, Mode, tls_context
 
 START_LIMIT = 60.0
 _LIBC = ctypes.CDLL(None)
-_PORTS: dict[Mode, str] = {"plain": "c2s", "starttls": "c2s", "tls": "c2s_tls", "websocket": "http"}
+_PORTS: dict[Mode, str] = {
+    "plain": "c2s",
+    "starttls": "c2s",
+    "tls": "c2s_tls",
+    "websocket": "http",
+    "bosh": "http",
+}
 
 
 def end_with_parent() -> None:
@@ -121,7 +127,12 @@ class Cluster:
         """Where that edge listens."""
         if mode not in self._contexts:
             self._contexts[mode] = tls_context(self.authority, mode)
-        return Endpoint("127.0.0.1", edge["ports"][_PORTS[mode]], mode, self._contexts[mode])
+        others: tuple[int, ...] = ()
+        if mode == "bosh":
+            others = tuple(
+                one["ports"]["http"] for one in self.processes("edge") if one["pid"] != edge["pid"]
+            )
+        return Endpoint("127.0.0.1", edge["ports"][_PORTS[mode]], mode, self._contexts[mode], others=others)
 
     # -- users -----------------------------------------------------------------------------------------------------
 

@@ -228,6 +228,7 @@ def test_status_tells_processes_and_what_they_hold(cluster: Cluster) -> None:
     assert {kind: count["held"] for kind, count in status["partitions"].items()} == dict.fromkeys(
         ["account", "muc", "offline", "presence", "pubsub", "roster", "router", "s2s", "upload"], 256
     )
+    assert set(status["rooms"]) == {"total", "occupied", "occupants"}
     processes = {process["name"]: process for process in status["processes"]}
     assert sorted(processes) == ["edge-1", "router-1", "worker-1"]
     assert processes["router-1"]["partitions"] == {"router": 256}

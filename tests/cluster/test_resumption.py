@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import signal
 from collections.abc import Iterator
 from functools import partial
@@ -11,8 +12,11 @@ import pytest
 import trio
 from tests.cluster.harness import Cluster
 from tests.cluster.managed import Device, Refused
+from tests.stories.client import Client, Endpoint, StreamEndError
 
 CLIENTS = 20
+DOMAIN = "localhost"
+SM = "urn:xmpp:sm:3"
 _names = itertools.count()
 
 
@@ -198,3 +202,47 @@ async def test_nobody_resumes_what_is_not_theirs(cluster: Cluster) -> None:
     await thief.resume(port)
     await thief.chat(victim.bare, "hello")
     await victim.pump(lambda: victim.bodies == ["hello"])
+
+
+async def ended(client: Client) -> None:
+    """Wait until the client knows that its session is over."""
+    with trio.fail_after(20):
+        try:
+            while True:
+                await client.send("<presence/>")
+                await client.receive()
+        except StreamEndError:
+            pass
+
+
+async def test_a_stream_over_bosh_goes_on_when_its_edge_is_killed(cluster: Cluster) -> None:
+    """Its requests go to both edges in turn; then the one with the session is gone, and the other knows that."""
+    await settled(cluster)
+    (pid, _), (_, other) = ports(cluster)
+    (user, password), sending = await trio.to_thread.run_sync(cluster.add_users, 2)
+    bare = f"{user}@{DOMAIN}"
+    http = {edge["pid"]: edge["ports"]["http"] for edge in cluster.processes("edge")}
+    ends = [
+        Endpoint("127.0.0.1", http[pid], "bosh", others=tuple(set(http.values()) - {http[pid]})),
+        Endpoint("127.0.0.1", next(iter(set(http.values()) - {http[pid]})), "bosh"),
+    ]
+    first = Client(ends[0], DOMAIN)
+    await first.login(user, password)
+    await first.send_raw(f"<enable xmlns='{SM}' resume='true'/>")
+    enabled = await first.receive()
+    assert enabled.tag == f"{{{SM}}}enabled"
+    await first.send("<presence/>")
+    await first.receive()
+    sender = Device(*sending)
+    await sender.login(other)
+    os.kill(pid, signal.SIGKILL)
+    await sender.chat(bare, "while you were away")
+    await ended(first)
+    second = Client(ends[1], DOMAIN)
+    await second.connect()
+    await second.authenticate(user, password)
+    await second.send_raw(f"<resume xmlns='{SM}' previd='{enabled.get('id')}' h='0'/>")
+    with trio.fail_after(20):
+        while (found := await second.receive()).tag != "{jabber:client}message":
+            assert "failed" not in found.tag, found.attrib
+    assert found.findtext("{jabber:client}body") == "while you were away"

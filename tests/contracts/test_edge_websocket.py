@@ -420,7 +420,8 @@ async def test_host_meta(lab: Lab) -> None:
     )
     head, body = await fetch(lab, "/.well-known/host-meta.json")
     assert "application/json" in head
-    (link,) = json.loads(body)["links"]
+    link, bosh = json.loads(body)["links"]
+    assert bosh["href"] == "http://chat.example.org:5443/http-bind"
     assert link == {
         "rel": "urn:xmpp:alt-connections:websocket",
         "href": "ws://chat.example.org:5443/xmpp-websocket",

@@ -16,13 +16,14 @@ import kubernetes_validate
 import pytest
 import yaml
 from prometheus_client import PROCESS_COLLECTOR
-from scripts.manifests import ADMIN_PORT, GRACE, manifests
+from scripts.manifests import ADMIN_PORT, GRACE, LISTENERS, TLS, manifests
 from tests.k8s.kustomize import Object, build
 
 from rookery.cli import cli
 from rookery.shared import settings
 from rookery.shared.bus.kinds import built
 from rookery.shared.config import Config
+from rookery.shared.net.certificates import CHAIN, KEY
 from rookery.shared.observe import metrics
 from rookery.shared.reference import SETTINGS
 
@@ -169,12 +170,70 @@ def test_probes_and_services_name_ports_that_exist(overlay: str) -> None:
             assert {port["targetPort"] for port in service["spec"]["ports"]} <= named
 
 
-def test_ports_are_those_of_the_settings() -> None:
+def test_every_port_of_the_settings_is_in_a_container_and_a_service() -> None:
     defaults = {f"{one.section}.{one.name}": one.default for one in SETTINGS}
-    (edge,) = (one for one in ours("prod") if name_of(one) == "rookery-edge")
-    ports = {port["name"]: port["containerPort"] for port in pod(edge)["containers"][0]["ports"]}
-    for name, setting in (("c2s", "c2s_port"), ("c2s-tls", "c2s_tls_port"), ("http", "http_port")):
-        assert ports[name] == int(defaults[f"edge.{setting}"])
+    told = {port.setting for ports in LISTENERS.values() for port in ports} | {"admin.port"}
+    assert told == {name for name in defaults if name.endswith(("_port", ".port"))}
+    for kind, ports in LISTENERS.items():
+        (one,) = (one for one in ours("prod") if name_of(one) == f"rookery-{kind.label}")
+        named = {port["name"]: port["containerPort"] for port in pod(one)["containers"][0]["ports"]}
+        for port in ports:
+            assert port.number == int(defaults[port.setting])
+        assert named == {"admin": ADMIN_PORT} | {port.name: port.number for port in ports}
+        (service,) = (one for one in of_kind("dev", "Service") if name_of(one) == f"rookery-{kind.label}")
+        found = {port["targetPort"]: port["port"] for port in service["spec"]["ports"]}
+        assert found == {port.name: port.number for port in ports}
+
+
+def test_production_has_an_address_for_each_listener_that_keeps_who_comes() -> None:
+    labels = {kind.label for kind in LISTENERS}
+    services = {name_of(one).removeprefix("rookery-"): one["spec"] for one in of_kind("prod", "Service")}
+    assert {label for label, one in services.items() if one.get("type") == "LoadBalancer"} == labels
+    assert all(services[label]["externalTrafficPolicy"] == "Local" for label in labels)
+    (port,) = services["upload"]["ports"]
+    url = configuration("prod").upload.url
+    assert (port["port"], url) == (443, "https://{domain}")
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_certificates_are_where_the_settings_look_for_them(overlay: str) -> None:
+    (certificate,) = of_kind(overlay, "Certificate")
+    domain = certificate["spec"]["dnsNames"][0]
+    for one in ours(overlay):
+        label = labels_of(one)["app.kubernetes.io/component"]
+        mounts = {mount["mountPath"]: mount["name"] for mount in pod(one)["containers"][0]["volumeMounts"]}
+        volume = mounts.get(configuration(overlay).tls.directory)
+        assert (volume is not None) is (label in {kind.label for kind in TLS}), label
+        if volume is None:
+            continue
+        (tls,) = (one for one in pod(one)["volumes"] if one["name"] == volume)
+        (source,) = tls["projected"]["sources"]
+        assert source["secret"]["name"] == certificate["spec"]["secretName"]
+        assert {item["path"] for item in source["secret"]["items"]} == {
+            f"{folder}/{file}" for folder in (domain, f"_.{domain}") for file in (CHAIN, KEY)
+        }
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_upload_workers_write_to_a_volume_that_all_of_them_have(overlay: str) -> None:
+    (one,) = (one for one in ours(overlay) if name_of(one) == "rookery-upload")
+    (container,) = pod(one)["containers"]
+    (directory,) = (v["value"] for v in container["env"] if v["name"] == "ROOKERY_UPLOAD__DIRECTORY")
+    (mount,) = (m for m in container["volumeMounts"] if m["mountPath"] == directory)
+    assert not mount.get("readOnly")
+    (volume,) = (v for v in pod(one)["volumes"] if v["name"] == mount["name"])
+    if one["spec"].get("replicas") == 1:
+        assert "emptyDir" in volume
+        return
+    (claim,) = of_kind(overlay, "PersistentVolumeClaim")
+    assert volume["persistentVolumeClaim"] == {"claimName": name_of(claim)}
+    assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
+
+
+def test_without_a_volume_upload_workers_take_no_files() -> None:
+    for one in build(K8S / "base"):
+        if one["kind"] == "Deployment":
+            assert all(v["name"] != "ROOKERY_UPLOAD__DIRECTORY" for v in pod(one)["containers"][0]["env"])
 
 
 def configuration(overlay: str) -> Config:
@@ -215,7 +274,6 @@ def test_environment_names_settings_and_files_that_are_mounted(overlay: str) -> 
             assert name.removesuffix("_FILE") in known, name
             if name.endswith("_FILE"):
                 assert str(Path(variable["value"]).parent) in mounts, name
-        assert configuration(overlay).tls.directory in mounts or "edge" not in name_of(one)
 
 
 def test_only_who_needs_it_gets_the_password_of_the_database() -> None:
@@ -312,3 +370,18 @@ def test_policies_let_through_what_is_needed_and_nothing_else() -> None:
         assert (5432 in out) is (label != "edge")
         named = {port["name"] for port in pod(one)["containers"][0]["ports"]}
         assert into == named, label
+        world = [cidr for cidr in blocks(chosen) if cidr["cidr"] in ("0.0.0.0/0", "::/0")]
+        assert len(world) == (2 if label == "s2s" else 0), label
+        held = {net for cidr in world for net in cidr["except"]}
+        assert held == (set(configuration("prod").s2s.deny_nets) if world else set())
+
+
+def blocks(policies: list[Object]) -> list[Object]:
+    """The networks that policies let somebody connect to."""
+    return [
+        peer["ipBlock"]
+        for policy in policies
+        for rule in policy["spec"].get("egress", [])
+        for peer in rule["to"]
+        if "ipBlock" in peer
+    ]

@@ -1,4 +1,4 @@
-"""A small XMPP client for tests, independent of the server's code: plain TCP, STARTTLS, direct TLS (ALPN) and WebSocket.
+"""A small XMPP client for tests, independent of the server's code: plain TCP, STARTTLS, direct TLS (ALPN), WebSocket and BOSH.
 
 It logs in with SCRAM (or PLAIN), binds a resource and then only passes stanzas on: what a script does not say, it does not do.
 A `hook` may take elements away before they are seen.
@@ -21,24 +21,28 @@ from xml.etree.ElementTree import Element
 from xml.sax.saxutils import quoteattr
 
 import trio
+from tests.stories.bosh import BoshTransport
 from tests.stories.elements import CLIENT, STREAM, StreamReader, fragments, serialise
 from tests.stories.transport import TcpTransport, Transport, WebSocketTransport
 
 SASL = "urn:ietf:params:xml:ns:xmpp-sasl"
 TLS = "urn:ietf:params:xml:ns:xmpp-tls"
 BIND = "urn:ietf:params:xml:ns:xmpp-bind"
-Mode = Literal["starttls", "tls", "websocket", "plain"]
+Mode = Literal["starttls", "tls", "websocket", "bosh", "plain"]
+#: Modes in which each element is a document of its own.
+FRAMED = ("websocket", "bosh")
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a server listens for one mode; `path` is the WebSocket's."""
+    """Where a server listens for one mode; `path` is the WebSocket's. BOSH may also use the `others` among the ports."""
 
     host: str
     port: int
     mode: Mode
     tls: ssl.SSLContext | None = None
     path: str = "/xmpp-websocket"
+    others: tuple[int, ...] = ()
 
 
 def tls_context(authority: str, mode: Mode) -> ssl.SSLContext | None:
@@ -105,6 +109,9 @@ class Client:
             self._transport = await WebSocketTransport.open(
                 end.host, end.port, end.path, end.tls, self.domain
             )
+        elif end.mode == "bosh":
+            ports = (end.port, *end.others)
+            self._transport = BoshTransport(end.host, ports, "/http-bind", end.tls, self.domain)
         else:
             self._transport = await TcpTransport.open(end.host, end.port)
 
@@ -117,7 +124,7 @@ class Client:
         """Send a stream header and return the features that answer it."""
         self._reader = StreamReader()
         name = quoteattr(to or self.domain)
-        if self.endpoint.mode == "websocket":
+        if self.endpoint.mode in FRAMED:
             await self.send_raw(
                 f"<open xmlns='urn:ietf:params:xml:ns:xmpp-framing' to={name} version='1.0' xml:lang='en'/>"
             )
@@ -221,7 +228,7 @@ class Client:
     async def send(self, node: Element | str) -> None:
         """Send one element (or the elements of an XML text)."""
         for one in fragments(node) if isinstance(node, str) else [node]:
-            if self.endpoint.mode == "websocket":
+            if self.endpoint.mode in FRAMED:
                 await self.send_raw(serialise(one, ""))
             else:
                 await self.send_raw(serialise(one))
@@ -267,7 +274,7 @@ class Client:
 
     @property
     def _tcp_like(self) -> bool:
-        return self.endpoint.mode != "websocket"
+        return self.endpoint.mode not in FRAMED
 
     def _arrived(self, node: Element) -> None:
         if node.tag == "{urn:ietf:params:xml:ns:xmpp-framing}open":

@@ -5,7 +5,7 @@ line of dashes, and actions: `Romeo sends:` followed by an indented body. What w
 
 * verbs `drops` (the connection goes without closing the stream), `is disconnected` (the server ends the stream) and `may
   receive` (what the RFC says that a server SHOULD or MAY send);
-* client properties `resource` and `transport` (`starttls`, `tls`, `websocket`, `plain`);
+* client properties `resource` and `transport` (`starttls`, `tls`, `websocket`, `bosh`, `plain`);
 * tags: `## order: any` (receives that follow one another may match in any order), `## skip-prosody: reason`, `## unfiltered`
   (no habit of a target is overlooked, see `targets`).
 """

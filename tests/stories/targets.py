@@ -82,7 +82,7 @@ authentication = "internal_plain"
 storage = "internal"
 modules_enabled = {{
   "roster", "saslauth", "tls", "disco", "private", "blocklist", "vcard", "version", "uptime", "time", "ping",
-  "register", "lastactivity", "offline", "websocket", "http", "carbons", "smacks", "csi", "csi_simple"
+  "register", "lastactivity", "offline", "websocket", "bosh", "http", "carbons", "smacks", "csi", "csi_simple"
 }}
 modules_disabled = {{ "s2s" }}
 log = {{ info = "{dir}/prosody.log" }}
@@ -103,7 +103,13 @@ class Prosody:
         self._dir = Path(tempfile.mkdtemp(prefix="prosody-"))
         self._count = 0
         c2s, tls, http, https = free_ports(4)
-        ports: dict[Mode, int] = {"plain": c2s, "starttls": c2s, "tls": tls, "websocket": https}
+        ports: dict[Mode, int] = {
+            "plain": c2s,
+            "starttls": c2s,
+            "tls": tls,
+            "websocket": https,
+            "bosh": https,
+        }
         authority = trustme.CA()
         leaf = authority.issue_cert(DOMAIN, OTHER_DOMAIN)
         leaf.private_key_pem.write_to_path(self._dir / "key.pem")

@@ -43,7 +43,8 @@ async def read(conn: Connection, jid: str, heard: int) -> Rows | None:
     id = loaded.room.id
     newest = await read_page(conn, id, Filter(), max_rows=HISTORY, max_bytes=_HISTORY_BYTES, backwards=True)
     if not loaded.occupants:
-        return Rows(loaded, newest.rows, [], [])
+        # (who was put out, or was there when it was destroyed, is told)
+        return Rows(loaded, newest.rows, [], await sql.sayings(conn, id))
     tail = await read_page(conn, id, Filter(after=heard), max_rows=_TAIL, max_bytes=_TAIL_BYTES)
     return Rows(loaded, newest.rows, tail.rows, await sql.sayings(conn, id))
 

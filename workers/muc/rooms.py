@@ -116,11 +116,12 @@ class Rooms:
 
     async def there(self, part: Part, jid: str) -> Live | None:
         """A room, from memory or from its rows; None when there is none. For work in the room's lane."""
-        live = self.find(part, jid)
+        live = self.find(part, jid) or await self._load(part, jid)
         if live is not None and live.removing is not None:
             await live.removing.wait()
-            live = None
-        return await self._load(part, jid) if live is None else live
+            # (somebody else may have made it anew, or its partition is gone)
+            live = self.find(part, jid)
+        return live
 
     async def made(self, part: Part, room: Room) -> Live | None:
         """A room that is new; None when the partition was lost meanwhile."""
@@ -190,8 +191,12 @@ class Rooms:
         live = self._add(part, loaded.room.id, room)
         loading.remember(live, rows)
         part.unsaid.discard(jid)
-        if occupants:
-            loading.say_again(live, rows)
+        loading.say_again(live, rows)
+        if not room.exists:
+            # A former holder had no time to remove it.
+            live.removing = trio.Event()
+            self._remove(live)
+        elif occupants:
             loading.check(self._shell, part, live)
         return live
 
@@ -250,7 +255,7 @@ class Rooms:
         """A partition of routers has another holder: it gets what the former one may not have given, and says who is there."""
         for rooms in self._by_part.values():
             for live in rooms.values():
-                if live.speaker.since:
+                if live.speaker.since or live.speaker.unheard:
                     live.speaker.again(partition)
                     loading.check(self._shell, live.part, live, partition)
 

@@ -23,6 +23,8 @@ from rookery.workers.muc.outs import Say, Tell
 CHUNK: Final = 256
 CHUNK_BYTES: Final = 131_072
 _OVERHEAD: Final = 200
+#: Calls of `tick` for which nothing is trimmed after something was sent again: a router may confirm what it got before, meanwhile.
+HOLD: Final = 5
 #: What is kept for routers that do not confirm: about a minute of a busy room. More is forgotten, oldest first.
 MAX_TAIL: Final = 8192
 
@@ -39,6 +41,7 @@ class Speaker:
 
     __slots__ = (
         "_confirmed",
+        "_held",
         "_loads",
         "_local",
         "_lost",
@@ -47,6 +50,7 @@ class Speaker:
         "_route",
         "_sent",
         "_some",
+        "_waiting",
         "jid",
         "since",
         "stream",
@@ -73,6 +77,10 @@ class Speaker:
         self._confirmed: dict[str, int] = {}
         #: Of these, who is gone, and until when what it had is kept for whoever holds its partitions next.
         self._lost: dict[str, float] = {}
+        #: Partitions that no router holds -> the first number that waits for their next holder.
+        self._waiting: dict[int, int] = {}
+        #: Calls of `tick` until the tail may be trimmed.
+        self._held = 0
 
     # --- who hears it ------------------------------------------------------------------------------------------------
 
@@ -131,7 +139,7 @@ class Speaker:
         post, bus = fanout.post, self._node.bus
         for load in loads:
             post(bus, load, stanza, origin)
-            self._sent_to(load.process, n)
+            self._sent_to(load.process, load.partition, n)
         for full in remote:
             self._route(stanza.replace(to=full))
 
@@ -151,7 +159,7 @@ class Speaker:
         bus = self._node.bus
         holder = bus.holder(Kind.ROUTER, partition)
         bus.post(Kind.ROUTER, partition, ToSession(full, 0, stanzas, Origin(self.stream, n, "")))
-        self._sent_to(holder[0] if holder else "", n)
+        self._sent_to(holder[0] if holder else "", partition, n)
 
     # --- who has it --------------------------------------------------------------------------------------------------
 
@@ -161,12 +169,17 @@ class Speaker:
         if len(tail) > MAX_TAIL:
             tail.popleft()
 
-    def _sent_to(self, process: str, n: int) -> None:
-        if process:
-            if self._sent.get(process, 0) <= self._confirmed.get(process, 0):
-                # Nothing was open: what it did not get until now is of no interest.
-                self._confirmed[process] = n - 1
-            self._sent[process] = n
+    def _sent_to(self, process: str, partition: int, n: int) -> None:
+        if not process:
+            # The bus keeps it for the next holder, but that is sent the tail first: so all of it must stand in the tail.
+            self._waiting.setdefault(partition, n)
+            return
+        sent, confirmed = self._sent.get(process, 0), self._confirmed.get(process, 0)
+        if sent <= confirmed:
+            # Nothing was open: what it did not get until now is of no interest.
+            self._confirmed[process] = n - 1
+            sent = n
+        self._sent[process] = max(sent, n)
 
     def confirmed(self, process: str, n: int) -> None:
         """A router has given everything up to `n` to edges."""
@@ -180,7 +193,11 @@ class Speaker:
             self._lost[process] = until
 
     def tick(self, now: float) -> None:
-        """Time has passed."""
+        """About a second has passed."""
+        if self._held:
+            self._held -= 1
+            if not self._held:
+                self._trim()
         for process in [process for process, until in self._lost.items() if until <= now]:
             del self._lost[process]
             self._sent.pop(process, None)
@@ -188,14 +205,11 @@ class Speaker:
             self._trim()
 
     def _trim(self) -> None:
-        lowest = min(
-            (
-                self._confirmed.get(process, 0)
-                for process, n in self._sent.items()
-                if n > self._confirmed.get(process, 0)
-            ),
-            default=1 << 62,
-        )
+        if self._held:
+            return
+        confirmed = self._confirmed
+        open_ = [n for process, sent in self._sent.items() if sent > (n := confirmed.get(process, 0))]
+        lowest = min((*open_, *(n - 1 for n in self._waiting.values())), default=1 << 62)
         tail = self.tail
         while tail and tail[0].n <= lowest:
             tail.popleft()
@@ -208,6 +222,11 @@ class Speaker:
     def again(self, partition: int | None = None) -> None:
         """Send the tail once more, to the occupants of one partition of routers or to all."""
         self._loads = None
+        self._held = HOLD
+        if partition is None:
+            self._waiting.clear()
+        else:
+            self._waiting.pop(partition, None)
         node = self._node
         mine = {
             full
@@ -225,7 +244,7 @@ class Speaker:
             there = [(full, node.partition(bare_of(full))) for full in audience if self.since[full] < n]
             for load in fanout.plan(node.bus, there):
                 fanout.post(node.bus, load, out.stanza, origin)
-                self._sent_to(load.process, n)
+                self._sent_to(load.process, load.partition, n)
 
 
 def chunks(stanzas: Sequence[Stanza]) -> list[Sequence[Stanza]]:

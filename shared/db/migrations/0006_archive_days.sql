@@ -1,5 +1,5 @@
 -- The message store by time (ADR 0015). What is archived is only added to and dropped by the day; what is owed is a row of its own until a client has it;
--- what was taken lately tells repetitions. `message` stays what it is: it is written until 0014, and read for as long as it has rows.
+-- what was taken lately tells repetitions. `message` stays what it is: it is written until archive_switch, and read for as long as it has rows.
 
 -- A row is never changed, but by a moderator (XEP-0425). `day` is when it was stored, in days since 1970 by the database's clock: clocks of other machines do not decide where a
 -- row goes. `mark` is the CRC-32 of the peer: it finds the messages with one peer without an index of their own.

@@ -29,6 +29,9 @@ SELECT l.kind, l.incarnation, count(*) AS n, bool_and(m.expires > now() AND f.op
 FROM lease l LEFT JOIN member m USING (incarnation) LEFT JOIN fence f USING (incarnation)
 WHERE l.incarnation IS NOT NULL GROUP BY l.kind, l.incarnation"""
 
+_ROOMS: Final = """
+SELECT (SELECT count(*) FROM room) AS total, count(DISTINCT room_id) AS occupied, count(*) AS occupants FROM room_occupant"""
+
 
 def needed(config: Config) -> list[str]:
     """The kinds without which clients lack something; other servers are served only where federation is on."""
@@ -41,7 +44,7 @@ Status = dict[str, Any]
 
 async def gather(config: Config, db: Database, parent: Mapping[str, Any] | None = None) -> Status:
     """Everything at once. `parent` is what `/status` of a `rookery up` answered: it names processes and tells their ports."""
-    found: Status = {"nats": {"ok": False}, "postgres": {"ok": False}, "partitions": {}}
+    found: Status = {"nats": {"ok": False}, "postgres": {"ok": False}, "partitions": {}, "rooms": {}}
     beats: dict[str, Beat] = {}
     held: dict[str, dict[str, int]] = {}
     parent = parent or {}
@@ -135,6 +138,8 @@ async def _ask_database(config: Config, db: Database, found: Status, held: dict[
             held.setdefault(row["incarnation"], {})[row["kind"]] = row["n"]
             if row["alive"]:
                 found["partitions"][row["kind"]]["held"] += row["n"]
+        if not told["pending"]:
+            found["rooms"] = dict((await conn.fetchrow(_ROOMS)).items())
 
     started = time.monotonic()
     try:

@@ -64,6 +64,8 @@ def _show(found: Status) -> None:
         )
         state = f"ok in {told['ms']} ms" if told["ok"] else "NOT REACHED"
         click.echo(f"{name:9} {state:16} {told['url']}  {more}".rstrip())
+    if rooms := found["rooms"]:
+        click.echo(f"{'rooms':9} {rooms['total']}, {rooms['occupied']} with {rooms['occupants']} occupants")
     for line in found["missing"]:
         click.echo(f"MISSING   {line}")
     names = [process["name"] or "+".join(process["kinds"]) for process in found["processes"]]

@@ -36,6 +36,15 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--no-sm", action="store_true", help="without stream management: only order and requests count"
     )
+    parser.add_argument("--rooms", type=int, default=6, help="rooms that all clients are in; 0 for none")
+    parser.add_argument(
+        "--overlap",
+        type=int,
+        nargs="?",
+        const=3,
+        default=1,
+        help="faults begin while others are there: so many at once (3)",
+    )
     parser.add_argument("--edges", type=int, default=3)
     parser.add_argument("--routers", type=int, default=2)
     parser.add_argument("--workers", type=int, default=2)
@@ -51,7 +60,7 @@ def main(arguments: list[str]) -> int:
         if options.rows:
             rows = ROWS if options.rows == "all" else options.rows.split(",")
             return run_rows(rows, options.injections or 20, options.jobs, options.seed)
-        faults = chosen(options.faults)
+        faults = chosen(options.faults, overlap=options.overlap > 1)
     except ValueError as exc:
         parser.error(str(exc))
     settings = Settings(
@@ -65,6 +74,8 @@ def main(arguments: list[str]) -> int:
         workers=options.workers,
         gap=tuple(options.gap),
         injections=options.injections,
+        rooms=options.rooms,
+        overlap=options.overlap,
     )
     print(f"seed {settings.seed}, {len(faults)} sorts of faults, {settings.pairs} pairs", flush=True)
     with ExitStack() as stack:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import trio
 from tests.cluster.chaos.ledger import Message
+from tests.cluster.chaos.rooms import Spoken
 from tests.cluster.harness import Cluster
 
 from rookery.shared.config import Database as DatabaseConfig
@@ -21,6 +22,13 @@ WHERE position(convert_to($1, 'UTF8') in m.stanza) > 0
 ORDER BY m.outgoing, m.id
 """
 
+_ROOMS = """
+SELECT convert_from(substring(m.stanza from position('<body>'::bytea in m.stanza) + 6 for 40), 'LATIN1') AS said
+FROM stored m JOIN room r ON r.id = m.owner_id
+WHERE position('<body>'::bytea in m.stanza) > 0
+ORDER BY m.account_id, m.id
+"""
+
 
 class Trace(NamedTuple):
     """A row of the store that has the message."""
@@ -30,6 +38,25 @@ class Trace(NamedTuple):
     outgoing: bool
     archived: bool
     owed: bool
+
+
+def room_archives(cluster: Cluster) -> dict[int, list[Spoken]]:
+    """What the archive of each room has, in its order. Raises DatabaseUnavailable."""
+    url = json.loads((cluster.data / "cluster.json").read_text())["database_url"]
+
+    async def look() -> dict[int, list[Spoken]]:
+        found: dict[int, list[Spoken]] = {}
+        async with open_database(DatabaseConfig(url=url, pool_max=1, statement_timeout=60.0)) as database:
+
+            async def unit(conn: Connection) -> list[str]:
+                return [row["said"] for row in await conn.fetch(_ROOMS)]
+
+            for said in await database.run(0, unit):
+                spoken = Spoken(*(int(part) for part in said.partition("<")[0].split(":")))
+                found.setdefault(spoken.room, []).append(spoken)
+        return found
+
+    return trio.run(look)
 
 
 def rows(cluster: Cluster, messages: Sequence[Message]) -> dict[str, list[Trace]]:

@@ -7,8 +7,10 @@ from collections import deque
 from typing import Final, NamedTuple
 from xml.etree.ElementTree import Element
 
+from tests.cluster.chaos.inside import Inside
 from tests.cluster.chaos.ledger import Got, Message, Request
 from tests.cluster.chaos.loop import Timer
+from tests.cluster.chaos.rooms import Fate
 from tests.cluster.chaos.stream import DOMAIN, Stream
 from tests.cluster.chaos.wire import CLIENT, SM, local
 from tests.cluster.chaos.world import World
@@ -31,7 +33,7 @@ class Pending(NamedTuple):
 
     seq: int
     data: bytes
-    message: Message | None
+    message: Message | Fate | None
 
 
 class Chain:
@@ -50,7 +52,9 @@ class Chain:
 class Client:
     """See the module's text. `index ^ 1` is its peer."""
 
-    def __init__(self, world: World, index: int, user: str, password: str, peer: str) -> None:
+    def __init__(
+        self, world: World, index: int, user: str, password: str, peer: str, rooms: tuple[int, ...] = ()
+    ) -> None:
         self._world = world
         self.index = index
         self.jid = f"{user}@{DOMAIN}"
@@ -72,6 +76,12 @@ class Client:
         self._asked_at = 0.0
         self._asked = False
         self.refusals: list[str] = []
+        self.inside = Inside(self, world, rooms)
+        #: Since when it is connected without a break.
+        self.up_since = 0.0
+        #: Whom the session `seen_chain` sees in which room.
+        self.seen: dict[int, set[int]] = {}
+        self.seen_chain = 0
 
     # --- the connection ---
 
@@ -109,8 +119,9 @@ class Client:
         """The session cannot be resumed; `left`: the client has closed it."""
         chain, self.chain = self.chain, None
         if chain is not None:
-            void = [one.message for one in chain.queue if one.message is not None]
+            void = [one.message for one in chain.queue if isinstance(one.message, Message)]
             self._world.ledger.abandoned(void, self.index, chain.number, left=left)
+            self._world.rooms.ended(self.index, chain.number, self._world.loop.now)
 
     def bound(self, full: str) -> None:
         """A resource is bound: a new session begins."""
@@ -121,9 +132,11 @@ class Client:
         """The stream can be used."""
         self.up = True
         self.attempts = 0
+        self.up_since = self._world.loop.now
         self._world.ledger.connected(self.index, self._world.loop.now)
         if self.chain is not None and self.chain.sent == 0:
             self.send(b"<presence/>")
+            self.inside.enter()
 
     def resumed(self, h: int) -> None:
         """The server has handled `h` stanzas of the session; everything above is sent again, in order."""
@@ -134,11 +147,11 @@ class Client:
         assert self.stream is not None
         self.acknowledged(h, "resumed")
         for one in chain.queue:
-            if one.message is not None:
-                one.message.written += 1
+            self._count(one.message)
             self.stream.write(one.data)
         chain.told = chain.received
         self.up = True
+        self.up_since = self._world.loop.now
         self.attempts = 0
         self._world.ledger.connected(self.index, self._world.loop.now)
         if chain.queue:
@@ -162,23 +175,28 @@ class Client:
                 one.message.acked = now
         chain.acked = h
 
-    def send(self, data: bytes, message: Message | None = None) -> None:
+    def _count(self, message: Message | Fate | None) -> None:
+        if isinstance(message, Message):
+            message.written += 1
+        elif message is not None:
+            message.written = self._world.loop.now
+
+    def send(self, data: bytes, message: Message | Fate | None = None) -> None:
         """Send a stanza, or queue it for the resumption."""
         self._queue(data, message)
         self._written(data, message)
 
-    def _queue(self, data: bytes, message: Message | None) -> None:
+    def _queue(self, data: bytes, message: Message | Fate | None) -> None:
         chain = self.chain
         assert chain is not None
         chain.sent = (chain.sent + 1) % _MODULO
         if self._world.managed or message is not None:
             chain.queue.append(Pending(chain.sent, data, message))
 
-    def _written(self, data: bytes, message: Message | None) -> None:
+    def _written(self, data: bytes, message: Message | Fate | None) -> None:
         if self.up and self.stream is not None:
             assert self.chain is not None
-            if message is not None:
-                message.written += 1
+            self._count(message)
             self.stream.write(data)
             if self._world.managed:
                 if len(self.chain.queue) % ASK_STANZAS == 0:
@@ -271,6 +289,11 @@ class Client:
             data = self.next_message()
             self._written(data, self.chain.queue[-1].message)
 
+    def speak(self, room: int) -> None:
+        """The next message to a room, once it is in."""
+        if self.chain is not None and self._begun() and self.inside.inside(room) is not None:
+            self.send(*self.inside.next_message(room))
+
     def ask(self) -> None:
         """A request: to the server, for the roster, or to the peer's resource."""
         if self.chain is None or not self._begun():
@@ -305,10 +328,14 @@ class Client:
             self._message(chain, element)
         elif tag == _IQ:
             self._iq(element)
+        else:
+            self.inside.presence(element)
         if self._world.managed and (chain.received - chain.told) % _MODULO >= TELL_STANZAS:
             self.tell()
 
     def _message(self, chain: Chain, element: Element) -> None:
+        if self.inside.message(element):
+            return
         ledger, now = self._world.ledger, self._world.loop.now
         if element.get("type") == "error":
             error = element.find(f"{{{CLIENT}}}error")
@@ -325,6 +352,8 @@ class Client:
 
     def _iq(self, element: Element) -> None:
         ledger, id = self._world.ledger, element.get("id", "")
+        if self.inside.iq(element):
+            return
         if element.get("type") in ("get", "set"):
             to = f" to='{element.get('from')}'" if element.get("from") else ""
             if self.chain is not None and self.up:

@@ -20,8 +20,9 @@ REPLACED: Final = 40.0
 BURST: Final = 150
 #: Messages that come at once (F21): many times what a second can take.
 FLOOD: Final = 3000
-_OURS: Final = ("edge", "router", "roster", "presence", "offline", "account")
-_WORKERS: Final = ("roster", "presence", "offline", "account")
+_OURS: Final = ("edge", "router", "roster", "presence", "offline", "account", "muc")
+_WORKERS: Final = ("roster", "presence", "offline", "account", "muc")
+_ROOMS: Final = ("muc",)
 
 
 class Stage:
@@ -320,12 +321,28 @@ def _midway(stage: Stage) -> Script:
     yield from stage.kill_edge(0 if stream is None else stream.port)
 
 
+def _room_midway(stage: Stage) -> Script:
+    """A crash between the steps of a message to a room: commit, fan-out, the routers' confirmation."""
+    chosen = [client for client in stage.some(0.5) if client.inside.rooms]
+    victim = stage.rng.choice(("muc", "router", "edge"))
+    moment = stage.rng.uniform(0.0, 0.06)
+    stage.say(
+        f"SIGKILL of a {victim} {moment * 1000:.0f} ms after {len(chosen)} clients spoke in their rooms"
+    )
+    for client in chosen:
+        for _ in range(3):
+            client.speak(client.inside.rooms[0])
+    yield moment
+    yield from _kill(victim)(stage)
+
+
 INSIDE: Final = "inside"
 OUTSIDE: Final = "outside"
 FAULTS: Final = (
     Fault("F01", "edge-kill", "SIGKILL of an edge", _kill("edge")),
     Fault("F02", "router-kill", "SIGKILL of a router", _kill("router")),
     Fault("F03", "worker-kill", "SIGKILL of a worker", _kill(*_WORKERS)),
+    Fault("F03", "room-kill", "SIGKILL of a process that holds rooms", _kill(*_ROOMS)),
     Fault("F05", "router-stop", "SIGSTOP of a router for 10 s, then SIGCONT", _stop(10, "router")),
     Fault("F05", "worker-stop", "SIGSTOP of a worker for 10 s, then SIGCONT", _stop(10, *_WORKERS)),
     Fault("F05", "edge-stop", "SIGSTOP of an edge for 10 s, then SIGCONT", _stop(10, "edge")),
@@ -341,11 +358,14 @@ FAULTS: Final = (
     ),
     Fault("F10", "silence", "clients neither read nor write for 5 to 15 s", _silence),
     Fault("F19", "roll", "SIGTERM of every process, one after the other", _roll),
+    Fault("F05", "room-stop", "SIGSTOP of a process that holds rooms for 10 s", _stop(10, *_ROOMS)),
+    Fault("F20", "room-term", "SIGTERM of a process that holds rooms", _kill(*_ROOMS, number=signal.SIGTERM)),
     Fault("F20", "edge-term", "SIGTERM of an edge", _kill("edge", number=signal.SIGTERM)),
     Fault("F20", "router-term", "SIGTERM of a router", _kill("router", number=signal.SIGTERM)),
     Fault("F18", "storm", "an edge loses all its connections, then SIGKILL", _storm),
     Fault("F21", "flood", "many times what the cluster can take", _flood),
     Fault("F23", "midway", "SIGKILL within milliseconds of a burst: between two steps of a message", _midway),
+    Fault("F23", "room-midway", "the same with a burst in a room, and who holds it", _room_midway),
     Fault("F24", "flush-kill", "SIGKILL of an edge while it brings stored messages", _flush),
     Fault("C01", "cut", "client connections end in the middle of a stanza", _cut),
     Fault("C02", "reset", "client connections are reset", _reset),

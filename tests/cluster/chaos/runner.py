@@ -14,6 +14,7 @@ from tests.cluster.chaos.faults import Fault, Stage
 from tests.cluster.chaos.ledger import Ledger, Message, Request, Verdict
 from tests.cluster.chaos.loop import Loop, Script
 from tests.cluster.chaos.outside import Outside
+from tests.cluster.chaos.rooms import RoomBook, RoomVerdict, Spoken
 from tests.cluster.chaos.stream import DOMAIN
 from tests.cluster.chaos.table import deck
 from tests.cluster.harness import Cluster
@@ -44,6 +45,11 @@ class Settings:
     gap: tuple[float, float] = (1.0, 4.0)
     #: End after so many faults; 0: when the time is over.
     injections: int = 0
+    #: Rooms, each with a share of the clients; and the part of the messages that goes to them.
+    rooms: int = 6
+    share: float = 0.25
+    #: The next fault begins while the one before is still there, up to so many at once.
+    overlap: int = 1
 
 
 class Injected(NamedTuple):
@@ -70,11 +76,14 @@ class Report(NamedTuple):
     stuck: int
     #: (client, id, request) of what was answered too late.
     late: Sequence[tuple[int, str, Request]]
+    rooms: RoomVerdict
+    #: (when it was said, seconds until the last occupant had it) of what was said to rooms.
+    spoken: Sequence[tuple[float, float]]
 
     @property
     def good(self) -> bool:
         """Whether nothing was broken that was promised."""
-        return self.verdict.zero and not self.complaints
+        return self.verdict.zero and self.rooms.zero and not self.complaints
 
 
 class Runner:
@@ -98,6 +107,7 @@ class Runner:
         self._dice = random.Random(settings.seed + 1)
         self.loop = Loop()
         self.ledger = Ledger(managed=settings.managed)
+        self.rooms = RoomBook()
         self.started = self.loop.now
         self.complaints: list[str] = []
         self.injected: list[Injected] = []
@@ -107,7 +117,7 @@ class Runner:
         self.stuck = 0
         accounts = cluster.add_users(2 * settings.pairs, DOMAIN)
         self.clients = [
-            Client(self, index, user, password, accounts[index ^ 1][0])
+            Client(self, index, user, password, accounts[index ^ 1][0], self._rooms_of(index))
             for index, (user, password) in enumerate(accounts)
         ]
         self.stage = Stage(cluster, self.loop, self._dice, self.clients, self.say, self.complain, outside)
@@ -124,6 +134,18 @@ class Runner:
                 ports = []
             self._ports = (self.loop.now, ports)
         return self.rng.choice(ports) if ports else 0
+
+    def _rooms_of(self, index: int) -> tuple[int, ...]:
+        """The rooms of a client: one for each, two for every third."""
+        count = self._settings.rooms if self.managed else 0
+        if not count:
+            return ()
+        return tuple({index % count, (index + 1) % count} if index % 3 == 0 else {index % count})
+
+    def chain_of(self, client: int) -> int:
+        """The session that this client has now, 0 for none."""
+        chain = self.clients[client].chain if 0 <= client < len(self.clients) else None
+        return 0 if chain is None else chain.number
 
     def cut(self) -> int:
         """After how many bytes the next log-in is cut."""
@@ -153,7 +175,8 @@ class Runner:
         for number, client in enumerate(self.clients):
             loop.after(number * 0.01, client.connect)
         self._wait(lambda: all(client.up for client in self.clients), CONNECT_SECONDS, "everybody to connect")
-        self.started = loop.now
+        self._wait(self._all_inside, CONNECT_SECONDS, "everybody to be in the rooms")
+        self.started = self.rooms.started = loop.now
         self.say(f"{len(self.clients)} clients are connected")
         self._talking = True
         loop.spawn(self._traffic())
@@ -164,6 +187,7 @@ class Runner:
         self._end()
         seconds = loop.now - self.started
         verdict = self.ledger.verdict()
+        rooms = self.rooms.verdict(self._archives())
         places = self._autopsy(verdict)
         refusals: dict[str, int] = {}
         for client in self.clients:
@@ -187,7 +211,12 @@ class Runner:
             loop.longest,
             self.stuck,
             self.ledger.late(),
+            rooms,
+            [(one.sent, one.last - one.sent) for one in self.rooms.fates.values() if one.last],
         )
+
+    def _all_inside(self) -> bool:
+        return all(client.inside.ready for client in self.clients)
 
     def _wait(self, condition: Callable[[], bool], seconds: float, what: str) -> None:
         deadline = self.loop.now + seconds
@@ -202,7 +231,10 @@ class Runner:
             chain = client.chain
             connected = client.up and not client.silent
             if chain is not None and (connected or (settings.managed and len(chain.queue) < OFFLINE_QUEUE)):
-                client.talk()
+                if client.inside.rooms and rng.random() < settings.share:
+                    client.speak(rng.choice(client.inside.rooms))
+                else:
+                    client.talk()
                 if rng.random() < 0.2:
                     client.ask()
             yield rng.expovariate(settings.rate)
@@ -211,17 +243,26 @@ class Runner:
         rng, settings = self._dice, self._settings
         end = self.started + settings.seconds
         yield 2.0
+        under_way: list[Fault] = []
         for fault in deck(self._faults, rng):
             if self.loop.now >= end or 0 < settings.injections <= len(self.injected):
                 break
-            began = self.loop.now
             self.say(f"{fault.id} {fault.name}")
-            yield from fault.run(self.stage)
-            self.stage.go_on()
-            self.injected.append(Injected(fault, began, self.loop.now))
+            under_way.append(fault)
+            self.loop.spawn(self._inject(fault, under_way))
+            yield lambda: len(under_way) < settings.overlap
             yield rng.uniform(*settings.gap)
+        yield lambda: not under_way
         if not settings.injections:
             yield max(0.0, end - self.loop.now)
+
+    def _inject(self, fault: Fault, under_way: list[Fault]) -> Script:
+        began = self.loop.now
+        yield from fault.run(self.stage)
+        under_way.remove(fault)
+        if not under_way:
+            self.stage.go_on()
+        self.injected.append(Injected(fault, began, self.loop.now))
 
     def _end(self) -> None:
         """Whole again, connected again, quiet: then nothing more can come."""
@@ -235,7 +276,10 @@ class Runner:
         self._wait(
             lambda: all(client.up for client in self.clients), CONNECT_SECONDS, "everybody to be connected"
         )
-        self._wait(self.ledger.settled, SETTLE_SECONDS, "everything to be settled")
+        self._wait(self._all_inside, CONNECT_SECONDS, "everybody to be in the rooms")
+        for client in self.clients:
+            client.inside.ping()
+        self._wait(self._settled, SETTLE_SECONDS, "everything to be settled")
         if not self.ledger.settled():
             # Somebody hangs. What a session keeps without telling is stuck, not lost: see what comes after a resumption.
             self.stuck = len(list(self.ledger.undelivered())) + len(list(self.ledger.unacked()))
@@ -246,6 +290,27 @@ class Runner:
             self._wait(self.ledger.settled, SETTLE_SECONDS, "everything to be settled after resuming")
         quiet = self.loop.now + QUIET_SECONDS
         self.loop.run(lambda: self.loop.now > quiet)
+        for client in self.clients:
+            for what in client.inside.pings.values():
+                if what != "result":
+                    self.complain(f"client {client.index} asks whether it is in (XEP-0410): {what}")
+
+    def _settled(self) -> bool:
+        return (
+            self.ledger.settled()
+            and self.rooms.settled()
+            and all(client.inside.answered for client in self.clients)
+        )
+
+    def _archives(self) -> dict[int, list[Spoken]] | None:
+        """What the archives of the rooms have, in their order; None when the database cannot be asked."""
+        if not self._settings.rooms or not self.managed:
+            return {}
+        try:
+            return autopsy.room_archives(self._cluster)
+        except Exception as exc:
+            self.say(f"the database cannot be asked: {exc!r}")
+            return None
 
     def _autopsy(self, verdict: Verdict) -> list[str]:
         broken: dict[str, Message] = {}

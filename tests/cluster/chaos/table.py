@@ -8,27 +8,30 @@ from typing import Final
 
 from tests.cluster.chaos.faults import FAULTS, INSIDE, OUTSIDE, Fault
 from tests.cluster.chaos.net_faults import NET_FAULTS
+from tests.cluster.chaos.overlaps import OVERLAPS
 
+#: One at a time.
 ALL: Final = (*FAULTS, *NET_FAULTS)
 
 
-def chosen(names: str) -> list[Fault]:
+def chosen(names: str, *, overlap: bool = False) -> list[Fault]:
     """Faults by name or id, separated by commas; "all" that work with servers inside the cluster, "net" those that work with servers on
-    cables, "-name" for all but these. Raises ValueError, also for faults that need different servers.
+    cables, "-name" for all but these; `overlap`: "all" has those that are several faults, too. Raises ValueError, also for faults that need different servers.
     """
     wanted = [name for name in names.split(",") if name]
     if not wanted or wanted == ["none"]:
         return []
     without = {name[1:] for name in wanted if name.startswith("-")}
     named = {name for name in wanted if not name.startswith("-")}
-    known = {fault.name for fault in ALL} | {fault.id for fault in ALL}
+    every = (*ALL, *OVERLAPS)
+    known = {fault.name for fault in every} | {fault.id for fault in every}
     if unknown := (named - {"all", "net"} | without) - known:
         raise ValueError(f"no such fault: {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}")
     other = INSIDE if "net" in named else OUTSIDE
     named -= {"all", "net"}
     found = [
         fault
-        for fault in ALL
+        for fault in (every if overlap or named else ALL)
         if (fault.servers != other if not named else bool(named & {fault.name, fault.id}))
         and not without & {fault.name, fault.id}
     ]

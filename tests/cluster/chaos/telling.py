@@ -12,6 +12,27 @@ from tests.cluster.chaos.runner import Injected, Report, Settings
 #: Acknowledgements that are told one by one: so many, of those that took so long.
 SLOWEST: Final = 8
 SLOW_SECONDS: Final = 5.0
+#: What must be zero for rooms: the verdict's field, and its name for people.
+_ROOMS: Final = (
+    ("lost", "acknowledged, not heard by all"),
+    ("doubled", "heard twice in a stay"),
+    ("turned", "heard in another order"),
+    ("missing_in_archive", "not in the archive, or twice"),
+    ("put_out", "put out, or refused"),
+    ("untrue", "leaves that are not true, ghosts"),
+    ("never_acked", "never acknowledged"),
+    ("bounced", "bounced"),
+)
+
+
+def _rooms_by_fault(report: Report, by_fault: dict[str, list[Injected]]) -> list[str]:
+    """How long what was said in rooms during each sort of fault took to the last occupant."""
+    lines = ["", f"{'rooms, until the last occupant heard it, s':<44}{'longest':>10}"]
+    for name, times in sorted(by_fault.items()):
+        took = [took for at, took in report.spoken if any(one.began <= at <= one.ended for one in times)]
+        if took:
+            lines.append(f"{name:<44}{max(took):>10.2f}")
+    return lines
 
 
 def render(report: Report, settings: Settings) -> str:
@@ -33,6 +54,8 @@ def render(report: Report, settings: Settings) -> str:
                 if message.got:
                     delivery = max(delivery, message.got[0].at - message.sent)
         lines.append(f"{name:<22}{len(times):>6}{ack:>11.2f}{delivery:>10.2f}")
+    if settings.rooms:
+        lines += _rooms_by_fault(report, by_fault)
     lines += ["", f"{'must be zero':<40}{'':>8}"]
     rows: list[tuple[str, object]] = [
         ("lost acknowledged", len(verdict.lost)),
@@ -44,6 +67,7 @@ def render(report: Report, settings: Settings) -> str:
         ("breaches of XEP-0198", len(verdict.violations)),
         ("stuck until their client resumed", report.stuck),
         ("complaints", len(report.complaints)),
+        *((f"rooms: {title}", len(getattr(report.rooms, name))) for name, title in _ROOMS),
     ]
     lines += [f"  {name:<38}{value:>8}" for name, value in rows]
     resumes = report.resumes
@@ -68,6 +92,13 @@ def render(report: Report, settings: Settings) -> str:
         ("sessions lost", verdict.lost_chains),
         ("longest wait for an acknowledgement, s", f"{verdict.ack_stall:.2f}"),
         ("longest delivery, s", f"{verdict.delivery_stall:.2f}"),
+        ("said in rooms", report.rooms.spoken),
+        ("  deliveries", report.rooms.deliveries),
+        ("  stays of sessions", report.rooms.stays),
+        (
+            "  gap of who is connected, p99 / longest",
+            f"{report.rooms.gap_p99:.2f} / {report.rooms.gap_longest:.2f} s",
+        ),
         ("seconds", f"{report.seconds:.0f}"),
     ]
     lines += ["", "figures", *(f"  {name:<38}{value:>8}" for name, value in rows)]
@@ -110,6 +141,7 @@ def render(report: Report, settings: Settings) -> str:
             [f"{sender}:{n} came after {sender}:{after}" for sender, n, after in verdict.inversions[:20]],
         ),
         ("last known places", report.places),
+        *((f"rooms: {title}", list(getattr(report.rooms, name))[:60]) for name, title in _ROOMS),
         ("complaints", report.complaints),
     ):
         if texts:
@@ -124,6 +156,9 @@ def as_json(report: Report, settings: Settings) -> str:
     verdict = report.verdict._asdict()
     for name in ("lost", "duplicates", "inversions", "bounced_and_delivered", "never_acked", "violations"):
         verdict[name] = len(verdict[name])
+    rooms = report.rooms._asdict()
+    for name, _ in _ROOMS:
+        rooms[name] = len(rooms[name])
     faults: dict[str, int] = {}
     for one in report.injected:
         faults[one.fault.name] = faults.get(one.fault.name, 0) + 1
@@ -140,4 +175,5 @@ def as_json(report: Report, settings: Settings) -> str:
         "seconds": report.seconds,
         "load": os.getloadavg()[0],
     }
-    return json.dumps({**more, **verdict}, indent=1)
+    in_rooms = {f"rooms_{name}": value for name, value in rooms.items()}
+    return json.dumps({**more, **verdict, **in_rooms}, indent=1)

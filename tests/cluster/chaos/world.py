@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from tests.cluster.chaos.ledger import Ledger
 from tests.cluster.chaos.loop import Loop
+from tests.cluster.chaos.rooms import RoomBook
 
 if TYPE_CHECKING:
     from tests.cluster.chaos.client import Client
@@ -17,6 +18,7 @@ class World(Protocol):
 
     loop: Loop
     ledger: Ledger
+    rooms: RoomBook
     rng: random.Random
     managed: bool
 
@@ -28,3 +30,6 @@ class World(Protocol):
 
     def resumed(self, client: Client, seconds: float) -> None:
         """A stream was resumed, so long after it broke."""
+
+    def chain_of(self, client: int) -> int:
+        """The session that this client has now, 0 for none."""

@@ -95,7 +95,8 @@ def _left(state: State, change: c.Left, touched: Touched) -> None:
     touched.occupants[change.occupant.full] = None
     touched.durable = True
     if not state.occupants and not state.config.persistent:
-        touched.removed = True
+        state.exists = False
+        touched.room = touched.removed = True
 
 
 def _role_given(state: State, change: c.RoleGiven, touched: Touched) -> None:
@@ -171,7 +172,8 @@ def _destroyed(state: State, change: c.Destroyed, touched: Touched) -> None:
         state.rise(occupant)
         touched.occupants[occupant.full] = None
     state.exists = False
-    touched.durable = touched.removed = True
+    # (written, too: whoever holds the room next must not find it whole when its rows could not be removed in time)
+    touched.room = touched.durable = touched.removed = True
 
 
 def _announced(state: State, change: c.Announced, touched: Touched) -> None:

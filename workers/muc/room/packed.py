@@ -24,6 +24,8 @@ class _Room(Struct):
     locked: bool = False
     card: bytes = b""
     voices: dict[str, int] = {}
+    #: Whether it is there: a room that was destroyed, or left by all and not persistent, is removed a moment later.
+    exists: bool = True
 
 
 class _Occupant(Struct):
@@ -55,7 +57,7 @@ def _read(decoder: msgspec.msgpack.Decoder[T], data: bytes, default: T) -> T:
 def room(state: State) -> bytes:
     """The room's own state."""
     voices = {bare: int(role) for bare, role in state.voices.items()}
-    return _encode(_Room(state.config, state.subject, state.locked, state.card, voices))
+    return _encode(_Room(state.config, state.subject, state.locked, state.card, voices, state.exists))
 
 
 def occupant(state: State, full: str) -> bytes:
@@ -89,7 +91,7 @@ def load(jid: str, packed: bytes, affiliates: Mapping[str, bytes], occupants: Ma
     """The room of these rows."""
     state = State(jid)
     known = _read(_rooms, packed, _Room())
-    state.exists = True
+    state.exists = known.exists
     state.config, state.subject, state.locked, state.card = (
         known.config,
         known.subject,

@@ -63,7 +63,8 @@ _OPEN: Final = """
 SELECT r.jid, EXISTS (SELECT FROM room_saying s WHERE s.room_id = r.id)
     OR EXISTS (SELECT FROM archive a WHERE a.owner_id = r.id AND a.id > $2)
     OR EXISTS (SELECT FROM message m WHERE m.account_id = r.id AND m.id > $2) AS told
-FROM room r WHERE r.partition = $1 AND EXISTS (SELECT FROM room_occupant o WHERE o.room_id = r.id)"""
+FROM room r WHERE r.partition = $1 AND (EXISTS (SELECT FROM room_occupant o WHERE o.room_id = r.id)
+    OR EXISTS (SELECT FROM room_saying s WHERE s.room_id = r.id))"""
 
 _LISTED: Final = """
 SELECT r.jid, r.name, r.description, r.lang, (SELECT count(DISTINCT o.nick) FROM room_occupant o WHERE o.room_id = r.id)::integer
@@ -142,5 +143,5 @@ async def listed(conn: Connection, domain: str, limit: int) -> list[tuple[str, s
 
 
 async def occupied(conn: Connection, partition: int, after: int) -> list[tuple[str, bool]]:
-    """Rooms of a partition that somebody is in: (JID, whether anything above the number `after` was said there)."""
+    """Rooms of a partition that somebody is in, or has just left: (JID, whether anything above the number `after` was said there)."""
     return [(record["jid"], record["told"]) for record in await conn.fetch(_OPEN, partition, after)]
