@@ -26,7 +26,7 @@ _ROOMS = """
 SELECT convert_from(substring(m.stanza from position('<body>'::bytea in m.stanza) + 6 for 40), 'LATIN1') AS said
 FROM stored m JOIN room r ON r.id = m.owner_id
 WHERE position('<body>'::bytea in m.stanza) > 0
-ORDER BY m.account_id, m.id
+ORDER BY m.owner_id, m.id
 """
 
 
