@@ -26,6 +26,7 @@ from rookery.bench.result import (
     Point,
     Result,
     Server,
+    merge_dead,
     merge_messages,
 )
 from rookery.bench.scenarios import find
@@ -81,6 +82,7 @@ def result(plan: Plan, collected: Collected, started: str) -> Result:
         server=measured,
         driver=_driver(collected, ticks, stanzas),
         ended=delivered,
+        dead=merge_dead(done.dead for done in collected.done),
         notes=(*_notes(collected, plan), *_pauses(plan, operations), *_used(measured), *_warm(collected)),
     )
 

@@ -31,6 +31,7 @@ from rookery.bench.plan import (
 ELSEWHERE: Final = {
     "report": ("cli_reports", "report", "Write a result file as HTML, or print it."),
     "compare": ("cli_reports", "compare", "Compare two result files."),
+    "ca": ("cli_remotes", "ca", "Make the authority that s2s needs, and say what the server must know."),
     "peers": ("cli_peers", "peers", "Run the same scenario on Rookery, Prosody and ejabberd, in turn."),
 }
 
@@ -62,6 +63,8 @@ def bench() -> None:
 _OPTIONS: Final[tuple[tuple[str, Any, str], ...]] = (
     ("--target", str, "Where the server listens, HOST:PORT."),
     ("--domain", str, "Domain of the users."),
+    ("--second-target", str, "Another server, where every second user is: pairs and contacts are of both."),
+    ("--second-domain", str, "Domain of its users."),
     (
         "--transport",
         click.Choice(get_args(Transport)),
@@ -88,6 +91,39 @@ _OPTIONS: Final[tuple[tuple[str, Any, str], ...]] = (
     ("--sizes", click.Choice(["even", "zipf"]), "Rooms have as many occupants each, or some have far more."),
     ("--talkers", int, "Occupants of each room who send (muc)."),
     ("--muc", str, "The service of rooms; conference.DOMAIN without it."),
+    (
+        "--s2s-target",
+        str,
+        "Where the server takes streams of other servers (s2s); port 5269 of the target's host without it.",
+    ),
+    ("--remotes", int, "Remote domains that are played (s2s)."),
+    ("--remote-domain", str, "Pattern of their names."),
+    ("--listen", str, "Where they listen, HOST:PORT; each further driver process one port higher."),
+    (
+        "--dns",
+        str,
+        'Where their DNS is, HOST:PORT: the resolver of the server. "": it has static routes to --listen.',
+    ),
+    (
+        "--ca",
+        str,
+        "Authority of their certificates, which the server trusts; `rookery bench ca FILE` makes one.",
+    ),
+    (
+        "--auth",
+        click.Choice(["external", "dialback", "mixed"]),
+        "How they and the server prove who they are.",
+    ),
+    (
+        "--ways",
+        str,
+        "What is done (s2s), with commas between; each user does one: in, out, round, first, subscribe, join, streams.",
+    ),
+    ("--dead", float, "Share of the remote domains that are dead, 0 to 1."),
+    ("--dead-kinds", str, "What they are dead of, in turn; see `rookery bench ca --help`."),
+    ("--dead-every", float, "Seconds between messages to each dead domain."),
+    ("--flaky", float, "Share of the remote domains that read slowly, or end their streams all the time."),
+    ("--spam", float, "Messages per second of strangers at one remote domain, besides."),
     ("--duration", float, "Seconds of the measured window."),
     ("--warmup", float, "Seconds of load before it."),
     ("--ramp", float, "New connections per second before the load."),
@@ -100,8 +136,24 @@ _OPTIONS: Final[tuple[tuple[str, Any, str], ...]] = (
 
 
 #: Options that say where a server is.
-PLACE: Final = ("--target", "--ca-file", "--ready-file")
-_ACCOUNTS: Final = ("--domain", "--users", "--first-user", "--user", "--password")
+PLACE: Final = (
+    "--target",
+    "--second-target",
+    "--second-domain",
+    "--ca-file",
+    "--ready-file",
+    "--s2s-target",
+    "--ca",
+)
+_ACCOUNTS: Final = (
+    "--domain",
+    "--second-domain",
+    "--second-target",
+    "--users",
+    "--first-user",
+    "--user",
+    "--password",
+)
 
 
 def plan_options(
@@ -146,6 +198,16 @@ def search_option(command: Any) -> Any:
 @click.option("--register", is_flag=True, default=None, help="Register the users first (XEP-0077).")
 @click.option("--storm", is_flag=True, default=None, help="All begin at once (login, resume).")
 @click.option(
+    "--s2s-acks/--no-s2s-acks",
+    default=None,
+    help="Remote domains acknowledge (XEP-0198), or answer pings only.",
+)
+@click.option(
+    "--ca-out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Make an authority for this run, and write it there for the server (s2s).",
+)
+@click.option(
     "--server-pids", metavar="PID,...", help="The server's processes, to measure their CPU and memory."
 )
 @click.option(
@@ -168,11 +230,16 @@ def search_option(command: Any) -> Any:
 def run_command(scenario: str | None, profile_name: str | None, **options: Any) -> None:
     """Run SCENARIO (or that of the profile) once."""
     outputs = {name: options.pop(name) for name in ("json_file", "html_file", "quiet", "allowed")}
-    writable(outputs["json_file"], outputs["html_file"])
+    writable(outputs["json_file"], outputs["html_file"], ca_out := options.pop("ca_out"))
+    if ca_out is not None:
+        from rookery.bench.remotes.authority import Authority
+
+        Authority.make().write(ca_out)
+        options["ca"] = str(ca_out)
     plan = _plan(scenario, profile_name, options)
     if not plan.loopback and not outputs["allowed"]:
         raise click.UsageError(
-            f"{plan.host} is not this machine: --i-may-load-this-server says that you may load it"
+            f"{plan.foreign} is not this machine: --i-may-load-this-server says that you may load it"
         )
     from rookery.bench.run import run_and_show
 
@@ -259,12 +326,10 @@ def users_command(**options: Any) -> None:
 @bench.command("scenarios")
 def scenarios_command() -> None:
     """List scenarios and profiles."""
-    from rookery.bench.scenarios import LATER, scenarios
+    from rookery.bench.scenarios import scenarios
 
     for name, kind in scenarios().items():
         click.echo(f"  {name:10} {kind.summary}")
-    for name, text in LATER.items():
-        click.echo(f"  {name:10} {text}: not yet")
     click.echo("profiles:")
     for name in names():
         click.echo(f"  {name:15} {told_by(name)}")

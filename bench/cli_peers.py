@@ -21,6 +21,7 @@ from rookery.bench.peers.peer import Peer, PeerError, choose
 from rookery.bench.plan import Plan, PlanError, profile
 from rookery.bench.result import Result, Runs
 from rookery.bench.run import ERRORS, measure
+from rookery.bench.scenarios import find, scenarios
 from rookery.bench.tables import FIGURE, MIXED, mixed, number, servers_table
 
 #: Servers where nothing is durable; those with an archive on Postgres are named by hand: they take much longer.
@@ -35,6 +36,8 @@ _BASE: Final = {
     "ramp": 500.0,
     "processes": 1,
 }
+#: The same where the server speaks with others.
+_FEDERATED: Final = {"domain": "bench.example"}
 #: Files of a server that are not connections.
 _SERVER_FILES: Final = 2_048
 _QUICK: Final = {"users": 100, "duration": 3.0, "warmup": 1.0}
@@ -126,7 +129,10 @@ def planned(scenario: str | None, profile_name: str | None, *, quick: bool, give
     """What is run: options go before --quick, that before the profile, that before the defaults. Raises PlanError."""
     base = profile(profile_name) if profile_name else {}
     named = {"scenario": scenario} if scenario else {}
-    return layered({**_BASE, **base}, _QUICK if quick else {}, {**given, **named}, measured=True)
+    chosen = {**_BASE, **base, **named}["scenario"]
+    # Other servers do not believe in localhost.
+    federated = _FEDERATED if chosen in scenarios() and find(chosen).federates else {}
+    return layered({**_BASE, **federated, **base}, _QUICK if quick else {}, {**given, **named}, measured=True)
 
 
 def show(console: Console, outcome: Outcome) -> None:

@@ -305,6 +305,9 @@ def unprepared(ready: Sequence[Ready], plan: Plan) -> str:
 
 def _check(ready: Sequence[Ready], plan: Plan) -> None:
     """Raises FleetError when there is nobody to make a load with."""
+    for one in ready:
+        if one.impossible:
+            raise FleetError(one.impossible)
     if sum(one.unable for one in ready) >= plan.users or any(one.hopeless for one in ready):
         raise FleetError(unprepared(ready, plan))
 

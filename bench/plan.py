@@ -31,6 +31,9 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     scenario: str
     target: str = "127.0.0.1:5222"
     domain: str = "localhost"
+    #: Where every second user is: at another server, by the same transport ("": there is one server).
+    second_target: str = ""
+    second_domain: str = ""
     transport: Transport = "starttls"
     #: Path of the WebSocket (transports ws and wss).
     path: str = "/xmpp-websocket"
@@ -70,6 +73,28 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     sizes: Literal["even", "zipf"] = "even"
     talkers: int = 5
     muc: str = ""
+    #: Where the server takes streams of other servers ("": port 5269 of the target's host), and the remote domains that are played (s2s).
+    s2s_target: str = ""
+    remotes: int = 10
+    remote_domain: str = "r%04d.example"
+    #: Where they listen (each further driver process one port higher), and where their DNS is; "" for a server with static routes.
+    listen: str = "127.0.0.1:15269"
+    dns: str = "127.0.0.1:15353"
+    #: The authority of their certificates: a file of `rookery bench ca`.
+    ca: str = ""
+    auth: Literal["external", "dialback", "mixed"] = "external"
+    #: Offer acknowledgements (XEP-0198) to the server.
+    s2s_acks: bool = True
+    #: What is done, one way for each user in turn.
+    ways: str = "in,out,round"
+    #: The share of remotes that are dead, of what, and the seconds between messages to each of them.
+    dead: float = 0.0
+    dead_kinds: str = "refused,nxdomain,silent,tls,certificate"
+    dead_every: float = 5.0
+    #: The share of remotes that read slowly or end their streams all the time.
+    flaky: float = 0.0
+    #: Messages per second of strangers at one remote domain, for the whole window.
+    spam: float = 0.0
     #: Everybody begins at once (login, resume).
     storm: bool = False
 
@@ -108,12 +133,23 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         return self.rate == 0.0
 
     @property
+    def foreign(self) -> str:
+        """The first host of the targets that is not this machine, "" when all are."""
+        places = (self.target, self.second_target, self.s2s_target)
+        hosts = [place.rpartition(":")[0].strip("[]") for place in places if place]
+        return next((host for host in hosts if not _is_loopback(host)), "")
+
+    @property
     def loopback(self) -> bool:
-        """Whether the target is this machine."""
-        try:
-            return ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host == "localhost"
+        """Whether the targets are this machine."""
+        return not self.foreign
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def names() -> list[str]:
@@ -165,9 +201,15 @@ def make(*layers: Mapping[str, Any]) -> Plan:
 
 def check(plan: Plan) -> None:
     """What types cannot tell. Raises PlanError."""
-    host, separator, port = plan.target.rpartition(":")
-    if not separator or not host or not (port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
-        raise PlanError(f"target {plan.target!r} is not HOST:PORT, such as 127.0.0.1:5222")
+    _place("target", plan.target)
+    if plan.second_target:
+        _place("second_target", plan.second_target)
+    if bool(plan.second_target) != bool(plan.second_domain):
+        raise PlanError("a second server has both: --second-target and --second-domain")
+    if plan.second_domain and plan.second_domain == plan.domain:
+        raise PlanError(f"second_domain is {plan.domain}, too: users of two servers have two domains")
+    if plan.second_target and plan.users_file:
+        raise PlanError("users of two servers come by patterns: leave --users-file out")
     for name, low, high in _BOUNDS:
         value = getattr(plan, name)
         if not low <= value <= high:
@@ -185,6 +227,12 @@ def check(plan: Plan) -> None:
         raise PlanError(f"{plan.processes} processes need at least {2 * plan.processes} users")
 
 
+def _place(name: str, text: str) -> None:
+    host, separator, port = text.rpartition(":")
+    if not separator or not host or not (port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
+        raise PlanError(f"{name} {text!r} is not HOST:PORT, such as 127.0.0.1:5222")
+
+
 _BOUNDS: Final[tuple[tuple[str, float, float], ...]] = (
     ("users", 2, 1_000_000),
     ("first_user", 0, 10_000_000),
@@ -197,6 +245,11 @@ _BOUNDS: Final[tuple[tuple[str, float, float], ...]] = (
     ("page", 1, 10_000),
     ("rooms", 1, 100_000),
     ("talkers", 1, 10_000),
+    ("remotes", 1, 100_000),
+    ("dead", 0, 1),
+    ("dead_every", 0.1, 86_400),
+    ("flaky", 0, 1),
+    ("spam", 0, 10_000_000),
     ("duration", 0.1, 7 * 86_400),
     ("warmup", 0, 86_400),
     ("ramp", 0.1, 1_000_000),

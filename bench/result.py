@@ -196,6 +196,30 @@ class Environment(Struct, frozen=True):
     target: str = ""
 
 
+class Dead(Struct, frozen=True):
+    """How often the server tried to reach remote domains that are dead of the same cause (s2s)."""
+
+    #: What they are dead of.
+    manner: str
+    domains: int
+    #: Connections to them, and questions for their service records, of all together and of the one with the most.
+    connections: int = 0
+    questions: int = 0
+    most_connections: int = 0
+    most_questions: int = 0
+
+    def __add__(self, other: Dead) -> Dead:
+        """Two sets of domains as one."""
+        return Dead(
+            self.manner,
+            self.domains + other.domains,
+            self.connections + other.connections,
+            self.questions + other.questions,
+            max(self.most_connections, other.most_connections),
+            max(self.most_questions, other.most_questions),
+        )
+
+
 class Result(Struct, frozen=True):
     """One run of one scenario."""
 
@@ -221,6 +245,8 @@ class Result(Struct, frozen=True):
     slo: tuple[Verdict, ...] = ()
     #: Set when the run is the answer of a search.
     search: Found | None = None
+    #: Remote domains that were dead, by cause.
+    dead: tuple[Dead, ...] = ()
     #: What a reader must know: a server that stopped, users that could not log in.
     notes: tuple[str, ...] = ()
 
@@ -268,6 +294,16 @@ def merge_operations(parts: Iterable[Mapping[str, Operation]], seconds: float) -
 def merge_messages(parts: Iterable[Messages]) -> Messages:
     """Sums over the driver processes."""
     return sum(parts, Messages())
+
+
+def merge_dead(parts: Iterable[tuple[Dead, ...]]) -> tuple[Dead, ...]:
+    """Those of all driver processes, by cause."""
+    found: dict[str, Dead] = {}
+    for part in parts:
+        for dead in part:
+            known = found.get(dead.manner)
+            found[dead.manner] = dead if known is None else known + dead
+    return tuple(found.values())
 
 
 def encode(result: Result | Runs) -> bytes:

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rookery.bench.compare import Difference, Figure, Spread, figures, main_operation, values
-from rookery.bench.result import Found, Result, Server
+from rookery.bench.result import Dead, Found, Result, Server
 from rookery.bench.scenarios import find
 
 #: Columns of text that a table of servers needs to have a row for each.
@@ -135,6 +135,7 @@ def _lines(result: Result) -> list[tuple[str, str]]:
         text += f"{messages.duplicated} duplicated, {messages.reordered} out of order"
         text += f", {messages.refused} refused" if messages.refused else ""
         lines.append((text, "bold red" if bad else ""))
+    lines += [(_dead(dead), "") for dead in result.dead]
     if result.server is not None:
         lines.append((_server(result.server, result.seconds), ""))
     driver = result.driver
@@ -157,6 +158,19 @@ def _lines(result: Result) -> list[tuple[str, str]]:
         )
     lines += [(note, "yellow") for note in result.notes]
     return lines
+
+
+def _dead(dead: Dead) -> str:
+    """How often the server tried; what cannot be counted is left out."""
+    tried = [
+        f"{number(total)} {name} ({number(total / dead.domains)} a domain, at most {number(most)})"
+        for name, total, most in (
+            ("connections", dead.connections, dead.most_connections),
+            ("questions to its DNS", dead.questions, dead.most_questions),
+        )
+        if total
+    ]
+    return f"dead of {dead.manner}: {dead.domains} domains, {' and '.join(tried) or 'never tried'}"
 
 
 def _server(server: Server, seconds: float) -> str:

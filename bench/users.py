@@ -27,14 +27,15 @@ class Account:
 
 
 def accounts(plan: Plan) -> list[Account]:
-    """All accounts of a plan, as many as it has users. Raises PlanError."""
+    """All accounts of a plan, as many as it has users; with a second server every second one is there. Raises PlanError."""
     if plan.users_file:
         return _from_file(plan)
     made = []
     for index in range(plan.users):
         number = plan.first_user + index
         password = plan.password % number if "%" in plan.password else plan.password
-        made.append(Account(index, plan.user % number, plan.domain, password))
+        domain = plan.second_domain if plan.second_domain and index % 2 else plan.domain
+        made.append(Account(index, plan.user % number, domain, password))
     return made
 
 

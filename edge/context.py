@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from rookery.edge.policy import Policy
 from rookery.edge.sessions.table import Sessions
+from rookery.edge.sessions.watching import Watches
 from rookery.shared.bus.api import Bus
 from rookery.shared.config import Limits
 from rookery.shared.net.addresses import Nets
@@ -48,3 +50,5 @@ class Context:
     is_congested: bool = False
     #: Lines about clients.
     log: ClientLog = field(default_factory=ClientLog)
+    #: Accounts that operators look at.
+    watches: Watches = field(default_factory=lambda: Watches(time.monotonic, time.time))

@@ -19,6 +19,8 @@ class HostedDomain:
     name: str
     registration: bool = False
     caps: Element | None = None
+    #: SASL mechanisms, best first, where passwords are kept elsewhere; () for those of the passwords that are kept here.
+    logins: tuple[str, ...] = ()
     told: dict[tuple[object, ...], bytes] = field(default_factory=dict, compare=False, repr=False)
 
 
@@ -37,8 +39,12 @@ class Policy:
     failures: int
     #: What the form for a new account says.
     instructions: str = registration.Options().instructions
+    #: Whether accounts are made with invitations, too (XEP-0445).
+    invitations: bool = False
     #: How long a person may take to fill it in.
     form_seconds: float = registration.Options().form_seconds
+    #: Whether clients get tokens (XEP-0484), and may come back with them.
+    fast: bool = False
 
 
 @dataclass(slots=True)

@@ -18,6 +18,7 @@ from rookery.edge.door.door import Door
 from rookery.edge.door.tls import USES
 from rookery.edge.door.web import WebDoor
 from rookery.edge.policy import Policy
+from rookery.edge.sessions.session import Session
 from rookery.edge.sessions.table import Sessions
 from rookery.shared.bus.api import Call
 from rookery.shared.bus.messages import Item, Kind
@@ -31,7 +32,7 @@ from rookery.shared.net.listener import Accept, Listener, bind_sockets
 from rookery.shared.net.reactor import NEVER, Reactor, close_quietly
 from rookery.shared.observe import metrics
 from rookery.shared.observe.clients import ClientLog
-from rookery.shared.xeps import registration
+from rookery.shared.xeps import fast, invitations, registration
 from rookery.shared.xmpp import expat
 from rookery.shared.xmpp.errors import StreamError
 from rookery.shared.xmpp.stream import StreamLimits
@@ -60,6 +61,15 @@ def stream_limits(config: Config) -> tuple[StreamLimits, StreamLimits]:
     return before, after
 
 
+def _pace(connections: int, limit: float, rate: int) -> tuple[int, float]:
+    """How many connections a drain ends at once, and the pause behind them in seconds. A `rate` goes before the limit."""
+    if rate:
+        size = max(1, min(DRAIN_SLICE, rate // 4))
+        return size, size / rate
+    slices = max(1, math.ceil(connections / DRAIN_SLICE))
+    return DRAIN_SLICE, min(0.5, limit * DRAIN_SHARE / slices)
+
+
 class EdgeService:
     """Terminates client streams. `ports` has the ports of c2s, c2s_tls and http once clients are let in."""
 
@@ -73,6 +83,8 @@ class EdgeService:
         self._nursery: trio.Nursery | None = None
         self._listeners: list[Listener] = []
         self._draining = False
+        #: Connections that a drain ends in a second; 0 for what its limit asks for.
+        self.drain_rate = 0
         self.wake_slot = 0
         self.ports: dict[str, int] = {}
         before, after = stream_limits(config)
@@ -91,7 +103,9 @@ class EdgeService:
                 idle_seconds=int(limits.idle_seconds + limits.idle_answer_seconds),
                 failures=limits.auth_failures,
                 instructions=config.options(registration.Options).instructions,
+                invitations=config.options(invitations.Options).enabled,
                 form_seconds=config.options(registration.Options).form_seconds,
+                fast=config.options(fast.Options).enabled,
             ),
             limits=limits,
             certificates=CertificateStore(config.tls, USES),
@@ -111,6 +125,9 @@ class EdgeService:
         self._domains.changed = self._domains_changed
         self._reactor.on_turn_end = self._turn_end
         node.on_domains.append(self._domains.reader.refresh)
+        node.orders.questions["watch"] = lambda detail: self._context.watches.answer(
+            detail, self._sessions_of
+        )
         node.on_holder.append(self._sessions.successors.on_holder)
         node.on_claimed.append(self._sessions.successors.on_claimed)
         node.on_frozen.append(self._on_frozen)
@@ -190,10 +207,9 @@ class EdgeService:
         for listener in self._listeners:
             listener.close()
         everyone = list(self._door.connections)
-        slices = max(1, math.ceil(len(everyone) / DRAIN_SLICE))
-        pause = min(0.5, limit * DRAIN_SHARE / slices)
-        for at in range(0, len(everyone), DRAIN_SLICE):
-            for connection in everyone[at : at + DRAIN_SLICE]:
+        size, pause = _pace(len(everyone), limit, self.drain_rate)
+        for at in range(0, len(everyone), size):
+            for connection in everyone[at : at + size]:
                 if not connection.vacate():
                     connection.fail(StreamError("system-shutdown"))
             self._node.bus.flush()
@@ -276,10 +292,15 @@ class EdgeService:
             await trio.sleep(1)
             now = trio.current_time()
             self._sessions.tick(now)
+            self._context.watches.tick(self._sessions_of)
             self._context.log.tick()
             if now >= repeat_at:
                 repeat_at = now + REPEAT_SECONDS
                 self._sessions.successors.repeat(now)
+
+    def _sessions_of(self, account: str) -> list[Session]:
+        bound = self._sessions.by_partition.get(self._node.partition(account), {})
+        return [session for session in bound.values() if session.bare == account]
 
     def _load_certificates(self) -> None:
         certificates = self._context.certificates

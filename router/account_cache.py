@@ -40,6 +40,7 @@ SELECT a.localpart, a.domain, a.id, a.disabled,
        CASE WHEN coalesce(p.fallback, $3::text) = 'roster' THEN
            ARRAY(SELECT r.contact FROM roster_item r WHERE r.account_id = a.id AND r.listed)
        END AS contacts,
+       ARRAY(SELECT u.resource FROM push u WHERE u.account_id = a.id) AS pushes,
        o.n, o.bytes, m.metadata, m.config
 FROM unnest($1::text[], $2::text[]) AS want(localpart, domain)
 JOIN account a ON a.domain = want.domain AND a.localpart = want.localpart
@@ -56,13 +57,14 @@ LEFT JOIN LATERAL (
 ) AS m ON true
 """
 
-Row = tuple[int, bool, frozenset[str] | None, int, int, Preferences | None, str]
+Row = tuple[int, bool, frozenset[str] | None, int, int, Preferences | None, str, frozenset[str] | None]
 #: What happens in a relaxed domain until a user asks for an archive.
 NOTHING: Final = Preferences("never")
 
 
 async def load(conn: Connection, bares: Sequence[str], default: Default) -> dict[str, Row]:
-    """bare JID -> (id, disabled, block list, owed messages, their bytes, archiving, hash of the avatar), for those that exist.
+    """bare JID -> (id, disabled, block list, owed messages, their bytes, archiving, hash of the avatar,
+    resources that are notified), for those that exist.
 
     `default` is what is archived of accounts that chose nothing; archiving is None when that is "auto".
     """
@@ -79,6 +81,7 @@ async def load(conn: Connection, bares: Sequence[str], default: Default) -> dict
             row["bytes"],
             _preferences(row, default),
             announced(row["metadata"], row["config"]),
+            frozenset(row["pushes"]) or None,
         )
         for row in rows
     }
@@ -240,11 +243,12 @@ class Accounts:
     def _loaded(self, part: Part, account: Account, row: Row | None) -> None:
         if row is None:
             account.id = 0
-            account.blocked = None
+            account.blocked = account.pushes = None
             account.owed = account.owed_bytes = 0
             account.until = self._core.ticks() + NEGATIVE_SECONDS
         else:
-            account.id, account.disabled, account.blocked, owed, owed_bytes, preferences, account.avatar = row
+            account.id, account.disabled, account.blocked, owed, owed_bytes, preferences = row[:6]
+            account.avatar, account.pushes = row[6:]
             account.relaxed = account.bare.rpartition("@")[2] in self._core.relaxed
             account.archiving = preferences or (NOTHING if account.relaxed else None)
             # Rows that are being committed may or may not have been seen: count them, too much rather than too little.

@@ -29,6 +29,8 @@ class Pushing:
         #: Called with a session without a socket that something was kept for.
         self.on_asleep: Callable[[Part, Session], None] = _ignore
         self._most_postponed = core.node.config.options(client_state.Options)
+        #: Called with a session without a socket, and what a room has sent to it.
+        self.on_missed: Callable[[Part, Session, Stanza], None] = _unseen
         #: Inactive sessions that something has waited for (XEP-0352) since the last look.
         self.postponed_lately: dict[Session, Part] = {}
 
@@ -108,6 +110,8 @@ class Pushing:
                 by_edge.setdefault(session.edge, []).append((session.sid, session.grant, n, to))
             else:
                 self.on_asleep(part, session)
+                if parcel.stanza.type == "groupchat":
+                    self.on_missed(part, session, parcel.stanza)
             self._core.count.local += 1
             if session.full_up:
                 self._full(part, session)
@@ -132,4 +136,8 @@ class Pushing:
 
 
 def _ignore(part: Part, session: Session) -> None:
+    pass
+
+
+def _unseen(part: Part, session: Session, stanza: Stanza) -> None:
     pass

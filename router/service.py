@@ -159,6 +159,7 @@ class RouterService:
         self.takeover.on_attached = self._attached
         self.pushing.on_overrun = self.bindings.overrun
         self.pushing.on_asleep = self.hibernation.changed
+        self.pushing.on_missed = self.hibernation.misses.in_room
         self.iqs.behind_store = store.after
         self.domains.on_durability = self._durability
         node = self.core.node

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 from msgspec import defstruct, field
 
+from rookery.shared.component_settings import Component as Component
 from rookery.shared.federation_settings import S2s as S2s
 from rookery.shared.options import S, Section, about
 from rookery.shared.xeps import registry
@@ -74,6 +75,14 @@ class Cluster(Section, frozen=True):
     drain_limit: Annotated[
         float, about("A process that is to stop gives away what it holds within this time", "seconds", ge=0)
     ] = 30.0
+    drain_rate: Annotated[
+        int,
+        about(
+            "Connections that an edge which is to stop ends in a second, as long as that takes; 0 for as many as drain_limit asks for",
+            "connections",
+            ge=0,
+        ),
+    ] = 0
     zone: Annotated[
         str,
         about(
@@ -270,6 +279,9 @@ class Admin(Section, frozen=True):
     host: Annotated[str, about("IP address to listen on")] = "127.0.0.1"
     port: Annotated[int, about("Port; 0 picks a free one, which the log tells", ge=0, le=65535)] = 0
     api: Annotated[bool, about("Serve /api/ where an account worker runs; every call needs a token")] = True
+    pages: Annotated[
+        bool, about("Serve the pages of /admin/ where an account worker runs; they ask for a token")
+    ] = True
     metrics_token: Annotated[
         str, about("Bearer token that /metrics asks for; empty asks for none", secret=True)
     ] = ""
@@ -310,6 +322,7 @@ class Core(Section, frozen=True):
     limits: Limits = field(default_factory=Limits)
     edge: Edge = field(default_factory=Edge)
     s2s: S2s = field(default_factory=S2s)
+    component: Component = field(default_factory=Component)
     router: Router = field(default_factory=Router)
     account: Account = field(default_factory=Account)
     admin: Admin = field(default_factory=Admin)

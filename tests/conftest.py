@@ -43,6 +43,18 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("rookery")
 
+#: What takes minutes begins first, so that no worker of xdist waits for the other's last file.
+_LONG = ("cluster/test_compiled", "cluster/", "stories/", "contracts/")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def turn(item: pytest.Item) -> int:
+        return next((n for n, part in enumerate(_LONG) if f"tests/{part}" in item.nodeid), len(_LONG))
+
+    items.sort(key=turn)
+
+
 _TEMPLATE = "migrated_template"
 _numbers = itertools.count(1)
 _MEMORY = Path("/dev/shm")

@@ -42,13 +42,17 @@ class Driver:
         self.loop = loop
         self.recorder = Recorder()
         self.target = Target(self.plan)
+        second = Target(self.plan, second=True) if self.plan.second_target else self.target
         self.keys: Keys = {}
         self.rng = random.Random(f"{self.plan.seed}/{order.number}")
         everybody = accounts(self.plan)
         #: All accounts of the run, also those of other processes.
         self.accounts = everybody
         mine = share(self.plan.users, order.of, order.number)
-        self.clients = [Client(loop, self.target, Session(everybody[index]), self.gone) for index in mine]
+        self.clients = [
+            Client(loop, second if index % 2 else self.target, Session(everybody[index]), self.gone)
+            for index in mine
+        ]
         self.scenario = find(self.plan.scenario)(self)
         self.window = Window(0, 0, 0)
         self.notes: list[str] = []
@@ -63,6 +67,8 @@ class Driver:
         #: Scripts of the present phase that began, and that came to a good end.
         self._begun = self._well = 0
         self._hopeless = ""
+        #: Why there is no load to be made, for the person who runs it; a scenario may find out while it prepares.
+        self.impossible = ""
         self._phase = self._version = ""
         self._told = 0
         self._active: set[Client] = set()
@@ -169,6 +175,7 @@ class Driver:
             phase = self._phases.popleft()
             self._each(phase.name, partial(self._in_phase, phase), self._next_phase)
             return
+        self.scenario.gather()
         self._settle(self.loop.clock(), 0)
 
     def _in_phase(self, phase: Phase, client: Client, now: int) -> None:
@@ -290,6 +297,7 @@ class Driver:
                 unable=len(self._unable),
                 why=self._why,
                 hopeless=self._hopeless,
+                impossible=self.impossible,
                 target=self._version,
             )
         )
@@ -361,12 +369,14 @@ class Driver:
                 window_ns=last - first,
                 waited=self.scenario.waited(),
                 notes=self.notes,
+                dead=self.scenario.dead(),
             )
         )
 
     def quit(self) -> None:
         """End all connections and the loop."""
         self._over = True
+        self.scenario.close()
         for client in self.clients:
             client.sink = ignore
             client.leave()

@@ -13,6 +13,7 @@ from rookery.bench.driver.driver import Driver
 from rookery.bench.driver.report import Failed, Go, Onward, Order, ToDriver, ToParent
 from rookery.bench.files import raise_files
 from rookery.bench.plan import PlanError
+from rookery.bench.scenarios import find
 from rookery.bench.users import share
 
 _ENCODER: Final = msgspec.json.Encoder()
@@ -39,7 +40,9 @@ def main() -> None:
     order = msgspec.json.decode(first, type=Order)
     loop = loops.Loop()
     try:
-        connections = len(share(order.plan.users, order.of, order.number))
+        connections = len(share(order.plan.users, order.of, order.number)) + find(
+            order.plan.scenario
+        ).further_files(order.plan)
         raise_files(connections + _OTHER_FILES, "a driver process", "raise that, or use more --processes")
         driver = Driver(order, loop, tell)
     except PlanError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct, field
 
 from rookery.bench.plan import Plan
-from rookery.bench.result import Messages
+from rookery.bench.result import Dead, Messages
 
 
 class Order(Struct, frozen=True):
@@ -56,6 +56,8 @@ class Ready(Struct, frozen=True, tag="ready"):
     why: dict[str, str] = field(default_factory=dict)
     #: A phase of the preparation that nobody came through: there is nothing to measure.
     hopeless: str = ""
+    #: Why there is nothing to measure, as a line for the person who runs it.
+    impossible: str = ""
     target: str = ""
 
 
@@ -101,6 +103,7 @@ class Done(Struct, frozen=True, tag="done"):
     window_ns: int
     waited: Waited | None = None
     notes: list[str] = field(default_factory=list)
+    dead: tuple[Dead, ...] = ()
 
 
 class Failed(Struct, frozen=True, tag="failed"):

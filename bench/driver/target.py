@@ -27,20 +27,23 @@ class Target:
         "websocket",
     )
 
-    def __init__(self, plan: Plan) -> None:
-        self.domain = plan.domain
+    def __init__(self, plan: Plan, *, second: bool = False) -> None:
+        """`second`: the server of every second user, where there are two. Raises PlanError."""
+        self.domain = plan.second_domain if second else plan.domain
+        place = plan.second_target if second else plan.target
+        host, _, port = place.rpartition(":")
         self.path = plan.path
         self.websocket = plan.transport in ("ws", "wss")
         self.direct_tls = plan.transport in ("tls", "wss")
         self.starttls = plan.transport == "starttls"
         try:
-            found = socket.getaddrinfo(plan.host, plan.port, type=socket.SOCK_STREAM)
+            found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
         except OSError as error:
-            raise PlanError(f"target {plan.target}: {error.strerror}") from None
+            raise PlanError(f"target {place}: {error.strerror}") from None
         self.family: int = found[0][0]
         self.address: Any = found[0][4]
         self.tls = _context(plan) if self.direct_tls or self.starttls else None
-        domain = escape_attr(plan.domain)
+        domain = escape_attr(self.domain)
         if self.websocket:
             self.header = f"<open xmlns='{ns.FRAMING}' to='{domain}' version='1.0' xml:lang='en'/>".encode()
             self.farewell = f"<close xmlns='{ns.FRAMING}'/>".encode()

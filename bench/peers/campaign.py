@@ -13,10 +13,11 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
-from rookery.bench.peers.machine import make_certificate
-from rookery.bench.peers.peer import Peer, PeerError, Running, Site
+from rookery.bench.peers.machine import make_authority, make_certificate
+from rookery.bench.peers.peer import Federation, Peer, PeerError, Running, Site
 from rookery.bench.plan import Plan
 from rookery.bench.result import Result
+from rookery.bench.scenarios import find
 from rookery.bench.server import Root
 from rookery.bench.users import accounts
 from rookery.embedded.child import EmbeddedError
@@ -52,6 +53,7 @@ def plan_for(plan: Plan, running: Running, ready_file: Path, *, register: bool) 
     return replace(
         plan,
         target=f"127.0.0.1:{getattr(running.ports, port)}",
+        s2s_target=f"127.0.0.1:{running.ports.s2s}",
         path=running.path,
         ready_file=str(ready_file),
         register=register,
@@ -79,12 +81,20 @@ class Campaign:
         base = Path(tempfile.mkdtemp(prefix="rookery-bench-"))
         base.chmod(0o711)  # servers of another account look for their own folder in it, and cannot list it
         try:
-            certificate, key = make_certificate(base / "tls", self._plan.domain)
+            federation = None
+            if find(self._plan.scenario).federates:
+                ca, certificate, key = make_authority(base / "tls", self._plan.domain)
+                self._plan = replace(self._plan, ca=str(ca))
+                federation = Federation(ca, self._plan.dns, self._plan.auth != "external")
+            else:
+                certificate, key = make_certificate(base / "tls", self._plan.domain)
             for peer in able:
                 folder = base / peer.name
                 folder.mkdir()
                 folder.chmod(0o711)  # the account of Rookery's Postgres goes through it
-                self._sites[peer.name] = Site(folder, self._plan.domain, certificate, key, self._plan.users)
+                self._sites[peer.name] = Site(
+                    folder, self._plan.domain, certificate, key, self._plan.users, federation
+                )
             for round_number in range(repeat):
                 for peer in order(able, round_number):
                     self._tell(f"round {round_number + 1} of {repeat}: {peer.name} ({peer.settings})")

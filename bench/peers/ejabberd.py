@@ -95,6 +95,14 @@ def configuration(site: Site, ports: Ports, *, database: Archive | None = None) 
         "cache_size": max(1000, site.users * _ENTRIES),
         "modules": modules,
     }
+    if site.federation is not None:
+        modules["mod_s2s_dialback"] = {}
+        config["listen"].append({"ip": "127.0.0.1", "module": "ejabberd_s2s_in", "port": ports.s2s})
+        config |= {
+            "ca_file": str(site.federation.ca),
+            "s2s_use_starttls": "optional" if site.federation.dialback else "required",
+            "s2s_access": "all",
+        }
     if database is not None:
         config |= {
             "sql_type": "pgsql",
@@ -154,6 +162,7 @@ def _argv(site: Site, config: Path) -> list[str]:
         "EJABBERD_LOG_PATH": site.folder / "ejabberd.log",
         "ERL_CRASH_DUMP": "/dev/null",
         "ERL_LIBS": _code().parent.parent,
+        **_resolver(site),
         "ERL_MAX_ETS_TABLES": 1400,
         "ERL_MAX_PORTS": max(32_000, site.users * 2),
     }
@@ -164,6 +173,16 @@ def _argv(site: Site, config: Path) -> list[str]:
         *("+K", "true", "+P", "250000", *SLEEPING),
         *("-noinput", "-mnesia", "dir", f'"{site.folder / "spool"}"', "-s", "ejabberd"),
     ]
+
+
+def _resolver(site: Site) -> dict[str, Path]:
+    """Erlang's own resolver asks the DNS server of the tool, where other servers are played."""
+    if site.federation is None:
+        return {}
+    host, _, port = site.federation.dns.rpartition(":")
+    file = site.folder / "inetrc"
+    file.write_text(f"{{lookup, [dns]}}.\n{{nameserver, {{{host.replace('.', ',')}}}, {port}}}.\n")
+    return {"ERL_INETRC": file}
 
 
 def _code() -> Path:

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from rookery.bench.peers.peer import PeerError
+from rookery.bench.remotes.authority import Authority
 from rookery.embedded.binaries import RunAs, run_as
 
 
@@ -65,8 +66,25 @@ def make_certificate(folder: Path, domain: str) -> tuple[Path, Path]:
             serialization.NoEncryption(),
         )
     )
-    for path in (folder, home):
+    return open_to_all(folder, chain, private)
+
+
+def open_to_all(folder: Path, chain: Path, private: Path) -> tuple[Path, Path]:
+    """Let every account read a certificate and its key: they are those of one day and one comparison."""
+    for path in (folder, chain.parent):
         path.chmod(0o755)
     for path in (chain, private):
-        path.chmod(0o644)  # the key of one day and one comparison
+        path.chmod(0o644)
     return chain, private
+
+
+def make_authority(folder: Path, domain: str) -> tuple[Path, Path, Path]:
+    """An authority for the remote domains, which vouches for the server, too: its file, and chain and key of `domain`."""
+    home, ca = folder / domain, folder / "authority.pem"
+    home.mkdir(parents=True)
+    authority = Authority.make()
+    authority.write(ca)
+    ca.chmod(0o644)
+    issued = authority.issue(home, domain)
+    chain, private = issued.chain.rename(home / "fullchain.pem"), issued.key.rename(home / "privkey.pem")
+    return ca, *open_to_all(folder, chain, private)

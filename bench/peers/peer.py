@@ -23,6 +23,18 @@ class PeerError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Federation:
+    """How a server finds and believes the remote domains that the tool plays."""
+
+    #: PEM file of the authority, which also vouches for the server.
+    ca: Path
+    #: HOST:PORT of the DNS server.
+    dns: str
+    #: Remote domains prove themselves by dialback, all or some of them.
+    dialback: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Site:
     """Where a server is set up: the same folder at each start of one comparison, so that users stay registered."""
 
@@ -33,6 +45,8 @@ class Site:
     key: Path
     #: How many users will be connected.
     users: int
+    #: None: it speaks with no other server.
+    federation: Federation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +56,13 @@ class Ports:
     c2s: int
     tls: int
     http: int
+    s2s: int = 0
+    s2s_tls: int = 0
 
     @classmethod
     def free(cls) -> Ports:
-        """Three that were free a moment ago."""
-        return cls(free_port(), free_port(), free_port())
+        """Those that were free a moment ago."""
+        return cls(*(free_port() for _ in range(5)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,12 +53,12 @@ _DBI: Final = (
 
 def configuration(site: Site, ports: Ports, *, gc: int = 0, database: Archive | None = None) -> str:
     """The whole configuration file. `gc`: threshold of the incremental collector, 0 for the packaged default."""
-    modules = (*MODULES, "mam") if database else MODULES
+    modules = (*MODULES, *(["mam"] if database else []), *(["dialback"] if site.federation else []))
     lines = [
         f"pidfile = {_quote(site.folder / 'prosody.pid')}",
         f"data_path = {_quote(site.folder / 'data')}",
         f"modules_enabled = {{ {'; '.join(_quote(name) for name in modules)} }}",
-        'modules_disabled = { "s2s" }',
+        *_federation(site, ports),
         'interfaces = { "127.0.0.1" }',
         f"c2s_ports = {{ {ports.c2s} }}",
         f"c2s_direct_tls_ports = {{ {ports.tls} }}",
@@ -71,7 +71,7 @@ def configuration(site: Site, ports: Ports, *, gc: int = 0, database: Archive | 
         'authentication = "internal_hashed"',
         "allow_registration = true",
         "registration_invite_only = false",
-        f"ssl = {{ certificate = {_quote(site.certificate)}; key = {_quote(site.key)} }}",
+        f"ssl = {{ certificate = {_quote(site.certificate)}; key = {_quote(site.key)}{_authority(site)} }}",
         f"log = {{ info = {_quote(site.folder / 'prosody.log')} }}",
     ]
     if gc:
@@ -121,6 +121,24 @@ def start(site: Site, *, gc: int = 0, sql: bool = False) -> Iterator[Running]:
                 database.prove("prosodyarchive")
         finally:
             stop(process, (signal.SIGTERM, 20.0))
+
+
+def _federation(site: Site, ports: Ports) -> list[str]:
+    """Streams with other servers, found by the DNS server of the tool; or none."""
+    if site.federation is None:
+        return ['modules_disabled = { "s2s" }']
+    forward = site.federation.dns.replace(":", "@")
+    return [
+        f"s2s_ports = {{ {ports.s2s} }}",
+        f"s2s_direct_tls_ports = {{ {ports.s2s_tls} }}",
+        f"s2s_secure_auth = {'false' if site.federation.dialback else 'true'}",
+        f'unbound = {{ resolvconf = false; hoststxt = false; forward = "{forward}"; '
+        'options = { ["do-not-query-localhost:"] = "no"; ["module-config:"] = "iterator" } }',
+    ]
+
+
+def _authority(site: Site) -> str:
+    return f"; cafile = {_quote(site.federation.ca)}" if site.federation else ""
 
 
 def _quote(text: object) -> str:

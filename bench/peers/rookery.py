@@ -60,6 +60,12 @@ def configuration(site: Site, durability: str = "") -> str:
     lines = ["[tls]", f'directory = "{site.certificate.parent.parent}"']
     if durability:
         lines += ["[router]", f'durability = "{durability}"']
+    # What listens by itself takes a port that is free.
+    lines += ["[upload]", "port = 0"]
+    if site.federation is not None:
+        lines += ["[s2s]", f'ca_file = "{site.federation.ca}"', f'resolver = "{site.federation.dns}"']
+        lines += ['allow_nets = ["127.0.0.0/8"]']
+        lines += ['dialback_domains = ["*.example"]'] if site.federation.dialback else []
     return "\n".join(lines) + "\n"
 
 
@@ -83,6 +89,8 @@ def start(version: Version, site: Site, *, durability: str = "") -> Iterator[Run
     ports = Ports.free()
     argv = [*version.command, "up", "--data", str(data), "--domain", site.domain, "--config", str(config)]
     argv += ["--c2s-port", str(ports.c2s), "--c2s-tls-port", str(ports.tls), "--http-port", str(ports.http)]
+    if site.federation is not None:
+        argv += ["--s2s-port", str(ports.s2s), "--s2s-tls-port", str(ports.s2s_tls)]
     argv += ["--allow-plaintext", "--ready-file", str(ready), *version.arguments]
     with log.open("ab") as output:
         process = spawn(argv, cwd=site.folder, log=output, death_signal=signal.SIGTERM)

@@ -31,12 +31,20 @@ class Record(NamedTuple):
 
 
 class Names:
-    """Answers on a UDP port of loopback from its own thread, while it is open. A name that is not in the table does not exist."""
+    """Answers on a UDP port (of loopback, or of `host`) from its own thread, while it is open. A name that is not in the table does not exist.
 
-    def __init__(self, records: Iterable[Record] = (), port: int = 0) -> None:
+    Raises OSError when the port is not free.
+    """
+
+    def __init__(self, records: Iterable[Record] = (), port: int = 0, host: str = "127.0.0.1") -> None:
         self._records: dict[str, list[Record]] = {}
+        self._host = host
         self._sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._sock.bind(("127.0.0.1", port))
+        try:
+            self._sock.bind((host, port))
+        except OSError:
+            self._sock.close()
+            raise
         self.port: int = self._sock.getsockname()[1]
         #: Questions by (name, type), for whoever counts them.
         self.asked: list[tuple[str, str]] = []
@@ -60,7 +68,7 @@ class Names:
         # A datagram wakes the thread; to close the socket under it would not.
         self._records = {}
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-            sock.sendto(b"", ("127.0.0.1", self.port))
+            sock.sendto(b"", (self._host, self.port))
         self._thread.join()
         self._sock.close()
 

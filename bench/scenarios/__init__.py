@@ -10,9 +10,6 @@ from importlib import import_module
 from rookery.bench.plan import PlanError
 from rookery.bench.scenarios._scenario import Scenario
 
-#: Names that are spoken for, and what to use until then.
-LATER = {"s2s": "federation"}
-
 
 @cache
 def scenarios() -> dict[str, type[Scenario]]:
@@ -26,8 +23,6 @@ def find(name: str) -> type[Scenario]:
     known = scenarios()
     if name in known:
         return known[name]
-    if name in LATER:
-        raise PlanError(f"{name} ({LATER[name]}) is not there yet: there are {', '.join(known)}")
     near = get_close_matches(name, known, 1)
     meant = f"did you mean {near[0]}? " if near else ""
     raise PlanError(f"no scenario {name!r}: {meant}there are {', '.join(known)}")

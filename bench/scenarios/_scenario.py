@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from rookery.bench.driver.report import Waited
 from rookery.bench.driver.script import Script
 from rookery.bench.plan import Plan, PlanError
-from rookery.bench.result import Messages
+from rookery.bench.result import Dead, Messages
 
 if TYPE_CHECKING:
     from rookery.bench.driver.client import Client
@@ -50,6 +50,9 @@ class Scenario:
     #: It is made of operations of several kinds by chance: its CPU is told for all of them.
     several: ClassVar[bool] = False
 
+    #: The driver plays other servers, which the server must find and believe.
+    federates: ClassVar[bool] = False
+
     #: One user in so many comes first, and the server is measured with those, too: what the others add is theirs alone.
     part: ClassVar[int] = 1
 
@@ -82,6 +85,11 @@ class Scenario:
         """Endings that are counted for each operation of `rate`, on the average; `plan` is that of a result."""
         return 1.0
 
+    @classmethod
+    def further_files(cls, plan: Plan) -> int:
+        """Files that a driver process opens besides the users' connections."""
+        return 0
+
     def setup(self, client: Client) -> Script:
         """What a client does at the end of its login."""
         yield from ()
@@ -90,8 +98,11 @@ class Scenario:
         """What clients do once all are there and before the load: rosters, archives."""
         return ()
 
+    def gather(self) -> None:
+        """The users are there: begin what else must be there before the load."""
+
     def unsettled(self) -> int:
-        """What is still missing of what the phases began."""
+        """What is still missing of what the phases and `gather` began."""
         return 0
 
     def listen(self, client: Client, data: bytes) -> None:
@@ -126,3 +137,10 @@ class Scenario:
     def messages(self) -> Messages:
         """What became of numbered messages, over the whole run."""
         return Messages()
+
+    def dead(self) -> tuple[Dead, ...]:
+        """Remote domains that were dead, and how often the server tried to reach them."""
+        return ()
+
+    def close(self) -> None:
+        """The run is over: end what is not a user's connection."""

@@ -14,12 +14,27 @@ from rookery.bench.driver.stalls import DOUBT_SECONDS, Stalls
 from rookery.bench.scenarios._scenario import Scenario, Window
 
 
+class Sender(Protocol):
+    """Who sends."""
+
+    @property
+    def open(self) -> bool:
+        """Whether the connection is there."""
+        ...
+
+
 class Turn(Protocol):
     """One that takes part: a pair of users, a user."""
 
-    sender: Client
-    #: How many it sent; the number of the next.
-    sent: int
+    @property
+    def sent(self) -> int:
+        """How many it sent; the number of the next."""
+        ...
+
+    @property
+    def sender(self) -> Sender:
+        """Whose stanzas they are."""
+        ...
 
     def __hash__(self) -> int:
         """It is itself."""
@@ -101,12 +116,16 @@ class Turns(Scenario, Generic[T]):
         marks: list[Mark] = []
         for element in whole:
             if not element.startswith(self.opening):
-                self.driver.other(client, element)
+                self.strange(client, element)
             elif ERROR.match(element):
                 self.returned(client, element)
             elif (found := MARK.search(element)) is not None:
                 marks.append((found[1], found[2], found[3]))
         return marks
+
+    def strange(self, client: Client, element: bytes) -> None:
+        """What is none of the numbered stanzas."""
+        self.driver.other(client, element)
 
     def returned(self, client: Client, element: bytes) -> None:
         """A stanza of the client came back as an error."""

@@ -64,7 +64,10 @@ class Chat(Turns[Talk]):
 
     def _pair(self) -> None:
         clients = self.driver.clients
-        for one, other in zip(clients[::2], clients[1::2], strict=False):
+        for number, (one, other) in enumerate(zip(clients[::2], clients[1::2], strict=False)):
+            if self.plan.second_target and number % 2:
+                # Of two servers each is the sender's as often as the other.
+                one, other = other, one
             if one.open and other.open:
                 self._talk(one, other)
                 if not self.plan.closed_loop:

@@ -229,6 +229,8 @@ class Connection(Line):
         """The resource is bound: negotiation is forgotten, the session's limits begin."""
         context = self._context
         self.session = session
+        if context.watches:
+            session.watch = context.watches.of(session.bare)
         self._login = None
         self._deadlines.end = NEVER
         now = self._since = context.reactor.clock()

@@ -50,8 +50,9 @@ class HostedDomains:
         domains = {
             row.name: HostedDomain(
                 row.name,
-                row.registration,
+                row.registration and not row.logins,
                 entity_caps.stream_feature(features, [(var, uris) for var, uris in row.contacts]),
+                row.logins,
             )
             for row in rows
             if row.kind == ACCOUNTS

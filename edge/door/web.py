@@ -13,8 +13,11 @@ import structlog
 
 from rookery.edge.bosh.hub import WRAPPER_BYTES, Hub, Local, Place
 from rookery.edge.context import Context
+from rookery.edge.door import invitation_page
 from rookery.edge.door.door import Door
 from rookery.edge.door.tls import WEB, ClientTls
+from rookery.shared.bus.api import BusTimeout
+from rookery.shared.bus.messages import AskInvitation, Invited, Kind
 from rookery.shared.cluster.api import Node
 from rookery.shared.config import Config
 from rookery.shared.net import websocket
@@ -25,8 +28,8 @@ from rookery.shared.net.reactor import close_quietly
 from rookery.shared.net.stages import FirstByte, ProxyHeader
 from rookery.shared.net.websocket import WebSocket
 from rookery.shared.observe.exchange import HttpLimits, Request, Response
-from rookery.shared.xeps import bosh, channel_binding, host_meta
-from rookery.shared.xmpp.errors import JidError
+from rookery.shared.xeps import bosh, channel_binding, host_meta, invitations
+from rookery.shared.xmpp.errors import JidError, StanzaError
 from rookery.shared.xmpp.jid import prepare_domain
 
 PATH: Final = "/xmpp-websocket"
@@ -71,6 +74,8 @@ class WebDoor:
             ("GET", "/.well-known/host-meta"): partial(self._host_meta, False),
             ("GET", "/.well-known/host-meta.json"): partial(self._host_meta, True),
         }
+        if config.options(invitations.Options).enabled:
+            self.routes["GET", invitations.PATH] = self._invitation
         if self._bosh_options.enabled:
             self.routes["POST", BOSH_PATH] = self._bind
             self.routes["OPTIONS", BOSH_PATH] = self._preflight
@@ -148,15 +153,16 @@ class WebDoor:
             return Response(200, host_meta.jrd(links), "application/json", headers)
         return Response(200, host_meta.xrd(links), "application/xrd+xml; charset=utf-8", headers)
 
-    def _hosted(self, authority: str) -> bool:
-        """Whether a Host header names a hosted domain or a name below one."""
+    def _hosted(self, authority: str) -> str:
+        """The hosted domain that a Host header names, or names something below of; "" for none."""
         name = authority.rpartition(":")[0] or authority
         find = self._context.policy.find
         try:
             labels = prepare_domain(name).split(".")
         except JidError:
-            return False
-        return any(find(".".join(labels[at:])) is not None for at in range(len(labels)))
+            return ""
+        above = (".".join(labels[at:]) for at in range(len(labels)))
+        return next((name for name in above if find(name) is not None), "")
 
     def _refused(self, origin: str) -> None:
         """Tell the operator why a web client cannot connect, once for each origin."""
@@ -198,6 +204,38 @@ class WebDoor:
             return Response(429, b"too many connections\n")
         counted = self._clients.pop(client), who.host if who.proxied else ""
         return Switch(accepted, partial(self._speak, who.host, who.secure, counted))
+
+    # --- invitations ---
+
+    def _invitation(self, request: Request, client: HttpConnection) -> Answer | None:
+        """The page of an invitation; the domain is that of the Host header, or the one above it that is hosted."""
+        language = request.headers.get("accept-language", "")
+        domain = self._hosted(request.headers.get("host", ""))
+        token = request.query.get("t", "")
+        if not domain or invitations.digest(token) is None:
+            return invitation_page.refusal(True, language)
+        context = self._context
+        if context.failures.blocked(client.host, context.reactor.clock()):
+            return Response(429, b"too many wrong addresses: try again later\n")
+        context.spawn(partial(self._look_up, domain, token, language, client))
+        return None
+
+    async def _look_up(self, domain: str, token: str, language: str, client: HttpConnection) -> None:
+        context = self._context
+        partition = context.sessions.partition(domain)
+        try:
+            found = await context.bus.call(Kind.ACCOUNT, partition, AskInvitation(domain, token))
+        except BusTimeout:
+            client.reply(invitation_page.refusal(False, language))
+            return
+        except StanzaError as error:
+            known = error.condition == "item-not-found"
+            if known and client.host not in context.exempt and client.host not in self._proxies:
+                context.failures.add(client.host, context.reactor.clock())
+            client.reply(invitation_page.refusal(known, language))
+            return
+        assert isinstance(found, Invited)
+        client.reply(invitation_page.page(domain, token, found, language))
 
     # --- BOSH ---
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 from rookery.edge.login.effects import (
     Admit,
     AskCredentials,
+    AskLogin,
+    AskRedeem,
     AuthEnded,
     CheckPassword,
     Effect,
@@ -15,15 +17,25 @@ from rookery.edge.login.effects import (
     Restart,
     Send,
 )
-from rookery.edge.login.exchange import Challenge, Exchange, NeedCheck, NeedCredentials, Outcome
-from rookery.edge.login.features import mechanisms
+from rookery.edge.login.exchange import (
+    Challenge,
+    Exchange,
+    NeedCheck,
+    NeedCredentials,
+    NeedLogin,
+    NeedRedeem,
+    Outcome,
+    Success,
+)
+from rookery.edge.login.features import mechanisms, token_mechanisms
 from rookery.edge.login.inline import Inline
 from rookery.edge.login.stream import Stream
 from rookery.edge.login.styles import RFC6120, SASL2, Style
-from rookery.shared.bus.messages import Credentials
+from rookery.shared.bus.messages import Credentials, LoginChecked, LoginToken
 from rookery.shared.xeps import sasl2
 from rookery.shared.xmpp import ns
 from rookery.shared.xmpp.errors import StreamError
+from rookery.shared.xmpp.sasl import ht
 from rookery.shared.xmpp.sasl.common import SaslFailure
 from rookery.shared.xmpp.stream import Event
 from rookery.shared.xmpp.xml import Element
@@ -58,15 +70,20 @@ class Authentication:
             raise SaslFailure("encryption-required")
         request = sasl2.parse(event)
         self._inline.begin(request)
+        if request.mechanism in ht.BINDINGS and (request.fast is None or not request.agent.id):
+            # (XEP-0484 sections 3.4 and 4.1)
+            raise SaslFailure("malformed-request", "a token comes with <fast/> and the id of its client")
         # The empty initial response is there, which RFC 6120 writes as "=".
         return self._start(request.mechanism, None if request.initial is None else request.initial or "=")
 
     def _start(self, mechanism: str, initial: str | None) -> list[Effect]:
         stream = self._stream
         self._mechanism = mechanism
-        offered = mechanisms(stream.policy, stream.security)
+        offered = mechanisms(stream.policy, stream.security, stream.host)
         if not offered:
             raise SaslFailure("encryption-required")
+        if self._style is SASL2:
+            offered += token_mechanisms(stream.policy, stream.security)
         if self._mechanism not in offered:
             self._mechanism = "unknown"
             raise SaslFailure("invalid-mechanism")
@@ -76,6 +93,7 @@ class Authentication:
             nonce=stream.token(),
             binding=stream.security.binding,
             keys=stream.policy.mechanisms[0],
+            external=stream.host is not None and bool(stream.host.logins),
         )
         if initial is None:
             # No initial response: an empty challenge asks for the first message (section 6.4.2).
@@ -131,6 +149,27 @@ class Authentication:
         except SaslFailure as failure:
             return self.failed(failure)
 
+    def login(self, answer: LoginChecked) -> list[Effect]:
+        """The answer to AskLogin."""
+        exchange = self._running()
+        if exchange is None:
+            return []
+        try:
+            return self._went(exchange.login(answer))
+        except SaslFailure as failure:
+            return self.failed(failure)
+
+    def redeemed(self, answer: LoginToken) -> list[Effect]:
+        """The answer to AskRedeem."""
+        exchange = self._running()
+        if exchange is None:
+            return []
+        self._inline.token = answer
+        try:
+            return self._went(exchange.redeemed(answer))
+        except SaslFailure as failure:
+            return self.failed(failure)
+
     def denied(self, condition: str = "temporary-auth-failure") -> list[Effect]:
         """AskCredentials had no answer, or this address has failed too often."""
         return self.failed(SaslFailure(condition)) if self._stream.phase is not Phase.CLOSED else []
@@ -150,16 +189,33 @@ class Authentication:
         if isinstance(outcome, NeedCheck):
             stream.asking = True
             return [CheckPassword(outcome.password, outcome.credentials)]
+        if isinstance(outcome, NeedLogin):
+            stream.asking = True
+            return [AskLogin(stream.domain, outcome.account, self._mechanism, outcome.secret)]
+        if isinstance(outcome, NeedRedeem):
+            self._check_sender(outcome.account)
+            stream.asking = True
+            return [AskRedeem(self._inline.redeem(outcome, self._mechanism))]
         if isinstance(outcome, Challenge):
             stream.phase = Phase.EXCHANGE
             return [self._send(self._style.challenge(outcome.text))]
-        if self._style is SASL2 and stream.from_ and stream.from_ != outcome.account:
-            # The header has said who that is (XEP-0388 section 2.3).
+        return self._succeeded(outcome)
+
+    def _check_sender(self, account: str) -> None:
+        """The header has said who that is (XEP-0388 section 2.3)."""
+        if self._style is SASL2 and self._stream.from_ and self._stream.from_ != account:
             raise SaslFailure("invalid-authzid")
+
+    def _succeeded(self, outcome: Success) -> list[Effect]:
+        stream = self._stream
+        self._check_sender(outcome.account)
         stream.account = outcome.account
+        assert self._exchange is not None
+        proved = self._exchange.proved
         self._exchange = None
         if self._style is SASL2:
-            return [AuthEnded(self._mechanism, "success"), Admit(), *self._inline.succeeded(outcome.text)]
+            ended = AuthEnded(self._mechanism, "success")
+            return [ended, Admit(), *self._inline.succeeded(outcome.text, proved)]
         stream.renew()
         return [
             self._send(Element(ns.SASL, "success", None, outcome.text or None)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import NamedTuple
 
-from rookery.shared.bus.messages import Bound, Credentials
+from rookery.shared.bus.messages import Bound, Credentials, IssueToken, Redeem
 from rookery.shared.xmpp.errors import StreamError
 from rookery.shared.xmpp.xml import Element
 
@@ -56,6 +56,27 @@ class CheckPassword(NamedTuple):
     credentials: Credentials
 
 
+class AskLogin(NamedTuple):
+    """Call an account worker: does this secret open an account of a domain whose passwords are kept elsewhere? Then `login`, or `denied`."""
+
+    domain: str
+    account: str
+    mechanism: str
+    secret: str
+
+
+class AskRedeem(NamedTuple):
+    """Call the account worker: is this a token of the account? Then `redeemed`, or `denied`."""
+
+    request: Redeem
+
+
+class AskToken(NamedTuple):
+    """Call the account worker for a token of a client that has authenticated; then `issued`."""
+
+    request: IssueToken
+
+
 class AskRegister(NamedTuple):
     """Call the account worker; then `registered`."""
 
@@ -64,6 +85,15 @@ class AskRegister(NamedTuple):
     username: str
     password: str
     email: str
+    #: Of the invitation that the stream has shown, "" for none.
+    token: str = ""
+
+
+class AskInvited(NamedTuple):
+    """Call the account worker whether this token of an invitation is valid; then `invited`."""
+
+    domain: str
+    token: str
 
 
 class Wait(NamedTuple):
@@ -124,7 +154,11 @@ Effect = (
     | Admit
     | AskCredentials
     | CheckPassword
+    | AskLogin
+    | AskRedeem
+    | AskToken
     | AskRegister
+    | AskInvited
     | Wait
     | AskBind
     | AskResume

@@ -9,12 +9,14 @@ from rookery.edge.policy import HostedDomain, Policy, Security
 from rookery.shared.xeps import (
     channel_binding,
     client_state,
+    preauth_registration,
     registration,
     sasl2,
     stream_limits,
     stream_management,
 )
 from rookery.shared.xmpp import ns
+from rookery.shared.xmpp.sasl import ht
 from rookery.shared.xmpp.xml import Element
 
 BINDING: Final = "tls-server-end-point"
@@ -22,12 +24,21 @@ NS_ROSTER_VERSION: Final = "urn:xmpp:features:rosterver"
 NS_PRE_APPROVAL: Final = "urn:xmpp:features:pre-approval"
 
 
-def mechanisms(policy: Policy, security: Security) -> list[str]:
+def mechanisms(policy: Policy, security: Security, domain: HostedDomain | None) -> list[str]:
     """SASL mechanisms, best first; -PLUS where the channel can be bound. Empty where nothing may be said."""
     if not security.may_authenticate:
         return []
+    if domain is not None and domain.logins:
+        return list(domain.logins)
     plus = [f"{name}-PLUS" for name in policy.mechanisms] if security.binding is not None else []
     return [*plus, *policy.mechanisms, "PLAIN"]
+
+
+def token_mechanisms(policy: Policy, security: Security) -> list[str]:
+    """Mechanisms for tokens (XEP-0484), best first: those that bind to what this stream can be bound to, and that without."""
+    if not policy.fast or not security.secure:
+        return []
+    return [name for name, binding in ht.BINDINGS.items() if not binding or security.binding is not None]
 
 
 def before_authentication(policy: Policy, security: Security, domain: HostedDomain) -> list[Element]:
@@ -36,7 +47,7 @@ def before_authentication(policy: Policy, security: Security, domain: HostedDoma
     if security.starttls and not security.secure:
         required = None if security.plaintext else Element(ns.TLS, "required")
         offered.append(Element(ns.TLS, "starttls", None, required))
-    names = mechanisms(policy, security)
+    names = mechanisms(policy, security, domain)
     if names:
         offered.append(
             Element(
@@ -44,9 +55,11 @@ def before_authentication(policy: Policy, security: Security, domain: HostedDoma
             )
         )
         if security.secure:
-            offered.append(sasl2.stream_feature(names))
+            offered.append(sasl2.stream_feature(names, token_mechanisms(policy, security)))
         if security.binding is not None:
             offered.append(channel_binding.stream_feature([BINDING]))
+        if policy.invitations:
+            offered.append(preauth_registration.stream_feature())
         if domain.registration:
             offered.append(registration.stream_feature())
     offered.append(stream_limits.stream_feature(policy.preauth_bytes, 0))

@@ -1,4 +1,4 @@
-"""What a client wants at once with its authentication (XEP-0388 section 2.6.1): an earlier stream (XEP-0198), or a resource (XEP-0386).
+"""What a client wants at once with its authentication (XEP-0388 section 2.6.1): a token (XEP-0484), an earlier stream (XEP-0198), a resource (XEP-0386).
 
 A pure machine. It is `active` from `<authenticate/>` to the end of that attempt; then the cluster's answers come here rather than to the
 steps that a client takes one by one.
@@ -6,11 +6,12 @@ steps that a client takes one by one.
 
 from __future__ import annotations
 
-from rookery.edge.login.effects import AskBind, AskResume, Begin, Effect, Phase, Send
-from rookery.edge.login.features import after_authentication
+from rookery.edge.login.effects import AskBind, AskResume, AskToken, Begin, Effect, Phase, Send
+from rookery.edge.login.exchange import NeedRedeem
+from rookery.edge.login.features import after_authentication, token_mechanisms
 from rookery.edge.login.stream import Stream
-from rookery.shared.bus.messages import Bound, NotResumed, Resumed
-from rookery.shared.xeps import bind2, carbons, sasl2
+from rookery.shared.bus.messages import Bound, IssueToken, LoginToken, NotResumed, Redeem, Resumed
+from rookery.shared.xeps import bind2, carbons, fast, sasl2
 from rookery.shared.xeps import stream_management as sm
 from rookery.shared.xmpp import ns
 from rookery.shared.xmpp.errors import StanzaError
@@ -20,13 +21,15 @@ from rookery.shared.xmpp.xml import Element
 class Inline:
     """The requests of one attempt, and what came of them."""
 
-    __slots__ = ("_additional", "_h", "_request", "_said", "_stream")
+    __slots__ = ("_additional", "_h", "_request", "_said", "_stream", "token")
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self._request: sasl2.Request | None = None
         self._additional = ""
         self._h = 0
+        #: What became of the token that the client came with; it may bring the next one.
+        self.token: LoginToken | None = None
         #: What `<success/>` will have.
         self._said: list[Element] = []
 
@@ -39,20 +42,64 @@ class Inline:
         """An attempt begins."""
         self._request = request
         self._said = []
+        self.token = None
 
     def end(self) -> None:
         """It failed: nothing of what it wanted is done (section 2.6.2)."""
         self._request = None
 
-    def succeeded(self, additional: str) -> list[Effect]:
-        """The client is authenticated: resumption comes first, then binding (XEP-0386 section 4)."""
+    def succeeded(self, additional: str, proved: bytes) -> list[Effect]:
+        """The client is authenticated, by keys with the salt `proved` or (b"") by other means."""
         request = self._asked()
         self._additional = additional
+        if self.token is not None:
+            return self.issued(self.token)
+        wanted, agent = self._wanted(request), request.agent
+        if not wanted:
+            return self._go_on(request)
+        self._stream.asking = True
+        issue = IssueToken(self._stream.account, agent.id, wanted, proved, agent.software, agent.device)
+        return [AskToken(issue)]
+
+    def _go_on(self, request: sasl2.Request) -> list[Effect]:
+        """Resumption comes first, then binding (XEP-0386 section 4)."""
         return self._resume(request.resume) if request.resume is not None else self._bind()
 
     def _asked(self) -> sasl2.Request:
         assert self._request is not None
         return self._request
+
+    # --- tokens ---
+
+    def _wanted(self, request: sasl2.Request) -> str:
+        """The mechanism that a token is to be made for: one of those that are offered, for a client that says who it is."""
+        offered = token_mechanisms(self._stream.policy, self._stream.security)
+        return request.token if request.agent.id and request.token in offered else ""
+
+    def redeem(self, claim: NeedRedeem, mechanism: str) -> Redeem:
+        """What the account worker is asked about a token."""
+        request = self._asked()
+        agent, use = request.agent, request.fast
+        assert use is not None
+        return Redeem(
+            claim.account,
+            agent.id,
+            mechanism,
+            claim.binding,
+            claim.proof,
+            use.counter,
+            use.invalidate,
+            self._wanted(request),
+            agent.software,
+            agent.device,
+        )
+
+    def issued(self, token: LoginToken | None) -> list[Effect]:
+        """The answer to AskToken, None for none: then the client goes on without."""
+        self._stream.asking = False
+        if token is not None and token.token:
+            self._said.append(fast.token(token.token, token.expires))
+        return self._go_on(self._asked())
 
     # --- resumption ---
 
@@ -94,7 +141,7 @@ class Inline:
         if wanted is None:
             return self._success(stream.account, Phase.BINDING)
         stream.asking = True
-        resource = bind2.resource(wanted.tag, stream.account, request.agent, stream.token())
+        resource = bind2.resource(wanted.tag, stream.account, request.agent.id, stream.token())
         marks = (carbons.MARK,) if wanted.carbons else ()
         return [AskBind(stream.account, resource, marks, wanted.enable)]
 

@@ -12,12 +12,17 @@ from typing import Final, Protocol, assert_never
 import trio
 
 from rookery.edge.context import Context
+from rookery.edge.login.asking import Asking, unanswered
 from rookery.edge.login.effects import (
     Admit,
     AskBind,
     AskCredentials,
+    AskInvited,
+    AskLogin,
+    AskRedeem,
     AskRegister,
     AskResume,
+    AskToken,
     AuthEnded,
     Begin,
     CheckPassword,
@@ -38,23 +43,14 @@ from rookery.shared.bus.api import BusTimeout
 from rookery.shared.bus.messages import (
     Bind,
     Bound,
-    Credentials,
-    GetCredentials,
     Kind,
     NotResumed,
-    Register,
     Resume,
     Resumed,
 )
 from rookery.shared.observe import metrics
 from rookery.shared.xmpp.errors import StanzaError, StreamError
-from rookery.shared.xmpp.sasl.keys import verify_plain
 from rookery.shared.xmpp.stream import Event
-
-
-def _unanswered() -> StanzaError:
-    return StanzaError("resource-constraint", "try again later", type="wait")
-
 
 #: A binding whose partition moved meanwhile is asked for again after these pauses, in seconds: a client that may
 #: wait ``limits.preauth_seconds`` for its binding is not turned away because a rollout takes longer than usual.
@@ -109,12 +105,22 @@ class Client(Protocol):
 class Login:
     """The negotiation of one connection with its surroundings."""
 
-    __slots__ = ("_client", "_context", "_mechanism", "_negotiation", "_release", "_resumed", "_session")
+    __slots__ = (
+        "_asking",
+        "_client",
+        "_context",
+        "_mechanism",
+        "_negotiation",
+        "_release",
+        "_resumed",
+        "_session",
+    )
 
     def __init__(self, client: Client, context: Context, security: Security, framing: Framing) -> None:
         self._client = client
         self._context = context
         self._negotiation = Negotiation(context.policy, security, framing, context.token)
+        self._asking = Asking(client, context, self._negotiation)
         self._session: Session | None = None
         #: How the client has authenticated, and whether its stream began elsewhere: for the log.
         self._mechanism = ""
@@ -175,11 +181,19 @@ class Login:
                 if effect.active is not None:
                     self._session.client_state(effect.active)
             elif isinstance(effect, AskCredentials):
-                self._ask(partial(self._credentials, effect))
+                self._ask(partial(self._asking.credentials, effect))
             elif isinstance(effect, CheckPassword):
-                self._ask(partial(self._check, effect))
+                self._ask(partial(self._asking.check, effect))
+            elif isinstance(effect, AskLogin):
+                self._ask(partial(self._asking.login, effect))
+            elif isinstance(effect, AskRedeem):
+                self._ask(partial(self._asking.redeem, effect))
+            elif isinstance(effect, AskToken):
+                self._ask(partial(self._asking.token, effect))
             elif isinstance(effect, AskRegister):
-                self._ask(partial(self._register, effect))
+                self._ask(partial(self._asking.register, effect))
+            elif isinstance(effect, AskInvited):
+                self._ask(partial(self._asking.invited, effect))
             elif isinstance(effect, Wait):
                 client.until(effect.seconds)
             elif isinstance(effect, AskBind):
@@ -239,35 +253,6 @@ class Login:
 
         self._client.ask(run)
 
-    async def _credentials(self, ask: AskCredentials) -> list[Effect]:
-        context = self._context
-        if context.failures.blocked(self._client.host, context.reactor.clock()):
-            metrics.RATELIMIT.labels("auth").inc()
-            return self._negotiation.authentication.denied()
-        request = GetCredentials(ask.account, ask.mechanism)
-        try:
-            answer = await context.bus.call(Kind.ACCOUNT, context.sessions.partition(ask.account), request)
-        except (BusTimeout, StanzaError):
-            return self._negotiation.authentication.denied()
-        assert isinstance(answer, Credentials)
-        return self._negotiation.authentication.credentials(answer)
-
-    async def _check(self, ask: CheckPassword) -> list[Effect]:
-        right = await trio.to_thread.run_sync(verify_plain, ask.password, ask.credentials)
-        return self._negotiation.authentication.checked(right)
-
-    async def _register(self, ask: AskRegister) -> list[Effect]:
-        partition = self._context.sessions.partition(ask.account)
-        request = Register(ask.domain, ask.username, ask.password, ask.email, self._client.host)
-        error: StanzaError | None = None
-        try:
-            await self._context.bus.call(Kind.ACCOUNT, partition, request)
-        except BusTimeout:
-            error = _unanswered()
-        except StanzaError as refused:
-            error = refused
-        return self._negotiation.registering.registered(error)
-
     async def _bind(self, ask: AskBind) -> list[Effect]:
         sessions = self._context.sessions
         sid, stream = sessions.reserve()
@@ -284,7 +269,7 @@ class Login:
                 await trio.sleep(pause)
         except BusTimeout:
             sessions.forget(sid)
-            return self._unbound(ask, _unanswered())
+            return self._unbound(ask, unanswered())
         except StanzaError as error:
             sessions.forget(sid)
             return self._unbound(ask, error)
@@ -293,7 +278,7 @@ class Login:
             # The client did not wait, or the router that granted this has a successor that does not know of it.
             sessions.forget(sid)
             sessions.unbind(bound.full, bound.grant, "closed")
-            return self._unbound(ask, _unanswered()) if deposed else []
+            return self._unbound(ask, unanswered()) if deposed else []
         session = self._session = self._client.bound(sid, stream, bound)
         enabled = None
         if ask.enable is not None:

@@ -13,7 +13,7 @@ from typing import Final
 from rookery.shared.bus.messages import Mirror
 from rookery.shared.xmpp.stanza import Stanza
 
-#: What is remembered at least so long: a takeover and a slow commit fit in.
+#: What is remembered at least so long, and for as long as commits are slow: a takeover fits in.
 SECONDS: Final = 8.0
 #: Beyond so many bytes it is remembered for a shorter time.
 MAX_BYTES: Final = 16 * 1024 * 1024
@@ -69,10 +69,15 @@ class RecentMessages:
         if self._bytes >= MAX_BYTES // 2:
             self.rotate()
 
-    def tick(self, now: float) -> None:
-        """Forget what is old at `now`, in seconds of any clock. Call it once a second."""
+    def tick(self, now: float, slow: bool = False) -> None:
+        """Forget what is old at `now`, in seconds of any clock. Call it once a second.
+
+        `slow`: commits take long just now, so what was acknowledged may have no row yet: nothing is forgotten for its age.
+        """
         del self._forgotten[-_FREED_A_TICK:]
-        if now - self._at >= SECONDS:
+        if slow:
+            self._at = now
+        elif now - self._at >= SECONDS:
             self._at = now
             self.rotate()
 

@@ -17,6 +17,7 @@ from rookery.edge.sessions.management.manager import Managed
 from rookery.edge.sessions.mirror import SessionMirror, Verdict
 from rookery.edge.sessions.open_iqs import IqKey
 from rookery.edge.sessions.surroundings import Surroundings
+from rookery.edge.sessions.watching import Watch
 from rookery.shared.bus.messages import (
     NOBODY,
     ROUTER_ASKS,
@@ -84,6 +85,7 @@ class Session(Managed):
 
     __slots__ = (
         "_inflight", "_marks", "active", "asked", "bare", "copies", "hole_since", "lang", "own_first", "ping", "sessions", "stream",
+        "watch",
     )  # fmt: skip
 
     def __init__(self, sessions: Table, connection: Line, sid: int, stream: bytes, bound: Bound) -> None:
@@ -109,6 +111,8 @@ class Session(Managed):
         self.active: bool | None = None
         #: Requests that the client was given, None while there were none.
         self.asked: Asked | None = None
+        #: What an operator sees of it, None while nobody looks.
+        self.watch: Watch | None = None
         #: The id of our ping that the client has not answered, "" when none is.
         self.ping = ""
 
@@ -136,6 +140,8 @@ class Session(Managed):
         self.n = n = self.n + 1
         kind, type_, to, _, id_, lang, attrs, payloads, inner = stanza
         sessions.counters.stanzas_in[kind] += 1
+        if self.watch is not None:
+            self.watch.note(self.full, True, stanza)
         if n % SAMPLE == 1:
             metrics.STANZA_BYTES.observe(len(inner) + _OVERHEAD)
         target: Jid | None = None
@@ -299,6 +305,10 @@ class Session(Managed):
         """The client itself will say what it has."""
         self._marks = None
 
+    def waits(self, before: float) -> bool:
+        """Whether a stanza of it has waited for its acceptance since before that time, in seconds of the loop's clock."""
+        return self._inflight is not None and self._inflight.waits(before)
+
     @property
     def unaccepted(self) -> int:
         """How many stanzas are not accepted yet."""
@@ -361,6 +371,8 @@ class Session(Managed):
                     self.asked = Asked()
                 self.asked.add(sender, stanza.id, origin_stream, origin_n)
         self.sessions.counters.stanzas_out[stanza.kind] += 1
+        if self.watch is not None:
+            self.watch.note(self.full, False, stanza)
         queued = connection.send(stanza.encode(connection.xmlns, to))
         if manager is not None:
             manager.sent(connection, n)

@@ -14,6 +14,8 @@ from rookery.shared.bus.messages import Kind
 _log = structlog.get_logger()
 #: Un-accepted stanzas of a closed stream are kept at most so long.
 ORPHAN_SECONDS: Final = 300.0
+#: Commits are slow when a stanza waits so long for its acceptance: usually it takes milliseconds.
+SLOW_SECONDS: Final = 1.0
 #: A stanza's uid, (stream, n).
 Uid = tuple[bytes, int]
 
@@ -45,6 +47,10 @@ class Streams:
     def get(self, stream: bytes) -> Session | None:
         """The session of a stream."""
         return self._by_stream.get(stream)
+
+    def slow(self, now: float) -> bool:
+        """Whether the cluster takes long to accept what it is sent; `now` in seconds of the loop's clock."""
+        return any(session.waits(now - SLOW_SECONDS) for session in self.unsettled)
 
     def closed(self, session: Session, now: float) -> None:
         """The session is over; what it has un-accepted is seen through."""

@@ -387,7 +387,7 @@ class Sessions(Table):
         metrics.UNACCEPTED.set(self.unaccepted)
         self.endings.tick(now)
         self.streams.tick(now)
-        self.late.tick(now)
+        self.late.tick(now, self.streams.slow(now))
         for session in [one for one in self._asleep if one.manager is None or one.manager.until < now]:
             self._drop(session)
         for session in [s for s in self.holes if s.hole_since == 0.0 or s.hole_since < now - HOLE_SECONDS]:

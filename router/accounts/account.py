@@ -40,6 +40,7 @@ class Account:
         "id_prefix",
         "owed",
         "owed_bytes",
+        "pushes",
         "puts",
         "relaxed",
         "resources",
@@ -65,6 +66,8 @@ class Account:
         self.relaxed = False
         #: What our stanza ids begin with (XEP-0359).
         self.id_prefix = prefix(bare)
+        #: Resources whose clients are notified while they are away (XEP-0357); None when there are none.
+        self.pushes: frozenset[str] | None = None
         #: XEP-0191 block list; None when empty.
         self.blocked: frozenset[str] | None = None
         self.resources = resources

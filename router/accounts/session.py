@@ -162,6 +162,16 @@ class Session:
         heard[stream] = n
         return True
 
+    def occupies(self, stream: bytes, said_by: str) -> bool:
+        """Whether what `said_by` (a room or an occupant JID) says in the room's stream is for this session.
+
+        A session that has not gone there has only the full JID of an occupant that died: what that one did not get is not for it.
+        """
+        if stream in self.heard:
+            return True
+        room = said_by.partition("/")[0]
+        return any(target.partition("/")[0] == room for target in self.directed or ())
+
     def direct(self, target: str, available: bool) -> bool:
         """Remember a target of directed presence, or forget it after unavailable; False when there are too many."""
         directed = self.directed

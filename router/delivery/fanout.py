@@ -85,6 +85,8 @@ class Fanouts:
         session = None if account is None else account.resources.by_resource.get(to.partition("/")[2])
         if account is None or session is None:
             self._absent(to, item)
+        elif not session.occupies(item.origin.stream, item.stanza.from_):
+            return
         elif session.hear(item.origin.stream, item.origin.n):
             if account.blocked is not None and self._refuses(account, item.stanza.from_):
                 return

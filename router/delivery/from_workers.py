@@ -55,10 +55,15 @@ class FromWorkers:
     def _from_room(self, part: Part, session: Session | None, item: ToSession) -> None:
         """What a room tells one occupant: its presence, what was said before."""
         origin = item.origin
-        if session is not None and session.hear(origin.stream, origin.n):
+        first = item.stanzas[0].from_
+        if (
+            session is not None
+            and session.occupies(origin.stream, first)
+            and session.hear(origin.stream, origin.n)
+        ):
             for stanza in item.stanzas:
                 self._pushing.push(part, session, Parcel(stanza, origin))
-        self._rooms.took(item.stanzas[0].from_.partition("/")[0], origin)
+        self._rooms.took(first.partition("/")[0], origin)
 
     @staticmethod
     def _meant(session: Session, which: str) -> bool:

@@ -15,6 +15,7 @@ from rookery.shared.bus.kinds import labelled
 from rookery.shared.bus.messages import Gate, Handle, Kind, Origin, Route, answering
 from rookery.shared.xeps._xep import Context, Entry, Forward, Local, Target
 from rookery.shared.xeps.registry import FEATURES, kinds, lookup
+from rookery.shared.xeps.service_administration import NODES as COMMANDS
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.stanza import Stanza
 
@@ -47,7 +48,11 @@ class Iqs:
     ) -> None:
         """A request to an account. Raises StanzaError."""
         entry = self._entry(Target.ACCOUNT, iq)
-        if (of_node := lookup(Target.NODE, iq.type, *iq.payloads[0])) is not None and _names_node(iq):
+        of_node = lookup(Target.NODE, iq.type, *iq.payloads[0])
+        node = "" if of_node is None else _node(iq)
+        # The keeper of an account's nodes does not know its commands.
+        of_commands = own and node in COMMANDS
+        if of_node is not None and node and not of_commands:
             entry = of_node
         core = self._core
         if not own and isinstance(entry, Forward) and entry.own_only:
@@ -69,8 +74,8 @@ class Iqs:
         handler = entry.handler if isinstance(entry, Local) else entry.online
         assert handler is not None
         resources = tuple(one.full for one in account.resources.available())
-        answer = handler(iq, self._context(account.bare, own, resources))
-        if isinstance(entry, Local) and entry.completed_by:
+        answer = handler(iq, self._context(account.bare, own, resources, account.bare if own else ""))
+        if isinstance(entry, Local) and entry.completed_by and not of_commands:
             handle = Handle(origin, account.bare, iq.from_, own, answer)
             core.pass_on(part, (labelled(entry.completed_by), part.number), handle, sent=own)
             return
@@ -107,7 +112,8 @@ class Iqs:
             core.pass_on(part, (_KINDS[entry.kind], part.number), handle, sent=True)
             return
         # At once, and not by way of the bus: an error that the next request gets would overtake it (RFC 6120 section 10.1).
-        self.deliver(part, Route(answering(origin), entry.handler(iq, self._context(iq.to, False, ()))))
+        context = self._context(iq.to, False, (), bare)
+        self.deliver(part, Route(answering(origin), entry.handler(iq, context)))
         core.accept(part, origin)
 
     def answer_abroad(self, part: Part, origin: Origin, iq: Stanza) -> None:
@@ -129,7 +135,8 @@ class Iqs:
             raise StanzaError("service-unavailable")
         return entry
 
-    def _context(self, address: str, own: bool, resources: tuple[str, ...]) -> Context:
+    def _context(self, address: str, own: bool, resources: tuple[str, ...], sender: str = "") -> Context:
+        """What a handler may know. `sender` is the bare JID of a user of ours."""
         core = self._core
         domain = address.rpartition("@")[2]
         row = core.domains.get(domain)
@@ -146,12 +153,14 @@ class Iqs:
             options=core.node.config.options,
             resources=resources,
             services=core.services.get(domain, ()),
+            admin=row is not None and sender in row.admins,
         )
 
 
-def _names_node(iq: Stanza) -> bool:
+def _node(iq: Stanza) -> str:
+    """The node that a request names, or ""."""
     payload = iq.find(*iq.payloads[0])
-    return payload is not None and bool(payload.get("node"))
+    return "" if payload is None else payload.get("node") or ""
 
 
 def _now(done: Callable[[], None]) -> None:

@@ -14,13 +14,15 @@ from rookery.router.delivery.carbons import Carbons
 from rookery.router.delivery.echo import echo
 from rookery.router.delivery.forged_marks import sift
 from rookery.router.delivery.iqs import Iqs
+from rookery.router.delivery.missed import Misses
 from rookery.router.keeping.flushes import Flushes
 from rookery.router.keeping.rows import Keeping
 from rookery.router.partition import Part
 from rookery.router.pushing import Pushing
 from rookery.router.rules import IQS, MESSAGES, NORMAL, PRESENCES, Action, Case
-from rookery.shared.bus.messages import ROOM, Handle, Kind, Origin, Probe, Route, answering
+from rookery.shared.bus.messages import ROOM, Handle, Kind, Notified, Origin, Probe, Route, answering
 from rookery.shared.cluster.addresses import OWN
+from rookery.shared.xeps import push
 from rookery.shared.xeps.blocking import matches
 from rookery.shared.xeps.carbons import is_copy
 from rookery.shared.xeps.delayed_delivery import stamped
@@ -53,6 +55,7 @@ class Delivery:
         self._flushes = flushes
         self._iqs = iqs
         self._carbons = carbons
+        self._misses = Misses(core)
 
     def on_route(self, part: Part, item: Route) -> None:
         """Deliver a stanza by the address that it has."""
@@ -79,6 +82,8 @@ class Delivery:
             got = self.message(part, account, resource, parcel)
             if got is not None and account.resources.carbons:
                 self._carbons.received(part, account, got[1], got[0])
+            if account.pushes is not None and got is not None:
+                self._misses.message(account, stanza)
         elif kind == "presence":
             self._presence(part, account, resource, origin, stanza)
         else:
@@ -226,6 +231,9 @@ class Delivery:
 
         Stored messages among them are still owed; requests are answered; presence, answers and copies are of no use any more.
         """
+        if account.pushes is not None and session.edge:
+            orphans = list(orphans)
+            self._misses.unread(account, session, orphans)
         for one in orphans:
             parcel = one.parcel
             stanza = parcel.stanza.replace(to=one.to) if one.to else parcel.stanza
@@ -302,6 +310,9 @@ class Delivery:
         elif action is Action.ERROR:
             core.bounce(stanza, StanzaError("service-unavailable"), origin)
         else:
+            if stanza.id.startswith(push.ASKS) and stanza.type in ("result", "error"):
+                answer = push.error_of(stanza.elements()) if stanza.type == "error" else ()
+                core.post(Kind.PUBSUB, account.bare, Notified(account.bare, stanza.from_, stanza.id, answer))
             core.count.dropped += 1
         core.accept(part, origin)
 

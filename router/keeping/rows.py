@@ -42,6 +42,9 @@ class Store(Protocol):
     def owe(self, owner_id: int, id: int, done: Callable[[], None]) -> None:
         """This row is owed after all; `done` is called after the commit."""
 
+    def owe_again(self, row: Row, done: Callable[[], None]) -> None:
+        """The stored message that `row` repeats is owed; `done` is called after the commit."""
+
     def after(self, done: Callable[[], None]) -> None:
         """Call `done` once everything is committed that was put before; at once when that is so."""
 
@@ -149,6 +152,14 @@ class Keeping:
             account.owed_bytes = max(0, account.owed_bytes - len(row.stanza))
             error = StanzaError("internal-server-error", "this message cannot be stored")
             self._core.bounce(unpack_stanza(row.stanza), error)
+        if new is False and row.stream:
+            # A former holder stored it and died before its sender knew. What its sessions still have, or have acknowledged lately, is known to
+            # be repeated before it comes here: so it was given to a session that has died with its edge, and is owed after all.
+            self._store.owe_again(row, partial(self._kept, part, account, origin))
+        else:
+            self._kept(part, account, origin)
+
+    def _kept(self, part: Part, account: Account, origin: Origin) -> None:
         if not account.relaxed:
             self._core.accept(part, origin)
         self._landed(part, account)

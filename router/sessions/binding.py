@@ -90,6 +90,7 @@ class Bindings:
         session.own_first = account.blocked is not None
         session.copies = copies.wanted(account, session)
         self._core.bus.reply(call, Bound(session.full, session.grant, session.own_first, session.copies))
+        self._hibernation.misses.back(account, session)
         for mark in request.marks:
             if mark in AT_ONCE and account.resources.mark(session, mark, True):
                 self._presence.notes(part, account, session)

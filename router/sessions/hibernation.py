@@ -17,11 +17,13 @@ import trio
 from rookery.router.accounts.account import Account
 from rookery.router.accounts.session import Session
 from rookery.router.core import Core
+from rookery.router.delivery.missed import Misses
 from rookery.router.partition import Part
 from rookery.router.sessions.packed import pack_session, unpack_session
 from rookery.shared.bus.messages import End, Noted
 from rookery.shared.db.api import FENCE, Connection, DatabaseUnavailable, Fenced
 from rookery.shared.db.persist import persist
+from rookery.shared.xeps import push
 
 _log = structlog.get_logger()
 
@@ -68,6 +70,9 @@ class Hibernation:
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        #: Told of what clients without sockets miss, and when they are back.
+        self.misses = Misses(core)
+        self._longer = core.node.config.options(push.Options).resume_seconds
         self.end: Callable[[Part, Account, Session], None] = _unset
         self._asleep: dict[Session, tuple[Part, Account]] = {}
         self._due: set[Session] = set()
@@ -86,9 +91,13 @@ class Hibernation:
         resumable = session.resumable
         assert resumable is not None
         if session.edge:
+            self.misses.unread(account, session, session.kept)
             resumable.former = (session.edge, session.sid)
             session.edge = ""
         left = resumable.seconds if seconds is None else seconds
+        if seconds is None and account.pushes is not None and session.resource in account.pushes:
+            # A phone sleeps longer than it can be asked: what comes for it wakes it.
+            left = max(left, self._longer)
         resumable.until = self._core.ticks() + left
         self._asleep[session] = (part, account)
         self.changed(part, session)

@@ -10,6 +10,7 @@ from rookery.router.sessions.binding import Bindings
 from rookery.shared.bus.api import Call
 from rookery.shared.bus.messages import Ended, EndSessions, ListSessions, SessionList
 from rookery.shared.xmpp import ns
+from rookery.shared.xmpp.jid import bare_of
 
 #: Most sessions of one answer.
 PAGE = 500
@@ -43,7 +44,14 @@ class Operators:
         if asked.limit > 0:
             behind = sorted((one for one in found if one.full > asked.after), key=lambda one: one.full)
             rows = [_row(session) for session in behind[: min(asked.limit, PAGE)]]
-        self._core.bus.reply(call, SessionList(tuple(rows), len(found)))
+        online: set[str] = set()
+        active: set[str] = set()
+        for session in found if asked.accounts else ():
+            if session.edge:
+                online.add(bare_of(session.full))
+                if is_active(session):
+                    active.add(bare_of(session.full))
+        self._core.bus.reply(call, SessionList(tuple(rows), len(found), len(online), len(active)))
 
     def on_end(self, part: Part, call: Call) -> None:
         """End them; those who saw them hear of it, and what they did not get finds another way."""
@@ -62,10 +70,22 @@ class Operators:
         self._core.bus.reply(call, Ended(len(chosen)))
 
 
+def is_active(session: Session) -> bool:
+    """Whether somebody seems to be there: available, not away, and the client has not said that it is inactive."""
+    return (
+        session.presence is not None
+        and session.postponed is None
+        and _show(session) not in ("away", "xa", "dnd")
+    )
+
+
 def _row(session: Session) -> tuple[str, str, int, str, bool]:
-    if session.presence is None:
-        show = "unavailable"
-    else:
-        element = session.presence.find(ns.CLIENT, "show")
-        show = "" if element is None else element.text
-    return session.full, session.edge, session.priority, show, session.resumable is not None
+    return session.full, session.edge, session.priority, _show(session), session.resumable is not None
+
+
+def _show(session: Session) -> str:
+    presence = session.presence
+    if presence is None:
+        return "unavailable"
+    element = presence.find(ns.CLIENT, "show") if b"<show" in presence.inner else None
+    return "" if element is None else element.text

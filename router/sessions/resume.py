@@ -129,6 +129,7 @@ class Resumptions:
         self._client_states.activate(part, account, session)
         if session.behind:
             self._flushes.progressed(part, account, session)
+        self._hibernation.misses.back(account, session)
         self._core.count.resumed += 1
 
     @staticmethod

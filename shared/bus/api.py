@@ -59,8 +59,10 @@ class Bus(Protocol):
     def holder(self, kind: Kind, partition: int) -> tuple[str, int] | None:
         """Who gets what is posted to the partition now, and under which epoch; None while it would wait."""
 
-    async def call(self, kind: Kind, partition: int, request: Item, *, timeout: float = 10.0) -> Item:
-        """Ask the holder and wait. Raises BusTimeout, or the StanzaError that the holder replied with."""
+    async def call(
+        self, kind: Kind, partition: int, request: Item, *, timeout: float = 10.0, to: str = ""
+    ) -> Item:
+        """Ask the holder, or the process `to`, and wait. Raises BusTimeout, or the StanzaError that was replied."""
 
     def reply(self, call: Call, answer: Item | StanzaError) -> None:
         """Answer a Call."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Final
+from typing import Final, cast
 
 import trio
 
@@ -75,7 +75,11 @@ class Calls:
         assert isinstance(item, Return)
         if (waiter := self._open.get(item.call)) is not None and not waiter.event.is_set():
             try:
-                waiter.answer = read_fields(item.tag, tuple(item.fields))
+                # What this very process has answered was never packed.
+                local = type(item.fields) in TAGS
+                waiter.answer = (
+                    cast("Item", item.fields) if local else read_fields(item.tag, tuple(item.fields))
+                )
             except BadBatch:
                 waiter.error = BusTimeout("the answer cannot be read")
             waiter.event.set()

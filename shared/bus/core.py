@@ -156,14 +156,17 @@ class BusCore:
 
     # --- calls ---
 
-    async def call(self, kind: Kind, partition: int, request: Item, *, timeout: float = 10.0) -> Item:
-        """Ask the holder and wait. Raises BusTimeout, or the StanzaError that the holder replied with.
-
-        BusTimeout comes at once when the process that was asked is lost: whether it did what was asked is then unknown.
-        """
+    async def call(
+        self, kind: Kind, partition: int, request: Item, *, timeout: float = 10.0, to: str = ""
+    ) -> Item:
+        """Ask the holder, or the process `to`, and wait. Raises the StanzaError that was replied, or BusTimeout: at once when the
+        process is lost, and whether it did what was asked is then unknown."""
         number = self.serial()
         self.calls.begin(number)
-        self.post_call(kind, partition, request, number)
+        if to:
+            self.put(to, (kind, partition, 0, request, number))
+        else:
+            self.post_call(kind, partition, request, number)
         return await self.calls.finish(number, kind, partition, timeout)
 
     def reply(self, call: Call, answer: Item | StanzaError) -> None:

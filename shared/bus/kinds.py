@@ -16,8 +16,12 @@ ACCOUNTS: Final = "accounts"
 ROOMS: Final = "rooms"
 UPLOADS: Final = "upload"
 PUBSUB: Final = "pubsub"
+#: What a relay of byte streams is.
+PROXIES: Final = "proxy"
+#: What a domain is whose addresses an external component answers (XEP-0114).
+COMPONENTS: Final = "component"
 #: The services that each domain of accounts gets when it is added, and what stands before its name in theirs.
-SERVICES: Final = {ROOMS: "conference.", UPLOADS: "upload.", PUBSUB: "pubsub."}
+SERVICES: Final = {ROOMS: "conference.", UPLOADS: "upload.", PUBSUB: "pubsub.", PROXIES: "proxy."}
 
 
 class Kind(IntEnum):
@@ -150,7 +154,13 @@ _ROWS: Final = (
         serves=PUBSUB,
     ),
     KindRow(
-        Kind.COMPONENT, "services of others that connect as components", serves="component", by_domain=True
+        Kind.COMPONENT,
+        "services of others that connect as components, and what waits for them",
+        "rookery.workers.component.service:ComponentService",
+        by_default=True,
+        accepts=True,
+        serves=COMPONENTS,
+        by_domain=True,
     ),
     KindRow(
         Kind.UPLOAD,
@@ -161,7 +171,15 @@ _ROWS: Final = (
         serves=UPLOADS,
         by_domain=True,
     ),
-    KindRow(Kind.PROXY, "relays of byte streams between clients", serves="proxy", by_domain=True),
+    KindRow(
+        Kind.PROXY,
+        "relays of byte streams between clients",
+        "rookery.workers.proxy.service:ProxyService",
+        by_default=True,
+        accepts=True,
+        serves=PROXIES,
+        by_domain=True,
+    ),
 )
 #: The table.
 KINDS: Final[dict[Kind, KindRow]] = {row.kind: row for row in _ROWS}

@@ -308,7 +308,7 @@ class SendPresence(NamedTuple):
 
 
 class AccountChanged(NamedTuple):
-    """Committed change of an account: "created", "removed", "password", "blocklist", "disabled", "enabled", "avatar".
+    """Committed change of an account: "created", "removed", "password", "blocklist", "disabled", "enabled", "avatar", "push".
 
     `full` is the resource that asked for it, if one did: a new password does not end its session.
     """
@@ -441,6 +441,36 @@ class Interest(NamedTuple):
     names: Sequence[str]
 
 
+class Missed(NamedTuple):
+    """Clients with these resources were not there for `messages` messages, of which the last is from `sender` (XEP-0357).
+
+    `sender` and `body` are what may be told to others, "" otherwise; `urgent`: it is about a call.
+    """
+
+    account: str
+    resources: Sequence[str]
+    messages: int
+    sender: str
+    body: str
+    urgent: bool = False
+
+
+class NoLongerAway(NamedTuple):
+    """A client that is notified is there again: what it has missed counts from zero."""
+
+    account: str
+    resource: str
+
+
+class Notified(NamedTuple):
+    """An app server has answered the notification with this `id`: `error` is its type and condition, empty when it took it."""
+
+    account: str
+    service: str
+    id: str
+    error: Sequence[str] = ()
+
+
 class Gate(NamedTuple):
     """An iq for `account` that only a subscriber may have answered: the presence worker answers Gated or an error."""
 
@@ -495,13 +525,56 @@ class OperatorCommand(NamedTuple):
     at: int
 
 
-# --- command line -> worker ------------------------------------------------------------------------------------------
+# --- command line -> worker, and between workers for other servers ----------------------------------------------------
 
 
 class TryRemote(NamedTuple):
-    """The operator wants this remote domain to be tried now, whatever has failed before."""
+    """This remote domain is to be tried now, whatever has failed before: the operator wants it, or it has come by itself."""
 
     domain: str
+
+
+# --- components (XEP-0114) -------------------------------------------------------------------------------------------
+
+
+class ComponentHere(NamedTuple):
+    """A component has a connection, number `connection` of `process`: said to the holder of its domain when it comes, and each second."""
+
+    domain: str
+    process: str
+    connection: int
+
+
+class ComponentGone(NamedTuple):
+    """That connection has ended: what was sent on it and is not acknowledged goes elsewhere."""
+
+    domain: str
+    process: str
+    connection: int
+
+
+class ToComponent(NamedTuple):
+    """Write this stanza to a connection of the process that gets it; it is number `n` of what the holder's link `link` sent there.
+
+    `holder` is the process that hears of it; a later link of the domain ends what an earlier one counted.
+    """
+
+    domain: str
+    connection: int
+    holder: str
+    link: int
+    n: int
+    stanza: Stanza
+
+
+class ComponentAcked(NamedTuple):
+    """The component has the first `n` stanzas that the link has sent on this connection."""
+
+    domain: str
+    process: str
+    connection: int
+    link: int
+    n: int
 
 
 # --- requests with an answer (Bus.call) -------------------------------------------------------------------------------
@@ -633,6 +706,71 @@ class Credentials(NamedTuple):
     server_key: bytes
 
 
+class Redeem(NamedTuple):
+    """A client proves that it holds a token of `account` (XEP-0484); answered by LoginToken.
+
+    `agent` is the client's id; `binding` the data of the channel that `mechanism` binds to; `counter` is -1 when the client does not say;
+    with `invalidate` the token ends. `wanted` is the mechanism of the token that it asks for, "" for none; `software` and `device` are
+    what it says of itself.
+    """
+
+    account: str
+    agent: str
+    mechanism: str
+    binding: bytes
+    proof: bytes
+    counter: int
+    invalidate: bool
+    wanted: str
+    software: str
+    device: str
+
+
+class IssueToken(NamedTuple):
+    """A client has authenticated as `account` by keys with the salt `proved` (b"": not by a password) and asks for a token.
+
+    Nothing is issued for keys that are not the account's any more. Answered by LoginToken.
+    """
+
+    account: str
+    agent: str
+    mechanism: str
+    proved: bytes
+    software: str
+    device: str
+
+
+class LoginToken(NamedTuple):
+    """Answer to Redeem and IssueToken: a new token, "" for none, and when it expires (Unix seconds).
+
+    `proof` is the server's proof that it knows the token that the client came with; `failed` is the SASL condition when that was none.
+    """
+
+    token: str = ""
+    expires: int = 0
+    proof: bytes = b""
+    failed: str = ""
+
+
+class CheckLogin(NamedTuple):
+    """Ask any account worker whether a secret opens an account of `domain`, whose passwords are kept elsewhere; answered by LoginChecked.
+
+    `account` is who the client says it is, "" when that follows from the secret; `secret` is a password or a token, as `mechanism` has it.
+    """
+
+    domain: str
+    account: str
+    mechanism: str
+    secret: str
+
+
+class LoginChecked(NamedTuple):
+    """Answer to CheckLogin: who that is; or `failed`, the SASL condition."""
+
+    account: str = ""
+    failed: str = ""
+
+
 class Register(NamedTuple):
     """In-band registration before authentication (XEP-0077); the account worker applies the domain's policy."""
 
@@ -641,29 +779,50 @@ class Register(NamedTuple):
     password: str
     email: str
     ip: str
+    #: Of an invitation that was shown and valid (XEP-0445), "" for none.
+    token: str = ""
+
+
+class AskInvitation(NamedTuple):
+    """Ask an account worker what the token of an invitation allows now (XEP-0445); StanzaError(item-not-found) for nothing."""
+
+    domain: str
+    token: str
+
+
+class Invited(NamedTuple):
+    """Answer to AskInvitation: the username that is kept and the bare JID of who invites, "" for none; `expires` in Unix seconds."""
+
+    username: str
+    inviter: str
+    expires: int
 
 
 class ListSessions(NamedTuple):
     """Ask a router for the sessions of its partition, in the order of their full JIDs: those of `account`, or of `domain`, or all ("").
 
-    At most `limit` of those behind the full JID `after`; with 0 they are only counted.
+    At most `limit` of those behind the full JID `after`; with 0 they are only counted. With `accounts` the answer counts those, too.
     """
 
     account: str
     domain: str
     after: str
     limit: int
+    accounts: bool = False
 
 
 class SessionList(NamedTuple):
     """Answer to ListSessions: (full JID, edge, priority, show, resumable), and how many there are in all.
 
     The edge is "" while the client is away and may resume; show is that of RFC 6121 section 4.7.2.1, "" for plain availability and
-    "unavailable" for a session without presence.
+    "unavailable" for a session without presence. `accounts` have a connected session, `active` of them one whose user is there: available,
+    not away, and not inactive (XEP-0352); both are 0 when nobody asked.
     """
 
     rows: Sequence[tuple[str, str, int, str, bool]]
     total: int
+    accounts: int = 0
+    active: int = 0
 
 
 class EndSessions(NamedTuple):
@@ -721,24 +880,47 @@ class GetDomains(NamedTuple):
 class Domains(NamedTuple):
     """Hosted domains: (name, registration is open, contact addresses for XEP-0157 as ((field, (uri, ...)), ...)).
 
-    `kinds` are what their addresses are, in the same order; a domain that has none there has accounts.
+    `kinds` are what their addresses are, in the same order; a domain that has none there has accounts. `logins` are SASL mechanisms, in
+    the same order, of domains whose passwords are kept elsewhere; none for the others.
     """
 
     domains: Sequence[tuple[str, bool, Sequence[tuple[str, Sequence[str]]]]]
     kinds: Sequence[str] = ()
+    logins: Sequence[Sequence[str]] = ()
 
 
 # --- from operators to processes --------------------------------------------------------------------------------------
 
 
 class DrainProcess(NamedTuple):
-    """An operator asks one process to give away what it holds and to end, as on SIGTERM."""
+    """An operator asks one process to give away what it holds and to end, as on SIGTERM.
+
+    An edge ends at most `rate` connections a second; 0 is what the configuration says.
+    """
+
+    rate: int = 0
 
 
 class SetLogLevel(NamedTuple):
     """An operator wants lines of this level and above (debug, info, warning, error) until the process ends."""
 
     level: str
+
+
+class AskProcess(NamedTuple):
+    """An operator asks one process what only its memory knows; answered by ProcessTold.
+
+    `what` is history, log, drain or watch (`shared.cluster.orders`); `detail` is JSON.
+    """
+
+    what: str
+    detail: str = ""
+
+
+class ProcessTold(NamedTuple):
+    """Answer to AskProcess, in JSON."""
+
+    text: str
 
 
 # --- between buses (services never see these) -------------------------------------------------------------------------
@@ -877,6 +1059,9 @@ Item = (
     | StillThere
     | FannedOut
     | LastItems
+    | Missed
+    | NoLongerAway
+    | Notified
     | Interest
     | Handle
     | Broadcast
@@ -888,6 +1073,10 @@ Item = (
     | ContactRemoved
     | OperatorCommand
     | TryRemote
+    | ComponentHere
+    | ComponentGone
+    | ToComponent
+    | ComponentAcked
     | BoshAsk
     | BoshTold
     | ListSessions
@@ -896,6 +1085,8 @@ Item = (
     | EditRoster
     | DrainProcess
     | SetLogLevel
+    | AskProcess
+    | ProcessTold
     | AskRoom
     | RoomTold
     | Ended
@@ -903,7 +1094,14 @@ Item = (
     | Bound
     | GetCredentials
     | Credentials
+    | Redeem
+    | IssueToken
+    | LoginToken
+    | CheckLogin
+    | LoginChecked
     | Register
+    | AskInvitation
+    | Invited
     | Done
     | GetDomains
     | Domains
@@ -993,6 +1191,9 @@ TAGS: Final[dict[type, int]] = {
     CheckOccupants: 126,
     Interest: 160,
     LastItems: 161,
+    Missed: 162,
+    NoLongerAway: 163,
+    Notified: 164,
     OperatorCommand: 110,
     ListSessions: 180,
     SessionList: 181,
@@ -1003,7 +1204,20 @@ TAGS: Final[dict[type, int]] = {
     EditRoster: 184,
     DrainProcess: 185,
     SetLogLevel: 186,
+    AskProcess: 190,
+    ProcessTold: 191,
     TryRemote: 145,
+    Redeem: 210,
+    IssueToken: 211,
+    LoginToken: 212,
+    CheckLogin: 213,
+    LoginChecked: 214,
+    ComponentHere: 146,
+    ComponentGone: 147,
+    ToComponent: 148,
+    ComponentAcked: 149,
     BoshAsk: 220,
     BoshTold: 221,
+    AskInvitation: 222,
+    Invited: 223,
 }

@@ -16,13 +16,19 @@ item gets a new `VERSION` and a line here, with what happens while the other sid
 | 3 | `StillThere` | a resource whose edge and router died at once stays available to its subscribers |
 | 3 | `FannedOut`, `CheckOccupants` | there are no rooms while a process of the former version lives |
 | 3 | `Fanout.notify`, `Interest`, `LastItems` | no client is notified of nodes that it is not subscribed to |
+| 3 | `Missed`, `NoLongerAway`, `Notified` | no phone is notified while a process of the former version lives |
 | 3 | `OperatorCommand` | no log line tells which operator has changed what |
+| 3 | `TryRemote` | `rookery s2s retry` does nothing, nor does a domain that comes by itself: it is tried when its pause is over |
 | 3 | `BoshAsk`, `BoshTold` | a request of BOSH that reaches another edge than that of its session waits in vain; version 2 has no such sessions |
-| 3 | `TryRemote` | `rookery s2s retry` does nothing: the domain is tried when its pause is over |
+| 3 | `AskInvitation`, `Invited`, `Register.token` | an invitation is refused until the worker is new |
 | 3 | `Domains.kinds` | an edge takes every hosted domain for one with accounts; their routers know better |
 | 3 | `ListSessions`, `SessionList`, `EndSessions`, `Ended` | operators cannot see or end sessions of a router of version 2 |
 | 3 | `EditRoster`, `DrainProcess`, `SetLogLevel` | operators cannot do this to a process of version 2: they are told so, or nothing happens |
+| 3 | `AskProcess`, `ProcessTold` | operators do not see what a process of version 2 has in memory |
 | 3 | `AskRoom`, `RoomTold` | operators cannot change rooms; there are none, either |
+| 3 | `CheckLogin`, `LoginChecked`, `Domains.logins` | nobody logs in to a domain whose passwords are kept elsewhere |
+| 3 | `Redeem`, `IssueToken`, `LoginToken` | clients get no tokens, and those that they have are refused for a while: they log in with their passwords |
+| 3 | `ComponentHere`, `ComponentGone`, `ToComponent`, `ComponentAcked` | what is for a component waits while a process of the former version lives |
 | 3 | `Bind.marks` | a client of Bind 2 has no carbons until it asks for them again |
 
 Version 3 also gives `Origin.edge` another meaning in the same place: it is the custodian. A process of version 2 passes on what it got and keeps
@@ -38,13 +44,19 @@ from typing import Any, Final
 from rookery.shared.bus.messages import (
     TAGS,
     VERSION,
+    AskInvitation,
+    AskProcess,
     AskRoom,
     Beat,
     Bind,
     BoshAsk,
     BoshTold,
+    CheckLogin,
     CheckOccupants,
     Claimed,
+    ComponentAcked,
+    ComponentGone,
+    ComponentHere,
     DeliverMany,
     Domains,
     DrainProcess,
@@ -55,20 +67,31 @@ from rookery.shared.bus.messages import (
     Fanout,
     Frontier,
     Interest,
+    Invited,
+    IssueToken,
     Item,
     LastItems,
     ListSessions,
+    LoginChecked,
+    LoginToken,
     Management,
     Mirror,
     MirrorSession,
+    Missed,
+    NoLongerAway,
+    Notified,
     OperatorCommand,
+    ProcessTold,
+    Redeem,
     Refused,
+    Register,
     Resumed,
     Return,
     RoomTold,
     SessionList,
     SetLogLevel,
     StillThere,
+    ToComponent,
     ToSession,
     TryRemote,
 )
@@ -93,6 +116,9 @@ KNOWN: Final[dict[type, int | None]] = {
     Domains: 1,
     Interest: None,
     LastItems: None,
+    Missed: None,
+    NoLongerAway: None,
+    Notified: None,
     ListSessions: None,
     SessionList: None,
     StillThere: None,
@@ -101,12 +127,26 @@ KNOWN: Final[dict[type, int | None]] = {
     EditRoster: None,
     DrainProcess: None,
     SetLogLevel: None,
+    AskProcess: None,
+    ProcessTold: None,
     OperatorCommand: None,
     AskRoom: None,
     RoomTold: None,
     TryRemote: None,
+    Redeem: None,
+    IssueToken: None,
+    LoginToken: None,
+    CheckLogin: None,
+    LoginChecked: None,
+    ComponentHere: None,
+    ComponentGone: None,
+    ToComponent: None,
+    ComponentAcked: None,
     BoshAsk: None,
     BoshTold: None,
+    AskInvitation: None,
+    Invited: None,
+    Register: 5,
 }
 
 Narrow = Callable[[Any], Any]

@@ -37,14 +37,17 @@ def _way(senders: tuple[Party, ...], takers: tuple[Party, ...], answer: bool = F
 
 _EDGE, _ROUTER, _ROSTER = Kind.EDGE, Kind.ROUTER, Kind.ROSTER
 _PRESENCE, _OFFLINE, _ACCOUNT = Kind.PRESENCE, Kind.OFFLINE, Kind.ACCOUNT
-_MUC, _S2S, _PUBSUB = Kind.MUC, Kind.S2S, Kind.PUBSUB
+_MUC, _S2S, _PUBSUB, _COMPONENT = Kind.MUC, Kind.S2S, Kind.PUBSUB, Kind.COMPONENT
 _WORKERS: Final = tuple(sorted(accepting()))
 _BUS, _CLUSTER, _COMMAND = Layer.BUS, Layer.CLUSTER, Layer.COMMAND
 
 #: Every item of the bus.
 WAYS: Final[dict[type, Way]] = {
     m.Submit: _way((_EDGE,), (_ROUTER,)),
-    m.Route: _way((_EDGE, _ROUTER, *_WORKERS, _COMMAND), (_ROUTER, _MUC, _S2S, _PUBSUB, Kind.UPLOAD)),
+    m.Route: _way(
+        (_EDGE, _ROUTER, *_WORKERS, _COMMAND),
+        (_ROUTER, _MUC, _S2S, _PUBSUB, _COMPONENT, Kind.UPLOAD, Kind.PROXY),
+    ),
     m.Unbind: _way((_EDGE,), (_ROUTER,)),
     m.Acked: _way((_EDGE,), (_ROUTER,)),
     m.ClientState: _way((_EDGE,), (_ROUTER,)),
@@ -60,12 +63,15 @@ WAYS: Final[dict[type, Way]] = {
     m.End: _way((_ROUTER,), (_EDGE,)),
     m.Note: _way((_ROUTER,), (_EDGE,)),
     m.MirrorRequest: _way((_ROUTER,), (_EDGE,)),
-    m.Fanout: _way((_ROUTER, _PRESENCE, _MUC, _PUBSUB, _COMMAND), (_ROUTER, _S2S)),
+    m.Fanout: _way((_ROUTER, _PRESENCE, _MUC, _PUBSUB, _COMMAND), (_ROUTER, _S2S, _COMPONENT)),
     m.FannedOut: _way((_ROUTER,), (_MUC,)),
     m.StillThere: _way((_PRESENCE,), (_ROUTER,)),
     m.CheckOccupants: _way((_MUC,), (_ROUTER,)),
     m.LastItems: _way((_PUBSUB,), (_ROUTER,)),
     m.Interest: _way((_ROUTER,), (_PUBSUB,)),
+    m.Missed: _way((_ROUTER,), (_PUBSUB,)),
+    m.NoLongerAway: _way((_ROUTER,), (_PUBSUB,)),
+    m.Notified: _way((_ROUTER,), (_PUBSUB,)),
     m.ToResources: _way((_ROSTER, _ACCOUNT), (_ROUTER,)),
     m.SendPresence: _way((_ROSTER, _PRESENCE, _ACCOUNT), (_ROUTER,)),
     m.AccountChanged: _way(
@@ -83,7 +89,13 @@ WAYS: Final[dict[type, Way]] = {
     m.RosterChanged: _way((_ROSTER,), (_PRESENCE, _PUBSUB)),
     m.ContactRemoved: _way((_ACCOUNT, _COMMAND), tuple(told(Notice.CONTACT_REMOVED))),
     m.OperatorCommand: _way((_COMMAND,), (_ACCOUNT,)),
-    m.TryRemote: _way((_COMMAND,), (_S2S,)),
+    m.TryRemote: _way((_COMMAND, _S2S), (_S2S,)),
+    m.AskInvitation: _way((_EDGE,), (_ACCOUNT,)),
+    m.Invited: _way((_ACCOUNT,), (_EDGE,), answer=True),
+    m.ComponentHere: _way((_COMPONENT,), (_COMPONENT,)),
+    m.ComponentGone: _way((_COMPONENT,), (_COMPONENT,)),
+    m.ToComponent: _way((_COMPONENT,), (_COMPONENT,)),
+    m.ComponentAcked: _way((_COMPONENT,), (_COMPONENT,)),
     m.BoshAsk: _way((_EDGE,), (_EDGE,)),
     m.BoshTold: _way((_EDGE,), (_EDGE,)),
     m.Bind: _way((_EDGE,), (_ROUTER,)),
@@ -95,17 +107,24 @@ WAYS: Final[dict[type, Way]] = {
     m.NotResumed: _way((_ROUTER,), (_EDGE,), answer=True),
     m.GetCredentials: _way((_EDGE,), (_ACCOUNT,)),
     m.Credentials: _way((_ACCOUNT,), (_EDGE,), answer=True),
+    m.Redeem: _way((_EDGE,), (_ACCOUNT,)),
+    m.IssueToken: _way((_EDGE,), (_ACCOUNT,)),
+    m.LoginToken: _way((_ACCOUNT,), (_EDGE,), answer=True),
+    m.CheckLogin: _way((_EDGE,), (_ACCOUNT,)),
+    m.LoginChecked: _way((_ACCOUNT,), (_EDGE,), answer=True),
     m.Register: _way((_EDGE,), (_ACCOUNT,)),
-    m.Done: _way((_ACCOUNT, _ROSTER), (_EDGE, _COMMAND), answer=True),
+    m.Done: _way((_ACCOUNT, _ROSTER), (_EDGE, _ACCOUNT, _COMMAND), answer=True),
     m.GetDomains: _way((_EDGE,), (_ACCOUNT,)),
     m.Domains: _way((_ACCOUNT,), (_EDGE,), answer=True),
-    m.ListSessions: _way((_COMMAND,), (_ROUTER,)),
-    m.SessionList: _way((_ROUTER,), (_COMMAND,), answer=True),
-    m.EndSessions: _way((_COMMAND,), (_ROUTER,)),
-    m.Ended: _way((_ROUTER,), (_COMMAND,), answer=True),
-    m.EditRoster: _way((_COMMAND,), (_ROSTER,)),
+    m.ListSessions: _way((_COMMAND, _ACCOUNT), (_ROUTER,)),
+    m.SessionList: _way((_ROUTER,), (_COMMAND, _ACCOUNT), answer=True),
+    m.EndSessions: _way((_COMMAND, _ACCOUNT), (_ROUTER,)),
+    m.Ended: _way((_ROUTER,), (_COMMAND, _ACCOUNT), answer=True),
+    m.EditRoster: _way((_COMMAND, _ACCOUNT), (_ROSTER,)),
     m.DrainProcess: _way((_COMMAND,), (_CLUSTER,)),
     m.SetLogLevel: _way((_COMMAND,), (_CLUSTER,)),
+    m.AskProcess: _way((_COMMAND,), (_CLUSTER,)),
+    m.ProcessTold: _way((_CLUSTER,), (_COMMAND,), answer=True),
     m.AskRoom: _way((_COMMAND,), (_MUC,)),
     m.RoomTold: _way((_MUC,), (_COMMAND,), answer=True),
     m.Return: _way((_BUS,), (_BUS,)),

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from rookery.shared.bus.api import Bus, Call
 from rookery.shared.bus.messages import Item, Kind
+from rookery.shared.cluster.orders import Orders
 from rookery.shared.config import Config
 from rookery.shared.db.api import Database
 
@@ -37,8 +38,12 @@ class Node(Protocol):
     on_claimed: list[Callable[[Kind, int, int, str], None]]
     #: Called with the seconds that this process stood still: the others may have given it up and done its work.
     on_frozen: list[Callable[[float], None]]
+    #: Who takes an item that is for this process, not for the holder of a partition, by its type.
+    takers: dict[type, Callable[[Item], None]]
     #: Called when the hosted domains may have changed.
     on_domains: list[Callable[[], None]]
+    #: What operators ask of this process.
+    orders: Orders
 
     def partition(self, bare: str) -> int:
         """The partition of a bare JID."""

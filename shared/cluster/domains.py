@@ -6,7 +6,8 @@ Processes with a database read the rows; an edge, which has none, asks any accou
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 import trio
@@ -33,7 +34,10 @@ class DomainRow(NamedTuple):
     """A hosted domain. `contacts` as in XEP-0157; `durability` is durable, relaxed or "" for what is configured.
 
     `parent` is the domain of accounts that lists this service, "" for the one that it is below. Of a service of rooms: `creation` says
-    who may make rooms (anybody, local, admins; "" is local), `admins` are the bare JIDs that may do everything in all of them.
+    who may make rooms (anybody, local, admins; "" is local), `admins` are the bare JIDs that may do everything in all of them;
+    of accounts: that may administrate the domain. `motd` is its message of the day.
+    `auth` says where passwords are kept ({} for here), for account workers; `logins` are the SASL mechanisms that follow from it, for edges
+    (() for those of passwords that are kept here).
     """
 
     name: str
@@ -44,6 +48,9 @@ class DomainRow(NamedTuple):
     parent: str = ""
     creation: str = ""
     admins: tuple[str, ...] = ()
+    auth: Mapping[str, Any] = MappingProxyType({})
+    logins: tuple[str, ...] = ()
+    motd: str = ""
 
 
 #: Reads the domains, however long it takes.
@@ -138,16 +145,25 @@ def _of_row(row: Any) -> DomainRow:
     said = policy.get("durability")
     durability = said if said in ("durable", "relaxed") else ""
     parent = policy.get("for")
+    auth = _auth(policy)
     return DomainRow(
         row["name"],
         row["kind"],
-        row["registration"],
+        row["registration"] and not auth,
         contacts_of(policy),
         durability,
         parent if isinstance(parent, str) else "",
         str(policy.get("room_creation") or ""),
         tuple(str(jid) for jid in policy.get("admins") or ()),
+        auth,
+        motd=str(policy.get("motd") or ""),
     )
+
+
+def _auth(policy: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What cannot be read lets nobody in."""
+    said = policy.get("auth")
+    return {} if said is None else said if isinstance(said, dict) and said else {"type": ""}
 
 
 def services(rows: Sequence[DomainRow]) -> dict[str, tuple[str, ...]]:
@@ -170,7 +186,8 @@ def _of_answer(answer: Domains) -> list[DomainRow]:
     for i, (name, registration, contacts) in enumerate(answer.domains):
         kind = str(answer.kinds[i]) if i < len(answer.kinds) else ACCOUNTS
         told = tuple((str(field), tuple(map(str, uris))) for field, uris in contacts)
-        found.append(DomainRow(str(name), kind, bool(registration), told))
+        logins = tuple(map(str, answer.logins[i])) if i < len(answer.logins) else ()
+        found.append(DomainRow(str(name), kind, bool(registration), told, logins=logins))
     return found
 
 

@@ -20,6 +20,7 @@ from rookery.shared.bus.memory import MemoryBus, Network
 from rookery.shared.bus.messages import Accepted, Claimed, DomainsChanged, Item, Kind
 from rookery.shared.bus.subjects import partition_of
 from rookery.shared.cluster.api import Service
+from rookery.shared.cluster.orders import Orders
 from rookery.shared.config import Config
 from rookery.shared.db.api import Database
 
@@ -116,6 +117,8 @@ class FakeNode:
         self.on_claimed: list[Callable[[Kind, int, int, str], None]] = []
         self.on_frozen: list[Callable[[float], None]] = []
         self.on_domains: list[Callable[[], None]] = []
+        self.orders = Orders()
+        self.takers: dict[type, Callable[[Item], None]] = {}
         #: Reasons given to `fail`.
         self.failures: list[str] = []
         #: What arrived for a kind that no service serves: (source, kind, partition, epoch, item).
@@ -138,6 +141,8 @@ class FakeNode:
         elif kind is Kind.EDGE and isinstance(item, Accepted) and self.on_accepted:
             for callback in self.on_accepted:
                 callback(item.uids)
+        elif kind is Kind.EDGE and (taker := self.takers.get(type(item))) is not None:
+            taker(cast("Item", item))
         elif (service := self._services.get(kind)) is not None:
             service.receive(source, partition, epoch, item)
         else:

@@ -84,6 +84,7 @@ class ClusterNode:
         self.on_claimed: list[Callable[[Kind, int, int, str], None]] = []
         self.on_frozen: list[Callable[[float], None]] = []
         self.on_domains: list[Callable[[], None]] = []
+        self.takers: dict[type, Callable[[Item], None]] = {}
         self.orders = Orders()
         #: Why `fail` was called.
         self.failure: str | None = None
@@ -93,7 +94,7 @@ class ClusterNode:
         self.about = About()
         self._services: dict[Kind, Service] = {}
         bus.speaks = config.cluster.speak_version or VERSION
-        self._liveness = Liveness(self.incarnation, trio.current_time(), bus.speaks)
+        self.liveness = Liveness(self.incarnation, trio.current_time(), bus.speaks)
         self._parts: Parts | None = None
         self._holder: Holder | None = None
         self._stop = trio.Event()
@@ -134,7 +135,7 @@ class ClusterNode:
 
     def edges(self) -> list[str]:
         """Incarnations of the live edges."""
-        edges = self._liveness.of_kind(Kind.EDGE)
+        edges = self.liveness.of_kind(Kind.EDGE)
         return [*edges, self.incarnation] if Kind.EDGE in self.kinds else edges
 
     def fail(self, reason: str) -> None:
@@ -197,7 +198,7 @@ class ClusterNode:
         self.bus.announce(AskHolds(self.incarnation))
         await trio.sleep(LISTEN_SECONDS)
         if self.bus.connected:
-            self._write(self._liveness.lowest_version())
+            self._write(self.liveness.lowest_version())
 
     async def _hold(self, nursery: trio.Nursery) -> None:
         parts = self._parts = Parts(self._services, self.partitions, self.bus.refuse)
@@ -207,14 +208,13 @@ class ClusterNode:
             self.db,
             self.config.cluster,
             self._services,
-            self._liveness,
+            self.liveness,
             parts,
             announce=self._say_holds,
             claimed=lambda kind, held: self.bus.announce(Claimed(self.incarnation, kind, tuple(held))),
             fail=self.fail,
         )
-        count = await holder.join()
-        if count != self.partitions:
+        if (count := await holder.join()) != self.partitions:
             self.fail(f"the installation has {count} partitions, this version works with {self.partitions}")
             return
         self._holder = holder
@@ -224,11 +224,12 @@ class ClusterNode:
 
     def _receive(self, source: str, kind: Kind, partition: int, epoch: int, item: Item | Call) -> None:
         if kind is Kind.EDGE:
-            if (handler := self._control.get(item.__class__)) is not None:
+            if (handler := self._control.get(item.__class__) or self.takers.get(item.__class__)) is not None:
                 handler(cast("Item", item))
-            elif isinstance(item, Granted):
-                if self._holder is not None:
-                    self._holder.granted(item)
+            elif isinstance(item, Call):
+                self.orders.answer(self.bus, item)
+            elif isinstance(item, Granted) and self._holder is not None:
+                self._holder.granted(item)
             elif (service := self._services.get(kind)) is not None:
                 service.receive(source, partition, epoch, item)
         elif self._parts is not None:
@@ -242,9 +243,9 @@ class ClusterNode:
 
     def _on_beat(self, item: Item) -> None:
         assert isinstance(item, Beat)
-        if self._liveness.heard(item, trio.current_time()):
+        if self.liveness.heard(item, trio.current_time()):
             # At once for an older one. To write more waits for the next beat: who has come before may not have been heard yet.
-            self._write(min(self.bus.version, self._liveness.lowest_version()))
+            self._write(min(self.bus.version, self.liveness.lowest_version()))
             kinds = frozenset(kind for kind in Kind if kind in item.kinds)
             if kinds - {Kind.EDGE}:
                 self.bus.post_to(item.incarnation, AskHolds(self.incarnation))
@@ -253,21 +254,21 @@ class ClusterNode:
     def _on_left(self, item: Item) -> None:
         assert isinstance(item, Left)
         if item.incarnation != self.incarnation:
-            drained = item.drained or (self.bus.version < 2 and self._liveness.draining(item.incarnation))
-            if self._liveness.left(item.incarnation):
+            drained = item.drained or (self.bus.version < 2 and self.liveness.draining(item.incarnation))
+            if self.liveness.left(item.incarnation):
                 self._gone(item.incarnation, "process_left" if drained else "process_lost")
             elif self._holder is not None:
                 self._holder.poke()
 
     def _on_holds(self, item: Item) -> None:
         assert isinstance(item, Holds)
-        if item.incarnation != self.incarnation and not self._liveness.gone(item.incarnation):
+        if item.incarnation != self.incarnation and not self.liveness.gone(item.incarnation):
             self._learn(item.incarnation, Kind(item.kind), item.held)
 
     def _on_claimed(self, item: Item) -> None:
         """A partition has another holder soon: the former one, be it this process, is deposed at once."""
         assert isinstance(item, Claimed)
-        if self._liveness.gone(item.incarnation):
+        if self.liveness.gone(item.incarnation):
             return
         kind = Kind(item.kind)
         self.map.claimed(item.incarnation, kind, item.held)
@@ -289,7 +290,7 @@ class ClusterNode:
                     if part is not None and self.map.higher(self.incarnation, kind, partition, part.epoch):
                         self._holder.drop(kind, partition)
             # A former holder that is silent was taken over: it will pass no barrier.
-            waits = former is not None and not self._liveness.silent(
+            waits = former is not None and not self.liveness.silent(
                 former, self._silence, trio.current_time()
             )
             self.bus.holder_changed(former, keys, wait=waits)
@@ -308,7 +309,7 @@ class ClusterNode:
 
     def _on_yield(self, item: Item) -> None:
         assert isinstance(item, Yield)
-        self._liveness.yielded(item.incarnation, trio.current_time())
+        self.liveness.yielded(item.incarnation, trio.current_time())
 
     def _say_holds(self, kind: Kind, held: list[tuple[int, int]]) -> None:
         self._learn(self.incarnation, kind, held)
@@ -337,11 +338,11 @@ class ClusterNode:
             connected, now = self.bus.connected, trio.current_time()
             again = connected and (not self._connected or self._connections != self._came_up())
             if again:
-                self._liveness.hearing(False, now)
-            self._liveness.hearing(connected, now)
+                self.liveness.hearing(False, now)
+            self.liveness.hearing(connected, now)
             if now - due > _PAUSE_SECONDS:
                 _log.warning("process_paused", seconds=round(now - due, 1))
-                self._liveness.paused(now)
+                self.liveness.paused(now)
             if self._asking.due(bool(self.bus.parking), now) or again:
                 self.bus.announce(AskHolds(self.incarnation))
             if again:
@@ -353,9 +354,9 @@ class ClusterNode:
             self._say_beat()
             if self._holder is not None and self._holder.yields:
                 self.bus.announce(Yield(self.incarnation))
-            for name in self._liveness.lose(now):
+            for name in self.liveness.lose(now):
                 self._gone(name, "process_lost")
-            self._write(self._liveness.lowest_version())
+            self._write(self.liveness.lowest_version())
 
     def _write(self, version: int) -> None:
         """Send in this version of the items from now on."""

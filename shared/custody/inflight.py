@@ -119,6 +119,10 @@ class Inflight:
                 break
         return oldest - 1
 
+    def waits(self, before: float) -> bool:
+        """Whether its oldest stanza has waited to be handled since before that time."""
+        return any(next(iter(leg.values())).at < before for leg in (self._entries, self._copies) if leg)
+
     @property
     def room(self) -> bool:
         """Whether a stream that was full may be read again: below half of its bounds, so that it does not flap."""

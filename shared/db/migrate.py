@@ -2,8 +2,8 @@
 
 A file is `NNNN_name.sql`. Comments on lines of their own at its top say how it is applied: `-- no-transaction` (then it is
 one statement, such as CREATE INDEX CONCURRENTLY, that may be repeated), `-- contract` (it removes what the version before
-still needs; every other file only adds, so the version before runs beside it) and `-- waits for version N` (it is left for later while a
-process lives that speaks less; this version runs without it, too).
+still needs; every other file only adds, so the version before runs beside it) and `-- waits for migration N` (it is left for later while a
+process lives whose version does not know that one; this version runs without it, too).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Sequence
+from functools import cache
 from importlib.resources import files
 from typing import Any, Final, NamedTuple
 
@@ -28,10 +29,10 @@ _LOCK_TRIES: Final = 300
 _PAUSE: Final = "SELECT pg_sleep(0.2)"
 #: A migration may take long; it still waits only `lock_timeout` for a lock, since all that come after it wait too.
 _STATEMENT_SECONDS: Final = 6 * 3600.0
-_WAITS: Final = re.compile(r"waits for version (\d+)\Z")
+_WAITS: Final = re.compile(r"waits for migration (\d+)\Z")
 #: Processes that may be alive: a heartbeat is written each second, or not at all while Postgres was away.
 _OLDER: Final = """
-SELECT count(*) FROM member WHERE version < $1 AND expires > now() - interval '1 minute'"""
+SELECT count(*) FROM member WHERE schema < $1 AND expires > now() - interval '1 minute'"""
 _TABLE: Final = """
 CREATE TABLE IF NOT EXISTS migration (
     number    integer PRIMARY KEY,
@@ -111,6 +112,12 @@ def load() -> list[Migration]:
     return found
 
 
+@cache
+def newest() -> int:
+    """The number of the last migration that this version knows."""
+    return load()[-1].number
+
+
 def compare(applied: Sequence[Applied], known: Sequence[Migration]) -> Status:
     """What is to be done. Raises SchemaError when an applied file is not the one that this version has."""
     numbers = {one.number: one for one in known}
@@ -159,8 +166,8 @@ async def up(
 ) -> Status:
     """Apply what is missing, up to and including number `target`; `report` gets a line for each file.
 
-    A file that waits for older processes to end is left for the next call while there are any. Safe to call from many processes at once. Needs a direct connection (no transaction-mode pooler). Each file that was
-    applied stays so when a later one fails. Raises SchemaError, DatabaseUnavailable, or Postgres's error.
+    A file that waits for older processes to end is left for the next call while there are any. Safe to call from many processes at
+    once. Needs a direct connection (no transaction-mode pooler). Each file that was applied stays so when a later one fails. Raises SchemaError, DatabaseUnavailable, or Postgres's error.
     """
     known = load() if files is None else files
     patient = msgspec.structs.replace(settings, statement_timeout=_STATEMENT_SECONDS, pool_max=1)

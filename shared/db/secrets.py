@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from rookery.shared.db.api import Connection, Database
@@ -19,16 +20,18 @@ async def shared_secrets(db: Database, purpose: str) -> Sequence[bytes]:
     """The secrets of `purpose`, newest first; the first one is made when there is none. Raises DatabaseUnavailable."""
     fresh = secrets.token_bytes(BYTES)
 
-    async def work(conn: Connection) -> list[bytes]:
-        rows = await conn.fetch(_SELECT, purpose)
-        if not rows:
-            # A fixed time, so that of all who find none at once only one makes it.
-            await conn.execute(
-                "INSERT INTO secret (purpose, created, value) VALUES ($1, '-infinity', $2) ON CONFLICT DO NOTHING",
-                purpose,
-                fresh,
-            )
-            rows = await conn.fetch(_SELECT, purpose)
-        return [row["value"] for row in rows]
+    return await db.run(0, partial(secrets_of, purpose=purpose, fresh=fresh))
 
-    return await db.run(0, work)
+
+async def secrets_of(conn: Connection, purpose: str, fresh: bytes = b"") -> Sequence[bytes]:
+    """The same as a unit of work."""
+    rows = await conn.fetch(_SELECT, purpose)
+    if not rows:
+        # A fixed time, so that of all who find none at once only one makes it.
+        await conn.execute(
+            "INSERT INTO secret (purpose, created, value) VALUES ($1, '-infinity', $2) ON CONFLICT DO NOTHING",
+            purpose,
+            fresh or secrets.token_bytes(BYTES),
+        )
+        rows = await conn.fetch(_SELECT, purpose)
+    return [row["value"] for row in rows]

@@ -13,13 +13,14 @@ import ssl
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from rookery.shared.config import Tls
+from rookery.shared.net.identity import Identity
 from rookery.shared.xmpp.errors import JidError
 from rookery.shared.xmpp.jid import prepare_domain
 from rookery.shared.xmpp.sasl.binding import tls_server_end_point
@@ -34,17 +35,6 @@ Uses = Mapping[str, tuple[str, ...]]
 
 class CertificateError(Exception):
     """A certificate or key cannot be used; the text says which and why."""
-
-
-class Identity(NamedTuple):
-    """A certificate with its chain, and its key: two files (PEM)."""
-
-    chain: Path
-    key: Path
-
-    def load(self, context: ssl.SSLContext) -> None:
-        """Let a context show it. Raises OSError or ssl.SSLError."""
-        context.load_cert_chain(self.chain, self.key, password=_no_password)
 
 
 class Certificate:
@@ -69,11 +59,6 @@ class Certificate:
     def expired(self, now: datetime | None = None) -> bool:
         """Whether clients will refuse it by now."""
         return (now or datetime.now(UTC)) >= self.not_after
-
-
-def _no_password() -> bytes:
-    # Without a callback OpenSSL asks on the terminal for the password of an encrypted key.
-    return b""
 
 
 def harden(context: ssl.SSLContext) -> None:

@@ -21,8 +21,8 @@ _OUT_OF: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENO
 Accept = Callable[[socket.socket, str], None]
 
 
-def bind_sockets(hosts: Sequence[str], port: int) -> list[socket.socket]:
-    """Bind each address, all with the same port; SO_REUSEPORT for a fixed one, so that edges share it.
+def bind_sockets(hosts: Sequence[str], port: int, *, shared: bool = True) -> list[socket.socket]:
+    """Bind each address, all with the same port; SO_REUSEPORT for a fixed one that is `shared`, as edges do.
 
     Nobody is let in before `Listener` listens: until then the kernel gives clients to the other edges.
 
@@ -39,7 +39,7 @@ def bind_sockets(hosts: Sequence[str], port: int) -> list[socket.socket]:
             continue
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if port and hasattr(socket, "SO_REUSEPORT"):
+            if port and shared and hasattr(socket, "SO_REUSEPORT"):
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             if family == socket.AF_INET6:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)

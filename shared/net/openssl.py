@@ -16,7 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL, crypto
 
-from rookery.shared.net.certificates import Identity
+from rookery.shared.net.identity import Identity
 
 _CIPHERS: Final = b"ECDHE+AESGCM:ECDHE+CHACHA20"
 _RELEASE_BUFFERS: Final = 0x10

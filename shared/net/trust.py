@@ -10,7 +10,8 @@ import ssl
 from pathlib import Path
 from typing import NamedTuple
 
-from rookery.shared.net.certificates import Identity, harden
+from rookery.shared.net.certificates import harden
+from rookery.shared.net.identity import Identity
 
 
 class Trust(NamedTuple):

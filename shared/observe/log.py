@@ -11,6 +11,7 @@ import json
 import logging
 import re
 import sys
+from collections import deque
 from collections.abc import Callable, MutableMapping
 from functools import lru_cache
 from typing import Any, Final
@@ -25,6 +26,8 @@ _SECRET: Final = re.compile(
 )
 #: user:password or a bare token before the @ of a URL
 _URL_SECRET: Final = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^/@\s]+@", re.IGNORECASE)
+
+_LEVELS: Final = ("debug", "info", "warning", "error", "critical")
 
 Fields = MutableMapping[str, Any]
 #: `json.dumps` makes an encoder for each line when it is not given the usual arguments.
@@ -63,6 +66,31 @@ def _bounded(_logger: object, _method: str, fields: Fields) -> Fields:
         elif value is not None and not isinstance(value, bool | int | float):
             fields[name] = clean(str(value))
     return fields
+
+
+#: The last lines of this process, for an operator who asks for them: as they were written, the oldest first.
+TAIL: Final[deque[dict[str, Any]]] = deque(maxlen=500)
+
+
+def _remembered(_logger: object, _method: str, fields: Fields) -> Fields:
+    TAIL.append(dict(fields))
+    return fields
+
+
+def tail(at_least: str = "debug", text: str = "", limit: int = 200) -> list[dict[str, Any]]:
+    """The newest lines of this level and above that have a text somewhere, the oldest first."""
+    least = _LEVELS.index(at_least)
+    found: list[dict[str, Any]] = []
+    for fields in reversed(TAIL):
+        written = str(fields.get("level", "info"))
+        if (_LEVELS.index(written) if written in _LEVELS else 1) < least:
+            continue
+        if text and not any(text in str(value) for value in fields.values()):
+            continue
+        found.append(fields)
+        if len(found) >= limit:
+            break
+    return found[::-1]
 
 
 def _json(_logger: object, _method: str, fields: Fields) -> str:
@@ -111,6 +139,7 @@ def configure(*, level: str = "info", form: str = "auto", kind: str = "", incarn
         structlog.processors.TimeStamper(fmt="iso" if not console else "%H:%M:%S", utc=not console, key="ts"),
         structlog.processors.format_exc_info,
         _bounded,
+        _remembered,
     ]
     if console:
         processors.append(

@@ -209,6 +209,11 @@ UPLOADS: Final = _counter(
     "result",
 )
 UPLOAD_BYTES: Final = _counter("upload_bytes_total", "Bytes of files, in or out.", "direction")
+_begin("proxy")
+PROXY_STREAMS: Final = _counter(
+    "proxy_streams_total", "Streams between two clients that were activated (XEP-0065)."
+)
+PROXY_BYTES: Final = _counter("proxy_bytes_total", "Bytes that were relayed.")
 
 # --- bus, database, cluster -------------------------------------------------------------------------------------------
 
@@ -250,6 +255,22 @@ S2S_STANZAS: Final = _sampled(
 )
 S2S_RETURNED: Final = _sampled(
     "s2s_returned_total", "counter", "Stanzas that went back to their senders as errors."
+)
+
+# --- components -------------------------------------------------------------------------------------------------------
+
+_begin("component")
+COMPONENTS: Final = _sampled(
+    "component_connections", "gauge", "Connections of components that have proved themselves."
+)
+COMPONENT_WAITING: Final = _sampled(
+    "component_waiting_stanzas", "gauge", "Stanzas that wait for components, or for their acknowledgement."
+)
+COMPONENT_STANZAS: Final = _sampled(
+    "component_stanzas_total", "counter", "Stanzas from components, and for them.", "direction"
+)
+COMPONENT_RETURNED: Final = _sampled(
+    "component_returned_total", "counter", "Stanzas for components that went back to their senders as errors."
 )
 
 # --- the parent of an embedded cluster --------------------------------------------------------------------------------

@@ -71,6 +71,17 @@ def wanted(have: Sequence[Partition], now: int, size: int, ahead: int) -> list[t
     return made
 
 
+def earlier(have: Sequence[Partition], first: int, now: int) -> list[tuple[int, int]]:
+    """The [first, end) that are to be made, so that there is room from `first` on: without gaps before those that there are."""
+    edge = min(one.first for one in have)
+    size = width(now - first)
+    made: list[tuple[int, int]] = []
+    while edge > first:
+        made.append((edge - size, edge))
+        edge -= size
+    return made
+
+
 async def listed(conn: Connection, table: str) -> list[Partition]:
     """The partitions of "archive" or "taken" in order, those that were detached and not dropped among them."""
     found: list[Partition] = []
@@ -94,6 +105,16 @@ async def make(conn: Connection, size: int = 1) -> None:
             days = size if table == "archive" else 1
             for first, end in wanted(await listed(conn, table), today[table], days, ahead):
                 await add(conn, Partition(table, first, end))
+
+
+async def reach(conn: Connection, day: int, most: int) -> None:
+    """Make what is missing of the archive from `day` on, but not more than `most` days before today. `make` comes first."""
+    async with conn.transaction():
+        await conn.execute(_LOCK)
+        today = (await now(conn))["archive"]
+        have = await listed(conn, "archive")
+        for first, end in earlier(have, max(day, today - most), today):
+            await add(conn, Partition("archive", first, end))
 
 
 async def add(conn: Connection, one: Partition) -> None:

@@ -67,7 +67,7 @@ forgotten AS (
 )
 SELECT EXISTS (SELECT FROM fence_ok) AS open,
        (SELECT count(*) FROM gone) + (SELECT count(*) FROM gone_owed) + (SELECT count(*) FROM gone_before) AS done"""  # noqa: S608
-#: Of what was stored before migration 0006: what came since goes by the day (`shared.store.retention`).
+#: Of what was stored before the migration `archive_switch`: what came since goes by the day (`shared.store.retention`).
 _RETAIN: Final = f"""{FENCE},
 old AS MATERIALIZED (
     SELECT m.account_id, m.id FROM message m, fence_ok WHERE m.stamp < to_timestamp($2) AND NOT m.owed LIMIT $3

@@ -134,3 +134,10 @@ async def owe_rows(conn: Connection, incarnation: str, rows: Sequence[tuple[int,
     owners, ids = [list(column) for column in zip(*rows, strict=True)]
     if not await conn.fetchval(statements.OWE, incarnation, owners, ids):
         raise Fenced(incarnation)
+
+
+async def owe_again(conn: Connection, incarnation: str, uids: Sequence[tuple[int, bytes, int]]) -> None:
+    """(owner, stream, n) came again, and who was given them is not known: offline delivery owes their rows. Safe to repeat. Raises Fenced."""
+    columns = [list(column) for column in zip(*uids, strict=True)]
+    if not await conn.fetchval(statements.OWE_AGAIN, incarnation, *columns):
+        raise Fenced(incarnation)

@@ -129,8 +129,8 @@ kept AS (
 )
 SELECT EXISTS (SELECT FROM fence_ok)"""  # noqa: S608  constants only
 
-OWE: Final = f"""{FENCE},
-r AS MATERIALIZED (SELECT * FROM unnest($2::bigint[], $3::bigint[]) AS r (owner_id, id), fence_ok),
+#: Archived rows that are owed again; goes on behind `r`, which has their owners and ids.
+_OWED: Final = """
 owed_now AS (
     INSERT INTO owed (owner_id, id, stamp, archived, peer, stanza)
     SELECT a.owner_id, a.id, a.stamp, true, a.peer, a.stanza
@@ -140,4 +140,18 @@ owed_now AS (
 owed_before AS (
     UPDATE message m SET owed = true FROM r WHERE m.account_id = r.owner_id AND m.id = r.id AND NOT m.owed
 )
-SELECT EXISTS (SELECT FROM fence_ok)"""  # noqa: S608  constants only
+SELECT EXISTS (SELECT FROM fence_ok)"""
+OWE: Final = f"""{FENCE},
+r AS MATERIALIZED (SELECT * FROM unnest($2::bigint[], $3::bigint[]) AS r (owner_id, id), fence_ok),{_OWED}"""  # noqa: S608
+#: The same by the uids of incoming messages.
+OWE_AGAIN: Final = f"""{FENCE},
+want AS MATERIALIZED (SELECT * FROM unnest($2::bigint[], $3::bytea[], $4::bigint[]) AS want (owner_id, stream, n), fence_ok),
+r AS MATERIALIZED (
+    SELECT want.owner_id, t.id FROM want CROSS JOIN LATERAL (
+        SELECT t.id FROM taken t
+        WHERE t.stream = want.stream AND t.n = want.n AND t.owner_id = want.owner_id AND t.mark & 1 = 0 OFFSET 0
+    ) AS t
+    UNION
+    SELECT m.account_id, m.id FROM want JOIN message m
+        ON m.account_id = want.owner_id AND m.stream = want.stream AND m.n = want.n AND NOT m.outgoing
+),{_OWED}"""  # noqa: S608  constants only

@@ -21,7 +21,7 @@ from rookery.shared.observe.metrics import COMMIT_ROWS, COMMIT_SECONDS, STORE_RE
 from rookery.shared.store.holding import Holding
 from rookery.shared.store.retention import grow
 from rookery.shared.store.rows import Row
-from rookery.shared.store.sql import RowsRefusedError, Stored, insert_rows, owe_rows, settle_rows
+from rookery.shared.store.sql import RowsRefusedError, Stored, insert_rows, owe_again, owe_rows, settle_rows
 
 #: Called once a row is safe: True when this commit stored it, False when it was there already (a repetition, or a commit
 #: whose answer was lost). None for a row that cannot be stored: its sender must be told.
@@ -47,6 +47,13 @@ _log = structlog.get_logger()
 class _Owing(NamedTuple):
     owner_id: int
     id: int
+    done: Callable[[], None]
+
+
+class _Again(NamedTuple):
+    owner_id: int
+    stream: bytes
+    n: int
     done: Callable[[], None]
 
 
@@ -92,6 +99,7 @@ class StoreWriter:
         self._owed: list[tuple[int, int]] = []
         self._settling: list[tuple[int, int]] = []
         self._owing: list[_Owing] = []
+        self._again: list[_Again] = []
         self._settle_arrived = trio.Event()
         self._settled = trio.Event()
         self._after: deque[tuple[int, Callable[[], None]]] = deque()
@@ -128,6 +136,11 @@ class StoreWriter:
         self._settle_arrived.set()
         self._owing.append(_Owing(owner_id, id, done))
 
+    def owe_again(self, row: Row, done: Callable[[], None]) -> None:
+        """The message of this row, which was refused as a repetition, is with nobody who is known: mark the stored one as owed (soon), then call `done`."""
+        self._settle_arrived.set()
+        self._again.append(_Again(row.owner_id, row.stream, row.n, done))
+
     def after(self, done: Callable[[], None]) -> None:
         """Call `done` once everything is committed that was put before; at once when that is so."""
         if self._rows:
@@ -157,7 +170,7 @@ class StoreWriter:
                 self._arrived.set()
                 self._filled.set()
                 await self._landed.wait()
-            while self._owed or self._owing or self._settling:
+            while self._owed or self._owing or self._again or self._settling:
                 await self._settled.wait()
         finally:
             self._draining -= 1
@@ -291,7 +304,7 @@ class StoreWriter:
 
     async def _settle_loop(self) -> None:
         while True:
-            while not self._owed and not self._owing:
+            while not (self._owed or self._owing or self._again):
                 self._settle_arrived = trio.Event()
                 await self._settle_arrived.wait()
             if not self._draining:
@@ -300,8 +313,9 @@ class StoreWriter:
             last = self._seq
             owed, self._owed = self._owed[:_SETTLE_ROWS], self._owed[_SETTLE_ROWS:]
             owing, self._owing = self._owing[:_SETTLE_ROWS], self._owing[_SETTLE_ROWS:]
+            again, self._again = self._again[:_SETTLE_ROWS], self._again[_SETTLE_ROWS:]
             to_owe = [(one.owner_id, one.id) for one in owing]
-            self._settling = owed + to_owe
+            self._settling = [*owed, *to_owe, *((one.owner_id, 0) for one in again)]
             while self._oldest() <= last:
                 await self._landed.wait()
             if owed:
@@ -312,11 +326,16 @@ class StoreWriter:
                 await self._persist(
                     "store_owe", partial(owe_rows, incarnation=self._incarnation, rows=to_owe)
                 )
+            if again:
+                uids = [(one.owner_id, one.stream, one.n) for one in again]
+                await self._persist(
+                    "store_owe_again", partial(owe_again, incarnation=self._incarnation, uids=uids)
+                )
             self._settling = []
             self._settled.set()
             self._settled = trio.Event()
-            for one in owing:
-                one.done()
+            for done in [one.done for one in owing] + [one.done for one in again]:
+                done()
 
     async def _grow_loop(self) -> None:
         while True:

@@ -39,7 +39,7 @@ class Context:
 
     `address` is what was addressed, without a resource: a domain or a bare JID; `node` is "" but for a NODE. `domain` is the domain of
     `address`. `own` is True when the sender is the account itself. `resources` are the available resources of the account addressed
-    (empty for everything else), `services` the services of the domain. `now` is in Unix seconds. `options(Options)` gives the settings of a XEP.
+    (empty for everything else), `services` the services of the domain. `admin`: the sender may administrate the domain. `now` is in Unix seconds. `options(Options)` gives the settings of a XEP.
     """
 
     now: float
@@ -55,6 +55,7 @@ class Context:
     resources: Sequence[str] = ()
     node: str = ""
     services: Sequence[str] = ()
+    admin: bool = False
 
 
 Handler = Callable[[Stanza, Context], Stanza]

@@ -61,9 +61,19 @@ def parse(element: Element) -> Request:
 def resource(tag: str, account: str, agent: str, token: str) -> str:
     """The resource of a binding: the tag, and behind it what is the same for each binding of one client with an id (section 4.1)."""
     if agent:
-        token = hashlib.sha256(f"{account}\0{agent}".encode()).hexdigest()
+        token = stable(account, agent)
     text = f"{tag}.{token[:12]}" if tag else token[:12]
     return conform_resource(text)
+
+
+def stable(account: str, agent: str) -> str:
+    """What is the same for each binding of one client, and tells nobody its id (section 4.1)."""
+    return hashlib.sha256(f"{account}\0{agent}".encode()).hexdigest()[:12]
+
+
+def is_of(resource: str, client: str) -> bool:
+    """Whether a resource was made for the client with this `stable`."""
+    return resource == client or resource.endswith(f".{client}")
 
 
 def stream_feature() -> Element:

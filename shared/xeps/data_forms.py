@@ -15,21 +15,38 @@ XEP = Xep(
 
 
 class Field(NamedTuple):
-    """One field of a form."""
+    """One field of a form; `options` are (label, value) of those that a list offers."""
 
     var: str
     values: Sequence[str]
     type: str = ""
+    label: str = ""
+    required: bool = False
+    options: Sequence[tuple[str, str]] = ()
+
+    def element(self) -> Element:
+        """As it stands in the form (section 3.2)."""
+        said = {"var": self.var, "type": self.type, "label": self.label}
+        out = Element(NS, "field", {name: value for name, value in said.items() if value})
+        if self.required:
+            out.children.append(Element(NS, "required"))
+        out.children += [Element(NS, "value", None, value) for value in self.values]
+        out.children += [
+            Element(NS, "option", {"label": label}, Element(NS, "value", None, value))
+            for label, value in self.options
+        ]
+        return out
 
 
-def form(type: str, form_type: str, fields: Iterable[Field]) -> Element:
+def form(
+    type: str, form_type: str, fields: Iterable[Field], title: str = "", instructions: str = ""
+) -> Element:
     """A form whose first field is its FORM_TYPE (XEP-0068)."""
     out = Element(NS, "x", {"type": type})
-    for field in (Field("FORM_TYPE", (form_type,), "hidden"), *fields):
-        attrs = {"var": field.var, "type": field.type} if field.type else {"var": field.var}
-        out.children.append(
-            Element(NS, "field", attrs, *(Element(NS, "value", None, value) for value in field.values))
-        )
+    for name, text in (("title", title), ("instructions", instructions)):
+        if text:
+            out.children.append(Element(NS, name, None, text))
+    out.children += [field.element() for field in (Field("FORM_TYPE", (form_type,), "hidden"), *fields)]
     return out
 
 

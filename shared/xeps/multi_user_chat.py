@@ -66,6 +66,23 @@ class Options(Section, frozen=True):
     history_max: Annotated[
         int, about("The same when asked for, whatever owner and client say", "messages", ge=0)
     ] = 100
+    introductions_per_second: Annotated[
+        int,
+        about(
+            "Presences of newcomers that one room tells, counted for each who hears; the rest is told later",
+            "presences per second",
+            ge=100,
+        ),
+    ] = 10_000
+    introductions_burst: Annotated[int, about("The same at once", "presences", ge=1000)] = 50_000
+    silence_seconds: Annotated[
+        int,
+        about(
+            "Silence after which an occupant of another server is asked whether it is there; 0: never",
+            "s",
+            ge=0,
+        ),
+    ] = 600
     large: Annotated[
         int,
         about(

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
-from rookery.shared.xeps import bind2
+from rookery.shared.xeps import bind2, fast
 from rookery.shared.xeps import stream_management as sm
 from rookery.shared.xeps._xep import Xep
 from rookery.shared.xmpp.errors import StreamError
@@ -19,12 +19,22 @@ XEP = Xep(
     "1.0.4",
     "complete",
     implemented_in="edge",
-    note="after TLS only; resumption (XEP-0198) and Bind 2 (XEP-0386) inline; there are no tasks, so nothing is continued",
+    note="after TLS only; resumption (XEP-0198), Bind 2 (XEP-0386) and tokens (XEP-0484) inline; there are no tasks, so nothing is continued",
 )
+#: Longest name of a program or device that is kept, in characters.
+MAX_NAME: Final = 100
 #: A UUID of version 4 (section 2.3).
 _UUID: Final = re.compile(
     "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII
 )
+
+
+class Agent(NamedTuple):
+    """`<user-agent/>`: a client's stable id, its program and its device, each "" when it does not say."""
+
+    id: str = ""
+    software: str = ""
+    device: str = ""
 
 
 class Request(NamedTuple):
@@ -32,14 +42,17 @@ class Request(NamedTuple):
 
     mechanism: str
     initial: str | None
-    #: The client's stable id, "" when it does not say.
-    agent: str
+    agent: Agent
     resume: Element | None
     bind: bind2.Request | None
+    #: The client authenticates with a token.
+    fast: fast.Use | None = None
+    #: The mechanism that it wants a token for, "" for none.
+    token: str = ""
 
 
 def parse(element: Element) -> Request:
-    """Read `<authenticate/>`. Raises StreamError(bad-format) when something stands in it twice."""
+    """Read `<authenticate/>`. Raises StreamError(bad-format) when something stands in it twice, SaslFailure for a bad `<fast/>`."""
     found: dict[str, Element] = {}
     for child in element.elements():
         key = _KNOWN.get((child.ns, child.name))
@@ -48,15 +61,24 @@ def parse(element: Element) -> Request:
         if key in found:
             raise StreamError("bad-format", f"<{key}/> stands there twice")
         found[key] = child
-    agent = found.get("user-agent")
-    identifier = (agent.get("id") or "") if agent is not None else ""
-    initial = found.get("initial-response")
+    initial, token = found.get("initial-response"), found.get("request-token")
     return Request(
         element.get("mechanism") or "",
         None if initial is None else initial.text,
-        identifier.lower() if _UUID.fullmatch(identifier) else "",
+        _agent(found["user-agent"]) if "user-agent" in found else Agent(),
         found.get("resume"),
         bind2.parse(found["bind"]) if "bind" in found else None,
+        fast.parse(found["fast"]) if "fast" in found else None,
+        "" if token is None else token.get("mechanism") or "",
+    )
+
+
+def _agent(element: Element) -> Agent:
+    id = element.get("id") or ""
+    return Agent(
+        id.lower() if _UUID.fullmatch(id) else "",
+        (element.find_text(NS, "software") or "").strip()[:MAX_NAME],
+        (element.find_text(NS, "device") or "").strip()[:MAX_NAME],
     )
 
 
@@ -65,17 +87,20 @@ _KNOWN: Final = {
     (NS, "user-agent"): "user-agent",
     (sm.NS, "resume"): "resume",
     (bind2.NS, "bind"): "bind",
+    (fast.NS, "fast"): "fast",
+    (fast.NS, "request-token"): "request-token",
 }
 
 
-def stream_feature(mechanisms: Iterable[str]) -> Element:
-    """What is offered before authentication (section 2.1)."""
+def stream_feature(mechanisms: Iterable[str], tokens: Sequence[str] = ()) -> Element:
+    """What is offered before authentication (section 2.1); `tokens` are mechanisms for tokens (XEP-0484)."""
+    inline = [sm.feature(), bind2.stream_feature(), *([fast.feature(tokens)] if tokens else ())]
     return Element(
         NS,
         "authentication",
         None,
         *(Element(NS, "mechanism", None, name) for name in mechanisms),
-        Element(NS, "inline", None, sm.feature(), bind2.stream_feature()),
+        Element(NS, "inline", None, *inline),
     )
 
 

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from rookery.shared.options import Section, about
+from rookery.shared.xeps import service_administration as commands
 from rookery.shared.xeps._disco import NS_INFO, domain_info, info
 from rookery.shared.xeps._xep import Context, Target, Xep
 from rookery.shared.xeps.entity_caps import server_node
@@ -42,6 +43,8 @@ def _query(iq: Stanza, ns: str) -> Element:
 def info_of_domain(iq: Stanza, context: Context) -> Stanza:
     """Identity, features and contact addresses; the node of our own entity capabilities answers the same."""
     node = _query(iq, NS_INFO).get("node") or ""
+    if node in commands.NODES:
+        return commands.info(iq, node, context)
     features = context.features[Target.DOMAIN]
     if node and node != server_node(features, context.contacts):
         raise StanzaError("item-not-found")
@@ -51,7 +54,9 @@ def info_of_domain(iq: Stanza, context: Context) -> Stanza:
 @XEP.iq("get", NS_INFO, "query", Target.ACCOUNT, subscribers_only=True)
 def info_of_account(iq: Stanza, context: Context) -> Stanza:
     """A registered account; strangers get what they get for an account that does not exist (section 8)."""
-    if _query(iq, NS_INFO).get("node"):
+    if node := _query(iq, NS_INFO).get("node"):
+        if context.own and node in commands.NODES:
+            return commands.info(iq, node, context)
         raise StanzaError("item-not-found")
     answer = info("account", "registered", "", context.features[Target.ACCOUNT])
     # XEP-0163 section 6.1
@@ -62,7 +67,9 @@ def info_of_account(iq: Stanza, context: Context) -> Stanza:
 @XEP.iq("get", NS_ITEMS, "query", Target.DOMAIN)
 def items_of_domain(iq: Stanza, context: Context) -> Stanza:
     """The domain's own services, then those that the operator names; accounts are never listed."""
-    if _query(iq, NS_ITEMS).get("node"):
+    if node := _query(iq, NS_ITEMS).get("node"):
+        if node in commands.NODES:
+            return commands.items(iq, NS_ITEMS, node, context)
         raise StanzaError("item-not-found")
     listed = [Element(NS_ITEMS, "item", {"jid": jid}) for jid in context.services]
     for item in context.options(Options).items:
@@ -82,7 +89,9 @@ def no_items(iq: Stanza) -> Stanza:
 )
 def items_of_account(iq: Stanza, context: Context) -> Stanza:
     """The available resources, for the account itself and its subscribers (section 8); its nodes follow."""
-    if _query(iq, NS_ITEMS).get("node"):
+    if node := _query(iq, NS_ITEMS).get("node"):
+        if context.own and node in commands.NODES:
+            return commands.items(iq, NS_ITEMS, node, context)
         raise StanzaError("item-not-found")
     return iq.result(
         Element(

@@ -13,7 +13,7 @@ from rookery.shared.xmpp.xml import escape_attr
 STANZAS: Final = frozenset({"message", "presence", "iq"})
 #: The characters of a URI (RFC 3986), a little wider than its grammar.
 _URI: Final = re.compile(r"(?:[A-Za-z0-9\-._~:/?#@!$&'()*+,;=]|%[0-9A-Fa-f]{2})*\Z")
-_CONTENT: Final = frozenset({ns.CLIENT, ns.SERVER, ""})
+_CONTENT: Final = frozenset({ns.CLIENT, ns.SERVER, ns.COMPONENT, ""})
 
 #: (namespace, local name, start of the tag in that namespace, start of the tag elsewhere, end tag, payload name, what it is as a
 #: first-level element: True a stanza, False another element, else the stream error that it causes)
@@ -66,6 +66,8 @@ class Names(dict[str, Name]):
 
     def _first_level(self, uri: str, name: str) -> bool | str:
         if uri == self._content:
+            if name == "handshake" and uri == ns.COMPONENT:
+                return False
             return name in STANZAS or "unsupported-stanza-type"
         if uri in _CONTENT and name in STANZAS:
             return "invalid-namespace"
@@ -75,4 +77,4 @@ class Names(dict[str, Name]):
         return False
 
 
-NAMES: Final = {content: Names(content) for content in (ns.CLIENT, ns.SERVER)}
+NAMES: Final = {content: Names(content) for content in (ns.CLIENT, ns.SERVER, ns.COMPONENT)}

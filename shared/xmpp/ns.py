@@ -7,6 +7,8 @@ from typing import Final
 
 CLIENT = "jabber:client"
 SERVER = "jabber:server"
+#: What a component's stream declares (XEP-0114).
+COMPONENT = "jabber:component:accept"
 STREAM = "http://etherx.jabber.org/streams"
 STREAM_ERRORS = "urn:ietf:params:xml:ns:xmpp-streams"
 STANZA_ERRORS = "urn:ietf:params:xml:ns:xmpp-stanzas"

@@ -34,8 +34,10 @@ from rookery.shared.db.api import DatabaseUnavailable
 from rookery.shared.db.bridge import open_database
 from rookery.shared.observe import log, metrics
 from rookery.shared.observe.admin import Health, Port, serve_admin
+from rookery.shared.observe.history import History
 from rookery.shared.observe.http import Handler, ListenError, Request, Response
 from rookery.shared.pace import Naps
+from rookery.telling import questions
 
 if TYPE_CHECKING:
     from rookery.up.zygote import ChildSpec
@@ -52,6 +54,9 @@ _LACKS: Final = (errno.EADDRINUSE, errno.EACCES, errno.EPERM, errno.EMFILE, errn
 _POLL: Final = 0.02
 #: The administration API; only where an account worker runs is it imported.
 _API: Final = "rookery.admin.api.server"
+_PAGES: Final = "rookery.admin.web.site"
+#: Commands of administrators.
+_COMMANDS: Final = "rookery.admin.adhoc.commands"
 #: Signals so soon after the first one are taken for the same.
 _REPEATED: Final = 0.2
 #: An edge says ready after so long even when some partitions have no holder: they may come later, and items wait for them.
@@ -63,6 +68,8 @@ def preload() -> None:
     for row in built():
         import_module(row.service.partition(":")[0])
     import_module(_API)
+    import_module(_PAGES)
+    import_module(_COMMANDS)
 
 
 def run_child(spec: ChildSpec, report: Report) -> None:
@@ -127,6 +134,9 @@ class _Process:
         self._services: list[Service] = []
         self._node: ClusterNode | None = None
         self._api: Handler | None = None
+        self._site: Handler | None = None
+        self._history = History()
+        self._drain_rate = config.cluster.drain_rate
 
     async def run(self) -> None:
         config, names = self._config, "+".join(kind.label for kind in self._kinds)
@@ -152,6 +162,7 @@ class _Process:
                 node.about = about(port, here(config.cluster))
                 nursery.start_soon(self._announce, node, port)
                 nursery.start_soon(collector.run)
+                nursery.start_soon(self._history.run)
                 await node.run(*self._services)
                 nursery.cancel_scope.cancel()
 
@@ -172,22 +183,44 @@ class _Process:
             open_node(self._config, self._kinds, db, incarnation=self._incarnation)
         )
         self._services = [make(kind, node) for kind in self._kinds]
-        node.orders.drain = partial(os.kill, os.getpid(), signal.SIGTERM)
+        node.orders.drain = self._drain_asked
         node.orders.log_level = self._log_level
+        node.orders.questions.update(questions(node, self._history))
+        node.orders.questions["drain"] = self._drain_told
         if Kind.ACCOUNT in self._kinds:
             self._api = import_module(_API).Api(node)
+            if self._config.admin.pages:
+                self._site = import_module(_PAGES).Site(node)
+            node.orders.command = import_module(_COMMANDS).Commands(node)
         self._watch(node)
         self._node = node
         collector.set_up()
         return node
 
     async def _answer(self, request: Request) -> Response:
-        """What is no page of health: the API, once this process has joined the cluster."""
-        if not request.path.startswith("/api/"):
+        """What is no page of health: the API and the pages, once this process has joined the cluster."""
+        pages = request.path == "/admin" or request.path.startswith("/admin/")
+        if not (request.path.startswith("/api/") or (pages and self._config.admin.pages)):
             return Response(404, b"not found\n")
-        if self._api is None:
+        handler = self._site if pages else self._api
+        if handler is None:
             return Response(503, b"starting\n", headers=(("Retry-After", "1"),))
-        return await self._api(request)
+        return await handler(request)
+
+    def _drain_asked(self, rate: int) -> None:
+        self._drain_rate = rate or self._drain_rate
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def _connections(self) -> int:
+        return sum(getattr(service, "connections", 0) for service in self._services)
+
+    def _drain_told(self, detail: Mapping[str, Any]) -> dict[str, object]:
+        """How far a drain is."""
+        return {
+            "draining": self._health.draining,
+            "connections": self._connections(),
+            "rate": self._drain_rate if self._health.draining else 0,
+        }
 
     def _log_level(self, level: str) -> None:
         if level in ("debug", "info", "warning", "error"):
@@ -256,11 +289,16 @@ class _Process:
         scope.cancel()
 
     async def _drain(self, node: ClusterNode, done: trio.CancelScope) -> None:
-        _log.info("draining")
-        with trio.move_on_after(self._config.cluster.drain_limit) as limit:
+        seconds = self._config.cluster.drain_limit
+        if self._drain_rate:
+            seconds += self._connections() / self._drain_rate
+        _log.info("draining", connections=self._connections(), rate=self._drain_rate)
+        with trio.move_on_after(seconds) as limit:
             for service in self._services:
+                if hasattr(service, "drain_rate"):
+                    service.drain_rate = self._drain_rate
                 if (drain := getattr(service, "drain", None)) is not None:
-                    await drain(0.8 * self._config.cluster.drain_limit)
+                    await drain(seconds - 0.2 * self._config.cluster.drain_limit)
             await node.drain()
         _log.info("drained", complete=not limit.cancelled_caught)
         done.cancel()

@@ -12,6 +12,10 @@ function login(service, [username, domain], password) {
   const one = client({ service, domain, username, password, resource: "js" });
   const stanzas = [];
   const waiting = [];
+  one.mechanisms = [];
+  one.on("send", (element) => {
+    if (element.is("authenticate")) one.mechanisms.push(element.attrs.mechanism);
+  });
   one.reconnect.stop();
   one.on("error", (error) => {
     console.error(service, error);
@@ -54,6 +58,12 @@ const roster = await one.iqCaller.request(xml("iq", { type: "get" }, xml("query"
 seen.roster = roster.attrs.type;
 const pong = await other.iqCaller.request(xml("iq", { type: "get", to: "localhost" }, xml("ping", "urn:xmpp:ping")));
 seen.ping = pong.attrs.type;
+// Both come back, with the tokens that they were given (XEP-0484): the second time in one step.
+for (const who of [one, other]) {
+  await who.stop();
+  await who.start();
+}
+seen.mechanisms = [one.mechanisms, other.mechanisms];
 await Promise.all([one.stop(), other.stop()]);
 clearTimeout(timer);
 console.log(JSON.stringify(seen));

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
 from typing import Any
 
@@ -23,6 +24,9 @@ class Talker:
         self.port = job["port"]
         self.sent = 0
         self.live = False
+        self.to = ""
+        #: What slixmpp has dropped: it took the message from its queue after the connection was gone, and after it had stopped counting.
+        self.dropped: list[str] = []
         self.got: list[str] = []
         self.counts = {"session_start": 0, "session_resumed": 0, "sm_failed": 0, "disconnected": 0}
         self.client = client = ClientXMPP(jid, password)
@@ -33,21 +37,39 @@ class Talker:
         for event in self.counts:
             client.add_event_handler(event, lambda _, event=event: self.count(event))
         client.add_event_handler("message", lambda message: self.got.append(message["body"]))
+        send_raw = client.send_raw
+
+        def noticing(data: str | bytes) -> None:
+            if not client.transport and (body := re.search("<body>(.*)</body>", str(data))):
+                self.dropped.append(body[1])
+            send_raw(data)
+
+        client.send_raw = noticing
         client.connect("127.0.0.1", self.port)
 
     def count(self, event: str) -> None:
+        from slixmpp import JID
+
         self.counts[event] += 1
         self.live = event in ("session_start", "session_resumed")
         if event == "session_start":
             self.client.send_presence()
+        elif event == "session_resumed":
+            # Behind what stream management sends again, which is in the queue already.
+            again = {stanza["body"] for _, stanza in self.client["xep_0198"].unacked_queue}
+            for body in self.dropped:
+                if body not in again:
+                    self.client.send_message(JID(self.to), body, mtype="chat")
+            self.dropped.clear()
         elif event == "disconnected":
             asyncio.get_running_loop().call_later(0.3, self.client.connect, "127.0.0.1", self.port)
 
     def talk(self, to: str) -> None:
         """One more message, while there is a session."""
-        from slixmpp import JID
-
+        self.to = to
         if self.live and self.client.is_connected():
+            from slixmpp import JID
+
             self.client.send_message(JID(to), str(self.sent), mtype="chat")
             self.sent += 1
 

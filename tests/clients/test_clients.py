@@ -89,6 +89,7 @@ def test_xmppjs(cluster: Cluster) -> None:
         text for number in range(20) for text in (f"hello {number} 🐦", f"answer {number}")
     ]
     assert seen["roster"] == seen["ping"] == "result"
+    assert seen["mechanisms"] == [["SCRAM-SHA-1", "HT-SHA-256-NONE"]] * 2
 
 
 @pytest.mark.parametrize("tls", ["TLSv1.2", "TLSv1.3"])

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from tests.cluster.harness import Cluster
@@ -138,12 +140,123 @@ def test_what_the_cluster_is(cluster: Cluster, api: Caller) -> None:
     assert api("POST", "/v1/announcements", {"domain": "localhost", "body": "hi"})[1] == {"sessions": 0}
     assert api("POST", "/v1/cluster/processes/nothing/drain", {})[0] == 404
     router = next(one for one in found["items"] if "router" in one["kinds"])["incarnation"]
-    assert api("POST", f"/v1/cluster/processes/{router}/drain") == (204, None)
+    path = f"/v1/cluster/processes/{router}/drain"
+    assert api("GET", path) == (200, {"draining": False, "connections": 0, "rate": 0})
+    assert api("POST", path, {"rate": -1})[0] == 400
+    assert api("POST", path, {"rate": 100}) == (204, None)
     cluster.until(
         lambda: router not in [one["incarnation"] for one in api("GET", "/v1/cluster/processes")[1]["items"]],
         "to have drained the router",
         40,
     )
+
+
+def test_rooms_and_other_servers(cluster: Cluster, api: Caller) -> None:
+    room = "garden@conference.localhost"
+    api("PUT", "/v1/users/owner@localhost", {"password": "pw"})
+    status, made = api("POST", "/v1/rooms", {"room": room, "owner": "owner@localhost", "name": "<b>"})
+    assert (status, made["room"]["name"], made["affiliations"]) == (
+        201, "<b>", [{"jid": "owner@localhost", "affiliation": "owner"}],
+    )  # fmt: skip
+    assert api("POST", "/v1/rooms", {"room": room, "owner": "owner@localhost"})[0] == 409
+    assert api("POST", "/v1/rooms", {"room": "x@localhost", "owner": "owner@localhost"})[0] == 404
+    assert room in [one["jid"] for one in api("GET", "/v1/rooms?service=conference.localhost")[1]["items"]]
+    path = f"/v1/rooms/{room}/affiliations"
+    assert api("PUT", f"{path}/bob@x.example", {"affiliation": "admin"}) == (204, None)
+    assert {"jid": "bob@x.example", "affiliation": "admin"} in api("GET", path)[1]["items"]
+    assert api("DELETE", f"/v1/rooms/{room}") == (204, None)
+    cluster.until(lambda: api("GET", f"/v1/rooms/{room}")[0] == 404, "to have destroyed the room", 10)
+    of = {"room": "old", "service": "conference.localhost"}
+    assert api("POST", "/create_room", {**of, "host": "localhost"}) == (200, 0)
+    member = {**of, "user": "bob", "host": "x.example"}
+    assert api("POST", "/set_room_affiliation", {**member, "affiliation": "member"}) == (200, 0)
+    assert api("POST", "/get_room_affiliation", member) == (200, "member")
+    assert "old@conference.localhost" in api("POST", "/muc_online_rooms", {"service": "global"})[1]
+    assert api("POST", "/get_room_occupants", of) == (200, [])
+    assert api("POST", "/destroy_room", of) == (200, 0)
+    assert api("GET", "/v1/s2s") == (200, {"items": []})
+    assert api("GET", "/v1/s2s/nowhere.example")[0] == 404
+    assert api("POST", "/v1/s2s/nowhere.example/retry") == (204, None)
+    assert api("DELETE", "/v1/s2s/nowhere.example/queue") == (200, {"messages": 0})
+    assert api("POST", "/stats", {"name": "registeredusers"})[1] >= 1
+    assert api("POST", "/get_last", {"user": "owner", "host": "localhost"})[1]["status"] == "NOT FOUND"
+
+
+class Browser:
+    """Keeps a cookie, follows nothing, and sends what a browser sends."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._port = cluster.ready()["admin_port"]
+        self.cookie = ""
+
+    def __call__(
+        self, path: str, form: dict[str, str] | None = None, **headers: str
+    ) -> tuple[int, http.client.HTTPMessage, str]:
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=30)
+        sent = {"Cookie": self.cookie, **{name.replace("_", "-"): value for name, value in headers.items()}}
+        body = None
+        if form is not None:
+            sent["Content-Type"] = "application/x-www-form-urlencoded"
+            body = urlencode(form)
+        connection.request("GET" if form is None else "POST", path, body, sent)
+        answer = connection.getresponse()
+        text = answer.read().decode()
+        connection.close()
+        if cookie := answer.headers.get("Set-Cookie"):
+            self.cookie = cookie.partition(";")[0]
+        assert "default-src 'none'" in answer.headers["Content-Security-Policy"] or answer.status == 404
+        return answer.status, answer.headers, text
+
+    def seal(self, path: str) -> str:
+        """What the forms of a page carry."""
+        found = re.search(r'name="seal" value="(\w+)"', self(path)[2])
+        assert found is not None
+        return found[1]
+
+
+def test_pages(cluster: Cluster, api: Caller) -> None:
+    evil = "<script>alert(1)</script>"
+    api("PUT", "/v1/users/page@localhost", {"password": "pw"})
+    room = {"room": "evil@conference.localhost", "owner": "page@localhost", "name": evil}
+    assert api("POST", "/v1/rooms", room)[0] == 201
+    browser = Browser(cluster)
+    for path in ("/admin/", "/admin/users", "/admin/users/page@localhost", "/admin/log", "/admin/none"):
+        status, headers, text = browser(path)
+        assert (status, headers["Location"], text) == (303, "/admin/login", "")
+    assert browser("/admin/users/page@localhost/erase", {"sure": "yes"})[0] == 401
+    assert browser("/admin/login", {"token": "rookery_" + "x" * 43})[0] == 401
+    secret = api("POST", "/v1/tokens", {"name": "eyes", "scopes": ["read"]})[1]["secret"]
+    status, headers, _ = browser("/admin/login", {"token": secret})
+    assert (status, headers["Location"]) == (303, "/admin/")
+    assert "HttpOnly" in headers["Set-Cookie"]
+    assert secret not in headers["Set-Cookie"]
+    for path in ("", "users", "users/page@localhost", "sessions", "domains", "domains/localhost", "rooms",
+                 "rooms/evil@conference.localhost", "s2s?all=1", "log?level=debug&text=admin_call"):  # fmt: skip
+        status, _, text = browser(f"/admin/{path}")
+        assert status == 200, (path, text)
+        assert evil not in text
+    assert "admin_call" in text
+    seal = browser.seal("/admin/users")
+    assert browser("/admin/users/page@localhost/disabled", {"seal": seal, "disabled": "1"})[0] == 403
+    root = Browser(cluster)
+    root(
+        "/admin/login",
+        {"token": api("POST", "/v1/tokens", {"name": "hands", "scopes": ["all"]})[1]["secret"]},
+    )
+    mine, disable = root.seal("/admin/users"), {"disabled": "1"}
+    change = "/admin/users/page@localhost/disabled"
+    assert root(change, disable)[0] == 403
+    assert root(change, {**disable, "seal": seal})[0] == 403
+    assert root(change, {**disable, "seal": mine}, Sec_Fetch_Site="cross-site")[0] == 403
+    assert root(change, {**disable, "seal": mine}, Origin="https://evil.example")[0] == 403
+    assert root(change, {**disable, "seal": mine})[0] == 303
+    assert api("GET", "/v1/users/page@localhost")[1]["disabled"] is True
+    assert root("/admin/domains/localhost", {"seal": mine, "motd": "a\x00b"})[0] == 400
+    assert root("/admin/users/page@localhost/erase", {"seal": mine, "sure": "yes"})[0] == 303
+    assert api("DELETE", "/v1/tokens/hands") == (204, None)
+    assert root("/admin/")[0] == 303
+    for text in (secret, mine, seal, root.cookie.partition("=")[2], browser.cookie.partition("=")[2]):
+        assert text not in cluster.log()
 
 
 def test_commands_of_ejabberd(api: Caller) -> None:

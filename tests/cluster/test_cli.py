@@ -139,9 +139,6 @@ def test_domains(cluster: Cluster) -> None:
     listed = [json.loads(line) for line in cluster.cli("domain", "list", "--json").stdout.splitlines()]
     (example,) = [one for one in listed if one["name"] == "example.org"]
     assert (example["kind"], example["registration"]) == ("accounts", True)
-    code, line = refused(cluster, "domain", "add", "relay.example.org", "--kind", "proxy")
-    assert code == 1
-    assert "no proxy" in line
     cluster.cli("user", "add", "u@example.org", "--password", "x")
     code, line = refused(cluster, "domain", "del", "example.org")
     assert code == 1
@@ -226,7 +223,20 @@ def test_status_tells_processes_and_what_they_hold(cluster: Cluster) -> None:
     assert status["nats"]["ok"]
     assert status["postgres"]["ok"]
     assert {kind: count["held"] for kind, count in status["partitions"].items()} == dict.fromkeys(
-        ["account", "muc", "offline", "presence", "pubsub", "roster", "router", "s2s", "upload"], 256
+        [
+            "account",
+            "component",
+            "muc",
+            "offline",
+            "presence",
+            "proxy",
+            "pubsub",
+            "roster",
+            "router",
+            "s2s",
+            "upload",
+        ],
+        256,
     )
     assert set(status["rooms"]) == {"total", "occupied", "occupants"}
     processes = {process["name"]: process for process in status["processes"]}
@@ -355,3 +365,61 @@ async def test_the_log_tells_who_came_and_went_and_who_changed_what(cluster: Clu
             await trio.sleep(0.1)
     assert told(cluster, "localhost")[-1] == ("operator_command", "domain set")
     assert "open sesame" not in cluster.log()
+
+
+async def test_an_invitation_from_the_command_to_the_contact(cluster: Cluster) -> None:
+    """XEP-0401, 0445: registration is closed; who has the token makes an account, and the inviter's clients see the new contact."""
+    run = trio.to_thread.run_sync
+    ((user, password),) = await run(cluster.add_users, 1)
+    inviter = f"{user}@localhost"
+    done = await run(lambda: cluster.cli("invite", "create", "localhost", "--inviter", inviter, "--json"))
+    made = json.loads(done.stdout)
+    token = made["page"].rpartition("=")[2]
+    assert made["uri"] == f"xmpp:{inviter}?roster;preauth={token};ibr=y"
+
+    end = cluster.endpoint(0, "websocket")
+    page = await fetch(end.port, f"/invite?t={token}", "de")
+    assert page.startswith("HTTP/1.1 200")
+    assert f"{inviter} lädt Sie ein" in page
+    assert (await fetch(end.port, f"/invite?t={token}x", "en")).startswith("HTTP/1.1 404")
+
+    host = Client(cluster.endpoint(0), "localhost")
+    await host.login(user, password)
+    await host.request("<iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>")
+    guest = Client(cluster.endpoint(0), "localhost")
+    await guest.connect()
+    for number, shown in enumerate(("x" * 20, token)):
+        answer = await guest.request(
+            f"<iq type='set' id='p{number}'><preauth xmlns='urn:xmpp:pars:0' token='{shown}'/></iq>"
+        )
+        assert answer.get("type") == ("result" if shown == token else "error")
+    form = "<query xmlns='jabber:iq:register'><username>guest</username><password>pw</password></query>"
+    answer = await guest.request(f"<iq type='set' id='reg'>{form}</iq>")
+    assert answer.get("type") == "result"
+    push = await host.receive()
+    item = next(push.iter("{jabber:iq:roster}item"))
+    assert (item.get("jid"), item.get("subscription")) == ("guest@localhost", "both")
+    await guest.authenticate("guest", "pw")
+    await guest.bind()
+    block = (
+        "<block xmlns='urn:xmpp:blocking'><item jid='spam@evil.example'>"
+        "<report xmlns='urn:xmpp:reporting:1' reason='urn:xmpp:reporting:spam'/></item></block>"
+    )
+    assert (await guest.request(f"<iq type='set' id='b'>{block}</iq>")).get("type") == "result"
+    listed = await run(lambda: cluster.cli("report", "list", "evil.example").stdout)
+    assert "spam@evil.example  spam  by guest@localhost" in listed
+    assert made["invitation"]["id"] in await run(lambda: cluster.cli("invite", "list").stdout)
+
+
+async def fetch(port: int, path: str, language: str) -> str:
+    """GET without TLS: of a page, that is allowed."""
+    stream = await trio.open_tcp_stream("127.0.0.1", port)
+    head = (
+        f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept-Language: {language}\r\nConnection: close\r\n\r\n"
+    )
+    await stream.send_all(head.encode())
+    got = b""
+    with trio.fail_after(10):
+        while data := await stream.receive_some(65536):
+            got += data
+    return got.decode()

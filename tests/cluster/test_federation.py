@@ -151,7 +151,9 @@ async def test_what_was_accepted_arrives_once_while_workers_are_killed(lab: Lab,
 
 
 async def test_what_waits_is_listed_and_goes_back_when_dropped(lab: Lab, pair: Pair) -> None:
-    alice, _ = pair
+    alice, bob = pair
+    await alice.send(chat(bare(bob), "arrives"))
+    await heard(bob, 1)
     await alice.send(chat("x@away.example", "lost"))
     with trio.fail_after(60):
         error = (await heard(alice, 1, seconds=60))[0]

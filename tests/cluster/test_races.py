@@ -10,7 +10,7 @@ import pytest
 import trio
 from tests.cluster.harness import Cluster
 from tests.cluster.people import People, bare
-from tests.stories.client import Client
+from tests.stories.client import Client, LoginError
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -96,12 +96,12 @@ async def test_many_messages_meet_two_resources_that_come(people: People) -> Non
 async def test_kept_messages_come_once_while_partitions_move() -> None:
     """Routers end in order, one after the other: their partitions move while messages are kept and fetched."""
     with Cluster() as cluster:
-        people = People(cluster, iter(cluster.add_users(3 * ROUNDS)))
+        people = People(cluster, iter(cluster.add_users(4 * ROUNDS)))
         ends: Counter[str] = Counter()
 
         async def race() -> str:
             account = people.account()
-            sender, receiver = await people.bound(), await people.bound(account)
+            sender, receiver = await _patient(people, people.account()), await _patient(people, account)
             await sender.send(f"<message to='{bare(receiver)}' type='chat' id='m'><body>x</body></message>")
             await receiver.send("<presence/>")
             await sender.ping()
@@ -126,9 +126,20 @@ async def test_kept_messages_come_once_while_partitions_move() -> None:
     assert ends == {"1": ROUNDS}
 
 
+async def _patient(people: People, account: tuple[str, str]) -> Client:
+    """A client that binds, and does as it is told while its partition has no holder: it tries again."""
+    with trio.fail_after(60):
+        while True:
+            try:
+                return await people.bound(account)
+            except LoginError as error:
+                if "resource-constraint" not in str(error):
+                    raise
+
+
 async def _drain(people: People, account: tuple[str, str], clients: list[Client]) -> None:
     """Wait until nothing is on its way to these clients, then log in once more for what is still kept."""
-    witness = await people.bound()
+    witness = await _patient(people, people.account())
     address = f"{account[0]}@localhost"
     for _ in range(4):
         await witness.request(f"<iq type='get' id='w' to='{address}'><query xmlns='jabber:iq:last'/></iq>")
@@ -138,7 +149,9 @@ async def _drain(people: People, account: tuple[str, str], clients: list[Client]
     for client in clients:
         await client.send("<presence type='unavailable'/>")
         await client.ping()
-    late = await people.online(account)
+    late = await _patient(people, account)
+    await late.send("<presence/>")
+    await late.receive()
     for _ in range(3):
         await late.ping()
         await trio.sleep(0.05)

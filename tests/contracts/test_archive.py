@@ -253,6 +253,30 @@ async def test_who_polls_after_the_last_id_misses_nothing(database: Database) ->
     assert seen == put
 
 
+async def test_a_repetition_that_nobody_is_known_to_have_makes_its_row_owed(database: Database) -> None:
+    await seed(database)
+    writer = StoreWriter(database, ME, pytest.fail)
+    owed = trio.Event()
+    stored = row(1)._replace(archived=True, owed=False)
+    repeated = stored._replace(id=2, owed=True)
+    outcomes: list[bool | None] = []
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(writer.run)
+        writer.put(stored, lambda row, new: outcomes.append(new), HELD)
+        with trio.fail_after(10):
+            await writer.drain()
+        writer.put(repeated, lambda row, new: outcomes.append(new), HELD)
+        with trio.fail_after(10):
+            await writer.drain()
+        assert outcomes == [True, False]
+        writer.owe_again(repeated, owed.set)
+        with trio.fail_after(10):
+            await owed.wait()
+        found = await database.run(0, lambda c: c.fetch("SELECT id, owed FROM stored"))
+        assert [tuple(one) for one in found] == [(1, True)]
+        nursery.cancel_scope.cancel()
+
+
 async def test_what_reached_nobody_is_owed_after_its_commit(database: Database) -> None:
     await seed(database)
     writer = StoreWriter(database, ME, pytest.fail)

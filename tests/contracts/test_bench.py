@@ -12,7 +12,9 @@ import trustme
 from tests.cluster.harness import Cluster
 
 from rookery.bench import result as results
+from rookery.bench.remotes.authority import Authority
 from rookery.bench.result import Messages, Result
+from rookery.embedded.child import free_port
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 USERS = 8
@@ -20,13 +22,31 @@ _PORTS = {"plain": "c2s", "starttls": "c2s", "tls": "c2s_tls", "ws": "http", "ws
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
+def places() -> dict[str, str]:
+    """Where the remote domains are, and the server's port for them."""
+    return {name: f"127.0.0.1:{free_port()}" for name in ("s2s-target", "listen", "dns")}
+
+
+@pytest.fixture(scope="module")
+def cluster(places: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    authority = tmp_path_factory.mktemp("authority") / "remotes.pem"
+    Authority.make().write(authority)
+    places["ca"] = str(authority)
     with Cluster(
         edges=1,
         routers=1,
         workers=1,
         domains=["localhost"],
-        options=["--allow-plaintext", "--registration", "open"],
+        options=[
+            *("--allow-plaintext", "--registration", "open"),
+            *("--s2s-port", places["s2s-target"].rpartition(":")[2], "--s2s-tls-port", "0"),
+        ],
+        environment={
+            "ROOKERY_S2S__CA_FILE": str(authority),
+            "ROOKERY_S2S__RESOLVER": places["dns"],
+            "ROOKERY_S2S__ALLOW_NETS": "127.0.0.0/8",
+            "ROOKERY_S2S__DIALBACK_DOMAINS": "*.example",
+        },
     ) as cluster:
         numbers = (*range(USERS), *range(200, 204), *range(210, 214))
         rows = "".join(f"user{number:06d}@localhost,secret{number:06d}\n" for number in numbers)
@@ -214,3 +234,58 @@ def test_the_highest_rate_is_found(cluster: Cluster, tmp_path: Path) -> None:
     assert made.operations["chat"].count == pytest.approx(made.search.rate, abs=1)
     assert made.messages.lost == 0
     assert max(step.rate for step in made.search.steps) == 200
+
+
+def test_messages_with_other_servers(cluster: Cluster, tmp_path: Path, places: dict[str, str]) -> None:
+    options = [word for name, place in places.items() for word in (f"--{name}", place)]
+    options += [
+        "--remotes",
+        "6",
+        "--auth",
+        "mixed",
+        "--dead",
+        "0.4",
+        "--dead-kinds",
+        "refused,silent",
+        "--dead-every",
+        "1",
+    ]
+    made = bench(cluster, tmp_path, "s2s", *options, "--count", "10")
+    # Two or three users have each way; a round trip is two messages.
+    assert made.messages == Messages(sent=100, delivered=100)
+    assert {name: made.operations[name].count for name in ("in", "out", "round")} == {
+        "in": 30,
+        "out": 30,
+        "round": 20,
+    }
+    assert {dead.manner: dead.domains for dead in made.dead} == {"refused": 1, "silent": 1}
+    assert all(1 <= max(dead.questions, dead.connections) <= 8 for dead in made.dead)
+    assert not [note for note in made.notes if "could not" in note]
+
+
+def test_a_wrong_port_for_servers_is_one_line(cluster: Cluster, places: dict[str, str]) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "rookery",
+        "bench",
+        "run",
+        "s2s",
+        "--quiet",
+        "--users",
+        "2",
+        "--remotes",
+        "2",
+    ]
+    command += [
+        "--target",
+        f"127.0.0.1:{cluster.processes('edge')[0]['ports']['c2s']}",
+        "--transport",
+        "plain",
+    ]
+    command += ["--ca", places["ca"], "--listen", places["listen"], "--dns", places["dns"]]
+    command += ["--s2s-target", f"127.0.0.1:{free_port()}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert "2 of 2 remote domains could not open a stream: 2 connection-refused" in line

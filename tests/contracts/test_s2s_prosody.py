@@ -62,11 +62,13 @@ async def world(
 
 
 async def up(made: Prosody) -> None:
+    """Both ports are there: Prosody opens one after the other."""
+    waits = [made.port, made.tls_port]
     with trio.fail_after(20):
-        while True:
+        while waits:
             try:
-                await (await trio.open_tcp_stream("127.0.0.1", made.port)).aclose()
-                return
+                await (await trio.open_tcp_stream("127.0.0.1", waits[0])).aclose()
+                del waits[0]
             except OSError:
                 assert made.process is not None
                 assert made.process.poll() is None, (made.folder / "output.log").read_text()
@@ -77,7 +79,7 @@ async def opened(made: World) -> tuple[Recorded, object]:
     owner = Recorded()
     link = made.ours.streams.open("p.example", "a.example", owner)
     await until(lambda: owner.opened or owner.troubles, 20)
-    assert owner.troubles == [], made.theirs.log[-3000:]
+    assert owner.troubles == [], (owner.troubles, made.theirs.log[-3000:])
     return owner, link
 
 

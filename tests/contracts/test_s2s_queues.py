@@ -18,7 +18,8 @@ pytestmark = pytest.mark.usefixtures("no_pauses")
 
 @pytest.fixture
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pauses, "FIRST", 0.02)
+    monkeypatch.setattr(pauses, "KINDS", {})
+    monkeypatch.setattr(pauses, "SOON", pauses.Pace(0.02))
     monkeypatch.setattr(pauses, "AGAIN", 0.02)
 
 
@@ -237,3 +238,30 @@ def _accepted(stream: bytes, n: int) -> object:
     from rookery.shared.bus.messages import Accepted
 
     return Accepted(((stream, n),))
+
+
+class Came:
+    """A stream that the other server has opened."""
+
+    remotes = (THERE,)
+
+
+async def test_a_domain_that_comes_by_itself_is_tried_at_once(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pauses, "SOON", pauses.Pace(200.0))
+    async with federation(database) as world:
+        world.trouble = REFUSED
+        world.send(chat("waits"))
+        await world.until(lambda: len(world.links) == 1)
+        # It still cannot be reached: it is tried once for several streams of its own.
+        for _ in range(5):
+            world.worker.incoming.open(Came())  # type: ignore[arg-type]
+        await world.until(lambda: len(world.links) == 2)
+        await trio.sleep(0.05)
+        assert len(world.links) == 2
+        world.trouble = None
+        world.worker._tried.clear()
+        world.worker.incoming.open(Came())  # type: ignore[arg-type]
+        await world.until(lambda: [stanza.id for stanza in world.got] == ["waits"])
+        await world.rows(0)

@@ -78,7 +78,7 @@ async def main():
 
 trio.run(main)
 assert Kind.ECHO in accepting() and "echo" in workers()
-assert "echo      repeats what it is asked" in worker.help
+assert "echo       repeats what it is asked" in worker.help
 assert "echo" in Plan(Config(), None).children()[-1][1]
 for name, check in runpy.run_path("tests/house/test_ways.py").items():
     if name.startswith("test_"):

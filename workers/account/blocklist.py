@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from rookery.shared.bus.messages import Handle, Kind, SendPresence, ToResources
 from rookery.shared.bus.notices import account_changed
-from rookery.shared.xeps import blocking
+from rookery.shared.db.api import Connection
+from rookery.shared.xeps import blocking, spam_reporting
 from rookery.shared.xmpp.errors import JidError, StanzaError
 from rookery.shared.xmpp.jid import Jid, bare_of
 from rookery.shared.xmpp.stanza import Stanza
-from rookery.workers.account import userdata
+from rookery.workers.account import reports, userdata
 from rookery.workers.account.stored import own, payload
 from rookery.workers.hosted import HostedWorker
 
@@ -35,6 +36,16 @@ def _named(item: Handle) -> list[str]:
         raise StanzaError("jid-malformed") from exc
 
 
+def _reports(item: Handle) -> dict[str, spam_reporting.Report]:
+    """What the command says of those whom it blocks (XEP-0377), by address. Raises StanzaError."""
+    found = {}
+    for entry in payload(item.stanza).elements(blocking.NS, "item"):
+        report = spam_reporting.read(entry)
+        if report is not None:
+            found[Jid.parse(entry.get("jid") or "").full] = report
+    return found
+
+
 async def listed(worker: HostedWorker, partition: int, item: Handle) -> Stanza | None:
     """Answer `<blocklist/>` (section 3.2)."""
     own(item)
@@ -48,16 +59,26 @@ async def listed(worker: HostedWorker, partition: int, item: Handle) -> Stanza |
 async def block(worker: HostedWorker, partition: int, item: Handle) -> Stanza | None:
     """Do what `<block/>` says (section 3.3)."""
     account, jids = item.account, _named(item)
+    said = _reports(item)
     if not jids:
         raise StanzaError("bad-request", "a block command names at least one JID")
     if any(bare_of(jid) == account for jid in jids):
         raise StanzaError("not-allowed", "an account does not block itself")
     limit = worker.node.config.options(blocking.Options).max_items
-    before = await worker.database(
-        partition,
-        lambda conn: userdata.block(conn, worker.node.incarnation, account, jids, limit),
-        item.origin.deadline,
-    )
+    options = worker.node.config.options(spam_reporting.Options)
+
+    async def work(conn: Connection) -> userdata.Blocklist:
+        if not said:
+            return await userdata.block(conn, worker.node.incarnation, account, jids, limit)
+        async with conn.transaction():
+            before = await userdata.block(conn, worker.node.incarnation, account, jids, limit)
+            id_ = await userdata.account_id(conn, account)
+            await reports.keep(conn, id_, item.origin, said, options)
+        return before
+
+    before = await worker.database(partition, work, item.origin.deadline)
+    for reported, report in said.items():
+        worker.client_log("abuse_reported", account=account, reported=reported, reason=report.reason)
     # Unavailable goes out before the router knows of the block, which would stop it (section 3.3).
     _send_presence(worker, account, targets(jids, before.seen_by), False)
     _finish(worker, item, "block", jids)

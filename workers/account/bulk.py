@@ -32,6 +32,12 @@ WITH hits AS (
     WHERE r.account_id = bumped.id AND r.contact = hits.contact
 ), gone AS (
     DELETE FROM account WHERE id = ANY ($1::bigint[]) RETURNING id
+), unlisted AS (
+    DELETE FROM room_affiliation WHERE jid = ANY ($2::text[])
+), unaffiliated AS (
+    DELETE FROM pubsub_affiliation WHERE jid = ANY ($2::text[])
+), unsubscribed AS (
+    DELETE FROM pubsub_subscription WHERE bare = ANY ($2::text[])
 ), noted AS (
     INSERT INTO erased (account_id) SELECT id FROM gone
 )

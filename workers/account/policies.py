@@ -19,7 +19,9 @@ class Changes(NamedTuple):
     """What is to change. None leaves a setting as it is; "" or 0 takes a policy back, and so does a contact without addresses.
 
     `admins` are prepared bare JIDs; they take the place of those that there were.
-    Of a service of rooms: `room_creation` as in `DomainRow.creation`.
+    Of a service of rooms: `room_creation` as in `DomainRow.creation`. Of a domain of accounts: `auth` says who keeps the passwords
+    (`workers.account.logins.settings`), {} takes it back.
+    `motd` and `welcome` are the texts of XEP-0133 sections 4.24 and 4.27. Of a service of rooms: `room_creation` as in `DomainRow.creation`.
     """
 
     registration: bool | None = None
@@ -27,13 +29,16 @@ class Changes(NamedTuple):
     contacts: Mapping[str, Sequence[str]] = {}
     room_creation: str | None = None
     admins: Sequence[str] | None = None
+    auth: Mapping[str, Any] | None = None
+    motd: str | None = None
+    welcome: str | None = None
     archive_days: int | None = None
 
 
 class Policy(NamedTuple):
-    """A domain as it is set; `durability` "" and `archive_days` 0 are what the configuration says.
+    """A domain as it is set; `durability` "" and `archive_days` 0 are what the configuration says, `admins` may administrate it (XEP-0133).
 
-    `admins` may administrate it (XEP-0133).
+    `motd` is what each user is told once, `welcome` what new users are told; "" for nothing.
     """
 
     name: str
@@ -43,6 +48,9 @@ class Policy(NamedTuple):
     contacts: Mapping[str, Sequence[str]]
     room_creation: str = ""
     admins: Sequence[str] = ()
+    auth: Mapping[str, Any] = {}
+    motd: str = ""
+    welcome: str = ""
     archive_days: int = 0
 
     def document(self) -> dict[str, Any]:
@@ -55,6 +63,9 @@ class Policy(NamedTuple):
             "archive_days": self.archive_days or None,
             "contacts": {field: list(uris) for field, uris in self.contacts.items()},
             "admins": list(self.admins),
+            **({"auth": dict(self.auth)} if self.auth else {}),
+            **({"motd": self.motd} if self.motd else {}),
+            **({"welcome": self.welcome} if self.welcome else {}),
             **({"room_creation": self.room_creation or None} if self.kind == "rooms" else {}),
         }
 
@@ -72,7 +83,10 @@ async def change(conn: Connection, name: str, changes: Changes) -> Policy | None
             "durability": changes.durability,
             "archive_days": changes.archive_days,
             "room_creation": changes.room_creation,
+            "motd": changes.motd,
+            "welcome": changes.welcome,
             "admins": None if changes.admins is None else sorted(set(changes.admins)),
+            "auth": changes.auth,
         }
         for setting, value in said.items():
             if value:
@@ -114,6 +128,9 @@ def _policy(name: str, kind: str, registration: bool, policy: Mapping[str, Any])
         policy.get("contacts", {}),
         policy.get("room_creation", ""),
         admins_of(policy),
+        policy.get("auth", {}),
+        policy.get("motd", ""),
+        policy.get("welcome", ""),
         policy.get("archive_days", 0),
     )
 

@@ -8,9 +8,11 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Final
 
+import structlog
 import trio
 
-from rookery.shared.bus.messages import Handle, Register
+from rookery.shared.bus.api import BusTimeout
+from rookery.shared.bus.messages import EditRoster, Handle, Kind, Register
 from rookery.shared.bus.notices import account_changed
 from rookery.shared.db.api import Connection
 from rookery.shared.xeps import registration as xep
@@ -18,15 +20,18 @@ from rookery.shared.xmpp.errors import JidError, StanzaError
 from rookery.shared.xmpp.jid import Jid, prepare_local
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element
-from rookery.workers.account import store
+from rookery.workers.account import invitations, store
 from rookery.workers.account.credentials import Keys, derive
+from rookery.workers.account.greeting import welcome
 from rookery.workers.account.mail import mail_address
 from rookery.workers.account.stored import own, payload
 from rookery.workers.hosted import HostedWorker
 
+log = structlog.get_logger()
 _CHECK: Final = """
-SELECT (SELECT registration FROM domain WHERE name = $1 AND kind = 'accounts') AS open,
+SELECT (SELECT registration AND policy -> 'auth' IS NULL FROM domain WHERE name = $1 AND kind = 'accounts') AS open,
     EXISTS (SELECT FROM account WHERE domain = $1 AND localpart = $2) AS taken"""
+_ELSEWHERE: Final = "SELECT policy -> 'auth' IS NOT NULL FROM domain WHERE name = $1"
 _MADE: Final = """
 SELECT count(*) FROM registration_attempt WHERE network = $1::text::inet AND at > now() - interval '1 hour'"""
 #: Registrations from one network go one after the other: two that counted at the same time would both find room.
@@ -91,17 +96,21 @@ async def register(worker: HostedWorker, partition: int, request: Register) -> s
     limit = None if exempted else options.per_hour
     deadline = int(time.time() * 1000) + 8000
 
-    async def check(conn: Connection) -> None:
+    async def check(conn: Connection) -> invitations.Invitation | None:
+        invitation = await invitations.shown(conn, domain, request.token) if request.token else None
         row = await conn.fetchrow(_CHECK, domain, localpart)
-        if not row["open"]:
+        if not row["open"] and invitation is None:
             raise StanzaError("not-allowed", "registration is closed")
-        if await _full(conn, network, limit):
+        if invitation is not None and invitation.username not in ("", localpart):
+            raise StanzaError("not-acceptable", f"this invitation is for the username {invitation.username}")
+        if invitation is None and await _full(conn, network, limit):
             raise _too_many()
-        if row["taken"]:
+        if row["taken"] or await invitations.kept(conn, domain, localpart, request.token):
             raise StanzaError("conflict", "this username is taken")
+        return invitation
 
     # Before the costly part, so that neither a closed domain nor a taken name costs CPU.
-    await worker.database(partition, check, deadline)
+    invitation = await worker.database(partition, check, deadline)
     keys = await derived(worker, request.password)
 
     async def create(conn: Connection) -> None:
@@ -110,20 +119,38 @@ async def register(worker: HostedWorker, partition: int, request: Register) -> s
         if there is not None and there.salt == keys[0].salt:
             return
         async with conn.transaction():
-            if limit is not None:
+            if invitation is not None:
+                if not await invitations.take(conn, domain, localpart, request.token):
+                    raise StanzaError("not-allowed", "this invitation is used up")
+            elif limit is not None:
                 await conn.execute(_ALONE, network)
                 if await _full(conn, network, limit):
                     raise _too_many()
             made = await store.create_account(conn, localpart, domain, keys, email, worker.node.incarnation)
             if made is None:
                 raise StanzaError("conflict", "this username is taken")
-            if limit is not None:
+            if limit is not None and invitation is None:
                 await conn.execute(_COUNT, network)
 
     await worker.database(partition, create, deadline)
     account = f"{localpart}@{domain}"
     worker.tell(account_changed(account, "created"))
+    worker.tell(await worker.database(partition, lambda conn: welcome(conn, account), deadline))
+    if invitation is not None and invitation.inviter:
+        await _acquaint(worker, account, invitation.inviter)
     return account
+
+
+async def _acquaint(worker: HostedWorker, account: str, inviter: str) -> None:
+    """Put the new user and who has invited it into each other's rosters; their clients see that at once (XEP-0401 section 5.5)."""
+    bus, node = worker.node.bus, worker.node
+    for one, other in ((account, inviter), (inviter, account)):
+        try:
+            await bus.call(
+                Kind.ROSTER, node.partition(one), EditRoster(one, other, "", (), "both"), timeout=4.0
+            )
+        except (BusTimeout, StanzaError) as error:
+            log.warning("inviter_no_contact", account=one, contact=other, error=str(error))
 
 
 async def _full(conn: Connection, network: str, limit: int | None) -> bool:
@@ -181,13 +208,15 @@ async def _change_password(worker: HostedWorker, partition: int, item: Handle, q
     if not same:
         raise StanzaError("not-allowed", "only the own password can be changed")
     keys = await derived(worker, password)
-    done = await worker.database(
-        partition,
-        lambda conn: store.set_password(
+
+    async def work(conn: Connection) -> bool:
+        if await conn.fetchval(_ELSEWHERE, account.domain):
+            raise StanzaError("not-allowed", "the passwords of this domain are kept elsewhere")
+        return await store.set_password(
             conn, account.local or "", account.domain, keys, worker.node.incarnation
-        ),
-        item.origin.deadline,
-    )
+        )
+
+    done = await worker.database(partition, work, item.origin.deadline)
     if not done:
         raise StanzaError("item-not-found")
     worker.client_log("password_changed", account=account.bare, by=item.full)

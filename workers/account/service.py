@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
+from itertools import count
 from typing import Final
 
 import structlog
@@ -13,16 +14,21 @@ import trio
 from rookery.shared.bus.api import Call
 from rookery.shared.bus.kinds import ACCOUNTS
 from rookery.shared.bus.messages import (
+    AskInvitation,
+    CheckLogin,
     Credentials,
     Domains,
     Done,
     GetCredentials,
     GetDomains,
     Handle,
+    Invited,
+    IssueToken,
     Item,
     Kind,
     LastSeen,
     OperatorCommand,
+    Redeem,
     Register,
 )
 from rookery.shared.cluster.api import Node
@@ -33,8 +39,10 @@ from rookery.shared.observe.metrics import REGISTRATIONS
 from rookery.shared.xeps import last_activity
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.jid import Jid
-from rookery.workers.account import of_nodes, registration, store
+from rookery.workers.account import invitations, of_nodes, registration, store
 from rookery.workers.account.credentials import PURPOSE, base_mechanism, invented
+from rookery.workers.account.logins.checking import Logins
+from rookery.workers.account.redeeming import Tokens
 from rookery.workers.account.requests import REQUESTS
 from rookery.workers.account.seen import Seen
 from rookery.workers.hosted import Answerer, DeadlineError, Handler, HostedWorker
@@ -58,11 +66,15 @@ class AccountService(HostedWorker):
         options = node.config.options(last_activity.Options)
         self._status_max = options.status_max
         self.seen = Seen(self, options.write_seconds)
+        self.logins = Logins(self)
+        self.domains.changed = self.logins.learn
+        self.tokens = Tokens(self, self.logins)
         self._secret = b""
         self._secret_known = trio.Event()
         self._counts: dict[str, dict[int, int]] = {}
         self._counts_until = 0.0
         self._bounded = Bounded()
+        self._numbers = count()
 
     async def run(self) -> None:
         """Background work; runs until cancelled."""
@@ -70,6 +82,7 @@ class AccountService(HostedWorker):
             nursery.start_soon(super().run)
             nursery.start_soon(self._load_secret)
             nursery.start_soon(self.seen.run)
+            nursery.start_soon(self.tokens.run)
             nursery.start_soon(self.client_log.run)
 
     async def release(self, partition: int) -> None:
@@ -94,7 +107,11 @@ class AccountService(HostedWorker):
         """Calls wait in the lane of their account, too."""
         return {
             GetCredentials: self._on_get_credentials,
+            CheckLogin: self._on_check_login,
+            Redeem: self._on_redeem,
+            IssueToken: self._on_issue_token,
             Register: self._on_register,
+            AskInvitation: self._on_ask_invitation,
             GetDomains: self._on_get_domains,
         }
 
@@ -118,10 +135,35 @@ class AccountService(HostedWorker):
         work = partial(self._credentials, partition, request)
         self.job(partition, request.account, partial(self._reply, call, work))
 
+    def _on_check_login(self, partition: int, call: Call, request: CheckLogin) -> None:
+        # Each for itself: a back end may be slow.
+        self.job(
+            partition,
+            f"login {next(self._numbers)}",
+            partial(self._reply, call, partial(self.logins.check, partition, request)),
+        )
+
+    def _on_redeem(self, partition: int, call: Call, request: Redeem) -> None:
+        work = partial(self.tokens.redeem, partition, request)
+        self.job(partition, request.account, partial(self._reply, call, work))
+
+    def _on_issue_token(self, partition: int, call: Call, request: IssueToken) -> None:
+        work = partial(self.tokens.issue, partition, request)
+        self.job(partition, request.account, partial(self._reply, call, work))
+
     def _on_register(self, partition: int, call: Call, request: Register) -> None:
         # Names that differ only before they are prepared may run side by side: the table decides.
         work = partial(self._register, partition, request)
         self.job(partition, f"{request.username}@{request.domain}", partial(self._reply, call, work))
+
+    def _on_ask_invitation(self, partition: int, call: Call, request: AskInvitation) -> None:
+        self.job(partition, "", partial(self._reply, call, partial(self._invitation, partition, request)))
+
+    async def _invitation(self, partition: int, request: AskInvitation) -> Invited:
+        found = await self.database(
+            partition, lambda conn: invitations.valid(conn, request.domain, request.token), _deadline()
+        )
+        return Invited(found.username, found.inviter, int(found.expires.timestamp()))
 
     def _on_get_domains(self, partition: int, call: Call, request: GetDomains) -> None:
         self.job(partition, "", partial(self._reply, call, partial(self._domains, partition)))
@@ -224,6 +266,7 @@ class AccountService(HostedWorker):
             ()
             if all(domain.kind == ACCOUNTS for domain in found)
             else tuple(domain.kind for domain in found),
+            tuple(tuple(domain.logins) for domain in found) if any(domain.logins for domain in found) else (),
         )
 
     async def _load_secret(self) -> None:

@@ -15,6 +15,7 @@ from rookery.shared.db.api import FENCE, Connection, Fenced
 from rookery.shared.store.owners import CHUNK, EMPTY
 from rookery.shared.xmpp.jid import MAX_PART
 from rookery.workers.account.credentials import Keys
+from rookery.workers.account.logins.settings import mechanisms
 
 _NO_FENCE: Final = "WITH fence_ok AS MATERIALIZED (SELECT 1 WHERE $1::text = '')"
 
@@ -44,12 +45,13 @@ class Account(NamedTuple):
 
 
 class Domain(NamedTuple):
-    """A hosted domain; `contacts` maps the fields of XEP-0157 to URIs."""
+    """A hosted domain; `contacts` maps the fields of XEP-0157 to URIs, `logins` as in `DomainRow`."""
 
     name: str
     registration: bool
     contacts: Mapping[str, Sequence[str]]
     kind: str = ACCOUNTS
+    logins: Sequence[str] = ()
 
 
 # --- domains ----------------------------------------------------------------------------------------------------------
@@ -60,7 +62,11 @@ async def domains(conn: Connection) -> list[Domain]:
     out = []
     for row in await conn.fetch("SELECT name, registration, policy, kind FROM domain ORDER BY name"):
         policy = json.loads(row["policy"]) if isinstance(row["policy"], str) else row["policy"]
-        out.append(Domain(row["name"], row["registration"], policy.get("contacts", {}), row["kind"]))
+        out.append(
+            Domain(
+                row["name"], row["registration"], policy.get("contacts", {}), row["kind"], mechanisms(policy)
+            )
+        )
     return out
 
 
@@ -167,6 +173,7 @@ async def create_accounts(
 
 _REPLACE_KEYS: Final = """
 , found AS (SELECT id FROM account, fence_ok WHERE localpart = $2 AND domain = $3),
+clients AS (DELETE FROM user_agent u USING found WHERE u.account_id = found.id),
 old AS (DELETE FROM credential c USING found WHERE c.account_id = found.id AND NOT c.mechanism = ANY ($4)),
 keys AS (
     INSERT INTO credential (account_id, mechanism, iterations, salt, stored_key, server_key)
@@ -180,7 +187,7 @@ SELECT EXISTS (SELECT FROM fence_ok) AS alive, (SELECT id FROM found) AS id"""
 async def set_password(
     conn: Connection, localpart: str, domain: str, keys: Sequence[Keys], incarnation: str = ""
 ) -> bool:
-    """Replace all keys of an account; False when there is none. Raises Fenced."""
+    """Replace all keys of an account, and end the tokens of its clients; False when there is none. Raises Fenced."""
     row = await fenced(conn, incarnation, _REPLACE_KEYS, localpart, domain, *_columns(keys))
     return row["id"] is not None
 
@@ -232,12 +239,15 @@ async def list_accounts(conn: Connection, domain: str, after: str = "", limit: i
     return [Account(*row.values()) for row in rows]
 
 
+_DISABLE: Final = """
+WITH found AS (UPDATE account SET disabled = $3 WHERE domain = $1 AND localpart = $2 RETURNING id),
+clients AS (DELETE FROM user_agent u USING found WHERE u.account_id = found.id AND $3)
+SELECT EXISTS (SELECT FROM found)"""
+
+
 async def set_disabled(conn: Connection, localpart: str, domain: str, disabled: bool) -> bool:
-    """Keep an account from logging in, or let it again; False when there is none."""
-    tag = await conn.execute(
-        "UPDATE account SET disabled = $3 WHERE domain = $1 AND localpart = $2", domain, localpart, disabled
-    )
-    return tag == "UPDATE 1"
+    """Keep an account from logging in, and end the tokens of its clients, or let it; False when there is none."""
+    return bool(await conn.fetchval(_DISABLE, domain, localpart, disabled))
 
 
 # --- removal ----------------------------------------------------------------------------------------------------------
@@ -264,6 +274,12 @@ _DELETE: Final = """
     FROM bumped WHERE r.account_id = bumped.id AND r.contact = $3
 ), gone AS (
     DELETE FROM account a USING fence_ok WHERE a.id = $2 RETURNING a.id
+), unlisted AS (
+    DELETE FROM room_affiliation WHERE jid = $3 AND EXISTS (SELECT FROM fence_ok)
+), unaffiliated AS (
+    DELETE FROM pubsub_affiliation WHERE jid = $3 AND EXISTS (SELECT FROM fence_ok)
+), unsubscribed AS (
+    DELETE FROM pubsub_subscription WHERE bare = $3 AND EXISTS (SELECT FROM fence_ok)
 ), noted AS (
     INSERT INTO erased (account_id) SELECT id FROM gone
 )
@@ -279,7 +295,7 @@ async def empty(conn: Connection, account_id: int, incarnation: str = "") -> Non
 async def delete_account(
     conn: Connection, localpart: str, domain: str, incarnation: str = ""
 ) -> list[str] | None:
-    """Remove an account with every trace: its own rows, and what it is in the rosters of other accounts.
+    """Remove an account with every trace: its own rows, what it is in the rosters of other accounts, in rooms and at nodes.
 
     Returns the accounts that had it in their rosters (they get ContactRemoved), None when there is no such account. It
     is closed to logins first and emptied in pieces, so that a removal that was interrupted is only to be repeated. What a router

@@ -15,6 +15,7 @@ from rookery.shared.store.rows import Row, digest, make_row, stanza_digest
 from rookery.shared.xeps.stanza_ids import identified, prefix
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.stanza import Stanza
+from rookery.workers.muc.absent import Absent
 from rookery.workers.muc.outs import Deed, Out, Say, Send, Tell
 from rookery.workers.muc.packed import Numbered, pack
 from rookery.workers.muc.part import Part
@@ -51,6 +52,7 @@ class Live:
     __slots__ = (
         "_prefix",
         "_queue",
+        "absent",
         "checked",
         "history",
         "id",
@@ -73,6 +75,7 @@ class Live:
         self.room = room
         self.jid = room.jid
         self.speaker = Speaker(room.jid, shell.node, shell.local, shell.ways.route)
+        self.absent = Absent()
         #: The newest messages of the archive, oldest first.
         self.history: deque[Told] = deque(maxlen=HISTORY)
         #: When it did something last, and when its occupants were asked after.
@@ -196,7 +199,8 @@ class Live:
 
     def _saying(self, numbered: Sequence[Numbered], origin: Origin) -> Saying:
         first = next((numbers[0] for numbers, _ in numbered if numbers), 0) or self.part.next()
-        return Saying(self.id, first, self.part.number, origin.stream, origin.n, pack(numbered))
+        said = pack(numbered, self.room.occupants)
+        return Saying(self.id, first, self.part.number, origin.stream, origin.n, said)
 
     def _row(self, n: int, out: Say, work: Work, before: int) -> Row:
         origin = work.origin

@@ -79,10 +79,10 @@ def say_again(live: Live, rows: Rows) -> None:
         speaker.again()
 
 
-def check(shell: Shell, part: Part, live: Live, partition: int | None = None) -> None:
-    """Ask the routers which occupants are still there: those of one partition of theirs, or all."""
+def check(shell: Shell, part: Part, live: Live, partition: int | None = None, only: str = "") -> None:
+    """Ask the routers which occupants are still there: those of one partition of theirs, `only` one, or all."""
     wanted: dict[int, list[str]] = {}
-    for full in live.room.occupants:
+    for full in (only,) if only else live.room.occupants:
         number = shell.node.partition(bare_of(full))
         if shell.local(full) and partition in (None, number):
             wanted.setdefault(number, []).append(full)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 import msgpack
@@ -12,19 +12,23 @@ from rookery.workers.muc.outs import Out, Say, Send, Tell
 
 #: Format of a packed saying; one of another version is not said again.
 VERSION: Final = 1
+#: An audience of up to so many is always spelled out.
+_SPELLED: Final = 16
 _SAY, _TELL, _ENTRANCE = 0, 1, 2
 
 Numbered = tuple[Sequence[int], Out]
 
 
-def pack(outs: Sequence[Numbered]) -> bytes:
-    """All that is said to occupants; what somebody is told who comes in is made anew, and what is sent elsewhere is kept elsewhere."""
+def pack(outs: Sequence[Numbered], everybody: Collection[str] = ()) -> bytes:
+    """All that is said to occupants; what somebody is told who comes in is made anew, and what is sent elsewhere is kept elsewhere.
+
+    `everybody` is who is in the room: an audience of most of them is packed as all but the rest.
+    """
     parts: list[Any] = []
     for numbers, out in outs:
         if isinstance(out, Say):
             if not out.archived:
-                whom = None if out.audience is None else tuple(out.audience)
-                parts.append((_SAY, tuple(numbers), (whom, tuple(out.but)), out.stanza))
+                parts.append((_SAY, tuple(numbers), _audience(out, everybody), out.stanza))
         elif isinstance(out, Tell):
             if out.entrance:
                 parts.append((_ENTRANCE, tuple(numbers), out.full, None))
@@ -33,6 +37,16 @@ def pack(outs: Sequence[Numbered]) -> bytes:
         else:
             assert isinstance(out, Send)
     return bytes(msgpack.packb((VERSION, parts)))
+
+
+def _audience(out: Say, everybody: Collection[str]) -> tuple[Sequence[str] | None, Sequence[str]]:
+    whom, but = out.audience, tuple(out.but)
+    if whom is None:
+        return None, but
+    if len(whom) > _SPELLED and 2 * len(whom) > len(everybody):
+        hears = frozenset(whom)
+        return None, (*but, *[full for full in everybody if full not in hears])
+    return tuple(whom), but
 
 
 def unpack(said: bytes) -> list[Numbered]:

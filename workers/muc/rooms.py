@@ -9,12 +9,14 @@ from typing import Final
 import structlog
 import trio
 
-from rookery.shared.bus.messages import FannedOut, Route
+from rookery.shared.bus.messages import NOBODY, FannedOut, Route
 from rookery.shared.db.api import Connection, DatabaseUnavailable, Fenced
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.jid import bare_of
+from rookery.shared.xmpp.stanza import Stanza
 from rookery.workers.hosted import HostedWorker
 from rookery.workers.muc import loading
+from rookery.workers.muc.absent import question
 from rookery.workers.muc.live import Live, Work
 from rookery.workers.muc.outs import Deed
 from rookery.workers.muc.part import Part
@@ -134,6 +136,9 @@ class Rooms:
 
     def _handle(self, live: Live, item: Route) -> None:
         work = Work(item.origin, item.stanza, self._shell.clock())
+        absent = live.absent
+        if absent.heard and item.stanza.from_ in absent.heard and absent.answered(item.stanza, work.at):
+            self._gone(live, item.stanza.from_, "recipient-unavailable")
         facts = self._policy.facts(item.stanza, work.at, live.history)
         try:
             if self._requests.reads(item.stanza):
@@ -148,6 +153,41 @@ class Rooms:
             self._refuse(live.part, item, StanzaError("internal-server-error"))
             return
         self.done(live, deed, work)
+        if item.stanza.type == "error":
+            self._doubt(live, item.stanza.from_)
+
+    def _doubt(self, live: Live, full: str) -> None:
+        """Something did not arrive: the occupant may be gone (section 17.3), so it is asked after now."""
+        if full in live.absent.heard:
+            live.absent.doubt(full)
+        elif full in live.room.occupants:
+            loading.check(self._shell, live.part, live, only=full)
+
+    def _gone(self, live: Live, full: str, condition: str) -> None:
+        """An occupant is not there any more, as if a stanza to it had come back."""
+        stanza = Stanza.build("presence", from_=live.jid, to=full).error(StanzaError(condition))
+        now = self._shell.clock()
+        deed = live.room.handle(stanza, self._policy.facts(stanza, now, live.history))
+        self.done(live, deed, Work(NOBODY, stanza, now))
+
+    def _look_abroad(self, live: Live, now: float) -> None:
+        """Ask occupants of other servers whether they are there, when nothing came from them for long."""
+        silence = self._shell.silence
+        abroad = live.speaker.abroad() if silence else ()
+        if not abroad and not live.absent.heard:
+            return
+        asked, gone = live.absent.look(abroad, now, silence)
+        for full in asked:
+            self._shell.ways.route(question(live.jid, full))
+        for full in gone:
+            self._gone(live, full, "remote-server-timeout")
+
+    def _introduce(self, live: Live, now: float) -> None:
+        """Show who came in together with too many others."""
+        stanza = Stanza.build("presence", from_=live.jid, to=live.jid)
+        deed = live.room.introduce(self._policy.facts(stanza, now, ()))
+        if deed.outs:
+            self.done(live, deed, Work(NOBODY, stanza, now))
 
     def done(self, live: Live, deed: Deed, work: Work) -> None:
         """A room did something: it is written and said, and logged for operators."""
@@ -274,12 +314,15 @@ class Rooms:
         for rooms in self._by_part.values():
             for live in list(rooms.values()):
                 live.speaker.tick(now)
+                if live.room.late:
+                    self._introduce(live, now)
                 if live.quiet:
                     if now - live.used >= IDLE:
                         self._drop(live)
                 elif now - live.checked >= CHECK:
                     live.checked = now
                     loading.check(self._shell, live.part, live)
+                    self._look_abroad(live, now)
 
     async def note(self, parts: Sequence[Part]) -> None:
         """Write up to which numbers all is heard, where that has changed."""

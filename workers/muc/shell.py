@@ -77,6 +77,8 @@ class Shell:
         self.local = local
         self.clock = clock
         self.options = node.config.options(Options)
+        #: Seconds of silence after which an occupant of another server is asked whether it is there; 0: never.
+        self.silence = self.options.silence_seconds
         self.seal: Seal | None = None
         self._accepted: dict[str, list[tuple[bytes, int]]] = {}
         self._armed = False

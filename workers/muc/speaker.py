@@ -95,6 +95,11 @@ class Speaker:
         if self.since.pop(full, None) is not None:
             self._loads = None
 
+    def abroad(self) -> list[str]:
+        """The occupants that are no accounts of this cluster."""
+        local = self._local
+        return [full for full in self.since if not local(full)]
+
     def _audience(self, out: Say) -> tuple[list[Load], list[str]]:
         """Who hears it. What is said to the same people as before needs no new plan."""
         if out.but:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import trio
@@ -69,6 +69,8 @@ class Keeping:
         self.nodes = Nodes(self.options.cache_bytes)
         self.audiences = Audiences()
         self.notices = notices.Notices(worker)
+        #: Called with an account whose clients want to be notified, or do not any more.
+        self.on_push_changed: Callable[[str], None] = _ignore
         self._used: OrderedDict[str, int] = OrderedDict()
 
     # --- what is known -----------------------------------------------------------------------------------------------
@@ -278,3 +280,7 @@ def _numbers(changes: Sequence[Change]) -> list[int]:
 def result(request: Request, payload: Element | None) -> Stanza:
     """The answer to a request."""
     return request.stanza.result() if payload is None else request.stanza.result(payload)
+
+
+def _ignore(account: str) -> None:
+    pass

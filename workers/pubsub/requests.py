@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
-from rookery.shared.xeps import private_xml, vcard_temp
+from rookery.shared.xeps import private_xml, push, vcard_temp
 from rookery.shared.xeps.pubsub import NS, NS_DISCO_INFO, NS_DISCO_ITEMS, NS_OWNER
 from rookery.shared.xeps.registry import Payload, answered_by
 from rookery.shared.xmpp.errors import StanzaError
@@ -14,6 +14,7 @@ from rookery.shared.xmpp.xml import Element
 from rookery.workers.pubsub import answers, avatars, bookmarks, management, retrieval
 from rookery.workers.pubsub.errors import unsupported
 from rookery.workers.pubsub.keeping import Keeping, Request, result
+from rookery.workers.pubsub.push import requests as push_requests
 
 #: Answers one request: the payload of its answer. The elements are `<pubsub/>` and the one in it that says what is wanted.
 Verb = Callable[[Keeping, Request, Element, Element], Awaitable[Element | None]]
@@ -71,6 +72,8 @@ _ANSWERS: Final = {
     ("set", NS_OWNER, "pubsub"): _of(NS_OWNER, _OWNER_SET),
     ("get", NS_DISCO_INFO, "query"): retrieval.info,
     ("get", NS_DISCO_ITEMS, "query"): retrieval.listing,
+    ("set", push.NS, "enable"): push_requests.enable,
+    ("set", push.NS, "disable"): push_requests.disable,
 }
 #: What the account worker hands on: it concerns nodes, too.
 _HANDED: Final[Mapping[Payload, Callable[[Keeping, Request], Awaitable[Element | None]]]] = {

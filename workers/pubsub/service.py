@@ -8,7 +8,17 @@ from typing import Final
 
 import trio
 
-from rookery.shared.bus.messages import AccountChanged, Handle, Interest, Kind, RosterChanged, Route
+from rookery.shared.bus.messages import (
+    AccountChanged,
+    Handle,
+    Interest,
+    Kind,
+    Missed,
+    NoLongerAway,
+    Notified,
+    RosterChanged,
+    Route,
+)
 from rookery.shared.cluster.api import Node
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.jid import bare_of
@@ -18,6 +28,7 @@ from rookery.workers.hosted import Handler, HostedWorker, uid
 from rookery.workers.pubsub import approval, reader, store
 from rookery.workers.pubsub.keeping import Keeping, Request
 from rookery.workers.pubsub.last_items import LastItemsOf
+from rookery.workers.pubsub.push.pushes import Pushes
 from rookery.workers.pubsub.requests import answer
 
 #: What was told so many seconds before a takeover is told again: longer than a death goes unnoticed.
@@ -37,12 +48,17 @@ class PubsubService(HostedWorker):
         super().__init__(node)
         self.keeping = Keeping(self)
         self.last_items = LastItemsOf(self)
+        self.pushes = Pushes(self)
+        self.keeping.on_push_changed = self.pushes.changed
         #: When each partition was acquired.
         self._since: dict[int, float] = {}
 
     def items(self) -> Mapping[type, Handler]:
         """Who handles what."""
         return {
+            Missed: lambda partition, item: self.pushes.on_missed(partition, item),
+            NoLongerAway: lambda partition, item: self.pushes.on_back(partition, item),
+            Notified: lambda partition, item: self.pushes.on_notified(partition, item),
             Handle: self._on_handle,
             Route: self._on_route,
             Interest: self._on_interest,
@@ -131,6 +147,7 @@ class PubsubService(HostedWorker):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(super().run)
             nursery.start_soon(self.last_items.run)
+            nursery.start_soon(self.pushes.run)
             nursery.start_soon(self._sweep)
 
     async def acquire(self, partition: int, epoch: int) -> None:
@@ -140,11 +157,13 @@ class PubsubService(HostedWorker):
         told = await self.database(partition, lambda conn: reader.told(conn, partition, AGAIN_SECONDS))
         for node, data in told:
             await self.keeping.tell_again(partition, node, data)
+        await self.pushes.acquire(partition)
 
     def forget(self, partition: int) -> None:
         """Forget what was read of Postgres, too."""
         super().forget(partition)
         self.keeping.forget(partition)
+        self.pushes.forget(partition)
         self._since.pop(partition, None)
 
     async def _sweep(self) -> None:

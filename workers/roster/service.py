@@ -21,6 +21,8 @@ from rookery.shared.bus.messages import (
 )
 from rookery.shared.cluster.api import Node
 from rookery.shared.observe.metrics import ROSTER_OPS
+from rookery.shared.xeps import preauth_subscription
+from rookery.shared.xeps.invitations import digest
 from rookery.shared.xeps.registry import INTERESTED
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.jid import bare_of
@@ -28,6 +30,7 @@ from rookery.shared.xmpp.stanza import Stanza
 from rookery.workers.hosted import Answerer, Handler, HostedWorker, uid
 from rookery.workers.requests import is_request, serve
 from rookery.workers.roster import notices, store
+from rookery.workers.roster.motd import MessageOfTheDay
 from rookery.workers.roster.quiet import Quiet
 from rookery.workers.roster.requests import REQUESTS
 from rookery.workers.roster.subscription import TYPES
@@ -46,6 +49,8 @@ class RosterService(HostedWorker):
         super().__init__(node)
         self._limit = node.config.limits.roster_items
         self._quiet = Quiet()
+        self._motd = MessageOfTheDay(self)
+        self.domains.changed = self._motd.learn
 
     def items(self) -> Mapping[type, Handler]:
         """Everything waits in the lane of its account."""
@@ -84,6 +89,8 @@ class RosterService(HostedWorker):
     def _on_session_up(self, partition: int, item: SessionUp) -> None:
         if not self._quiet.known(partition, item.account):
             self.job(partition, item.account, partial(self._session_up, partition, item))
+        if self._motd.wanted(item.account):
+            self.job(partition, item.account, partial(self._motd.tell, partition, item))
 
     def _on_contact_removed(self, partition: int, item: ContactRemoved) -> None:
         self.job(partition, item.account, partial(self._contact_removed, partition, item))
@@ -140,6 +147,33 @@ class RosterService(HostedWorker):
             self.accept(item.origin)
 
     async def _inbound(self, partition: int, item: Handle) -> None:
+        invited = await self._redeemed(partition, item)
+        await self._arrived(partition, item)
+        if invited:
+            # XEP-0379 section 3.5: and the account asks in return.
+            contact = bare_of(item.stanza.from_)
+            asking = Stanza.build("presence", type="subscribe", to=contact, from_=item.account)
+            origin = self.derived(item.origin, "asks")
+            await self._outbound(
+                partition, item._replace(origin=origin, full="", outbound=True, stanza=asking)
+            )
+
+    async def _redeemed(self, partition: int, item: Handle) -> bool:
+        """Whether a request shows a token of the account's invitation: then it is approved before it is looked at (XEP-0379)."""
+        stanza, account = item.stanza, item.account
+        shown = preauth_subscription.token(stanza) if stanza.type == "subscribe" else ""
+        key, contact = digest(shown), bare_of(stanza.from_)
+        if key is None or not contact or contact == account:
+            return False
+        if not await self.database(partition, lambda conn: store.redeem(conn, account, key)):
+            return False
+        before = self.derived(item.origin, "approves")
+        changed = await self._commit(partition, before, account, contact, True, "subscribed", b"")
+        if changed is not None and changed.step.push:
+            notices.push(self.node, account, changed.account_id, changed.item)
+        return changed is not None
+
+    async def _arrived(self, partition: int, item: Handle) -> None:
         account, contact = item.account, bare_of(item.stanza.from_)
         if not contact or contact == account:
             self.accept(item.origin)

@@ -300,3 +300,12 @@ async def item(conn: Connection, account: str, contact: str) -> tuple[int, Item]
     if row is None:
         return None
     return row["id"], _row(await conn.fetchrow(_ITEM, row["id"], contact), contact).item
+
+
+_REDEEM: Final = """
+UPDATE invitation SET uses = uses - 1 WHERE digest = $1 AND inviter = $2 AND uses > 0 AND expires > now() RETURNING uses"""
+
+
+async def redeem(conn: Connection, account: str, key: bytes) -> bool:
+    """Use an invitation of this account (XEP-0379); False when there is none with this digest. A repetition asks in vain: then a person answers."""
+    return await conn.fetchval(_REDEEM, key, account) is not None

@@ -30,6 +30,10 @@ _ONCE: Final = frozenset({"headline", "error"})
 class Source(Protocol):
     """The stream that they came on."""
 
+    @property
+    def remotes(self) -> tuple[str, ...]:
+        """The domains that have proved themselves."""
+
     def hold(self) -> None:
         """Do not read."""
 
@@ -99,11 +103,15 @@ class Incoming:
         self._inlets: dict[bytes, Inlet] = {}
         self.count = 0
         self.stopping = False
+        #: Called with a remote domain that has proved itself on a new stream.
+        self.on_proved: Callable[[str], None] = _ignore
 
     def open(self, source: Source) -> Inlet:
         """A stream has proved its first pair of domains."""
         inlet = Inlet(self, source)
         self._inlets[inlet.name] = inlet
+        for remote in source.remotes:
+            self.on_proved(remote)
         return inlet
 
     def stop(self) -> None:
@@ -168,3 +176,7 @@ def _wrong(stanza: Stanza) -> StanzaError | None:
         elif stanza.type not in ("result", "error"):
             return StanzaError("bad-request")
     return None
+
+
+def _ignore(_remote: str) -> None:
+    return

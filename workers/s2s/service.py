@@ -44,6 +44,9 @@ LOOSE_SECONDS: Final = 3600.0
 #: How long a partition that is given away waits for other servers to acknowledge what they were sent.
 RELEASE_SECONDS: Final = 3.0
 DRAIN_SECONDS: Final = 5.0
+#: A domain that comes by itself is tried at once, but not again within this time; how many such are remembered before old ones are dropped.
+BACK_AGAIN_SECONDS: Final = 10.0
+_TRIED: Final = 4096
 _Uid = tuple[bytes, int]
 
 
@@ -60,6 +63,8 @@ class S2sService(HostedWorker):
     """Implements `shared.cluster.api.Service` for the kind s2s."""
 
     kind = Kind.S2S
+    #: What is added to the number of a partition in the tables of the queues, which components use, too.
+    rows = 0
 
     def __init__(self, node: Node, *, network: bool = True) -> None:
         super().__init__(node)
@@ -71,6 +76,9 @@ class S2sService(HostedWorker):
         self.queues.remotes = self.remotes
         self.remotes.on_look = self._look
         self.incoming = Incoming(node, self.addresses, self.custodian, self._refuse)
+        self.incoming.on_proved = self._back_again
+        #: When a domain was last tried because it had come by itself.
+        self._tried: dict[str, float] = {}
         self._coming: dict[_Uid, _Coming] = {}
         self._accepted: dict[str, list[_Uid]] = {}
         self._dirty: dict[str, Remote] = {}
@@ -110,7 +118,7 @@ class S2sService(HostedWorker):
     # --- out ---------------------------------------------------------------------------------------------------------
 
     def _on_route(self, partition: int, item: Route) -> None:
-        held = self.remotes.held(partition)
+        held = self.remotes.held(partition + self.rows)
         if held is not None:
             self._take(held, item.origin, item.stanza)
 
@@ -121,7 +129,7 @@ class S2sService(HostedWorker):
             if item.origin.stream:
                 origin = Origin(item.origin.stream + b"/" + to.encode(), item.origin.n, "")
             place = self.addresses.place(to)
-            held = self.remotes.held(place.partition) if place.kind is Kind.S2S else None
+            held = self.remotes.held(place.partition + self.rows) if place.kind is self.kind else None
             if held is None:
                 self.route(item.stanza.replace(to=to), origin)
             else:
@@ -131,6 +139,22 @@ class S2sService(HostedWorker):
         peer = self.remotes.find(item.domain)
         if peer is not None:
             peer.retry()
+
+    def _back_again(self, remote: str) -> None:
+        """A domain that comes by itself is there: what waits for it need not wait for the end of a pause. Not for each of its streams."""
+        now = trio.current_time()
+        if now < self._tried.get(remote, 0.0):
+            return
+        if len(self._tried) > _TRIED:
+            self._tried = {name: until for name, until in self._tried.items() if until > now}
+        self._tried[remote] = now + BACK_AGAIN_SECONDS
+        place = self.addresses.place(remote)
+        if place.kind is not Kind.S2S:
+            return
+        if self.remotes.held(place.partition) is not None:
+            self._on_try(place.partition, TryRemote(remote))
+        else:
+            self.node.bus.post(Kind.S2S, place.partition, TryRemote(remote))
 
     def _take(self, held: Held, origin: Origin, stanza: Stanza) -> None:
         """Put a stanza into the queue of its pair of domains."""
@@ -297,16 +321,18 @@ class S2sService(HostedWorker):
     async def acquire(self, partition: int, epoch: int) -> None:
         """Know what waits for the domains of the partition."""
         await self.domains.known()
-        held = Held(partition, epoch)
+        held = Held(partition + self.rows, epoch)
         self.remotes.hold(held)
         await self.queues.load(held)
         for peer in self.remotes:
-            if peer.partition == partition:
+            if peer.partition == held.partition:
                 peer.pump()
 
     async def release(self, partition: int) -> None:
         """Commit what was received, and wait a little for what is on its way; the rest is the next holder's."""
-        peers = [one for peer in self.remotes if peer.partition == partition for one in peer.all()]
+        peers = [
+            one for peer in self.remotes if peer.partition == partition + self.rows for one in peer.all()
+        ]
         for peer in peers:
             peer.hush()
         await self.queues.drain()
@@ -319,8 +345,8 @@ class S2sService(HostedWorker):
     def forget(self, partition: int) -> None:
         """The partition is another process's."""
         super().forget(partition)
-        names = [peer.name for peer in self.remotes if peer.partition == partition]
-        self.remotes.drop(partition)
+        names = [peer.name for peer in self.remotes if peer.partition == partition + self.rows]
+        self.remotes.drop(partition + self.rows)
         self.queues.forget(names)
         gone = set(names)
         self._leaving = {uid: key for uid, key in self._leaving.items() if key[0] not in gone}

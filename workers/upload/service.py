@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from functools import partial
 from typing import Final
 
 import structlog
@@ -15,16 +14,15 @@ from rookery.shared.cluster.api import Node
 from rookery.shared.db.api import Connection, DatabaseUnavailable
 from rookery.shared.db.secrets import shared_secrets
 from rookery.shared.observe.metrics import UPLOADS
-from rookery.shared.xeps import ping
-from rookery.shared.xeps._disco import NS_INFO, info
+from rookery.shared.xeps._disco import info
 from rookery.shared.xeps.data_forms import Field, form
-from rookery.shared.xeps.service_discovery import NS_ITEMS
 from rookery.shared.xeps.upload import NS, PURPOSE, Options
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.jid import bare_of
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element
-from rookery.workers.hosted import Handler, HostedWorker
+from rookery.workers.domain_service import FEATURES, DomainService
+from rookery.workers.hosted import Handler
 from rookery.workers.upload import slots, store, sweep
 from rookery.workers.upload.files import Files
 from rookery.workers.upload.folder import Folder
@@ -36,7 +34,7 @@ _SECRETS_SECONDS: Final = 60.0
 _log = structlog.get_logger()
 
 
-class UploadService(HostedWorker):
+class UploadService(DomainService):
     """Implements `shared.cluster.api.Service` for the kind upload. Without a folder it gives no slots and has no port."""
 
     kind = Kind.UPLOAD
@@ -54,7 +52,7 @@ class UploadService(HostedWorker):
 
     def items(self) -> Mapping[type, Handler]:
         """Who handles what."""
-        return {Route: self._on_route}
+        return {Route: self.on_route}
 
     async def run(self) -> None:
         """Background work; runs until cancelled."""
@@ -95,53 +93,24 @@ class UploadService(HostedWorker):
 
     # --- stanzas ---------------------------------------------------------------------------------------------------------
 
-    def _on_route(self, partition: int, item: Route) -> None:
-        stanza, origin = item.stanza, item.origin
-        if self.once.is_done(origin):
-            self.accept(origin)
-        elif stanza.kind == "iq" and stanza.type in ("get", "set"):
-            if self.once.begin(partition, origin, False):
-                self.job(partition, bare_of(stanza.from_), partial(self._asked, partition, item))
-        else:
-            if stanza.kind == "message" and stanza.type != "error":
-                self.reply(stanza.error(StanzaError("service-unavailable")), origin)
-            self.accept(origin)
-
-    async def _asked(self, partition: int, item: Route) -> None:
-        try:
-            await self.serve_iq(item.origin, item.stanza, partial(self._answer, partition, item))
-        finally:
-            self.once.end(partition, item.origin, False)
-
-    async def _answer(self, partition: int, item: Route) -> Stanza:
-        iq = item.stanza
-        if "@" in iq.to or "/" in iq.to:
-            raise StanzaError("service-unavailable")
-        asked = (iq.type, *iq.payloads[0]) if len(iq.payloads) == 1 else ()
-        if asked == ("get", NS_INFO, "query"):
-            return self._info(iq)
-        if asked == ("get", NS_ITEMS, "query"):
-            return iq.result(Element(NS_ITEMS, "query"))
-        if asked == ("get", ping.NS, "ping"):
-            return iq.result()
-        if asked != ("get", NS, "request"):
+    async def asked(self, partition: int, item: Route, what: tuple[str, str, str]) -> Stanza:
+        """A slot. Raises StanzaError."""
+        if what != ("get", NS, "request"):
             raise StanzaError("service-unavailable")
         try:
             return await self._slot(partition, item)
         except slots.RefusedError as refused:
             UPLOADS.labels("refused").inc()
-            return refused.answer(iq)
+            return refused.answer(item.stanza)
 
-    def _info(self, iq: Stanza) -> Stanza:
-        query = iq.find(NS_INFO, "query")
-        if query is not None and query.get("node"):
-            raise StanzaError("item-not-found")
+    def disco_info(self) -> Element:
+        """What a store of files is, and how large one may be (section 4)."""
         if not self._options.directory:
-            return iq.result(info("store", "file", "HTTP File Upload", (NS_INFO, NS_ITEMS, ping.NS)))
+            return info("store", "file", "HTTP File Upload", FEATURES)
         purposes = PURPOSES + (("permanent",) if self._options.permanent else ())
-        features = sorted([NS, NS_INFO, NS_ITEMS, ping.NS, *(f"{PURPOSE}#{name}" for name in purposes)])
+        features = sorted([NS, *FEATURES, *(f"{PURPOSE}#{name}" for name in purposes)])
         size = Field("max-file-size", (str(self._options.file_bytes),))
-        return iq.result(info("store", "file", "HTTP File Upload", features, (form("result", NS, (size,)),)))
+        return info("store", "file", "HTTP File Upload", features, (form("result", NS, (size,)),))
 
     async def _slot(self, partition: int, item: Route) -> Stanza:
         iq, options, now = item.stanza, self._options, self.files.clock()

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import secrets
+from typing import Final
 
-from rookery.admin import sessions
+from rookery.admin import domains, sessions
 from rookery.admin.desk import Desk
 from rookery.admin.errors import Invalid, NotFound
 from rookery.shared.bus.kinds import ACCOUNTS, Kind
 from rookery.shared.bus.messages import NOBODY, Route
 from rookery.shared.bus.subjects import partition_of
 from rookery.shared.cluster.fanout import fan_out
+from rookery.shared.xeps.service_administration import digest
 from rookery.shared.xmpp import ns
 from rookery.shared.xmpp.jid import Jid, bare_of
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element
+from rookery.workers.account.policies import Changes
 
 #: Characters of a text.
 MAX_TEXT = 10_000
@@ -25,7 +28,7 @@ async def announce(desk: Desk, domain: str, body: str, subject: str = "") -> int
 
     Raises Invalid, NotFound, Unreachable.
     """
-    _check(body, subject)
+    check(body, subject)
     kind = await desk.run(lambda conn: conn.fetchval("SELECT kind FROM domain WHERE name = $1", domain))
     if kind != ACCOUNTS:
         raise NotFound(f"{domain} is not hosted here")
@@ -40,9 +43,39 @@ async def announce(desk: Desk, domain: str, body: str, subject: str = "") -> int
     return count
 
 
+_ONLINE: Final = "UPDATE account SET motd = $3 WHERE domain = $1 AND localpart = ANY ($2)"
+
+
+async def set_motd(desk: Desk, domain: str, text: str, *, at_once: bool) -> None:
+    """Set the message of the day of a domain; "" for none. Each user is told it once, at the next login.
+
+    With `at_once` those who are online are told it now (XEP-0133 section 4.24). Raises Invalid, NotFound, Unreachable.
+    """
+    if text:
+        check(text)
+    await domains.find(desk, domain)
+    if text and at_once:
+        await announce(desk, domain, text)
+        online = {
+            row.jid.partition("@")[0]
+            async for row in sessions.every(desk.cluster, domain)
+            if row.edge and row.show != "unavailable"
+        }
+        await desk.run(lambda conn: conn.execute(_ONLINE, domain, list(online), digest(text)))
+    await domains.put(desk, domain, None, Changes(motd=text))
+
+
+async def set_welcome(desk: Desk, domain: str, text: str) -> None:
+    """Set what new users of a domain are told; "" for nothing. Raises Invalid, NotFound."""
+    if text:
+        check(text)
+    await domains.find(desk, domain)
+    await domains.put(desk, domain, None, Changes(welcome=text))
+
+
 async def send(desk: Desk, from_: Jid, to: Jid, type: str, body: str, subject: str = "") -> None:
     """Send one message in the name of a hosted domain or of a user here. Raises Invalid, NotFound."""
-    _check(body, subject)
+    check(body, subject)
     if type not in ("chat", "headline", "normal"):
         raise Invalid(f"a message of the type {type!r} cannot be sent: choose from chat, headline, normal")
     hosted = "SELECT array_agg(name) FROM domain WHERE kind = 'accounts' AND name = ANY ($1)"
@@ -65,7 +98,8 @@ def message(from_: str, to: str, type: str, body: str, subject: str) -> Stanza:
     return Stanza.build("message", *parts, type=type, from_=from_, to=to, id=secrets.token_hex(8))
 
 
-def _check(body: str, subject: str) -> None:
+def check(body: str, subject: str = "") -> None:
+    """Whether this can be sent. Raises Invalid."""
     if not body or len(body) > MAX_TEXT or len(subject) > MAX_TEXT:
         raise Invalid(f"a text has 1 to {MAX_TEXT} characters")
     if not _fits(body) or not _fits(subject):

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import secrets
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
-from typing import Final, TypeVar
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Final, TypeVar
 
 import trio
 
-from rookery.admin.errors import Unreachable
+from rookery.admin.errors import Invalid, Unreachable
 from rookery.shared.bus.api import Bus, BusTimeout
 from rookery.shared.bus.kinds import Kind
-from rookery.shared.bus.messages import AskHolds, Item
+from rookery.shared.bus.messages import AskHolds, AskProcess, Item, ProcessTold
 from rookery.shared.bus.nats import NatsBus, open_bus
 from rookery.shared.bus.subjects import partition_of
 from rookery.shared.config import Config
@@ -57,6 +58,37 @@ class Cluster:
         except* Unreachable as group:
             raise _first(group) from None
         return found
+
+    async def ask_process(
+        self, incarnation: str, what: str, detail: Mapping[str, object] | None = None
+    ) -> Any:
+        """Ask one process what its memory knows. Raises Unreachable, Invalid."""
+        request = AskProcess(what, json.dumps(detail) if detail else "")
+        try:
+            found = await self.bus.call(Kind.EDGE, 0, request, timeout=CALL_SECONDS, to=incarnation)
+        except BusTimeout as error:
+            raise Unreachable(f"{incarnation}: {error}") from None
+        except StanzaError as error:
+            if error.condition == "feature-not-implemented":
+                raise Unreachable(f"{incarnation} is of a version that cannot tell") from None
+            raise Invalid(error.text or error.condition) from None
+        assert isinstance(found, ProcessTold)
+        return json.loads(found.text)
+
+    async def ask_processes(
+        self, incarnations: Iterable[str], what: str, detail: Mapping[str, object] | None = None
+    ) -> dict[str, Any]:
+        """Ask several at once; who does not answer is left out."""
+        answers: dict[str, Any] = {}
+
+        async def one(name: str) -> None:
+            with suppress(Unreachable):
+                answers[name] = await self.ask_process(name, what, detail)
+
+        async with trio.open_nursery() as nursery:
+            for name in incarnations:
+                nursery.start_soon(one, name)
+        return answers
 
     async def sent(self, seconds: float) -> bool:
         """Wait until what was posted has left; False when it has not in time."""

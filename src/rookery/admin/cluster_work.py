@@ -18,14 +18,24 @@ FROM domain d LEFT JOIN account a ON a.domain = d.name GROUP BY d.name, d.kind O
 
 async def status(desk: Desk) -> dict[str, Any]:
     """Processes with the partitions that they hold, and what is missing."""
-    return await processes.gather(desk.config, desk.db)
+    return await processes.gather(desk.config, desk.db, heard=await desk.heard())
 
 
-async def drain(desk: Desk, incarnation: str) -> None:
-    """Ask one process to give away what it holds and to end; whoever started it starts it anew. Raises NotFound."""
+async def drain(desk: Desk, incarnation: str, rate: int = 0) -> None:
+    """Ask one process to give away what it holds and to end; whoever started it starts it anew. Raises NotFound.
+
+    An edge ends at most `rate` connections a second; 0 is what the configuration says.
+    """
     await _known(desk, incarnation)
-    desk.cluster.bus.post_to(incarnation, DrainProcess())
-    await desk.tell([desk.audit("cluster drain", incarnation)])
+    desk.cluster.bus.post_to(incarnation, DrainProcess(rate))
+    await desk.tell([desk.audit("cluster drain", incarnation, rate=rate or None)])
+
+
+async def drain_status(desk: Desk, incarnation: str) -> dict[str, Any]:
+    """How far the drain of a process is: {draining, connections, rate}. Raises NotFound, Unreachable."""
+    await _known(desk, incarnation)
+    found: dict[str, Any] = await desk.cluster.ask_process(incarnation, "drain")
+    return found
 
 
 async def log_level(desk: Desk, level: str, incarnation: str = "") -> None:

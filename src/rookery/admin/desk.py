@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 from rookery.admin.cluster import Cluster
+from rookery.admin.processes import Heard
 from rookery.shared.bus.messages import DomainsChanged, Kind, OperatorCommand
 from rookery.shared.bus.notices import Post
 from rookery.shared.cluster.api import Node
@@ -34,6 +35,10 @@ class Desk(ABC):
     async def tell(self, posts: Iterable[Post], *, domains: bool = False) -> None:
         """Tell the holders of accounts what was committed; with `domains`, every process reads the domains again."""
 
+    async def heard(self) -> Mapping[str, Heard] | None:
+        """The processes that live, as this one knows them; None when it is none of them."""
+        return None
+
     def audit(self, command: str, target: str, **detail: object) -> Post:
         """The notice of a committed change of `target` (an account or a domain). What is None in `detail` was not given."""
         told = " ".join(f"{name}={value}" for name, value in detail.items() if value is not None)
@@ -56,6 +61,12 @@ class NodeDesk(Desk):
     def cluster(self) -> Cluster:
         """The holders of partitions."""
         return self._cluster
+
+    async def heard(self) -> Mapping[str, Heard] | None:
+        """What each of those says of itself that this process hears."""
+        names = await self._cluster.ask_process(self._node.incarnation, "peers")
+        answers = await self._cluster.ask_processes(names, "beat")
+        return {name: Heard(*answer) for name, answer in answers.items()}
 
     async def tell(self, posts: Iterable[Post], *, domains: bool = False) -> None:
         """Post the notices; what waits for a holder is sent when there is one."""

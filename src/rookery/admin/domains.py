@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from rookery.admin import rooms as chat_rooms
 from rookery.admin.desk import Desk
 from rookery.admin.errors import Conflict, Invalid, NotFound
-from rookery.shared.bus.kinds import ACCOUNTS, PUBSUB, ROOMS, SERVICES, UPLOADS, domain_kinds
+from rookery.shared.bus.kinds import ACCOUNTS, PROXIES, PUBSUB, ROOMS, SERVICES, UPLOADS, domain_kinds
 from rookery.shared.db.api import Connection
 from rookery.workers.account import policies, store
+from rookery.workers.account.logins import settings
 from rookery.workers.account.policies import Changes, Policy
 
 _USERS: Final = "SELECT count(*) FROM (SELECT FROM account WHERE domain = $1 LIMIT 10000) AS u"
@@ -21,6 +22,7 @@ _SERVICE: Final = "DELETE FROM domain d WHERE d.name = $1 AND d.kind = $2"
 _UNUSED: Final = {
     ROOMS: f"{_SERVICE} AND NOT EXISTS (SELECT FROM archive_owner o WHERE o.domain = d.name)",
     UPLOADS: _SERVICE,
+    PROXIES: _SERVICE,
     PUBSUB: f"{_SERVICE} AND NOT EXISTS (SELECT FROM pubsub_node n WHERE n.domain = d.name)",
 }
 _SCHEMES: Final = ("mailto:", "xmpp:", "https://", "http://")
@@ -82,6 +84,17 @@ async def forget(conn: Connection, name: str) -> Forgotten:
     return Forgotten(0, 0, tag != "DELETE 0")
 
 
+def auth(said: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """Who keeps the passwords, as a row keeps it. Raises Invalid."""
+    if said is None or said == {"type": settings.INTERNAL}:
+        return None if said is None else {}
+    try:
+        settings.load(said)
+    except ValueError as error:
+        raise Invalid(f"auth: {error}") from None
+    return said
+
+
 async def listed(desk: Desk) -> list[Policy]:
     """All hosted domains by name."""
     return await desk.run(policies.policies)
@@ -124,12 +137,20 @@ async def put(desk: Desk, name: str, kind: str | None, changes: Changes) -> tupl
                 durability=changes.durability,
                 room_creation=changes.room_creation,
                 contacts=" ".join(changes.contacts) or None,
+                auth=None if changes.auth is None else changes.auth.get("type", settings.INTERNAL),
+                motd=short(changes.motd),
+                welcome=short(changes.welcome),
                 admins=None if changes.admins is None else " ".join(changes.admins) or "-",
             )
         ],
         domains=True,
     )
     return policy, fresh
+
+
+def short(text: str | None) -> str | None:
+    """A text as the log tells it: whether there is one."""
+    return None if text is None else "set" if text else "-"
 
 
 async def remove(desk: Desk, name: str) -> None:

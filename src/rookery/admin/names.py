@@ -22,6 +22,14 @@ def user(text: str) -> Jid:
     return jid
 
 
+def room(text: str) -> Jid:
+    """A room: a bare JID with a localpart."""
+    jid = address(text)
+    if jid.local is None or jid.resource is not None:
+        raise Invalid(f"{text!r} is no room: write it as garden@conference.localhost")
+    return jid
+
+
 def address(text: str) -> Jid:
     """Any address."""
     try:

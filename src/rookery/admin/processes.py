@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 import trio
 
@@ -42,14 +42,37 @@ def needed(config: Config) -> list[str]:
 Status = dict[str, Any]
 
 
-async def gather(config: Config, db: Database, parent: Mapping[str, Any] | None = None) -> Status:
-    """Everything at once. `parent` is what `/status` of a `rookery up` answered: it names processes and tells their ports."""
+class Heard(NamedTuple):
+    """What a process says of itself: the fields of its beat."""
+
+    incarnation: str
+    kinds: Sequence[int]
+    load: int
+    state: str
+    version: int
+    about: Sequence[str] = ()
+
+
+async def gather(
+    config: Config,
+    db: Database,
+    parent: Mapping[str, Any] | None = None,
+    heard: Mapping[str, Heard] | None = None,
+) -> Status:
+    """Everything at once. `parent` is what `/status` of a `rookery up` answered: it names processes and tells their ports.
+
+    `heard` is what a process of the cluster knows of the others; without it they are asked over a connection of our own.
+    """
     found: Status = {"nats": {"ok": False}, "postgres": {"ok": False}, "partitions": {}, "rooms": {}}
-    beats: dict[str, Beat] = {}
+    beats: dict[str, Heard] = {}
     held: dict[str, dict[str, int]] = {}
     parent = parent or {}
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(ask_bus, config, found["nats"], beats)
+        if heard is None:
+            nursery.start_soon(ask_bus, config, found["nats"], beats)
+        else:
+            found["nats"] = {"ok": True, "url": without_password(config.bus.url)}
+            beats.update(heard)
         nursery.start_soon(_ask_database, config, db, found, held)
     named = {
         process["incarnation"]: process for process in parent.get("processes", []) if process["incarnation"]
@@ -81,7 +104,7 @@ def missing(found: Status, kinds: list[str]) -> list[str]:
     return lines
 
 
-def _process(name: str, beat: Beat | None, held: dict[str, int], parent: Mapping[str, Any]) -> Status:
+def _process(name: str, beat: Heard | None, held: dict[str, int], parent: Mapping[str, Any]) -> Status:
     about = About.read(beat.about if beat else ())
     ports = dict(parent.get("ports", {}))
     if about.admin_port:
@@ -105,14 +128,14 @@ def _process(name: str, beat: Beat | None, held: dict[str, int], parent: Mapping
     }
 
 
-async def ask_bus(config: Config, told: Status, beats: dict[str, Beat]) -> None:
+async def ask_bus(config: Config, told: Status, beats: dict[str, Heard]) -> None:
     """Collect the beats of all processes; `told` becomes what is to be said of NATS."""
     told["url"] = without_password(config.bus.url)
 
     def receive(source: str, kind: Kind, partition: int, epoch: int, item: Item | Call) -> None:
         # Only the answer to our question says who the process is; its next beat does not.
         if isinstance(item, Beat) and (item.about or item.incarnation not in beats):
-            beats[item.incarnation] = item
+            beats[item.incarnation] = Heard(*item)
 
     started = time.monotonic()
     with trio.move_on_after(_CONNECT):

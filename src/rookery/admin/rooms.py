@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from typing import Any, Final, NamedTuple
 
 from rookery.admin.cluster import Cluster
+from rookery.admin.desk import Desk
+from rookery.admin.errors import Conflict, Invalid, NotFound
 from rookery.shared.bus.kinds import Kind
 from rookery.shared.bus.messages import AskRoom, RoomTold
 from rookery.shared.db.api import Connection
 from rookery.shared.xeps.data_forms import Field, form
 from rookery.shared.xeps.multi_user_chat import ADMIN, CONFIG, OWNER
+from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element
 
@@ -69,6 +72,64 @@ async def affiliations(conn: Connection, jid: str) -> list[tuple[str, str]]:
 async def is_service(conn: Connection, domain: str) -> bool:
     """Whether a domain is a hosted service of rooms."""
     return bool(await conn.fetchval(_SERVICE, domain))
+
+
+async def page(desk: Desk, service: str, after: str, limit: int) -> tuple[list[RoomLine], bool]:
+    """A page of rooms, and whether more follow."""
+    found = await desk.run(lambda conn: listed(conn, service, after, limit + 1))
+    return found[:limit], len(found) > limit
+
+
+async def find(desk: Desk, jid: str) -> RoomView:
+    """One room. Raises NotFound."""
+    view = await desk.run(lambda conn: shown(conn, jid))
+    if view is None:
+        raise NotFound(f"there is no room {jid}: see `rookery room list`")
+    return view
+
+
+def settings(name: str = "", *, hidden: bool = False, members_only: bool = False) -> dict[str, str]:
+    """What a new room is configured with (muc#roomconfig); it stays when nobody is in it."""
+    found = {"persistentroom": "1"}
+    if name:
+        found["roomname"] = name
+    if hidden:
+        found["publicroom"] = "0"
+    if members_only:
+        found["membersonly"] = "1"
+    return found
+
+
+async def create(desk: Desk, jid: str, owner: str, settings: Mapping[str, str]) -> None:
+    """Make a room for an owner and tell who did it. Raises Conflict, Invalid, NotFound, Unreachable."""
+    await _change(desk, jid, created(desk.cluster, jid, owner, settings))
+    await desk.tell([desk.audit("room create", jid, owner=owner)])
+
+
+async def destroy(desk: Desk, jid: str, reason: str = "", alternative: str = "") -> None:
+    """Destroy a room with its archive and tell who did it. Raises Invalid, NotFound, Unreachable."""
+    await _change(desk, jid, destroyed(desk.cluster, jid, reason, alternative))
+    told = desk.audit("room destroy", jid, reason=reason or None, alternative=alternative or None)
+    await desk.tell([told])
+
+
+async def affiliate(desk: Desk, jid: str, whom: str, affiliation: str, reason: str = "") -> None:
+    """Give somebody an affiliation and tell who did it. Raises Conflict, Invalid, NotFound, Unreachable."""
+    await _change(desk, jid, given(desk.cluster, jid, whom, affiliation, reason))
+    told = desk.audit("room affiliations", jid, whom=whom, affiliation=affiliation, reason=reason or None)
+    await desk.tell([told])
+
+
+async def _change(desk: Desk, jid: str, work: Coroutine[Any, Any, None]) -> None:
+    service = jid.rpartition("@")[2]
+    if not await desk.run(lambda conn: is_service(conn, service)):
+        work.close()
+        raise NotFound(f"{service} is no service of rooms: see `rookery domain list`")
+    try:
+        await work
+    except StanzaError as error:
+        refused = {"item-not-found": NotFound, "conflict": Conflict}.get(error.condition, Invalid)
+        raise refused(f"{jid}: {error.text or error.condition}") from None
 
 
 async def created(cluster: Cluster, jid: str, owner: str, settings: Mapping[str, str]) -> None:

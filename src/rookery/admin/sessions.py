@@ -23,6 +23,11 @@ class SessionRow(NamedTuple):
     resumable: bool
 
     @property
+    def active(self) -> bool:
+        """Whether the user seems to be there, as far as presence tells."""
+        return bool(self.edge) and self.show in ("", "chat")
+
+    @property
     def state(self) -> str:
         """One word for people: away clients first, then presence."""
         if not self.edge:
@@ -60,6 +65,19 @@ async def counted(cluster: Cluster, domain: str) -> int:
     """How many sessions a domain has ("" for all). Raises Unreachable."""
     answers = await cluster.ask_all(ListSessions("", domain, "", 0), SessionList)
     return sum(found.total for found in answers.values())
+
+
+class Online(NamedTuple):
+    """How many accounts are connected, and how many of them have a client whose user is there."""
+
+    accounts: int
+    active: int
+
+
+async def online(cluster: Cluster, domain: str) -> Online:
+    """Count the accounts of a domain ("" for all) that are connected. Raises Unreachable."""
+    answers = (await cluster.ask_all(ListSessions("", domain, "", 0, True), SessionList)).values()
+    return Online(sum(found.accounts for found in answers), sum(found.active for found in answers))
 
 
 async def ended(cluster: Cluster, jid: Jid, text: str) -> int:

@@ -26,6 +26,7 @@ _LIST: Final = f"SELECT {_COLUMNS} FROM admin_token ORDER BY name"  # noqa: S608
 _MAKE: Final = f"""
 INSERT INTO admin_token (name, digest, scopes, made_by, expires) VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (name) DO NOTHING RETURNING {_COLUMNS}"""  # noqa: S608
+_FIND: Final = f"SELECT {_COLUMNS} FROM admin_token WHERE name = $1 AND (expires IS NULL OR expires > now())"  # noqa: S608
 #: A use is written down at most once a minute: a program that asks often costs no write for each call.
 _USE: Final = f"""
 WITH found AS (SELECT {_COLUMNS} FROM admin_token WHERE digest = $1 AND (expires IS NULL OR expires > now())),
@@ -119,6 +120,12 @@ async def revoke(desk: Desk, name: str) -> None:
     if tag == "DELETE 0":
         raise NotFound(f"there is no token {name}")
     await desk.tell([desk.audit("token revoke", name)])
+
+
+async def find(desk: Desk, name: str) -> Token | None:
+    """The token of this name, if it is still valid."""
+    row = await desk.run(lambda conn: conn.fetchrow(_FIND, name))
+    return None if row is None else _token(row)
 
 
 async def presented(desk: Desk, secret: str) -> Token | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import trio
 
@@ -18,6 +18,7 @@ from rookery.shared.xmpp.sasl.keys import derive_keys
 from rookery.workers.account import store
 from rookery.workers.account.bulk import delete_accounts
 from rookery.workers.account.credentials import Keys, derive
+from rookery.workers.account.greeting import welcome
 from rookery.workers.account.mail import mail_address
 from rookery.workers.account.store import Account
 
@@ -72,6 +73,37 @@ async def listed(desk: Desk, domain: str, after: str, limit: int) -> Page:
     return Page(rows[:limit], rows[limit - 1].localpart if len(rows) > limit else "")
 
 
+_STATE: Final = """
+SELECT localpart FROM account WHERE domain = $1 AND (NOT $2 OR disabled) ORDER BY localpart LIMIT $3"""
+_COUNT: Final = (
+    "SELECT count(*) AS users, count(*) FILTER (WHERE disabled) AS disabled FROM account WHERE domain = $1"
+)
+
+
+_SEARCH: Final = """
+SELECT id, localpart, domain, email, disabled, created, last_seen FROM account
+WHERE domain = $1 AND starts_with(localpart, $2) AND localpart > $3 ORDER BY localpart LIMIT $4"""
+
+
+async def searched(desk: Desk, domain: str, begin: str, after: str, limit: int) -> Page:
+    """At most `limit` users of a domain whose localparts begin so, behind the localpart `after`."""
+    rows = await desk.run(lambda conn: conn.fetch(_SEARCH, domain, begin.lower(), after, limit + 1))
+    found = [Account(*row.values()) for row in rows]
+    return Page(found[:limit], found[limit - 1].localpart if len(found) > limit else "")
+
+
+async def named(desk: Desk, domain: str, limit: int, *, disabled: bool = False) -> list[str]:
+    """At most `limit` users of a domain by their bare JIDs; with `disabled` those that may not log in."""
+    rows = await desk.run(lambda conn: conn.fetch(_STATE, domain, disabled, limit))
+    return [f"{row['localpart']}@{domain}" for row in rows]
+
+
+async def counted(desk: Desk, domain: str) -> tuple[int, int]:
+    """How many users a domain has, and how many of them may not log in."""
+    row = await desk.run(lambda conn: conn.fetchrow(_COUNT, domain))
+    return row["users"], row["disabled"]
+
+
 async def create(desk: Desk, jid: Jid, password: str, email: str = "") -> None:
     """Make an account. Raises Conflict, Invalid, NotFound."""
     made, kept = await keys(desk, password), mail(email)
@@ -83,7 +115,8 @@ async def create(desk: Desk, jid: Jid, password: str, email: str = "") -> None:
         raise NotFound(f"{jid.domain} is not hosted here") from None
     if fresh is None:
         raise Conflict(f"{jid} exists already")
-    await _told(desk, jid, "created", "user add")
+    greeting = await desk.run(lambda conn: welcome(conn, str(jid)))
+    await desk.tell([*account_changed(str(jid), "created"), desk.audit("user add", str(jid)), *greeting])
 
 
 async def set_password(desk: Desk, jid: Jid, password: str) -> None:

@@ -11,7 +11,19 @@ from msgspec import Meta, Struct
 from rookery.admin.desk import Desk
 
 #: What a token may be allowed. "read" is everything that changes nothing, "all" is everything.
-SCOPES: Final = ("read", "users", "domains", "sessions", "rooms", "s2s", "announce", "cluster", "all")
+SCOPES: Final = (
+    "read",
+    "users",
+    "domains",
+    "sessions",
+    "rooms",
+    "s2s",
+    "announce",
+    "cluster",
+    "watch",
+    "bodies",
+    "all",
+)
 _IN_PATH: Final = re.compile(r"\{(\w+)\}")
 
 

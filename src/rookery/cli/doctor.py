@@ -15,11 +15,11 @@ from typing import Final, Literal, NamedTuple
 import click
 import msgspec
 
+from rookery.admin.processes import Heard
 from rookery.cli import EX_FAILED
 from rookery.cli.options import config_option, load, run
 from rookery.cli.zones import one_zone_only
 from rookery.shared import settings
-from rookery.shared.bus.messages import Beat
 from rookery.shared.config import Config
 from rookery.shared.settings import SettingsError
 from rookery.shared.xmpp import expat
@@ -189,7 +189,7 @@ async def _nats(config: Config) -> list[Finding]:
 
     url = settings.without_password(config.bus.url)
     told: dict[str, object] = {"ok": False}
-    beats: dict[str, Beat] = {}
+    beats: dict[str, Heard] = {}
     await ask_bus(config, told, beats)
     if not told["ok"]:
         remedy = "start it, or mend bus.url, bus.user and bus.password"
@@ -197,7 +197,7 @@ async def _nats(config: Config) -> list[Finding]:
     return [Finding("ok", f"NATS answers at {url}"), *_zones(beats.values())]
 
 
-def _zones(beats: Iterable[Beat]) -> Iterator[Finding]:
+def _zones(beats: Iterable[Heard]) -> Iterator[Finding]:
     for line in one_zone_only(beats):
         yield Finding("warn", line, "start one more in another zone: the loss of this zone ends all of them")
 

@@ -4,21 +4,40 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import click
 
-from rookery.admin import rooms
+from rookery.admin import announcing, domains, rooms
+from rookery.admin.errors import Invalid
 from rookery.cli import CommandError
 from rookery.cli.audit import audit
 from rookery.cli.domain_change import change, domain_name
 from rookery.cli.options import resolve, run, target_options
+from rookery.cli.users import Target
 from rookery.shared.bus.kinds import ACCOUNTS
 
 if TYPE_CHECKING:
-    from rookery.cli.users import Target
+    from rookery.shared.bus.notices import Post
     from rookery.shared.db.api import Connection
-    from rookery.workers.account.policies import Policy
+    from rookery.workers.account.policies import Changes, Policy
+
+
+class Given(Target):
+    """The options of `rookery domain set`."""
+
+    registration: str | None
+    durability: str | None
+    archive_days: int | None
+    contacts: tuple[str, ...]
+    room_creation: str | None
+    admins: tuple[str, ...]
+    no_admins: bool
+    auth: str | None
+    auth_words: tuple[str, ...]
+    motd: str | None
+    welcome: str | None
+
 
 _SCHEMES = ("mailto:", "xmpp:", "https://", "http://")
 
@@ -69,66 +88,102 @@ def admin_jids(_ctx: click.Context, _param: click.Parameter, value: tuple[str, .
     help="Who makes rooms on a service of rooms: also users of other servers, accounts of this cluster, its admins, or as "
     "multi_user_chat.create says.",
 )
+@click.option(
+    "--auth",
+    metavar="TYPE",
+    help="Who keeps the passwords: internal, oidc, http or ldap (docs/logins.md).",
+)
+@click.option(
+    "--auth-set",
+    "auth_words",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A setting of --auth, as issuer=https://login.example.org. May be repeated; all others are as they were first.",
+)
+@click.option(
+    "--motd", metavar="TEXT", help="What each user is told once, at the next login; empty takes it back."
+)
+@click.option("--welcome", metavar="TEXT", help="What new users are told; empty takes it back.")
 @target_options
-def set_(
-    name: str,
-    registration: str | None,
-    durability: str | None,
-    archive_days: int | None,
-    contacts: tuple[str, ...],
-    room_creation: str | None,
-    admins: tuple[str, ...],
-    no_admins: bool,
-    **target: Unpack[Target],
-) -> None:
+def set_(name: str, **given: Unpack[Given]) -> None:
     """Change what holds for the domain NAME; what is not named stays. A change needs no restart."""
     from rookery.workers.account import policies
 
-    if admins and no_admins:
-        raise click.UsageError("give --admin or --no-admins")
-    if (
-        registration is None
-        and durability is None
-        and archive_days is None
-        and not (contacts or admins or no_admins or room_creation)
-    ):
-        raise click.UsageError("nothing to set: see `rookery domain set --help`")
-    changes = policies.Changes(
-        None if registration is None else registration == "open",
-        "" if durability == "default" else durability,
-        parse_contacts(contacts),
-        "" if room_creation == "default" else room_creation,
-        admins if admins or no_admins else None,
-        archive_days,
-    )
-    config, _ = resolve(**target)
+    changes = _changes(given)
+    config, _ = resolve(given["config_file"], given["data"], given["database_url"], given["nats_url"])
 
     async def work(conn: Connection) -> Policy | None:
-        if room_creation is not None and not await rooms.is_service(conn, name):
+        if given["room_creation"] is not None and not await rooms.is_service(conn, name):
             raise CommandError(f"{name} is no service of rooms: see `rookery domain list`")
+        if changes.auth and not await conn.fetchval(
+            "SELECT kind = 'accounts' FROM domain WHERE name = $1", name
+        ):
+            raise CommandError(f"{name} is no domain of accounts: see `rookery domain list`")
         return await policies.change(conn, name, changes)
 
-    changed = change(
-        config,
-        work,
-        lambda done: (
-            audit(
-                "domain set",
-                name,
-                registration=registration,
-                durability=durability,
-                archive_days=archive_days,
-                contacts=" ".join(contacts) or None,
-                room_creation=room_creation,
-                admins="-" if no_admins else " ".join(admins) or None,
-            )
-            if done is not None
-            else None
-        ),
-    )
+    changed = change(config, work, lambda done: _told(name, given) if done is not None else None)
     if changed is None:
         raise CommandError(f"{name} is not hosted here: `rookery domain add {name}` first")
     click.echo(line(changed))
+
+
+def _changes(given: Given) -> Changes:
+    """What is to change. Raises click.UsageError, click.BadParameter."""
+    from rookery.workers.account import policies
+
+    admins, nobody = given["admins"], given["no_admins"]
+    if admins and nobody:
+        raise click.UsageError("give --admin or --no-admins")
+    said = (
+        "registration",
+        "durability",
+        "contacts",
+        "room_creation",
+        "admins",
+        "no_admins",
+        "auth",
+        "auth_words",
+    )
+    emptied = any(given[name] is not None for name in ("motd", "welcome", "archive_days"))
+    if not emptied and not any(given[name] for name in said):  # type: ignore[literal-required]
+        raise click.UsageError("nothing to set: see `rookery domain set --help`")
+    return policies.Changes(
+        None if given["registration"] is None else given["registration"] == "open",
+        "" if given["durability"] == "default" else given["durability"],
+        parse_contacts(given["contacts"]),
+        "" if given["room_creation"] == "default" else given["room_creation"],
+        admins if admins or nobody else None,
+        parse_auth(given["auth"], given["auth_words"]),
+        _text(given["motd"]),
+        _text(given["welcome"]),
+        given["archive_days"],
+    )
+
+
+def _told(name: str, given: Given) -> Post:
+    return audit(
+        "domain set",
+        name,
+        registration=given["registration"],
+        durability=given["durability"],
+        archive_days=given["archive_days"],
+        contacts=" ".join(given["contacts"]) or None,
+        room_creation=given["room_creation"],
+        admins="-" if given["no_admins"] else " ".join(given["admins"]) or None,
+        auth=given["auth"],
+        motd=domains.short(given["motd"]),
+        welcome=domains.short(given["welcome"]),
+    )
+
+
+def _text(text: str | None) -> str | None:
+    """A text for users. Raises click.BadParameter."""
+    if text:
+        try:
+            announcing.check(text)
+        except Invalid as error:
+            raise click.BadParameter(str(error)) from None
+    return text
 
 
 @click.command()
@@ -167,8 +222,33 @@ def line(policy: Policy) -> str:
         parts.append(f"rooms made by {policy.room_creation}")
     if policy.admins:
         parts.append(f"admins {', '.join(policy.admins)}")
+    if policy.auth:
+        from rookery.workers.account.logins.settings import described
+
+        parts.append(f"passwords at {described(policy.auth)}")
+    parts += [
+        f"{label} {text!r}" for label, text in (("motd", policy.motd), ("welcome", policy.welcome)) if text
+    ]
     parts += [f"{field} {', '.join(uris)}" for field, uris in sorted(policy.contacts.items())]
     return "  ".join(parts)
+
+
+def parse_auth(type: str | None, words: tuple[str, ...]) -> dict[str, Any] | None:
+    """What the options say of who keeps the passwords, {} for nobody else. Raises click.BadParameter."""
+    from rookery.workers.account.logins import settings
+
+    if type is None:
+        if words:
+            raise click.UsageError("--auth-set goes with --auth TYPE")
+        return None
+    if type == settings.INTERNAL:
+        if words:
+            raise click.UsageError("internal has no settings")
+        return {}
+    try:
+        return settings.from_words(type, words)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 def parse_contacts(given: Iterable[str]) -> dict[str, list[str]]:

@@ -5,26 +5,62 @@ from __future__ import annotations
 from typing import Unpack
 
 import click
+import trio
 
 from rookery.admin import cluster_work
 from rookery.admin.desk import Desk
+from rookery.admin.errors import NotFound, Unreachable
 from rookery.cli.desk import work
 from rookery.cli.options import resolve, target_options
 from rookery.cli.users import Target
 
+_PAUSE = 1.0
+
 
 @click.command()
 @click.argument("process")
+@click.option(
+    "--rate",
+    default=0,
+    type=click.IntRange(0, 1_000_000),
+    help="End at most so many connections a second, however long that takes; 0: cluster.drain_rate.",
+)
+@click.option("--status", is_flag=True, help="Only tell how far it is.")
+@click.option("--wait", is_flag=True, help="Tell how far it is until it has ended.")
 @target_options
-def drain(process: str, **target: Unpack[Target]) -> None:
+def drain(process: str, rate: int, status: bool, wait: bool, **target: Unpack[Target]) -> None:
     """Let PROCESS give away what it holds and end, as SIGTERM does; PROCESS is what `rookery status` shows in brackets.
 
-    Whoever started it starts it anew: `rookery up`, systemd, Kubernetes.
+    Whoever started it starts it anew: `rookery up`, systemd, Kubernetes. A drain cannot be taken back: its ports are closed.
     """
     config, _ = resolve(**target)
 
     async def ask(desk: Desk) -> None:
-        await cluster_work.drain(desk, process)
+        if status:
+            click.echo(await _told(desk, process))
+            return
+        await cluster_work.drain(desk, process, rate)
+        if wait:
+            await _wait(desk, process)
 
     work(config, ask, cluster=True)
-    click.echo(f"{process} drains: see `rookery status`")
+    if not (status or wait):
+        click.echo(f"{process} drains: see `rookery drain {process} --status`")
+
+
+async def _told(desk: Desk, process: str) -> str:
+    found = await cluster_work.drain_status(desk, process)
+    if not found["draining"]:
+        return f"{process} does not drain, {found['connections']} connections"
+    pace = f", {found['rate']} a second" if found["rate"] else ""
+    return f"{process} drains, {found['connections']} connections left{pace}"
+
+
+async def _wait(desk: Desk, process: str) -> None:
+    while True:
+        await trio.sleep(_PAUSE)
+        try:
+            click.echo(await _told(desk, process))
+        except (NotFound, Unreachable):
+            click.echo(f"{process} has ended")
+            return

@@ -4,25 +4,15 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Awaitable, Callable
-from typing import Any, Unpack
+from typing import Unpack
 
 import click
 
 from rookery.admin import rooms
-from rookery.admin.cluster import Cluster, open_cluster
-from rookery.admin.errors import Unreachable
-from rookery.cli import EX_UNAVAILABLE, CommandError
-from rookery.cli.audit import audit
+from rookery.cli.desk import work
 from rookery.cli.domain_change import domain_name
-from rookery.cli.notify import notify
-from rookery.cli.options import resolve, run, target_options
+from rookery.cli.options import resolve, target_options
 from rookery.cli.users import Target
-from rookery.shared.bus.notices import Post
-from rookery.shared.config import Config
-from rookery.shared.db.api import Connection
-from rookery.shared.db.bridge import open_database
-from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.jid import Jid
 
 _AFFILIATIONS = ("owner", "admin", "member", "none", "outcast")
@@ -59,39 +49,6 @@ def _parsed(value: str) -> Jid:
         raise click.BadParameter(f"{value!r} is not an address: {error}") from None
 
 
-def _read(config: Config, work: Callable[[Connection], Awaitable[Any]]) -> Any:
-    async def main() -> Any:
-        async with open_database(config.database) as db:
-            return await db.run(0, work)
-
-    return run(main)
-
-
-def _change(config: Config, jid: str, work: Callable[[Cluster], Awaitable[None]], told: Post) -> None:
-    async def main() -> None:
-        async with open_database(config.database) as db:
-            service = jid.rpartition("@")[2]
-            if not await db.run(0, lambda conn: rooms.is_service(conn, service)):
-                raise CommandError(f"{service} is no service of rooms: see `rookery domain list`")
-            refusal: StanzaError | Unreachable | None = None
-            async with open_cluster(config, db) as cluster:
-                # (an error that left this block would be a group of errors)
-                try:
-                    await work(cluster)
-                except (StanzaError, Unreachable) as error:
-                    refusal = error
-            if refusal is not None:
-                raise refusal
-            await notify(config.bus, db, [told])
-
-    try:
-        run(main)
-    except Unreachable as error:
-        raise CommandError(str(error), EX_UNAVAILABLE) from None
-    except StanzaError as error:
-        raise CommandError(f"{jid}: {error.text or error.condition}") from None
-
-
 @room.command("list")
 @click.argument("service", default=None, required=False, callback=domain_name)
 @click.option("--after", default="", metavar="JID", help="Begin behind this room.")
@@ -103,8 +60,7 @@ def _change(config: Config, jid: str, work: Callable[[Cluster], Awaitable[None]]
 def list_(service: str | None, after: str, limit: int, as_json: bool, **target: Unpack[Target]) -> None:
     """List rooms, hidden ones too: all, or those of a SERVICE as conference.localhost."""
     config, _ = resolve(**target)
-    found = _read(config, lambda conn: rooms.listed(conn, service or "", after, limit + 1))
-    lines, more = found[:limit], len(found) > limit
+    lines, more = work(config, lambda desk: rooms.page(desk, service or "", after, limit))
     if as_json:
         document = {"rooms": [line._asdict() for line in lines], "more": more}
         click.echo(json.dumps(document, indent=1, ensure_ascii=False))
@@ -123,9 +79,7 @@ def list_(service: str | None, after: str, limit: int, as_json: bool, **target: 
 def show(jid: str, as_json: bool, **target: Unpack[Target]) -> None:
     """Show a room: what it is, who is in it, who is what."""
     config, _ = resolve(**target)
-    view = _read(config, lambda conn: rooms.shown(conn, jid))
-    if view is None:
-        raise CommandError(f"there is no room {jid}: see `rookery room list`")
+    view = work(config, lambda desk: rooms.find(desk, jid))
     line = view.line
     if as_json:
         document = {
@@ -159,19 +113,9 @@ def create(
     """Create a room that stays when nobody is in it. Its owner configures what is not said here."""
     if "@" not in owner:
         raise click.BadParameter(f"{owner!r} is no account", param_hint="--owner")
-    settings = {"persistentroom": "1"}
-    if name:
-        settings["roomname"] = name
-    if hidden:
-        settings["publicroom"] = "0"
-    if members_only:
-        settings["membersonly"] = "1"
+    settings = rooms.settings(name, hidden=hidden, members_only=members_only)
     config, _ = resolve(**target)
-
-    async def work(cluster: Cluster) -> None:
-        await rooms.created(cluster, jid, owner, settings)
-
-    _change(config, jid, work, audit("room create", jid, owner=owner))
+    work(config, lambda desk: rooms.create(desk, jid, owner, settings), cluster=True)
     click.echo(f"created {jid}, owned by {owner}")
 
 
@@ -186,13 +130,7 @@ def destroy(jid: str, reason: str, alternative: str, yes: bool, **target: Unpack
     config, _ = resolve(**target)
     if not yes:
         click.confirm(f"destroy {jid} with its archive?", abort=True)
-
-    async def work(cluster: Cluster) -> None:
-        await rooms.destroyed(cluster, jid, reason, alternative)
-
-    _change(
-        config, jid, work, audit("room destroy", jid, reason=reason or None, alternative=alternative or None)
-    )
+    work(config, lambda desk: rooms.destroy(desk, jid, reason, alternative), cluster=True)
     click.echo(f"destroyed {jid}")
 
 
@@ -214,19 +152,12 @@ def affiliations(
     """List who is what in a room; with WHOM and an AFFILIATION, change it: `outcast` bans, `none` takes back."""
     config, _ = resolve(**target)
     if whom and affiliation:
-
-        async def work(cluster: Cluster) -> None:
-            await rooms.given(cluster, jid, whom, affiliation, reason)
-
-        told = audit("room affiliations", jid, whom=whom, affiliation=affiliation, reason=reason or None)
-        _change(config, jid, work, told)
+        work(config, lambda desk: rooms.affiliate(desk, jid, whom, affiliation, reason), cluster=True)
         click.echo(f"{whom} is {affiliation} in {jid}")
         return
     if whom:
         raise click.UsageError("say what it shall be: " + ", ".join(_AFFILIATIONS))
-    view = _read(config, lambda conn: rooms.shown(conn, jid))
-    if view is None:
-        raise CommandError(f"there is no room {jid}: see `rookery room list`")
+    view = work(config, lambda desk: rooms.find(desk, jid))
     if as_json:
         click.echo(json.dumps(dict(view.affiliations), indent=1, ensure_ascii=False))
         return

@@ -4,33 +4,16 @@ from __future__ import annotations
 
 import json
 import time
-from typing import Any, Final, Unpack
+from typing import Any, Unpack
 
 import click
 
+from rookery.admin import federation
 from rookery.cli import CommandError
+from rookery.cli.desk import work
 from rookery.cli.domain_change import domain_name
-from rookery.cli.options import resolve, run, target_options
+from rookery.cli.options import resolve, target_options
 from rookery.cli.users import Target
-
-_LIST: Final = """
-SELECT coalesce(p.remote, q.remote) AS remote, coalesce(p.local, q.local) AS local, coalesce(q.waiting, 0) AS waiting,
-       coalesce(q.bytes, 0) AS bytes, extract(epoch FROM q.oldest)::float8 AS oldest, extract(epoch FROM q.expires)::float8 AS expires,
-       extract(epoch FROM p.worked)::float8 AS worked, extract(epoch FROM p.failed)::float8 AS failed, coalesce(p.trouble, '') AS trouble,
-       coalesce(p.mute, false) AS mute
-FROM s2s_peer p
-FULL JOIN (
-    SELECT w.remote, w.local, count(*) AS waiting, sum(length(w.stanza)) AS bytes, min(w.stamp) AS oldest, min(w.expires) AS expires
-    FROM s2s_queue w LEFT JOIN s2s_peer o ON o.remote = w.remote AND o.local = w.local
-    WHERE w.seq > coalesce(o.acked, 0) GROUP BY w.remote, w.local
-) q ON q.remote = p.remote AND q.local = p.local
-WHERE $1 = '' OR coalesce(p.remote, q.remote) = $1
-ORDER BY coalesce(q.waiting, 0) DESC, 1, 2"""
-_DROP: Final = """
-WITH old AS (UPDATE s2s_queue SET expires = now() WHERE remote = $1 AND expires > now() AND NOT EXISTS (
-    SELECT FROM s2s_peer p WHERE p.remote = s2s_queue.remote AND p.local = s2s_queue.local AND s2s_queue.seq <= p.acked
-) RETURNING 1)
-SELECT count(*) FROM old"""
 
 Found = list[dict[str, Any]]
 
@@ -81,18 +64,8 @@ def show(name: str, as_json: bool, **target: Unpack[Target]) -> None:
 @target_options
 def retry(name: str, **target: Unpack[Target]) -> None:
     """Try to reach the remote domain NAME now, whatever has failed before."""
-    from rookery.cli.notify import notify
-    from rookery.shared.bus.messages import Kind, TryRemote
-    from rookery.shared.db.bridge import open_database
-
     config, _ = resolve(**target)
-
-    async def main() -> None:
-        async with open_database(config.database) as db:
-            if not await notify(config.bus, db, [(Kind.S2S, name, TryRemote(name))]):
-                raise CommandError("NATS cannot be reached: does the cluster run? see `rookery status`", 69)
-
-    run(main)
+    work(config, lambda desk: federation.retry(desk, name), cluster=True)
     click.echo(f"{name} is tried now: see `rookery s2s show {name}`")
 
 
@@ -101,28 +74,14 @@ def retry(name: str, **target: Unpack[Target]) -> None:
 @target_options
 def drop(name: str, **target: Unpack[Target]) -> None:
     """Give up what waits for the remote domain NAME: each message goes back to its sender as an error."""
-    from rookery.shared.db.bridge import open_database
-
     config, _ = resolve(**target)
-
-    async def main() -> int:
-        async with open_database(config.database) as db:
-            return int(await db.run(0, lambda conn: conn.fetchval(_DROP, name)))
-
-    count = run(main)
+    count = work(config, lambda desk: federation.drop(desk, name))
     click.echo(f"{count} messages for {name} go back to their senders")
 
 
 def _read(name: str, target: Target) -> Found:
-    from rookery.shared.db.bridge import open_database
-
     config, _ = resolve(**target)
-
-    async def main() -> Found:
-        async with open_database(config.database) as db:
-            return [dict(row) for row in await db.run(0, lambda conn: conn.fetch(_LIST, name))]
-
-    return run(main)
+    return work(config, lambda desk: federation.peers(desk, name))
 
 
 def _line(one: dict[str, Any]) -> str:

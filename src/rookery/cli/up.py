@@ -15,7 +15,7 @@ from rookery.cli.options import CONFIG_VARIABLE, load
 from rookery.shared.cluster.federation import federated
 from rookery.shared.config import Config
 from rookery.shared.settings import with_servers
-from rookery.shared.xeps import upload
+from rookery.shared.xeps import socks5_bytestreams, upload
 from rookery.shared.xmpp.jid import prepare_domain
 from rookery.up.plan import LOOPBACK, Plan, default_data_directory, loopback_only
 
@@ -146,7 +146,15 @@ def _plan(data: Path | None, ephemeral: bool, config_file: Path | None, options:
         files = msgspec.structs.replace(files, host=config.edge.host)
     if ("upload", "port") not in loaded.sources and not config.edge.http_port:
         files = msgspec.structs.replace(files, port=0)  # who wants a free port for one wants it for the other
-    config = msgspec.structs.replace(config, upload=files)
+    relay = config.options(socks5_bytestreams.Options)
+    if ("socks5_bytestreams", "host") not in loaded.sources:
+        relay = msgspec.structs.replace(relay, host=config.edge.host)
+    if ("socks5_bytestreams", "port") not in loaded.sources and not config.edge.http_port:
+        relay = msgspec.structs.replace(relay, port=0)
+    config = msgspec.structs.replace(config, upload=files, socks5_bytestreams=relay)
+    if ("component", "port") not in loaded.sources and not config.edge.http_port:
+        component = msgspec.structs.replace(config.component, port=0)
+        config = msgspec.structs.replace(config, component=component)
     if ("cluster", "drain_limit") not in loaded.sources:
         # The drain of a whole cluster has nobody to hand clients to.
         config = msgspec.structs.replace(

@@ -196,6 +196,24 @@ def delete(jids: tuple[Jid, ...], file: Any, **target: Unpack[Target]) -> None:
 
 @user.command()
 @click.argument("jid", callback=_jid)
+@click.option(
+    "--format", "form", type=click.Choice(["json", "xml"]), default="json", help="XML is that of XEP-0227."
+)
+@target_options
+def export(jid: Jid, form: str, **target: Unpack[Target]) -> None:
+    """Print all that is stored of the user JID: for whoever asks what a server knows of him.
+
+    SCRAM keys are in the XML alone, which another server can import.
+    """
+    from rookery.cli.moving_work import print_person
+
+    config, _ = resolve(**target)
+    if not print_person(jid.local or "", jid.domain, form, config):
+        raise CommandError(f"there is no user {jid}: see `rookery user list`")
+
+
+@user.command()
+@click.argument("jid", callback=_jid)
 @target_options
 def disable(jid: Jid, **target: Unpack[Target]) -> None:
     """Keep the user JID from logging in, and end the sessions. Nothing is removed."""

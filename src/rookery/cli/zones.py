@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from rookery.admin.processes import Heard
 from rookery.shared.bus.messages import Beat, Kind
 from rookery.shared.cluster.about import About
 
 
-def one_zone_only(beats: Iterable[Beat]) -> list[str]:
+def one_zone_only(beats: Iterable[Beat | Heard]) -> list[str]:
     """Kinds whose processes all run in one zone although the cluster has several, a line each."""
     zones: dict[Kind, set[str]] = {}
     for beat in beats:

@@ -18,8 +18,25 @@ from rookery.up.children import Child
 
 _JSON: Final = "application/json"
 #: Headers that are passed on to a worker, and back.
-_PASSED: Final = frozenset({"authorization", "content-type", "accept"})
-_BACK: Final = frozenset({"allow", "www-authenticate", "retry-after", "location", "cache-control"})
+_PASSED: Final = frozenset(
+    {"authorization", "content-type", "accept", "cookie", "origin", "sec-fetch-site", "x-forwarded-proto"}
+)
+_BACK: Final = frozenset(
+    {
+        "allow",
+        "www-authenticate",
+        "retry-after",
+        "location",
+        "cache-control",
+        "set-cookie",
+        "content-security-policy",
+        "x-content-type-options",
+        "x-frame-options",
+        "referrer-policy",
+        "cross-origin-opener-policy",
+        "cross-origin-resource-policy",
+    }
+)
 #: A worker ends a call before that.
 _PASS_SECONDS: Final = 70.0
 
@@ -92,13 +109,14 @@ def routes(
 
 
 def passing(children: Callable[[], Iterable[Child]]) -> Handler:
-    """Passes /api/ on to a worker that answers it; the worker checks the token, and hears where the request came from."""
+    """Passes /api/ and /admin/ on to a worker that answers it; the worker checks the token, and hears where the request came from."""
 
     async def passed(asked: Request) -> Response:
-        if not asked.path.startswith("/api/"):
+        if not asked.path.startswith(("/api/", "/admin/")) and asked.path != "/admin":
             return Response(404, b"not found\n")
         headers = {name: value for name, value in asked.headers.items() if name in _PASSED}
-        ask = Ask(asked.target, asked.method, headers | {"x-forwarded-for": asked.peer or "?"}, asked.body)
+        where = {"x-forwarded-for": asked.peer or "?", "x-forwarded-host": asked.headers.get("host", "")}
+        ask = Ask(asked.target, asked.method, headers | where, asked.body)
         for child in children():
             if child.state == "ready" and "account" in child.spec.kinds and "admin" in child.ports:
                 try:

@@ -155,6 +155,8 @@ def check_ports(config: Config, admin_port: int) -> None:
         ((config.admin.host,), admin_port, "--admin-port"),
         (files.host, files.port, "ROOKERY_UPLOAD__PORT"),
     ]
+    component = config.component
+    wanted.append((component.host, component.port, "ROOKERY_COMPONENT__PORT"))
     if federated(config):
         hosts = config.s2s.host or edge.host
         wanted += [

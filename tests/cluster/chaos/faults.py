@@ -131,7 +131,7 @@ class Stage:
         """SIGKILL the edge with this port and wait for another."""
         count = len(self.pids("edge"))
         for edge in self.cluster.processes("edge"):
-            if edge["ports"]["c2s"] == port:
+            if edge["ports"].get("c2s") == port:
                 self.signal(edge["pid"], signal.SIGKILL)
                 yield from self.replaced(edge["pid"], count, "edge")
 

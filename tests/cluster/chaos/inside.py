@@ -131,6 +131,8 @@ class Inside:
         self._sees(room, chain.number).discard(nick)
         what = f"unavailable {' '.join(sorted(code for code in codes if code))}".strip()
         about = world.chain_of(nick)
+        if nick == client.index and stay is None:
+            return  # the leave of a session before this one, which is not in yet
         book.tell(now, client.index, room, what, nick, about)
 
     def _sees(self, room: int, chain: int) -> set[int]:

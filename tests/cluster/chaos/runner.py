@@ -129,7 +129,8 @@ class Runner:
         at, ports = self._ports
         if self.loop.now - at > 0.1:
             try:
-                ports = [edge["ports"]["c2s"] for edge in self._cluster.processes("edge")]
+                listening = [edge["ports"].get("c2s", 0) for edge in self._cluster.processes("edge")]
+                ports = [port for port in listening if port]
             except (OSError, ValueError):
                 ports = []
             self._ports = (self.loop.now, ports)

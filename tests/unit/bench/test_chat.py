@@ -146,3 +146,9 @@ def test_what_a_server_kept_since_an_earlier_run_is_no_delivery(begin: Begin) ->
     receiver.hear(arrives(late))
     receiver.hear(arrives(new))
     assert (scene.recorder.delivered, chat.messages().duplicated, chat.messages().reordered) == (1, 0, 0)
+
+
+def test_pairs_of_two_servers_begin_on_either_side(begin: Begin) -> None:
+    scene, _ = begin(second_target="127.0.0.1:1", second_domain="b.example")
+    assert [len(person.said()) for person in scene.people] == [1, 0, 0, 1]
+    assert scene.people[3].session.account.domain == "b.example"

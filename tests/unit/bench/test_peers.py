@@ -261,7 +261,7 @@ def test_another_version_of_rookery() -> None:
 
 
 def test_rookery_is_given_the_same_certificate(site: Site) -> None:
-    assert rookery.configuration(site) == f'[tls]\ndirectory = "{site.folder}/tls"\n'
+    assert rookery.configuration(site) == f'[tls]\ndirectory = "{site.folder}/tls"\n[upload]\nport = 0\n'
     assert 'durability = "relaxed"' in rookery.configuration(site, "relaxed")
 
 

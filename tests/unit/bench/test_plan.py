@@ -99,3 +99,27 @@ def test_a_near_key_is_proposed() -> None:
 
 def test_profiles_say_what_they_are() -> None:
     assert all(told_by(name).endswith(".") for name in names())
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"second_target": "127.0.0.1:1"}, "has both"),
+        ({"second_domain": "b.example"}, "has both"),
+        ({"second_target": "here", "second_domain": "b.example"}, "second_target 'here' is not HOST:PORT"),
+        (
+            {"second_target": "127.0.0.1:1", "second_domain": "localhost"},
+            "users of two servers have two domains",
+        ),
+    ],
+)
+def test_a_second_server(given: dict[str, str], said: str) -> None:
+    with pytest.raises(PlanError, match=said):
+        make({"scenario": "chat"}, given)
+
+
+def test_every_target_counts_as_a_machine() -> None:
+    second = {"second_target": "192.0.2.1:5222", "second_domain": "b.example"}
+    assert make({"scenario": "chat"}).loopback
+    assert make({"scenario": "chat"}, second).foreign == "192.0.2.1"
+    assert make({"scenario": "s2s", "s2s_target": "[2001:db8::1]:5269"}).foreign == "2001:db8::1"

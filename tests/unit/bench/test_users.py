@@ -63,3 +63,16 @@ def test_processes_share_whole_pairs_and_everybody(case: tuple[int, int]) -> Non
     assert [index for part in shares for index in part] == list(range(total))
     assert all(part.start % 2 == 0 and len(part) >= 2 for part in shares)
     assert max(map(len, shares)) - min(map(len, shares)) <= 3
+
+
+def test_users_of_two_servers_take_turns() -> None:
+    plan = make(
+        {"scenario": "chat", "users": 4, "domain": "a.example"},
+        {"second_target": "127.0.0.1:1", "second_domain": "b.example"},
+    )
+    assert [account.bare for account in accounts(plan)] == [
+        "user000000@a.example",
+        "user000001@b.example",
+        "user000002@a.example",
+        "user000003@b.example",
+    ]

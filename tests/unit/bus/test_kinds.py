@@ -49,7 +49,9 @@ def test_labels() -> None:
 
 
 def test_what_is_read_from_the_table_today() -> None:
-    assert workers() == ["roster", "presence", "offline", "account", "muc", "s2s", "pubsub", "upload"]
+    assert workers() == [
+        "roster", "presence", "offline", "account", "muc", "s2s", "pubsub", "component", "upload", "proxy",
+    ]  # fmt: skip
     assert accepting() == {
         Kind.ROSTER,
         Kind.PRESENCE,
@@ -58,7 +60,9 @@ def test_what_is_read_from_the_table_today() -> None:
         Kind.MUC,
         Kind.S2S,
         Kind.PUBSUB,
+        Kind.COMPONENT,
         Kind.UPLOAD,
+        Kind.PROXY,
     }
     assert {row.kind for row in built() if row.needed} == {Kind.ROUTER, Kind.ACCOUNT}
     assert told(Notice.ACCOUNT_CHANGED) == [Kind.ROUTER, Kind.PRESENCE, Kind.PUBSUB]
@@ -78,14 +82,21 @@ def test_notices_go_to_whom_the_table_names() -> None:
 def test_up_runs_the_workers_of_the_table() -> None:
     assert Plan(Config(), None).children()[-1] == (
         "worker-1",
-        ("roster", "presence", "offline", "account", "muc", "s2s", "pubsub", "upload"),
+        ("roster", "presence", "offline", "account", "muc", "s2s", "pubsub", "component", "upload", "proxy"),
     )
 
 
+@pytest.fixture
+def unbuilt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A version that knows the number of components, and has no such process."""
+    monkeypatch.setitem(KINDS, Kind.COMPONENT, KINDS[Kind.COMPONENT]._replace(service=""))
+
+
+@pytest.mark.usefixtures("unbuilt")
 def test_a_kind_that_is_not_built_cannot_be_made() -> None:
-    node = FakeCluster().node("x", Kind.PROXY)
-    with pytest.raises(ValueError, match="no proxy"):
-        wiring.make(Kind.PROXY, node)  # type: ignore[arg-type]
+    node = FakeCluster().node("x", Kind.COMPONENT)
+    with pytest.raises(ValueError, match="no component"):
+        wiring.make(Kind.COMPONENT, node)  # type: ignore[arg-type]
 
 
 def test_the_help_of_worker_lists_kinds_with_their_lines() -> None:
@@ -102,16 +113,18 @@ def test_worker_refuses_what_is_no_worker(name: str) -> None:
     assert "choose from roster, presence" in done.output
 
 
+@pytest.mark.usefixtures("unbuilt")
 def test_worker_refuses_what_is_not_built() -> None:
-    done = CliRunner().invoke(worker, ["proxy"])
+    done = CliRunner().invoke(worker, ["component"])
     assert isinstance(done.exception, CommandError)
-    assert "no proxy worker" in str(done.exception)
+    assert "no component worker" in str(done.exception)
 
 
+@pytest.mark.usefixtures("unbuilt")
 def test_a_domain_of_a_kind_that_is_not_built_is_refused_in_one_line() -> None:
-    done = CliRunner().invoke(domain, ["add", "files.example", "--kind", "proxy"])
+    done = CliRunner().invoke(domain, ["add", "files.example", "--kind", "component"])
     assert isinstance(done.exception, CommandError)
     assert (
         str(done.exception)
-        == "this version has no proxy: it hosts domains of the kinds accounts, rooms, pubsub, upload"
+        == "this version has no component: it hosts domains of the kinds accounts, rooms, pubsub, upload, proxy"
     )

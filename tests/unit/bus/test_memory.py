@@ -6,7 +6,8 @@ import trio
 
 from rookery.shared.bus.api import Call
 from rookery.shared.bus.memory import Network
-from rookery.shared.bus.messages import Acked, DomainsChanged, Done, GetDomains, Kind
+from rookery.shared.bus.messages import Acked, AskProcess, DomainsChanged, Done, GetDomains, Kind, RoomTold
+from rookery.shared.xmpp.stanza import Stanza
 
 
 def test_items_arrive_in_order_and_know_their_sender() -> None:
@@ -36,6 +37,21 @@ async def test_call_is_answered() -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(net.run)
         assert await edge.call(Kind.ACCOUNT, 0, GetDomains()) == Done()
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_process_asks_itself_and_another_one() -> None:
+    """An answer with items in it is the same, packed or not; `to` asks a process that holds nothing."""
+    net = Network()
+    one, two = net.bus("a1"), net.bus("b1")
+    answer = RoomTold(Stanza.build("iq", type="result", id="1"))
+    for bus in (one, two):
+        bus.receiver = lambda source, kind, partition, epoch, item, bus=bus: bus.reply(item, answer)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(net.run)
+        for name in ("a1", "b1"):
+            found = await one.call(Kind.EDGE, 0, AskProcess("history"), to=name)
+            assert (type(found), found) == (RoomTold, answer)
         nursery.cancel_scope.cancel()
 
 

@@ -84,6 +84,16 @@ def test_a_pool_is_spent_by_bytes_and_empty_in_the_end() -> None:
     assert (pool.items, pool.bytes, len(inflight)) == (0, 0, 0)
 
 
+def test_it_says_whether_its_oldest_has_waited() -> None:
+    kept = Inflight(4, 1_000_000, Pool(1_000_000, 1 << 30))
+    assert not kept.waits(100.0)
+    kept.add(1, entry(1, at=5.0))
+    kept.add(2, entry(2, at=9.0))
+    assert (kept.waits(5.0), kept.waits(6.0)) == (False, True)
+    kept.accepted(1)
+    assert (kept.waits(9.0), kept.waits(9.5)) == (False, True)
+
+
 def test_a_repeated_acceptance_changes_nothing() -> None:
     inflight = Inflight(10, 100, Pool(1_000_000, 1 << 30))
     inflight.add(1, entry(1))

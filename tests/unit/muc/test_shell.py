@@ -225,6 +225,16 @@ def test_long_answers_are_cut() -> None:
 # --- rows -------------------------------------------------------------------------------------------------------------
 
 
+def test_an_audience_of_nearly_all_is_packed_as_all_but_the_rest() -> None:
+    everybody = [f"user{number}@example.org/r" for number in range(100)]
+    ((_, out),) = unpack(pack([((1,), Say(MESSAGE, tuple(everybody[2:]), but=(everybody[5],)))], everybody))
+    assert isinstance(out, Say)
+    assert out.audience is None
+    assert set(out.but) == {everybody[0], everybody[1], everybody[5]}
+    few = [((1,), Say(MESSAGE, tuple(everybody[:20])))]
+    assert unpack(pack(few, everybody)) == few
+
+
 def test_sayings_come_back() -> None:
     outs = [
         ((1,), Say(MESSAGE, (ALICE,), but=(BOB,))),

@@ -11,9 +11,9 @@ import trio
 import trustme
 from tests.unit.net.rig import NAME, Recorder, Rig, rig, wait_for
 
-from rookery.shared.net.certificates import Identity
 from rookery.shared.net.channel import Channel
 from rookery.shared.net.dial import Address, dial
+from rookery.shared.net.identity import Identity
 from rookery.shared.net.trust import Trust, client_context
 
 

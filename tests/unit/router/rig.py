@@ -82,6 +82,10 @@ class FakeStore:
     def owe(self, account_id: int, id: int, done: Callable[[], None]) -> None:
         self.owing.append((account_id, id, done))
 
+    def owe_again(self, row: Row, done: Callable[[], None]) -> None:
+        (old,) = [old for old in self.rows if self._uid(old) == self._uid(row)]
+        self.owing.append((old.owner_id, old.id, done))
+
     def after(self, done: Callable[[], None]) -> None:
         done()
 
@@ -139,6 +143,7 @@ class FakeDb:
         self.ids: dict[str, int] = {}
         self.blocked: dict[str, list[str]] = {}
         self.disabled: set[str] = set()
+        self.pushes: dict[str, list[str]] = {}
         #: The payload of the metadata of each avatar.
         self.avatars: dict[str, bytes] = {}
         self.domains = [DOMAIN]
@@ -234,6 +239,7 @@ class FakeDb:
                                 strict=True,
                             )
                         ),
+                        "pushes": self.pushes.get(bare, []),
                         "metadata": self.avatars.get(bare),
                         "config": b"\x80" if bare in self.avatars else None,
                         "n": len(owed),

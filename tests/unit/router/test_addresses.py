@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.unit.router.rig import DOMAIN, Rig, chat, condition, rig
 
+from rookery.shared.bus.kinds import KINDS
 from rookery.shared.bus.messages import Kind, Route
 from rookery.shared.config import Config
 from rookery.shared.federation_settings import S2s
@@ -35,9 +36,12 @@ SENT = {
 
 
 @pytest.mark.parametrize("name", SENT)
-async def test_a_kind_that_is_not_built_is_refused_at_once(name: str) -> None:
+async def test_a_kind_that_is_not_built_is_refused_at_once(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(KINDS, Kind.COMPONENT, KINDS[Kind.COMPONENT]._replace(service=""))
     async with rig() as it:
-        await with_rooms(it, "proxy")
+        await with_rooms(it, "component")
         alice = await it.online("alice")
         origin = alice.submit(SENT[name])
         await it.settle()

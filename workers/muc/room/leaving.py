@@ -66,7 +66,8 @@ def errored(ask: Ask) -> list[c.Step]:
             Note("occupant_unreachable", "", occupant.bare, condition),
         ]
     seat = ask.state.seat(ask.nick) if ask.nick and ask.stanza.kind == "message" else None
-    if seat is None:
+    if seat is None or (occupant.full, seat.key, ask.stanza.id) not in ask.state.privates:
+        # (a message to all that did not arrive is nothing to whoever said it)
         return []
     inner, payloads = cleaning.cleaned(ask.stanza, ask.state.jid)
     stanza = ask.stanza.replace(from_=occupant.seat.from_, inner=inner, payloads=payloads, attrs=())

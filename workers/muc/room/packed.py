@@ -103,6 +103,8 @@ def load(jid: str, packed: bytes, affiliates: Mapping[str, bytes], occupants: Ma
         state.set_affiliate(bare, _read(_affiliates, data, Affiliate()))
     for full, data in occupants.items():
         _seated(state, full, _read(_occupants, data, _Occupant()))
+    # (who was not shown yet is found with the first look)
+    state.late = any(not seat.shown for seat in state.seats.values())
     return state
 
 

@@ -47,6 +47,8 @@ def message(ask: Ask) -> list[c.Step]:
         inner=inner,
         payloads=(*payloads, _USER_PAYLOAD, (OCCUPANT_ID, "occupant-id")),
     )
+    for session in seat.sessions:
+        ask.state.wrote(session.full, mine.key, stanza.id)
     # All sessions under the nick get it (section 7.2.8); the first is kept until it is accepted.
     return [
         Send(relayed.replace(to=session.full), relayed=at == 0) for at, session in enumerate(seat.sessions)

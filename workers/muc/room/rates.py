@@ -12,12 +12,12 @@ class Bucket:
         self._left = burst
         self._at = 0.0
 
-    def take(self, now: float, rate: float, burst: float) -> bool:
-        """Take one; False when there is none. `rate` is what comes in within a second."""
+    def take(self, now: float, rate: float, burst: float, cost: float = 1) -> bool:
+        """Take one, or `cost`; False when there is too little. `rate` is what comes in within a second."""
         left = min(burst, self._left + max(0.0, now - self._at) * rate)
         self._at = now
-        if left < 1:
+        if left < cost:
             self._left = left
             return False
-        self._left = left - 1
+        self._left = left - cost
         return True

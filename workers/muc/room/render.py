@@ -79,12 +79,42 @@ def _updated(state: State, seat: Seat, outs: Outs, actor: str = "", reason: str 
     outs.extend(Tell(session.full, (to(own, session.full),)) for session in seat.sessions)
 
 
+def _affordable(state: State, seat: Seat, facts: Facts) -> bool:
+    """Whether everybody can be told of a newcomer now: when many come at once into a full room, that would be n times n presences."""
+    options = facts.options
+    afforded = state.telling.take(
+        facts.now,
+        options.introductions_per_second,
+        options.introductions_burst,
+        min(len(state.occupants), options.introductions_burst),
+    )
+    if not afforded and seat.role is not Role.MODERATOR:
+        state.late = True
+        return False
+    return True
+
+
+def introduce(state: State, facts: Facts, outs: Outs) -> list[Seat]:
+    """Tell of those who came in while too many did, as far as that can be afforded now; returns them."""
+    told: list[Seat] = []
+    state.late = False
+    for seat in state.seats.values():
+        if not seat.shown and visible(state, seat):
+            if not _affordable(state, seat, facts):
+                break
+            seat.shown = True
+            face = seat.face
+            _broadcast(state, seat, outs, lambda known, face=face: presences.available(state, face, known))  # type: ignore[misc]
+            told.append(seat)
+    return told
+
+
 def _entered(state: State, change: c.Entered, facts: Facts, outs: Outs) -> None:
     occupant = change.occupant
     seat = occupant.seat
     first = len(seat.sessions) == 1
     if first:
-        seat.shown = visible(state, seat)
+        seat.shown = visible(state, seat) and _affordable(state, seat, facts)
     if first or seat.face is occupant:
         face = seat.face
         _broadcast(

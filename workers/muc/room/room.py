@@ -33,7 +33,7 @@ from rookery.workers.muc.room.changes import Step
 from rookery.workers.muc.room.entrance import entrance
 from rookery.workers.muc.room.evolve import Touched, evolve
 from rookery.workers.muc.room.facts import Facts, Told
-from rookery.workers.muc.room.render import render
+from rookery.workers.muc.room.render import introduce, render
 from rookery.workers.muc.room.state import Occupant, State
 from rookery.workers.muc.room.values import Affiliation
 
@@ -126,6 +126,21 @@ class Room:
     def departed(self, full: str, facts: Facts) -> Deed:
         """The session of an occupant has ended without a word."""
         return self._done(leaving.departed(self.state, full), facts)
+
+    def introduce(self, facts: Facts) -> Deed:
+        """Time has passed: who came in together with too many others is shown to everybody now. Call it while `late`."""
+        state = self.state
+        state.large = facts.options.large
+        outs: list[Out] = []
+        touched = Touched()
+        for seat in introduce(state, facts, outs):
+            touched.seat(seat)
+        return Deed(outs, bool(outs), occupants=tuple(touched.occupants))
+
+    @property
+    def late(self) -> bool:
+        """Whether somebody is in of whom not everybody was told."""
+        return self.state.late
 
     def make(self, owner: str, stanza: Stanza, facts: Facts) -> Deed:
         """An operator makes the room for an owner (a bare JID), with the form of its configuration in `stanza`. Raises StanzaError."""

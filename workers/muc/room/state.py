@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Sequence
+from typing import Final
 
 from rookery.shared.xeps.occupant_ids import NS as OCCUPANT_ID
 from rookery.shared.xmpp.jid import bare_of
@@ -16,6 +17,8 @@ from rookery.workers.muc.room.rates import Bucket
 from rookery.workers.muc.room.values import Affiliate, Affiliation, Role, Subject, Wanted
 
 _NOBODY = Affiliate()
+#: Private messages of a room that are remembered.
+_PRIVATES: Final = 512
 
 
 class Seat:
@@ -122,12 +125,15 @@ class State:
         "jid",
         "joins",
         "large",
+        "late",
         "locked",
         "occupants",
+        "privates",
         "reserved",
         "seats",
         "spoke",
         "subject",
+        "telling",
         "voices",
     )
 
@@ -148,13 +154,25 @@ class State:
         self.occupants: dict[str, Occupant] = {}
         self.seats: dict[str, Seat] = {}
         self.joins = Bucket(1 << 30)
+        #: How many presences of newcomers may still be told; and whether somebody came in for whom that was too little.
+        self.telling = Bucket(1 << 30)
+        self.late = False
         #: More occupants than this are not all shown to everybody.
         self.large = 1 << 30
         #: When a bare JID spoke last, in slow mode.
         self.spoke: dict[str, float] = {}
+        #: Private messages of late: (full JID that got it, key of the sender's nick, id). What comes back and is none of them was for all.
+        self.privates: dict[tuple[str, str, str], None] = {}
         self._owners = 0
         self._moderators: Sequence[str] | None = None
         self._others: Sequence[str] = ()
+
+    def wrote(self, full: str, key: str, id: str) -> None:
+        """A private message goes to a session."""
+        privates = self.privates
+        privates[full, key, id] = None
+        if len(privates) > _PRIVATES:
+            del privates[next(iter(privates))]
 
     # --- asking ------------------------------------------------------------------------------------------------------
 

@@ -300,7 +300,7 @@ class Remote:
             self.failures += 1
         if not opened:
             self.trouble = trouble
-        self._rest()
+        self._rest(trouble.kind)
         if not opened:
             self._around.failed(self, trouble)
 
@@ -324,13 +324,13 @@ class Remote:
             for pair, entry in self._sent.take():
                 self._around.uncertain(pair, entry)
 
-    def _rest(self) -> None:
+    def _rest(self, kind: str) -> None:
         if not self.failures and not any(pair.waits for pair in self.pairs.values()):
             self.condition = Condition.IDLE
             return
         self.condition = Condition.PAUSED
         around = self._around
-        self.resume_at = around.clock() + pause(self.failures, around.chance(), around.longest_pause)
+        self.resume_at = around.clock() + pause(kind, self.failures, around.chance(), around.longest_pause)
         around.ring(self, self.resume_at)
 
     def _requeue(self) -> None:

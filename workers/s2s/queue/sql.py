@@ -29,7 +29,8 @@ told AS (
     INSERT INTO s2s_peer AS p (partition, remote, local, acked, worked)
     SELECT r.partition, r.remote, r.local, r.acked, now()
     FROM fence_ok CROSS JOIN unnest($2::integer[], $3::text[], $4::text[], $5::bigint[]) AS r (partition, remote, local, acked)
-    ON CONFLICT (remote, local) DO UPDATE SET acked = greatest(p.acked, EXCLUDED.acked), worked = now()
+    ON CONFLICT (remote, local) DO UPDATE SET
+        partition = EXCLUDED.partition, acked = greatest(p.acked, EXCLUDED.acked), worked = now()
 )
 SELECT EXISTS (SELECT FROM fence_ok)"""  # noqa: S608
 _OUTCOME: Final = f"""{FENCE},
@@ -37,13 +38,13 @@ told AS (
     INSERT INTO s2s_peer AS p (partition, remote, local, worked, failed, trouble)
     SELECT $2, $3, $4, CASE WHEN $5 = '' THEN now() END, CASE WHEN $5 <> '' THEN now() END, $5 FROM fence_ok
     ON CONFLICT (remote, local) DO UPDATE SET
-        worked = coalesce(EXCLUDED.worked, p.worked), failed = coalesce(EXCLUDED.failed, p.failed), trouble = EXCLUDED.trouble
+        partition = EXCLUDED.partition, worked = coalesce(EXCLUDED.worked, p.worked), failed = coalesce(EXCLUDED.failed, p.failed), trouble = EXCLUDED.trouble
 )
 SELECT EXISTS (SELECT FROM fence_ok)"""  # noqa: S608
 _MUTE: Final = f"""{FENCE},
 told AS (
     INSERT INTO s2s_peer AS p (partition, remote, local, mute) SELECT $2, $3, $4, $5 FROM fence_ok
-    ON CONFLICT (remote, local) DO UPDATE SET mute = EXCLUDED.mute
+    ON CONFLICT (remote, local) DO UPDATE SET partition = EXCLUDED.partition, mute = EXCLUDED.mute
 )
 SELECT EXISTS (SELECT FROM fence_ok)"""  # noqa: S608
 _GONE: Final = f"""{FENCE},

@@ -11,7 +11,7 @@ class Trouble(NamedTuple):
     """Why a stream ended or never opened.
 
     `condition` is the stanza error for senders, `text` a line for people; `permanent` says that trying again soon is of no use. `kind` names
-    the failure for back-off and metrics (`backoff.KINDS`).
+    the failure for back-off and metrics (`outgoing/pauses.py`).
     """
 
     condition: str = "remote-server-timeout"

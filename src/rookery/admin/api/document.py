@@ -46,7 +46,9 @@ _PROBLEM: Final[dict[str, Any]] = {
 def openapi(table: Iterable[Verb]) -> dict[str, Any]:
     """The document of these verbs."""
     verbs = list(table)
-    bodies = {verb.name: _body(verb) for verb in verbs}
+    # Verbs that are given the same share the description of it.
+    made = {verb.takes: _body(verb) for verb in verbs if verb.in_body}
+    bodies = {verb.name: made.get(verb.takes) if verb.in_body else None for verb in verbs}
     types = [verb.gives for verb in verbs if verb.gives is not None]
     types += [body for body in bodies.values() if body is not None]
     _, schemas = msgspec.json.schema_components(dict.fromkeys(types), ref_template=_REF)

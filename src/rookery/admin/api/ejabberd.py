@@ -6,12 +6,11 @@ there. Names that are not in the table are 404.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, Final, NamedTuple
-
-from msgspec import Meta
+from typing import Any, Final
 
 from rookery.admin import announcing, domains, names, rosters, sessions, users
+from rookery.admin.api import ejabberd_counts, ejabberd_rooms
+from rookery.admin.api.ejabberd_command import Command, Nothing, OfHost, Text
 from rookery.admin.api.reading import convert, document
 from rookery.admin.desk import Desk
 from rookery.admin.errors import NotFound
@@ -19,27 +18,6 @@ from rookery.admin.verb import Taken
 from rookery.admin.verbs.sessions import kick
 from rookery.shared.observe.exchange import Request
 from rookery.shared.xmpp.jid import Jid
-
-Text = Annotated[str, Meta(max_length=10_000)]
-
-
-class Command(NamedTuple):
-    """One command: the scope that allows it (beside "all"), and whether "read" does too."""
-
-    scope: str
-    takes: type[Taken]
-    does: Callable[[Desk, Any], Awaitable[Any]]
-    reads: bool = False
-
-
-class Nothing(Taken, frozen=True, kw_only=True):
-    """No arguments."""
-
-
-class OfHost(Taken, frozen=True, kw_only=True):
-    """A domain."""
-
-    host: Text
 
 
 class OfUser(Taken, frozen=True, kw_only=True):
@@ -114,7 +92,7 @@ def read(command: Command, request: Request) -> Taken:
 
 def target(given: Taken) -> str:
     """Whom a command is about, for the log."""
-    fields = ("user", "host", "localuser", "localhost", "to")
+    fields = ("room", "service", "user", "host", "localuser", "localhost", "to")
     return " ".join(value for name in fields if isinstance(value := getattr(given, name, None), str))
 
 
@@ -259,4 +237,6 @@ COMMANDS: Final[dict[str, Command]] = {
     "add_rosteritem": Command("users", OfContact, _add_rosteritem),
     "delete_rosteritem": Command("users", OfRosterItem, _delete_rosteritem),
     "send_message": Command("announce", Message, _send_message),
+    **ejabberd_rooms.COMMANDS,
+    **ejabberd_counts.COMMANDS,
 }

@@ -5,15 +5,35 @@ from __future__ import annotations
 from typing import Final
 
 from rookery.admin.verb import Verb
-from rookery.admin.verbs import cluster, domains, messages, rosters, sessions, tokens, users
+from rookery.admin.verbs import (
+    clients,
+    cluster,
+    domains,
+    invitations,
+    messages,
+    reports,
+    rooms,
+    rosters,
+    s2s,
+    sessions,
+    tokens,
+    users,
+    watch,
+)
 
 #: Every verb. Their order is that of the document.
 TABLE: Final[tuple[Verb, ...]] = (
     *domains.VERBS,
     *users.VERBS,
+    *invitations.VERBS,
+    *clients.VERBS,
     *sessions.VERBS,
+    *watch.VERBS,
     *rosters.VERBS,
+    *rooms.VERBS,
     *messages.VERBS,
+    *reports.VERBS,
+    *s2s.VERBS,
     *cluster.VERBS,
     *tokens.VERBS,
 )

@@ -63,6 +63,20 @@ class OfProcess(Taken, frozen=True, kw_only=True):
     incarnation: Incarnation
 
 
+class DrainIt(OfProcess, frozen=True, kw_only=True):
+    """A process, and how many connections a second its edge ends; 0 is what the configuration says."""
+
+    rate: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+
+
+class Draining(Given, frozen=True, kw_only=True):
+    """How far a drain is; `connections` are left."""
+
+    draining: bool
+    connections: int
+    rate: int
+
+
 class SetLevel(Taken, frozen=True, kw_only=True):
     """Which lines are written, by one process or by all, until it ends."""
 
@@ -103,8 +117,12 @@ async def _partitions(desk: Desk, taken: Nothing) -> Partitions:
     return Partitions(kinds={kind: Held(**count) for kind, count in found["partitions"].items()})
 
 
-async def _drain(desk: Desk, taken: OfProcess) -> None:
-    await cluster_work.drain(desk, taken.incarnation)
+async def _drain(desk: Desk, taken: DrainIt) -> None:
+    await cluster_work.drain(desk, taken.incarnation, taken.rate)
+
+
+async def _drain_status(desk: Desk, taken: OfProcess) -> Draining:
+    return Draining(**await cluster_work.drain_status(desk, taken.incarnation))
 
 
 async def _log_level(desk: Desk, taken: SetLevel) -> None:
@@ -158,11 +176,22 @@ VERBS: Final = (
         "cluster",
         "POST",
         "/v1/cluster/processes/{incarnation}/drain",
-        OfProcess,
+        DrainIt,
         None,
         _drain,
         "Let a process give away what it holds and end",
         errors=(404,),
+    ),
+    Verb(
+        "cluster.draining",
+        "cluster",
+        "GET",
+        "/v1/cluster/processes/{incarnation}/drain",
+        OfProcess,
+        Draining,
+        _drain_status,
+        "Tell how far the drain of a process is",
+        errors=(404, 503),
     ),
     Verb(
         "cluster.log_level",

@@ -23,7 +23,7 @@ Contacts = Annotated[
 class Domain(Given, frozen=True, kw_only=True):
     """A hosted domain and what holds for it; `durability` null is what the configuration says.
 
-    `room_creation` says who may make rooms in a service of rooms, null for what is usual.
+    `motd` is what each user is told once, `welcome` what new users are told (XEP-0133). `room_creation` says who may make rooms in a service of rooms, null for what is usual.
     """
 
     name: str
@@ -33,6 +33,11 @@ class Domain(Given, frozen=True, kw_only=True):
     contacts: dict[str, list[str]]
     admins: list[str]
     room_creation: str | None = None
+    auth: Annotated[dict[str, Any], Meta(description="Who keeps the passwords (docs/logins.md)")] | None = (
+        None
+    )
+    motd: str = ""
+    welcome: str = ""
 
 
 class DomainList(Given, frozen=True, kw_only=True):
@@ -60,6 +65,25 @@ class PutDomain(OfDomain, frozen=True, kw_only=True):
         Annotated[list[UserJid], Meta(description="Users who may administrate it (XEP-0133)", max_length=100)]
         | None
     ) = None
+    auth: (
+        Annotated[
+            dict[str, Any],
+            Meta(
+                description='Who keeps the passwords: {"type": "oidc", ...} (docs/logins.md), {"type": "internal"} for this server'
+            ),
+        ]
+        | None
+    ) = None
+    motd: (
+        Annotated[
+            str, Meta(description="What each user is told once; empty takes it back", max_length=10_000)
+        ]
+        | None
+    ) = None
+    welcome: (
+        Annotated[str, Meta(description="What new users are told; empty takes it back", max_length=10_000)]
+        | None
+    ) = None
 
 
 def shown(policy: Policy) -> Domain:
@@ -81,7 +105,10 @@ async def _put(desk: Desk, taken: PutDomain) -> Any:
         "" if taken.durability == "default" else taken.durability,
         domains.contacts(taken.contacts or {}),
         room_creation="" if taken.room_creation == "default" else taken.room_creation,
+        motd=taken.motd,
+        welcome=taken.welcome,
         admins=None if taken.admins is None else [str(names.account(jid)) for jid in taken.admins],
+        auth=domains.auth(taken.auth),
     )
     policy, fresh = await domains.put(desk, names.domain(taken.domain), taken.kind, changes)
     return Made(shown(policy)) if fresh else shown(policy)

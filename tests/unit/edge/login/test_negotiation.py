@@ -39,6 +39,7 @@ POLICY = Policy(
     idle_seconds=330,
     failures=3,
     instructions="Ask your gardener.",
+    fast=True,
 )
 OPEN = (
     "<?xml version='1.0'?><stream:stream to='{}' version='1.0' xmlns='jabber:client'"

@@ -90,6 +90,19 @@ def test_many_uids_are_told_in_pieces_and_too_many_are_forgotten_early() -> None
     assert len(uids(machine)) * recent_messages._UID_BYTES <= recent_messages.MAX_BYTES
 
 
+def test_nothing_is_forgotten_for_its_age_while_commits_are_slow() -> None:
+    """A client may acknowledge what Postgres has not taken for a minute: its router may die at the end of that."""
+    machine = RecentMessages()
+    machine.add(b"s", 1, message("1@x"))
+    for second in range(1, 61):
+        machine.tick(float(second), slow=True)
+    assert len(machine) == 1
+    machine.tick(60.0 + recent_messages.SECONDS)
+    assert len(machine) == 1
+    machine.tick(60.0 + 2 * recent_messages.SECONDS)
+    assert len(machine) == 0
+
+
 def test_what_is_forgotten_is_freed_in_portions() -> None:
     machine = RecentMessages()
     for n in range(10):

@@ -276,6 +276,26 @@ def test_a_large_room_shows_newcomers_to_moderators_only() -> None:
     assert not scene.got(BOB)
 
 
+def test_who_comes_in_with_too_many_others_is_shown_later() -> None:
+    """Moderators see everybody at once; all others within the rate, whoever holds the room meanwhile."""
+    scene = opened(Options(introductions_per_second=100, introductions_burst=1000))
+    scene.room.state.telling.take(scene.now, 1, 0, 0)
+    told = scene.join(CAROL, "Carol")
+    assert 110 in codes_of(told[-2])
+    assert [stanza.from_ for stanza in scene.got(ALICE)] == [f"{ROOM}/Carol"]
+    assert not scene.got(BOB)
+    assert scene.room.late
+    scene.quiet()
+    for seconds, shown in ((0.0, False), (1.0, True)):
+        scene.now += seconds
+        scene.take(scene.room.introduce(scene.facts(ALICE)))
+        assert [stanza.from_ for stanza in scene.got(BOB)] == [f"{ROOM}/Carol"] * shown
+        assert scene.room.late is (not shown)
+    assert not scene.got(CAROL)
+    scene.leave(CAROL, "Carol")
+    assert [stanza.type for stanza in scene.got(BOB)] == ["unavailable"]
+
+
 def test_a_role_may_be_hidden() -> None:
     """muc#roomconfig_presencebroadcast (section 7.2.2)."""
     scene = opened(FAST)

@@ -69,6 +69,23 @@ def test_who_may_send_private_messages(allowed: str, bob: bool, alice: bool) -> 
             assert refused(scene, stanza).condition == "forbidden"
 
 
+def test_only_a_private_message_that_did_not_arrive_comes_back_to_its_sender() -> None:
+    """Section 17.3 names what removes an occupant; any other error of a message to all is nobody's."""
+    scene = opened()
+    scene.say(ALICE)
+    (said,) = scene.got(BOB)
+    error = StanzaError("service-unavailable")
+    scene.quiet()
+    scene.send(said.replace(to=BOB).error(error))
+    assert scene.heard == {}
+    scene.send(private(ALICE, "Bob"))
+    (whispered,) = scene.got(BOB)
+    scene.send(whispered.error(error))
+    (told,) = scene.got(ALICE)
+    assert (told.type, told.from_, told.id) == ("error", f"{ROOM}/Bob", whispered.id)
+    assert BOB in scene.room.occupants
+
+
 def request(full: str, nick: str, payload: Element = PING, type: str = "get", id: str = "q") -> Stanza:
     return Stanza.build("iq", payload, type=type, id=id, from_=full, to=f"{ROOM}/{nick}")
 

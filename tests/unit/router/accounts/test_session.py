@@ -299,3 +299,16 @@ def test_what_is_told_to_the_next_holder_is_accepted_and_bounded() -> None:
     assert recent.told(100) == {b"new": [1, 3], b"old": [1]}
     assert recent.told(2) == {b"new": [1, 3]}
     assert recent.told(1) == {}
+
+
+def test_what_a_room_owes_to_a_session_that_died_is_not_for_the_next_one_of_its_name() -> None:
+    session = Session(f"{BARE}/r", 1, "e", 1, b"")
+    stream, room = b"room:tea@rooms.example", "tea@rooms.example"
+    assert not session.occupies(stream, f"{room}/Bob")
+    session.direct("other@rooms.example/Bob", True)
+    assert not session.occupies(stream, room)
+    session.direct(f"{room}/Bob", True)
+    assert session.occupies(stream, f"{room}/Alice")
+    assert session.hear(stream, 5)
+    session.direct(f"{room}/Bob", False)
+    assert session.occupies(stream, room), "its own leave is told, too"

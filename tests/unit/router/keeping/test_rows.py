@@ -37,6 +37,7 @@ class Store:
         self.puts: list[tuple[Row, Callable[[Row, bool | None], None]]] = []
         self.settled: list[tuple[int, list[int]]] = []
         self.owing: list[tuple[int, int, Callable[[], None]]] = []
+        self.again: list[tuple[Row, Callable[[], None]]] = []
         self.full = False
 
     def put(self, row: Row, done: Callable[[Row, bool | None], None], holding: Holding) -> None:
@@ -47,6 +48,9 @@ class Store:
 
     def owe(self, account_id: int, id: int, done: Callable[[], None]) -> None:
         self.owing.append((account_id, id, done))
+
+    def owe_again(self, row: Row, done: Callable[[], None]) -> None:
+        self.again.append((row, done))
 
     def after(self, done: Callable[[], None]) -> None:
         done()
@@ -207,6 +211,20 @@ def test_what_the_store_refuses_goes_back_and_is_not_owed() -> None:
     assert world.bounced == ["internal-server-error"]
     assert (world.account.owed, world.account.owed_bytes, world.account.puts) == (0, 0, 0)
     assert world.accepted
+
+
+def test_what_a_former_holder_stored_for_a_session_that_is_gone_is_owed() -> None:
+    """It died before the sender was told, and so did the edge of the session: nobody else would ever deliver it."""
+    world = World()
+    world.keep()
+    ((row, done),) = world.store.puts
+    done(row, False)
+    ((repeated, owed),) = world.store.again
+    assert repeated == row
+    assert not world.accepted, "before that is committed, too"
+    owed()
+    assert world.accepted
+    assert world.landed == [BOB]
 
 
 def test_a_dropped_partition_is_told_nothing() -> None:

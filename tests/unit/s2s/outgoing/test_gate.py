@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from rookery.workers.s2s.outgoing.gate import Gate, Standing
-from rookery.workers.s2s.outgoing.pauses import FIRST, pause
 
 
 def test_failing_domains_do_not_hold_up_good_ones() -> None:
@@ -27,10 +26,3 @@ def test_who_leaves_the_line_is_not_called() -> None:
     gate.leave("a")
     gate.leave("nobody")
     assert went == ["a", "c"]
-
-
-def test_pauses_double_up_to_the_longest_and_are_spread() -> None:
-    assert [pause(n, 0.5, 300.0) for n in (1, 2, 3, 4)] == [FIRST, 2 * FIRST, 4 * FIRST, 8 * FIRST]
-    assert pause(50, 0.5, 300.0) == 300.0
-    assert pause(1, 0.0, 300.0) == FIRST / 2
-    assert pause(0, 0.5, 300.0) < FIRST

@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rookery.shared.xmpp.stanza import Stanza
-from rookery.workers.s2s.streams.backoff import KINDS, pause
 from rookery.workers.s2s.streams.dialback import Key, Pair, is_ours, make_key
 from rookery.workers.s2s.streams.marks import Marks
 from rookery.workers.s2s.streams.names import Names, matches
@@ -118,13 +117,6 @@ def test_policies() -> None:
     assert Policy("listed", allow=allow).allows("x.good.example")
     assert not Policy("listed", allow=allow).allows("any.example")
     assert not Policy("closed", allow=allow).allows("x.good.example")
-
-
-@given(st.sampled_from(sorted(KINDS)), st.integers(1, 10_000), st.floats(0, 1))
-def test_pauses_grow_within_their_bounds(kind: str, failures: int, draw: float) -> None:
-    found = pause(kind, failures, draw)
-    assert KINDS[kind].first / 2 <= found <= KINDS[kind].longest
-    assert pause(kind, failures + 1, draw) >= found
 
 
 class Waiting:

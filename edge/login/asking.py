@@ -1,0 +1,147 @@
+"""What a login asks account workers: each question ends in effects of the negotiation."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import trio
+
+from rookery.edge.context import Context
+from rookery.edge.login.effects import (
+    AskCredentials,
+    AskInvited,
+    AskLogin,
+    AskRedeem,
+    AskRegister,
+    AskToken,
+    CheckPassword,
+    Effect,
+)
+from rookery.edge.login.negotiation import Negotiation
+from rookery.shared.bus.api import BusTimeout
+from rookery.shared.bus.messages import (
+    AskInvitation,
+    CheckLogin,
+    Credentials,
+    GetCredentials,
+    IssueToken,
+    Item,
+    Kind,
+    LoginChecked,
+    LoginToken,
+    Redeem,
+    Register,
+)
+from rookery.shared.observe import metrics
+from rookery.shared.xmpp.errors import StanzaError
+from rookery.shared.xmpp.sasl.keys import verify_plain
+
+
+class Asker(Protocol):
+    """Whose login it is."""
+
+    host: str
+
+
+def unanswered() -> StanzaError:
+    """Nobody has answered in time."""
+    return StanzaError("resource-constraint", "try again later", type="wait")
+
+
+class Asking:
+    """The questions of one login."""
+
+    __slots__ = ("_client", "_context", "_negotiation")
+
+    def __init__(self, client: Asker, context: Context, negotiation: Negotiation) -> None:
+        self._client = client
+        self._context = context
+        self._negotiation = negotiation
+
+    def _blocked(self) -> bool:
+        """Whether this address has failed too often."""
+        context = self._context
+        blocked = context.failures.blocked(self._client.host, context.reactor.clock())
+        if blocked:
+            metrics.RATELIMIT.labels("auth").inc()
+        return blocked
+
+    async def _call(self, account: str, request: Item) -> Item | None:
+        """The answer of the account's worker, None for none."""
+        partition = self._context.sessions.partition(account)
+        try:
+            return await self._context.bus.call(Kind.ACCOUNT, partition, request)
+        except (BusTimeout, StanzaError):
+            return None
+
+    async def credentials(self, ask: AskCredentials) -> list[Effect]:
+        """The keys of an account."""
+        authentication = self._negotiation.authentication
+        if self._blocked():
+            return authentication.denied()
+        answer = await self._call(ask.account, GetCredentials(ask.account, ask.mechanism))
+        return (
+            authentication.credentials(answer) if isinstance(answer, Credentials) else authentication.denied()
+        )
+
+    async def check(self, ask: CheckPassword) -> list[Effect]:
+        """Whether a password makes these keys."""
+        right = await trio.to_thread.run_sync(verify_plain, ask.password, ask.credentials)
+        return self._negotiation.authentication.checked(right)
+
+    async def login(self, ask: AskLogin) -> list[Effect]:
+        """Whether a secret opens an account whose password is kept elsewhere."""
+        authentication = self._negotiation.authentication
+        if self._blocked():
+            return authentication.denied()
+        # Whose token it is follows from the token: then any worker may say.
+        request = CheckLogin(ask.domain, ask.account, ask.mechanism, ask.secret)
+        answer = await self._call(ask.account or f"{ask.secret[-32:]}@{ask.domain}", request)
+        return authentication.login(answer) if isinstance(answer, LoginChecked) else authentication.denied()
+
+    async def redeem(self, ask: AskRedeem) -> list[Effect]:
+        """Whether a token is one."""
+        authentication = self._negotiation.authentication
+        if self._blocked():
+            return authentication.denied()
+        answer = await self._token(ask.request)
+        return authentication.denied() if answer is None else authentication.redeemed(answer)
+
+    async def token(self, ask: AskToken) -> list[Effect]:
+        """A token for a client that has authenticated."""
+        return self._negotiation.inline.issued(await self._token(ask.request))
+
+    async def _token(self, request: Redeem | IssueToken) -> LoginToken | None:
+        answer = await self._call(request.account, request)
+        return answer if isinstance(answer, LoginToken) else None
+
+    async def register(self, ask: AskRegister) -> list[Effect]:
+        """A new account."""
+        partition = self._context.sessions.partition(ask.account)
+        request = Register(ask.domain, ask.username, ask.password, ask.email, self._client.host, ask.token)
+        error: StanzaError | None = None
+        try:
+            await self._context.bus.call(Kind.ACCOUNT, partition, request)
+        except BusTimeout:
+            error = unanswered()
+        except StanzaError as refused:
+            error = refused
+        return self._negotiation.registering.registered(error)
+
+    async def invited(self, ask: AskInvited) -> list[Effect]:
+        """Whether an invitation is one."""
+        context, host = self._context, self._client.host
+        if self._blocked():
+            return self._negotiation.registering.invited(StanzaError("item-not-found"))
+        error: StanzaError | None = None
+        request = AskInvitation(ask.domain, ask.token)
+        try:
+            await context.bus.call(Kind.ACCOUNT, context.sessions.partition(ask.domain), request)
+        except BusTimeout:
+            error = unanswered()
+        except StanzaError as refused:
+            error = refused
+            if refused.condition == "item-not-found" and host not in context.exempt:
+                # Tokens cannot be guessed, and whoever tries is slowed down as with passwords.
+                context.failures.add(host, context.reactor.clock())
+        return self._negotiation.registering.invited(error)

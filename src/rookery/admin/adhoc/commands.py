@@ -1,0 +1,154 @@
+"""Answers commands: who may, which stage, what is done."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import structlog
+
+from rookery.admin import domains
+from rookery.admin.adhoc import on_numbers, on_service, on_users, session
+from rookery.admin.adhoc.asked import Asked, Work, bad_payload
+from rookery.admin.adhoc.on_service import OPERATOR
+from rookery.admin.adhoc.session import Bearer
+from rookery.admin.desk import Desk, NodeDesk
+from rookery.admin.errors import Conflict, NotFound, VerbError
+from rookery.shared.bus.kinds import ACCOUNTS
+from rookery.shared.cluster.api import Node
+from rookery.shared.db.api import DatabaseUnavailable
+from rookery.shared.db.secrets import shared_secrets
+from rookery.shared.xeps.adhoc_commands import ACTIONS, NS, answered, note
+from rookery.shared.xeps.data_forms import NS as FORMS
+from rookery.shared.xeps.data_forms import values
+from rookery.shared.xeps.service_administration import ADMIN, BY_NODE, NOT_ALLOWED, Command
+from rookery.shared.xmpp.errors import StanzaError
+from rookery.shared.xmpp.jid import Jid
+from rookery.shared.xmpp.stanza import Stanza
+from rookery.shared.xmpp.xml import Element
+from rookery.workers.account.policies import Policy
+
+_log = structlog.get_logger()
+#: The purpose of the secret that seals session ids.
+PURPOSE: Final = "commands"
+WORK: Final[Mapping[str, Work]] = {**on_users.WORK, **on_numbers.WORK, **on_service.WORK}
+
+
+class Commands:
+    """The commands of one process. It keeps nothing of a session."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._secrets: Sequence[bytes] = ()
+
+    async def __call__(self, iq: Stanza) -> Stanza:
+        """The answer to a request. Raises StanzaError."""
+        try:
+            return await self._answer(iq)
+        except DatabaseUnavailable:
+            raise StanzaError("internal-server-error", "try again soon", type="wait") from None
+
+    async def _answer(self, iq: Stanza) -> Stanza:
+        asked = iq.find(NS, "command")
+        assert asked is not None  # the dispatch table matched it
+        sender = Jid.trusted(iq.from_)
+        to = Jid.trusted(iq.to) if iq.to else Jid.trusted(sender.bare)
+        desk = NodeDesk(self._node, f"{OPERATOR}{sender.bare}")
+        policy = await _allowed(desk, sender, to.domain)
+        command = _known(asked.get("node") or "")
+        action, id = asked.get("action") or "execute", asked.get("sessionid") or ""
+        if action not in ACTIONS:
+            raise StanzaError("bad-request", f"there is no action {action}", app=(NS, "malformed-action"))
+        bearer = Bearer(command.node, iq.from_, str(to))
+        keys = await self._keys()
+        if id:
+            session.verify(keys, bearer, id, time.time())
+        elif action not in ("execute", "complete") or (action == "complete" and command.fields):
+            raise StanzaError("bad-request", "a command begins with execute", app=(NS, "bad-action"))
+        if action == "cancel":
+            return iq.result(answered(command.full, id, "canceled"))
+        if action in ("prev", "next"):
+            raise StanzaError("bad-request", "it has one stage", app=(NS, "bad-action"))
+        if not id:
+            id = session.issue(keys[0], bearer, time.time(), secrets.token_hex(8))
+            if command.fields:
+                return iq.result(answered(command.full, id, "executing", command.form(**_filled(policy))))
+        payload = await _done(Asked(desk, policy, submitted(command, asked)), command)
+        return iq.result(answered(command.full, id, "completed", *payload))
+
+    async def _keys(self) -> Sequence[bytes]:
+        if not self._secrets:
+            self._secrets = await shared_secrets(self._node.db, PURPOSE)
+        return self._secrets
+
+
+async def _allowed(desk: Desk, sender: Jid, domain: str) -> Policy:
+    """The domain that somebody may administrate, as it is set now. Raises StanzaError."""
+    try:
+        policy = await domains.find(desk, domain)
+    except NotFound:
+        raise StanzaError("item-not-found") from None
+    if policy.kind != ACCOUNTS or sender.bare not in policy.admins:
+        raise StanzaError("forbidden")
+    return policy
+
+
+def _known(node: str) -> Command:
+    """The command of a node. Raises StanzaError: what nobody may, what this server does not do, what is none (XEP-0133 section 5)."""
+    command = BY_NODE.get(node)
+    if command is not None:
+        return command
+    if node in NOT_ALLOWED:
+        raise StanzaError("not-allowed", "this is done by the operator of the server")
+    raise StanzaError("feature-not-implemented" if node.startswith(f"{ADMIN}#") else "item-not-found")
+
+
+def _filled(policy: Policy) -> dict[str, Sequence[str]]:
+    """What forms have already: the texts and the list that are to be changed."""
+    return {
+        "motd": policy.motd.split("\n") if policy.motd else (),
+        "welcome": policy.welcome.split("\n") if policy.welcome else (),
+        "adminjids": policy.admins,
+    }
+
+
+def submitted(command: Command, asked: Element) -> dict[str, list[str]]:
+    """The fields of the form that was filled in. Raises StanzaError (bad-payload)."""
+    if not command.fields:
+        return {}
+    x = asked.find(FORMS, "x")
+    if x is None:
+        raise bad_payload("fill in the form")
+    found = values(x)
+    if found.pop("FORM_TYPE", [ADMIN])[:1] != [ADMIN]:
+        raise bad_payload("this is another form")
+    for field in command.fields:
+        if field.required and not any(value.strip() for value in found.get(field.var, ())):
+            raise bad_payload(f"{field.label} is missing")
+    return found
+
+
+async def _done(asked: Asked, command: Command) -> list[Element]:
+    """Do it. What cannot be done is told by an error note (XEP-0050 section 3.7), a conflict by an error (XEP-0133 section 5)."""
+    status = "failed"
+    try:
+        payload = await WORK[command.node](asked)
+        status = "done"
+    except Conflict as error:
+        raise StanzaError("conflict", str(error)) from None
+    except VerbError as error:
+        payload = [note(str(error), "error")]
+    finally:
+        _log.info(
+            "admin_command",
+            operator=asked.desk.operator,
+            command=command.node,
+            domain=asked.domain,
+            target=" ".join((*asked.fields.get("accountjids", ()), *asked.fields.get("accountjid", ())))[
+                :500
+            ],
+            status=status,
+        )
+    return payload

@@ -1,0 +1,141 @@
+"""Invitations on a real Postgres: what a token allows, how often, and whom it acquaints (XEP-0401, XEP-0445)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import trio
+
+from rookery.shared.bus.messages import AskInvitation, Done, Handle, Invited, Item, Kind, Register
+from rookery.shared.db.api import Database
+from rookery.shared.xmpp.errors import StanzaError
+from rookery.shared.xmpp.parse import parse_element
+from rookery.shared.xmpp.stanza import Stanza
+from rookery.workers.account import invitations
+from rookery.workers.account.invitations import Invitation
+
+from .people import ALICE, BOB, EVE, People, people, pushes
+from .test_account_service import CHEAP, call
+
+TOKEN = "a-token-of-twenty-and-more"
+NOW = datetime.now(UTC)
+#: A domain whose registration is closed.
+NEW = Invitation("", "two.org", "", "", "cli:ada", NOW, NOW + timedelta(days=7), 1)
+
+
+@pytest.fixture
+async def world(database: Database) -> AsyncIterator[People]:
+    async with people(database, CHEAP) as world:
+        yield world
+
+
+async def make(database: Database, new: Invitation = NEW, token: str = TOKEN) -> Invitation:
+    return await database.run(0, lambda conn: invitations.make(conn, new, token))
+
+
+def register(username: str = "carol", token: str = TOKEN, domain: str = "two.org") -> Register:
+    return Register(domain, username, "secret", "", "192.0.2.1", token)
+
+
+async def refused(world: People, request: Item) -> str:
+    with pytest.raises(StanzaError) as caught:
+        await call(world, request)
+    return caught.value.condition
+
+
+async def test_one_account_for_one_token(database: Database, world: People) -> None:
+    made = await make(database)
+    told = await call(world, AskInvitation("two.org", TOKEN))
+    assert told == Invited("", "", int(made.expires.timestamp()))
+    assert await call(world, register()) == Done()
+    assert await refused(world, AskInvitation("two.org", TOKEN)) == "item-not-found"
+    assert await refused(world, register("dave")) == "not-allowed"
+
+
+async def test_as_many_at_once_as_it_says(database: Database, world: People) -> None:
+    await make(database, NEW._replace(uses=3))
+    ends: list[str] = []
+
+    async def one(name: str) -> None:
+        try:
+            await call(world, register(name))
+            ends.append("made")
+        except StanzaError as error:
+            ends.append(error.condition)
+
+    async with trio.open_nursery() as nursery:
+        for n in range(6):
+            nursery.start_soon(one, f"u{n}")
+    assert sorted(ends) == ["made"] * 3 + ["not-allowed"] * 3
+
+
+async def test_a_failed_registration_does_not_use_it_up(database: Database, world: People) -> None:
+    await make(database)
+    assert await refused(world, register("not a name")) == "not-acceptable"
+    assert await call(world, register()) == Done()
+
+
+async def test_a_token_that_was_shown_in_time_is_good(database: Database, world: People) -> None:
+    """XEP-0445 section 4: expiry is looked at when the token is shown, and not again."""
+    await make(database, NEW._replace(expires=NOW - timedelta(seconds=1)))
+    assert await refused(world, AskInvitation("two.org", TOKEN)) == "item-not-found"
+    assert await call(world, register()) == Done()
+
+
+async def test_a_name_is_kept(database: Database, world: People) -> None:
+    await make(database, NEW._replace(domain="one.org", username="carol"))
+    await make(database, NEW._replace(domain="one.org"), "another-token-of-twenty")
+    for token, name, condition in (
+        ("", "carol", "conflict"),
+        ("another-token-of-twenty", "carol", "conflict"),
+        (TOKEN, "dave", "not-acceptable"),
+    ):
+        assert await refused(world, register(name, token, "one.org")) == condition
+    assert await call(world, register("Carol", TOKEN, "one.org")) == Done()
+
+
+async def test_other_tokens_and_other_domains(database: Database, world: People) -> None:
+    await make(database)
+    assert await refused(world, AskInvitation("one.org", TOKEN)) == "item-not-found"
+    for token in (TOKEN + "x", "", "x" * 30):
+        assert await refused(world, AskInvitation("two.org", token)) == "item-not-found"
+        assert await refused(world, register(token=token)) == "not-allowed"
+
+
+async def test_what_was_revoked_is_no_good(database: Database, world: People) -> None:
+    made = await make(database)
+    assert await database.run(0, lambda conn: invitations.revoke(conn, made.id)) == made
+    assert await database.run(0, lambda conn: invitations.revoke(conn, made.id)) is None
+    assert await refused(world, register()) == "not-allowed"
+
+
+async def test_the_inviter_is_a_contact_at_once(database: Database, world: People) -> None:
+    await make(database, NEW._replace(inviter=ALICE))
+    world.take()
+    await call(world, register())
+    items = world.take()
+    for one, other in ((ALICE, "carol@two.org"), ("carol@two.org", ALICE)):
+        (push,) = pushes(items, one)
+        assert f"jid='{other}'" in push
+        assert "subscription='both'" in push
+
+
+async def test_who_shows_the_token_becomes_a_contact(database: Database, world: People) -> None:
+    """XEP-0379: the request is answered by the server, which asks in return; a second one is an ordinary request."""
+    await make(database, NEW._replace(inviter=ALICE))
+    shown = f"<preauth xmlns='urn:xmpp:pars:0' token='{TOKEN}'/>"
+    for sender, states in ((BOB, ["none", "from", "from"]), (EVE, [])):
+        world.take()
+        request = Stanza.build(
+            "presence", parse_element(shown.encode()), type="subscribe", to=ALICE, from_=sender
+        )
+        world.post(Kind.ROSTER, ALICE, Handle(world.origin(), ALICE, "", False, request))
+        await world.rest()
+        items = world.take()
+        found = [push for push in pushes(items, ALICE) if sender in push]
+        assert [re.findall(r"subscription='(\w+)'", push)[0] for push in found] == states
+        if states:
+            assert "ask='subscribe'" in found[-1]

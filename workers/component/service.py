@@ -1,0 +1,139 @@
+"""The component worker: external services, as the cluster sees them. What is for them waits in queues as for other servers.
+
+The holder of a component's domain commits what must not be lost, accepts it, and gives it to a connection of the component, which may be at any
+process of this kind. What a component sends is in this process's custody until the cluster has accepted it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Final
+
+import msgspec
+import trio
+
+from rookery.shared.bus.messages import (
+    ComponentAcked,
+    ComponentGone,
+    ComponentHere,
+    Fanout,
+    Item,
+    Kind,
+    Route,
+    ToComponent,
+)
+from rookery.shared.cluster.api import Node
+from rookery.shared.observe import metrics
+from rookery.shared.xmpp.errors import StanzaError
+from rookery.workers.component.door import Door
+from rookery.workers.component.lines import Lines
+from rookery.workers.hosted import Handler
+from rookery.workers.s2s.service import DRAIN_SECONDS, S2sService
+
+#: What is added to the partitions of components in the tables of the queues.
+ROWS: Final = 1 << 16
+#: The longest pause between looks whether a component is there; it is tried at once when it comes.
+LONGEST_PAUSE: Final = 30.0
+
+
+class ComponentService(S2sService):
+    """Implements `shared.cluster.api.Service` for the kind component."""
+
+    kind = Kind.COMPONENT
+    rows = ROWS
+
+    def __init__(self, node: Node) -> None:
+        super().__init__(node, network=False)
+        settings = node.config.component
+        self._off = False
+        self._config = msgspec.structs.replace(
+            self._config,
+            queue_seconds=settings.queue_seconds,
+            queue_new_seconds=settings.queue_seconds,
+            queue_stanzas=settings.queue_stanzas,
+        )
+        self.lines = Lines(node.incarnation, node.bus.post_to, self._arrived)
+        self.remotes.opener = self.lines
+        self.remotes.longest_pause = LONGEST_PAUSE
+        self.door = Door(node, self.addresses, self.incoming)
+        self.domains.changed = self._domains_changed
+        node.takers[ToComponent] = self._to_component
+        node.on_lost.append(self.lines.lost)
+
+    def _measure(self) -> None:
+        metrics.COMPONENTS.sample(lambda: self.door.connections)
+        metrics.COMPONENT_WAITING.sample(self.remotes.waiting)
+        metrics.COMPONENT_STANZAS.sample(lambda: self.incoming.count, "in")
+        metrics.COMPONENT_STANZAS.sample(lambda: self._taken, "out")
+        metrics.COMPONENT_RETURNED.sample(lambda: self._returned)
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """The port that components connect to."""
+        return {"component": self.door.port} if self.door.port else {}
+
+    def items(self) -> Mapping[type, Handler]:
+        """Who handles what."""
+        return {
+            Route: self._on_route,
+            Fanout: self._on_fanout,
+            ToComponent: lambda partition, item: self._to_component(item),
+            ComponentHere: self._on_here,
+            ComponentGone: lambda partition, item: self.lines.gone(item),
+            ComponentAcked: lambda partition, item: self.lines.acked(item),
+        }
+
+    def _to_component(self, item: Item) -> None:
+        assert isinstance(item, ToComponent)
+        self.door.deliver(item)
+
+    def _on_here(self, partition: int, item: ComponentHere) -> None:
+        if self.remotes.held(partition + self.rows) is not None:
+            self.lines.here(item)
+
+    def _arrived(self, domain: str) -> None:
+        """A component is there: what waits for it goes out now."""
+        peer = self.remotes.find(domain)
+        if peer is not None:
+            peer.retry()
+
+    def _domains_changed(self, domains: object) -> None:
+        self.door.domains_changed()
+
+    def _forbidden(self, local: str, remote: str) -> StanzaError | None:
+        if not local or not remote:
+            return StanzaError("jid-malformed")
+        if self.addresses.place(remote).kind is not Kind.COMPONENT:
+            return StanzaError("remote-server-not-found")
+        return None
+
+    # --- the service ---
+
+    async def run(self) -> None:
+        """Background work; runs until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(super().run)
+            nursery.start_soon(self.lines.run)
+            nursery.start_soon(partial(self.door.run, self.domains.known))
+
+    def reload(self) -> None:
+        """Read changed certificates now (SIGHUP)."""
+        self.door.reload()
+
+    async def drain(self, limit: float) -> None:
+        """Let nobody in, see what came in through, and send the components elsewhere."""
+        self.door.refuse()
+        self.incoming.stop()
+        with trio.move_on_after(min(limit, DRAIN_SECONDS)):
+            while self.incoming.unaccepted:  # noqa: ASYNC110  many may change it, once in a life
+                await trio.sleep(0.02)
+        self.door.close()
+
+    def forget(self, partition: int) -> None:
+        """The partition is another process's."""
+        names = {peer.name for peer in self.remotes if peer.partition == partition + self.rows}
+        super().forget(partition)
+        self.lines.forget(
+            names | {name for name in self.lines.domains if self.node.partition(name) == partition}
+        )
