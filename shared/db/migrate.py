@@ -136,8 +136,9 @@ def compare(applied: Sequence[Applied], known: Sequence[Migration]) -> Status:
 def judge(status: Status, known: Sequence[Migration]) -> None:
     """Raise SchemaError unless this version can run on the schema: not older, and newer only by additions."""
     if status.pending:
+        needed = max(one.number for one in known if not one.waits)
         raise SchemaError(
-            f"the database is at migration {status.version:04}, this version needs {status.pending[-1].number:04}: run `rookery migrate`"
+            f"the database is at migration {status.version:04}, this version needs {needed:04}: run `rookery migrate`"
         )
     newer = [row for row in status.applied if row.number > known[-1].number and row.contract]
     if newer:

@@ -71,14 +71,17 @@ def wanted(have: Sequence[Partition], now: int, size: int, ahead: int) -> list[t
     return made
 
 
-def earlier(have: Sequence[Partition], first: int, now: int) -> list[tuple[int, int]]:
-    """The [first, end) that are to be made, so that there is room from `first` on: without gaps before those that there are."""
-    edge = min(one.first for one in have)
-    size = width(now - first)
+def gaps(have: Sequence[Partition], first: int, now: int) -> list[tuple[int, int]]:
+    """The [first, end) that are to be made, so that there is room for each day from `first` to `now`.
+
+    The older, the wider: what is in one is let go of together, later by a tenth of its age at most. Ten years are about 70.
+    """
     made: list[tuple[int, int]] = []
-    while edge > first:
-        made.append((edge - size, edge))
-        edge -= size
+    for begin, end in [*sorted((one.first, one.end) for one in have), (now + 1, now + 1)]:
+        while first < begin and first <= now:
+            made.append((first, min(first + max(1, (now - first) // 10), begin)))
+            first = made[-1][1]
+        first = max(first, end)
     return made
 
 
@@ -113,7 +116,7 @@ async def reach(conn: Connection, day: int, most: int) -> None:
         await conn.execute(_LOCK)
         today = (await now(conn))["archive"]
         have = await listed(conn, "archive")
-        for first, end in earlier(have, max(day, today - most), today):
+        for first, end in gaps(have, max(day, today - most), today):
             await add(conn, Partition("archive", first, end))
 
 

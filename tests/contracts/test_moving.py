@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from rookery.moving.records import (
 from rookery.shared import config
 from rookery.shared.db.api import Connection, Database
 from rookery.shared.db.bridge import open_database
+from rookery.shared.store import partitions, retention
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element
 from rookery.workers.account import store
@@ -174,6 +176,34 @@ async def test_what_was_written_is_what_is_read(database: Database) -> None:
         assert found._replace(nodes=()) == alice()._replace(nodes=())
         assert list(pie_out.record(found)) == list(pie_out.record(alice()))
         assert await dump.rooms(conn, "conference.example.org", "", 10) == [garden()]
+
+    await database.run(0, work)
+
+
+async def test_what_came_long_ago_is_let_go_of_as_if_it_had_always_been_here(
+    database: Database, each_layout: str
+) -> None:
+    await hosted(database)
+    now = time.time()
+    bob = "bob@far.example"
+    old, new, never = [
+        Message(at, said("x", bob, "alice@example.org"), bob, owed=owed)
+        for at, owed in ((now - 400 * 86_400, True), (now - 86_400, False), (0.0, False))
+    ]
+    await load.put_people(database, [Person("alice", "example.org", messages=(never, old, new))])
+
+    async def work(conn: Connection) -> None:
+        found = await dump.person(conn, "alice", "example.org")
+        assert found is not None
+        assert [one.owed for one in found.messages] == [False, True, False]
+        if each_layout == "archive":
+            today = (await partitions.now(conn))["archive"]
+            rows = [tuple(row) for row in await conn.fetch("SELECT id, day FROM archive ORDER BY id")]
+            assert rows == [(1, today - 3660), (2, today - 400), (3, today - 1)]
+            for one in retention.old(await partitions.listed(conn, "archive"), today - 30):
+                await partitions.drop(conn, one)
+            assert await conn.fetch("SELECT id FROM archive") == await conn.fetch("SELECT 3::bigint AS id")
+            assert await conn.fetchval("SELECT count(*) FROM owed") == 1
 
     await database.run(0, work)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rookery.shared.store.partitions import Partition, is_missing, wanted, width
+from rookery.shared.store.partitions import Partition, gaps, is_missing, wanted, width
 from rookery.shared.store.retention import old
 from rookery.shared.store.statements import peer_mark, uid_mark
 
@@ -31,6 +31,43 @@ def test_there_is_always_room_ahead_and_nothing_overlaps(
 
 def test_wider_ones_begin_where_the_others_end() -> None:
     assert wanted(days((100, 101), (101, 102)), 100, 6, 3) == [(102, 108)]
+
+
+@pytest.mark.parametrize(
+    ("have", "first", "made"),
+    [
+        (days((100, 101)), 98, [(98, 99), (99, 100)]),
+        (days((97, 98), (99, 100), (100, 103)), 96, [(96, 97), (98, 99)]),
+        (days((97, 101)), 98, []),
+        (days((97, 101)), 100, []),
+        ([], 100, [(100, 101)]),
+        (
+            days((90, 102)),
+            50,
+            [
+                (50, 55),
+                (55, 59),
+                (59, 63),
+                (63, 66),
+                (66, 69),
+                (69, 72),
+                *((n, n + 2) for n in range(72, 82, 2)),
+                *((n, n + 1) for n in range(82, 90)),
+            ],
+        ),
+    ],
+)
+def test_what_is_imported_finds_its_days(
+    have: list[Partition], first: int, made: list[tuple[int, int]]
+) -> None:
+    assert gaps(have, first, 100) == made
+
+
+def test_ten_years_are_not_too_many_parts() -> None:
+    made = gaps(days((3660, 3664)), 0, 3660)
+    assert len(made) < 80
+    assert all(end - first <= max(1, (3660 - first) / 10) for first, end in made)
+    assert [first for first, _ in made] == [0, *(end for _, end in made[:-1])]
 
 
 @pytest.mark.parametrize(("keeps", "wide"), [(1, 1), (30, 1), (119, 1), (120, 2), (365, 6), (3650, 60)])
