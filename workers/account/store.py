@@ -12,13 +12,12 @@ from typing import Any, Final, NamedTuple
 
 from rookery.shared.bus.kinds import ACCOUNTS, SERVICES
 from rookery.shared.db.api import FENCE, Connection, Fenced
+from rookery.shared.store.owners import CHUNK, EMPTY
 from rookery.shared.xmpp.jid import MAX_PART
 from rookery.workers.account.credentials import Keys
 from rookery.workers.account.logins.settings import mechanisms
 
 _NO_FENCE: Final = "WITH fence_ok AS MATERIALIZED (SELECT 1 WHERE $1::text = '')"
-#: Messages deleted by one statement when an account goes: each stays far below the statement timeout.
-_CHUNK: Final = 5000
 
 
 async def fenced(conn: Connection, incarnation: str, sql: str, *args: object) -> Any:
@@ -258,12 +257,7 @@ _CLOSE: Final = """
     UPDATE account SET disabled = true FROM fence_ok WHERE localpart = $2 AND domain = $3 RETURNING id
 )
 SELECT EXISTS (SELECT FROM fence_ok) AS alive, (SELECT id FROM found) AS id"""
-_EMPTY: Final = """
-, gone AS (
-    DELETE FROM message m USING fence_ok
-    WHERE m.account_id = $2 AND m.id IN (SELECT id FROM message WHERE account_id = $2 LIMIT $3) RETURNING 1
-)
-SELECT EXISTS (SELECT FROM fence_ok) AS alive, (SELECT count(*) FROM gone) AS deleted"""
+_EMPTY: Final = EMPTY + "SELECT EXISTS (SELECT FROM fence_ok) AS alive, rows AS deleted FROM emptied"  # noqa: S608
 # Accounts are locked before roster rows, and in order, as the roster worker's writes do: no deadlock.
 _DELETE: Final = """
 , others AS (
@@ -294,7 +288,7 @@ SELECT EXISTS (SELECT FROM fence_ok) AS alive, ARRAY(SELECT jid FROM others) AS 
 
 async def empty(conn: Connection, account_id: int, incarnation: str = "") -> None:
     """Delete the messages of an account. Raises Fenced."""
-    while (await fenced(conn, incarnation, _EMPTY, account_id, _CHUNK))["deleted"] == _CHUNK:
+    while (await fenced(conn, incarnation, _EMPTY, account_id, CHUNK))["deleted"] == CHUNK:
         pass
 
 
