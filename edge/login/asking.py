@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
 import trio
 
@@ -20,7 +20,10 @@ from rookery.edge.login.effects import (
 from rookery.edge.login.negotiation import Negotiation
 from rookery.shared.bus.api import BusTimeout
 from rookery.shared.bus.messages import (
+    ArchiveEnds,
+    AskArchive,
     AskInvitation,
+    Bound,
     CheckLogin,
     Credentials,
     GetCredentials,
@@ -33,8 +36,13 @@ from rookery.shared.bus.messages import (
     Register,
 )
 from rookery.shared.observe import metrics
+from rookery.shared.xeps import message_archive
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.sasl.keys import verify_plain
+from rookery.shared.xmpp.xml import Element
+
+#: A binding waits so long for the ends of the archive, and goes on without them.
+ARCHIVE_SECONDS: Final = 4.0
 
 
 class Asker(Protocol):
@@ -114,6 +122,22 @@ class Asking:
     async def _token(self, request: Redeem | IssueToken) -> LoginToken | None:
         answer = await self._call(request.account, request)
         return answer if isinstance(answer, LoginToken) else None
+
+    async def archive(self, account: str, bound: Bound) -> Element | None:
+        """`<metadata/>` of the archive for a client that has just bound (XEP-0386), None for no answer: it can ask itself."""
+        bus, request = self._context.bus, AskArchive(account, bound.owed)
+        try:
+            answer = await bus.call(
+                Kind.OFFLINE, self._context.sessions.partition(account), request, timeout=ARCHIVE_SECONDS
+            )
+        except (BusTimeout, StanzaError):
+            return None
+        assert isinstance(answer, ArchiveEnds)
+        if not answer.first:
+            return message_archive.ends(())
+        return message_archive.ends(
+            ((answer.first, answer.first_at / 1000), (answer.last, answer.last_at / 1000))
+        )
 
     async def register(self, ask: AskRegister) -> list[Effect]:
         """A new account."""

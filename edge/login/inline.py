@@ -11,7 +11,7 @@ from rookery.edge.login.exchange import NeedRedeem
 from rookery.edge.login.features import after_authentication, token_mechanisms
 from rookery.edge.login.stream import Stream
 from rookery.shared.bus.messages import Bound, IssueToken, LoginToken, NotResumed, Redeem, Resumed
-from rookery.shared.xeps import bind2, carbons, fast, sasl2
+from rookery.shared.xeps import bind2, carbons, fast, message_archive, sasl2
 from rookery.shared.xeps import stream_management as sm
 from rookery.shared.xmpp import ns
 from rookery.shared.xmpp.errors import StanzaError
@@ -142,14 +142,14 @@ class Inline:
             return self._success(stream.account, Phase.BINDING)
         stream.asking = True
         resource = bind2.resource(wanted.tag, stream.account, request.agent.id, stream.token())
-        marks = (carbons.MARK,) if wanted.carbons else ()
+        marks = (message_archive.MARK, *((carbons.MARK,) if wanted.carbons else ()))
         return [AskBind(stream.account, resource, marks, wanted.enable)]
 
-    def bound(self, bound: Bound, enabled: Element | None) -> list[Effect]:
-        """The router granted a resource; `enabled` is the answer of stream management, if the client wanted it."""
+    def bound(self, bound: Bound, enabled: Element | None, ends: Element | None = None) -> list[Effect]:
+        """The router granted a resource; `enabled` is the answer of stream management, `ends` are those of the archive (section 4.2)."""
         wanted = self._asked().bind
         assert wanted is not None
-        answers = [] if enabled is None else [enabled]
+        answers = [answer for answer in (ends, enabled) if answer is not None]
         return self._begin(bound, [bind2.bound(answers)], wanted.active)
 
     def refused(self, error: StanzaError) -> list[Effect]:

@@ -49,6 +49,7 @@ from rookery.shared.bus.messages import (
     Resumed,
 )
 from rookery.shared.observe import metrics
+from rookery.shared.xeps import message_archive
 from rookery.shared.xmpp.errors import StanzaError, StreamError
 from rookery.shared.xmpp.stream import Event
 
@@ -273,6 +274,7 @@ class Login:
         except StanzaError as error:
             sessions.forget(sid)
             return self._unbound(ask, error)
+        ends = await self._asking.archive(ask.account, bound) if message_archive.MARK in ask.marks else None
         deposed = sessions.outdated(partition, bound.grant)
         if self._client.reason or deposed:
             # The client did not wait, or the router that granted this has a successor that does not know of it.
@@ -287,7 +289,7 @@ class Login:
                 # The client did not wait: nobody knows of its stream, so nobody can resume it.
                 sessions.close(session, "closed", resumable=False)
                 return []
-        return self._negotiation.bound(bound, enabled)
+        return self._negotiation.bound(bound, enabled, ends)
 
     def _gone(self) -> bool:
         return bool(self._client.reason)

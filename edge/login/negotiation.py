@@ -149,9 +149,9 @@ class Negotiation:
 
     # --- answers of the cluster: to what came with the authentication, or to a step of its own ---
 
-    def bound(self, bound: Bound, enabled: Element | None) -> list[Effect]:
-        """The answer to AskBind."""
-        return self.inline.bound(bound, enabled) if self.inline.active else self.binding.bound(bound)
+    def bound(self, bound: Bound, enabled: Element | None, ends: Element | None = None) -> list[Effect]:
+        """The answer to AskBind; `enabled` of stream management and `ends` of the archive, as far as they were asked for."""
+        return self.inline.bound(bound, enabled, ends) if self.inline.active else self.binding.bound(bound)
 
     def unbound(self, error: StanzaError) -> list[Effect]:
         """AskBind was refused, or had no answer."""

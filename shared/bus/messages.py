@@ -588,7 +588,8 @@ class Bind(NamedTuple):
     edge: str
     sid: int
     stream: bytes
-    #: What the session asks for at once (XEP-0386): names of the registry (`Forward.marks`), carbons alone for now.
+    #: What the session asks for at once (XEP-0386): names of the registry (`Forward.marks`), carbons alone for now. With
+    #: `message_archive.MARK` the answer waits for the commit of what other sessions were given before.
     marks: Sequence[str] = ()
 
 
@@ -599,12 +600,34 @@ class Bound(NamedTuple):
     blocked contacts (XEP-0191 section 3.3).
 
     `copies`: the account archives what it sends, or another resource wants carbons: the edge also posts a Copy of each message.
+
+    `owed`: offline messages wait, and no other session is being given them.
     """
 
     full: str
     grant: int
     own_first: bool = False
     copies: bool = False
+    owed: bool = False
+
+
+class AskArchive(NamedTuple):
+    """Tell the ends of an account's archive to a client that has bound a resource by Bind 2 (XEP-0386); answered with ArchiveEnds.
+
+    `clear`: what offline delivery owes is owed no longer, as far as the archive has it up to the newest message that is told.
+    """
+
+    account: str
+    clear: bool
+
+
+class ArchiveEnds(NamedTuple):
+    """Answer to AskArchive: the sealed id and the Unix milliseconds of the oldest and the newest message; "" for an empty archive."""
+
+    first: str
+    first_at: int
+    last: str
+    last_at: int
 
 
 class Enable(NamedTuple):
@@ -1092,6 +1115,8 @@ Item = (
     | Ended
     | Bind
     | Bound
+    | AskArchive
+    | ArchiveEnds
     | GetCredentials
     | Credentials
     | Redeem
@@ -1220,4 +1245,6 @@ TAGS: Final[dict[type, int]] = {
     BoshTold: 221,
     AskInvitation: 222,
     Invited: 223,
+    AskArchive: 290,
+    ArchiveEnds: 291,
 }

@@ -100,6 +100,8 @@ WAYS: Final[dict[type, Way]] = {
     m.BoshTold: _way((_EDGE,), (_EDGE,)),
     m.Bind: _way((_EDGE,), (_ROUTER,)),
     m.Bound: _way((_ROUTER,), (_EDGE,), answer=True),
+    m.AskArchive: _way((_EDGE,), (_OFFLINE,)),
+    m.ArchiveEnds: _way((_OFFLINE,), (_EDGE,), answer=True),
     m.Enable: _way((_EDGE,), (_ROUTER,)),
     m.Enabled: _way((_ROUTER,), (_EDGE,), answer=True),
     m.Resume: _way((_EDGE,), (_ROUTER,)),

@@ -57,6 +57,15 @@ FROM unnest($1::bigint[], $2::bytea[], $3::bigint[]) AS want(account_id, stream,
 JOIN message m ON m.account_id = want.account_id AND m.stream = want.stream AND m.n = want.n AND NOT m.outgoing"""
 
 
+#: Of what an owner is owed, that which its archive has, too, up to an id.
+_FORGO: Final = f"""{FENCE},
+done AS (
+    UPDATE message m SET owed = false FROM fence_ok
+    WHERE m.account_id = $2 AND m.owed AND m.archived AND m.id <= $3 RETURNING 1
+)
+SELECT EXISTS (SELECT FROM fence_ok) AS open, (SELECT count(*) FROM done) AS done"""  # noqa: S608
+
+
 class Owed(NamedTuple):
     """A message that offline delivery has to bring; `stamp` is in Unix seconds, `stanza` packed."""
 
@@ -82,6 +91,15 @@ async def owed_usage(conn: Connection, owner_id: int) -> tuple[int, int]:
     """How many messages, and bytes of packed stanzas, an owner is owed: what its offline quota limits."""
     count, size = await conn.fetchrow(_USAGE, owner_id)
     return count, size
+
+
+async def forgo(conn: Connection, incarnation: str, owner_id: int, last: int) -> int:
+    """What the archive of an owner has up to the id `last` is not owed any more; returns how many messages. Raises Fenced."""
+    row = await conn.fetchrow(_FORGO, incarnation, owner_id, last)
+    if not row["open"]:
+        raise Fenced(incarnation)
+    done: int = row["done"]
+    return done
 
 
 async def stored_uids(

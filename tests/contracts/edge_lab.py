@@ -16,6 +16,8 @@ from rookery.edge.service import EdgeService
 from rookery.shared.bus.api import Call
 from rookery.shared.bus.messages import (
     Accepted,
+    ArchiveEnds,
+    AskArchive,
     Bind,
     Bound,
     Credentials,
@@ -136,6 +138,22 @@ class Router:
         return [item for item in self.items if type(item) is kind]
 
 
+class Offline:
+    """Knows one archive, and is asked for its ends."""
+
+    kind = Kind.OFFLINE
+
+    def __init__(self, node: FakeNode) -> None:
+        self.node = node
+        self.asked: list[AskArchive] = []
+
+    def receive(self, source: str, partition: int, epoch: int, item: Item | Call) -> None:
+        assert isinstance(item, Call)
+        assert isinstance(item.request, AskArchive)
+        self.asked.append(item.request)
+        self.node.bus.reply(item, ArchiveEnds("old", 1_600_000_000_000, "new", 1_700_000_000_500))
+
+
 class Lab:
     """The cluster, its edge, and clients."""
 
@@ -148,6 +166,7 @@ class Lab:
         self.nursery = nursery
         self.accounts: Accounts
         self.router: Router
+        self.offline: Offline
 
     async def connect(self, port: str = "c2s") -> Client:
         stream = await trio.open_tcp_stream("127.0.0.1", self.edge.ports[port])
@@ -268,6 +287,7 @@ async def running(
     cluster = FakeCluster()
     node = cluster.node("edge1", Kind.EDGE, config=config)
     account, router = cluster.node("account1", Kind.ACCOUNT), cluster.node("router1", Kind.ROUTER)
+    offline = cluster.node("offline1", Kind.OFFLINE)
     service = EdgeService(node)
     node.serve(service)
     async with trio.open_nursery() as nursery:
@@ -275,6 +295,8 @@ async def running(
         lab.accounts, lab.router = Accounts(account), Router(router)
         account.serve(lab.accounts)
         router.serve(lab.router)
+        lab.offline = Offline(offline)
+        offline.serve(lab.offline)
         nursery.start_soon(cluster.network.run)
         nursery.start_soon(service.run)
         with trio.fail_after(5):
