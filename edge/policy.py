@@ -45,6 +45,11 @@ class Policy:
     form_seconds: float = registration.Options().form_seconds
     #: Whether clients get tokens (XEP-0484), and may come back with them.
     fast: bool = False
+    #: Whether SCRAM signs what was offered (XEP-0474).
+    downgrade_protection: bool = False
+    #: SCRAM mechanisms that clients may give keys for (XEP-0480), and the iterations of those.
+    upgrades: tuple[str, ...] = ()
+    iterations: int = 4096
 
 
 @dataclass(slots=True)

@@ -32,7 +32,7 @@ from rookery.shared.net.listener import Accept, Listener, bind_sockets
 from rookery.shared.net.reactor import NEVER, Reactor, close_quietly
 from rookery.shared.observe import metrics
 from rookery.shared.observe.clients import ClientLog
-from rookery.shared.xeps import fast, invitations, registration
+from rookery.shared.xeps import downgrade_protection, fast, invitations, registration, sasl_upgrade
 from rookery.shared.xmpp import expat
 from rookery.shared.xmpp.errors import StreamError
 from rookery.shared.xmpp.stream import StreamLimits
@@ -106,6 +106,9 @@ class EdgeService:
                 invitations=config.options(invitations.Options).enabled,
                 form_seconds=config.options(registration.Options).form_seconds,
                 fast=config.options(fast.Options).enabled,
+                downgrade_protection=config.options(downgrade_protection.Options).enabled,
+                upgrades=_upgrades(config),
+                iterations=config.account.iterations,
             ),
             limits=limits,
             certificates=CertificateStore(config.tls, USES),
@@ -322,3 +325,8 @@ class EdgeService:
             session = connection.session
             if session is not None and session.bare.partition("@")[2] in gone:
                 connection.fail(StreamError("host-gone"))
+
+
+def _upgrades(config: Config) -> tuple[str, ...]:
+    options = config.options(sasl_upgrade.Options)
+    return sasl_upgrade.kept(config.account.mechanisms, options) if options.enabled else ()

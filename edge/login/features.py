@@ -12,6 +12,7 @@ from rookery.shared.xeps import (
     preauth_registration,
     registration,
     sasl2,
+    sasl_upgrade,
     stream_limits,
     stream_management,
 )
@@ -41,6 +42,11 @@ def token_mechanisms(policy: Policy, security: Security) -> list[str]:
     return [name for name, binding in ht.BINDINGS.items() if not binding or security.binding is not None]
 
 
+def upgrades(policy: Policy, domain: HostedDomain | None) -> tuple[str, ...]:
+    """SCRAM mechanisms that clients may give keys for (XEP-0480); the same for every user, whatever keys it has."""
+    return () if domain is None or domain.logins else policy.upgrades
+
+
 def before_authentication(policy: Policy, security: Security, domain: HostedDomain) -> list[Element]:
     """STARTTLS, or authentication and registration."""
     offered: list[Element] = []
@@ -55,7 +61,8 @@ def before_authentication(policy: Policy, security: Security, domain: HostedDoma
             )
         )
         if security.secure:
-            offered.append(sasl2.stream_feature(names, token_mechanisms(policy, security)))
+            tasks = sasl_upgrade.features(upgrades(policy, domain))
+            offered.append(sasl2.stream_feature(names, token_mechanisms(policy, security), tasks))
         if security.binding is not None:
             offered.append(channel_binding.stream_feature([BINDING]))
         if policy.invitations:

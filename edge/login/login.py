@@ -18,6 +18,7 @@ from rookery.edge.login.effects import (
     AskBind,
     AskCredentials,
     AskInvited,
+    AskKeys,
     AskLogin,
     AskRedeem,
     AskRegister,
@@ -191,6 +192,8 @@ class Login:
                 self._ask(partial(self._asking.redeem, effect))
             elif isinstance(effect, AskToken):
                 self._ask(partial(self._asking.token, effect))
+            elif isinstance(effect, AskKeys):
+                self._ask(partial(self._asking.keys, effect))
             elif isinstance(effect, AskRegister):
                 self._ask(partial(self._asking.register, effect))
             elif isinstance(effect, AskInvited):

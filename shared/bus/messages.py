@@ -727,6 +727,23 @@ class Credentials(NamedTuple):
     iterations: int
     stored_key: bytes
     server_key: bytes
+    #: Mechanisms that keys are kept for, and that the account has none for.
+    missing: Sequence[str] = ()
+
+
+class AddKeys(NamedTuple):
+    """Keep keys of one more mechanism (XEP-0480), for a client that has just proved those with the salt `proved`; answered with Done.
+
+    Nothing happens when the account has keys for that mechanism.
+    """
+
+    account: str
+    mechanism: str
+    iterations: int
+    salt: bytes
+    stored_key: bytes
+    server_key: bytes
+    proved: bytes
 
 
 class Redeem(NamedTuple):
@@ -1119,6 +1136,7 @@ Item = (
     | ArchiveEnds
     | GetCredentials
     | Credentials
+    | AddKeys
     | Redeem
     | IssueToken
     | LoginToken
@@ -1247,4 +1265,5 @@ TAGS: Final[dict[type, int]] = {
     Invited: 223,
     AskArchive: 290,
     ArchiveEnds: 291,
+    AddKeys: 292,
 }

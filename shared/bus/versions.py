@@ -31,6 +31,7 @@ item gets a new `VERSION` and a line here, with what happens while the other sid
 | 3 | `ComponentHere`, `ComponentGone`, `ToComponent`, `ComponentAcked` | what is for a component waits while a process of the former version lives |
 | 3 | `Bind.marks` | a client of Bind 2 has no carbons until it asks for them again |
 | 3 | `AskArchive`, `ArchiveEnds`, `Bound.owed` | a client of Bind 2 is told nothing of its archive, and gets offline messages as others do |
+| 3 | `AddKeys`, `Credentials.missing` | no client is asked for the keys that its account lacks |
 
 Version 3 also gives `Origin.edge` another meaning in the same place: it is the custodian. A process of version 2 passes on what it got and keeps
 nothing: acceptance then goes past it to the custodian before it, and what it had under way is sent again after 15 s (`shared.custody`).
@@ -45,6 +46,7 @@ from typing import Any, Final
 from rookery.shared.bus.messages import (
     TAGS,
     VERSION,
+    AddKeys,
     ArchiveEnds,
     AskArchive,
     AskInvitation,
@@ -61,6 +63,7 @@ from rookery.shared.bus.messages import (
     ComponentAcked,
     ComponentGone,
     ComponentHere,
+    Credentials,
     DeliverMany,
     Domains,
     DrainProcess,
@@ -106,6 +109,8 @@ OLDEST: Final = max(1, VERSION - 1)
 KNOWN: Final[dict[type, int | None]] = {
     Beat: 5,
     CheckOccupants: None,
+    AddKeys: None,
+    Credentials: 6,
     AskArchive: None,
     ArchiveEnds: None,
     Bind: 5,

@@ -40,6 +40,8 @@ POLICY = Policy(
     failures=3,
     instructions="Ask your gardener.",
     fast=True,
+    downgrade_protection=True,
+    upgrades=("SCRAM-SHA-256", "SCRAM-SHA-1", "SCRAM-SHA-512"),
 )
 OPEN = (
     "<?xml version='1.0'?><stream:stream to='{}' version='1.0' xmlns='jabber:client'"
