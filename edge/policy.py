@@ -50,6 +50,8 @@ class Policy:
     #: SCRAM mechanisms that clients may give keys for (XEP-0480), and the iterations of those.
     upgrades: tuple[str, ...] = ()
     iterations: int = 4096
+    #: Whether clients are asked for certificates, and log in with them (XEP-0178).
+    certificates: bool = False
 
 
 @dataclass(slots=True)
@@ -60,6 +62,8 @@ class Security:
     starttls: bool = False
     plaintext: bool = False
     binding: bytes | None = None
+    #: The bare JIDs of the certificate that the client has shown; it was verified.
+    addresses: tuple[str, ...] = ()
 
     @property
     def may_authenticate(self) -> bool:

@@ -93,13 +93,25 @@ class Authentication:
             raise SaslFailure("invalid-mechanism")
         external = stream.host is not None and bool(stream.host.logins)
         keys = stream.policy.mechanisms[0]
-        terms = Terms(stream.domain, stream.token(), stream.security.binding, keys, external, signed)
+        terms = Terms(
+            stream.domain,
+            stream.token(),
+            stream.security.binding,
+            keys,
+            external,
+            signed,
+            stream.security.addresses,
+            self._is_hosted,
+        )
         self._exchange = Exchange(self._mechanism, terms)
         if initial is None:
             # No initial response: an empty challenge asks for the first message (section 6.4.2).
             stream.phase = Phase.EXCHANGE
             return [self._send(self._style.challenge(None))]
         return self._went(self._exchange.message(initial))
+
+    def _is_hosted(self, domain: str) -> bool:
+        return self._stream.policy.find(domain) is not None
 
     def response(self, event: Event) -> list[Effect]:
         """`<response/>`."""

@@ -7,11 +7,12 @@ it runs in a thread) with `checked`, `NeedLogin` with `login`, `NeedRedeem` with
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from rookery.edge.login.features import BINDING
 from rookery.shared.bus.messages import Credentials, LoginChecked, LoginToken
+from rookery.shared.xmpp.sasl import external as certified
 from rookery.shared.xmpp.sasl import ht, oauth
 from rookery.shared.xmpp.sasl.common import SaslFailure, decode_base64
 from rookery.shared.xmpp.sasl.plain import parse_plain
@@ -79,6 +80,9 @@ class Terms(NamedTuple):
     external: bool = False
     #: What was offered, for SCRAM to sign (XEP-0474); b"" not to.
     advertised: bytes = b""
+    #: The bare JIDs of the client's certificate, and which domains are ours.
+    addresses: Sequence[str] = ()
+    hosted: Callable[[str], bool] = bool
 
 
 class Exchange:
@@ -87,6 +91,7 @@ class Exchange:
     __slots__ = (
         "_bearer",
         "_binding",
+        "_certified",
         "_domain",
         "_external",
         "_password",
@@ -101,7 +106,8 @@ class Exchange:
     )
 
     def __init__(self, mechanism: str, terms: Terms) -> None:
-        domain, nonce, binding, keys, external, advertised = terms
+        domain, nonce, binding, keys, external, advertised, *_ = terms
+        self._certified = terms if mechanism == "EXTERNAL" else None
         self._domain = domain
         self._password = ""
         self._scram: ScramServer | None = None
@@ -118,7 +124,7 @@ class Exchange:
         self.missing: Sequence[str] = ()
         #: Whether the client's first message has been seen.
         self.started = False
-        if mechanism == "PLAIN" or self._bearer or self._token is not None:
+        if mechanism in ("PLAIN", "EXTERNAL") or self._bearer or self._token is not None:
             self.mechanism = keys
         else:
             bindings = {} if binding is None else {BINDING: binding}
@@ -137,6 +143,10 @@ class Exchange:
                 raise SaslFailure("malformed-request")
             return Success(self.account, encode(self._scram.final(data)))
         self.started = True
+        if self._certified is not None:
+            terms = self._certified
+            self.account = certified.parse(data, terms.addresses, self._domain, terms.hosted)
+            return NeedLogin(self.account, "")
         if self._token is not None:
             self.account, proof = ht.parse(data, self._domain)
             return NeedRedeem(self.account, proof, self._binding if self._token else b"")

@@ -29,10 +29,16 @@ def mechanisms(policy: Policy, security: Security, domain: HostedDomain | None) 
     """SASL mechanisms, best first; -PLUS where the channel can be bound. Empty where nothing may be said."""
     if not security.may_authenticate:
         return []
+    shown = ["EXTERNAL"] if external(security, domain) else []
     if domain is not None and domain.logins:
-        return list(domain.logins)
+        return [*shown, *domain.logins]
     plus = [f"{name}-PLUS" for name in policy.mechanisms] if security.binding is not None else []
-    return [*plus, *policy.mechanisms, "PLAIN"]
+    return [*shown, *plus, *policy.mechanisms, "PLAIN"]
+
+
+def external(security: Security, domain: HostedDomain | None) -> bool:
+    """Whether the client has shown a certificate for an address of the domain (RFC 6120 section 6.3.4, XEP-0178 section 2)."""
+    return domain is not None and any(one.endswith(f"@{domain.name}") for one in security.addresses)
 
 
 def token_mechanisms(policy: Policy, security: Security) -> list[str]:

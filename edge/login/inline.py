@@ -113,6 +113,8 @@ class Inline:
     def _wanted(self, request: sasl2.Request) -> str:
         """The mechanism that a token is to be made for: one of those that are offered, for a client that says who it is."""
         offered = token_mechanisms(self._stream.policy, self._stream.security)
+        if request.mechanism == "EXTERNAL":
+            return ""  # a token would outlive the certificate, which the client shows anyway
         return request.token if request.agent.id and request.token in offered else ""
 
     def redeem(self, claim: NeedRedeem, mechanism: str) -> Redeem:

@@ -144,12 +144,13 @@ class Login:
         """Take one event of the parser."""
         self._apply(self._negotiation.handle(event))
 
-    def secured(self, binding: bytes | None) -> None:
-        """A TLS handshake is done: of STARTTLS, or of direct TLS before the first byte."""
+    def secured(self, binding: bytes | None, addresses: tuple[str, ...] = ()) -> None:
+        """A TLS handshake is done: of STARTTLS, or of direct TLS before the first byte. `addresses` are those of the client's certificate."""
+        security = Security(secure=True, binding=binding, addresses=addresses)
         if self.in_handshake:
-            self._apply(self._negotiation.secured(binding))
+            self._apply(self._negotiation.secured(security))
         else:
-            self._negotiation.stream.security = Security(secure=True, binding=binding)
+            self._negotiation.stream.security = security
 
     def close(self) -> None:
         """End in order."""

@@ -12,7 +12,7 @@ from typing import Final
 from rookery.edge.login.authentication import Authentication
 from rookery.edge.login.binding import Binding, Resuming
 from rookery.edge.login.effects import Effect, Phase, Restart, Send, StartTls
-from rookery.edge.login.features import after_authentication, before_authentication
+from rookery.edge.login.features import after_authentication, before_authentication, external
 from rookery.edge.login.framing import Framing
 from rookery.edge.login.inline import Inline
 from rookery.edge.login.registering import Registering
@@ -126,6 +126,7 @@ class Negotiation:
             security.starttls,
             security.plaintext,
             bound,
+            external(security, host),
         )
         told = host.told.get(key)
         if told is None:
@@ -178,10 +179,10 @@ class Negotiation:
         stream.phase = Phase.TLS
         return [Send(stream.framing.element(Element(ns.TLS, "proceed"))), StartTls(stream.domain)]
 
-    def secured(self, binding: bytes | None) -> list[Effect]:
+    def secured(self, security: Security) -> list[Effect]:
         """The handshake is done: everything that was said before does not count (section 5.4.3.3)."""
         stream = self.stream
-        stream.security = Security(secure=True, binding=binding)
+        stream.security = security
         stream.lang = ""
         stream.renew()
         return [Restart()]

@@ -20,6 +20,7 @@ from rookery.shared.bus.messages import (
     AskArchive,
     Bind,
     Bound,
+    CheckLogin,
     Credentials,
     Deliver,
     Domains,
@@ -30,6 +31,7 @@ from rookery.shared.bus.messages import (
     GetDomains,
     Item,
     Kind,
+    LoginChecked,
     Register,
     Route,
     Submit,
@@ -37,7 +39,7 @@ from rookery.shared.bus.messages import (
 )
 from rookery.shared.cluster.fake import FakeCluster, FakeNode
 from rookery.shared.config import Config, Edge, Limits, Tls
-from rookery.shared.xeps import channel_binding
+from rookery.shared.xeps import channel_binding, client_certificates
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.sasl.keys import derive_keys
 from rookery.shared.xmpp.stanza import Stanza
@@ -62,12 +64,18 @@ class Accounts:
         self.domains = [(DOMAIN, True, ()), ("other.example", False, ())]
         self.kinds: list[str] = []
         self.registered: list[Register] = []
+        self.checked: list[CheckLogin] = []
 
     def receive(self, source: str, partition: int, epoch: int, item: Item | Call) -> None:
         assert isinstance(item, Call)
         request = item.request
         if isinstance(request, GetDomains):
             self.node.bus.reply(item, Domains(self.domains, self.kinds))
+        elif isinstance(request, CheckLogin):
+            self.checked.append(request)
+            known = not request.account.startswith("nobody")
+            answer = LoginChecked(request.account) if known else LoginChecked(failed="not-authorized")
+            self.node.bus.reply(item, answer)
         elif isinstance(request, GetCredentials):
             stored, server = KEYS[request.mechanism]
             exists = not request.account.startswith("nobody")
@@ -274,6 +282,7 @@ async def running(
     edge: Edge | None = None,
     limits: Limits | None = None,
     binding: channel_binding.Options | None = None,
+    certificates: client_certificates.Options | None = None,
 ) -> AsyncIterator[Lab]:
     """A running edge on free ports of 127.0.0.1."""
     ca = trustme.CA()
@@ -283,6 +292,7 @@ async def running(
         edge=edge or Edge(host=("127.0.0.1",), c2s_port=0, c2s_tls_port=0, http_port=0, allow_plaintext=True),
         limits=limits or Limits(),
         channel_binding=binding or channel_binding.Options(),
+        client_certificates=certificates or client_certificates.Options(),
     )
     cluster = FakeCluster()
     node = cluster.node("edge1", Kind.EDGE, config=config)

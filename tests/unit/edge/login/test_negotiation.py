@@ -271,7 +271,7 @@ def test_starttls_forgets_what_was_said_in_clear() -> None:
     assert stream.feed(STARTTLS) == "<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"
     assert want(stream, StartTls) == StartTls("example.org")
     assert stream.machine.stream.phase is Phase.TLS
-    stream.take(stream.machine.secured(b"hash"))
+    stream.take(stream.machine.secured(Security(secure=True, binding=b"hash")))
     want(stream, Restart)
     written = stream.feed(OPEN.format("example.org"))
     assert "id='token1'" in written
