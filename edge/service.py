@@ -102,23 +102,7 @@ class EdgeService:
             reactor=self._reactor,
             bus=node.bus,
             sessions=self._sessions,
-            policy=Policy(
-                find=self._domains.find,
-                fallback=self._domains.first,
-                mechanisms=tuple(config.account.mechanisms),
-                stanza_bytes=limits.stanza_bytes,
-                preauth_bytes=limits.preauth_bytes,
-                idle_seconds=int(limits.idle_seconds + limits.idle_answer_seconds),
-                failures=limits.auth_failures,
-                instructions=config.options(registration.Options).instructions,
-                invitations=config.options(invitations.Options).enabled,
-                form_seconds=config.options(registration.Options).form_seconds,
-                fast=config.options(fast.Options).enabled,
-                downgrade_protection=config.options(downgrade_protection.Options).enabled,
-                upgrades=_upgrades(config),
-                iterations=config.account.iterations,
-                certificates=bool(config.options(client_certificates.Options).ca_file),
-            ),
+            policy=_policy(config, self._domains),
             limits=limits,
             certificates=CertificateStore(config.tls, USES, _asking(config)),
             pool=HandshakePool(config.tls.handshake_threads),
@@ -345,3 +329,24 @@ def _asking(config: Config) -> Asking:
     """Browsers are not asked: they would ask their users."""
     file = config.options(client_certificates.Options).ca_file
     return Asking(Path(file), frozenset((STARTTLS, DIRECT))) if file else Asking()
+
+
+def _policy(config: Config, domains: HostedDomains) -> Policy:
+    limits = config.limits
+    return Policy(
+        find=domains.find,
+        fallback=domains.first,
+        mechanisms=tuple(config.account.mechanisms),
+        stanza_bytes=limits.stanza_bytes,
+        preauth_bytes=limits.preauth_bytes,
+        idle_seconds=int(limits.idle_seconds + limits.idle_answer_seconds),
+        failures=limits.auth_failures,
+        instructions=config.options(registration.Options).instructions,
+        invitations=config.options(invitations.Options).enabled,
+        form_seconds=config.options(registration.Options).form_seconds,
+        fast=config.options(fast.Options).enabled,
+        downgrade_protection=config.options(downgrade_protection.Options).enabled,
+        upgrades=_upgrades(config),
+        iterations=config.account.iterations,
+        certificates=bool(config.options(client_certificates.Options).ca_file),
+    )

@@ -13,10 +13,7 @@ class Options(Section, frozen=True):
 
     ca_file: Annotated[
         str,
-        about(
-            'Authorities (PEM) whose certificates log users in by EXTERNAL, on the XMPP ports; "" for none. A client that shows one of '
-            "somebody else is turned away by TLS"
-        ),
+        about('Authorities (PEM) whose certificates log users in by EXTERNAL on the XMPP ports; "" for none'),
     ] = ""
 
 
