@@ -22,9 +22,10 @@ import msgspec
 
 from rookery.shared.config import Config
 from rookery.shared.reference import PREFIX, RENAMED, SETTINGS, base, facts_of, sections, toml
-from rookery.shared.xeps import service_discovery
+from rookery.shared.xeps import sasl_upgrade, service_discovery
 from rookery.shared.xmpp.errors import JidError
 from rookery.shared.xmpp.jid import Jid
+from rookery.shared.xmpp.sasl.keys import HASHES
 
 #: Fields that are never printed.
 SECRETS: Final = frozenset((each.section, each.name) for each in SETTINGS if each.secret)
@@ -285,9 +286,14 @@ def _across(config: Config) -> Iterator[tuple[tuple[str, str], str]]:
             Jid.parse(item.partition(" ")[0])
         except JidError:
             yield ("service_discovery", "items"), f"{item!r} does not begin with an address"
-    for mechanism in config.account.mechanisms:
-        if mechanism not in ("SCRAM-SHA-256", "SCRAM-SHA-1"):
-            yield ("account", "mechanisms"), f"{mechanism!r} is not known: use SCRAM-SHA-256 and SCRAM-SHA-1"
+    named = (
+        (("account", "mechanisms"), config.account.mechanisms),
+        (("sasl_upgrade", "mechanisms"), config.options(sasl_upgrade.Options).mechanisms),
+    )
+    for where, mechanisms in named:
+        for mechanism in mechanisms:
+            if mechanism not in HASHES:
+                yield where, f"{mechanism!r} is not known: use {', '.join(sorted(HASHES, reverse=True))}"
 
 
 def _nats_mistake(urls: str) -> str:

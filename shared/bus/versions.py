@@ -30,6 +30,8 @@ item gets a new `VERSION` and a line here, with what happens while the other sid
 | 3 | `Redeem`, `IssueToken`, `LoginToken` | clients get no tokens, and those that they have are refused for a while: they log in with their passwords |
 | 3 | `ComponentHere`, `ComponentGone`, `ToComponent`, `ComponentAcked` | what is for a component waits while a process of the former version lives |
 | 3 | `Bind.marks` | a client of Bind 2 has no carbons until it asks for them again |
+| 3 | `AskArchive`, `ArchiveEnds`, `Bound.owed` | a client of Bind 2 is told nothing of its archive, and gets offline messages as others do |
+| 3 | `AddKeys`, `Credentials.missing` | no client is asked for the keys that its account lacks |
 
 Version 3 also gives `Origin.edge` another meaning in the same place: it is the custodian. A process of version 2 passes on what it got and keeps
 nothing: acceptance then goes past it to the custodian before it, and what it had under way is sent again after 15 s (`shared.custody`).
@@ -44,6 +46,9 @@ from typing import Any, Final
 from rookery.shared.bus.messages import (
     TAGS,
     VERSION,
+    AddKeys,
+    ArchiveEnds,
+    AskArchive,
     AskInvitation,
     AskProcess,
     AskRoom,
@@ -51,12 +56,14 @@ from rookery.shared.bus.messages import (
     Bind,
     BoshAsk,
     BoshTold,
+    Bound,
     CheckLogin,
     CheckOccupants,
     Claimed,
     ComponentAcked,
     ComponentGone,
     ComponentHere,
+    Credentials,
     DeliverMany,
     Domains,
     DrainProcess,
@@ -102,7 +109,12 @@ OLDEST: Final = max(1, VERSION - 1)
 KNOWN: Final[dict[type, int | None]] = {
     Beat: 5,
     CheckOccupants: None,
+    AddKeys: None,
+    Credentials: 6,
+    AskArchive: None,
+    ArchiveEnds: None,
     Bind: 5,
+    Bound: 4,
     Claimed: None,
     DeliverMany: 2,
     FannedOut: None,

@@ -192,17 +192,53 @@ async def set_password(
     return row["id"] is not None
 
 
-async def get_credentials(conn: Connection, localpart: str, domain: str, mechanism: str) -> Keys | None:
-    """The keys of one mechanism; None for an unknown or disabled user, or one without such keys."""
+async def login_keys(
+    conn: Connection, localpart: str, domain: str, mechanism: str
+) -> tuple[Keys, Sequence[str]] | None:
+    """The keys of one mechanism, and all mechanisms that the account has keys for; None for an unknown or disabled user, or one without such
+    keys.
+    """
     row = await conn.fetchrow(
-        "SELECT c.mechanism, c.iterations, c.salt, c.stored_key, c.server_key FROM credential c "
+        "SELECT c.mechanism, c.iterations, c.salt, c.stored_key, c.server_key, "
+        "ARRAY(SELECT o.mechanism FROM credential o WHERE o.account_id = a.id) AS had FROM credential c "
         "JOIN account a ON a.id = c.account_id "
         "WHERE a.domain = $1 AND a.localpart = $2 AND c.mechanism = $3 AND NOT a.disabled",
         domain,
         localpart,
         mechanism,
     )
-    return None if row is None else Keys(*row.values())
+    if row is None:
+        return None
+    *keys, had = row.values()
+    return Keys(*keys), had
+
+
+async def get_credentials(conn: Connection, localpart: str, domain: str, mechanism: str) -> Keys | None:
+    """The keys of one mechanism; None for an unknown or disabled user, or one without such keys."""
+    found = await login_keys(conn, localpart, domain, mechanism)
+    return None if found is None else found[0]
+
+
+_ADD_KEYS: Final = """
+, found AS (
+    SELECT a.id FROM fence_ok, account a JOIN credential c ON c.account_id = a.id
+    WHERE a.localpart = $2 AND a.domain = $3 AND NOT a.disabled AND c.salt = $4 LIMIT 1
+), added AS (
+    INSERT INTO credential (account_id, mechanism, iterations, salt, stored_key, server_key)
+    SELECT found.id, $5, $6, $7, $8, $9 FROM found ON CONFLICT DO NOTHING RETURNING 1
+)
+SELECT EXISTS (SELECT FROM fence_ok) AS alive, EXISTS (SELECT FROM found) AS known, EXISTS (SELECT FROM added) AS added"""
+
+
+async def add_keys(
+    conn: Connection, localpart: str, domain: str, proved: bytes, keys: Keys, incarnation: str = ""
+) -> bool | None:
+    """Add keys of a mechanism that an account has none for; None unless it has keys with the salt `proved`, False when they are there.
+
+    Raises Fenced.
+    """
+    row = await fenced(conn, incarnation, _ADD_KEYS, localpart, domain, proved, *keys)
+    return row["added"] if row["known"] else None
 
 
 _COUNTS: Final = """
