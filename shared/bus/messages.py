@@ -308,7 +308,8 @@ class SendPresence(NamedTuple):
 
 
 class AccountChanged(NamedTuple):
-    """Committed change of an account: "created", "removed", "password", "blocklist", "disabled", "enabled", "avatar", "push".
+    """Committed change of an account: "created", "removed", "password", "blocklist", "disabled", "enabled", "avatar", "push",
+    "roster".
 
     `full` is the resource that asked for it, if one did: a new password does not end its session.
     """
@@ -512,6 +513,13 @@ class ContactRemoved(NamedTuple):
 
     account: str
     contact: str
+
+
+class SharedContacts(NamedTuple):
+    """Committed: groups have changed what these accounts, all of one partition, see of these contacts. Who is in which group, Postgres tells."""
+
+    accounts: Sequence[str]
+    contacts: Sequence[str]
 
 
 class OperatorCommand(NamedTuple):
@@ -1113,6 +1121,7 @@ Item = (
     | LastSeen
     | RosterChanged
     | ContactRemoved
+    | SharedContacts
     | OperatorCommand
     | TryRemote
     | ComponentHere
@@ -1203,6 +1212,7 @@ TAGS: Final[dict[type, int]] = {
     LastSeen: 35,
     RosterChanged: 40,
     ContactRemoved: 41,
+    SharedContacts: 280,
     Bind: 50,
     Bound: 51,
     GetCredentials: 52,

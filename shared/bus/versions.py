@@ -29,6 +29,7 @@ item gets a new `VERSION` and a line here, with what happens while the other sid
 | 3 | `CheckLogin`, `LoginChecked`, `Domains.logins` | nobody logs in to a domain whose passwords are kept elsewhere |
 | 3 | `Redeem`, `IssueToken`, `LoginToken` | clients get no tokens, and those that they have are refused for a while: they log in with their passwords |
 | 3 | `ComponentHere`, `ComponentGone`, `ToComponent`, `ComponentAcked` | what is for a component waits while a process of the former version lives |
+| 3 | `SharedContacts` | a change of a shared group is seen at the next login, and presence follows within five minutes |
 | 3 | `Bind.marks` | a client of Bind 2 has no carbons until it asks for them again |
 | 3 | `AskArchive`, `ArchiveEnds`, `Bound.owed` | a client of Bind 2 is told nothing of its archive, and gets offline messages as others do |
 | 3 | `AddKeys`, `Credentials.missing` | no client is asked for the keys that its account lacks |
@@ -97,6 +98,7 @@ from rookery.shared.bus.messages import (
     RoomTold,
     SessionList,
     SetLogLevel,
+    SharedContacts,
     StillThere,
     ToComponent,
     ToSession,
@@ -139,6 +141,7 @@ KNOWN: Final[dict[type, int | None]] = {
     EditRoster: None,
     DrainProcess: None,
     SetLogLevel: None,
+    SharedContacts: None,
     AskProcess: None,
     ProcessTold: None,
     OperatorCommand: None,

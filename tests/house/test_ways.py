@@ -32,7 +32,12 @@ NOT_SENT = {
 #: They read items from the wire, or say what items are.
 READERS = {"shared/bus/batch.py", "shared/bus/messages.py", "shared/bus/ways.py", "shared/bus/versions.py"}
 #: Code of the bus and the cluster layer that acts for whoever imports it.
-HELPERS = {"shared/bus/notices.py", "shared/cluster/domains.py", "shared/cluster/fanout.py"}
+HELPERS = {
+    "shared/bus/notices.py",
+    "shared/bus/group_notices.py",
+    "shared/cluster/domains.py",
+    "shared/cluster/fanout.py",
+}
 #: Functions that say what a kind takes: tables, or a chain of cases.
 TAKING = {"receive", "_rare", "_table", "items", "calls"}
 

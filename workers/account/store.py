@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 from rookery.shared.bus.kinds import ACCOUNTS, SERVICES
 from rookery.shared.db.api import FENCE, Connection, Fenced
 from rookery.shared.store.owners import CHUNK, EMPTY
+from rookery.shared.db.groups import contacts
 from rookery.shared.xmpp.jid import MAX_PART
 from rookery.workers.account.credentials import Keys
 from rookery.workers.account.logins.settings import mechanisms
@@ -295,7 +296,7 @@ _CLOSE: Final = """
 SELECT EXISTS (SELECT FROM fence_ok) AS alive, (SELECT id FROM found) AS id"""
 _EMPTY: Final = EMPTY + "SELECT EXISTS (SELECT FROM fence_ok) AS alive, rows AS deleted FROM emptied"  # noqa: S608
 # Accounts are locked before roster rows, and in order, as the roster worker's writes do: no deadlock.
-_DELETE: Final = """
+_DELETE: Final = f"""
 , others AS (
     SELECT a.id, a.localpart || '@' || a.domain AS jid FROM account a, fence_ok
     WHERE a.id IN (SELECT account_id FROM roster_item WHERE contact = $3) AND a.id <> $2
@@ -319,7 +320,7 @@ _DELETE: Final = """
 ), noted AS (
     INSERT INTO erased (account_id) SELECT id FROM gone
 )
-SELECT EXISTS (SELECT FROM fence_ok) AS alive, ARRAY(SELECT jid FROM others) AS contacts, EXISTS (SELECT FROM gone) AS deleted"""
+SELECT EXISTS (SELECT FROM fence_ok) AS alive, ARRAY(SELECT jid FROM others UNION {contacts("$2")}) AS contacts, EXISTS (SELECT FROM gone) AS deleted"""  # noqa: S608  constants only
 
 
 async def empty(conn: Connection, account_id: int, incarnation: str = "") -> None:
