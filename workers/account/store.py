@@ -12,8 +12,8 @@ from typing import Any, Final, NamedTuple
 
 from rookery.shared.bus.kinds import ACCOUNTS, SERVICES
 from rookery.shared.db.api import FENCE, Connection, Fenced
-from rookery.shared.store.owners import CHUNK, EMPTY
 from rookery.shared.db.groups import contacts
+from rookery.shared.store.owners import CHUNK, EMPTY
 from rookery.shared.xmpp.jid import MAX_PART
 from rookery.workers.account.credentials import Keys
 from rookery.workers.account.logins.settings import mechanisms
