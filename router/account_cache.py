@@ -47,8 +47,10 @@ FROM unnest($1::text[], $2::text[]) AS want(localpart, domain)
 JOIN account a ON a.domain = want.domain AND a.localpart = want.localpart
 LEFT JOIN archive_preference p ON p.account_id = a.id
 CROSS JOIN LATERAL (
-    SELECT count(*) AS n, coalesce(sum(length(m.stanza)), 0)::bigint AS bytes
-    FROM message m WHERE m.account_id = a.id AND m.owed
+    SELECT count(*) AS n, coalesce(sum(size), 0)::bigint AS bytes FROM (
+        SELECT length(d.stanza) AS size FROM owed d WHERE d.owner_id = a.id UNION ALL
+        SELECT length(m.stanza) FROM message m WHERE m.account_id = a.id AND m.owed
+    ) AS debts
 ) AS o
 LEFT JOIN LATERAL (
     SELECT i.payload AS metadata, n.config FROM pubsub_node n JOIN pubsub_item i ON i.node_id = n.id

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from tests.house.sources import parsed
+from tests.house.sources import nodes, parsed
 
 from rookery.shared.bus.kinds import KINDS, Kind, built
 from rookery.shared.bus.messages import TAGS
@@ -75,7 +75,7 @@ def names_of(tree: ast.Module) -> dict[str, str]:
     """The items that a file imports, by the names that it uses."""
     return {
         alias.asname or alias.name: alias.name
-        for node in ast.walk(tree)
+        for node in nodes(tree)
         if isinstance(node, ast.ImportFrom) and node.module == MESSAGES
         for alias in node.names
         if alias.name in ITEMS
@@ -87,7 +87,7 @@ def made(tree: ast.Module) -> set[str]:
     """The items that a file makes: `Item(...)`, `_new(Item, ...)`."""
     names = names_of(tree)
     found = set()
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             called = node.func.id
             if called == "_new" and node.args and isinstance(node.args[0], ast.Name):
@@ -100,7 +100,7 @@ def made(tree: ast.Module) -> set[str]:
 @cache
 def imports(tree: ast.Module) -> set[str]:
     found = set()
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         if isinstance(node, ast.ImportFrom) and node.module:
             found.add(node.module)
             found.update(f"{node.module}.{alias.name}" for alias in node.names)
@@ -130,7 +130,7 @@ def senders() -> dict[Party, set[str]]:
 def taken(tree: ast.Module) -> set[str]:
     names = names_of(tree)
     found = set()
-    for function in ast.walk(tree):
+    for function in nodes(tree):
         if not (isinstance(function, ast.FunctionDef) and function.name in TAKING):
             continue
         for node in ast.walk(function):
