@@ -95,7 +95,7 @@ class Pubsub(Turns[Publisher]):
     @classmethod
     def endings(cls, plan: Mapping[str, Any]) -> float:
         """One for each subscriber."""
-        return plan["users"] / plan["processes"] - 1
+        return float(plan["users"] / plan["processes"] - 1)
 
     def phases(self) -> Iterable[Phase]:
         """The node is made anew, then the others subscribe: nobody is subscribed twice."""

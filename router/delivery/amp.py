@@ -55,9 +55,10 @@ class Rules:
             core.accept(part, origin)
         return verdict.goes_on
 
-    def outdated(self, stanza: Stanza) -> bool:
-        """Whether a stored message is not to be delivered any more; its sender is told so."""
-        verdict = advanced_messages.expired(stanza, self._core.clock())
+    def outdated(self, account: Account, stanza: Stanza) -> bool:
+        """Whether a stored message is not to be delivered any more; its sender is told so, if that may know."""
+        may = self._may_learn(account, stanza.from_)
+        verdict = advanced_messages.expired(stanza, self._core.clock(), may)
         for answer in verdict.answers:
             self._core.route(answer)
         return not verdict.goes_on

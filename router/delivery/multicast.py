@@ -15,6 +15,7 @@ from rookery.router.partition import Part
 from rookery.shared.bus.kinds import Kind
 from rookery.shared.bus.messages import Origin
 from rookery.shared.cluster.addresses import OWN
+from rookery.shared.custody.kept import OVERHEAD
 from rookery.shared.xeps import multicast
 from rookery.shared.xeps.blocking import matches, outbound_error
 from rookery.shared.xmpp.errors import StanzaError
@@ -57,7 +58,9 @@ class Multicast:
             for one in sent:
                 core.onward(part, one.stanza, origin)
             return
-        if core.custodian.kept.full:
+        kept = core.custodian.kept
+        size = sum(len(one.stanza.inner) + OVERHEAD for one in sent)
+        if len(kept) + len(sent) > kept.max_items or kept.bytes + size > kept.max_bytes:
             raise StanzaError("resource-constraint", "too much waits for other parts of the server")
         streams = [_PART + b"%d:" % at + origin.stream for at in range(len(sent))]
         self._forget()

@@ -44,7 +44,7 @@ class Flushes:
         #: `Delivery.message`: what waited for a session that is gone starts anew.
         self.message: Message = _unset
         #: Whether a stored message is too old for its own rules (`delivery.amp`).
-        self.outdated: Callable[[Stanza], bool] = _never
+        self.outdated: Callable[[Account, Stanza], bool] = _never
         keeping.on_committed = self._committed
 
     def wanted(self, part: Part, account: Account) -> None:
@@ -110,7 +110,7 @@ class Flushes:
         self._go_on(part, account, session, flush)
 
     def _give(self, part: Part, account: Account, session: Session, row: int, stanza: Stanza) -> None:
-        if stanza.has(advanced_messages.NS) and self.outdated(stanza):
+        if stanza.has(advanced_messages.NS) and self.outdated(account, stanza):
             self._keeping.settle(account, [(row, len(stanza.inner) + OVERHEAD)])
             self._core.count.dropped += 1
             return
@@ -254,7 +254,7 @@ class Flushes:
             del self._running[bare]
 
 
-def _never(stanza: Stanza) -> bool:
+def _never(account: Account, stanza: Stanza) -> bool:
     return False
 
 

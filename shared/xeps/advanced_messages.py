@@ -111,15 +111,18 @@ def judge(stanza: Stanza, fate: Fate, now: float, tells: bool) -> Verdict:
     return Verdict(True, answers)
 
 
-def expired(stanza: Stanza, now: float) -> Verdict:
-    """What becomes of a stored message before it is delivered: only the time matters any more."""
+def expired(stanza: Stanza, now: float, tells: bool) -> Verdict:
+    """What becomes of a stored message before it is delivered: only the time matters any more.
+
+    Whoever is answered learns that the recipient has come online now, so only those are who may (`tells`).
+    """
     amp = stanza.find(NS, "amp")
     for child in () if amp is None or amp.get("status") is not None else amp.elements(NS, "rule"):
         rule = _rule(child)
         at = _time(rule.value) if rule.condition == "expire-at" else None
         if at is None or now < at or rule.action not in ACTIONS:
             continue
-        answers = () if rule.action == "drop" else (_told(stanza, rule),)
+        answers = (_told(stanza, rule),) if tells and rule.action != "drop" else ()
         return Verdict(rule.action == "notify", answers)
     return GOES_ON
 
@@ -151,7 +154,7 @@ def _valid(rule: Rule) -> bool:
 
 
 def _silent(rule: Rule) -> bool:
-    """Whether the rule tells nothing of where the recipient is: a time says nothing of it, and what is dropped is not told."""
+    """Whether the rule tells nothing of where the recipient is, as it comes: a time does not, and what is dropped is not told."""
     return rule.condition == "expire-at" or rule.action == "drop"
 
 
@@ -170,7 +173,8 @@ def _met(rule: Rule, fate: Fate, resource: str, now: float) -> bool:
         return rule.value == fate.how
     if rule.condition == "expire-at":
         at = _time(rule.value)
-        return fate.how == "direct" and at is not None and now >= at
+        # What is stored now is delivered later still: so an answer at once says nothing of who is online.
+        return at is not None and now >= at
     if rule.value == "any":
         return True
     if fate.how == "none":

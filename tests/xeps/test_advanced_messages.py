@@ -36,7 +36,8 @@ def message(*rules: tuple[str, str, str], to: str = "b@x.org/home", id: str = "m
         ("deliver", "forward", DIRECT, False),
         ("expire-at", PAST, DIRECT, True),
         ("expire-at", FUTURE, DIRECT, False),
-        ("expire-at", PAST, STORED, False),
+        ("expire-at", PAST, STORED, True),
+        ("expire-at", FUTURE, STORED, False),
         ("match-resource", "exact", DIRECT, True),
         ("match-resource", "exact", Fate("direct", ("home", "work")), False),
         ("match-resource", "exact", Fate("direct", ("work",)), False),
@@ -131,10 +132,12 @@ def test_who_may_not_see_presence_is_not_told_of_it() -> None:
 
 def test_stored_messages_expire() -> None:
     for action, goes_on, told in (("drop", False, 0), ("error", False, 1), ("notify", True, 1)):
-        verdict = expired(message(("deliver", "drop", "none"), ("expire-at", action, PAST)), NOW)
-        assert (verdict.goes_on, len(verdict.answers)) == (goes_on, told)
-    assert expired(message(("expire-at", "drop", FUTURE)), NOW).goes_on
-    assert expired(Stanza.build("message", BODY, to="b@x.org"), NOW).goes_on
+        stanza = message(("deliver", "drop", "none"), ("expire-at", action, PAST))
+        for tells in (True, False):
+            verdict = expired(stanza, NOW, tells)
+            assert (verdict.goes_on, len(verdict.answers)) == (goes_on, told * tells)
+    assert expired(message(("expire-at", "drop", FUTURE)), NOW, True).goes_on
+    assert expired(Stanza.build("message", BODY, to="b@x.org"), NOW, True).goes_on
 
 
 def test_the_node_tells_what_is_supported() -> None:

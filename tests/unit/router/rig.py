@@ -186,10 +186,10 @@ class FakeDb:
 
     async def fetchrow(self, query: str, incarnation: str, *columns: list[Any]) -> dict[str, Any]:
         """Store what a former holder did not."""
-        for row in (Row(*values) for values in zip(*columns, strict=True)):
+        for row in (Row(*values[: len(Row._fields)]) for values in zip(*columns, strict=True)):
             if all((old.owner_id, old.id) != (row.owner_id, row.id) for old in self.store.rows):
                 self.store._store([(row, lambda row, new: None)])
-        return {"open": True}
+        return {"open": True, "here": True}
 
     async def fetch(self, query: str, *args: Any) -> list[dict[str, Any]]:
         if "FROM secret" in query:

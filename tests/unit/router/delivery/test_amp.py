@@ -69,8 +69,10 @@ async def test_by_default_nobody_learns_who_is_online(online: bool) -> None:
         assert await sent(it, alice, ruled(other.full, "deliver", "notify", "direct")) == ["notify"]
 
 
-async def test_what_was_stored_too_long_is_dropped_and_settled() -> None:
-    async with rig() as it:
+@pytest.mark.parametrize("told", [False, True])
+async def test_what_was_stored_too_long_is_dropped_and_settled(told: bool) -> None:
+    """And who may not see that Bob comes online is not told of it."""
+    async with rig(config("local") if told else None) as it:
         alice = await it.online("alice")
         it.account("bob")
         assert await sent(it, alice, ruled(BOB, "expire-at", "error", "2027-01-15T08:01:00Z")) == []
@@ -83,7 +85,7 @@ async def test_what_was_stored_too_long_is_dropped_and_settled() -> None:
         bob.presence()
         await it.settle()
         assert bodies(bob.news()) == ["after"]
-        assert statuses(alice) == ["error"]
+        assert statuses(alice) == ["error"] * told
         bob.ack()
         await it.settle()
         assert it.store.owed(it.db.ids[BOB]) == []
