@@ -32,6 +32,12 @@ SELECT id, extract(epoch FROM stamp)::float8 AS stamp FROM (
         UNION ALL SELECT id, stamp FROM message WHERE account_id = $1 AND archived
     ) AS last ORDER BY id DESC LIMIT 1)
 ) AS ends ORDER BY id"""
+#: $2 is the id that a page begins after (`_where`).
+_BEGIN: Final = """
+begin AS MATERIALIZED (
+    SELECT p.first FROM (SELECT first, past FROM parts ORDER BY first DESC) AS p
+    WHERE EXISTS (SELECT FROM archive a WHERE a.owner_id = $1 AND a.id <= $2 AND a.day >= p.first AND a.day < p.past OFFSET 0) LIMIT 1
+),"""
 _HAS: Final = """
 SELECT (SELECT count(*) FROM archive WHERE owner_id = $1 AND id = ANY($2::bigint[]))
      + (SELECT count(*) FROM message WHERE account_id = $1 AND archived AND id = ANY($2::bigint[]))"""
@@ -171,6 +177,7 @@ def _page(
 
     The sizes are looked at first, so that a page of large stanzas is cut before it is read. Ids grow with the days, but for a clock that
     was set back and rows that a successor stored late: the day after the last one is asked for what belongs into the page, too.
+    What comes after an id begins on the last day that has an id up to it, or one day before: most who ask were here lately.
     """
     args: list[object] = [owner_id]
     ours, before = _where(wanted, args)
@@ -181,12 +188,17 @@ def _page(
     )
     last = "min(id)" if backwards else "max(id)"
     first_day = 0 if wanted.start is None else int(wanted.start // _DAY) - 1
+    begin, from_there = (
+        ("", "")
+        if backwards or not wanted.after
+        else (_BEGIN, "AND p.past >= coalesce((SELECT first FROM begin), 0) ")
+    )
     statement = f"""
-WITH parts AS MATERIALIZED ({partitions.PARTS} ORDER BY first {order}),
+WITH parts AS MATERIALIZED ({partitions.PARTS} ORDER BY first {order}),{begin}
 bulk AS MATERIALIZED (
     (SELECT f.id, f.stamp, f.stanza, f.peer, p.{edge} AS edge FROM parts p CROSS JOIN LATERAL (
         SELECT id, stamp, stanza, peer FROM archive WHERE {ours} AND day >= p.first AND day < p.past ORDER BY id {order} LIMIT ${at + 1}
-    ) AS f WHERE p.past > ${at + 3} LIMIT ${at + 1})
+    ) AS f WHERE p.past > ${at + 3} {from_there}LIMIT ${at + 1})
     UNION ALL
     (SELECT id, stamp, stanza, peer, NULL FROM message WHERE {before} ORDER BY id {order} LIMIT ${at + 1})
 ),
