@@ -89,6 +89,19 @@ UNION ALL
 SELECT m.account_id, m.stream, m.n, m.id, m.owed
 FROM unnest($1::bigint[], $2::bytea[], $3::bigint[]) AS want(account_id, stream, n)
 JOIN message m ON m.account_id = want.account_id AND m.stream = want.stream AND m.n = want.n AND NOT m.outgoing"""
+#: Of what an owner is owed, that which its archive has, too, up to an id.
+_FORGO: Final = f"""{FENCE},
+paid AS (
+    DELETE FROM owed o USING fence_ok
+    WHERE o.owner_id = $2 AND o.archived AND o.id <= $3
+      AND EXISTS (SELECT FROM archive a WHERE a.owner_id = o.owner_id AND a.id = o.id) RETURNING 1
+),
+paid_before AS (
+    UPDATE message m SET owed = false FROM fence_ok
+    WHERE m.account_id = $2 AND m.owed AND m.archived AND m.id <= $3 RETURNING 1
+)
+SELECT EXISTS (SELECT FROM fence_ok) AS open,
+       (SELECT count(*) FROM paid) + (SELECT count(*) FROM paid_before) AS done"""  # noqa: S608
 
 
 class Owed(NamedTuple):
@@ -110,6 +123,15 @@ async def owed_page(
     There is always at least one row when there is any; an empty page ends the flush.
     """
     return [Owed(*row) for row in await conn.fetch(_PAGE, owner_id, after, max_rows, max_bytes)]
+
+
+async def forgo(conn: Connection, incarnation: str, owner_id: int, last: int) -> int:
+    """What the archive of an owner has up to the id `last` is not owed any more; returns how many messages. Raises Fenced."""
+    row = await conn.fetchrow(_FORGO, incarnation, owner_id, last)
+    if not row["open"]:
+        raise Fenced(incarnation)
+    done: int = row["done"]
+    return done
 
 
 async def stored_uids(

@@ -12,11 +12,12 @@ from tests.unit.router.rig import DOMAIN, Client, Rig, bodies, chat, condition
 from rookery.router.partition import Part
 from rookery.router.service import RouterService
 from rookery.router.takeover.handover import load
-from rookery.shared.bus.messages import Kind, Replay
+from rookery.shared.bus.messages import ArchiveEnds, AskArchive, Kind, Replay
 from rookery.shared.config import Config
 from rookery.shared.db.api import Connection, Database
 from rookery.shared.store.rows import unpack_stanza
-from rookery.shared.xeps import offline_storage
+from rookery.shared.xeps import bind2, offline_storage
+from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.workers.offline import expiry
 from rookery.workers.offline.pages import MAX_ROWS
@@ -300,3 +301,72 @@ async def test_a_page_that_was_read_before_the_next_holder_settled_is_not_given(
         alice.route(chat(BOB, "new"))
         await it.until(lambda: "new" in bodies(one.stanza for one in bob.taken))
         assert bodies(messages(bob)) == ["new"]
+
+
+async def told(it: RealRig, clear: bool, account: str = BOB) -> ArchiveEnds | StanzaError:
+    """What an edge is told of an archive."""
+    node, outcome = it.edge().node, list[ArchiveEnds | StanzaError]()
+
+    async def ask() -> None:
+        try:
+            answer = await node.bus.call(Kind.OFFLINE, node.partition(account), AskArchive(account, clear))
+            assert isinstance(answer, ArchiveEnds)
+            outcome.append(answer)
+        except StanzaError as error:
+            outcome.append(error)
+
+    it.nursery.start_soon(ask)
+    await it.until(lambda: bool(outcome))
+    return outcome[0]
+
+
+async def test_bind_2_clears_what_the_archive_has_and_nothing_else(database: Database) -> None:
+    """XEP-0386 section 4: the ends of the archive are told, and what lies between them is not sent as well."""
+    async with rig(database) as it:
+        alice = await it.online("alice")
+        for n in range(3):
+            alice.route(chat(BOB, f"archived {n}"))
+        await it.until_owed(3)
+        await it.sql(
+            "UPDATE message SET archived = false WHERE id IN (SELECT id FROM message ORDER BY id LIMIT 1)"
+        )
+        assert (await it.bind("bob", "plain")).owed is False, "RFC 6120 knows no archive"
+        bob = await it.bind("bob", "phone", marks=("archive",))
+        assert bob.owed
+        ends = await told(it, bob.owed)
+        assert isinstance(ends, ArchiveEnds)
+        assert ends.first != ends.last
+        assert 0 < ends.first_at <= ends.last_at
+        assert await it.owed() == 1
+        # What comes after the ends were told is not among them.
+        alice.route(chat(BOB, "later"))
+        await it.until_owed(2)
+        bob.presence(0)
+        got: list[Stanza] = []
+
+        def all_there() -> bool:
+            got.extend(messages(bob))
+            return len(got) >= 2
+
+        await it.until(all_there)
+        assert bodies(got) == ["archived 0", "later"]
+        # Somebody is being given them: they are not taken away from there.
+        again = await told(it, False)
+        assert isinstance(again, ArchiveEnds)
+        assert again.last != ends.last
+        bob.ack()
+        await it.until_owed(0)
+        assert [tuple(row) for row in await it.sql("SELECT count(*) FROM message WHERE archived")] == [(3,)]
+
+
+async def test_an_empty_archive_has_no_ends_and_clearing_can_be_off(database: Database) -> None:
+    async with rig(database, Config(bind2=bind2.Options(clear_offline=False))) as it:
+        alice = await it.online("alice")
+        assert await told(it, True) == ArchiveEnds("", 0, "", 0)
+        alice.route(chat(BOB, "kept"))
+        await it.until_owed(1)
+        await told(it, True)
+        assert await it.owed() == 1
+        nobody = await told(it, True, f"nobody@{DOMAIN}")
+        assert isinstance(nobody, StanzaError)
+        assert nobody.condition == "item-not-found"

@@ -21,7 +21,8 @@ class Changes(NamedTuple):
     `admins` are prepared bare JIDs; they take the place of those that there were.
     Of a service of rooms: `room_creation` as in `DomainRow.creation`. Of a domain of accounts: `auth` says who keeps the passwords
     (`workers.account.logins.settings`), {} takes it back.
-    `motd` and `welcome` are the texts of XEP-0133 sections 4.24 and 4.27. Of a service of rooms: `room_creation` as in `DomainRow.creation`.
+    `motd` and `welcome` are the texts of XEP-0133 sections 4.24 and 4.27. `federation` has what changes of `mode`, `allow` and `block`; one that is
+    empty is taken back, and {} takes all of it back.
     """
 
     registration: bool | None = None
@@ -32,6 +33,7 @@ class Changes(NamedTuple):
     auth: Mapping[str, Any] | None = None
     motd: str | None = None
     welcome: str | None = None
+    federation: Mapping[str, Any] | None = None
     archive_days: int | None = None
 
 
@@ -51,6 +53,7 @@ class Policy(NamedTuple):
     auth: Mapping[str, Any] = {}
     motd: str = ""
     welcome: str = ""
+    federation: Mapping[str, Any] = {}
     archive_days: int = 0
 
     def document(self) -> dict[str, Any]:
@@ -66,6 +69,7 @@ class Policy(NamedTuple):
             **({"auth": dict(self.auth)} if self.auth else {}),
             **({"motd": self.motd} if self.motd else {}),
             **({"welcome": self.welcome} if self.welcome else {}),
+            **({"federation": dict(self.federation)} if self.federation else {}),
             **({"room_creation": self.room_creation or None} if self.kind == "rooms" else {}),
         }
 
@@ -87,6 +91,7 @@ async def change(conn: Connection, name: str, changes: Changes) -> Policy | None
             "welcome": changes.welcome,
             "admins": None if changes.admins is None else sorted(set(changes.admins)),
             "auth": changes.auth,
+            "federation": _federation(policy, changes.federation),
         }
         for setting, value in said.items():
             if value:
@@ -131,8 +136,17 @@ def _policy(name: str, kind: str, registration: bool, policy: Mapping[str, Any])
         policy.get("auth", {}),
         policy.get("motd", ""),
         policy.get("welcome", ""),
+        policy.get("federation", {}),
         policy.get("archive_days", 0),
     )
+
+
+def _federation(policy: Mapping[str, Any], said: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    if not said:
+        return said
+    before = policy.get("federation")
+    merged = {**(before if isinstance(before, dict) else {}), **said}
+    return {name: value for name, value in merged.items() if value}
 
 
 def admins_of(policy: Mapping[str, Any]) -> tuple[str, ...]:
