@@ -19,19 +19,21 @@ COUNTED: Final = 10_000
 _DAY: Final = 86_400
 #: Making a plan for all the days takes longer than to read a page (15 ms of CPU against 4): it is made once for a connection.
 _ONE_PLAN: Final = "SET LOCAL plan_cache_mode = force_generic_plan"
-#: Both places where archived messages are, with the same columns.
-_ENDS: Final = """
+#: The two first days that have something tell which is the oldest, the two last ones which is the newest: ids grow with days but for those next to each other.
+_END: Final = """(SELECT id, stamp FROM (
+        (SELECT f.id, f.stamp FROM (SELECT first, past FROM parts ORDER BY first {order}) AS p CROSS JOIN LATERAL (
+            SELECT id, stamp FROM archive WHERE owner_id = $1 AND day >= p.first AND day < p.past ORDER BY id {order} LIMIT 1
+        ) AS f LIMIT 2)
+        UNION ALL
+        (SELECT id, stamp FROM message WHERE account_id = $1 AND archived ORDER BY id {order} LIMIT 1)
+    ) AS found ORDER BY id {order} LIMIT 1)"""
+_ENDS: Final = f"""
+WITH parts AS MATERIALIZED ({partitions.PARTS})
 SELECT id, extract(epoch FROM stamp)::float8 AS stamp FROM (
-    (SELECT id, stamp FROM (
-        SELECT id, stamp FROM archive WHERE owner_id = $1
-        UNION ALL SELECT id, stamp FROM message WHERE account_id = $1 AND archived
-    ) AS first ORDER BY id LIMIT 1)
+    {_END.format(order="ASC")}
     UNION ALL
-    (SELECT id, stamp FROM (
-        SELECT id, stamp FROM archive WHERE owner_id = $1
-        UNION ALL SELECT id, stamp FROM message WHERE account_id = $1 AND archived
-    ) AS last ORDER BY id DESC LIMIT 1)
-) AS ends ORDER BY id"""
+    {_END.format(order="DESC")}
+) AS ends ORDER BY id"""  # noqa: S608  constants only
 #: $2 is the id that a page begins after (`_where`).
 _BEGIN: Final = """
 begin AS MATERIALIZED (

@@ -16,7 +16,7 @@ from rookery.shared.config import Config
 from rookery.shared.db.api import Connection, Database, Fenced
 from rookery.shared.db.bridge import open_database
 from rookery.shared.store import partitions, retention
-from rookery.shared.store.archive import Filter, read_page
+from rookery.shared.store.archive import Filter, ends, read_page
 from rookery.shared.store.partitions import Partition
 from rookery.shared.store.reader import owed_page, stored_uids
 from rookery.shared.store.rows import Row
@@ -176,7 +176,11 @@ async def test_pages_after_an_id_go_over_days_that_are_out_of_order_by_one(datab
     for ago, ids in ((6, (1, 2)), (5, ()), (4, (3, 5)), (3, (4, 6, 9)), (2, (7, 8, 10)), (1, (11,))):
         await put(database, row(2, 100 - ago, archived=True), *(row(1, id, archived=True) for id in ids))
         await age(database, ago)
+    assert [id for id, _ in await database.run(0, partial(ends, owner_id=1))] == [1, 11]
     await put(database, row(1, 12, archived=True))
+    assert [id for id, _ in await database.run(0, partial(ends, owner_id=1))] == [1, 12]
+    assert [id for id, _ in await database.run(0, partial(ends, owner_id=2))] == [94, 99]
+    assert await database.run(0, partial(ends, owner_id=3)) == []
     for after, size in itertools.product(range(13), (1, 2, 3, 20)):
         wanted = Filter(after=after)
         page = await database.run(
