@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from rookery.shared.store.paging import Page, Wanted, back, on
 
 
-@pytest.mark.parametrize("days", [back(20_000), back(3), on(20_000), on(0)])
+@pytest.mark.parametrize("days", [back(20_000), on(20_000), on(0)])
 def test_days_are_asked_once_and_all_of_them(days: list[tuple[int, int]]) -> None:
     ordered = sorted(days)
     assert days in (ordered, ordered[::-1])
-    assert all(past == first for (_, past), (first, _) in zip(ordered, ordered[1:], strict=False))
+    assert all(past == first for (_, past), (first, _) in itertools.pairwise(ordered))
 
 
 def rows(*ids: int, found: int = 0, size: int = 1) -> list[dict[str, object]]:
