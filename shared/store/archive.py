@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, Final, NamedTuple
 
 from rookery.shared.db.api import Connection
-from rookery.shared.store import partitions
+from rookery.shared.store import paging, partitions
 from rookery.shared.store.rows import unpack_stanza
 from rookery.shared.store.statements import peer_mark
 from rookery.shared.xmpp.stanza import Stanza
@@ -17,21 +17,21 @@ from rookery.shared.xmpp.stanza import Stanza
 #: Messages are counted exactly up to here unless the exact number was asked for.
 COUNTED: Final = 10_000
 _DAY: Final = 86_400
-#: Making a plan for all the days takes longer than to read a page (15 ms of CPU against 4): it is made once for a connection.
-_ONE_PLAN: Final = "SET LOCAL plan_cache_mode = force_generic_plan"
-#: Both places where archived messages are, with the same columns.
-_ENDS: Final = """
+#: The two first days that have something tell which is the oldest, the two last ones which is the newest: ids grow with days but for those next to each other.
+_END: Final = """(SELECT id, stamp FROM (
+        (SELECT f.id, f.stamp FROM (SELECT first, past FROM parts ORDER BY first {order}) AS p CROSS JOIN LATERAL (
+            SELECT id, stamp FROM archive WHERE owner_id = $1 AND day >= p.first AND day < p.past ORDER BY id {order} LIMIT 1
+        ) AS f LIMIT 2)
+        UNION ALL
+        (SELECT id, stamp FROM message WHERE account_id = $1 AND archived ORDER BY id {order} LIMIT 1)
+    ) AS found ORDER BY id {order} LIMIT 1)"""
+_ENDS: Final = f"""
+WITH parts AS MATERIALIZED ({partitions.PARTS})
 SELECT id, extract(epoch FROM stamp)::float8 AS stamp FROM (
-    (SELECT id, stamp FROM (
-        SELECT id, stamp FROM archive WHERE owner_id = $1
-        UNION ALL SELECT id, stamp FROM message WHERE account_id = $1 AND archived
-    ) AS first ORDER BY id LIMIT 1)
+    {_END.format(order="ASC")}
     UNION ALL
-    (SELECT id, stamp FROM (
-        SELECT id, stamp FROM archive WHERE owner_id = $1
-        UNION ALL SELECT id, stamp FROM message WHERE account_id = $1 AND archived
-    ) AS last ORDER BY id DESC LIMIT 1)
-) AS ends ORDER BY id"""
+    {_END.format(order="DESC")}
+) AS ends ORDER BY id"""  # noqa: S608  constants only
 _HAS: Final = """
 SELECT (SELECT count(*) FROM archive WHERE owner_id = $1 AND id = ANY($2::bigint[]))
      + (SELECT count(*) FROM message WHERE account_id = $1 AND archived AND id = ANY($2::bigint[]))"""
@@ -80,23 +80,26 @@ def _where(wanted: Filter, args: list[object]) -> tuple[str, str]:
 
     parts.append(f"id > {arg(wanted.after)}")
     parts.append(f"id < {arg(wanted.before)}")
-    ours = ""
+    # What the other table has no column for is an argument of its statement, too.
+    ours, theirs = "", ""
     if wanted.start is not None:
         parts.append(f"stamp >= to_timestamp({arg(wanted.start)}::float8)")
         # It was stored after it came, but for clocks that differ.
         ours += f" AND day >= {arg(int(wanted.start // _DAY) - 1)}"
+        theirs += f" AND ${len(args)}::integer IS NOT NULL"
     if wanted.end is not None:
         parts.append(f"stamp <= to_timestamp({arg(wanted.end)}::float8)")
     if wanted.peer:
         parts.append(f"peer = {arg(wanted.peer)}")
         ours += f" AND mark = {arg(peer_mark(wanted.peer))}"
+        theirs += f" AND ${len(args)}::integer IS NOT NULL"
     if wanted.exact:
         # Not exact yet: it may also be somewhere else in the stanza.
         parts.append(f"position({arg(wanted.exact.encode())}::bytea IN stanza) > 0")
     if wanted.ids is not None:
         parts.append(f"id = ANY({arg(list(wanted.ids))}::bigint[])")
     both = " AND ".join(parts)
-    return f"owner_id = $1 AND {both}{ours}", f"account_id = $1 AND archived AND {both}"
+    return f"owner_id = $1 AND {both}{ours}", f"account_id = $1 AND archived AND {both}{theirs}"
 
 
 def _both(columns: str, where: tuple[str, str]) -> str:
@@ -126,12 +129,10 @@ async def read_page(
         wanted = _behind(wanted, passed, backwards)
     while True:
         wanted_rows = max_rows - len(rows)
-        statement, args = _page(wanted, owner_id, wanted_rows + 1, max_bytes - size, backwards)
-        async with conn.transaction():
-            await conn.execute(_ONE_PLAN)
-            records = await conn.fetch(statement, *args)
+        page = _page(wanted, owner_id, wanted_rows + 1, max_bytes - size, backwards)
+        records, more = await paging.read(conn, page)
         # Whether the filter has no more than these.
-        complete = not records or len(records) == records[0]["found"] <= wanted_rows
+        complete = not more and len(records) <= wanted_rows
         for record in records[:wanted_rows]:
             wanted = _behind(wanted, record["id"], backwards)
             found = _found(record)
@@ -164,47 +165,11 @@ async def _passed(
     return found
 
 
-def _page(
-    wanted: Filter, owner_id: int, rows: int, max_bytes: int, backwards: bool
-) -> tuple[str, list[object]]:
-    """The statement for one read. It goes from day to day until it has enough, and opens no further ones.
-
-    The sizes are looked at first, so that a page of large stanzas is cut before it is read. Ids grow with the days, but for a clock that
-    was set back and rows that a successor stored late: the day after the last one is asked for what belongs into the page, too.
-    """
+def _page(wanted: Filter, owner_id: int, rows: int, max_bytes: int, backwards: bool) -> paging.Wanted:
     args: list[object] = [owner_id]
     ours, before = _where(wanted, args)
-    at = len(args)
-    args += [rows, max_bytes]
-    order, edge, past, ahead = (
-        ("DESC", "first", "min(edge) - 1", ">") if backwards else ("ASC", "past", "max(edge)", "<")
-    )
-    last = "min(id)" if backwards else "max(id)"
-    first_day = 0 if wanted.start is None else int(wanted.start // _DAY) - 1
-    statement = f"""
-WITH parts AS MATERIALIZED ({partitions.PARTS} ORDER BY first {order}),
-bulk AS MATERIALIZED (
-    (SELECT f.id, f.stamp, f.stanza, f.peer, p.{edge} AS edge FROM parts p CROSS JOIN LATERAL (
-        SELECT id, stamp, stanza, peer FROM archive WHERE {ours} AND day >= p.first AND day < p.past ORDER BY id {order} LIMIT ${at + 1}
-    ) AS f WHERE p.past > ${at + 3} LIMIT ${at + 1})
-    UNION ALL
-    (SELECT id, stamp, stanza, peer, NULL FROM message WHERE {before} ORDER BY id {order} LIMIT ${at + 1})
-),
-near AS (
-    SELECT f.id, f.stamp, f.stanza, f.peer FROM (SELECT {past} AS day, {last} AS last, count(edge) AS n FROM bulk WHERE edge IS NOT NULL) AS e
-    CROSS JOIN LATERAL (
-        SELECT id, stamp, stanza, peer FROM archive WHERE e.n = ${at + 1} AND {ours} AND day = e.day AND id {ahead} e.last
-        ORDER BY id {order} LIMIT ${at + 1}
-    ) AS f
-)
-SELECT id, extract(epoch FROM stamp)::float8 AS stamp, stanza, peer, found FROM (
-    SELECT id, stamp, stanza, peer, count(*) OVER () AS found,
-           sum(octet_length(stanza)) OVER (ORDER BY id {order}) - octet_length(stanza) AS ahead
-    FROM (
-        SELECT id, stamp, stanza, peer FROM bulk UNION ALL SELECT id, stamp, stanza, peer FROM near ORDER BY id {order} LIMIT ${at + 1}
-    ) AS page
-) AS measured WHERE ahead < ${at + 2} ORDER BY id {order}"""  # noqa: S608  parts of this package only
-    return statement, [*args, first_day]
+    first = 0 if wanted.start is None else max(0, int(wanted.start // _DAY) - 1)
+    return paging.Wanted(ours, before, args, first, rows, max_bytes, backwards)
 
 
 def _found(record: Any) -> Found | None:

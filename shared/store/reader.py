@@ -94,7 +94,11 @@ _FORGO: Final = f"""{FENCE},
 paid AS (
     DELETE FROM owed o USING fence_ok
     WHERE o.owner_id = $2 AND o.archived AND o.id <= $3
-      AND EXISTS (SELECT FROM archive a WHERE a.owner_id = o.owner_id AND a.id = o.id) RETURNING 1
+      AND EXISTS (
+        SELECT FROM archive a WHERE a.owner_id = o.owner_id AND a.id = o.id
+        AND a.day >= floor(extract(epoch FROM o.stamp) / 86400)::integer - 1
+        AND a.day <= floor(extract(epoch FROM o.stamp) / 86400)::integer + 2 OFFSET 0
+      ) RETURNING 1
 ),
 paid_before AS (
     UPDATE message m SET owed = false FROM fence_ok

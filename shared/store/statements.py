@@ -11,6 +11,7 @@ from zlib import crc32
 
 from rookery.shared.db.api import FENCE
 from rookery.shared.store.owners import KNOWN
+from rookery.shared.store.partitions import PARTS
 
 _SIGN: Final = 1 << 63
 
@@ -80,10 +81,10 @@ SELECT EXISTS (SELECT FROM fence_ok) AS open, EXISTS (SELECT FROM clock) AS here
 FROM new"""  # noqa: S608  constants only
 #: For a batch with a row that is there already: it is passed over.
 INSERT_ALL: Final = _INSERT.format(missing="")
-#: For rows that a former holder may have stored, in a form that is not known exactly.
+#: For rows that a former holder may have stored, in a form that is not known exactly. What waits for clients so long (hours) is not older than two days.
 INSERT_MISSING: Final = _INSERT.format(
     missing=f"""AND {KNOWN.format("r.owner_id")}
-    AND NOT EXISTS (SELECT FROM archive a WHERE a.owner_id = r.owner_id AND a.id = r.id OFFSET 0)
+    AND NOT EXISTS (SELECT FROM archive a WHERE a.owner_id = r.owner_id AND a.id = r.id AND a.day >= clock.day - 2 OFFSET 0)
     AND NOT EXISTS (SELECT FROM owed o WHERE o.owner_id = r.owner_id AND o.id = r.id OFFSET 0)
     AND NOT EXISTS (SELECT FROM message m WHERE m.account_id = r.owner_id AND m.id = r.id OFFSET 0)"""  # noqa: S608
 )
@@ -130,17 +131,23 @@ kept AS (
 SELECT EXISTS (SELECT FROM fence_ok)"""  # noqa: S608  constants only
 
 #: Archived rows that are owed again; goes on behind `r`, which has their owners and ids.
-_OWED: Final = """
+#: They were stored lately: the days are asked from the last one on, each row until it is found.
+_OWED: Final = f"""
+parts AS MATERIALIZED ({PARTS} ORDER BY first DESC),
 owed_now AS (
     INSERT INTO owed (owner_id, id, stamp, archived, peer, stanza)
     SELECT a.owner_id, a.id, a.stamp, true, a.peer, a.stanza
-    FROM r CROSS JOIN LATERAL (SELECT * FROM archive a WHERE a.owner_id = r.owner_id AND a.id = r.id LIMIT 1) AS a
+    FROM r CROSS JOIN LATERAL (
+        SELECT a.* FROM parts p CROSS JOIN LATERAL (
+            SELECT * FROM archive a WHERE a.owner_id = r.owner_id AND a.id = r.id AND a.day >= p.first AND a.day < p.past LIMIT 1
+        ) AS a LIMIT 1
+    ) AS a
     ON CONFLICT DO NOTHING
 ),
 owed_before AS (
     UPDATE message m SET owed = true FROM r WHERE m.account_id = r.owner_id AND m.id = r.id AND NOT m.owed
 )
-SELECT EXISTS (SELECT FROM fence_ok)"""
+SELECT EXISTS (SELECT FROM fence_ok)"""  # noqa: S608  constants only
 OWE: Final = f"""{FENCE},
 r AS MATERIALIZED (SELECT * FROM unnest($2::bigint[], $3::bigint[]) AS r (owner_id, id), fence_ok),{_OWED}"""  # noqa: S608
 #: The same by the uids of incoming messages.

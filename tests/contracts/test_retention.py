@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from functools import partial
 
 import pytest
@@ -15,6 +16,7 @@ from rookery.shared.config import Config
 from rookery.shared.db.api import Connection, Database, Fenced
 from rookery.shared.db.bridge import open_database
 from rookery.shared.store import partitions, retention
+from rookery.shared.store.archive import Filter, ends, read_page
 from rookery.shared.store.partitions import Partition
 from rookery.shared.store.reader import owed_page, stored_uids
 from rookery.shared.store.rows import Row
@@ -166,6 +168,26 @@ async def test_who_reads_a_day_delays_its_drop_and_no_writer(
         done.set()
     await expiry.sweep(sweeper(database, days=3), 0.0)
     assert await stored(database) == [(1, 2)]
+
+
+async def test_pages_after_an_id_go_over_days_that_are_out_of_order_by_one(database: Database) -> None:
+    await seed(database)
+    # (days ago, ids): 4 was stored late, 9 before a clock was set back, and one day has nothing of this owner.
+    for ago, ids in ((6, (1, 2)), (5, ()), (4, (3, 5)), (3, (4, 6, 9)), (2, (7, 8, 10)), (1, (11,))):
+        await put(database, row(2, 100 - ago, archived=True), *(row(1, id, archived=True) for id in ids))
+        await age(database, ago)
+    assert [id for id, _ in await database.run(0, partial(ends, owner_id=1))] == [1, 11]
+    await put(database, row(1, 12, archived=True))
+    assert [id for id, _ in await database.run(0, partial(ends, owner_id=1))] == [1, 12]
+    assert [id for id, _ in await database.run(0, partial(ends, owner_id=2))] == [94, 99]
+    assert await database.run(0, partial(ends, owner_id=3)) == []
+    for after, size in itertools.product(range(13), (1, 2, 3, 20)):
+        wanted = Filter(after=after)
+        page = await database.run(
+            0, partial(read_page, owner_id=1, wanted=wanted, max_rows=size, max_bytes=10**6)
+        )
+        assert [one.id for one in page.rows] == list(range(after + 1, 13))[:size], (after, size)
+        assert page.complete == (12 - after <= size)
 
 
 async def test_domains_keep_what_their_policies_say(database: Database) -> None:

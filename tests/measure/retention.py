@@ -11,6 +11,7 @@ import argparse
 import os
 import random
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
@@ -194,6 +195,9 @@ async def measure(url: str, args: argparse.Namespace) -> None:
             print(
                 f"{layout.name}: {layout.rows} rows of {DAYS} days, {args.accounts} accounts, filled in {time.perf_counter() - started:.0f} s"
             )
+            if args.hold:
+                print("filled: a line on standard input goes on", flush=True)
+                await trio.to_thread.run_sync(sys.stdin.readline)
             used, count = await size(db, layout.name)
             print(f"  on disk: {used / count:.0f} bytes a row with indexes", flush=True)
             print(f"  pages of 100: {await pages(db, layout, args.accounts, args.pages)}", flush=True)
@@ -214,6 +218,11 @@ def main() -> None:
     parser.add_argument("--accounts", type=int, default=5000)
     parser.add_argument("--pages", type=int, default=1000)
     parser.add_argument("--batches", type=int, default=1000)
+    parser.add_argument(
+        "--hold",
+        action="store_true",
+        help="wait for a line before it measures, so that the machine can be made quiet",
+    )
     parser.add_argument("--folder", help="where the data goes, on a disk")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=args.folder) as folder:
