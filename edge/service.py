@@ -12,6 +12,7 @@ from typing import Final
 import structlog
 import trio
 
+from rookery.edge.admission import PATIENCE, Admission
 from rookery.edge.context import Context
 from rookery.edge.door.domains import HostedDomains
 from rookery.edge.door.door import Door
@@ -116,6 +117,12 @@ class EdgeService:
             token=lambda: secrets.token_urlsafe(18),
             before=before,
             after=after,
+            admission=Admission(
+                self._reactor,
+                limits.logins_per_second,
+                min(limits.login_wait_seconds, PATIENCE * limits.preauth_seconds),
+                lambda: len(node.edges()),
+            ),
             congested=[],
             log=ClientLog(config.log.client_lines_per_second),
         )
@@ -294,6 +301,7 @@ class EdgeService:
             self._sessions.tick(now)
             self._context.watches.tick(self._sessions_of)
             self._context.log.tick()
+            self._context.admission.tick()
             if now >= repeat_at:
                 repeat_at = now + REPEAT_SECONDS
                 self._sessions.successors.repeat(now)

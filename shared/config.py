@@ -147,6 +147,18 @@ class Limits(Section, frozen=True):
     auth_failures_window: Annotated[
         float, about("How long failed authentications of an address count", "seconds", ge=0)
     ] = 600.0
+    logins_per_second: Annotated[
+        int,
+        about(
+            "Logins of the whole cluster on average, shared by its edges; beyond it they wait, resumptions first; 0 for no limit",
+            "logins",
+            ge=0,
+        ),
+    ] = 1000
+    login_wait_seconds: Annotated[
+        float,
+        about("A login waits so long for its turn; then it is told to come back later", "seconds", ge=0),
+    ] = 10.0
     bytes_per_second: Annotated[
         int, about("What a session may send on average; beyond it is read later", "bytes", ge=1)
     ] = 65_536

@@ -355,3 +355,28 @@ async def test_many_short_connections_leave_nothing(tmp_path: Path) -> None:
         assert len(lab.edge._reactor._sources) == 3
         assert not lab.edge._door._direct
         assert not lab.edge._door._gauges
+
+
+async def test_a_storm_of_logins_waits_or_is_told_to_come_back(tmp_path: Path) -> None:
+    """RFC 6120 section 4.9.3.17: the stream error is one that clients try again after."""
+    limits = Limits(logins_per_second=5, login_wait_seconds=0.25)
+    async with running(tmp_path, limits=limits) as lab:
+        ends: list[str] = []
+
+        async def login(user: str) -> None:
+            client = await lab.connect()
+            await client.authenticate(user)
+            await client.open()
+            await client.send(BIND)
+            ends.append(await client.until("<jid>|<resource-constraint [^>]*/><text[^>]*>[^<]*"))
+
+        async with trio.open_nursery() as nursery:
+            for number in range(16):
+                nursery.start_soon(login, f"user{number}")
+        refused = [text for text in ends if "too many logins at once, try again later" in text]
+        assert len(refused) in (4, 5), ends
+        assert len(lab.router.bindings) == 16 - len(refused)
+        # Who comes back later is let in.
+        await trio.sleep(0.4)
+        await login("user0")
+        assert "<jid>" in ends[-1]
