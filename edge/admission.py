@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from enum import IntEnum
+from functools import partial
 from typing import Final, Protocol
 
 import trio
@@ -63,12 +64,13 @@ class Queue:
     Whoever would wait for longer than `wait` seconds is refused at once; whoever is overtaken for so long, then.
     """
 
-    __slots__ = ("_at", "_level", "_queues", "_wait", "rate")
+    __slots__ = ("_at", "_level", "_queues", "patience", "rate")
 
     def __init__(self, rate: float, wait: float, now: float) -> None:
         #: Logins a second; 0 for no limit.
         self.rate = rate
-        self._wait = wait
+        #: Seconds.
+        self.patience = wait
         self._level = self._burst()
         self._at = now
         self._queues: tuple[deque[Ticket], ...] = tuple(deque() for _ in Rank)
@@ -93,9 +95,9 @@ class Queue:
     def wait(self, rank: Rank, client: Waiter, now: float) -> Ticket | None:
         """Stand behind those of this rank; None when that would take too long."""
         ahead = sum(len(queue) for queue in self._queues[: rank + 1])
-        if ahead >= self.rate * self._wait:
+        if ahead >= self.rate * self.patience:
             return None
-        ticket = Ticket(client, now + self._wait + SLACK_SECONDS)
+        ticket = Ticket(client, now + self.patience + SLACK_SECONDS)
         self._queues[rank].append(ticket)
         return ticket
 
@@ -130,7 +132,13 @@ class Admission:
         self._queue = Queue(rate / max(1, edges()), wait, reactor.clock())
         self.wake_slot = 0
         for rank in Rank:
-            metrics.LOGINS_WAITING.sample(lambda rank=rank: self._queue.waiting(rank), rank.name.lower())
+            metrics.LOGINS_WAITING.sample(partial(self._queue.waiting, rank), rank.name.lower())
+
+    def configure(self, rate: float, wait: float) -> None:
+        """Go on with other settings."""
+        self._rate = rate
+        self._queue.patience = wait
+        self.tick()
 
     def tick(self) -> None:
         """Take this edge's share of the rate. Call it once a second."""

@@ -17,6 +17,7 @@ from rookery.admin.verbs import (
     s2s,
     sessions,
     tokens,
+    trace,
     users,
     watch,
 )
@@ -29,6 +30,7 @@ TABLE: Final[tuple[Verb, ...]] = (
     *clients.VERBS,
     *sessions.VERBS,
     *watch.VERBS,
+    *trace.VERBS,
     *rosters.VERBS,
     *rooms.VERBS,
     *messages.VERBS,
