@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 from msgspec.structs import replace
 
-from rookery.shared.bus.messages import Unbind
+from rookery.shared.bus.api import BusTimeout
+from rookery.shared.bus.messages import Bind, Item, Kind, Unbind
 from rookery.shared.config import Config, Limits
 
 from .edge_lab import running
@@ -71,3 +73,25 @@ async def test_other_limits_hold_for_connections_that_come(tmp_path: Path) -> No
             await (await lab.connect()).open()
         await old.send("</stream:stream>")
         assert "connection-timeout" not in await old.rest()
+
+
+async def test_a_login_outlasts_routers_that_end_one_after_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RFC 6120 section 7.7: a client that waits for its resource gets it from the next holder."""
+    async with running(tmp_path) as lab:
+        bus, asked = lab.cluster.nodes["edge1"].bus, 0
+        real = bus.call
+
+        async def call(kind: Kind, partition: int, request: Item, **options: Any) -> Item:
+            nonlocal asked
+            if isinstance(request, Bind):
+                asked += 1
+                if asked <= 3:
+                    raise BusTimeout("the process that was asked is lost")
+            return await real(kind, partition, request, **options)
+
+        monkeypatch.setattr(bus, "call", call)
+        await lab.login("alice", tls=False)
+        assert asked == 4
+        assert len({bind.stream for bind in lab.router.bindings}) == len(lab.router.bindings) == 1
