@@ -37,6 +37,9 @@ ROOT = Path(__file__).parents[2]
 #: What a client needs; other kinds are rolled in the same way, and cost the machine more.
 KINDS = ("edge", "router", "account", "roster", "presence", "offline")
 
+#: How long a pod may take to be ready: `startupProbe` gives it 120 s.
+READY_SECONDS = 180.0
+
 
 def free_port() -> int:
     """A port that nobody listens on."""
@@ -86,7 +89,7 @@ class Pod:
 
     async def ready(self) -> None:
         """Wait until /readyz answers 200."""
-        with trio.fail_after(60):
+        with trio.fail_after(READY_SECONDS):
             while not await trio.to_thread.run_sync(self.answers):  # noqa: ASYNC110  it is asked, as by a kubelet
                 await trio.sleep(0.1)
 
