@@ -19,6 +19,7 @@ from rookery.edge.login.effects import (
     AskBind,
     AskCredentials,
     AskInvited,
+    AskKeys,
     AskLogin,
     AskRedeem,
     AskRegister,
@@ -50,6 +51,7 @@ from rookery.shared.bus.messages import (
     Resumed,
 )
 from rookery.shared.observe import metrics
+from rookery.shared.xeps import message_archive
 from rookery.shared.xmpp.errors import StanzaError, StreamError
 from rookery.shared.xmpp.sasl import ht
 from rookery.shared.xmpp.stream import Event
@@ -149,12 +151,13 @@ class Login:
         """Take one event of the parser."""
         self._apply(self._negotiation.handle(event))
 
-    def secured(self, binding: bytes | None) -> None:
-        """A TLS handshake is done: of STARTTLS, or of direct TLS before the first byte."""
+    def secured(self, binding: bytes | None, addresses: tuple[str, ...] = ()) -> None:
+        """A TLS handshake is done: of STARTTLS, or of direct TLS before the first byte. `addresses` are those of the client's certificate."""
+        security = Security(secure=True, binding=binding, addresses=addresses)
         if self.in_handshake:
-            self._apply(self._negotiation.secured(binding))
+            self._apply(self._negotiation.secured(security))
         else:
-            self._negotiation.stream.security = Security(secure=True, binding=binding)
+            self._negotiation.stream.security = security
 
     def close(self) -> None:
         """End in order."""
@@ -197,6 +200,8 @@ class Login:
                 self._ask(partial(self._asking.redeem, effect))
             elif isinstance(effect, AskToken):
                 self._ask(partial(self._asking.token, effect))
+            elif isinstance(effect, AskKeys):
+                self._ask(partial(self._asking.keys, effect))
             elif isinstance(effect, AskRegister):
                 self._ask(partial(self._register, effect))
             elif isinstance(effect, AskInvited):
@@ -287,6 +292,9 @@ class Login:
         except StanzaError as error:
             sessions.forget(sid)
             return self._unbound(ask, error)
+        ends = None
+        if bound is not None and message_archive.MARK in ask.marks:
+            ends = await self._asking.archive(ask.account, bound)
         deposed = bound is None or sessions.outdated(partition, bound.grant)
         if self._client.reason or bound is None or deposed:
             # The client did not wait, or the router that granted this has a successor that does not know of it.
@@ -302,7 +310,7 @@ class Login:
                 # The client did not wait: nobody knows of its stream, so nobody can resume it.
                 sessions.close(session, "closed", resumable=False)
                 return []
-        return self._negotiation.bound(bound, enabled)
+        return self._negotiation.bound(bound, enabled, ends)
 
     async def _granted(self, partition: int, request: Bind, deadline: float) -> Bound | None:
         """The router's answer, of the first holder that stays long enough; None when none has. Raises StanzaError."""
