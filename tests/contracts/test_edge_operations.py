@@ -20,7 +20,7 @@ BIND = "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></
 
 async def test_a_storm_of_logins_waits_or_is_told_to_come_back(tmp_path: Path) -> None:
     """RFC 6120 section 4.9.3.17: the stream error is one that clients try again after."""
-    limits = Limits(logins_per_second=5, login_wait_seconds=0.25)
+    limits = Limits(logins_per_second=1, login_wait_seconds=0.25)
     async with running(tmp_path, limits=limits) as lab:
         ends: list[str] = []
 
@@ -35,10 +35,10 @@ async def test_a_storm_of_logins_waits_or_is_told_to_come_back(tmp_path: Path) -
             for number in range(16):
                 nursery.start_soon(login, f"user{number}")
         refused = [text for text in ends if "too many logins at once, try again later" in text]
-        assert len(refused) in (4, 5), ends
+        assert 0 < len(refused) < 16, ends
         assert len(lab.router.bindings) == 16 - len(refused)
         # Who comes back later is let in.
-        await trio.sleep(0.4)
+        await trio.sleep(2.1)
         await login("user0")
         assert "<jid>" in ends[-1]
 
@@ -63,11 +63,11 @@ async def test_other_limits_hold_for_connections_that_come(tmp_path: Path) -> No
     async with running(tmp_path, limits=Limits(exempt_nets=())) as lab:
         old = await lab.connect()
         await old.open()
-        limits = Limits(exempt_nets=(), preauth_seconds=0.3, connections_per_ip=2)
+        limits = Limits(exempt_nets=(), preauth_seconds=1.5, connections_per_ip=2)
         lab.edge.configured(replace(Config(), limits=limits))
         young = await lab.connect()
         await young.open()
-        assert "<connection-timeout " in await young.rest(2)
+        assert "<connection-timeout " in await young.rest()
         await lab.connect()
         with pytest.raises((trio.BrokenResourceError, EOFError)):
             await (await lab.connect()).open()
