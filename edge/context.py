@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from rookery.edge.admission import Admission
 from rookery.edge.policy import Policy
 from rookery.edge.sessions.table import Sessions
 from rookery.edge.sessions.watching import Watches
@@ -45,6 +46,7 @@ class Context:
     token: Callable[[], str]
     before: StreamLimits
     after: StreamLimits
+    admission: Admission
     #: Connections that wait until the bus has room again, and whether it had none at the end of the last turn.
     congested: list[Congested]
     is_congested: bool = False

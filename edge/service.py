@@ -6,13 +6,14 @@ import contextlib
 import math
 import secrets
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 import structlog
 import trio
 
+from rookery.edge.admission import PATIENCE, Admission
 from rookery.edge.context import Context
 from rookery.edge.door.domains import HostedDomains
 from rookery.edge.door.door import Door
@@ -90,6 +91,7 @@ class EdgeService:
         self._reactor = Reactor()
         self._nursery: trio.Nursery | None = None
         self._listeners: list[Listener] = []
+        self._bound: list[tuple[str, socket.socket, Accept]] = []
         self._draining = False
         #: Connections that a drain ends in a second; 0 for what its limit asks for.
         self.drain_rate = 0
@@ -112,6 +114,12 @@ class EdgeService:
             token=lambda: secrets.token_urlsafe(18),
             before=before,
             after=after,
+            admission=Admission(
+                self._reactor,
+                limits.logins_per_second,
+                min(limits.login_wait_seconds, PATIENCE * limits.preauth_seconds),
+                lambda: len(node.edges()),
+            ),
             congested=[],
             log=ClientLog(config.log.client_lines_per_second),
         )
@@ -193,6 +201,18 @@ class EdgeService:
         """Read changed certificates now (SIGHUP)."""
         self._load_certificates()
 
+    def configured(self, config: Config) -> None:
+        """Go on with another configuration: limits hold for connections that come from now on."""
+        limits = self._context.limits = config.limits
+        self._door.configured(limits)
+        wait = min(limits.login_wait_seconds, PATIENCE * limits.preauth_seconds)
+        self._context.admission.configure(limits.logins_per_second, wait)
+
+    def undrain(self) -> None:
+        """A drain was called off: let clients in again, at the ports that there were."""
+        self._draining = self._door.draining = False
+        self._listen(self._bind(self.ports))
+
     async def drain(self, limit: float) -> None:
         """End every stream in order and wait until the cluster has accepted what their clients sent; at most `limit` seconds.
 
@@ -229,22 +249,26 @@ class EdgeService:
 
     @contextlib.contextmanager
     def _bound_sockets(self) -> Iterator[list[tuple[str, socket.socket, Accept]]]:
+        try:
+            yield self._bind({})
+        finally:
+            for listener in self._listeners:
+                listener.close()
+            for _, sock, _ in self._bound:
+                close_quietly(sock)
+
+    def _bind(self, ports: Mapping[str, int]) -> list[tuple[str, socket.socket, Accept]]:
+        """Bind what is listened on, with the `ports` that it had before. Raises OSError."""
         edge = self._config.edge
         wanted: list[tuple[str, int, Accept]] = [("c2s", edge.c2s_port, self._door.accept)]
         if self._config.tls.directory:
             wanted.append(("c2s_tls", edge.c2s_tls_port, self._door.accept_direct))
         wanted.append(("http", edge.http_port, self._web.accept))
-        bound: list[tuple[str, socket.socket, Accept]] = []
-        try:
-            for name, port, accept in wanted:
-                sockets = bind_sockets(edge.host, port)
-                bound += [(name, sock, accept) for sock in sockets]
-            yield bound
-        finally:
-            for listener in self._listeners:
-                listener.close()
-            for _, sock, _ in bound:
-                close_quietly(sock)
+        self._bound = []
+        for name, port, accept in wanted:
+            sockets = bind_sockets(edge.host, ports.get(name, port))
+            self._bound += [(name, sock, accept) for sock in sockets]
+        return self._bound
 
     def _listen(self, bound: list[tuple[str, socket.socket, Accept]]) -> None:
         backlog = self._config.edge.backlog
@@ -290,6 +314,7 @@ class EdgeService:
             self._sessions.tick(now)
             self._context.watches.tick(self._sessions_of)
             self._context.log.tick()
+            self._context.admission.tick()
             if now >= repeat_at:
                 repeat_at = now + REPEAT_SECONDS
                 self._sessions.successors.repeat(now)

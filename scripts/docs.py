@@ -9,8 +9,9 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 from scripts.manifests import manifests  # noqa: E402  found by the line above
+from scripts.manpages import pages  # noqa: E402
 
-for name, text in (generated() | manifests()).items():
+for name, text in (generated() | manifests() | pages()).items():
     path = ROOT / name
     if not path.exists() or path.read_text("utf-8") != text:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -75,8 +75,8 @@ spec:
   minReadySeconds: 5
   progressDeadlineSeconds: 600
   strategy:
-    # A new process is ready before an old one gives away what it holds; one at a time keeps the moves few.
-    rollingUpdate: {maxSurge: 1, maxUnavailable: 0}
+    # $order
+    rollingUpdate: {maxSurge: $surge, maxUnavailable: 0}
   selector:
     matchLabels: {app.kubernetes.io/component: $label}
   template:
@@ -159,6 +159,10 @@ spec:
     matchLabels: {app.kubernetes.io/component: $label}
 """)
 
+_ONE_BY_ONE: Final = (
+    "A new process is ready before an old one gives away what it holds; one at a time keeps the moves few."
+)
+_ALL_FIRST: Final = "All new edges are there before an old one ends: no client goes to one that ends next, so each connects once again."
 _TLS_MOUNT: Final = "            - {name: tls, mountPath: /run/rookery/tls, readOnly: true}\n"
 _TLS_VOLUME: Final = """\
         - name: tls
@@ -176,6 +180,8 @@ def _deployment(kind: Kind, help_line: str) -> str:
         label=label,
         help=help_line,
         grace=GRACE,
+        order=_ALL_FIRST if kind is Kind.EDGE else _ONE_BY_ONE,
+        surge="100%" if kind is Kind.EDGE else 1,
         replicas=1 if kind in SINGLE else 2,
         args=", ".join([*command, "--config", "/etc/rookery/rookery.toml"]),
         admin=ADMIN_PORT,

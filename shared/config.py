@@ -73,7 +73,10 @@ class Cluster(Section, frozen=True):
         about("Take over after this even when the bus said nothing of the process's death", "seconds", ge=0),
     ] = 15.0
     drain_limit: Annotated[
-        float, about("A process that is to stop gives away what it holds within this time", "seconds", ge=0)
+        float,
+        about(
+            "A process that is to stop gives away what it holds within this time", "seconds", ge=0, live=True
+        ),
     ] = 30.0
     drain_rate: Annotated[
         int,
@@ -81,6 +84,7 @@ class Cluster(Section, frozen=True):
             "Connections that an edge which is to stop ends in a second, as long as that takes; 0 for as many as drain_limit asks for",
             "connections",
             ge=0,
+            live=True,
         ),
     ] = 0
     zone: Annotated[
@@ -137,9 +141,9 @@ class Limits(Section, frozen=True):
         int, about("Elements within each other before authentication", "levels", ge=1)
     ] = 8
     preauth_seconds: Annotated[
-        float, about("From the first byte until the client has authenticated", "seconds", ge=0)
+        float, about("From the first byte until the client has authenticated", "seconds", ge=0, live=True)
     ] = 30.0
-    tls_seconds: Annotated[float, about("A TLS handshake", "seconds", ge=0)] = 10.0
+    tls_seconds: Annotated[float, about("A TLS handshake", "seconds", ge=0, live=True)] = 10.0
     auth_failures: Annotated[int, about("Failed authentications of one stream", "attempts", ge=1)] = 5
     auth_failures_per_ip: Annotated[
         int, about("Failed authentications of one address in the window", "attempts", ge=1)
@@ -147,19 +151,41 @@ class Limits(Section, frozen=True):
     auth_failures_window: Annotated[
         float, about("How long failed authentications of an address count", "seconds", ge=0)
     ] = 600.0
+    logins_per_second: Annotated[
+        int,
+        about(
+            "Logins of the whole cluster on average, shared by its edges; beyond it they wait, resumptions first; 0 for no limit",
+            "logins",
+            ge=0,
+            live=True,
+        ),
+    ] = 1000
+    login_wait_seconds: Annotated[
+        float,
+        about(
+            "A login waits so long for its turn; then it is told to come back later",
+            "seconds",
+            ge=0,
+            live=True,
+        ),
+    ] = 10.0
     bytes_per_second: Annotated[
-        int, about("What a session may send on average; beyond it is read later", "bytes", ge=1)
+        int, about("What a session may send on average; beyond it is read later", "bytes", ge=1, live=True)
     ] = 65_536
-    bytes_burst: Annotated[int, about("What a session may send at once", "bytes", ge=1)] = 262_144
+    bytes_burst: Annotated[int, about("What a session may send at once", "bytes", ge=1, live=True)] = 262_144
     stanzas_per_second: Annotated[
-        int, about("What a session may send on average; beyond it is read later", "stanzas", ge=1)
+        int, about("What a session may send on average; beyond it is read later", "stanzas", ge=1, live=True)
     ] = 50
-    stanzas_burst: Annotated[int, about("What a session may send at once", "stanzas", ge=1)] = 200
+    stanzas_burst: Annotated[int, about("What a session may send at once", "stanzas", ge=1, live=True)] = 200
     connections_per_ip: Annotated[
-        int, about("Open connections of one IPv4 address or IPv6 /64, at one edge", "connections", ge=1)
+        int,
+        about(
+            "Open connections of one IPv4 address or IPv6 /64, at one edge", "connections", ge=1, live=True
+        ),
     ] = 100
     connections_per_ip_per_second: Annotated[
-        int, about("New connections of one IPv4 address or IPv6 /64, at one edge", "connections", ge=1)
+        int,
+        about("New connections of one IPv4 address or IPv6 /64, at one edge", "connections", ge=1, live=True),
     ] = 10
     exempt_nets: Annotated[
         tuple[str, ...],
@@ -184,10 +210,14 @@ class Limits(Section, frozen=True):
         64 * 1024 * 1024
     )
     outbox_bytes: Annotated[
-        int, about("What a client's socket has not taken yet, before the stream is closed", "bytes", ge=1)
+        int,
+        about(
+            "What a client's socket has not taken yet, before the stream is closed", "bytes", ge=1, live=True
+        ),
     ] = 1024 * 1024
     outbox_seconds: Annotated[
-        float, about("How long a client's socket may take nothing of what waits for it", "seconds", ge=0)
+        float,
+        about("How long a client's socket may take nothing of what waits for it", "seconds", ge=0, live=True),
     ] = 60.0
     idle_seconds: Annotated[
         float, about("After so much silence the server asks whether the client is there", "seconds", ge=0)
@@ -243,7 +273,7 @@ class Router(Section, frozen=True):
 
     resource_conflict: Annotated[
         Literal["replace", "generate", "refuse"],
-        about("A client binds a resource that is bound (RFC 6120 section 7.7.2.2): what happens"),
+        about("A client binds a resource that is bound (RFC 6120 section 7.7.2.2): what happens", live=True),
     ] = "replace"
     equal_priority: Annotated[
         Literal["all", "latest"],
@@ -299,7 +329,8 @@ class Log(Section, frozen=True):
     """Structured logs."""
 
     level: Annotated[
-        Literal["debug", "info", "warning", "error"], about("The least important lines that are written")
+        Literal["debug", "info", "warning", "error"],
+        about("The least important lines that are written", live=True),
     ] = "info"
     format: Annotated[
         Literal["auto", "json", "console"], about("`auto` is readable on a terminal and JSON elsewhere")

@@ -31,6 +31,8 @@ class Facts(NamedTuple):
     unit: str
     was: str
     secret: bool
+    #: A process that is told to read the configuration again goes on with the new value (`rookery.reloading`).
+    live: bool = False
 
 
 def about(
@@ -41,9 +43,11 @@ def about(
     le: float | None = None,
     was: str = "",
     secret: bool = False,
+    live: bool = False,
 ) -> Meta:
     """The description of a setting, for `Annotated`: one line of help, the unit of a number, its bounds.
 
     `was` is the name (`section.name`) that the setting had before; it is read still, with a warning. A secret is never printed.
+    What is `live` is read where it is used, or handed on by a service's `configured`: others count for processes that start.
     """
-    return Meta(description=text, ge=ge, le=le, extra={"facts": Facts(unit, was, secret)})
+    return Meta(description=text, ge=ge, le=le, extra={"facts": Facts(unit, was, secret, live)})

@@ -31,6 +31,7 @@ class Setting(NamedTuple):
     help: str
     was: str
     secret: bool
+    live: bool
 
     @property
     def key(self) -> str:
@@ -69,6 +70,7 @@ def settings(config: type[Struct] = Config) -> Iterator[Setting]:
                 meta.description,
                 facts.was,
                 facts.secret,
+                facts.live,
             )
 
 
@@ -154,7 +156,9 @@ def title(section: str) -> str:
 def describe(setting: Setting) -> str:
     """A setting in three lines, for a terminal."""
     kind = " ".join(filter(None, (setting.type, f"of {setting.unit}" if setting.unit else "")))
-    facts = ", ".join(filter(None, (kind, setting.bounds, f"was {setting.was}" if setting.was else "")))
+    changed = "live" if setting.live else "at a restart"
+    was = f"was {setting.was}" if setting.was else ""
+    facts = ", ".join(filter(None, (kind, setting.bounds, was, f"changes {changed}")))
     return f"{setting.key} = {toml(setting.default)}\n    {setting.help}.\n    {facts}; {setting.variable}\n"
 
 
@@ -168,6 +172,9 @@ def render_markdown() -> str:
         "",
         "A setting stands in its section of the TOML file, or in the environment; the environment goes first. With `_FILE` behind the",
         "variable its value is the content of that file. Times may be written `30s`, `5m`, `500ms`, sizes `256KiB`, lists with commas.",
+        "",
+        "`reload` tells when a change counts: `live` for processes that are told to read again (SIGHUP, or `rookery reload`), `restart` for those",
+        "that are started. Certificates and, with them, the list of domains are always live.",
     ]
     for section in sections():
         lines += [
@@ -176,8 +183,8 @@ def render_markdown() -> str:
             "",
             title(section),
             "",
-            "| setting | what | default | type | unit | bounds | environment |",
-            "|---|---|---|---|---|---|---|",
+            "| setting | what | default | type | unit | bounds | reload | environment |",
+            "|---|---|---|---|---|---|---|---|",
         ]
         lines += [_row(setting) for setting in SETTINGS if setting.section == section]
     lines += [
@@ -201,6 +208,7 @@ def _row(setting: Setting) -> str:
         setting.type,
         setting.unit,
         setting.bounds,
+        "live" if setting.live else "restart",
         f"`{setting.variable}`",
     )
     return "| " + " | ".join(cells) + " |"

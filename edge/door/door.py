@@ -10,7 +10,7 @@ from rookery.edge.context import Context
 from rookery.edge.door.tls import ALPN, DIRECT, STARTTLS, ClientTls
 from rookery.edge.login.framing import BOSH, TCP, WEBSOCKET, Framing
 from rookery.edge.policy import Security
-from rookery.shared.config import Config
+from rookery.shared.config import Config, Limits
 from rookery.shared.net.addresses import Nets, family, is_loopback
 from rookery.shared.net.channel import Channel
 from rookery.shared.net.limits import Doorkeeper
@@ -43,6 +43,10 @@ class Door:
         self._gauges: dict[Connection, tuple[str, str]] = {}
         #: Whether the edge ends: requests still come on open HTTP connections.
         self.draining = False
+
+    def configured(self, limits: Limits) -> None:
+        """Let addresses have other numbers of connections from now on."""
+        self._keeper.configure(limits.connections_per_ip, limits.connections_per_ip_per_second)
 
     # --- TCP ---
 

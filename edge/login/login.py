@@ -11,6 +11,7 @@ from typing import Final, Protocol, assert_never
 
 import trio
 
+from rookery.edge.admission import Rank
 from rookery.edge.context import Context
 from rookery.edge.login.asking import Asking, unanswered
 from rookery.edge.login.effects import (
@@ -52,11 +53,14 @@ from rookery.shared.bus.messages import (
 from rookery.shared.observe import metrics
 from rookery.shared.xeps import message_archive
 from rookery.shared.xmpp.errors import StanzaError, StreamError
+from rookery.shared.xmpp.sasl import ht
 from rookery.shared.xmpp.stream import Event
 
-#: A binding whose partition moved meanwhile is asked for again after these pauses, in seconds: a client that may
-#: wait ``limits.preauth_seconds`` for its binding is not turned away because a rollout takes longer than usual.
-REBIND_PAUSES: Final = (0.05, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0)
+#: A binding whose partition moved meanwhile, or whose router ended, is asked for again after these pauses, in seconds: a client
+#: that may wait for its binding is not turned away because a rollout takes longer than usual.
+REBIND_PAUSES: Final = (0.05, 0.1, 0.2, 0.4, 0.8, *(1.0,) * 30)
+#: The part of ``limits.preauth_seconds`` that there is for a turn and an answer of a router.
+BIND_SHARE: Final = 0.8
 
 
 def _nothing() -> None:
@@ -111,6 +115,7 @@ class Login:
         "_asking",
         "_client",
         "_context",
+        "_counted",
         "_mechanism",
         "_negotiation",
         "_release",
@@ -127,6 +132,8 @@ class Login:
         #: How the client has authenticated, and whether its stream began elsewhere: for the log.
         self._mechanism = ""
         self._resumed = False
+        #: Whether it had its turn: a client whose stream cannot be resumed binds without a second one.
+        self._counted = False
         #: What to call once the session has begun.
         self._release: Callable[[], None] = _nothing
 
@@ -196,7 +203,7 @@ class Login:
             elif isinstance(effect, AskKeys):
                 self._ask(partial(self._asking.keys, effect))
             elif isinstance(effect, AskRegister):
-                self._ask(partial(self._asking.register, effect))
+                self._ask(partial(self._register, effect))
             elif isinstance(effect, AskInvited):
                 self._ask(partial(self._asking.invited, effect))
             elif isinstance(effect, Wait):
@@ -258,33 +265,43 @@ class Login:
 
         self._client.ask(run)
 
+    async def _admitted(self, rank: Rank, step: str) -> list[Effect] | None:
+        """Wait for a turn. None: go on; else the stream ends so (RFC 6120 section 4.9.3.17)."""
+        if self._counted or await self._context.admission.enter(rank, self._client):
+            self._counted = True
+            return None
+        if self._client.reason:
+            return []
+        self._log_failure(step, self.account, "too-many-logins")
+        return self._negotiation.stream.fail(
+            StreamError("resource-constraint", "too many logins at once, try again later")
+        )
+
     async def _bind(self, ask: AskBind) -> list[Effect]:
+        deadline = trio.current_time() + BIND_SHARE * self._context.limits.preauth_seconds
+        rank = Rank.FAST if self._mechanism in ht.BINDINGS else Rank.SCRAM
+        if (refused := await self._admitted(rank, "bind")) is not None:
+            return refused
         sessions = self._context.sessions
         sid, stream = sessions.reserve()
         partition = sessions.partition(ask.account)
         request = Bind(ask.account, ask.resource, sessions.incarnation, sid, stream, ask.marks)
+        bound: Bound | None = None
         try:
-            for pause in REBIND_PAUSES:
-                answer = await self._context.bus.call(Kind.ROUTER, partition, request)
-                assert isinstance(answer, Bound)
-                bound = answer
-                if not sessions.outdated(partition, bound.grant):
-                    break
-                # The partition moved meanwhile: its new holder must know of this binding.
-                await trio.sleep(pause)
-        except BusTimeout:
-            sessions.forget(sid)
-            return self._unbound(ask, unanswered())
+            bound = await self._granted(partition, request, deadline)
         except StanzaError as error:
             sessions.forget(sid)
             return self._unbound(ask, error)
-        ends = await self._asking.archive(ask.account, bound) if message_archive.MARK in ask.marks else None
-        deposed = sessions.outdated(partition, bound.grant)
-        if self._client.reason or deposed:
+        ends = None
+        if bound is not None and message_archive.MARK in ask.marks:
+            ends = await self._asking.archive(ask.account, bound)
+        deposed = bound is None or sessions.outdated(partition, bound.grant)
+        if self._client.reason or bound is None or deposed:
             # The client did not wait, or the router that granted this has a successor that does not know of it.
             sessions.forget(sid)
-            sessions.unbind(bound.full, bound.grant, "closed")
-            return self._unbound(ask, unanswered()) if deposed else []
+            if bound is not None:
+                sessions.unbind(bound.full, bound.grant, "closed")
+            return self._unbound(ask, unanswered()) if deposed and not self._client.reason else []
         session = self._session = self._client.bound(sid, stream, bound)
         enabled = None
         if ask.enable is not None:
@@ -295,6 +312,28 @@ class Login:
                 return []
         return self._negotiation.bound(bound, enabled, ends)
 
+    async def _granted(self, partition: int, request: Bind, deadline: float) -> Bound | None:
+        """The router's answer, of the first holder that stays long enough; None when none has. Raises StanzaError."""
+        bound: Bound | None = None
+        for pause in REBIND_PAUSES:
+            try:
+                answer = await self._context.bus.call(
+                    Kind.ROUTER, partition, request, timeout=max(0.0, deadline - trio.current_time())
+                )
+            except BusTimeout:
+                # Its holder has ended, and what it granted with it.
+                bound = None
+            else:
+                assert isinstance(answer, Bound)
+                bound = answer
+                if not self._context.sessions.outdated(partition, bound.grant):
+                    break
+                # The partition moved meanwhile: its new holder must know of this binding.
+            if self._client.reason or trio.current_time() + pause >= deadline:
+                break
+            await trio.sleep(pause)
+        return bound
+
     def _gone(self) -> bool:
         return bool(self._client.reason)
 
@@ -302,7 +341,15 @@ class Login:
         self._log_failure("bind", ask.account, error.condition)
         return self._negotiation.unbound(error)
 
+    async def _register(self, ask: AskRegister) -> list[Effect]:
+        if await self._context.admission.enter(Rank.REGISTER, self._client):
+            return await self._asking.register(ask)
+        self._log_failure("registration", ask.account, "too-many-logins")
+        return self._negotiation.registering.registered(unanswered())
+
     async def _resume(self, ask: AskResume) -> list[Effect]:
+        if (refused := await self._admitted(Rank.RESUME, "resume")) is not None:
+            return refused
         sessions = self._context.sessions
         sid, _ = sessions.reserve()
         request = Resume(ask.account, ask.token, ask.h, sessions.incarnation, sid)

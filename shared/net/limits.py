@@ -49,13 +49,17 @@ class Doorkeeper:
     """
 
     def __init__(self, concurrent: int, per_second: int, exempt: Nets) -> None:
+        self.configure(concurrent, per_second)
+        self._exempt = exempt
+        self._peers: dict[str, _Peer] = {}
+        self._sweep_at = _SWEEP_FLOOR
+
+    def configure(self, concurrent: int, per_second: int) -> None:
+        """Allow so much from now on."""
         self._concurrent = concurrent
         self._rate = float(per_second)
         # Browsers and clients with several accounts connect in bursts: two seconds' worth are allowed at once.
         self._burst = 2.0 * per_second
-        self._exempt = exempt
-        self._peers: dict[str, _Peer] = {}
-        self._sweep_at = _SWEEP_FLOOR
 
     def enter(self, host: str, now: float) -> bool:
         """Count a new connection from `host`; False when it must be closed at once (it is then not counted)."""

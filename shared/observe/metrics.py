@@ -136,6 +136,15 @@ C2S_CONNECTIONS: Final = _gauge(
 C2S_SESSIONS: Final = _gauge("c2s_sessions", "Client streams with a bound resource.")
 SESSIONS_OPENED: Final = _counter("sessions_opened_total", "Resources bound.")
 SESSIONS_CLOSED: Final = _counter("sessions_closed_total", "Bound streams that ended.", "reason")
+LOGINS_WAITING: Final = _sampled(
+    "logins_waiting",
+    "gauge",
+    "Logins that wait for their turn; rank is resume, fast, scram or register.",
+    "rank",
+)
+LOGINS_REFUSED: Final = _counter(
+    "logins_refused_total", "Logins that were told to come back later, since too many came at once.", "rank"
+)
 AUTH: Final = _counter("auth_total", "SASL exchanges that ended.", "mechanism", "result")
 STANZAS: Final = _counter(
     "stanzas_total",

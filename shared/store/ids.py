@@ -66,6 +66,10 @@ class Seal:
         """The id as clients see it: 22 letters, digits, `-` and `_`."""
         return urlsafe_b64encode(self._encrypt(_BLOCK.pack(owner_id, archive_id)))[:_LENGTH].decode()
 
+    def owner(self, block: bytes) -> int | None:
+        """Whose archive the id in these bytes is of, if it is one; `open` says whether it is."""
+        return _BLOCK.unpack(self._decrypt(block))[0] if len(block) == _BLOCK.size else None
+
     def open(self, owner_id: int, text: str) -> int | None:
         """The id that was sealed, or None when this was not made by us for this owner."""
         if len(text) != _LENGTH or not text.isascii():

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from typing import Any
 
+from rookery import __version__, _compiled
+from rookery.shared.cluster.about import About
+from rookery.shared.cluster.assign import Place
 from rookery.shared.cluster.node import ClusterNode
 from rookery.shared.cluster.orders import Question
 from rookery.shared.observe import log
 from rookery.shared.observe.history import History
+
+
+def about(admin_port: int, place: Place) -> About:
+    """This process as `rookery status` shows it."""
+    started = int(time.time())
+    return About(place.host, os.getpid(), admin_port, started, __version__, _compiled.state, place.zone)
 
 
 def questions(node: ClusterNode, history: History) -> dict[str, Question]:

@@ -11,7 +11,6 @@ import os
 import resource
 import signal
 import sys
-import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
@@ -22,11 +21,11 @@ import structlog
 import trio
 
 from rookery import __version__, _compiled
+from rookery.reloading import Source, reread
 from rookery.shared import collector, settings
 from rookery.shared.bus.kinds import KINDS, Kind, built, labelled
-from rookery.shared.cluster.about import About, here
+from rookery.shared.cluster.about import here
 from rookery.shared.cluster.api import Service
-from rookery.shared.cluster.assign import Place
 from rookery.shared.cluster.node import EXIT_FAILED, ClusterNode, NodeFailed, new_incarnation, open_node
 from rookery.shared.config import Config
 from rookery.shared.db import migrate
@@ -37,7 +36,7 @@ from rookery.shared.observe.admin import Health, Port, serve_admin
 from rookery.shared.observe.history import History
 from rookery.shared.observe.http import Handler, ListenError, Request, Response
 from rookery.shared.pace import Naps
-from rookery.telling import questions
+from rookery.telling import about, questions
 
 if TYPE_CHECKING:
     from rookery.up.zygote import ChildSpec
@@ -77,14 +76,19 @@ def run_child(spec: ChildSpec, report: Report) -> None:
     run_process(settings.loads(spec.config), tuple(labelled(name) for name in spec.kinds), report)
 
 
-def run_process(config: Config, kinds: Sequence[Kind], report: Report | None = None) -> None:
-    """Run one process until SIGTERM. Ends with SystemExit: 0, or EXIT_FAILED when it is to be started anew."""
+def run_process(
+    config: Config, kinds: Sequence[Kind], report: Report | None = None, source: Source | None = None
+) -> None:
+    """Run one process until SIGTERM. Ends with SystemExit: 0, or EXIT_FAILED when it is to be started anew.
+
+    `source` reads the configuration again, for SIGHUP.
+    """
     if Kind.EDGE in kinds and len(kinds) > 1:
         raise ValueError("an edge shares its process with no other kind: the mirror is the second copy")
     _raise_file_limit()
     code = 0
     try:
-        trio.run(_Process(config, tuple(kinds), report or _log_report).run, instruments=[Naps()])
+        trio.run(_Process(config, tuple(kinds), report or _log_report, source).run, instruments=[Naps()])
     except* (NodeFailed, migrate.SchemaError, ListenError) as group:
         code = EXIT_FAILED
         for error in leaves(group):
@@ -125,8 +129,11 @@ def _raise_file_limit() -> None:
 
 
 class _Process:
-    def __init__(self, config: Config, kinds: tuple[Kind, ...], report: Report) -> None:
+    def __init__(
+        self, config: Config, kinds: tuple[Kind, ...], report: Report, source: Source | None
+    ) -> None:
         self._config = config
+        self._source = source
         self._kinds = kinds
         self._report = report
         self._health = Health()
@@ -136,7 +143,9 @@ class _Process:
         self._api: Handler | None = None
         self._site: Handler | None = None
         self._history = History()
-        self._drain_rate = config.cluster.drain_rate
+        #: Asked for by an operator; 0 for what the configuration says.
+        self._asked_rate = 0
+        self._drained: trio.CancelScope | None = None
 
     async def run(self) -> None:
         config, names = self._config, "+".join(kind.label for kind in self._kinds)
@@ -187,6 +196,8 @@ class _Process:
         node.orders.log_level = self._log_level
         node.orders.questions.update(questions(node, self._history))
         node.orders.questions["drain"] = self._drain_told
+        node.orders.questions["undrain"] = self._undrain
+        node.orders.questions["reload"] = lambda _: self._reload()
         if Kind.ACCOUNT in self._kinds:
             self._api = import_module(_API).Api(node)
             if self._config.admin.pages:
@@ -208,8 +219,37 @@ class _Process:
         return await handler(request)
 
     def _drain_asked(self, rate: int) -> None:
-        self._drain_rate = rate or self._drain_rate
+        self._asked_rate = rate
         os.kill(os.getpid(), signal.SIGTERM)
+
+    @property
+    def _drain_rate(self) -> int:
+        return self._asked_rate or self._config.cluster.drain_rate
+
+    def _undrain(self, detail: Mapping[str, Any]) -> dict[str, object]:
+        """Let clients in again. Raises ValueError when there is no drain, or it has come too far."""
+        if self._drained is None or self._node is None:
+            raise ValueError("it does not drain")
+        if self._node.draining or not all(hasattr(service, "undrain") for service in self._services):
+            raise ValueError("it has begun to give its partitions away: it ends, and is started anew")
+        self._drained.cancel()
+        return self._drain_told(detail)
+
+    def _reload(self) -> dict[str, object]:
+        """Read certificates and the configuration again; tells what has changed, and what waits for a restart."""
+        for service in self._services:
+            if (reload := getattr(service, "reload", None)) is not None:
+                reload()
+        merged, errors = reread(self._config, self._source)
+        self._config = merged.config
+        if self._node is not None:
+            self._node.config = merged.config
+        if "log.level" in merged.live:
+            self._log_level(merged.config.log.level)
+        for service in self._services:
+            if (configured := getattr(service, "configured", None)) is not None:
+                configured(merged.config)
+        return {"live": merged.live, "restart": merged.restart, "errors": errors}
 
     def _connections(self) -> int:
         return sum(getattr(service, "connections", 0) for service in self._services)
@@ -275,33 +315,48 @@ class _Process:
     async def _signals(self, signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
         async for number in signals:
             if number == signal.SIGHUP:
-                for service in self._services:
-                    if (reload := getattr(service, "reload", None)) is not None:
-                        reload()
+                self._reload()
                 continue
             if self._health.draining or self._node is None:
                 break  # asked twice, or there is nothing to drain yet
             self._health.draining = True
             async with trio.open_nursery() as nursery:
+                self._drained = trio.CancelScope()
                 nursery.start_soon(self._drain, self._node, nursery.cancel_scope)
                 nursery.start_soon(_second, signals, nursery.cancel_scope)
-            break
+            if self._health.draining:
+                break
         scope.cancel()
 
     async def _drain(self, node: ClusterNode, done: trio.CancelScope) -> None:
+        assert self._drained is not None
         seconds = self._config.cluster.drain_limit
         if self._drain_rate:
             seconds += self._connections() / self._drain_rate
         _log.info("draining", connections=self._connections(), rate=self._drain_rate)
         with trio.move_on_after(seconds) as limit:
-            for service in self._services:
-                if hasattr(service, "drain_rate"):
-                    service.drain_rate = self._drain_rate
-                if (drain := getattr(service, "drain", None)) is not None:
-                    await drain(seconds - 0.2 * self._config.cluster.drain_limit)
+            with self._drained:
+                for service in self._services:
+                    if hasattr(service, "drain_rate"):
+                        service.drain_rate = self._drain_rate
+                    if (drain := getattr(service, "drain", None)) is not None:
+                        await drain(seconds - 0.2 * self._config.cluster.drain_limit)
+            if self._drained.cancelled_caught:
+                self._kept()
+                done.cancel()
+                return
             await node.drain()
         _log.info("drained", complete=not limit.cancelled_caught)
         done.cancel()
+
+    def _kept(self) -> None:
+        """The drain was called off: clients are let in again."""
+        for service in self._services:
+            service.undrain()  # type: ignore[attr-defined]
+        self._health.draining = False
+        self._drained = None
+        self._asked_rate = 0
+        _log.info("drain_cancelled", connections=self._connections())
 
 
 async def _second(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
@@ -319,12 +374,6 @@ def make(kind: Kind, node: ClusterNode) -> Service:
     module, _, name = KINDS[kind].service.partition(":")
     service: Service = getattr(import_module(module), name)(node)
     return service
-
-
-def about(admin_port: int, place: Place) -> About:
-    """This process as `rookery status` shows it."""
-    started = int(time.time())
-    return About(place.host, os.getpid(), admin_port, started, __version__, _compiled.state, place.zone)
 
 
 def _served(node: ClusterNode, kind: Kind) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable
+from typing import Any
 from xml.etree.ElementTree import Element
 
 import pytest
@@ -132,6 +134,41 @@ async def test_watch(cluster: Cluster, people: People) -> None:
     log = cluster.log()
     assert '"command":"watch"' in log
     assert "hush" not in log
+
+
+async def test_trace(cluster: Cluster, people: People) -> None:
+    """The way of one message by both of its names, and nothing of what is in it."""
+    accounts = people.account(), people.account()
+    sender, recipient = (f"{name}@localhost" for name, _ in accounts)
+    one, two = await people.online(accounts[0], "a"), await people.online(accounts[1], "b")
+    await one.send(
+        f"<message to='{recipient}/b' type='chat' id='t1'><body>hush</body><origin-id xmlns='urn:xmpp:sid:0' id='o1'/></message>"
+    )
+    message = await two.receive()
+    stanza_id = message.find("{urn:xmpp:sid:0}stanza-id")
+    assert stanza_id is not None
+
+    def traced(*arguments: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(cluster.cli("trace", *arguments, "--json").stdout)
+        return found
+
+    by_archive = await trio.to_thread.run_sync(traced, stanza_id.get("id") or "")
+    by_origin = await trio.to_thread.run_sync(traced, "o1", "--user", sender)
+    for found in (by_archive, by_origin):
+        assert (found["from"], found["to"], found["ids"]) == (f"{sender}/a", f"{recipient}/b", ["o1", "t1"])
+        assert [(row["owner"], row["direction"], row["owed"]) for row in found["rows"]] == [
+            (sender, "sent", False),
+            (recipient, "received", False),
+        ]
+        assert {row["kind"] for row in found["holders"] if row["incarnation"]} == {"router", "offline"}
+        assert {row["jid"] for row in found["sessions"]} == {f"{sender}/a", f"{recipient}/b"}
+        assert "client_login" in {line["event"] for line in found["log"]}
+        assert "hush" not in json.dumps(found)
+    shown = await trio.to_thread.run_sync(lambda: cluster.cli("trace", "t1", "--user", recipient).stdout)
+    assert f"received in the archive of {recipient}: {stanza_id.get('id')} (archived)" in shown
+    missing = await trio.to_thread.run_sync(lambda: cluster.cli("trace", "nothing", check=False))
+    assert missing.returncode == 1
+    assert '"command":"trace"' in cluster.log()
 
 
 Step = Callable[[Admin, Admin, People], Awaitable[None]]

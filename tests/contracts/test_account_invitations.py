@@ -14,7 +14,8 @@ from rookery.shared.db.api import Database
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.parse import parse_element
 from rookery.shared.xmpp.stanza import Stanza
-from rookery.workers.account import invitations
+from rookery.workers.account import invitations, store
+from rookery.workers.account.bulk import delete_accounts
 from rookery.workers.account.invitations import Invitation
 
 from .people import ALICE, BOB, EVE, People, people, pushes
@@ -139,3 +140,19 @@ async def test_who_shows_the_token_becomes_a_contact(database: Database, world: 
         assert [re.findall(r"subscription='(\w+)'", push)[0] for push in found] == states
         if states:
             assert "ask='subscribe'" in found[-1]
+
+
+@pytest.mark.parametrize("many", [False, True])
+async def test_a_removed_account_leaves_nothing_in_invitations(
+    database: Database, world: People, many: bool
+) -> None:
+    """What it invited others with goes on without its name; what it came with goes."""
+    await make(database, NEW._replace(username="carol"))
+    await call(world, register())
+    await make(database, NEW._replace(inviter="carol@two.org"), "another-token-of-twenty")
+    if many:
+        await database.run(0, lambda conn: delete_accounts(conn, [("carol", "two.org")]))
+    else:
+        await database.run(0, lambda conn: store.delete_account(conn, "carol", "two.org"))
+    left = await database.run(0, lambda conn: invitations.listed(conn, "two.org"))
+    assert [(one.username, one.inviter, one.uses) for one in left] == [("", "", 1)]

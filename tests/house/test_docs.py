@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import msgspec
 import pytest
+from scripts.manpages import pages
 
 from rookery.cli import COMMANDS, cli
 from rookery.cli.documents import generated
@@ -23,6 +24,11 @@ _LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)(?:#[^)]*)?\)")
 @pytest.mark.parametrize("name", generated())
 def test_generated_documents_are_up_to_date(name: str) -> None:
     assert (ROOT / name).read_text("utf-8") == generated()[name], "run `make docs`"
+
+
+def test_man_pages_are_up_to_date() -> None:
+    found = {str(path.relative_to(ROOT)): path.read_text("utf-8") for path in ROOT.glob("packaging/man/*.1")}
+    assert found == pages(), "run `make docs`, and remove the pages of commands that are gone"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

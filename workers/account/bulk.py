@@ -38,6 +38,11 @@ WITH hits AS (
     DELETE FROM pubsub_affiliation WHERE jid = ANY ($2::text[])
 ), unsubscribed AS (
     DELETE FROM pubsub_subscription WHERE bare = ANY ($2::text[])
+), uninvited AS (
+    DELETE FROM invitation WHERE localpart || '@' || domain = ANY ($2::text[]) AND uses = 0
+), disowned AS (
+    UPDATE invitation SET inviter = '' WHERE inviter = ANY ($2::text[])
+        AND (localpart || '@' || domain = ANY ($2::text[]) AND uses = 0) IS NOT TRUE
 ), noted AS (
     INSERT INTO erased (account_id) SELECT id FROM gone
 )

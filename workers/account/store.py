@@ -317,6 +317,11 @@ _DELETE: Final = f"""
     DELETE FROM pubsub_affiliation WHERE jid = $3 AND EXISTS (SELECT FROM fence_ok)
 ), unsubscribed AS (
     DELETE FROM pubsub_subscription WHERE bare = $3 AND EXISTS (SELECT FROM fence_ok)
+), uninvited AS (
+    DELETE FROM invitation WHERE localpart || '@' || domain = $3 AND uses = 0 AND EXISTS (SELECT FROM fence_ok)
+), disowned AS (
+    UPDATE invitation SET inviter = '' WHERE inviter = $3 AND (localpart || '@' || domain = $3 AND uses = 0) IS NOT TRUE
+        AND EXISTS (SELECT FROM fence_ok)
 ), noted AS (
     INSERT INTO erased (account_id) SELECT id FROM gone
 )

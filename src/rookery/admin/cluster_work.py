@@ -38,6 +38,30 @@ async def drain_status(desk: Desk, incarnation: str) -> dict[str, Any]:
     return found
 
 
+async def undrain(desk: Desk, incarnation: str) -> dict[str, Any]:
+    """Call the drain of an edge off: it lets clients in again. Raises NotFound, Unreachable, and Invalid when it is too late."""
+    await _known(desk, incarnation)
+    found: dict[str, Any] = await desk.cluster.ask_process(incarnation, "undrain")
+    await desk.tell([desk.audit("cluster undrain", incarnation)])
+    return found
+
+
+async def reload(desk: Desk, incarnation: str = "") -> dict[str, dict[str, Any]]:
+    """Let one process, or all, read their configuration and certificates again: {process: {live, restart, errors}}. Raises NotFound.
+
+    `live` are settings that have changed, `restart` those that differ and wait for a restart.
+    """
+    if incarnation:
+        await _known(desk, incarnation)
+        names = [incarnation]
+    else:
+        names = [one["incarnation"] for one in (await status(desk))["processes"] if one["state"] != "silent"]
+    answers = await desk.cluster.ask_processes(names, "reload")
+    await desk.tell([desk.audit("cluster reload", incarnation or "all")])
+    silent = {"live": [], "restart": [], "errors": ["it does not answer, or its version cannot do that"]}
+    return {name: answers.get(name, silent) for name in names}
+
+
 async def log_level(desk: Desk, level: str, incarnation: str = "") -> None:
     """Let one process, or all, write lines of this level until it ends. Raises Invalid, NotFound."""
     if level not in LEVELS:

@@ -22,6 +22,7 @@ EX_INTERRUPTED: Final = 130
 #: command -> (module, attribute, one line for --help)
 COMMANDS: Final = {
     "up": ("up", "up", "Run a whole cluster here: NATS, Postgres, edges, routers, workers."),
+    "down": ("down", "down", "End a `rookery up` that runs on this machine."),
     "user": ("users", "user", "Add, change, disable, remove, list and import users."),
     "invite": ("invite", "invite", "Invite people to make an account; list and revoke invitations."),
     "report": ("report", "report", "Show and remove users' reports of spam and abuse."),
@@ -41,9 +42,11 @@ COMMANDS: Final = {
     "room": ("rooms", "room", "List, show, create and destroy chat rooms, and who is what in them."),
     "session": ("sessions", "session", "List, count and end sessions: who is online."),
     "watch": ("watch", "watch", "Show what one account sends and gets, as it happens."),
+    "trace": ("trace", "trace", "Tell the way of one message: rows, queues, holders, log lines."),
     "token": ("tokens", "token", "Make, list and revoke tokens of the HTTP API."),
     "announce": ("announce", "announce", "Tell something to everybody who is online in a domain."),
     "drain": ("drain", "drain", "Let one process give away what it holds and end."),
+    "reload": ("reload", "reload", "Let running processes read their configuration again."),
     "log-level": ("log_level", "log_level", "Change which lines running processes log."),
     "status": ("status", "status", "Show processes, partitions, NATS and Postgres."),
     "doctor": ("doctor", "doctor", "Look for what would keep Rookery from running here."),

@@ -16,7 +16,7 @@ from rookery.shared.bus.kinds import KINDS, Kind, labelled, workers
 def edge(config_file: Path | None) -> None:
     """Run one edge: sockets, TLS and streams of clients. It needs NATS, and no database.
 
-    Several edges on one machine share fixed ports. SIGTERM drains, SIGHUP reads certificates again.
+    Several edges on one machine share fixed ports. SIGTERM drains, SIGHUP reads certificates and the configuration again.
     """
     _run(config_file, (Kind.EDGE,))
 
@@ -63,4 +63,4 @@ def _run(config_file: Path | None, kinds: tuple[Kind, ...]) -> None:
     config = load(config_file).config
     from rookery import wiring
 
-    wiring.run_process(config, kinds)
+    wiring.run_process(config, kinds, source=lambda: load(config_file).config)

@@ -99,7 +99,12 @@ def _domains(_ctx: click.Context, _param: click.Parameter, value: tuple[str, ...
     metavar="F",
     help="Write domains, ports and pids there as JSON once all is ready; kept current.",
 )
-def up(data: Path | None, ephemeral: bool, config_file: Path | None, **options: Any) -> None:
+@click.option(
+    "--detach",
+    is_flag=True,
+    help="Go on in the background and return once all is ready; `rookery down` ends it.",
+)
+def up(data: Path | None, ephemeral: bool, config_file: Path | None, detach: bool, **options: Any) -> None:
     """Run a whole cluster here: NATS, Postgres, edges, routers and workers, as children of this process.
 
     Edges listen on loopback only unless the configuration names other addresses (edge.host).
@@ -107,6 +112,11 @@ def up(data: Path | None, ephemeral: bool, config_file: Path | None, **options: 
     if data is not None and ephemeral:
         raise click.UsageError("--data keeps and --ephemeral removes: give one of them")
     plan = _plan(data, ephemeral, config_file, options)
+    if detach:
+        if ephemeral:
+            raise click.UsageError("--detach needs data that `rookery down` finds: --ephemeral removes it")
+        _detach(plan.data or default_data_directory())
+        return
     from rookery import wiring
     from rookery.shared.observe import log
     from rookery.up import supervisor
@@ -125,6 +135,16 @@ def up(data: Path | None, ephemeral: bool, config_file: Path | None, **options: 
         lambda cluster, seconds: _welcome(cluster, plan, seconds),
     )
     click.echo("rookery: stopped")
+
+
+def _detach(folder: Path) -> None:
+    from rookery.up import detached
+
+    given = [one for one in sys.argv[sys.argv.index("up") + 1 :] if one != "--detach"]
+    running = detached.start(folder, given)
+    where = "" if folder == default_data_directory() else f" --data {folder}"
+    click.echo(f"process {running.pid} serves {', '.join(running.domains[:8])}: see {folder / detached.LOG}")
+    click.echo(f"end it with: {_command()} down{where}")
 
 
 def _plan(data: Path | None, ephemeral: bool, config_file: Path | None, options: dict[str, Any]) -> Plan:

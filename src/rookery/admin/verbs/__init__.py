@@ -18,6 +18,7 @@ from rookery.admin.verbs import (
     s2s,
     sessions,
     tokens,
+    trace,
     users,
     watch,
 )
@@ -30,6 +31,7 @@ TABLE: Final[tuple[Verb, ...]] = (
     *clients.VERBS,
     *sessions.VERBS,
     *watch.VERBS,
+    *trace.VERBS,
     *rosters.VERBS,
     *groups.VERBS,
     *rooms.VERBS,

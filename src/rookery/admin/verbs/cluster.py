@@ -77,6 +77,27 @@ class Draining(Given, frozen=True, kw_only=True):
     rate: int
 
 
+class ReloadIt(Taken, frozen=True, kw_only=True):
+    """Which process; all without one."""
+
+    incarnation: Incarnation | None = None
+
+
+class Reread(Given, frozen=True, kw_only=True):
+    """What a process has read: settings that count now, and those that wait for a restart."""
+
+    process: str
+    live: list[str]
+    restart: list[str]
+    errors: list[str]
+
+
+class Reloaded(Given, frozen=True, kw_only=True):
+    """What each process has read."""
+
+    items: list[Reread]
+
+
 class SetLevel(Taken, frozen=True, kw_only=True):
     """Which lines are written, by one process or by all, until it ends."""
 
@@ -123,6 +144,15 @@ async def _drain(desk: Desk, taken: DrainIt) -> None:
 
 async def _drain_status(desk: Desk, taken: OfProcess) -> Draining:
     return Draining(**await cluster_work.drain_status(desk, taken.incarnation))
+
+
+async def _undrain(desk: Desk, taken: OfProcess) -> Draining:
+    return Draining(**await cluster_work.undrain(desk, taken.incarnation))
+
+
+async def _reload(desk: Desk, taken: ReloadIt) -> Reloaded:
+    found = await cluster_work.reload(desk, taken.incarnation or "")
+    return Reloaded(items=[Reread(process=name, **told) for name, told in found.items()])
 
 
 async def _log_level(desk: Desk, taken: SetLevel) -> None:
@@ -192,6 +222,28 @@ VERBS: Final = (
         _drain_status,
         "Tell how far the drain of a process is",
         errors=(404, 503),
+    ),
+    Verb(
+        "cluster.undrain",
+        "cluster",
+        "DELETE",
+        "/v1/cluster/processes/{incarnation}/drain",
+        OfProcess,
+        Draining,
+        _undrain,
+        "Call the drain of an edge off",
+        errors=(404, 503),
+    ),
+    Verb(
+        "cluster.reload",
+        "cluster",
+        "POST",
+        "/v1/cluster/reload",
+        ReloadIt,
+        Reloaded,
+        _reload,
+        "Let processes read their configuration again",
+        errors=(404,),
     ),
     Verb(
         "cluster.log_level",

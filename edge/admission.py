@@ -1,0 +1,164 @@
+"""How many logins a second this edge lets through to the cluster, and in which order when more want to.
+
+The rate is the cluster's, cut by the number of edges that live: no edge asks another one. A login is counted once, where it becomes dear for
+others: before its resource is bound or its stream resumed, before an account is made. `Queue` is pure; `Admission` is its shell.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from enum import IntEnum
+from functools import partial
+from typing import Final, Protocol
+
+import trio
+
+from rookery.shared.net.reactor import NEVER, Reactor
+from rookery.shared.observe import metrics
+
+#: Logins that may pass at once after a rest, in seconds of the rate.
+BURST_SECONDS: Final = 2.0
+#: Timers are coarse: whoever should have been served in time is not refused for that.
+SLACK_SECONDS: Final = 0.2
+#: Of the time that negotiation has, waiting may take this part: what comes behind it takes time, too.
+PATIENCE: Final = 0.5
+
+
+class Rank(IntEnum):
+    """What a login is; the lowest goes first."""
+
+    RESUME = 0
+    FAST = 1
+    SCRAM = 2
+    REGISTER = 3
+
+
+class Waiter(Protocol):
+    """Whose login it is."""
+
+    #: Why its stream is over, "" while it is not.
+    reason: str
+
+
+class Ticket:
+    """A login that waits. `admitted` is None until it is decided."""
+
+    __slots__ = ("admitted", "client", "event", "until")
+
+    def __init__(self, client: Waiter, until: float) -> None:
+        self.client = client
+        self.until = until
+        self.admitted: bool | None = None
+        self.event = trio.Event()
+
+    def decide(self, admitted: bool) -> None:
+        """Let it go on."""
+        self.admitted = admitted
+        self.event.set()
+
+
+class Queue:
+    """A token bucket with one queue for each rank. No clock: `now` is an argument, in seconds.
+
+    Whoever would wait for longer than `wait` seconds is refused at once; whoever is overtaken for so long, then.
+    """
+
+    __slots__ = ("_at", "_level", "_queues", "patience", "rate")
+
+    def __init__(self, rate: float, wait: float, now: float) -> None:
+        #: Logins a second; 0 for no limit.
+        self.rate = rate
+        #: Seconds.
+        self.patience = wait
+        self._level = self._burst()
+        self._at = now
+        self._queues: tuple[deque[Ticket], ...] = tuple(deque() for _ in Rank)
+
+    def _burst(self) -> float:
+        return max(1.0, self.rate * BURST_SECONDS)
+
+    def waiting(self, rank: Rank) -> int:
+        """How many of this rank wait."""
+        return len(self._queues[rank])
+
+    def enter(self, now: float) -> bool:
+        """Take a token if there is one and nobody waits."""
+        if not self.rate:
+            return True
+        self._refill(now)
+        if self._level < 1.0 or any(self._queues):
+            return False
+        self._level -= 1.0
+        return True
+
+    def wait(self, rank: Rank, client: Waiter, now: float) -> Ticket | None:
+        """Stand behind those of this rank; None when that would take too long."""
+        ahead = sum(len(queue) for queue in self._queues[: rank + 1])
+        if ahead >= self.rate * self.patience:
+            return None
+        ticket = Ticket(client, now + self.patience + SLACK_SECONDS)
+        self._queues[rank].append(ticket)
+        return ticket
+
+    def serve(self, now: float) -> float:
+        """Decide about those whose time has come; returns when to look again, NEVER when nobody waits."""
+        self._refill(now)
+        for queue in self._queues:
+            while queue and (self._level >= 1.0 or queue[0].until <= now or queue[0].client.reason):
+                ticket = queue.popleft()
+                admitted = ticket.until > now and not ticket.client.reason
+                if admitted and self.rate:
+                    self._level -= 1.0
+                ticket.decide(admitted)
+        return now + 1 / self.rate if self.rate and any(self._queues) else NEVER
+
+    def _refill(self, now: float) -> None:
+        self._level = min(self._burst(), self._level + (now - self._at) * self.rate)
+        self._at = now
+        if not self.rate:
+            self._level = 1.0
+
+
+class Admission:
+    """The door of one edge. `edges` tells how many edges share the rate of the cluster."""
+
+    def __init__(
+        self, reactor: Reactor, rate: float, wait: float, edges: Callable[[], int] = lambda: 1
+    ) -> None:
+        self._reactor = reactor
+        self._rate = rate
+        self._edges = edges
+        self._queue = Queue(rate / max(1, edges()), wait, reactor.clock())
+        self.wake_slot = 0
+        for rank in Rank:
+            metrics.LOGINS_WAITING.sample(partial(self._queue.waiting, rank), rank.name.lower())
+
+    def configure(self, rate: float, wait: float) -> None:
+        """Go on with other settings."""
+        self._rate = rate
+        self._queue.patience = wait
+        self.tick()
+
+    def tick(self) -> None:
+        """Take this edge's share of the rate. Call it once a second."""
+        self._queue.rate = self._rate / max(1, self._edges())
+
+    async def enter(self, rank: Rank, client: Waiter) -> bool:
+        """Wait for a turn; False when there is none soon enough, or the client did not wait."""
+        now = self._reactor.clock()
+        if self._queue.enter(now):
+            return True
+        ticket = self._queue.wait(rank, client, now)
+        if ticket is None:
+            metrics.LOGINS_REFUSED.labels(rank.name.lower()).inc()
+            return False
+        self._reactor.at(self, self._queue.serve(now))
+        await ticket.event.wait()
+        if not ticket.admitted and not client.reason:
+            metrics.LOGINS_REFUSED.labels(rank.name.lower()).inc()
+        return bool(ticket.admitted)
+
+    def on_timer(self, now: float) -> float:
+        """Let the next ones through."""
+        return self._queue.serve(now)
