@@ -172,8 +172,7 @@ def _changes(given: Given) -> Changes:
 
 def _federation(given: Given) -> Mapping[str, Any] | None:
     lists = [
-        None if not given[name] else [text for text in given[name] if text]
-        for name in ("allow", "block")
+        None if not given[name] else [text for text in given[name] if text] for name in ("allow", "block")
     ]
     try:
         return speaking.federation(given["federation"], *lists)
