@@ -10,6 +10,8 @@ import secrets
 from collections.abc import Callable
 from typing import Final, Protocol
 
+import trio
+
 from rookery.shared.bus.messages import Kind, Origin, Route
 from rookery.shared.cluster.addresses import OWN, Addresses
 from rookery.shared.cluster.api import Node
@@ -18,6 +20,7 @@ from rookery.shared.custody.kept import Handed
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.jid import bare_of
 from rookery.shared.xmpp.stanza import Stanza
+from rookery.workers.s2s.floods import Requests
 
 #: The partition that a stanza of another server came to: none.
 ABROAD: Final = -1
@@ -105,6 +108,8 @@ class Incoming:
         self.stopping = False
         #: Called with a remote domain that has proved itself on a new stream.
         self.on_proved: Callable[[str], None] = _ignore
+        #: What strangers may ask; None where there are none.
+        self.requests: Requests | None = None
 
     def open(self, source: Source) -> Inlet:
         """A stream has proved its first pair of domains."""
@@ -142,6 +147,8 @@ class Incoming:
         error = _wrong(stanza)
         if error is None and not self._addresses.serves(stanza.to):
             error = StanzaError("service-unavailable")
+        if error is None and stanza.type == "subscribe" and stanza.kind == "presence":
+            error = self._too_many(stanza)
         if error is not None:
             self._refuse(stanza, error, origin)
             inlet.accepted(n)
@@ -156,6 +163,15 @@ class Incoming:
             else stanza.kind == "message" and stanza.type in _ONCE and kind is Kind.ROUTER
         )
         self._custodian.hand_on(ABROAD, (kind, partition), Route(origin, stanza), sent=True, once=once)
+
+    def _too_many(self, stanza: Stanza) -> StanzaError | None:
+        """Whether this request for a subscription is one too many."""
+        if self.requests is None:
+            return None
+        remote = bare_of(stanza.from_).rpartition("@")[2]
+        if self.requests.allows(remote, bare_of(stanza.to), trio.current_time()):
+            return None
+        return StanzaError("resource-constraint", "too many requests: try again later")
 
     def settled(self, handed: Handed) -> bool:
         """The cluster has accepted what this process kept. False when it did not come from another server."""
