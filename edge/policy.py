@@ -45,6 +45,13 @@ class Policy:
     form_seconds: float = registration.Options().form_seconds
     #: Whether clients get tokens (XEP-0484), and may come back with them.
     fast: bool = False
+    #: Whether SCRAM signs what was offered (XEP-0474).
+    downgrade_protection: bool = False
+    #: SCRAM mechanisms that clients may give keys for (XEP-0480), and the iterations of those.
+    upgrades: tuple[str, ...] = ()
+    iterations: int = 4096
+    #: Whether clients are asked for certificates, and log in with them (XEP-0178).
+    certificates: bool = False
 
 
 @dataclass(slots=True)
@@ -55,6 +62,8 @@ class Security:
     starttls: bool = False
     plaintext: bool = False
     binding: bytes | None = None
+    #: The bare JIDs of the certificate that the client has shown; it was verified.
+    addresses: tuple[str, ...] = ()
 
     @property
     def may_authenticate(self) -> bool:

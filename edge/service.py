@@ -7,6 +7,7 @@ import math
 import secrets
 import socket
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -15,7 +16,7 @@ import trio
 from rookery.edge.context import Context
 from rookery.edge.door.domains import HostedDomains
 from rookery.edge.door.door import Door
-from rookery.edge.door.tls import USES
+from rookery.edge.door.tls import DIRECT, STARTTLS, USES
 from rookery.edge.door.web import WebDoor
 from rookery.edge.policy import Policy
 from rookery.edge.sessions.session import Session
@@ -25,14 +26,21 @@ from rookery.shared.bus.messages import Item, Kind
 from rookery.shared.cluster.api import Node
 from rookery.shared.config import Config
 from rookery.shared.net.addresses import Nets
-from rookery.shared.net.certificates import CertificateStore
+from rookery.shared.net.certificates import Asking, CertificateStore
 from rookery.shared.net.handshakes import HandshakePool
 from rookery.shared.net.limits import Failures
 from rookery.shared.net.listener import Accept, Listener, bind_sockets
 from rookery.shared.net.reactor import NEVER, Reactor, close_quietly
 from rookery.shared.observe import metrics
 from rookery.shared.observe.clients import ClientLog
-from rookery.shared.xeps import fast, invitations, registration
+from rookery.shared.xeps import (
+    client_certificates,
+    downgrade_protection,
+    fast,
+    invitations,
+    registration,
+    sasl_upgrade,
+)
 from rookery.shared.xmpp import expat
 from rookery.shared.xmpp.errors import StreamError
 from rookery.shared.xmpp.stream import StreamLimits
@@ -94,21 +102,9 @@ class EdgeService:
             reactor=self._reactor,
             bus=node.bus,
             sessions=self._sessions,
-            policy=Policy(
-                find=self._domains.find,
-                fallback=self._domains.first,
-                mechanisms=tuple(config.account.mechanisms),
-                stanza_bytes=limits.stanza_bytes,
-                preauth_bytes=limits.preauth_bytes,
-                idle_seconds=int(limits.idle_seconds + limits.idle_answer_seconds),
-                failures=limits.auth_failures,
-                instructions=config.options(registration.Options).instructions,
-                invitations=config.options(invitations.Options).enabled,
-                form_seconds=config.options(registration.Options).form_seconds,
-                fast=config.options(fast.Options).enabled,
-            ),
+            policy=_policy(config, self._domains),
             limits=limits,
-            certificates=CertificateStore(config.tls, USES),
+            certificates=CertificateStore(config.tls, USES, _asking(config)),
             pool=HandshakePool(config.tls.handshake_threads),
             failures=Failures(limits.auth_failures_per_ip, limits.auth_failures_window),
             exempt=Nets(limits.exempt_nets),
@@ -322,3 +318,35 @@ class EdgeService:
             session = connection.session
             if session is not None and session.bare.partition("@")[2] in gone:
                 connection.fail(StreamError("host-gone"))
+
+
+def _upgrades(config: Config) -> tuple[str, ...]:
+    options = config.options(sasl_upgrade.Options)
+    return sasl_upgrade.kept(config.account.mechanisms, options) if options.enabled else ()
+
+
+def _asking(config: Config) -> Asking:
+    """Browsers are not asked: they would ask their users."""
+    file = config.options(client_certificates.Options).ca_file
+    return Asking(Path(file), frozenset((STARTTLS, DIRECT))) if file else Asking()
+
+
+def _policy(config: Config, domains: HostedDomains) -> Policy:
+    limits = config.limits
+    return Policy(
+        find=domains.find,
+        fallback=domains.first,
+        mechanisms=tuple(config.account.mechanisms),
+        stanza_bytes=limits.stanza_bytes,
+        preauth_bytes=limits.preauth_bytes,
+        idle_seconds=int(limits.idle_seconds + limits.idle_answer_seconds),
+        failures=limits.auth_failures,
+        instructions=config.options(registration.Options).instructions,
+        invitations=config.options(invitations.Options).enabled,
+        form_seconds=config.options(registration.Options).form_seconds,
+        fast=config.options(fast.Options).enabled,
+        downgrade_protection=config.options(downgrade_protection.Options).enabled,
+        upgrades=_upgrades(config),
+        iterations=config.account.iterations,
+        certificates=bool(config.options(client_certificates.Options).ca_file),
+    )

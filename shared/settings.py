@@ -1,6 +1,7 @@
 """Reads the configuration: TOML file, then environment, then overrides (the command line); every mistake is told at once.
 
-* Environment: `ROOKERY_EDGE__C2S_PORT=5222` is `edge.c2s_port`; lists are separated by commas. With `_FILE` behind the name the
+* Environment: `ROOKERY_EDGE__C2S_PORT=5222` is `edge.c2s_port`; lists are separated by commas, or are
+  written as in the file. With `_FILE` behind the name the
   value is the content of that file, so that secrets stay out of the environment (`ROOKERY_DATABASE__PASSWORD_FILE`).
 * Times may be written "30s", "5m", "500ms", sizes "256KiB", "1MiB", "64kB".
 """
@@ -21,9 +22,10 @@ import msgspec
 
 from rookery.shared.config import Config
 from rookery.shared.reference import PREFIX, RENAMED, SETTINGS, base, facts_of, sections, toml
-from rookery.shared.xeps import service_discovery
+from rookery.shared.xeps import sasl_upgrade, service_discovery
 from rookery.shared.xmpp.errors import JidError
 from rookery.shared.xmpp.jid import Jid
+from rookery.shared.xmpp.sasl.keys import HASHES
 
 #: Fields that are never printed.
 SECRETS: Final = frozenset((each.section, each.name) for each in SETTINGS if each.secret)
@@ -177,7 +179,7 @@ def convert(value: object, hint: Any) -> object:
     plain, unit = base(hint), facts_of(hint).unit
     if isinstance(value, str):
         if get_origin(plain) is tuple:
-            value = [part.strip() for part in value.split(",") if part.strip()]
+            value = _list(value)
         elif unit in _TIMES:
             default, scale = _TIMES[unit]
             value = _whole(parse_number(value, _TIME, default, "a time such as 30s or 5m") * scale, plain)
@@ -190,6 +192,15 @@ def convert(value: object, hint: Any) -> object:
         return msgspec.convert(value, hint)
     except msgspec.ValidationError as error:
         raise ValueError(str(error)[:1].lower() + str(error)[1:].replace("`", "")) from None
+
+
+def _list(text: str) -> object:
+    if text.lstrip().startswith("["):
+        try:
+            return tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            raise ValueError('expected a list such as a, b or ["a", "b"]') from None
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _whole(number: float, plain: type) -> float:
@@ -248,6 +259,14 @@ def _across(config: Config) -> Iterator[tuple[tuple[str, str], str]]:
                 ipaddress.ip_network(net)
             except ValueError:
                 yield (section, name), f"{net!r} is not a network: write it as 192.0.2.0/24"
+    for origin in config.edge.websocket_origins:
+        if origin not in ("*", "null") and not re.fullmatch(
+            r"[a-z][a-z0-9+.-]*://[^/\s?#]+/?", origin.lower()
+        ):
+            yield (
+                ("edge", "websocket_origins"),
+                f"{origin!r} is not an origin: write it as https://chat.example.org",
+            )
     for host in config.edge.host:
         if _address(host) is None and host != "localhost":
             yield ("edge", "host"), f"{host!r} is not an IP address"
@@ -267,9 +286,14 @@ def _across(config: Config) -> Iterator[tuple[tuple[str, str], str]]:
             Jid.parse(item.partition(" ")[0])
         except JidError:
             yield ("service_discovery", "items"), f"{item!r} does not begin with an address"
-    for mechanism in config.account.mechanisms:
-        if mechanism not in ("SCRAM-SHA-256", "SCRAM-SHA-1"):
-            yield ("account", "mechanisms"), f"{mechanism!r} is not known: use SCRAM-SHA-256 and SCRAM-SHA-1"
+    named = (
+        (("account", "mechanisms"), config.account.mechanisms),
+        (("sasl_upgrade", "mechanisms"), config.options(sasl_upgrade.Options).mechanisms),
+    )
+    for where, mechanisms in named:
+        for mechanism in mechanisms:
+            if mechanism not in HASHES:
+                yield where, f"{mechanism!r} is not known: use {', '.join(sorted(HASHES, reverse=True))}"
 
 
 def _nats_mistake(urls: str) -> str:

@@ -21,12 +21,14 @@ from rookery.edge.sessions.management.manager import on_element
 from rookery.edge.sessions.open_iqs import ping
 from rookery.edge.sessions.session import Session
 from rookery.shared.bus.messages import Bound, Resumed
+from rookery.shared.net.channel import Channel
 from rookery.shared.net.timers import NEVER
 from rookery.shared.net.transport import ASKING, FULL, Transport
 from rookery.shared.observe import metrics
 from rookery.shared.xeps import client_state, stream_management
 from rookery.shared.xmpp import ns
 from rookery.shared.xmpp.errors import StreamError
+from rookery.shared.xmpp.sasl import external
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.stream import Event, FrameParser, StreamClosed, StreamLimits
 from rookery.shared.xmpp.xml import Element
@@ -215,7 +217,11 @@ class Connection(Line):
         """The TLS handshake is done."""
         self._deadlines.handshake = NEVER
         if self._login is not None and not self.reason:
-            self._login.secured(binding)
+            channel = self.transport
+            shown = None
+            if self._context.policy.certificates and isinstance(channel, Channel):
+                shown = channel.certificate()
+            self._login.secured(binding, () if shown is None else external.addresses(shown))
 
     def bound(self, sid: int, stream: bytes, bound: Bound) -> Session:
         """The router granted a resource: put its session into the table."""

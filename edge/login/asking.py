@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+import secrets
+from functools import partial
+from typing import Final, Protocol
 
 import trio
 
@@ -10,6 +12,7 @@ from rookery.edge.context import Context
 from rookery.edge.login.effects import (
     AskCredentials,
     AskInvited,
+    AskKeys,
     AskLogin,
     AskRedeem,
     AskRegister,
@@ -20,9 +23,14 @@ from rookery.edge.login.effects import (
 from rookery.edge.login.negotiation import Negotiation
 from rookery.shared.bus.api import BusTimeout
 from rookery.shared.bus.messages import (
+    AddKeys,
+    ArchiveEnds,
+    AskArchive,
     AskInvitation,
+    Bound,
     CheckLogin,
     Credentials,
+    Done,
     GetCredentials,
     IssueToken,
     Item,
@@ -33,8 +41,13 @@ from rookery.shared.bus.messages import (
     Register,
 )
 from rookery.shared.observe import metrics
+from rookery.shared.xeps import message_archive
 from rookery.shared.xmpp.errors import StanzaError
-from rookery.shared.xmpp.sasl.keys import verify_plain
+from rookery.shared.xmpp.sasl.keys import derive_keys, verify_plain
+from rookery.shared.xmpp.xml import Element
+
+#: A binding waits so long for the ends of the archive, and goes on without them.
+ARCHIVE_SECONDS: Final = 4.0
 
 
 class Asker(Protocol):
@@ -87,7 +100,20 @@ class Asking:
     async def check(self, ask: CheckPassword) -> list[Effect]:
         """Whether a password makes these keys."""
         right = await trio.to_thread.run_sync(verify_plain, ask.password, ask.credentials)
+        if right and ask.credentials.missing:
+            self._context.spawn(partial(self._complete, ask))
         return self._negotiation.authentication.checked(right)
+
+    async def _complete(self, ask: CheckPassword) -> None:
+        """The password is known for once: add the keys that the account lacks. What fails is done at another login."""
+        policy, (account, _, proved, *_) = self._context.policy, ask.credentials
+        for mechanism in ask.credentials.missing:
+            salt = secrets.token_bytes(16)
+            make = partial(derive_keys, ask.password, mechanism, salt, policy.iterations)
+            stored, server = await trio.to_thread.run_sync(make)
+            await self._call(
+                account, AddKeys(account, mechanism, policy.iterations, salt, stored, server, proved)
+            )
 
     async def login(self, ask: AskLogin) -> list[Effect]:
         """Whether a secret opens an account whose password is kept elsewhere."""
@@ -111,9 +137,34 @@ class Asking:
         """A token for a client that has authenticated."""
         return self._negotiation.inline.issued(await self._token(ask.request))
 
+    async def keys(self, ask: AskKeys) -> list[Effect]:
+        """Keys of one more mechanism."""
+        answer = await self._call(ask.request.account, ask.request)
+        return (
+            self._negotiation.inline.upgraded()
+            if isinstance(answer, Done)
+            else self._negotiation.authentication.denied()
+        )
+
     async def _token(self, request: Redeem | IssueToken) -> LoginToken | None:
         answer = await self._call(request.account, request)
         return answer if isinstance(answer, LoginToken) else None
+
+    async def archive(self, account: str, bound: Bound) -> Element | None:
+        """`<metadata/>` of the archive for a client that has just bound (XEP-0386), None for no answer: it can ask itself."""
+        bus, request = self._context.bus, AskArchive(account, bound.owed)
+        try:
+            answer = await bus.call(
+                Kind.OFFLINE, self._context.sessions.partition(account), request, timeout=ARCHIVE_SECONDS
+            )
+        except (BusTimeout, StanzaError):
+            return None
+        assert isinstance(answer, ArchiveEnds)
+        if not answer.first:
+            return message_archive.ends(())
+        return message_archive.ends(
+            ((answer.first, answer.first_at / 1000), (answer.last, answer.last_at / 1000))
+        )
 
     async def register(self, ask: AskRegister) -> list[Effect]:
         """A new account."""

@@ -6,7 +6,6 @@ What is inside of the elements is `edge.login.exchange`.
 from __future__ import annotations
 
 from rookery.edge.login.effects import (
-    Admit,
     AskCredentials,
     AskLogin,
     AskRedeem,
@@ -26,8 +25,9 @@ from rookery.edge.login.exchange import (
     NeedRedeem,
     Outcome,
     Success,
+    Terms,
 )
-from rookery.edge.login.features import mechanisms, token_mechanisms
+from rookery.edge.login.features import BINDING, mechanisms, token_mechanisms
 from rookery.edge.login.inline import Inline
 from rookery.edge.login.stream import Stream
 from rookery.edge.login.styles import RFC6120, SASL2, Style
@@ -37,6 +37,7 @@ from rookery.shared.xmpp import ns
 from rookery.shared.xmpp.errors import StreamError
 from rookery.shared.xmpp.sasl import ht
 from rookery.shared.xmpp.sasl.common import SaslFailure
+from rookery.shared.xmpp.sasl.downgrade import advertised
 from rookery.shared.xmpp.stream import Event
 from rookery.shared.xmpp.xml import Element
 
@@ -82,24 +83,35 @@ class Authentication:
         offered = mechanisms(stream.policy, stream.security, stream.host)
         if not offered:
             raise SaslFailure("encryption-required")
+        signed = b""
+        if stream.policy.downgrade_protection:
+            signed = advertised(offered, None if stream.security.binding is None else [BINDING])
         if self._style is SASL2:
             offered += token_mechanisms(stream.policy, stream.security)
         if self._mechanism not in offered:
             self._mechanism = "unknown"
             raise SaslFailure("invalid-mechanism")
-        self._exchange = Exchange(
-            self._mechanism,
-            domain=stream.domain,
-            nonce=stream.token(),
-            binding=stream.security.binding,
-            keys=stream.policy.mechanisms[0],
-            external=stream.host is not None and bool(stream.host.logins),
+        external = stream.host is not None and bool(stream.host.logins)
+        keys = stream.policy.mechanisms[0]
+        terms = Terms(
+            stream.domain,
+            stream.token(),
+            stream.security.binding,
+            keys,
+            external,
+            signed,
+            stream.security.addresses,
+            self._is_hosted,
         )
+        self._exchange = Exchange(self._mechanism, terms)
         if initial is None:
             # No initial response: an empty challenge asks for the first message (section 6.4.2).
             stream.phase = Phase.EXCHANGE
             return [self._send(self._style.challenge(None))]
         return self._went(self._exchange.message(initial))
+
+    def _is_hosted(self, domain: str) -> bool:
+        return self._stream.policy.find(domain) is not None
 
     def response(self, event: Event) -> list[Effect]:
         """`<response/>`."""
@@ -111,7 +123,7 @@ class Authentication:
     def abort(self, event: Event) -> list[Effect]:
         """`<abort/>`."""
         assert isinstance(event, Element)
-        if self._exchange is not None:
+        if self._exchange is not None or self._stream.phase is Phase.TASK:
             self._same_style(event)
         raise SaslFailure("aborted")
 
@@ -211,11 +223,11 @@ class Authentication:
         self._check_sender(outcome.account)
         stream.account = outcome.account
         assert self._exchange is not None
-        proved = self._exchange.proved
+        proved, missing = self._exchange.proved, self._exchange.missing
         self._exchange = None
         if self._style is SASL2:
             ended = AuthEnded(self._mechanism, "success")
-            return [ended, Admit(), *self._inline.succeeded(outcome.text, proved)]
+            return [ended, *self._inline.succeeded(outcome.text, proved, missing)]
         stream.renew()
         return [
             self._send(Element(ns.SASL, "success", None, outcome.text or None)),
@@ -227,8 +239,10 @@ class Authentication:
         """End an exchange; too many failures end the stream."""
         stream = self._stream
         stream.asking = False
-        account = self._exchange.account if self._exchange is not None else ""
+        account = self._exchange.account if self._exchange is not None else stream.account
         self._exchange = None
+        # A task that fails takes the authentication back (XEP-0388 section 2.6.3).
+        stream.account = ""
         stream.phase = Phase.FEATURES
         self._inline.end()
         out: list[Effect] = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import NamedTuple
 
-from rookery.shared.bus.messages import Bound, Credentials, IssueToken, Redeem
+from rookery.shared.bus.messages import AddKeys, Bound, Credentials, IssueToken, Redeem
 from rookery.shared.xmpp.errors import StreamError
 from rookery.shared.xmpp.xml import Element
 
@@ -16,6 +16,7 @@ class Phase(Enum):
     HEADER = "a stream header"
     FEATURES = "STARTTLS, authentication or registration"
     EXCHANGE = "a SASL response"
+    TASK = "a step of a task"
     BINDING = "a resource"
     TLS = "the TLS handshake"
     BOUND = "nothing: the session has begun"
@@ -75,6 +76,12 @@ class AskToken(NamedTuple):
     """Call the account worker for a token of a client that has authenticated; then `issued`."""
 
     request: IssueToken
+
+
+class AskKeys(NamedTuple):
+    """Call the account worker: keep these keys, too; then `upgraded`."""
+
+    request: AddKeys
 
 
 class AskRegister(NamedTuple):
@@ -157,6 +164,7 @@ Effect = (
     | AskLogin
     | AskRedeem
     | AskToken
+    | AskKeys
     | AskRegister
     | AskInvited
     | Wait

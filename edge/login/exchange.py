@@ -7,10 +7,12 @@ it runs in a thread) with `checked`, `NeedLogin` with `login`, `NeedRedeem` with
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from rookery.edge.login.features import BINDING
 from rookery.shared.bus.messages import Credentials, LoginChecked, LoginToken
+from rookery.shared.xmpp.sasl import external as certified
 from rookery.shared.xmpp.sasl import ht, oauth
 from rookery.shared.xmpp.sasl.common import SaslFailure, decode_base64
 from rookery.shared.xmpp.sasl.plain import parse_plain
@@ -67,12 +69,29 @@ def encode(message: bytes) -> str:
     return b64encode(message).decode() if message else "="
 
 
+class Terms(NamedTuple):
+    """What an exchange has to know of its stream."""
+
+    domain: str
+    nonce: str
+    binding: bytes | None
+    #: The SCRAM mechanism whose keys PLAIN is checked against, unless passwords are kept elsewhere (`external`).
+    keys: str
+    external: bool = False
+    #: What was offered, for SCRAM to sign (XEP-0474); b"" not to.
+    advertised: bytes = b""
+    #: The bare JIDs of the client's certificate, and which domains are ours.
+    addresses: Sequence[str] = ()
+    hosted: Callable[[str], bool] = bool
+
+
 class Exchange:
     """One attempt. Methods raise SaslFailure, after which the exchange is over."""
 
     __slots__ = (
         "_bearer",
         "_binding",
+        "_certified",
         "_domain",
         "_external",
         "_password",
@@ -81,21 +100,14 @@ class Exchange:
         "_token",
         "account",
         "mechanism",
+        "missing",
         "proved",
         "started",
     )
 
-    def __init__(
-        self,
-        mechanism: str,
-        *,
-        domain: str,
-        nonce: str,
-        binding: bytes | None,
-        keys: str,
-        external: bool = False,
-    ) -> None:
-        """`keys` is the SCRAM mechanism whose keys PLAIN is checked against, unless passwords are kept elsewhere (`external`)."""
+    def __init__(self, mechanism: str, terms: Terms) -> None:
+        domain, nonce, binding, keys, external, advertised, *_ = terms
+        self._certified = terms if mechanism == "EXTERNAL" else None
         self._domain = domain
         self._password = ""
         self._scram: ScramServer | None = None
@@ -108,13 +120,17 @@ class Exchange:
         self.account = ""
         #: The salt of the keys that the client has proved, b"" without.
         self.proved = b""
+        #: Mechanisms that the account has no keys for.
+        self.missing: Sequence[str] = ()
         #: Whether the client's first message has been seen.
         self.started = False
-        if mechanism == "PLAIN" or self._bearer or self._token is not None:
+        if mechanism in ("PLAIN", "EXTERNAL") or self._bearer or self._token is not None:
             self.mechanism = keys
         else:
             bindings = {} if binding is None else {BINDING: binding}
-            self._scram = ScramServer(mechanism, domain=domain, nonce=nonce, bindings=bindings)
+            self._scram = ScramServer(
+                mechanism, domain=domain, nonce=nonce, bindings=bindings, advertised=advertised
+            )
             self.mechanism = base_mechanism(mechanism)
 
     def message(self, text: str) -> Outcome:
@@ -127,6 +143,10 @@ class Exchange:
                 raise SaslFailure("malformed-request")
             return Success(self.account, encode(self._scram.final(data)))
         self.started = True
+        if self._certified is not None:
+            terms = self._certified
+            self.account = certified.parse(data, terms.addresses, self._domain, terms.hosted)
+            return NeedLogin(self.account, "")
         if self._token is not None:
             self.account, proof = ht.parse(data, self._domain)
             return NeedRedeem(self.account, proof, self._binding if self._token else b"")
@@ -145,6 +165,7 @@ class Exchange:
     def credentials(self, credentials: Credentials) -> Outcome:
         """The keys that were asked for."""
         self.proved = credentials.salt
+        self.missing = credentials.missing
         if self._scram is None:
             password, self._password = self._password, ""
             return NeedCheck(password, credentials)

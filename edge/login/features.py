@@ -12,6 +12,7 @@ from rookery.shared.xeps import (
     preauth_registration,
     registration,
     sasl2,
+    sasl_upgrade,
     stream_limits,
     stream_management,
 )
@@ -28,10 +29,16 @@ def mechanisms(policy: Policy, security: Security, domain: HostedDomain | None) 
     """SASL mechanisms, best first; -PLUS where the channel can be bound. Empty where nothing may be said."""
     if not security.may_authenticate:
         return []
+    shown = ["EXTERNAL"] if external(security, domain) else []
     if domain is not None and domain.logins:
-        return list(domain.logins)
+        return [*shown, *domain.logins]
     plus = [f"{name}-PLUS" for name in policy.mechanisms] if security.binding is not None else []
-    return [*plus, *policy.mechanisms, "PLAIN"]
+    return [*shown, *plus, *policy.mechanisms, "PLAIN"]
+
+
+def external(security: Security, domain: HostedDomain | None) -> bool:
+    """Whether the client has shown a certificate for an address of the domain (RFC 6120 section 6.3.4, XEP-0178 section 2)."""
+    return domain is not None and any(one.endswith(f"@{domain.name}") for one in security.addresses)
 
 
 def token_mechanisms(policy: Policy, security: Security) -> list[str]:
@@ -39,6 +46,11 @@ def token_mechanisms(policy: Policy, security: Security) -> list[str]:
     if not policy.fast or not security.secure:
         return []
     return [name for name, binding in ht.BINDINGS.items() if not binding or security.binding is not None]
+
+
+def upgrades(policy: Policy, domain: HostedDomain | None) -> tuple[str, ...]:
+    """SCRAM mechanisms that clients may give keys for (XEP-0480); the same for every user, whatever keys it has."""
+    return () if domain is None or domain.logins else policy.upgrades
 
 
 def before_authentication(policy: Policy, security: Security, domain: HostedDomain) -> list[Element]:
@@ -55,7 +67,8 @@ def before_authentication(policy: Policy, security: Security, domain: HostedDoma
             )
         )
         if security.secure:
-            offered.append(sasl2.stream_feature(names, token_mechanisms(policy, security)))
+            tasks = sasl_upgrade.features(upgrades(policy, domain))
+            offered.append(sasl2.stream_feature(names, token_mechanisms(policy, security), tasks))
         if security.binding is not None:
             offered.append(channel_binding.stream_feature([BINDING]))
         if policy.invitations:

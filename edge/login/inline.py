@@ -6,27 +6,33 @@ steps that a client takes one by one.
 
 from __future__ import annotations
 
-from rookery.edge.login.effects import AskBind, AskResume, AskToken, Begin, Effect, Phase, Send
+from collections.abc import Sequence
+
+from rookery.edge.login.effects import Admit, AskBind, AskResume, AskToken, Begin, Effect, Phase, Send
 from rookery.edge.login.exchange import NeedRedeem
-from rookery.edge.login.features import after_authentication, token_mechanisms
+from rookery.edge.login.features import after_authentication, token_mechanisms, upgrades
 from rookery.edge.login.stream import Stream
+from rookery.edge.login.upgrading import Upgrading
 from rookery.shared.bus.messages import Bound, IssueToken, LoginToken, NotResumed, Redeem, Resumed
-from rookery.shared.xeps import bind2, carbons, fast, sasl2
+from rookery.shared.xeps import bind2, carbons, fast, message_archive, sasl2, sasl_upgrade
 from rookery.shared.xeps import stream_management as sm
 from rookery.shared.xmpp import ns
 from rookery.shared.xmpp.errors import StanzaError
+from rookery.shared.xmpp.stream import Event
 from rookery.shared.xmpp.xml import Element
 
 
 class Inline:
     """The requests of one attempt, and what came of them."""
 
-    __slots__ = ("_additional", "_h", "_request", "_said", "_stream", "token")
+    __slots__ = ("_additional", "_h", "_proved", "_request", "_said", "_stream", "_tasks", "token")
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self._request: sasl2.Request | None = None
+        self._tasks = Upgrading(stream)
         self._additional = ""
+        self._proved = b""
         self._h = 0
         #: What became of the token that the client came with; it may bring the next one.
         self.token: LoginToken | None = None
@@ -48,18 +54,41 @@ class Inline:
         """It failed: nothing of what it wanted is done (section 2.6.2)."""
         self._request = None
 
-    def succeeded(self, additional: str, proved: bytes) -> list[Effect]:
-        """The client is authenticated, by keys with the salt `proved` or (b"") by other means."""
-        request = self._asked()
+    def succeeded(self, additional: str, proved: bytes, missing: Sequence[str] = ()) -> list[Effect]:
+        """The client is authenticated, by keys with the salt `proved` or (b"") by other means. The account has no keys for `missing`."""
+        request, stream = self._asked(), self._stream
+        self._proved = proved
+        tasks = sasl_upgrade.wanted(request.upgrades, upgrades(stream.policy, stream.host), missing)
+        if tasks and proved:
+            return self._tasks.begin(tasks, additional, proved)
         self._additional = additional
-        if self.token is not None:
-            return self.issued(self.token)
-        wanted, agent = self._wanted(request), request.agent
-        if not wanted:
-            return self._go_on(request)
-        self._stream.asking = True
-        issue = IssueToken(self._stream.account, agent.id, wanted, proved, agent.software, agent.device)
-        return [AskToken(issue)]
+        return self._admitted()
+
+    def _admitted(self) -> list[Effect]:
+        """Nothing stands between the client and its session any more."""
+        return [Admit(), *self._tokens(self._asked())]
+
+    # --- tasks (XEP-0480) ---
+
+    def next(self, event: Event) -> list[Effect]:
+        """`<next/>`."""
+        assert isinstance(event, Element)
+        return self._tasks.next(event)
+
+    def task_data(self, event: Event) -> list[Effect]:
+        """`<task-data/>`."""
+        assert isinstance(event, Element)
+        return self._tasks.data(event)
+
+    def upgraded(self) -> list[Effect]:
+        """The answer to AskKeys: they are stored. Success says nothing of the exchange, since `<continue/>` did."""
+        if self._stream.phase is Phase.CLOSED:
+            return []
+        following = self._tasks.stored()
+        if following is not None:
+            return following
+        self._additional = ""
+        return self._admitted()
 
     def _go_on(self, request: sasl2.Request) -> list[Effect]:
         """Resumption comes first, then binding (XEP-0386 section 4)."""
@@ -71,9 +100,21 @@ class Inline:
 
     # --- tokens ---
 
+    def _tokens(self, request: sasl2.Request) -> list[Effect]:
+        if self.token is not None:
+            return self.issued(self.token)
+        wanted, agent = self._wanted(request), request.agent
+        if not wanted:
+            return self._go_on(request)
+        self._stream.asking = True
+        issue = IssueToken(self._stream.account, agent.id, wanted, self._proved, agent.software, agent.device)
+        return [AskToken(issue)]
+
     def _wanted(self, request: sasl2.Request) -> str:
         """The mechanism that a token is to be made for: one of those that are offered, for a client that says who it is."""
         offered = token_mechanisms(self._stream.policy, self._stream.security)
+        if request.mechanism == "EXTERNAL":
+            return ""  # a token would outlive the certificate, which the client shows anyway
         return request.token if request.agent.id and request.token in offered else ""
 
     def redeem(self, claim: NeedRedeem, mechanism: str) -> Redeem:
@@ -142,14 +183,14 @@ class Inline:
             return self._success(stream.account, Phase.BINDING)
         stream.asking = True
         resource = bind2.resource(wanted.tag, stream.account, request.agent.id, stream.token())
-        marks = (carbons.MARK,) if wanted.carbons else ()
+        marks = (message_archive.MARK, *((carbons.MARK,) if wanted.carbons else ()))
         return [AskBind(stream.account, resource, marks, wanted.enable)]
 
-    def bound(self, bound: Bound, enabled: Element | None) -> list[Effect]:
-        """The router granted a resource; `enabled` is the answer of stream management, if the client wanted it."""
+    def bound(self, bound: Bound, enabled: Element | None, ends: Element | None = None) -> list[Effect]:
+        """The router granted a resource; `enabled` is the answer of stream management, `ends` are those of the archive (section 4.2)."""
         wanted = self._asked().bind
         assert wanted is not None
-        answers = [] if enabled is None else [enabled]
+        answers = [answer for answer in (ends, enabled) if answer is not None]
         return self._begin(bound, [bind2.bound(answers)], wanted.active)
 
     def refused(self, error: StanzaError) -> list[Effect]:

@@ -18,6 +18,7 @@ from rookery.edge.login.effects import (
     AskBind,
     AskCredentials,
     AskInvited,
+    AskKeys,
     AskLogin,
     AskRedeem,
     AskRegister,
@@ -49,6 +50,7 @@ from rookery.shared.bus.messages import (
     Resumed,
 )
 from rookery.shared.observe import metrics
+from rookery.shared.xeps import message_archive
 from rookery.shared.xmpp.errors import StanzaError, StreamError
 from rookery.shared.xmpp.stream import Event
 
@@ -142,12 +144,13 @@ class Login:
         """Take one event of the parser."""
         self._apply(self._negotiation.handle(event))
 
-    def secured(self, binding: bytes | None) -> None:
-        """A TLS handshake is done: of STARTTLS, or of direct TLS before the first byte."""
+    def secured(self, binding: bytes | None, addresses: tuple[str, ...] = ()) -> None:
+        """A TLS handshake is done: of STARTTLS, or of direct TLS before the first byte. `addresses` are those of the client's certificate."""
+        security = Security(secure=True, binding=binding, addresses=addresses)
         if self.in_handshake:
-            self._apply(self._negotiation.secured(binding))
+            self._apply(self._negotiation.secured(security))
         else:
-            self._negotiation.stream.security = Security(secure=True, binding=binding)
+            self._negotiation.stream.security = security
 
     def close(self) -> None:
         """End in order."""
@@ -190,6 +193,8 @@ class Login:
                 self._ask(partial(self._asking.redeem, effect))
             elif isinstance(effect, AskToken):
                 self._ask(partial(self._asking.token, effect))
+            elif isinstance(effect, AskKeys):
+                self._ask(partial(self._asking.keys, effect))
             elif isinstance(effect, AskRegister):
                 self._ask(partial(self._asking.register, effect))
             elif isinstance(effect, AskInvited):
@@ -273,6 +278,7 @@ class Login:
         except StanzaError as error:
             sessions.forget(sid)
             return self._unbound(ask, error)
+        ends = await self._asking.archive(ask.account, bound) if message_archive.MARK in ask.marks else None
         deposed = sessions.outdated(partition, bound.grant)
         if self._client.reason or deposed:
             # The client did not wait, or the router that granted this has a successor that does not know of it.
@@ -287,7 +293,7 @@ class Login:
                 # The client did not wait: nobody knows of its stream, so nobody can resume it.
                 sessions.close(session, "closed", resumable=False)
                 return []
-        return self._negotiation.bound(bound, enabled)
+        return self._negotiation.bound(bound, enabled, ends)
 
     def _gone(self) -> bool:
         return bool(self._client.reason)

@@ -12,7 +12,7 @@ from typing import Final
 from rookery.edge.login.authentication import Authentication
 from rookery.edge.login.binding import Binding, Resuming
 from rookery.edge.login.effects import Effect, Phase, Restart, Send, StartTls
-from rookery.edge.login.features import after_authentication, before_authentication
+from rookery.edge.login.features import after_authentication, before_authentication, external
 from rookery.edge.login.framing import Framing
 from rookery.edge.login.inline import Inline
 from rookery.edge.login.registering import Registering
@@ -38,6 +38,8 @@ _WORDS: Final = {
     (sasl2.NS, "authenticate"): "authenticate",
     (sasl2.NS, "response"): "response",
     (sasl2.NS, "abort"): "abort",
+    (sasl2.NS, "next"): "next",
+    (sasl2.NS, "task-data"): "task-data",
     (sm.NS, "enable"): "enable",
     (sm.NS, "resume"): "resume",
 }
@@ -46,6 +48,7 @@ OTHERWISE: Final = {
     Phase.HEADER: "bad-format",
     Phase.FEATURES: "not-authorized",
     Phase.EXCHANGE: "not-authorized",
+    Phase.TASK: "not-authorized",
     Phase.BINDING: "not-authorized",
     Phase.TLS: "not-authorized",
     Phase.BOUND: "unsupported-stanza-type",
@@ -123,6 +126,7 @@ class Negotiation:
             security.starttls,
             security.plaintext,
             bound,
+            external(security, host),
         )
         told = host.told.get(key)
         if told is None:
@@ -149,9 +153,9 @@ class Negotiation:
 
     # --- answers of the cluster: to what came with the authentication, or to a step of its own ---
 
-    def bound(self, bound: Bound, enabled: Element | None) -> list[Effect]:
-        """The answer to AskBind."""
-        return self.inline.bound(bound, enabled) if self.inline.active else self.binding.bound(bound)
+    def bound(self, bound: Bound, enabled: Element | None, ends: Element | None = None) -> list[Effect]:
+        """The answer to AskBind; `enabled` of stream management and `ends` of the archive, as far as they were asked for."""
+        return self.inline.bound(bound, enabled, ends) if self.inline.active else self.binding.bound(bound)
 
     def unbound(self, error: StanzaError) -> list[Effect]:
         """AskBind was refused, or had no answer."""
@@ -175,10 +179,10 @@ class Negotiation:
         stream.phase = Phase.TLS
         return [Send(stream.framing.element(Element(ns.TLS, "proceed"))), StartTls(stream.domain)]
 
-    def secured(self, binding: bytes | None) -> list[Effect]:
+    def secured(self, security: Security) -> list[Effect]:
         """The handshake is done: everything that was said before does not count (section 5.4.3.3)."""
         stream = self.stream
-        stream.security = Security(secure=True, binding=binding)
+        stream.security = security
         stream.lang = ""
         stream.renew()
         return [Restart()]
@@ -208,6 +212,11 @@ TABLE: Final[dict[tuple[Phase, str], Callable[[Negotiation, Event], list[Effect]
     (Phase.EXCHANGE, "abort"): lambda it, event: it.authentication.abort(event),
     (Phase.EXCHANGE, "auth"): lambda it, event: it.authentication.second(event),
     (Phase.EXCHANGE, "authenticate"): lambda it, event: it.authentication.second(event),
+    (Phase.TASK, "next"): lambda it, event: it.inline.next(event),
+    (Phase.TASK, "task-data"): lambda it, event: it.inline.task_data(event),
+    (Phase.TASK, "abort"): lambda it, event: it.authentication.abort(event),
+    (Phase.TASK, "auth"): lambda it, event: it.authentication.second(event),
+    (Phase.TASK, "authenticate"): lambda it, event: it.authentication.second(event),
     (Phase.BINDING, "stanza"): lambda it, event: it.binding.stanza(event),
     (Phase.BINDING, "enable"): lambda it, event: it.resuming.too_early(event),
     (Phase.BINDING, "resume"): lambda it, event: it.resuming.resume(event),

@@ -186,6 +186,10 @@ class Keeping:
         if account.id and account.settled:
             self._store.settle(account.id, account.settled)
 
+    def after(self, done: Callable[[], None]) -> None:
+        """Call `done` once everything is committed that was put before; at once when that is so."""
+        self._store.after(done)
+
     # --- what the account sends --------------------------------------------------------------------------------------
 
     def sent(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from functools import partial
 
 from rookery.router.account_cache import Accounts
 from rookery.router.accounts.account import Account
@@ -18,7 +19,7 @@ from rookery.router.partition import Part
 from rookery.router.sessions.hibernation import Hibernation
 from rookery.shared.bus.api import Call
 from rookery.shared.bus.messages import AccountChanged, Acked, Bind, Bound, End, Origin, Unbind
-from rookery.shared.xeps import carbons
+from rookery.shared.xeps import carbons, message_archive
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.stanza import Stanza
 
@@ -89,11 +90,20 @@ class Bindings:
         self._core.count.sessions += 1
         session.own_first = account.blocked is not None
         session.copies = copies.wanted(account, session)
-        self._core.bus.reply(call, Bound(session.full, session.grant, session.own_first, session.copies))
+        bound = Bound(session.full, session.grant, session.own_first, session.copies)
+        if message_archive.MARK in request.marks:
+            # Whatever other sessions were given before is committed then: the client finds it in its archive.
+            self._keeping.after(partial(self._bound, call, account, bound))
+        else:
+            self._core.bus.reply(call, bound)
         self._hibernation.misses.back(account, session)
         for mark in request.marks:
             if mark in AT_ONCE and account.resources.mark(session, mark, True):
                 self._presence.notes(part, account, session)
+
+    def _bound(self, call: Call, account: Account, bound: Bound) -> None:
+        owed = account.owed > 0 and account.flush is None
+        self._core.bus.reply(call, bound._replace(owed=owed))
 
     def _make_room(self, part: Part, account: Account, resource: str) -> None:
         """A client that comes needs no other resource for one that sleeps: the oldest of those ends."""

@@ -308,7 +308,8 @@ class SendPresence(NamedTuple):
 
 
 class AccountChanged(NamedTuple):
-    """Committed change of an account: "created", "removed", "password", "blocklist", "disabled", "enabled", "avatar", "push".
+    """Committed change of an account: "created", "removed", "password", "blocklist", "disabled", "enabled", "avatar", "push",
+    "roster".
 
     `full` is the resource that asked for it, if one did: a new password does not end its session.
     """
@@ -338,13 +339,15 @@ class Replay(NamedTuple):
 class ToSession(NamedTuple):
     """Give these stanzas to one session, in order (answers that are many stanzas). Ignored when `grant` is not its grant.
 
-    `grant` 0 is whatever session has the resource now. With an `origin` they are given once, as in Fanout.
+    `grant` 0 is whatever session has the resource now. With an `origin` they are given once, as in Fanout. `entrance`: a room lets the
+    session in with them; what the room says to that full JID before is not for it.
     """
 
     full: str
     grant: int
     stanzas: Sequence[Stanza]
     origin: Origin = NOBODY
+    entrance: bool = False
 
 
 class CheckOccupants(NamedTuple):
@@ -512,6 +515,13 @@ class ContactRemoved(NamedTuple):
     contact: str
 
 
+class SharedContacts(NamedTuple):
+    """Committed: groups have changed what these accounts, all of one partition, see of these contacts. Who is in which group, Postgres tells."""
+
+    accounts: Sequence[str]
+    contacts: Sequence[str]
+
+
 class OperatorCommand(NamedTuple):
     """An operator has changed something by a command, and it is committed: for the log. `at` in Unix seconds.
 
@@ -588,7 +598,8 @@ class Bind(NamedTuple):
     edge: str
     sid: int
     stream: bytes
-    #: What the session asks for at once (XEP-0386): names of the registry (`Forward.marks`), carbons alone for now.
+    #: What the session asks for at once (XEP-0386): names of the registry (`Forward.marks`), carbons alone for now. With
+    #: `message_archive.MARK` the answer waits for the commit of what other sessions were given before.
     marks: Sequence[str] = ()
 
 
@@ -599,12 +610,34 @@ class Bound(NamedTuple):
     blocked contacts (XEP-0191 section 3.3).
 
     `copies`: the account archives what it sends, or another resource wants carbons: the edge also posts a Copy of each message.
+
+    `owed`: offline messages wait, and no other session is being given them.
     """
 
     full: str
     grant: int
     own_first: bool = False
     copies: bool = False
+    owed: bool = False
+
+
+class AskArchive(NamedTuple):
+    """Tell the ends of an account's archive to a client that has bound a resource by Bind 2 (XEP-0386); answered with ArchiveEnds.
+
+    `clear`: what offline delivery owes is owed no longer, as far as the archive has it up to the newest message that is told.
+    """
+
+    account: str
+    clear: bool
+
+
+class ArchiveEnds(NamedTuple):
+    """Answer to AskArchive: the sealed id and the Unix milliseconds of the oldest and the newest message; "" for an empty archive."""
+
+    first: str
+    first_at: int
+    last: str
+    last_at: int
 
 
 class Enable(NamedTuple):
@@ -704,6 +737,23 @@ class Credentials(NamedTuple):
     iterations: int
     stored_key: bytes
     server_key: bytes
+    #: Mechanisms that keys are kept for, and that the account has none for.
+    missing: Sequence[str] = ()
+
+
+class AddKeys(NamedTuple):
+    """Keep keys of one more mechanism (XEP-0480), for a client that has just proved those with the salt `proved`; answered with Done.
+
+    Nothing happens when the account has keys for that mechanism.
+    """
+
+    account: str
+    mechanism: str
+    iterations: int
+    salt: bytes
+    stored_key: bytes
+    server_key: bytes
+    proved: bytes
 
 
 class Redeem(NamedTuple):
@@ -1071,6 +1121,7 @@ Item = (
     | LastSeen
     | RosterChanged
     | ContactRemoved
+    | SharedContacts
     | OperatorCommand
     | TryRemote
     | ComponentHere
@@ -1092,8 +1143,11 @@ Item = (
     | Ended
     | Bind
     | Bound
+    | AskArchive
+    | ArchiveEnds
     | GetCredentials
     | Credentials
+    | AddKeys
     | Redeem
     | IssueToken
     | LoginToken
@@ -1158,6 +1212,7 @@ TAGS: Final[dict[type, int]] = {
     LastSeen: 35,
     RosterChanged: 40,
     ContactRemoved: 41,
+    SharedContacts: 280,
     Bind: 50,
     Bound: 51,
     GetCredentials: 52,
@@ -1220,4 +1275,7 @@ TAGS: Final[dict[type, int]] = {
     BoshTold: 221,
     AskInvitation: 222,
     Invited: 223,
+    AskArchive: 290,
+    ArchiveEnds: 291,
+    AddKeys: 292,
 }

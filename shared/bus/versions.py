@@ -12,7 +12,7 @@ item gets a new `VERSION` and a line here, with what happens while the other sid
 | 3 | `Frontier.taken`, `Management.answered` | a request that a client sends again when it resumes may get a time-out behind its answer |
 | 3 | `Beat.about` | `rookery status` does not show host, pid, ports and age of a process |
 | 3 | `Claimed` | a holder that was deposed goes on until its successor serves, or its fence refuses a write |
-| 3 | `MirrorSession.heard`, `Resumed.heard`, `ToSession.origin` | what a room says may come twice to those whose router died |
+| 3 | `MirrorSession.heard`, `Resumed.heard`, `ToSession.origin`, `ToSession.entrance` | what a room says may come twice to those whose router died |
 | 3 | `StillThere` | a resource whose edge and router died at once stays available to its subscribers |
 | 3 | `FannedOut`, `CheckOccupants` | there are no rooms while a process of the former version lives |
 | 3 | `Fanout.notify`, `Interest`, `LastItems` | no client is notified of nodes that it is not subscribed to |
@@ -29,7 +29,10 @@ item gets a new `VERSION` and a line here, with what happens while the other sid
 | 3 | `CheckLogin`, `LoginChecked`, `Domains.logins` | nobody logs in to a domain whose passwords are kept elsewhere |
 | 3 | `Redeem`, `IssueToken`, `LoginToken` | clients get no tokens, and those that they have are refused for a while: they log in with their passwords |
 | 3 | `ComponentHere`, `ComponentGone`, `ToComponent`, `ComponentAcked` | what is for a component waits while a process of the former version lives |
+| 3 | `SharedContacts` | a change of a shared group is seen at the next login, and presence follows within five minutes |
 | 3 | `Bind.marks` | a client of Bind 2 has no carbons until it asks for them again |
+| 3 | `AskArchive`, `ArchiveEnds`, `Bound.owed` | a client of Bind 2 is told nothing of its archive, and gets offline messages as others do |
+| 3 | `AddKeys`, `Credentials.missing` | no client is asked for the keys that its account lacks |
 
 Version 3 also gives `Origin.edge` another meaning in the same place: it is the custodian. A process of version 2 passes on what it got and keeps
 nothing: acceptance then goes past it to the custodian before it, and what it had under way is sent again after 15 s (`shared.custody`).
@@ -44,6 +47,9 @@ from typing import Any, Final
 from rookery.shared.bus.messages import (
     TAGS,
     VERSION,
+    AddKeys,
+    ArchiveEnds,
+    AskArchive,
     AskInvitation,
     AskProcess,
     AskRoom,
@@ -51,12 +57,14 @@ from rookery.shared.bus.messages import (
     Bind,
     BoshAsk,
     BoshTold,
+    Bound,
     CheckLogin,
     CheckOccupants,
     Claimed,
     ComponentAcked,
     ComponentGone,
     ComponentHere,
+    Credentials,
     DeliverMany,
     Domains,
     DrainProcess,
@@ -90,6 +98,7 @@ from rookery.shared.bus.messages import (
     RoomTold,
     SessionList,
     SetLogLevel,
+    SharedContacts,
     StillThere,
     ToComponent,
     ToSession,
@@ -102,7 +111,12 @@ OLDEST: Final = max(1, VERSION - 1)
 KNOWN: Final[dict[type, int | None]] = {
     Beat: 5,
     CheckOccupants: None,
+    AddKeys: None,
+    Credentials: 6,
+    AskArchive: None,
+    ArchiveEnds: None,
     Bind: 5,
+    Bound: 4,
     Claimed: None,
     DeliverMany: 2,
     FannedOut: None,
@@ -127,6 +141,7 @@ KNOWN: Final[dict[type, int | None]] = {
     EditRoster: None,
     DrainProcess: None,
     SetLogLevel: None,
+    SharedContacts: None,
     AskProcess: None,
     ProcessTold: None,
     OperatorCommand: None,

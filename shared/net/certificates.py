@@ -13,7 +13,7 @@ import ssl
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 from cryptography import x509
@@ -37,18 +37,33 @@ class CertificateError(Exception):
     """A certificate or key cannot be used; the text says which and why."""
 
 
+class Asking(NamedTuple):
+    """Whose certificates are asked for in which uses: clients need not have one, but it has to be by one of these authorities."""
+
+    authorities: Path | None = None
+    uses: frozenset[str] = frozenset()
+
+
+NOBODY: Final = Asking()
+
+
 class Certificate:
     """One domain's certificate as it was last read: a context for each use, channel binding, expiry."""
 
     __slots__ = ("binding", "contexts", "domain", "identity", "not_after", "stamp")
 
-    def __init__(self, domain: str, identity: Identity, stamp: tuple[object, ...], uses: Uses) -> None:
+    def __init__(
+        self, domain: str, identity: Identity, stamp: tuple[object, ...], uses: Uses, asking: Asking
+    ) -> None:
         self.domain = domain
         self.identity = identity
         self.stamp = stamp
         try:
             leaf = x509.load_pem_x509_certificates(identity.chain.read_bytes())[0]
-            self.contexts = {use: _server_context(identity, alpn) for use, alpn in uses.items()}
+            self.contexts = {
+                use: _server_context(identity, alpn, asking.authorities if use in asking.uses else None)
+                for use, alpn in uses.items()
+            }
         except (OSError, ValueError, ssl.SSLError) as error:
             # OpenSSL's text names no secret; the key itself is in none of these messages.
             raise CertificateError(f"certificate of {domain}: {error}") from error
@@ -68,7 +83,9 @@ def harden(context: ssl.SSLContext) -> None:
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_TICKET
 
 
-def _server_context(identity: Identity, alpn: tuple[str, ...]) -> ssl.SSLContext:
+def _server_context(
+    identity: Identity, alpn: tuple[str, ...], authorities: Path | None = None
+) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     harden(context)
     context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE | ssl.OP_SINGLE_ECDH_USE
@@ -76,6 +93,9 @@ def _server_context(identity: Identity, alpn: tuple[str, ...]) -> ssl.SSLContext
     identity.load(context)
     if alpn:
         context.set_alpn_protocols(list(alpn))
+    if authorities is not None:
+        context.load_verify_locations(authorities)
+        context.verify_mode = ssl.CERT_OPTIONAL
     return context
 
 
@@ -91,16 +111,18 @@ def _canonical(name: str) -> str:
         return name.lower().rstrip(".")
 
 
-def _stamp(identity: Identity) -> tuple[object, ...]:
+def _stamp(identity: Identity, authorities: Path | None) -> tuple[object, ...]:
     # Kubernetes swaps a symlink: the inode behind it changes, so follow it.
-    return tuple((s.st_ino, s.st_size, s.st_mtime_ns) for s in (os.stat(path) for path in identity))
+    paths = [*identity, *(() if authorities is None else (authorities,))]
+    return tuple((s.st_ino, s.st_size, s.st_mtime_ns) for s in (os.stat(path) for path in paths))
 
 
 class CertificateStore:
     """All certificates of `tls.directory`, by domain, with a context for each of `uses`."""
 
-    def __init__(self, config: Tls, uses: Uses) -> None:
+    def __init__(self, config: Tls, uses: Uses, asking: Asking = NOBODY) -> None:
         self._uses = uses
+        self._asking = asking
         self._directory = Path(config.directory) if config.directory else None
         self._default_domain = _canonical(config.default_domain) if config.default_domain else ""
         self._known: dict[str, Certificate] = {}
@@ -120,7 +142,7 @@ class CertificateStore:
                 continue  # another form of the same name
             identity = Identity(folder / CHAIN, folder / KEY)
             try:
-                stamp = _stamp(identity)
+                stamp = _stamp(identity, self._asking.authorities)
             except OSError:
                 continue
             found.add(domain)
@@ -128,7 +150,7 @@ class CertificateStore:
             if (known is not None and known.stamp == stamp) or self._broken.get(domain) == stamp:
                 continue
             try:
-                self._known[domain] = Certificate(domain, identity, stamp, self._uses)
+                self._known[domain] = Certificate(domain, identity, stamp, self._uses, self._asking)
             except CertificateError as error:
                 self._broken[domain] = stamp
                 _log.error("certificate_unusable", domain=domain, reason=str(error)[:500])

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Annotated, Final, NamedTuple
 
+from rookery.shared.options import Section, about
 from rookery.shared.xeps import carbons, client_state
 from rookery.shared.xeps import stream_management as sm
 from rookery.shared.xeps._xep import Xep
@@ -15,13 +16,26 @@ from rookery.shared.xmpp.xml import Element
 
 NS: Final = "urn:xmpp:bind:0"
 
+
+class Options(Section, frozen=True):
+    """What a binding by Bind 2 does."""
+
+    clear_offline: Annotated[
+        bool,
+        about(
+            "Whether offline messages that the archive has are left to it, as the XEP wants; else they are sent, too"
+        ),
+    ] = True
+
+
 XEP = Xep(
     386,
     "1.1.0",
-    "partial",
-    implemented_in="edge, router",
-    note="carbons, client state and stream management inline; a client with an id has always the same resource. Offline messages are sent as "
-    "to everybody, not cleared; no metadata of the archive",
+    "complete",
+    implemented_in="edge, router, workers.offline",
+    note="carbons, client state and stream management inline; a client with an id has always the same resource. Offline messages are cleared "
+    "as far as the archive has them, the others are sent",
+    options=Options,
 )
 #: Longest tag that becomes part of a resource, in characters.
 MAX_TAG: Final = 64

@@ -20,6 +20,8 @@ from rookery.shared.xmpp.xml import Element, escape_attr
 
 NS: Final = "urn:xmpp:mam:2"
 EXTENDED: Final = "urn:xmpp:mam:2#extended"
+#: The mark of a binding whose client is told the ends of its archive (XEP-0386 section 4).
+MARK: Final = "archive"
 RSM: Final = "http://jabber.org/protocol/rsm"
 VALIDATE: Final = "http://jabber.org/protocol/xdata-validate"
 
@@ -233,10 +235,15 @@ def fin(
     return iq.result(Element(NS, "fin", {"complete": "true"} if complete else None, set_))
 
 
-def metadata(iq: Stanza, ends: Sequence[tuple[str, float]]) -> Stanza:
-    """The first and the last message, (sealed id, Unix seconds) each; none for an empty archive (section 5)."""
+def ends(ends: Sequence[tuple[str, float]]) -> Element:
+    """`<metadata/>`: the first and the last message, (sealed id, Unix seconds) each; none for an empty archive (section 5)."""
     parts = [
         Element(NS, name, {"id": id, "timestamp": stamp(at)})
         for name, (id, at) in zip(("start", "end"), (*ends[:1], *ends[-1:]), strict=False)
     ]
-    return iq.result(Element(NS, "metadata", None, *parts))
+    return Element(NS, "metadata", None, *parts)
+
+
+def metadata(iq: Stanza, found: Sequence[tuple[str, float]]) -> Stanza:
+    """The answer that tells the ends of an archive."""
+    return iq.result(ends(found))

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from rookery.shared.xeps import bind2, fast
 from rookery.shared.xeps import stream_management as sm
 from rookery.shared.xeps._xep import Xep
+from rookery.shared.xeps.sasl_upgrade import NS as UPGRADE
 from rookery.shared.xmpp.errors import StreamError
 from rookery.shared.xmpp.xml import Element
 
@@ -19,7 +20,7 @@ XEP = Xep(
     "1.0.4",
     "complete",
     implemented_in="edge",
-    note="after TLS only; resumption (XEP-0198), Bind 2 (XEP-0386) and tokens (XEP-0484) inline; there are no tasks, so nothing is continued",
+    note="after TLS only; resumption (XEP-0198), Bind 2 (XEP-0386) and tokens (XEP-0484) inline; the tasks are those of XEP-0480",
 )
 #: Longest name of a program or device that is kept, in characters.
 MAX_NAME: Final = 100
@@ -49,6 +50,8 @@ class Request(NamedTuple):
     fast: fast.Use | None = None
     #: The mechanism that it wants a token for, "" for none.
     token: str = ""
+    #: Tasks that it selects (XEP-0480).
+    upgrades: Sequence[str] = ()
 
 
 def parse(element: Element) -> Request:
@@ -70,6 +73,11 @@ def parse(element: Element) -> Request:
         bind2.parse(found["bind"]) if "bind" in found else None,
         fast.parse(found["fast"]) if "fast" in found else None,
         "" if token is None else token.get("mechanism") or "",
+        [
+            child.text.strip()
+            for child in element.elements()
+            if (child.ns, child.name) == (UPGRADE, "upgrade")
+        ],
     )
 
 
@@ -92,8 +100,10 @@ _KNOWN: Final = {
 }
 
 
-def stream_feature(mechanisms: Iterable[str], tokens: Sequence[str] = ()) -> Element:
-    """What is offered before authentication (section 2.1); `tokens` are mechanisms for tokens (XEP-0484)."""
+def stream_feature(
+    mechanisms: Iterable[str], tokens: Sequence[str] = (), upgrades: Sequence[Element] = ()
+) -> Element:
+    """What is offered before authentication (section 2.1); `tokens` are mechanisms for tokens (XEP-0484), `upgrades` as in XEP-0480."""
     inline = [sm.feature(), bind2.stream_feature(), *([fast.feature(tokens)] if tokens else ())]
     return Element(
         NS,
@@ -101,6 +111,7 @@ def stream_feature(mechanisms: Iterable[str], tokens: Sequence[str] = ()) -> Ele
         None,
         *(Element(NS, "mechanism", None, name) for name in mechanisms),
         Element(NS, "inline", None, *inline),
+        *upgrades,
     )
 
 

@@ -16,8 +16,11 @@ from rookery.edge.service import EdgeService
 from rookery.shared.bus.api import Call
 from rookery.shared.bus.messages import (
     Accepted,
+    ArchiveEnds,
+    AskArchive,
     Bind,
     Bound,
+    CheckLogin,
     Credentials,
     Deliver,
     Domains,
@@ -28,6 +31,7 @@ from rookery.shared.bus.messages import (
     GetDomains,
     Item,
     Kind,
+    LoginChecked,
     Register,
     Route,
     Submit,
@@ -35,7 +39,7 @@ from rookery.shared.bus.messages import (
 )
 from rookery.shared.cluster.fake import FakeCluster, FakeNode
 from rookery.shared.config import Config, Edge, Limits, Tls
-from rookery.shared.xeps import channel_binding
+from rookery.shared.xeps import channel_binding, client_certificates
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.sasl.keys import derive_keys
 from rookery.shared.xmpp.stanza import Stanza
@@ -60,12 +64,18 @@ class Accounts:
         self.domains = [(DOMAIN, True, ()), ("other.example", False, ())]
         self.kinds: list[str] = []
         self.registered: list[Register] = []
+        self.checked: list[CheckLogin] = []
 
     def receive(self, source: str, partition: int, epoch: int, item: Item | Call) -> None:
         assert isinstance(item, Call)
         request = item.request
         if isinstance(request, GetDomains):
             self.node.bus.reply(item, Domains(self.domains, self.kinds))
+        elif isinstance(request, CheckLogin):
+            self.checked.append(request)
+            known = not request.account.startswith("nobody")
+            answer = LoginChecked(request.account) if known else LoginChecked(failed="not-authorized")
+            self.node.bus.reply(item, answer)
         elif isinstance(request, GetCredentials):
             stored, server = KEYS[request.mechanism]
             exists = not request.account.startswith("nobody")
@@ -136,6 +146,22 @@ class Router:
         return [item for item in self.items if type(item) is kind]
 
 
+class Offline:
+    """Knows one archive, and is asked for its ends."""
+
+    kind = Kind.OFFLINE
+
+    def __init__(self, node: FakeNode) -> None:
+        self.node = node
+        self.asked: list[AskArchive] = []
+
+    def receive(self, source: str, partition: int, epoch: int, item: Item | Call) -> None:
+        assert isinstance(item, Call)
+        assert isinstance(item.request, AskArchive)
+        self.asked.append(item.request)
+        self.node.bus.reply(item, ArchiveEnds("old", 1_600_000_000_000, "new", 1_700_000_000_500))
+
+
 class Lab:
     """The cluster, its edge, and clients."""
 
@@ -148,6 +174,7 @@ class Lab:
         self.nursery = nursery
         self.accounts: Accounts
         self.router: Router
+        self.offline: Offline
 
     async def connect(self, port: str = "c2s") -> Client:
         stream = await trio.open_tcp_stream("127.0.0.1", self.edge.ports[port])
@@ -255,6 +282,7 @@ async def running(
     edge: Edge | None = None,
     limits: Limits | None = None,
     binding: channel_binding.Options | None = None,
+    certificates: client_certificates.Options | None = None,
 ) -> AsyncIterator[Lab]:
     """A running edge on free ports of 127.0.0.1."""
     ca = trustme.CA()
@@ -264,10 +292,12 @@ async def running(
         edge=edge or Edge(host=("127.0.0.1",), c2s_port=0, c2s_tls_port=0, http_port=0, allow_plaintext=True),
         limits=limits or Limits(),
         channel_binding=binding or channel_binding.Options(),
+        client_certificates=certificates or client_certificates.Options(),
     )
     cluster = FakeCluster()
     node = cluster.node("edge1", Kind.EDGE, config=config)
     account, router = cluster.node("account1", Kind.ACCOUNT), cluster.node("router1", Kind.ROUTER)
+    offline = cluster.node("offline1", Kind.OFFLINE)
     service = EdgeService(node)
     node.serve(service)
     async with trio.open_nursery() as nursery:
@@ -275,6 +305,8 @@ async def running(
         lab.accounts, lab.router = Accounts(account), Router(router)
         account.serve(lab.accounts)
         router.serve(lab.router)
+        lab.offline = Offline(offline)
+        offline.serve(lab.offline)
         nursery.start_soon(cluster.network.run)
         nursery.start_soon(service.run)
         with trio.fail_after(5):

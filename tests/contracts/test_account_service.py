@@ -7,6 +7,7 @@ import trio
 
 from rookery.shared.bus.messages import (
     AccountChanged,
+    CheckLogin,
     Credentials,
     Domains,
     Done,
@@ -16,6 +17,7 @@ from rookery.shared.bus.messages import (
     Item,
     Kind,
     LastSeen,
+    LoginChecked,
     Register,
     Route,
     ToResources,
@@ -67,7 +69,7 @@ def condition(answer: Stanza) -> str:
 async def test_credentials_of_users_and_of_nobody(database: Database) -> None:
     async with people(database, CHEAP) as world:
         real = await call(world, GetCredentials(ALICE, "SCRAM-SHA-256-PLUS"))
-        assert real == Credentials(ALICE, True, b"salt", 4096, b"stored", b"server")
+        assert real == Credentials(ALICE, True, b"salt", 4096, b"stored", b"server", ("SCRAM-SHA-1",))
         ghost = await call(world, GetCredentials("ghost@one.org", "PLAIN"))
         assert isinstance(ghost, Credentials)
         assert not ghost.exists
@@ -77,6 +79,21 @@ async def test_credentials_of_users_and_of_nobody(database: Database) -> None:
         other = await call(world, GetCredentials(ALICE, "SCRAM-SHA-1"))
         assert isinstance(other, Credentials)
         assert not other.exists
+
+
+async def test_a_certificate_opens_an_account_that_is_there_and_open(database: Database) -> None:
+    """XEP-0178: the edge has verified it."""
+    async with people(database) as world:
+
+        async def enter(account: str, domain: str = "one.org") -> object:
+            return await call(world, CheckLogin(domain, account, "EXTERNAL", ""))
+
+        assert await enter(ALICE) == LoginChecked(ALICE)
+        assert await enter("ghost@one.org") == LoginChecked(failed="not-authorized")
+        assert await enter(ALICE, "two.org") == LoginChecked(failed="not-authorized")
+        local = ALICE.partition("@")[0]
+        await database.run(0, lambda conn: store.set_disabled(conn, local, "one.org", True))
+        assert await enter(ALICE) == LoginChecked(failed="account-disabled")
 
 
 async def test_domains(database: Database) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from rookery.shared.bus.messages import LastSeen
 from rookery.shared.db.api import Connection, Database, Fenced
+from rookery.shared.store import partitions
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.workers.account import bulk, policies, store, userdata
 from rookery.workers.account.credentials import Keys
@@ -65,6 +66,35 @@ async def test_a_password_replaces_all_keys(database: Database) -> None:
     await database.run(0, work)
 
 
+async def test_keys_are_added_for_whoever_has_proved_others_and_only_where_there_are_none(
+    database: Database,
+) -> None:
+    """XEP-0480."""
+    new = Keys("SCRAM-SHA-512", 4096, b"more salt", b"stored", b"server")
+
+    async def work(conn: Connection) -> None:
+        await prepare(conn)
+        assert await store.add_keys(conn, "alice", "example.org", b"an old salt", new, "here") is None
+        assert await store.add_keys(conn, "alice", "example.org", KEYS[1].salt, new, "here") is True
+        found = await store.login_keys(conn, "alice", "example.org", "SCRAM-SHA-1")
+        assert found is not None
+        assert (found[0], sorted(found[1])) == (KEYS[1], ["SCRAM-SHA-1", "SCRAM-SHA-256", "SCRAM-SHA-512"])
+        # What is there stays: nobody gives an account a second password.
+        assert (
+            await store.add_keys(conn, "alice", "example.org", KEYS[1].salt, new._replace(salt=b"x")) is False
+        )
+        assert await store.get_credentials(conn, "alice", "example.org", "SCRAM-SHA-512") == new
+        with pytest.raises(Fenced):
+            await store.add_keys(conn, "alice", "example.org", KEYS[1].salt, new, "deposed")
+        # Another password ends all keys, those that were added, too.
+        assert await store.set_password(conn, "alice", "example.org", KEYS[:1])
+        assert await store.get_credentials(conn, "alice", "example.org", "SCRAM-SHA-512") is None
+        await store.set_disabled(conn, "alice", "example.org", True)
+        assert await store.add_keys(conn, "alice", "example.org", KEYS[0].salt, new) is None
+
+    await database.run(0, work)
+
+
 async def test_a_deposed_worker_writes_nothing(database: Database) -> None:
     async def work(conn: Connection) -> None:
         await prepare(conn)
@@ -108,7 +138,16 @@ async def test_removal_leaves_no_trace(database: Database) -> None:
             "SELECT $1, i, 's', i, 'd', 'p', false, true, true, now(), 'x' FROM generate_series(1, 5100) AS i",
             alice,
         )
+        await partitions.make(conn)
+        await conn.execute(
+            "INSERT INTO archive (owner_id, id, stamp, day, mark, outgoing, peer, stanza) "
+            "SELECT $1, i, now(), (now() AT TIME ZONE 'UTC')::date - DATE '1970-01-01', 0, false, 'p', 'x' "
+            "FROM generate_series(6000, 11100) AS i",
+            alice,
+        )
+        await conn.execute("INSERT INTO owed VALUES ($1, 6000, now(), true, 'p', 'x')", alice)
         assert await store.delete_account(conn, "alice", "example.org", "here") == ["bob@example.org"]
+        assert not await conn.fetchval("SELECT count(*) FROM stored WHERE owner_id = $1", alice)
         for table in ("credential", "roster_item", "private_xml", "vcard", "blocked", "message"):
             assert not await conn.fetchval(f"SELECT count(*) FROM {table} WHERE account_id = $1", alice), (
                 table

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from rookery.shared.bus.messages import ClientState
+from rookery.shared.bus.messages import AskArchive, ClientState
 
 from .edge_lab import DOMAIN, PASSWORD, Client, Lab, running
 
@@ -43,11 +43,13 @@ async def test_one_round_trip_to_a_session(lab: Lab) -> None:
     found = re.search(rf"<authorization-identifier>(alice@{DOMAIN}/Tester\.[0-9a-f]+)</", said)
     assert found is not None
     assert re.search(
-        "<bound xmlns='urn:xmpp:bind:0'><enabled xmlns='urn:xmpp:sm:3'[^>]* resume='true'[^>]*/></bound>",
+        "<bound xmlns='urn:xmpp:bind:0'><metadata xmlns='urn:xmpp:mam:2'>"
+        "<start id='old' timestamp='2020-09-13T12:26:40.000Z'/><end id='new' timestamp='2023-11-14T22:13:20.500Z'/></metadata><enabled xmlns='urn:xmpp:sm:3'[^>]* resume='true'[^>]*/></bound>",
         said,
     )
     (bind,) = lab.router.bindings
-    assert bind.marks == ("carbons",)
+    assert bind.marks == ("archive", "carbons")
+    assert lab.offline.asked == [AskArchive(f"alice@{DOMAIN}", False)]
     # The same client again has the same resource.
     again, said_again = await begun(lab)
     assert found[1] in said_again

@@ -12,17 +12,22 @@ from tests.unit.router.rig import DOMAIN, Client, Rig, bodies, chat, condition
 from rookery.router.partition import Part
 from rookery.router.service import RouterService
 from rookery.router.takeover.handover import load
-from rookery.shared.bus.messages import Kind, Replay
+from rookery.shared.bus.messages import ArchiveEnds, AskArchive, Kind, Replay
 from rookery.shared.config import Config
 from rookery.shared.db.api import Connection, Database
 from rookery.shared.store.rows import unpack_stanza
-from rookery.shared.xeps import offline_storage
+from rookery.shared.xeps import bind2, offline_storage
+from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.workers.offline import expiry
 from rookery.workers.offline.pages import MAX_ROWS
 from rookery.workers.offline.service import OfflineService
 
 BOB = f"bob@{DOMAIN}"
+#: What was archived is owed after all.
+OWE_ALL = """
+INSERT INTO owed (owner_id, id, stamp, archived, peer, stanza)
+SELECT owner_id, id, stamp, true, peer, stanza FROM archive WHERE NOT outgoing"""
 
 
 class RealRig(Rig):
@@ -78,7 +83,7 @@ class RealRig(Rig):
         return await self.database.run(0, work)
 
     async def owed(self) -> int:
-        return cast("int", (await self.sql("SELECT count(*) FROM message WHERE owed"))[0][0])
+        return cast("int", (await self.sql("SELECT count(*) FROM stored WHERE owed"))[0][0])
 
     async def until_owed(self, count: int) -> None:
         with trio.fail_after(10):
@@ -128,7 +133,7 @@ async def test_three_pages_of_messages_wait_for_bob_and_go_only_when_written(dat
         bob.ack()
         await it.until_owed(0)
         assert await it.owed() == 0
-        assert await it.sql("SELECT count(*) FROM message WHERE archived") == [(count,)], (
+        assert await it.sql("SELECT count(*) FROM stored WHERE archived") == [(count,)], (
             "the archive keeps them"
         )
 
@@ -231,9 +236,24 @@ async def test_what_nobody_fetched_is_given_up_by_the_holder_of_the_first_partit
         now = it.router.core.clock()
         assert await expiry.sweep(it.offline, now + (days - 1) * 86_400) == 0
         assert await expiry.sweep(it.cluster.nodes["router1"], now + (days + 1) * 86_400) == 0
+        # Given up; the archive goes by the day, and by the clock of the database.
+        assert await expiry.sweep(it.offline, now + (days + 1) * 86_400) == 3
+        assert await it.owed() == 0
+
+
+async def test_what_version_2_stored_is_given_up_too_and_leaves_its_archive(database: Database) -> None:
+    await database.run(0, lambda conn: conn.execute("UPDATE installation SET archive_from = NULL"))
+    async with rig(database) as it:
+        alice = await it.online("alice")
+        origins = [alice.route(chat(BOB, str(n))) for n in range(3)]
+        await it.until(lambda: all(it.accepted(origin) for origin in origins))
+        await it.sql("UPDATE installation SET archive_from = now()")
+        days = it.config.options(offline_storage.Options).days
+        now = it.router.core.clock()
+        assert await expiry.sweep(it.offline, now + (days - 1) * 86_400) == 0
         # Given up, and by then too old for the archive.
         assert await expiry.sweep(it.offline, now + (days + 1) * 86_400) == 3 + 3
-        assert await it.owed() == 0
+        assert await it.sql("SELECT count(*) FROM stored") == [(0,)]
 
 
 async def test_what_waited_and_was_acknowledged_unheard_is_not_given_again_by_the_next_holder(
@@ -247,7 +267,7 @@ async def test_what_waited_and_was_acknowledged_unheard_is_not_given_again_by_th
         bob.ack()
         await it.settle()
         # It had waited for a session without a socket; the router ended before it heard what the client has.
-        await it.sql("UPDATE message SET owed = true WHERE NOT outgoing")
+        await it.sql(OWE_ALL)
         it.edge().late.append((origin.stream, origin.n, got))
         await it.start_router("router2")
         await it.until_owed(0)
@@ -265,8 +285,8 @@ async def test_a_page_that_was_read_before_the_next_holder_settled_is_not_given(
         (got,) = messages(bob)
         bob.ack()
         await it.settle()
-        await it.sql("UPDATE message SET owed = true WHERE NOT outgoing")
-        ((row, packed),) = await it.sql("SELECT id, stanza FROM message WHERE NOT outgoing")
+        await it.sql(OWE_ALL)
+        ((row, packed),) = await it.sql("SELECT id, stanza FROM stored WHERE NOT outgoing")
         it.edge().late.append((origin.stream, origin.n, got))
         router = await it.start_router("router2")
         await it.until_owed(0)
@@ -281,3 +301,72 @@ async def test_a_page_that_was_read_before_the_next_holder_settled_is_not_given(
         alice.route(chat(BOB, "new"))
         await it.until(lambda: "new" in bodies(one.stanza for one in bob.taken))
         assert bodies(messages(bob)) == ["new"]
+
+
+async def told(it: RealRig, clear: bool, account: str = BOB) -> ArchiveEnds | StanzaError:
+    """What an edge is told of an archive."""
+    node, outcome = it.edge().node, list[ArchiveEnds | StanzaError]()
+
+    async def ask() -> None:
+        try:
+            answer = await node.bus.call(Kind.OFFLINE, node.partition(account), AskArchive(account, clear))
+            assert isinstance(answer, ArchiveEnds)
+            outcome.append(answer)
+        except StanzaError as error:
+            outcome.append(error)
+
+    it.nursery.start_soon(ask)
+    await it.until(lambda: bool(outcome))
+    return outcome[0]
+
+
+async def test_bind_2_clears_what_the_archive_has_and_nothing_else(database: Database) -> None:
+    """XEP-0386 section 4: the ends of the archive are told, and what lies between them is not sent as well."""
+    async with rig(database) as it:
+        alice = await it.online("alice")
+        for n in range(3):
+            alice.route(chat(BOB, f"archived {n}"))
+        await it.until_owed(3)
+        await it.sql(
+            "UPDATE message SET archived = false WHERE id IN (SELECT id FROM message ORDER BY id LIMIT 1)"
+        )
+        assert (await it.bind("bob", "plain")).owed is False, "RFC 6120 knows no archive"
+        bob = await it.bind("bob", "phone", marks=("archive",))
+        assert bob.owed
+        ends = await told(it, bob.owed)
+        assert isinstance(ends, ArchiveEnds)
+        assert ends.first != ends.last
+        assert 0 < ends.first_at <= ends.last_at
+        assert await it.owed() == 1
+        # What comes after the ends were told is not among them.
+        alice.route(chat(BOB, "later"))
+        await it.until_owed(2)
+        bob.presence(0)
+        got: list[Stanza] = []
+
+        def all_there() -> bool:
+            got.extend(messages(bob))
+            return len(got) >= 2
+
+        await it.until(all_there)
+        assert bodies(got) == ["archived 0", "later"]
+        # Somebody is being given them: they are not taken away from there.
+        again = await told(it, False)
+        assert isinstance(again, ArchiveEnds)
+        assert again.last != ends.last
+        bob.ack()
+        await it.until_owed(0)
+        assert [tuple(row) for row in await it.sql("SELECT count(*) FROM message WHERE archived")] == [(3,)]
+
+
+async def test_an_empty_archive_has_no_ends_and_clearing_can_be_off(database: Database) -> None:
+    async with rig(database, Config(bind2=bind2.Options(clear_offline=False))) as it:
+        alice = await it.online("alice")
+        assert await told(it, True) == ArchiveEnds("", 0, "", 0)
+        alice.route(chat(BOB, "kept"))
+        await it.until_owed(1)
+        await told(it, True)
+        assert await it.owed() == 1
+        nobody = await told(it, True, f"nobody@{DOMAIN}")
+        assert isinstance(nobody, StanzaError)
+        assert nobody.condition == "item-not-found"

@@ -1,4 +1,4 @@
-"""What the operator says about a hosted domain: registration, durability, administrators, contact addresses (XEP-0157), rooms."""
+"""What the operator says about a hosted domain: registration, durability, days of archives, administrators, contact addresses (XEP-0157), rooms."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CONTACTS: Final = {
 
 
 class Changes(NamedTuple):
-    """What is to change. None leaves a setting as it is; "" takes a policy back, and so does a contact without addresses.
+    """What is to change. None leaves a setting as it is; "" or 0 takes a policy back, and so does a contact without addresses.
 
     `admins` are prepared bare JIDs; they take the place of those that there were.
     Of a service of rooms: `room_creation` as in `DomainRow.creation`. Of a domain of accounts: `auth` says who keeps the passwords
@@ -34,10 +34,11 @@ class Changes(NamedTuple):
     motd: str | None = None
     welcome: str | None = None
     federation: Mapping[str, Any] | None = None
+    archive_days: int | None = None
 
 
 class Policy(NamedTuple):
-    """A domain as it is set; `durability` "" is what the configuration says, `admins` may administrate it (XEP-0133).
+    """A domain as it is set; `durability` "" and `archive_days` 0 are what the configuration says, `admins` may administrate it (XEP-0133).
 
     `motd` is what each user is told once, `welcome` what new users are told; "" for nothing.
     """
@@ -53,6 +54,7 @@ class Policy(NamedTuple):
     motd: str = ""
     welcome: str = ""
     federation: Mapping[str, Any] = {}
+    archive_days: int = 0
 
     def document(self) -> dict[str, Any]:
         """As JSON shows it."""
@@ -61,6 +63,7 @@ class Policy(NamedTuple):
             "kind": self.kind,
             "registration": self.registration,
             "durability": self.durability or None,
+            "archive_days": self.archive_days or None,
             "contacts": {field: list(uris) for field, uris in self.contacts.items()},
             "admins": list(self.admins),
             **({"auth": dict(self.auth)} if self.auth else {}),
@@ -82,6 +85,7 @@ async def change(conn: Connection, name: str, changes: Changes) -> Policy | None
         policy = _loaded(row["policy"])
         said = {
             "durability": changes.durability,
+            "archive_days": changes.archive_days,
             "room_creation": changes.room_creation,
             "motd": changes.motd,
             "welcome": changes.welcome,
@@ -133,6 +137,7 @@ def _policy(name: str, kind: str, registration: bool, policy: Mapping[str, Any])
         policy.get("motd", ""),
         policy.get("welcome", ""),
         policy.get("federation", {}),
+        policy.get("archive_days", 0),
     )
 
 

@@ -16,6 +16,7 @@ from rookery.shared.bus.messages import EditRoster, Handle, Kind, Register
 from rookery.shared.bus.notices import account_changed
 from rookery.shared.db.api import Connection
 from rookery.shared.xeps import registration as xep
+from rookery.shared.xeps import sasl_upgrade
 from rookery.shared.xmpp.errors import JidError, StanzaError
 from rookery.shared.xmpp.jid import Jid, prepare_local
 from rookery.shared.xmpp.stanza import Stanza
@@ -67,14 +68,13 @@ def _may_register(ip: str, nets: Sequence[str]) -> bool:
 
 async def derived(worker: HostedWorker, password: str) -> list[Keys]:
     """Keys of a password for the mechanisms that are offered. Raises StanzaError for one that cannot be used."""
-    settings = worker.node.config.account
+    config = worker.node.config
+    mechanisms = sasl_upgrade.kept(config.account.mechanisms, config.options(sasl_upgrade.Options))
     least = worker.node.config.options(xep.Options).password_min
     if len(password) < least:
         raise StanzaError("not-acceptable", f"a password has at least {least} characters")
     try:
-        return await trio.to_thread.run_sync(
-            partial(derive, password, settings.mechanisms, settings.iterations)
-        )
+        return await trio.to_thread.run_sync(partial(derive, password, mechanisms, config.account.iterations))
     except ValueError as exc:
         raise StanzaError("not-acceptable", "this password cannot be used") from exc
 

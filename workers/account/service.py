@@ -14,6 +14,7 @@ import trio
 from rookery.shared.bus.api import Call
 from rookery.shared.bus.kinds import ACCOUNTS
 from rookery.shared.bus.messages import (
+    AddKeys,
     AskInvitation,
     CheckLogin,
     Credentials,
@@ -32,15 +33,15 @@ from rookery.shared.bus.messages import (
     Register,
 )
 from rookery.shared.cluster.api import Node
-from rookery.shared.db.api import DatabaseUnavailable, Fenced
+from rookery.shared.db.api import Connection, DatabaseUnavailable, Fenced
 from rookery.shared.db.secrets import shared_secrets
 from rookery.shared.observe.bounded import OTHER, Bounded
 from rookery.shared.observe.metrics import REGISTRATIONS
-from rookery.shared.xeps import last_activity
+from rookery.shared.xeps import last_activity, sasl_upgrade
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.jid import Jid
 from rookery.workers.account import announcements, invitations, of_nodes, registration, store
-from rookery.workers.account.credentials import PURPOSE, base_mechanism, invented
+from rookery.workers.account.credentials import PURPOSE, Keys, base_mechanism, invented
 from rookery.workers.account.logins.checking import Logins
 from rookery.workers.account.redeeming import Tokens
 from rookery.workers.account.requests import REQUESTS
@@ -113,6 +114,7 @@ class AccountService(HostedWorker):
         """Calls wait in the lane of their account, too."""
         return {
             GetCredentials: self._on_get_credentials,
+            AddKeys: self._on_add_keys,
             CheckLogin: self._on_check_login,
             Redeem: self._on_redeem,
             IssueToken: self._on_issue_token,
@@ -143,6 +145,10 @@ class AccountService(HostedWorker):
 
     def _on_get_credentials(self, partition: int, call: Call, request: GetCredentials) -> None:
         work = partial(self._credentials, partition, request)
+        self.job(partition, request.account, partial(self._reply, call, work))
+
+    def _on_add_keys(self, partition: int, call: Call, request: AddKeys) -> None:
+        work = partial(self._add_keys, partition, request)
         self.job(partition, request.account, partial(self._reply, call, work))
 
     def _on_check_login(self, partition: int, call: Call, request: CheckLogin) -> None:
@@ -224,15 +230,43 @@ class AccountService(HostedWorker):
         account, settings = Jid.trusted(request.account), self.node.config.account
         mechanism = base_mechanism(request.mechanism, settings.mechanisms)
         await self._secret_known.wait()
-        keys = await self.database(
+        found = await self.database(
             partition,
-            lambda conn: store.get_credentials(conn, account.local or "", account.domain, mechanism),
+            lambda conn: store.login_keys(conn, account.local or "", account.domain, mechanism),
             _deadline(),
         )
-        if keys is None:
+        if found is None:
             counts = await self._counted(partition)
             return invented(account.bare, mechanism, settings.iterations, self._secret, counts.get(mechanism))
-        return Credentials(account.bare, True, keys.salt, keys.iterations, keys.stored_key, keys.server_key)
+        keys, had = found
+        options = self.node.config.options(sasl_upgrade.Options)
+        kept = sasl_upgrade.kept(settings.mechanisms, options) if options.enabled else ()
+        missing = tuple(name for name in kept if name not in had)
+        return Credentials(
+            account.bare, True, keys.salt, keys.iterations, keys.stored_key, keys.server_key, missing
+        )
+
+    async def _add_keys(self, partition: int, request: AddKeys) -> Done:
+        """Raises StanzaError: item-not-found when the password was changed meanwhile."""
+        config, account = self.node.config, Jid.trusted(request.account)
+        kept = sasl_upgrade.kept(config.account.mechanisms, config.options(sasl_upgrade.Options))
+        if request.mechanism not in kept:
+            raise StanzaError("not-acceptable", "no keys are kept for this mechanism")
+        keys = Keys(
+            request.mechanism, request.iterations, request.salt, request.stored_key, request.server_key
+        )
+        work = partial(self._add_to, account, keys, request.proved)
+        added = await self.database(partition, work, _deadline())
+        if added is None:
+            raise StanzaError("item-not-found")
+        if added:
+            self.client_log("keys_added", account=account.bare, mechanism=request.mechanism)
+        return Done()
+
+    async def _add_to(self, account: Jid, keys: Keys, proved: bytes, conn: Connection) -> bool | None:
+        return await store.add_keys(
+            conn, account.local or "", account.domain, proved, keys, self.node.incarnation
+        )
 
     async def _counted(self, partition: int) -> dict[str, dict[int, int]]:
         """How the iterations of real keys are spread; counted again when it is old."""

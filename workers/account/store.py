@@ -12,13 +12,13 @@ from typing import Any, Final, NamedTuple
 
 from rookery.shared.bus.kinds import ACCOUNTS, SERVICES
 from rookery.shared.db.api import FENCE, Connection, Fenced
+from rookery.shared.db.groups import contacts
+from rookery.shared.store.owners import CHUNK, EMPTY
 from rookery.shared.xmpp.jid import MAX_PART
 from rookery.workers.account.credentials import Keys
 from rookery.workers.account.logins.settings import mechanisms
 
 _NO_FENCE: Final = "WITH fence_ok AS MATERIALIZED (SELECT 1 WHERE $1::text = '')"
-#: Messages deleted by one statement when an account goes: each stays far below the statement timeout.
-_CHUNK: Final = 5000
 
 
 async def fenced(conn: Connection, incarnation: str, sql: str, *args: object) -> Any:
@@ -193,17 +193,53 @@ async def set_password(
     return row["id"] is not None
 
 
-async def get_credentials(conn: Connection, localpart: str, domain: str, mechanism: str) -> Keys | None:
-    """The keys of one mechanism; None for an unknown or disabled user, or one without such keys."""
+async def login_keys(
+    conn: Connection, localpart: str, domain: str, mechanism: str
+) -> tuple[Keys, Sequence[str]] | None:
+    """The keys of one mechanism, and all mechanisms that the account has keys for; None for an unknown or disabled user, or one without such
+    keys.
+    """
     row = await conn.fetchrow(
-        "SELECT c.mechanism, c.iterations, c.salt, c.stored_key, c.server_key FROM credential c "
+        "SELECT c.mechanism, c.iterations, c.salt, c.stored_key, c.server_key, "
+        "ARRAY(SELECT o.mechanism FROM credential o WHERE o.account_id = a.id) AS had FROM credential c "
         "JOIN account a ON a.id = c.account_id "
         "WHERE a.domain = $1 AND a.localpart = $2 AND c.mechanism = $3 AND NOT a.disabled",
         domain,
         localpart,
         mechanism,
     )
-    return None if row is None else Keys(*row.values())
+    if row is None:
+        return None
+    *keys, had = row.values()
+    return Keys(*keys), had
+
+
+async def get_credentials(conn: Connection, localpart: str, domain: str, mechanism: str) -> Keys | None:
+    """The keys of one mechanism; None for an unknown or disabled user, or one without such keys."""
+    found = await login_keys(conn, localpart, domain, mechanism)
+    return None if found is None else found[0]
+
+
+_ADD_KEYS: Final = """
+, found AS (
+    SELECT a.id FROM fence_ok, account a JOIN credential c ON c.account_id = a.id
+    WHERE a.localpart = $2 AND a.domain = $3 AND NOT a.disabled AND c.salt = $4 LIMIT 1
+), added AS (
+    INSERT INTO credential (account_id, mechanism, iterations, salt, stored_key, server_key)
+    SELECT found.id, $5, $6, $7, $8, $9 FROM found ON CONFLICT DO NOTHING RETURNING 1
+)
+SELECT EXISTS (SELECT FROM fence_ok) AS alive, EXISTS (SELECT FROM found) AS known, EXISTS (SELECT FROM added) AS added"""
+
+
+async def add_keys(
+    conn: Connection, localpart: str, domain: str, proved: bytes, keys: Keys, incarnation: str = ""
+) -> bool | None:
+    """Add keys of a mechanism that an account has none for; None unless it has keys with the salt `proved`, False when they are there.
+
+    Raises Fenced.
+    """
+    row = await fenced(conn, incarnation, _ADD_KEYS, localpart, domain, proved, *keys)
+    return row["added"] if row["known"] else None
 
 
 _COUNTS: Final = """
@@ -258,14 +294,9 @@ _CLOSE: Final = """
     UPDATE account SET disabled = true FROM fence_ok WHERE localpart = $2 AND domain = $3 RETURNING id
 )
 SELECT EXISTS (SELECT FROM fence_ok) AS alive, (SELECT id FROM found) AS id"""
-_EMPTY: Final = """
-, gone AS (
-    DELETE FROM message m USING fence_ok
-    WHERE m.account_id = $2 AND m.id IN (SELECT id FROM message WHERE account_id = $2 LIMIT $3) RETURNING 1
-)
-SELECT EXISTS (SELECT FROM fence_ok) AS alive, (SELECT count(*) FROM gone) AS deleted"""
+_EMPTY: Final = EMPTY + "SELECT EXISTS (SELECT FROM fence_ok) AS alive, rows AS deleted FROM emptied"  # noqa: S608
 # Accounts are locked before roster rows, and in order, as the roster worker's writes do: no deadlock.
-_DELETE: Final = """
+_DELETE: Final = f"""
 , others AS (
     SELECT a.id, a.localpart || '@' || a.domain AS jid FROM account a, fence_ok
     WHERE a.id IN (SELECT account_id FROM roster_item WHERE contact = $3) AND a.id <> $2
@@ -289,12 +320,12 @@ _DELETE: Final = """
 ), noted AS (
     INSERT INTO erased (account_id) SELECT id FROM gone
 )
-SELECT EXISTS (SELECT FROM fence_ok) AS alive, ARRAY(SELECT jid FROM others) AS contacts, EXISTS (SELECT FROM gone) AS deleted"""
+SELECT EXISTS (SELECT FROM fence_ok) AS alive, ARRAY(SELECT jid FROM others UNION {contacts("$2")}) AS contacts, EXISTS (SELECT FROM gone) AS deleted"""  # noqa: S608  constants only
 
 
 async def empty(conn: Connection, account_id: int, incarnation: str = "") -> None:
     """Delete the messages of an account. Raises Fenced."""
-    while (await fenced(conn, incarnation, _EMPTY, account_id, _CHUNK))["deleted"] == _CHUNK:
+    while (await fenced(conn, incarnation, _EMPTY, account_id, CHUNK))["deleted"] == CHUNK:
         pass
 
 

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
+from typing import Final
 
-from rookery.shared.bus.messages import AccountChanged, Handle, Kind, ToSession
+from rookery.shared.bus.api import Call
+from rookery.shared.bus.messages import AccountChanged, ArchiveEnds, AskArchive, Handle, Kind, ToSession
 from rookery.shared.db.api import Connection
 from rookery.shared.store import queries
+from rookery.shared.store.archive import ends
 from rookery.shared.store.ids import Seal
 from rookery.shared.store.queries import Answer
-from rookery.shared.xeps import archive_preferences, message_archive
+from rookery.shared.store.reader import forgo
+from rookery.shared.xeps import archive_preferences, bind2, message_archive
 from rookery.shared.xeps.archive_preferences import Preferences
 from rookery.shared.xeps.message_archive import NS
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.jid import Jid
 from rookery.shared.xmpp.stanza import Stanza
-from rookery.workers.hosted import HostedWorker
+from rookery.workers.hosted import DeadlineError, HostedWorker
 from rookery.workers.offline import archive
+
+#: A client that binds a resource does not wait longer for the ends of its archive.
+ENDS_MS: Final = 3000
 
 
 class Queries:
@@ -46,6 +54,33 @@ class Queries:
             return await queries.metadata(conn, seal, await archive.owner_of(conn, account), item.stanza)
 
         return await self._worker.database(partition, work, item.origin.deadline)
+
+    async def ends(self, partition: int, call: Call, request: AskArchive) -> None:
+        """Tell an edge the ends of an archive, and clear what offline delivery owes of it (XEP-0386 section 4)."""
+        account, seal = Jid.trusted(request.account), await self._sealed()
+
+        async def work(conn: Connection) -> tuple[list[tuple[str, int]], int]:
+            owner = await archive.owner_of(conn, account)
+            found = await ends(conn, owner.id)
+            cleared = 0
+            if request.clear and found and self._node.config.options(bind2.Options).clear_offline:
+                cleared = await forgo(conn, self._node.incarnation, owner.id, found[-1][0])
+            return [(seal.seal(owner.id, id), int(at * 1000)) for id, at in found], cleared
+
+        try:
+            deadline = int(time.time() * 1000) + ENDS_MS
+            found, cleared = await self._worker.database(partition, work, deadline)
+        except StanzaError as error:
+            self._node.bus.reply(call, error)
+            return
+        except DeadlineError:
+            self._node.bus.reply(call, StanzaError("internal-server-error", type="wait"))
+            return
+        if cleared:
+            # Its router counts what is owed.
+            self._node.bus.post(Kind.ROUTER, partition, AccountChanged(request.account, "archive"))
+        first, last = (found[0], found[-1]) if found else (("", 0), ("", 0))
+        self._node.bus.reply(call, ArchiveEnds(*first, *last))
 
     async def nothing_to_set(self, partition: int, item: Handle) -> Stanza | None:
         """Metadata are only read."""

@@ -11,13 +11,14 @@ from collections.abc import Mapping
 import structlog
 import trio
 
-from rookery.shared.bus.messages import Handle, Kind, Replay, SessionUp
+from rookery.shared.bus.api import Call
+from rookery.shared.bus.messages import AskArchive, Handle, Kind, Replay, SessionUp
 from rookery.shared.cluster.api import Node
 from rookery.shared.db.api import Connection, DatabaseUnavailable
 from rookery.shared.store.ids import Seal, cluster_seal
 from rookery.shared.store.reader import Owed
 from rookery.shared.xmpp.jid import Jid
-from rookery.workers.hosted import Handler, HostedWorker
+from rookery.workers.hosted import Answerer, Handler, HostedWorker
 from rookery.workers.offline import expiry, pages
 from rookery.workers.offline.queries import Queries
 from rookery.workers.offline.requests import REQUESTS
@@ -41,6 +42,13 @@ class OfflineService(HostedWorker):
     def items(self) -> Mapping[type, Handler]:
         """Who handles what; everything else does not concern stored messages."""
         return {SessionUp: self._on_session_up, Handle: self._on_handle}
+
+    def calls(self) -> Mapping[type, Answerer]:
+        """What edges ask."""
+        return {AskArchive: self._on_ask_archive}
+
+    def _on_ask_archive(self, partition: int, call: Call, request: AskArchive) -> None:
+        self.job(partition, request.account, lambda: self._queries.ends(partition, call, request))
 
     def _on_session_up(self, partition: int, item: SessionUp) -> None:
         if item.priority >= 0:

@@ -13,7 +13,9 @@ from rookery.shared.xmpp.sasl.common import prepare_password
 
 #: Hash function of each mechanism without its -PLUS.
 HASHES: Final[dict[str, str]] = {"SCRAM-SHA-1": "sha1", "SCRAM-SHA-256": "sha256", "SCRAM-SHA-512": "sha512"}
-_BY_SIZE: Final = {hashlib.new(name).digest_size: name for name in HASHES.values()}
+#: Octets of a salted password and of each key.
+SIZES: Final[dict[str, int]] = {name: hashlib.new(of).digest_size for name, of in HASHES.items()}
+_BY_SIZE: Final = {SIZES[name]: of for name, of in HASHES.items()}
 
 
 class ScramKeys(Protocol):
@@ -49,9 +51,17 @@ class ScramKeys(Protocol):
 
 
 def _derive(password: str, hash_name: str, salt: bytes, iterations: int) -> tuple[bytes, bytes]:
-    salted = hashlib.pbkdf2_hmac(hash_name, password.encode(), salt, iterations)
+    return _keys(hash_name, hashlib.pbkdf2_hmac(hash_name, password.encode(), salt, iterations))
+
+
+def _keys(hash_name: str, salted: bytes) -> tuple[bytes, bytes]:
     client_key = hmac.digest(salted, b"Client Key", hash_name)
     return hashlib.new(hash_name, client_key).digest(), hmac.digest(salted, b"Server Key", hash_name)
+
+
+def keys_of(mechanism: str, salted: bytes) -> tuple[bytes, bytes]:
+    """(stored key, server key) of a salted password (RFC 5802 section 3), which a client has calculated."""
+    return _keys(HASHES[mechanism], salted)
 
 
 def derive_keys(password: str, mechanism: str, salt: bytes, iterations: int) -> tuple[bytes, bytes]:

@@ -48,11 +48,12 @@ class ScramServer:
     """One exchange: `first` tells whose credentials are needed, `challenge` takes them, `final` ends it.
 
     `nonce` is fresh and unpredictable printable ASCII without a comma. `bindings` are the channel bindings that this
-    stream has by name (empty without TLS): whoever passes any has offered the -PLUS mechanisms too. Methods raise
-    SaslFailure, after which the machine is of no more use.
+    stream has by name (empty without TLS): whoever passes any has offered the -PLUS mechanisms too. `advertised` is what
+    was offered (`sasl.downgrade`), b"" not to sign it. Methods raise SaslFailure, after which the machine is of no more use.
     """
 
     __slots__ = (
+        "_advertised",
         "_bare",
         "_bindings",
         "_challenge",
@@ -67,13 +68,20 @@ class ScramServer:
     )
 
     def __init__(
-        self, mechanism: str, *, domain: str, nonce: str, bindings: Mapping[str, bytes] | None = None
+        self,
+        mechanism: str,
+        *,
+        domain: str,
+        nonce: str,
+        bindings: Mapping[str, bytes] | None = None,
+        advertised: bytes = b"",
     ) -> None:
         self._hash = HASHES[base_mechanism(mechanism)]
         self._plus = mechanism.endswith("-PLUS")
         self._domain = domain
         self._nonce = nonce
         self._bindings = bindings or {}
+        self._advertised = advertised
         self._step = _Step.FIRST
         self._bare = ""
         self._gs2 = b""
@@ -130,6 +138,9 @@ class ScramServer:
         self._enter(_Step.CREDENTIALS, _Step.FINAL)
         self._keys = keys
         self._challenge = f"r={self._nonce},s={b64encode(keys.salt).decode()},i={keys.iterations}"
+        if self._advertised:
+            # (XEP-0474 section 5.1; the client's proof is of it, too)
+            self._challenge += f",h={b64encode(hashlib.new(self._hash, self._advertised).digest()).decode()}"
         return self._challenge.encode()
 
     def final(self, message: bytes) -> bytes:

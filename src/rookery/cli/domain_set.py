@@ -28,6 +28,7 @@ class Given(Target):
 
     registration: str | None
     durability: str | None
+    archive_days: int | None
     contacts: tuple[str, ...]
     room_creation: str | None
     admins: tuple[str, ...]
@@ -63,6 +64,12 @@ _LISTS = '*.example.org for all below it. May be repeated; takes the place of th
     "--durability",
     type=click.Choice(["durable", "relaxed", "default"]),
     help="When messages are accepted: after the commit, on receipt, or as router.durability says.",
+)
+@click.option(
+    "--archive-days",
+    type=click.IntRange(min=0),
+    metavar="DAYS",
+    help="How long its archives keep messages; 0: as message_archive.days says.",
 )
 @click.option(
     "--contact",
@@ -153,9 +160,9 @@ def _changes(given: Given) -> Changes:
         "auth",
         "auth_words",
     )
-    texts = given["motd"] is not None or given["welcome"] is not None
+    emptied = any(given[name] is not None for name in ("motd", "welcome", "archive_days"))
     federation = _federation(given)
-    if federation is None and not texts and not any(given[name] for name in said):  # type: ignore[literal-required]
+    if federation is None and not emptied and not any(given[name] for name in said):  # type: ignore[literal-required]
         raise click.UsageError("nothing to set: see `rookery domain set --help`")
     return policies.Changes(
         None if given["registration"] is None else given["registration"] == "open",
@@ -167,6 +174,7 @@ def _changes(given: Given) -> Changes:
         _text(given["motd"]),
         _text(given["welcome"]),
         federation,
+        given["archive_days"],
     )
 
 
@@ -186,6 +194,7 @@ def _told(name: str, given: Given) -> Post:
         name,
         registration=given["registration"],
         durability=given["durability"],
+        archive_days=given["archive_days"],
         contacts=" ".join(given["contacts"]) or None,
         room_creation=given["room_creation"],
         admins="-" if given["no_admins"] else " ".join(given["admins"]) or None,
@@ -238,6 +247,8 @@ def line(policy: Policy) -> str:
         parts = [f"{policy.name}  registration {'open' if policy.registration else 'closed'}"]
     if policy.durability:
         parts.append(f"durability {policy.durability}")
+    if policy.archive_days:
+        parts.append(f"archives {policy.archive_days} days")
     if policy.room_creation:
         parts.append(f"rooms made by {policy.room_creation}")
     if policy.admins:

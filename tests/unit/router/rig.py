@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -62,6 +62,7 @@ class FakeStore:
         self.waiting: list[tuple[Row, Callable[[Row, bool], None]]] = []
         self.live: list[tuple[Row, Callable[[Row, bool], None]]] = []
         self.hold = False
+        self.afterwards: list[Callable[[], None]] = []
         self.rows: list[Row] = []
         self.settled: list[tuple[int, int]] = []
         self.owing: list[tuple[int, int, Callable[[], None]]] = []
@@ -87,7 +88,10 @@ class FakeStore:
         self.owing.append((old.owner_id, old.id, done))
 
     def after(self, done: Callable[[], None]) -> None:
-        done()
+        if self.live:
+            self.afterwards.append(done)
+        else:
+            done()
 
     def commit(self) -> None:
         waiting, self.waiting = self.waiting, []
@@ -105,6 +109,9 @@ class FakeStore:
         """Commit what was delivered already; False when there was nothing."""
         live, self.live = self.live, []
         self._store(live)
+        afterwards, self.afterwards = self.afterwards, []
+        for done in afterwards:
+            done()
         return bool(live)
 
     def _store(self, waiting: list[tuple[Row, Callable[[Row, bool], None]]]) -> None:
@@ -266,6 +273,7 @@ class Client:
         self.note = b""
         self.own_first = False
         self.copies = False
+        self.owed = False
         #: One Management when the stream is resumable.
         self.managed: tuple[Management, ...] = ()
         self._seen = 0
@@ -508,14 +516,16 @@ class Rig:
         for name in names:
             self.db.ids.setdefault(f"{name}@{DOMAIN}", len(self.db.ids) + 1)
 
-    async def bind(self, name: str, resource: str = "r", edge: str = "edge1") -> Client:
+    async def bind(
+        self, name: str, resource: str = "r", edge: str = "edge1", marks: Sequence[str] = ()
+    ) -> Client:
         """Bind a resource; the account is made when it is new. Raises StanzaError."""
         self.account(name)
         at = self.edge(edge)
         self._sids += 1
         sid, stream = self._sids, self._sids.to_bytes(16, "big")
         bare = f"{name}@{DOMAIN}"
-        request = Bind(bare, resource, at.node.incarnation, sid, stream)
+        request = Bind(bare, resource, at.node.incarnation, sid, stream, marks)
         outcome: list[Any] = []
 
         async def call() -> None:
@@ -535,6 +545,7 @@ class Rig:
         client = Client(at, outcome[0].full, outcome[0].grant, sid, stream)
         client.own_first = outcome[0].own_first
         client.copies = outcome[0].copies
+        client.owed = outcome[0].owed
         at.clients[sid] = client
         return client
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 from base64 import b64encode
 from hashlib import sha256, sha384
 from typing import NamedTuple
@@ -20,7 +21,8 @@ from tests.examples import many
 
 from rookery.shared.xmpp.sasl.binding import tls_server_end_point
 from rookery.shared.xmpp.sasl.common import SaslFailure, decode_base64, prepare_password
-from rookery.shared.xmpp.sasl.keys import derive_keys, verify_plain
+from rookery.shared.xmpp.sasl.downgrade import advertised
+from rookery.shared.xmpp.sasl.keys import HASHES, SIZES, derive_keys, keys_of, verify_plain
 from rookery.shared.xmpp.sasl.plain import parse_plain
 from rookery.shared.xmpp.sasl.scram import ScramServer
 
@@ -307,3 +309,60 @@ def test_end_point_binding_uses_the_signature_hash() -> None:
     der = certificate(elliptic, hashes.SHA384())
     assert tls_server_end_point(der) == sha384(der).digest()
     assert tls_server_end_point(certificate(ed25519.Ed25519PrivateKey.generate(), None)) is None
+
+
+# --- downgrade protection (XEP-0474) ----------------------------------------------------------------------------------
+
+
+def test_what_was_offered_is_hashed_as_the_xep_says() -> None:
+    """The example of section 5.3, where order does not matter."""
+    text = advertised(["SCRAM-SHA-1-PLUS", "SCRAM-SHA-1"], ["tls-server-end-point", "tls-exporter"])
+    assert text == b"SCRAM-SHA-1\x1eSCRAM-SHA-1-PLUS\x1ftls-exporter\x1etls-server-end-point"
+    server = ScramServer("SCRAM-SHA-1", domain="example.org", nonce="N", advertised=text)
+    server.first(b"n,,n=user,r=C")
+    assert server.challenge(keys("pencil", "SCRAM-SHA-1")).endswith(b",h=G6k/rBLDqgOhRRaCuuatSDFkJ08=")
+    assert advertised(["A"], None) == b"A"
+    assert advertised(["A"], []) == b"A\x1f"
+
+
+OFFERED = ["SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN"]
+
+
+@pytest.mark.parametrize(
+    ("seen", "bindings", "rewrite", "outcome"),
+    [
+        (OFFERED, None, "", "in"),
+        (list(reversed(OFFERED)), None, "", "in"),
+        (["SCRAM-SHA-1", "PLAIN"], None, "", "the client stops"),  # attack 2: the strong one is hidden
+        ([*OFFERED, "SCRAM-SHA-512"], None, "", "the client stops"),
+        (OFFERED, ["tls-made-up"], "", "the client stops"),  # attack 1: another binding is offered
+        (["SCRAM-SHA-1", "PLAIN"], None, "strip", "the server refuses"),  # h is taken out on the way
+        (["SCRAM-SHA-1", "PLAIN"], None, "forge", "the server refuses"),  # h is made to fit
+    ],
+)
+def test_attacks_on_the_list(seen: list[str], bindings: list[str] | None, rewrite: str, outcome: str) -> None:
+    """Somebody between client and server, who changes lists and messages and does not know the password (XEP-0474 section 4)."""
+    server = ScramServer("SCRAM-SHA-1", domain="example.org", nonce="N", advertised=advertised(OFFERED, None))
+    client = ScramClient(["SCRAM-SHA-1"], "user", "pencil")
+    server.first(client.get_client_first().encode())
+    challenge = server.challenge(keys("pencil", "SCRAM-SHA-1")).decode()
+    own = b64encode(hashlib.sha1(advertised(seen, bindings), usedforsecurity=False).digest()).decode()
+    if rewrite:
+        challenge = challenge.partition(",h=")[0] + (f",h={own}" if rewrite == "forge" else "")
+    if ",h=" in challenge and challenge.partition(",h=")[2] != own:
+        assert outcome == "the client stops"
+        return
+    client.set_server_first(challenge)
+    final = client.get_client_final().encode()
+    if outcome == "in":
+        assert server.final(final).startswith(b"v=")
+    else:
+        with failure("not-authorized"):
+            server.final(final)
+
+
+@pytest.mark.parametrize("mechanism", list(HASHES))
+def test_keys_of_a_salted_password_are_those_of_the_password(mechanism: str) -> None:
+    salted = hashlib.pbkdf2_hmac(HASHES[mechanism], b"pencil", b"salt", 4096)
+    assert len(salted) == SIZES[mechanism]
+    assert keys_of(mechanism, salted) == derive_keys("pencil", mechanism, b"salt", 4096)

@@ -34,6 +34,8 @@ MAX_CACHED: Final = 10_000
 _CALL_MS: Final = 8000
 _OPEN: Final = "SELECT disabled FROM account WHERE domain = $1 AND localpart = $2"
 #: Conditions of RFC 6120 section 6.5.
+#: The mechanism of clients whose certificate an edge has verified.
+CERTIFICATE: Final = "EXTERNAL"
 AWAY, WRONG, DISABLED = "temporary-auth-failure", "not-authorized", "account-disabled"
 _log = structlog.get_logger()
 
@@ -124,6 +126,8 @@ class Logins:
     async def check(self, partition: int, request: CheckLogin) -> LoginChecked:
         """Answer an edge."""
         await self._worker.domains.known()
+        if request.mechanism == CERTIFICATE:
+            return await self._certified(partition, request)
         known, local = self._domains.get(request.domain), request.account.partition("@")[0]
         if known is None or request.mechanism not in known.auth.mechanisms or not request.secret:
             return LoginChecked(failed=AWAY if request.domain in self._domains else WRONG)
@@ -144,6 +148,19 @@ class Logins:
             until = time.time() + known.auth.cache_seconds
             self._remember(cached, min(until, answer.until or until))
         return await self._enter(partition, known, name)
+
+    async def _certified(self, partition: int, request: CheckLogin) -> LoginChecked:
+        """The edge has verified a certificate of the account (XEP-0178), whoever keeps its password: is there one, and may it log in?"""
+        local, _, domain = request.account.partition("@")
+        if not local or domain != request.domain:
+            return LoginChecked(failed=WRONG)
+
+        async def work(conn: Connection) -> str:
+            row = await conn.fetchrow(_OPEN, domain, local)
+            return WRONG if row is None else DISABLED if row["disabled"] else ""
+
+        failed = await self._worker.database(partition, work, int(time.time() * 1000) + _CALL_MS)
+        return LoginChecked(failed=failed) if failed else LoginChecked(request.account)
 
     def _digest(self, request: CheckLogin, local: str) -> bytes:
         """What a password is remembered by: nothing that could be found out from it."""

@@ -12,14 +12,12 @@ from typing import Final, NamedTuple
 import idna
 from cryptography import x509
 
+from rookery.shared.xmpp.der import XMPP_ADDR, string
 from rookery.shared.xmpp.errors import JidError
 from rookery.shared.xmpp.jid import Jid
 
 _SRV_NAME: Final = "1.3.6.1.5.5.7.8.7"
-_XMPP_ADDR: Final = "1.3.6.1.5.5.7.8.5"
 _SERVICES: Final = ("_xmpp-server.", "_xmpps-server.")
-#: Tags of ASN.1: UTF8String and IA5String.
-_STRINGS: Final = (0x0C, 0x16)
 
 
 class Names(NamedTuple):
@@ -79,10 +77,10 @@ def read(certificate: x509.Certificate) -> Names:
         return NONE
     srv, xmpp = set(), set()
     for other in found.get_values_for_type(x509.OtherName):
-        text = _string(other.value)
+        text = string(other.value)
         if other.type_id.dotted_string == _SRV_NAME:
             srv.update(_service(text.lower()))
-        elif other.type_id.dotted_string == _XMPP_ADDR:
+        elif other.type_id.dotted_string == XMPP_ADDR:
             xmpp.update(_address(text))
     return Names(
         frozenset(name.lower().rstrip(".") for name in found.get_values_for_type(x509.DNSName)),
@@ -102,19 +100,3 @@ def _address(text: str) -> list[str]:
     except JidError:
         return []
     return [jid.domain] if jid.full == jid.domain else []
-
-
-def _string(der: bytes) -> str:
-    """The text of one DER string; "" for anything else."""
-    if len(der) < 2 or der[0] not in _STRINGS:
-        return ""
-    size, at = der[1], 2
-    if size & 0x80:
-        at += size & 0x7F
-        size = int.from_bytes(der[2:at], "big")
-    if len(der) != at + size:
-        return ""
-    try:
-        return der[at:].decode()
-    except UnicodeDecodeError:
-        return ""

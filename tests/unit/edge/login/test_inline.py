@@ -10,6 +10,7 @@ from tests.unit.edge.login.test_negotiation import KEYS, OPEN, Stream
 from rookery.edge.login.effects import Admit, AskBind, AskResume, AuthEnded, Begin, Close, Phase, Restart
 from rookery.edge.policy import Security
 from rookery.shared.bus.messages import Bound, Management, NotResumed, Resumed
+from rookery.shared.xeps import message_archive
 from rookery.shared.xeps import stream_management as sm
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.xml import Element
@@ -81,7 +82,7 @@ def test_a_resource_at_once_with_what_its_session_shall_have() -> None:
     assert proved(stream, f"<user-agent id='{AGENT}'/>", BIND.format(wanted)) == ""
     (ask,) = of(stream, AskBind)
     assert isinstance(ask, AskBind)
-    assert ask.marks == ("carbons",)
+    assert ask.marks == ("archive", "carbons")
     assert ask.enable is not None
     assert ask.enable.get("resume") == "true"
     assert ask.resource.startswith("Tester.")
@@ -96,6 +97,32 @@ def test_a_resource_at_once_with_what_its_session_shall_have() -> None:
     (begin,) = of(stream, Begin)
     assert isinstance(begin, Begin)
     assert (begin.bound.full, begin.active) == (FULL, False)
+
+
+@pytest.mark.parametrize(
+    ("found", "inside"),
+    [
+        ((), ""),
+        (
+            (("a", 0.0), ("b", 1.5)),
+            "<start id='a' timestamp='1970-01-01T00:00:00.000Z'/><end id='b' timestamp=",
+        ),
+        (
+            (("a", 0.0), ("a", 0.0)),
+            "<start id='a' timestamp='1970-01-01T00:00:00.000Z'/><end id='a' timestamp=",
+        ),
+    ],
+)
+def test_the_ends_of_the_archive_come_first(found: tuple[tuple[str, float], ...], inside: str) -> None:
+    """XEP-0386 section 4.2, XEP-0313 section 5: an empty archive is told as such."""
+    stream = opened()
+    proved(stream, BIND.format(f"<enable xmlns='{sm.NS}'/>"))
+    written = stream.take(
+        stream.machine.bound(Bound(FULL, 7), sm.enabled(b"", 0), message_archive.ends(found))
+    )
+    start = f"<metadata xmlns='urn:xmpp:mam:2'>{inside}" if found else "<metadata xmlns='urn:xmpp:mam:2'/>"
+    assert f"<bound xmlns='urn:xmpp:bind:0'>{start}" in written
+    assert written.index("<metadata") < written.index("<enabled")
 
 
 def test_one_client_has_one_resource_and_others_have_others() -> None:

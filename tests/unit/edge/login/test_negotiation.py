@@ -40,6 +40,8 @@ POLICY = Policy(
     failures=3,
     instructions="Ask your gardener.",
     fast=True,
+    downgrade_protection=True,
+    upgrades=("SCRAM-SHA-256", "SCRAM-SHA-1", "SCRAM-SHA-512"),
 )
 OPEN = (
     "<?xml version='1.0'?><stream:stream to='{}' version='1.0' xmlns='jabber:client'"
@@ -269,7 +271,7 @@ def test_starttls_forgets_what_was_said_in_clear() -> None:
     assert stream.feed(STARTTLS) == "<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"
     assert want(stream, StartTls) == StartTls("example.org")
     assert stream.machine.stream.phase is Phase.TLS
-    stream.take(stream.machine.secured(b"hash"))
+    stream.take(stream.machine.secured(Security(secure=True, binding=b"hash")))
     want(stream, Restart)
     written = stream.feed(OPEN.format("example.org"))
     assert "id='token1'" in written

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import trio
-from tests.unit.router.rig import DOMAIN, bodies, chat, rig
+from tests.unit.router.rig import DOMAIN, Client, bodies, chat, rig
 
 from rookery.router.takeover.mirrors import LIMIT
 from rookery.shared.bus.messages import Broadcast, Kind, MirrorRequest, SessionUp
@@ -259,3 +259,27 @@ async def test_a_released_partition_serves_no_more() -> None:
         assert partition not in it.router.core.parts
         assert it.router.core.count.sessions == 0
         it.router.drop(partition)
+
+
+async def test_a_client_of_the_archive_is_bound_behind_what_is_being_committed() -> None:
+    """XEP-0386 section 4: what other sessions were given before is in the archive whose ends the client is told."""
+    async with rig() as it:
+        alice, bob = await it.online("alice"), await it.online("bob")
+        it.store.hold = True
+        alice.route(chat(BOB, "before"))
+        await it.settle()
+        assert bodies(bob.news()) == ["before"]
+        bound: list[Client] = []
+
+        async def bind() -> None:
+            bound.append(await it.bind("bob", "phone", marks=("archive",)))
+
+        it.nursery.start_soon(bind)
+        for _ in range(20):
+            await it.settle()
+        assert bound == []
+        it.store.hold = False
+        with trio.fail_after(10):
+            while not bound:
+                await it.settle()
+        assert not bound[0].owed
