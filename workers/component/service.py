@@ -25,13 +25,11 @@ from rookery.shared.bus.messages import (
 )
 from rookery.shared.cluster.api import Node
 from rookery.shared.observe import metrics
-from rookery.shared.store.holding import Held
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.workers.component.door import Door
 from rookery.workers.component.lines import Lines
 from rookery.workers.hosted import Handler
 from rookery.workers.s2s.floods import Floods
-from rookery.workers.s2s.queue.pair import Pair
 from rookery.workers.s2s.service import DRAIN_SECONDS, S2sService
 
 #: What is added to the partitions of components in the tables of the queues.
@@ -45,12 +43,14 @@ class ComponentService(S2sService):
 
     kind = Kind.COMPONENT
     rows = ROWS
+    #: Nobody is a stranger to a component.
+    friends = False
 
     def __init__(self, node: Node) -> None:
         super().__init__(node, network=False)
         settings = node.config.component
         self._off = False
-        # Gateways move what many people write, and nobody is a stranger to them.
+        # Gateways move what many people write.
         self.floods = Floods(0, 1)
         self.incoming.requests = None
         self._config = msgspec.structs.replace(
@@ -106,9 +106,6 @@ class ComponentService(S2sService):
 
     def _domains_changed(self, domains: object) -> None:
         self.door.domains_changed()
-
-    def _spoke(self, held: Held, pair: Pair) -> None:
-        pair.spoken = True
 
     def _forbidden(self, local: str, remote: str) -> StanzaError | None:
         if not local or not remote:

@@ -68,6 +68,8 @@ class S2sService(HostedWorker):
     kind = Kind.S2S
     #: What is added to the number of a partition in the tables of the queues, which components use, too.
     rows = 0
+    #: Whether it is remembered who was written to.
+    friends = True
 
     def __init__(self, node: Node, *, network: bool = True) -> None:
         super().__init__(node)
@@ -222,7 +224,7 @@ class S2sService(HostedWorker):
         local, remote = domain_of(stanza.from_), domain_of(stanza.to)
         peer = self.remotes.get(remote, held.partition).at(local)
         pair = peer.pair(local)
-        if not pair.spoken and speaks(stanza, self.addresses):
+        if self.friends and not pair.spoken and speaks(stanza, self.addresses):
             self._spoke(held, pair)
         try:
             self._queue(held, peer, pair, origin, stanza)
