@@ -13,7 +13,7 @@ import pytest
 import trio
 import trustme
 
-from rookery.shared.bus.messages import Kind, Origin, Route
+from rookery.shared.bus.messages import Handle, Kind, Origin, Route
 from rookery.shared.bus.subjects import partition_of
 from rookery.shared.cluster.fake import FakeCluster, FakeNode
 from rookery.shared.config import Component, Config, S2s, Tls
@@ -74,7 +74,8 @@ async def world(
     async with trio.open_nursery() as nursery:
         cluster = FakeCluster(clock=trio.current_time)
         others = {
-            kind: cluster.node(f"{kind.label}1", kind, config=config) for kind in (Kind.ROUTER, Kind.S2S)
+            kind: cluster.node(f"{kind.label}1", kind, config=config)
+            for kind in (Kind.ROUTER, Kind.S2S, Kind.ROSTER)
         }
         node = cluster.node("component1", Kind.COMPONENT, config=config, db=database)
         worker = ComponentService(node)
@@ -158,6 +159,42 @@ def _named(context: ssl.SSLContext) -> ssl.SSLContext:
     # (the certificate is for a domain, the connection goes to an address)
     context.check_hostname = False
     return context
+
+
+async def test_privileges_that_were_granted(database: Database, tmp_path: Path) -> None:
+    """XEP-0356: told at the beginning; a roster is asked for in place of its owner, a message is sent in a user's name."""
+    async with world(database, tmp_path) as (here, _):
+        grant = """UPDATE domain SET policy = '{"privileges": {"roster": "get", "message": "outgoing"}}' WHERE name = $1"""
+        await database.run(0, lambda conn: conn.execute(grant, IRC))
+        here.worker.domains.refresh()
+        with trio.fail_after(5):
+            while here.worker.privileges.advertised(IRC) is None:  # noqa: ASYNC110
+                await trio.sleep(0.01)
+        talk = await plain(here)
+        await talk.enter()
+        await talk.until(b"</privilege>")
+        assert b"type='get' push='false'" in talk.data.replace(b'"', b"'")
+        roster = "<query xmlns='jabber:iq:roster'/>"
+        for type in ("get", "set"):
+            await talk.stream.send_all(
+                f"<iq type='{type}' from='{IRC}' to='alice@{HERE}' id='{type}'>{roster}</iq>".encode()
+            )
+        inner = f"<message xmlns='jabber:client' from='alice@{HERE}' to='{ROMEO}' id='m'><body>hi</body></message>"
+        await talk.stream.send_all(
+            f"<message from='{IRC}' to='{HERE}'><privilege xmlns='urn:xmpp:privilege:2'>"
+            f"<forwarded xmlns='urn:xmpp:forward:0'>{inner}</forwarded></privilege></message>".encode()
+        )
+        with trio.fail_after(5):
+            while not here.routed(Kind.S2S):  # noqa: ASYNC110
+                await trio.sleep(0.01)
+        [sent] = here.routed(Kind.S2S)
+        assert (sent.from_, sent.to, sent.id) == (f"alice@{HERE}", ROMEO, "m")
+        asked = [item for _, _, _, _, item in here.others[Kind.ROSTER].received if isinstance(item, Handle)]
+        assert [(item.account, item.full, item.outbound, item.stanza.id) for item in asked] == [
+            (f"alice@{HERE}", IRC, True, "get")
+        ]
+        # What was not granted is refused to the component.
+        await talk.until(b"forbidden")
 
 
 async def test_without_tls_nobody_comes_in_where_it_is_required(database: Database, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 import trio
 
-from rookery.shared.bus.messages import Kind, Origin, Route
+from rookery.shared.bus.messages import Handle, Kind, Origin, Route
 from rookery.shared.cluster.addresses import OWN, Addresses
 from rookery.shared.cluster.api import Node
 from rookery.shared.custody.custodian import Custodian
@@ -110,6 +110,8 @@ class Incoming:
         self.on_proved: Callable[[str], None] = _ignore
         #: What strangers may ask; None where there are none.
         self.requests: Requests | None = None
+        #: What stanzas of a component mean that need a privilege (XEP-0356); raises StanzaError.
+        self.special: Callable[[Origin, Stanza], Stanza | Handle | None] = _ordinary
 
     def open(self, source: Source) -> Inlet:
         """A stream has proved its first pair of domains."""
@@ -145,6 +147,17 @@ class Incoming:
         self.count += 1
         origin = Origin(inlet.name, n, self._node.incarnation)
         error = _wrong(stanza)
+        if error is None:
+            try:
+                meant = self.special(origin, stanza)
+            except StanzaError as refusal:
+                error = refusal
+            else:
+                if isinstance(meant, Handle):
+                    place = Kind.ROSTER, self._node.partition(meant.account)
+                    self._custodian.hand_on(ABROAD, place, meant, sent=True)
+                    return
+                stanza = stanza if meant is None else meant
         if error is None and not self._addresses.serves(stanza.to):
             error = StanzaError("service-unavailable")
         if error is None and stanza.type == "subscribe" and stanza.kind == "presence":
@@ -192,6 +205,10 @@ def _wrong(stanza: Stanza) -> StanzaError | None:
         elif stanza.type not in ("result", "error"):
             return StanzaError("bad-request")
     return None
+
+
+def _ordinary(_origin: Origin, _stanza: Stanza) -> None:
+    return
 
 
 def _ignore(_remote: str) -> None:
