@@ -92,6 +92,47 @@ class S2s(Section, frozen=True):
     bytes_burst: Annotated[int, about("What a remote domain may send at once", "bytes", ge=1)] = (
         4 * 1024 * 1024
     )
+    stranger_stanzas_per_second: Annotated[
+        int,
+        about(
+            "What a domain that nobody here has written to may send on average; beyond it is read later; 0: as others",
+            "stanzas",
+            ge=0,
+        ),
+    ] = 10
+    stranger_stanzas_burst: Annotated[
+        int, about("What a domain that nobody here has written to may send at once", "stanzas", ge=1)
+    ] = 200
+    strangers_stanzas_per_second: Annotated[
+        int, about("What all such domains together may send to one process on average", "stanzas", ge=1)
+    ] = 200
+    strangers_stanzas_burst: Annotated[
+        int, about("What all such domains together may send to one process at once", "stanzas", ge=1)
+    ] = 2000
+    subscriptions_per_minute: Annotated[
+        int,
+        about(
+            "Requests for subscriptions from one remote domain to one process, and a quarter of it to one account; beyond they are refused; 0: no limit",
+            "requests",
+            ge=0,
+        ),
+    ] = 120
+    account_stanzas_per_minute: Annotated[
+        int,
+        about(
+            "Messages and requests for subscriptions of one account to other servers, on average and by process; beyond what it sends waits; 0: no limit",
+            "stanzas",
+            ge=0,
+        ),
+    ] = 300
+    account_stanzas_burst: Annotated[
+        int,
+        about(
+            "Messages and requests for subscriptions of one account to other servers, at once",
+            "stanzas",
+            ge=1,
+        ),
+    ] = 600
     outbox_bytes: Annotated[
         int, about("What another server has not taken yet, before the stream is closed", "bytes", ge=1)
     ] = 8 * 1024 * 1024

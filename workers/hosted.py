@@ -121,8 +121,13 @@ class HostedWorker:
 
         self.lanes.submit(partition, key, guarded)
 
-    def handle(self, partition: int, item: Handle, work: Callable[[], Awaitable[None]]) -> None:
-        """Do `work` for an item in the lane of its account, unless that is under way or done: it may be sent again."""
+    def handle(
+        self, partition: int, item: Handle, work: Callable[[], Awaitable[None]], lane: str = ""
+    ) -> None:
+        """Do `work` for an item in the lane of its account, unless that is under way or done: it may be sent again.
+
+        What takes long has a `lane` of its own.
+        """
         origin, outbound, once = item.origin, item.outbound, self.once
         if once.is_done(origin):
             self.accept(origin)
@@ -134,7 +139,7 @@ class HostedWorker:
                 finally:
                     once.end(partition, origin, outbound)
 
-            self.job(partition, item.account, tracked)
+            self.job(partition, lane or item.account, tracked)
 
     async def _domain_rows(self) -> Sequence[DomainRow]:
         return await self.database(0, read_rows)

@@ -65,6 +65,8 @@ def configuration(site: Site, durability: str = "") -> str:
     if site.federation is not None:
         lines += ["[s2s]", f'ca_file = "{site.federation.ca}"', f'resolver = "{site.federation.dns}"']
         lines += ['allow_nets = ["127.0.0.0/8"]']
+        # What people would never send; the tool's domains come from loopback, where strangers are not limited.
+        lines += ["account_stanzas_per_minute = 0", "subscriptions_per_minute = 0"]
         lines += ['dialback_domains = ["*.example"]'] if site.federation.dialback else []
     return "\n".join(lines) + "\n"
 

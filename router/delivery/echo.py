@@ -1,4 +1,4 @@
-"""`DOMAIN/echo`: sends messages back to who sent them, so that people can see whether theirs arrive. Pure."""
+"""Resources of the domain itself that take messages: `DOMAIN/echo` sends them back, `DOMAIN/announce/...` tells others. Pure."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from rookery.shared.store.rows import message_type, says_something
 from rookery.shared.xmpp.stanza import Stanza
 
 RESOURCE: Final = "echo"
+#: What administrators write to: `workers.account.announcements` knows the rest.
+ANNOUNCE: Final = "announce/"
 
 
 def echo(message: Stanza) -> Stanza | None:
@@ -19,3 +21,9 @@ def echo(message: Stanza) -> Stanza | None:
         # (two services that answer each other would never end)
         return None
     return message.replace(from_=message.to, to=message.from_)
+
+
+def announces(message: Stanza) -> bool:
+    """Whether a message of a user here is an order to tell others."""
+    domain, _, resource = message.to.partition("/")
+    return resource.startswith(ANNOUNCE) and "@" not in domain and message.type != "error"

@@ -8,13 +8,13 @@ from rookery.router.accounts.kept import plain
 from rookery.router.accounts.session import Session
 from rookery.router.core import Core
 from rookery.router.delivery.copies import Copies
-from rookery.router.delivery.echo import echo
+from rookery.router.delivery.echo import announces, echo
 from rookery.router.delivery.iqs import Iqs
 from rookery.router.delivery.presence import Presence
 from rookery.router.delivery.route import Delivery
 from rookery.router.partition import Part
 from rookery.router.pushing import Pushing
-from rookery.shared.bus.messages import Copy, End, Origin, Route, Submit, answering
+from rookery.shared.bus.messages import Copy, End, Handle, Kind, Origin, Route, Submit, answering
 from rookery.shared.cluster.addresses import OWN
 from rookery.shared.xeps.blocking import matches, outbound_error
 from rookery.shared.xeps.multicast import is_multicast
@@ -125,6 +125,10 @@ class Submits:
                 self._multicast.send(part, account, origin, stanza)
                 return
             answer = echo(stanza) if stanza.kind == "message" else None
+            if answer is None and stanza.kind == "message" and announces(stanza):
+                handle = Handle(origin, account.bare, "", True, stanza)
+                self._core.pass_on(part, (Kind.ACCOUNT, part.number), handle, sent=True)
+                return
             if answer is None:
                 raise StanzaError("service-unavailable")
             self._core.route(answer, answering(origin))

@@ -80,7 +80,7 @@ WAYS: Final[dict[type, Way]] = {
     m.Gated: _way((_PRESENCE,), (_ROUTER,)),
     m.Replay: _way((_OFFLINE,), (_ROUTER,)),
     m.ToSession: _way((_OFFLINE, _MUC), (_ROUTER,)),
-    m.Handle: _way((_ROUTER, _ACCOUNT), (_ROSTER, _OFFLINE, _ACCOUNT, _PUBSUB)),
+    m.Handle: _way((_ROUTER, _ACCOUNT, _COMPONENT), (_ROSTER, _OFFLINE, _ACCOUNT, _PUBSUB)),
     m.Broadcast: _way((_ROUTER,), (_PRESENCE,)),
     m.SessionUp: _way((_ROUTER,), (_ROSTER, _OFFLINE)),
     m.Gate: _way((_ROUTER,), (_PRESENCE,)),

@@ -37,7 +37,7 @@ class DomainRow(NamedTuple):
     who may make rooms (anybody, local, admins; "" is local), `admins` are the bare JIDs that may do everything in all of them;
     of accounts: that may administrate the domain. `motd` is its message of the day.
     `auth` says where passwords are kept ({} for here), for account workers; `logins` are the SASL mechanisms that follow from it, for edges
-    (() for those of passwords that are kept here). `federation` is whom it speaks with elsewhere: `mode`, `allow`, `block` (docs/federation.md), for s2s workers.
+    (() for those of passwords that are kept here). `federation` is whom it speaks with elsewhere: `mode`, `allow`, `block` (docs/federation.md), for s2s workers; `privileges` what a component may do for users (XEP-0356).
     """
 
     name: str
@@ -52,6 +52,7 @@ class DomainRow(NamedTuple):
     logins: tuple[str, ...] = ()
     motd: str = ""
     federation: Mapping[str, Any] = MappingProxyType({})
+    privileges: Mapping[str, Any] = MappingProxyType({})
 
 
 #: Reads the domains, however long it takes.
@@ -159,6 +160,7 @@ def _of_row(row: Any) -> DomainRow:
         auth,
         motd=str(policy.get("motd") or ""),
         federation=_federation(policy),
+        privileges=found if isinstance(found := policy.get("privileges"), dict) else {},
     )
 
 

@@ -11,6 +11,8 @@ from rookery.shared.bus.messages import AskProcess, DrainProcess, Item, ProcessT
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.stanza import Stanza
 
+#: Hands a message on to one of many recipients, with a number that tells it from those to the others; waits while too much is on its way.
+Give = Callable[[Stanza, int], Awaitable[None]]
 #: Answers a question of an operator: what stands in its detail, to what JSON can say. Raises ValueError for a detail that makes no sense.
 Question = Callable[[dict[str, Any]], Any]
 #: What is asked of this process is nothing that it answers.
@@ -27,6 +29,8 @@ class Orders:
         self.log_level: Callable[[str], None] = lambda level: None
         #: Answer a command of an administrator, a request with one (XEP-0050). It raises StanzaError.
         self.command: Callable[[Stanza], Awaitable[Stanza]] = _unknown
+        #: Carry out a message of an administrator to `DOMAIN/announce/...`; raises StanzaError.
+        self.announce: Callable[[Stanza, Give], Awaitable[None]] = _nobody
         #: By what is asked (`AskProcess.what`).
         self.questions: dict[str, Question] = {}
         #: By item, as the control subject and the process's own subject bring them.
@@ -54,4 +58,8 @@ class Orders:
 
 
 async def _unknown(iq: Stanza) -> Stanza:
+    raise StanzaError("service-unavailable")
+
+
+async def _nobody(message: Stanza, give: Give) -> None:
     raise StanzaError("service-unavailable")

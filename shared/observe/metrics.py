@@ -266,6 +266,20 @@ S2S_RETURNED: Final = _sampled(
     "s2s_returned_total", "counter", "Stanzas that went back to their senders as errors."
 )
 
+S2S_SLOWED: Final = _sampled(
+    "s2s_slowed_accounts",
+    "gauge",
+    "Accounts here whose stanzas for other servers wait, since they send too many.",
+)
+S2S_SUBSCRIPTIONS_REFUSED: Final = _sampled(
+    "s2s_subscriptions_refused_total",
+    "counter",
+    "Requests for subscriptions from other servers beyond their limit.",
+)
+S2S_STRANGERS: Final = _sampled(
+    "s2s_strangers", "gauge", "Remote domains that nobody here has written to, and that were heard of lately."
+)
+
 # --- components -------------------------------------------------------------------------------------------------------
 
 _begin("component")

@@ -56,6 +56,7 @@ _API: Final = "rookery.admin.api.server"
 _PAGES: Final = "rookery.admin.web.site"
 #: Commands of administrators.
 _COMMANDS: Final = "rookery.admin.adhoc.commands"
+_ANNOUNCEMENTS: Final = "rookery.admin.adhoc.announcements"
 #: Signals so soon after the first one are taken for the same.
 _REPEATED: Final = 0.2
 #: An edge says ready after so long even when some partitions have no holder: they may come later, and items wait for them.
@@ -69,6 +70,7 @@ def preload() -> None:
     import_module(_API)
     import_module(_PAGES)
     import_module(_COMMANDS)
+    import_module(_ANNOUNCEMENTS)
 
 
 def run_child(spec: ChildSpec, report: Report) -> None:
@@ -203,6 +205,7 @@ class _Process:
             if self._config.admin.pages:
                 self._site = import_module(_PAGES).Site(node)
             node.orders.command = import_module(_COMMANDS).Commands(node)
+            node.orders.announce = import_module(_ANNOUNCEMENTS).Announcements(node)
         self._watch(node)
         self._node = node
         collector.set_up()

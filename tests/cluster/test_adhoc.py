@@ -98,7 +98,7 @@ async def test_commands(cluster: Cluster, people: People) -> None:
     cluster.cli("domain", "set", DOMAIN, "--admin", f"boss@{DOMAIN}")
     admin = Admin(await online(people, boss))
     stranger = Admin(await online(people, other))
-    for step in (_discovered, _refused, _users, _numbers, _texts, _admins):
+    for step in (_discovered, _refused, _users, _numbers, _texts, _addressed, _admins):
         await step(admin, stranger, people)
     cluster.cli("domain", "set", DOMAIN, "--no-admins")
     log = cluster.log()
@@ -296,6 +296,41 @@ async def _texts(admin: Admin, stranger: Admin, people: People) -> None:
     assert await _body(fresh) == "hello"
     assert not (await admin.run("delete-welcome"))[1]
     assert not (await admin.run("delete-user", accountjids=f"fresh@{DOMAIN}"))[1]
+
+
+async def _addressed(admin: Admin, stranger: Admin, people: People) -> None:
+    """`DOMAIN/announce/...`, for administrators alone; `all` reaches also those who are not there."""
+
+    async def write(one: Admin, resource: str, body: str = "") -> None:
+        inner = f"<body>{body}</body>" if body else ""
+        await one.client.send(f"<message to='{DOMAIN}/announce/{resource}' id='{resource}'>{inner}</message>")
+
+    async def error(one: Admin) -> list[str]:
+        while (stanza := await one.client.receive()).get("type") != "error":
+            pass
+        return condition(stanza)
+
+    for resource in ("all", "online", "motd", "nothing"):
+        await write(stranger, resource, "spam")
+        assert await error(stranger) == ["forbidden"]
+    await write(admin, "nothing", "x")
+    assert await error(admin) == ["item-not-found"]
+    await write(admin, "all")
+    assert await error(admin) == ["not-acceptable"]
+    await write(admin, "online", "lunch")
+    assert await _body(stranger.client) == "lunch"
+    await write(admin, "motd", "today")
+    assert await _body(stranger.client) == "today"
+    await write(admin, "motd/delete")
+    assert not (await admin.run("add-user", accountjid=f"away@{DOMAIN}", password="p", password_verify="p"))[
+        1
+    ]
+    await write(admin, "all", "to all")
+    assert await _body(stranger.client) == "to all"
+    away = people.client(domain=DOMAIN)
+    await away.login("away", "p")
+    assert await _at_login(away) == "to all"
+    assert not (await admin.run("delete-user", accountjids=f"away@{DOMAIN}"))[1]
 
 
 async def _admins(admin: Admin, stranger: Admin, people: People) -> None:

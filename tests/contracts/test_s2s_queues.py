@@ -7,6 +7,7 @@ import trio
 
 from rookery.shared.db.api import Database
 from rookery.shared.xmpp.stanza import Stanza
+from rookery.workers.s2s.floods import Floods
 from rookery.workers.s2s.outgoing import pauses
 from rookery.workers.s2s.streams.api import Trouble
 
@@ -286,3 +287,29 @@ async def test_what_a_domain_may_not_send_any_more_goes_back(database: Database)
         world.trouble = None
         world.send(chat("else", from_="x@third.example/r"))
         await world.until(lambda: [stanza.id for stanza in world.got] == ["else"])
+
+
+async def test_an_account_that_floods_is_slowed_and_its_stanzas_keep_their_order(database: Database) -> None:
+    async with federation(database) as world:
+        world.worker.floods = Floods(600, 2)
+        numbers = [world.send(chat(f"m{i}")) for i in range(8)]
+        world.send(chat("m2"), numbers[2])  # its custodian asks again: it waits once
+        await world.until(lambda: world.worker.floods.slowed == 1)
+        await world.until(lambda: len(world.got) == 8)
+        assert [stanza.id for stanza in world.got] == [f"m{i}" for i in range(8)]
+        await world.until(lambda: set(world.accepted()) == set(numbers))
+        friends = "SELECT count(*) FROM s2s_peer WHERE remote = 'there.example' AND spoken"
+        await world.count(friends, 1)
+
+
+async def test_only_what_users_say_makes_a_domain_a_friend(database: Database) -> None:
+    async with federation(database) as world:
+        for stanza in (
+            Stanza.build("iq", type="result", to=BOB, from_=ALICE, id="r"),
+            Stanza.build("presence", type="unsubscribed", to=BOB, from_="alice@here.example"),
+            Stanza.build("presence", to=BOB, from_="room@rooms.here.example/x"),
+        ):
+            world.send(stanza)
+        await world.until(lambda: len(world.got) == 3)
+        await world.rows(0)
+        await world.count("SELECT count(*) FROM s2s_peer WHERE spoken", 0)

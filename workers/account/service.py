@@ -40,7 +40,7 @@ from rookery.shared.observe.metrics import REGISTRATIONS
 from rookery.shared.xeps import last_activity, sasl_upgrade
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.jid import Jid
-from rookery.workers.account import invitations, of_nodes, registration, store
+from rookery.workers.account import announcements, invitations, of_nodes, registration, store
 from rookery.workers.account.credentials import PURPOSE, Keys, base_mechanism, invented
 from rookery.workers.account.logins.checking import Logins
 from rookery.workers.account.redeeming import Tokens
@@ -76,6 +76,8 @@ class AccountService(HostedWorker):
         self._counts_until = 0.0
         self._bounded = Bounded()
         self._numbers = count()
+        #: Partitions that are being given away: what takes long is left to the next holder.
+        self._leaving: set[int] = set()
 
     async def run(self) -> None:
         """Background work; runs until cancelled."""
@@ -88,7 +90,11 @@ class AccountService(HostedWorker):
 
     async def release(self, partition: int) -> None:
         """Finish and commit what was received."""
-        await super().release(partition)
+        self._leaving.add(partition)
+        try:
+            await super().release(partition)
+        finally:
+            self._leaving.discard(partition)
         await self.seen.write()
 
     def drop(self, partition: int) -> None:
@@ -118,6 +124,10 @@ class AccountService(HostedWorker):
         }
 
     def _on_handle(self, partition: int, item: Handle) -> None:
+        if item.stanza.kind == "message":
+            work = partial(announcements.carry_out, self, partition, item, lambda: partition in self._leaving)
+            self.handle(partition, item, work, f"announce {item.account}")
+            return
         self.handle(partition, item, partial(self._handle, partition, item))
 
     def _on_last_seen(self, partition: int, item: LastSeen) -> None:

@@ -28,6 +28,7 @@ from rookery.shared.xmpp.errors import StreamError
 from rookery.shared.xmpp.events import StreamLimits
 from rookery.workers.component import secret
 from rookery.workers.component.connection import Connection, Ground, Phase
+from rookery.workers.component.privileges import Privileges
 from rookery.workers.s2s.incoming import Incoming, Inlet
 from rookery.workers.s2s.streams.trust import Tls
 
@@ -41,10 +42,11 @@ SAY_SECONDS: Final = 1.0
 class Door:
     """`port` is what is listened to, 0 while nothing is."""
 
-    def __init__(self, node: Node, addresses: Addresses, incoming: Incoming) -> None:
+    def __init__(self, node: Node, addresses: Addresses, incoming: Incoming, privileges: Privileges) -> None:
         self._node = node
         self._addresses = addresses
         self._incoming = incoming
+        self._privileges = privileges
         self._config = config = node.config
         self._settings = settings = config.component
         self.port = 0
@@ -185,6 +187,9 @@ class Door:
     def _entered(self, one: Connection) -> Inlet:
         self._register(one)
         _log.info("component_connected", component=one.domain, host=one.host)
+        told = self._privileges.advertised(one.domain)
+        if told is not None:
+            one.channel.write(told.encode())
         return self._incoming.open(one)
 
     def _register(self, one: Connection) -> None:

@@ -6,7 +6,7 @@ process of this kind. What a component sends is in this process's custody until 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -24,11 +24,14 @@ from rookery.shared.bus.messages import (
     ToComponent,
 )
 from rookery.shared.cluster.api import Node
+from rookery.shared.cluster.domains import DomainRow
 from rookery.shared.observe import metrics
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.workers.component.door import Door
 from rookery.workers.component.lines import Lines
+from rookery.workers.component.privileges import Privileges
 from rookery.workers.hosted import Handler
+from rookery.workers.s2s.floods import Floods
 from rookery.workers.s2s.service import DRAIN_SECONDS, S2sService
 
 #: What is added to the partitions of components in the tables of the queues.
@@ -42,11 +45,18 @@ class ComponentService(S2sService):
 
     kind = Kind.COMPONENT
     rows = ROWS
+    #: Nobody is a stranger to a component.
+    friends = False
 
     def __init__(self, node: Node) -> None:
         super().__init__(node, network=False)
         settings = node.config.component
         self._off = False
+        # Gateways move what many people write.
+        self.floods = Floods(0, 1)
+        self.incoming.requests = None
+        self.privileges = Privileges(self.addresses.account)
+        self.incoming.special = self.privileges.special
         self._config = msgspec.structs.replace(
             self._config,
             queue_seconds=settings.queue_seconds,
@@ -56,7 +66,7 @@ class ComponentService(S2sService):
         self.lines = Lines(node.incarnation, node.bus.post_to, self._arrived)
         self.remotes.opener = self.lines
         self.remotes.longest_pause = LONGEST_PAUSE
-        self.door = Door(node, self.addresses, self.incoming)
+        self.door = Door(node, self.addresses, self.incoming, self.privileges)
         self.domains.changed = self._domains_changed
         node.takers[ToComponent] = self._to_component
         node.on_lost.append(self.lines.lost)
@@ -66,7 +76,7 @@ class ComponentService(S2sService):
         metrics.COMPONENT_WAITING.sample(self.remotes.waiting)
         metrics.COMPONENT_STANZAS.sample(lambda: self.incoming.count, "in")
         metrics.COMPONENT_STANZAS.sample(lambda: self._taken, "out")
-        metrics.COMPONENT_RETURNED.sample(lambda: self._returned)
+        metrics.COMPONENT_RETURNED.sample(lambda: self.returns.count)
 
     @property
     def ports(self) -> dict[str, int]:
@@ -98,7 +108,8 @@ class ComponentService(S2sService):
         if peer is not None:
             peer.retry()
 
-    def _domains_changed(self, domains: object) -> None:
+    def _domains_changed(self, domains: Sequence[DomainRow]) -> None:
+        self.privileges.learn(domains)
         self.door.domains_changed()
 
     def _forbidden(self, local: str, remote: str) -> StanzaError | None:

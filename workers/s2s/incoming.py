@@ -10,7 +10,9 @@ import secrets
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from rookery.shared.bus.messages import Kind, Origin, Route
+import trio
+
+from rookery.shared.bus.messages import Handle, Kind, Origin, Route
 from rookery.shared.cluster.addresses import OWN, Addresses
 from rookery.shared.cluster.api import Node
 from rookery.shared.custody.custodian import Custodian
@@ -18,6 +20,7 @@ from rookery.shared.custody.kept import Handed
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.jid import bare_of
 from rookery.shared.xmpp.stanza import Stanza
+from rookery.workers.s2s.floods import Requests
 
 #: The partition that a stanza of another server came to: none.
 ABROAD: Final = -1
@@ -105,6 +108,10 @@ class Incoming:
         self.stopping = False
         #: Called with a remote domain that has proved itself on a new stream.
         self.on_proved: Callable[[str], None] = _ignore
+        #: What strangers may ask; None where there are none.
+        self.requests: Requests | None = None
+        #: What stanzas of a component mean that need a privilege (XEP-0356); raises StanzaError.
+        self.special: Callable[[Origin, Stanza], Stanza | Handle | None] = _ordinary
 
     def open(self, source: Source) -> Inlet:
         """A stream has proved its first pair of domains."""
@@ -140,8 +147,21 @@ class Incoming:
         self.count += 1
         origin = Origin(inlet.name, n, self._node.incarnation)
         error = _wrong(stanza)
+        if error is None:
+            try:
+                meant = self.special(origin, stanza)
+            except StanzaError as refusal:
+                error = refusal
+            else:
+                if isinstance(meant, Handle):
+                    place = Kind.ROSTER, self._node.partition(meant.account)
+                    self._custodian.hand_on(ABROAD, place, meant, sent=True)
+                    return
+                stanza = stanza if meant is None else meant
         if error is None and not self._addresses.serves(stanza.to):
             error = StanzaError("service-unavailable")
+        if error is None and stanza.type == "subscribe" and stanza.kind == "presence":
+            error = self._too_many(stanza)
         if error is not None:
             self._refuse(stanza, error, origin)
             inlet.accepted(n)
@@ -156,6 +176,15 @@ class Incoming:
             else stanza.kind == "message" and stanza.type in _ONCE and kind is Kind.ROUTER
         )
         self._custodian.hand_on(ABROAD, (kind, partition), Route(origin, stanza), sent=True, once=once)
+
+    def _too_many(self, stanza: Stanza) -> StanzaError | None:
+        """Whether this request for a subscription is one too many."""
+        if self.requests is None:
+            return None
+        remote = bare_of(stanza.from_).rpartition("@")[2]
+        if self.requests.allows(remote, bare_of(stanza.to), trio.current_time()):
+            return None
+        return StanzaError("resource-constraint", "too many requests: try again later")
 
     def settled(self, handed: Handed) -> bool:
         """The cluster has accepted what this process kept. False when it did not come from another server."""
@@ -176,6 +205,10 @@ def _wrong(stanza: Stanza) -> StanzaError | None:
         elif stanza.type not in ("result", "error"):
             return StanzaError("bad-request")
     return None
+
+
+def _ordinary(_origin: Origin, _stanza: Stanza) -> None:
+    return
 
 
 def _ignore(_remote: str) -> None:

@@ -18,6 +18,7 @@ from rookery.shared.net.certificates import CertificateStore
 from rookery.shared.net.handshakes import HandshakePool
 from rookery.shared.net.listener import Accept, Listener, bind_sockets
 from rookery.shared.net.reactor import Reactor, close_quietly
+from rookery.workers.s2s.acquaintance import Acquaintance
 from rookery.workers.s2s.incoming import Incoming
 from rookery.workers.s2s.outgoing.remotes import Remotes
 from rookery.workers.s2s.streams.policies import Policies
@@ -57,6 +58,8 @@ class Network:
                 secrets=lambda: self._secrets,
             )
         )
+        self._acquaintance = Acquaintance(node, self.streams)
+        self.streams.follow_new(self._acquaintance.new)
         self.streams.on_inbound = incoming.open
         remotes.opener = self.streams
 
@@ -70,6 +73,7 @@ class Network:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._reactor.run)
                     nursery.start_soon(self.streams.run)
+                    nursery.start_soon(self._acquaintance.run)
                     nursery.start_soon(self._watch)
                     await self._read_secrets()
                     nursery.start_soon(self._follow_secrets)

@@ -14,29 +14,30 @@ from typing import Final
 import structlog
 import trio
 
-from rookery.shared.bus.messages import NOBODY, Accepted, Fanout, Kind, Origin, Route, TryRemote, answering
+from rookery.shared.bus.messages import NOBODY, Accepted, Fanout, Kind, Origin, Route, TryRemote
 from rookery.shared.cluster.api import Node
 from rookery.shared.cluster.domains import DomainRow
 from rookery.shared.cluster.federation import federated
 from rookery.shared.custody.kept import Handed
 from rookery.shared.observe import metrics
 from rookery.shared.store.holding import Held
-from rookery.shared.store.rows import unpack_stanza
 from rookery.shared.xmpp.errors import StanzaError
+from rookery.shared.xmpp.jid import bare_of
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.workers.hosted import Handler, HostedWorker
-from rookery.workers.s2s.answers import answerable, domain_of, error_of, until
+from rookery.workers.s2s.acquaintance import speaks
+from rookery.workers.s2s.answers import domain_of, error_of, until
+from rookery.workers.s2s.floods import Floods, Requests
 from rookery.workers.s2s.incoming import Incoming
 from rookery.workers.s2s.network import Network
 from rookery.workers.s2s.outgoing.conditions import Condition
 from rookery.workers.s2s.outgoing.remote import Remote
 from rookery.workers.s2s.outgoing.remotes import Remotes
-from rookery.workers.s2s.queue import sql
 from rookery.workers.s2s.queue.entries import Entry, durable
 from rookery.workers.s2s.queue.pair import Pair
 from rookery.workers.s2s.queue.writer import QueueWriter
 from rookery.workers.s2s.queues import Queues
-from rookery.workers.s2s.streams.api import Trouble
+from rookery.workers.s2s.returns import Returns
 from rookery.workers.s2s.streams.policies import Domains, Policies, Policy
 
 _log = structlog.get_logger()
@@ -45,17 +46,20 @@ RELEASE_SECONDS: Final = 3.0
 DRAIN_SECONDS: Final = 5.0
 #: A domain that comes by itself is tried at once, but not again within this time; how many such are remembered before old ones are dropped.
 BACK_AGAIN_SECONDS: Final = 10.0
+#: Seconds between looks at what accounts that write too fast have sent.
+SLOWED_SECONDS: Final = 0.25
 _TRIED: Final = 4096
 _Uid = tuple[bytes, int]
 
 
 class _Coming:
-    """A stanza whose row is not committed: who is to be told."""
+    """A stanza whose row is not committed, or that waits since its sender floods: who is to be told."""
 
-    __slots__ = ("custodians",)
+    __slots__ = ("custodians", "partition")
 
-    def __init__(self, custodian: str) -> None:
+    def __init__(self, custodian: str, partition: int) -> None:
         self.custodians = {custodian}
+        self.partition = partition
 
 
 class S2sService(HostedWorker):
@@ -64,28 +68,35 @@ class S2sService(HostedWorker):
     kind = Kind.S2S
     #: What is added to the number of a partition in the tables of the queues, which components use, too.
     rows = 0
+    #: Whether it is remembered who was written to.
+    friends = True
 
     def __init__(self, node: Node, *, network: bool = True) -> None:
         super().__init__(node)
         self._config = config = node.config.s2s
         self._writer = QueueWriter(node.db, node.incarnation, node.fail)
         self._writer.landed = self._landed
-        self.queues = Queues(self._writer, node.incarnation, self._give_up)
+        #: What cannot be brought goes back this way.
+        self.returns = Returns(self, self._place, self._forbidden)
+        self.queues = self.returns.queues = Queues(self._writer, node.incarnation, self.returns.give_up)
         self.remotes = Remotes(self.queues, longest_pause=config.longest_pause_seconds)
         self.queues.remotes = self.remotes
-        self.remotes.on_look = self._look
-        self.incoming = Incoming(node, self.addresses, self.custodian, self._refuse)
+        self.remotes.on_look = self.returns.look
+        self.incoming = Incoming(node, self.addresses, self.custodian, self.returns.refuse)
         self.incoming.on_proved = self._back_again
         #: When a domain was last tried because it had come by itself.
         self._tried: dict[str, float] = {}
         self._coming: dict[_Uid, _Coming] = {}
+        #: What accounts of ours send too fast: (partition, origin, stanza).
+        self.floods: Floods[tuple[int, Origin, Stanza]] = Floods(
+            config.account_stanzas_per_minute, config.account_stanzas_burst
+        )
+        self.incoming.requests = self.requests = Requests(config.subscriptions_per_minute)
         self._accepted: dict[str, list[_Uid]] = {}
         self._dirty: dict[str, Remote] = {}
-        self._leaving: dict[_Uid, tuple[str, str, int]] = {}
         #: None where no other server is spoken to: what comes is refused.
         self._network: Network | None = None
         self._taken = 0
-        self._returned = 0
         self._measure()
         #: Who may speak with whom, by what is configured and what the rows of hosted domains say.
         self.policies = Policies(
@@ -103,7 +114,10 @@ class S2sService(HostedWorker):
         metrics.S2S_WAITING.sample(self.remotes.waiting)
         metrics.S2S_STANZAS.sample(lambda: self.incoming.count, "in")
         metrics.S2S_STANZAS.sample(lambda: self._taken, "out")
-        metrics.S2S_RETURNED.sample(lambda: self._returned)
+        metrics.S2S_RETURNED.sample(lambda: self.returns.count)
+        metrics.S2S_SLOWED.sample(lambda: self.floods.slowed)
+        metrics.S2S_SUBSCRIPTIONS_REFUSED.sample(lambda: self.requests.refused)
+        metrics.S2S_STRANGERS.sample(lambda: len(self._network.streams.strangers()) if self._network else 0)
         for at, direction in enumerate(("out", "in")):
             metrics.S2S_STREAMS.sample(partial(self._streams, at), direction)
 
@@ -173,17 +187,63 @@ class S2sService(HostedWorker):
         local, remote = domain_of(stanza.from_), domain_of(stanza.to)
         error = self._forbidden(local, remote)
         if error is not None:
-            self._refuse(stanza, error, origin)
+            self.returns.refuse(stanza, error, origin)
             self.accept(origin)
             return
         self._taken += 1
+        if self._may_go_on(held, origin, stanza):
+            self._go_on(held, origin, stanza)
+
+    def _may_go_on(self, held: Held, origin: Origin, stanza: Stanza) -> bool:
+        """An account that floods other servers is slowed: its stanzas are accepted later, in order, so its stream is read later."""
+        account = bare_of(stanza.from_)
+        if not self.addresses.account(account):
+            return True
+        before = self.floods.slowed
+        verdict = self.floods.take(account, stanza, (held.partition, origin, stanza), trio.current_time())
+        if verdict is None:
+            self.returns.refuse(stanza, StanzaError("resource-constraint", "you write too fast"), origin)
+            self.accept(origin)
+        elif not verdict:
+            if origin.stream:
+                self._coming[origin.stream, origin.n] = _Coming(origin.custodian, held.partition)
+            if self.floods.slowed > before:
+                _log.warning("s2s_account_slowed", account=account)
+        return verdict is True
+
+    async def _unhurried(self) -> None:
+        """What waited for its sender's rate goes on."""
+        while True:
+            await trio.sleep(SLOWED_SECONDS)
+            for partition, origin, stanza in self.floods.due(trio.current_time()):
+                held = self.remotes.held(partition)
+                if held is not None:
+                    self._go_on(held, origin, stanza)
+
+    def _go_on(self, held: Held, origin: Origin, stanza: Stanza) -> None:
+        local, remote = domain_of(stanza.from_), domain_of(stanza.to)
         peer = self.remotes.get(remote, held.partition).at(local)
         pair = peer.pair(local)
+        if self.friends and not pair.spoken and speaks(stanza, self.addresses):
+            self._spoke(held, pair)
         try:
             self._queue(held, peer, pair, origin, stanza)
         except StanzaError as refusal:
-            self._refuse(stanza, refusal, origin)
-            self.accept(origin)
+            self.returns.refuse(stanza, refusal, origin)
+            self._accept_coming(origin)
+
+    def _spoke(self, held: Held, pair: Pair) -> None:
+        """A user of ours writes to this domain: it is no stranger."""
+        pair.spoken = True
+        self._writer.spoken(held.partition, pair.remote, pair.local, held)
+        if self._network is not None:
+            self._network.streams.befriend(pair.remote)
+
+    def _accept_coming(self, origin: Origin) -> None:
+        """Nothing waits for a commit, but whoever sent it meanwhile is told, too."""
+        coming = self._coming.pop((origin.stream, origin.n), None)
+        for custodian in coming.custodians if coming is not None else (origin.custodian,):
+            self.accept(origin._replace(custodian=custodian))
 
     def _forbidden(self, local: str, remote: str) -> StanzaError | None:
         if not local or not remote:
@@ -208,7 +268,8 @@ class S2sService(HostedWorker):
         entry = Entry(stanza, origin, held.ids.next(), now, now + seconds)
         pair.push(entry)
         if origin.stream:
-            self._coming[origin.stream, origin.n] = _Coming(origin.custodian)
+            uid = origin.stream, origin.n
+            self._coming.setdefault(uid, _Coming(origin.custodian, held.partition))
         self.queues.put(held, peer, pair.local, entry, partial(self._committed, peer, pair, entry))
         peer.pump()
 
@@ -221,7 +282,7 @@ class S2sService(HostedWorker):
                 raise error_of(peer.trouble)
         if not pair.push(entry):
             raise StanzaError("resource-constraint", "too much waits for that server")
-        self.accept(entry.origin)
+        self._accept_coming(entry.origin)
         peer.pump()
 
     def _committed(self, peer: Remote, pair: Pair, entry: Entry, new: bool) -> None:
@@ -269,54 +330,11 @@ class S2sService(HostedWorker):
                 if pair.rows:
                     self.queues.hasten_soon((peer.name, local))
                 for entry in pair.cull(float("inf")):
-                    self._refuse(entry.stanza, error, entry.origin)
-
-    # --- what cannot be brought ----------------------------------------------------------------------------------------
-
-    def _refuse(self, stanza: Stanza, error: StanzaError, origin: Origin) -> None:
-        """Send an error to the sender, unless that must not be (RFC 6120 section 8.3.1)."""
-        if not answerable(stanza) or not stanza.from_:
-            return
-        if origin.deadline and time.time() * 1000 > origin.deadline:
-            return  # the edge has answered it
-        self._returned += 1
-        self.route(stanza.error(error), answering(origin))
-
-    def _give_up(self, row: sql.Old, trouble: Trouble | None) -> None:
-        """A row's time is over: its sender gets one error; the row goes when a router has accepted that."""
-        stanza = unpack_stanza(row.stanza)
-        key = row.remote, row.local, row.seq
-        if not answerable(stanza):
-            self.queues.left(key)
-            return
-        self._returned += 1
-        error = stanza.error(self._forbidden(row.local, row.remote) or error_of(trouble))
-        stream = b"answer:" + (row.stream or f"s2s/{row.remote}/{row.local}".encode())
-        origin = Origin(stream, row.n, self.node.incarnation)
-        self._leaving[origin.stream, origin.n] = key
-        place = self._place(error.to)
-        came = self.node.partition(row.remote)
-        self.custodian.hand_on(came, place, Route(origin, error), sent=True)
+                    self.returns.refuse(entry.stanza, error, entry.origin)
 
     def _settled(self, handed: Handed) -> None:
-        if self.incoming.settled(handed):
-            return
-        former = handed.former
-        key = self._leaving.pop((former.stream, former.n), None)
-        if key is None:
-            self.accept(former)
-        else:
-            self.queues.left(key)
-
-    def _look(self, peer: Remote) -> None:
-        """Once a second: what has no row does not wait for ever."""
-        now = time.time()
-        for pair in peer.pairs.values():
-            for entry in pair.cull(now):
-                self._refuse(entry.stanza, error_of(peer.trouble), entry.origin)
-            if peer.condition is Condition.PAUSED and peer.failures:
-                for entry in pair.requests():
-                    self._refuse(entry.stanza, error_of(peer.trouble), entry.origin)
+        if not self.incoming.settled(handed) and not self.returns.settled(handed):
+            self.accept(handed.former)
 
     # --- the service -------------------------------------------------------------------------------------------------
 
@@ -326,6 +344,7 @@ class S2sService(HostedWorker):
             nursery.start_soon(super().run)
             nursery.start_soon(self.queues.run)
             nursery.start_soon(self.remotes.run)
+            nursery.start_soon(self._unhurried)
             if self._network is not None:
                 nursery.start_soon(self._network.run, self.domains.known)
 
@@ -375,5 +394,7 @@ class S2sService(HostedWorker):
         names = [peer.name for peer in self.remotes if peer.partition == partition + self.rows]
         self.remotes.drop(partition + self.rows)
         self.queues.forget(names)
-        gone = set(names)
-        self._leaving = {uid: key for uid, key in self._leaving.items() if key[0] not in gone}
+        self._coming = {
+            uid: one for uid, one in self._coming.items() if one.partition != partition + self.rows
+        }
+        self.returns.forget(names)

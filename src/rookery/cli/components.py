@@ -17,10 +17,11 @@ from rookery.cli.domain_change import change, domain_name
 from rookery.cli.options import resolve, target_options
 from rookery.cli.users import Target
 from rookery.shared.bus.kinds import COMPONENTS
+from rookery.shared.xeps.privileged_entity import MESSAGE, ROSTER
 
 _LIST: Final = """
 SELECT d.name, coalesce(d.policy ->> 'for', '') AS "for", c.secret IS NOT NULL AS secret,
-       extract(epoch FROM max(p.worked))::float8 AS reached, coalesce(max(q.waiting), 0) AS waiting
+       coalesce(d.policy -> 'privileges', '{}')::text AS privileges, extract(epoch FROM max(p.worked))::float8 AS reached, coalesce(max(q.waiting), 0) AS waiting
 FROM domain d LEFT JOIN component c ON c.domain = d.name LEFT JOIN s2s_peer p ON p.remote = d.name
 LEFT JOIN (
     SELECT w.remote, count(*) AS waiting FROM s2s_queue w
@@ -29,6 +30,9 @@ LEFT JOIN (
 ) q ON q.remote = d.name
 WHERE d.kind = 'component' AND ($1 = '' OR d.name = $1)
 GROUP BY d.name, d.policy, c.secret ORDER BY d.name"""
+_GRANT: Final = """
+UPDATE domain SET policy = jsonb_set(policy, '{privileges}', coalesce(policy -> 'privileges', '{}') || $2::jsonb)
+WHERE name = $1 AND kind = 'component' RETURNING true"""
 _KIND: Final = "SELECT kind FROM domain WHERE name = $1"
 
 
@@ -102,6 +106,32 @@ def remove(name: str, **target: Unpack[Target]) -> None:
     click.echo(f"removed {name}")
 
 
+@component.command("set")
+@click.argument("name", callback=domain_name)
+@click.option(
+    "--roster",
+    type=click.Choice(ROSTER),
+    help="Read and change the rosters of the users of the domain that it belongs to (XEP-0356).",
+)
+@click.option(
+    "--message", type=click.Choice(MESSAGE), help="Send messages in the name of that domain and of its users."
+)
+@target_options
+def set_(name: str, roster: str | None, message: str | None, **target: Unpack[Target]) -> None:
+    """Grant the component NAME privileges, or take them back; what is not named stays. It is told when it connects the next time."""
+    said = {key: word for key, word in (("roster", roster), ("message", message)) if word}
+    if not said:
+        raise click.UsageError("nothing to set: see `rookery component set --help`")
+    config, _ = resolve(**target)
+
+    async def put(conn: Any) -> None:
+        if not await conn.fetchval(_GRANT, name, json.dumps(said)):
+            raise CommandError(f"{name} is no component here: see `rookery component list`")
+
+    change(config, put, lambda _: audit("component set", name, roster=roster, message=message))
+    click.echo(f"set {name}")
+
+
 @component.command("list")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @target_options
@@ -135,7 +165,10 @@ def _found(name: str, target: Target) -> list[dict[str, Any]]:
 
 
 async def _rows(desk: Desk, name: str) -> list[dict[str, Any]]:
-    return [dict(row) for row in await desk.run(lambda conn: conn.fetch(_LIST, name))]
+    found = [dict(row) for row in await desk.run(lambda conn: conn.fetch(_LIST, name))]
+    for one in found:
+        one["privileges"] = json.loads(one["privileges"])
+    return found
 
 
 def _line(one: dict[str, Any]) -> str:
@@ -144,6 +177,7 @@ def _line(one: dict[str, Any]) -> str:
     parts.append("was reached" if one["reached"] else "never reached")
     if one["for"]:
         parts.append(f"listed by {one['for']}")
+    parts += [f"{access} {type}" for access, type in sorted(one["privileges"].items()) if type != "none"]
     return "  ".join(parts)
 
 

@@ -24,12 +24,14 @@ class Pair:
 
     __slots__ = (
         "_beyond", "_latest", "_line", "_loose", "_loose_bytes", "_stash", "acked", "behind", "in_memory", "local", "pushed", "read_to",
-        "remote", "rows",
+        "remote", "rows", "spoken",
     )  # fmt: skip
 
     def __init__(self, local: str, remote: str) -> None:
         self.local = local
         self.remote = remote
+        #: A user of ours has written on it, and its row says so.
+        self.spoken = False
         #: Everything with a row up to this number is with the other side.
         self.acked = 0
         #: Rows that are not acknowledged, whether in memory or not, and how many of them are in memory.

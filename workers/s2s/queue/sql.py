@@ -48,6 +48,14 @@ told AS (
     ON CONFLICT (remote, local) DO UPDATE SET partition = EXCLUDED.partition, mute = EXCLUDED.mute
 )
 SELECT EXISTS (SELECT FROM fence_ok)"""  # noqa: S608
+_SPOKEN: Final = f"""{FENCE},
+told AS (
+    INSERT INTO s2s_peer AS p (partition, remote, local, spoken) SELECT r.partition, r.remote, r.local, true
+    FROM fence_ok CROSS JOIN unnest($2::integer[], $3::text[], $4::text[]) AS r (partition, remote, local)
+    ON CONFLICT (remote, local) DO UPDATE SET partition = EXCLUDED.partition, spoken = true
+)
+SELECT EXISTS (SELECT FROM fence_ok)"""  # noqa: S608
+_FRIENDS: Final = "SELECT DISTINCT remote FROM s2s_peer WHERE remote = ANY ($1) AND spoken"
 _GONE: Final = f"""{FENCE},
 gone AS (
     DELETE FROM s2s_queue q USING fence_ok, unnest($2::text[], $3::text[], $4::bigint[]) AS r (remote, local, seq)
@@ -156,6 +164,17 @@ async def outcomes(conn: Connection, incarnation: str, told: Sequence[tuple[int,
 async def mute(conn: Connection, incarnation: str, partition: int, pair: tuple[str, str], mute: bool) -> None:
     """The other side of the pair (remote, local) cannot acknowledge, or can. Raises Fenced."""
     _open(await conn.fetchval(_MUTE, incarnation, partition, *pair, mute), incarnation)
+
+
+async def spoken(conn: Connection, incarnation: str, pairs: Sequence[tuple[int, str, str]]) -> None:
+    """Users of ours have written: (partition, remote, local). Raises Fenced."""
+    columns = [list(column) for column in zip(*pairs, strict=True)]
+    _open(await conn.fetchval(_SPOKEN, incarnation, *columns), incarnation)
+
+
+async def friends(conn: Connection, remotes: Sequence[str]) -> frozenset[str]:
+    """Which of these remote domains somebody here has written to."""
+    return frozenset(row["remote"] for row in await conn.fetch(_FRIENDS, list(remotes)))
 
 
 async def gone(conn: Connection, incarnation: str, rows: Sequence[tuple[str, str, int]]) -> None:

@@ -41,6 +41,8 @@ class QueueWriter:
         self._gone: list[tuple[str, str, int]] = []
         #: How the last attempt of a pair (remote, local) ended: its partition, "" or why it failed.
         self._outcomes: dict[tuple[str, str], tuple[int, str, Holding]] = {}
+        #: Pairs (remote, local) that users of ours have written on, for the first time.
+        self._spoken: dict[tuple[str, str], tuple[int, Holding]] = {}
         self._some = trio.Event()
         self._tell = trio.Event()
         self._idle = trio.Event()
@@ -71,6 +73,11 @@ class QueueWriter:
     def outcome(self, partition: int, remote: str, local: str, trouble: str, holding: Holding) -> None:
         """A stream of this pair was opened (""), or could not be; many of them are written together."""
         self._outcomes[remote, local] = (partition, trouble, holding)
+        self._write_told()
+
+    def spoken(self, partition: int, remote: str, local: str, holding: Holding) -> None:
+        """A user of ours has written to this remote domain."""
+        self._spoken[remote, local] = (partition, holding)
         self._write_told()
 
     def _write_told(self) -> None:
@@ -120,7 +127,7 @@ class QueueWriter:
 
     async def _tells(self) -> None:
         while True:
-            while not self._acked and not self._gone and not self._outcomes:
+            while not self._acked and not self._gone and not self._outcomes and not self._spoken:
                 self._told.set()
                 self._tell = trio.Event()
                 await self._tell.wait()
@@ -134,6 +141,12 @@ class QueueWriter:
             if ended:
                 await self.persist(
                     "s2s_outcome", partial(sql.outcomes, incarnation=self._incarnation, told=ended)
+                )
+            spoken, self._spoken = self._spoken, {}
+            pairs = [(part, *pair) for pair, (part, holding) in spoken.items() if holding.live]
+            if pairs:
+                await self.persist(
+                    "s2s_spoken", partial(sql.spoken, incarnation=self._incarnation, pairs=pairs)
                 )
             gone, self._gone = self._gone, []
             if gone:

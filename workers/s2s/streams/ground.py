@@ -20,18 +20,33 @@ SHAPERS: Final = 4096
 
 
 class Shaper:
-    """What one remote domain may send, whichever streams it uses."""
+    """What one remote domain may send, whichever streams it uses. A `stranger` has less, and shares it with the others."""
 
-    __slots__ = ("_bytes", "_stanzas")
+    __slots__ = ("_bytes", "_few", "_stanzas", "_strangers")
 
-    def __init__(self, settings: S2s, now: float) -> None:
+    def __init__(self, settings: S2s, now: float, strangers: Bucket | None = None) -> None:
         self._bytes = Bucket(settings.bytes_per_second, settings.bytes_burst, now)
         self._stanzas = Bucket(settings.stanzas_per_second, settings.stanzas_burst, now)
+        self._strangers = strangers
+        self._few = Bucket(max(1, settings.stranger_stanzas_per_second), settings.stranger_stanzas_burst, now)
+
+    @property
+    def stranger(self) -> bool:
+        """Whether nobody here has written to the domain, as far as is known."""
+        return self._strangers is not None
+
+    def befriend(self) -> None:
+        """Somebody here has written to it."""
+        self._strangers = None
 
     def take(self, size: int, stanzas: int, now: float) -> float:
         """For how many seconds not to read."""
         pause = self._bytes.take(size, now) if size else 0.0
-        return max(pause, self._stanzas.take(stanzas, now)) if stanzas else pause
+        if not stanzas:
+            return pause
+        if self._strangers is not None:
+            pause = max(pause, self._few.take(stanzas, now), self._strangers.take(stanzas, now))
+        return max(pause, self._stanzas.take(stanzas, now))
 
 
 @dataclass(slots=True)
@@ -57,9 +72,19 @@ class Ground:
     before: StreamLimits = field(init=False)
     after: StreamLimits = field(init=False)
     _shapers: dict[str, Shaper] = field(default_factory=dict)
+    #: What all strangers may send; None where they are treated as others.
+    _strangers: Bucket | None = field(init=False)
+    #: Called with each remote domain of which it is to be found out whether it is a stranger.
+    on_new: Callable[[str], None] = field(default=lambda remote: None)
 
     def __post_init__(self) -> None:
         limits = self.limits
+        settings = self.settings
+        self._strangers = None
+        if settings.stranger_stanzas_per_second:
+            now = self.reactor.clock()
+            rate, burst = settings.strangers_stanzas_per_second, settings.strangers_stanzas_burst
+            self._strangers = Bucket(rate, burst, now)
         self.exempt = Nets(limits.exempt_nets)
         self.before = StreamLimits(
             limits.preauth_bytes, limits.preauth_elements * 4, limits.preauth_depth, limits.element_attributes
@@ -72,9 +97,23 @@ class Ground:
         """The shaper of a remote domain; "" for a stream whose domain is not known yet."""
         if not remote:
             return Shaper(self.settings, self.reactor.clock())
-        found = self._shapers.pop(remote, None) or Shaper(self.settings, self.reactor.clock())
+        found = self._shapers.pop(remote, None)
+        if found is None:
+            found = Shaper(self.settings, self.reactor.clock(), self._strangers)
+            if found.stranger:
+                self.on_new(remote)
         self._shapers[remote] = found
         if len(self._shapers) > SHAPERS:
             # The one that was asked for longest ago; streams that use it keep it.
             del self._shapers[next(iter(self._shapers))]
         return found
+
+    def strangers(self) -> list[str]:
+        """Domains that nobody here has written to, as far as is known."""
+        return [name for name, shaper in self._shapers.items() if shaper.stranger]
+
+    def befriend(self, remote: str) -> None:
+        """Somebody here has written to this domain."""
+        shaper = self._shapers.get(remote)
+        if shaper is not None:
+            shaper.befriend()

@@ -111,6 +111,18 @@ class Streams:
         self._spawn(link.reach)
         return link
 
+    def strangers(self) -> list[str]:
+        """Remote domains that nobody here has written to, as far as is known."""
+        return self._ground.strangers()
+
+    def befriend(self, remote: str) -> None:
+        """Somebody here has written to this domain: it may send as others."""
+        self._ground.befriend(remote)
+
+    def follow_new(self, told: Callable[[str], None]) -> None:
+        """Call `told` with each remote domain of which it is to be found out whether it is a stranger."""
+        self._ground.on_new = told
+
     def enforce(self) -> None:
         """Who may speak with whom has changed: end the streams of pairs that may not any more."""
         allowed = self._ground.allowed

@@ -56,7 +56,7 @@ class Commands:
         sender = Jid.trusted(iq.from_)
         to = Jid.trusted(iq.to) if iq.to else Jid.trusted(sender.bare)
         desk = NodeDesk(self._node, f"{OPERATOR}{sender.bare}")
-        policy = await _allowed(desk, sender, to.domain)
+        policy = await allowed(desk, sender, to.domain)
         command = _known(asked.get("node") or "")
         action, id = asked.get("action") or "execute", asked.get("sessionid") or ""
         if action not in ACTIONS:
@@ -84,7 +84,7 @@ class Commands:
         return self._secrets
 
 
-async def _allowed(desk: Desk, sender: Jid, domain: str) -> Policy:
+async def allowed(desk: Desk, sender: Jid, domain: str) -> Policy:
     """The domain that somebody may administrate, as it is set now. Raises StanzaError."""
     try:
         policy = await domains.find(desk, domain)
