@@ -145,8 +145,11 @@ class Limits(Section, frozen=True):
         int, about("Failed authentications of one address in the window", "attempts", ge=1)
     ] = 20
     auth_failures_window: Annotated[
-        float, about("How long failed authentications of an address count", "seconds", ge=0)
+        float, about("How long failed authentications of an address or an account count", "seconds", ge=0)
     ] = 600.0
+    auth_failures_per_account: Annotated[
+        int, about("Failed authentications of one account before its answers are delayed", "attempts", ge=1)
+    ] = 10
     bytes_per_second: Annotated[
         int, about("What a session may send on average; beyond it is read later", "bytes", ge=1)
     ] = 65_536

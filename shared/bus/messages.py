@@ -716,6 +716,15 @@ class GetCredentials(NamedTuple):
 
     account: str
     mechanism: str
+    #: Where the client is, to slow guesses down; "" for one that no limit is for.
+    address: str = ""
+
+
+class LoggedIn(NamedTuple):
+    """A client has authenticated as `account` with its password: that was no guess (`workers.account.guessing`)."""
+
+    account: str
+    address: str
 
 
 class Credentials(NamedTuple):
@@ -802,6 +811,8 @@ class CheckLogin(NamedTuple):
     account: str
     mechanism: str
     secret: str
+    #: As in GetCredentials.
+    address: str = ""
 
 
 class LoginChecked(NamedTuple):
@@ -1137,6 +1148,7 @@ Item = (
     | GetCredentials
     | Credentials
     | AddKeys
+    | LoggedIn
     | Redeem
     | IssueToken
     | LoginToken
@@ -1266,4 +1278,5 @@ TAGS: Final[dict[type, int]] = {
     AskArchive: 290,
     ArchiveEnds: 291,
     AddKeys: 292,
+    LoggedIn: 293,
 }
