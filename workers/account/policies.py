@@ -21,6 +21,7 @@ class Changes(NamedTuple):
     `admins` are prepared bare JIDs; they take the place of those that there were.
     Of a service of rooms: `room_creation` as in `DomainRow.creation`. Of a domain of accounts: `auth` says who keeps the passwords
     (`workers.account.logins.settings`), {} takes it back.
+    `joining` says more of registration: "approval" where an operator lets each new user in, "nobody" where invitations are no good, either.
     `motd` and `welcome` are the texts of XEP-0133 sections 4.24 and 4.27. Of a service of rooms: `room_creation` as in `DomainRow.creation`.
     """
 
@@ -32,6 +33,7 @@ class Changes(NamedTuple):
     auth: Mapping[str, Any] | None = None
     motd: str | None = None
     welcome: str | None = None
+    joining: str | None = None
 
 
 class Policy(NamedTuple):
@@ -50,6 +52,7 @@ class Policy(NamedTuple):
     auth: Mapping[str, Any] = {}
     motd: str = ""
     welcome: str = ""
+    joining: str = ""
 
     def document(self) -> dict[str, Any]:
         """As JSON shows it."""
@@ -61,6 +64,7 @@ class Policy(NamedTuple):
             "contacts": {field: list(uris) for field, uris in self.contacts.items()},
             "admins": list(self.admins),
             **({"auth": dict(self.auth)} if self.auth else {}),
+            **({"joining": self.joining} if self.joining else {}),
             **({"motd": self.motd} if self.motd else {}),
             **({"welcome": self.welcome} if self.welcome else {}),
             **({"room_creation": self.room_creation or None} if self.kind == "rooms" else {}),
@@ -79,6 +83,7 @@ async def change(conn: Connection, name: str, changes: Changes) -> Policy | None
         said = {
             "durability": changes.durability,
             "room_creation": changes.room_creation,
+            "joining": changes.joining,
             "motd": changes.motd,
             "welcome": changes.welcome,
             "admins": None if changes.admins is None else sorted(set(changes.admins)),
@@ -95,6 +100,8 @@ async def change(conn: Connection, name: str, changes: Changes) -> Policy | None
         }
         policy["contacts"] = {field: uris for field, uris in contacts.items() if uris}
         registration = row["registration"] if changes.registration is None else changes.registration
+        if policy.get("joining") not in (None, "approval" if registration else "nobody"):
+            del policy["joining"]  # it says more of the other
         await conn.execute(
             "UPDATE domain SET registration = $2, policy = $3::jsonb WHERE name = $1",
             name,
@@ -127,6 +134,7 @@ def _policy(name: str, kind: str, registration: bool, policy: Mapping[str, Any])
         policy.get("auth", {}),
         policy.get("motd", ""),
         policy.get("welcome", ""),
+        policy.get("joining", ""),
     )
 
 

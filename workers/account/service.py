@@ -302,6 +302,10 @@ class AccountService(HostedWorker):
     async def _register(self, partition: int, request: Register) -> Done:
         try:
             account = await registration.register(self, partition, request)
+        except registration.WaitsError as exc:
+            self.client_log("registration_waits", account=exc.account, address=request.ip)
+            REGISTRATIONS.labels("waits", self._label(request.domain)).inc()
+            raise
         except StanzaError as exc:
             self.client_log(
                 "registration_refused",

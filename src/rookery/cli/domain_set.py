@@ -51,7 +51,10 @@ def admin_jids(_ctx: click.Context, _param: click.Parameter, value: tuple[str, .
 @click.command("set")
 @click.argument("name", callback=domain_name)
 @click.option(
-    "--registration", type=click.Choice(["open", "closed"]), help="In-band registration (XEP-0077)."
+    "--registration",
+    type=click.Choice(["open", "approval", "closed", "nobody"]),
+    help="Who makes accounts in-band (XEP-0077): anybody; anybody, and an operator lets each in (`rookery user approve`); whoever has an "
+    "invitation; nobody at all.",
 )
 @click.option(
     "--durability",
@@ -141,7 +144,7 @@ def _changes(given: Given) -> Changes:
     if not texts and not any(given[name] for name in said):  # type: ignore[literal-required]
         raise click.UsageError("nothing to set: see `rookery domain set --help`")
     return policies.Changes(
-        None if given["registration"] is None else given["registration"] == "open",
+        None if given["registration"] is None else given["registration"] in ("open", "approval"),
         "" if given["durability"] == "default" else given["durability"],
         parse_contacts(given["contacts"]),
         "" if given["room_creation"] == "default" else given["room_creation"],
@@ -149,7 +152,13 @@ def _changes(given: Given) -> Changes:
         parse_auth(given["auth"], given["auth_words"]),
         _text(given["motd"]),
         _text(given["welcome"]),
+        _joining(given["registration"]),
     )
+
+
+def _joining(registration: str | None) -> str | None:
+    """What is more than open or closed; "" for what is not."""
+    return registration if registration in (None, "approval", "nobody") else ""
 
 
 def _told(name: str, given: Given) -> Post:
@@ -204,7 +213,8 @@ def line(policy: Policy) -> str:
     if policy.kind != ACCOUNTS:
         parts = [f"{policy.name}  {policy.kind}"]
     else:
-        parts = [f"{policy.name}  registration {'open' if policy.registration else 'closed'}"]
+        opened = policy.joining or ("open" if policy.registration else "closed")
+        parts = [f"{policy.name}  registration {opened}"]
     if policy.durability:
         parts.append(f"durability {policy.durability}")
     if policy.room_creation:

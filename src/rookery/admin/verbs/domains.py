@@ -38,6 +38,7 @@ class Domain(Given, frozen=True, kw_only=True):
     )
     motd: str = ""
     welcome: str = ""
+    joining: str = ""
 
 
 class DomainList(Given, frozen=True, kw_only=True):
@@ -84,6 +85,15 @@ class PutDomain(OfDomain, frozen=True, kw_only=True):
         Annotated[str, Meta(description="What new users are told; empty takes it back", max_length=10_000)]
         | None
     ) = None
+    joining: (
+        Annotated[
+            Literal["", "approval", "nobody"],
+            Meta(
+                description="More of registration: an operator lets each new user in (/v1/registrations), or invitations are no good, either"
+            ),
+        ]
+        | None
+    ) = None
 
 
 def shown(policy: Policy) -> Domain:
@@ -109,6 +119,7 @@ async def _put(desk: Desk, taken: PutDomain) -> Any:
         welcome=taken.welcome,
         admins=None if taken.admins is None else [str(names.account(jid)) for jid in taken.admins],
         auth=domains.auth(taken.auth),
+        joining=taken.joining,
     )
     policy, fresh = await domains.put(desk, names.domain(taken.domain), taken.kind, changes)
     return Made(shown(policy)) if fresh else shown(policy)
