@@ -18,6 +18,7 @@ from rookery.router.partition import Part
 from rookery.shared.bus.api import Call
 from rookery.shared.bus.messages import Origin
 from rookery.shared.db.api import Connection, DatabaseUnavailable
+from rookery.shared.db.groups import contacts
 from rookery.shared.xeps import archive_preferences
 from rookery.shared.xeps.archive_preferences import Default, Preferences
 from rookery.shared.xeps.avatar_conversion import announced
@@ -33,12 +34,12 @@ LOADERS: Final = 3
 #: Accounts without sessions that a partition keeps between sweeps.
 KEEP: Final = 4096
 
-LOAD: Final = """
+LOAD: Final = f"""
 SELECT a.localpart, a.domain, a.id, a.disabled,
        ARRAY(SELECT b.jid FROM blocked b WHERE b.account_id = a.id) AS blocked,
        p.fallback, p.always, p.never,
        CASE WHEN coalesce(p.fallback, $3::text) = 'roster' THEN
-           ARRAY(SELECT r.contact FROM roster_item r WHERE r.account_id = a.id AND r.listed)
+           ARRAY(SELECT r.contact FROM roster_item r WHERE r.account_id = a.id AND r.listed UNION {contacts("a.id")})
        END AS contacts,
        ARRAY(SELECT u.resource FROM push u WHERE u.account_id = a.id) AS pushes,
        o.n, o.bytes, m.metadata, m.config
@@ -46,14 +47,16 @@ FROM unnest($1::text[], $2::text[]) AS want(localpart, domain)
 JOIN account a ON a.domain = want.domain AND a.localpart = want.localpart
 LEFT JOIN archive_preference p ON p.account_id = a.id
 CROSS JOIN LATERAL (
-    SELECT count(*) AS n, coalesce(sum(length(m.stanza)), 0)::bigint AS bytes
-    FROM message m WHERE m.account_id = a.id AND m.owed
+    SELECT count(*) AS n, coalesce(sum(size), 0)::bigint AS bytes FROM (
+        SELECT length(d.stanza) AS size FROM owed d WHERE d.owner_id = a.id UNION ALL
+        SELECT length(m.stanza) FROM message m WHERE m.account_id = a.id AND m.owed
+    ) AS debts
 ) AS o
 LEFT JOIN LATERAL (
     SELECT i.payload AS metadata, n.config FROM pubsub_node n JOIN pubsub_item i ON i.node_id = n.id
     WHERE n.owner = a.localpart || '@' || a.domain AND n.name = 'urn:xmpp:avatar:metadata' ORDER BY i.n DESC LIMIT 1
 ) AS m ON true
-"""
+"""  # noqa: S608  constants only
 
 Row = tuple[int, bool, frozenset[str] | None, int, int, Preferences | None, str, frozenset[str] | None]
 #: What happens in a relaxed domain until a user asks for an archive.

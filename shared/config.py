@@ -170,6 +170,9 @@ class Limits(Section, frozen=True):
     ] = ("127.0.0.0/8", "::1/128")
     resources_per_account: Annotated[int, about("Sessions of one account", "sessions", ge=1)] = 10
     roster_items: Annotated[int, about("Contacts of one account", "contacts", ge=1)] = 5000
+    group_members: Annotated[int, about("Members of a shared group when somebody joins", "members", ge=2)] = (
+        2000
+    )
     uncommitted_stanzas: Annotated[
         int, about("Not yet accepted stanzas of one stream, before its socket is not read", "stanzas", ge=1)
     ] = 1024

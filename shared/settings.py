@@ -1,6 +1,7 @@
 """Reads the configuration: TOML file, then environment, then overrides (the command line); every mistake is told at once.
 
-* Environment: `ROOKERY_EDGE__C2S_PORT=5222` is `edge.c2s_port`; lists are separated by commas. With `_FILE` behind the name the
+* Environment: `ROOKERY_EDGE__C2S_PORT=5222` is `edge.c2s_port`; lists are separated by commas, or are
+  written as in the file. With `_FILE` behind the name the
   value is the content of that file, so that secrets stay out of the environment (`ROOKERY_DATABASE__PASSWORD_FILE`).
 * Times may be written "30s", "5m", "500ms", sizes "256KiB", "1MiB", "64kB".
 """
@@ -178,7 +179,7 @@ def convert(value: object, hint: Any) -> object:
     plain, unit = base(hint), facts_of(hint).unit
     if isinstance(value, str):
         if get_origin(plain) is tuple:
-            value = [part.strip() for part in value.split(",") if part.strip()]
+            value = _list(value)
         elif unit in _TIMES:
             default, scale = _TIMES[unit]
             value = _whole(parse_number(value, _TIME, default, "a time such as 30s or 5m") * scale, plain)
@@ -191,6 +192,15 @@ def convert(value: object, hint: Any) -> object:
         return msgspec.convert(value, hint)
     except msgspec.ValidationError as error:
         raise ValueError(str(error)[:1].lower() + str(error)[1:].replace("`", "")) from None
+
+
+def _list(text: str) -> object:
+    if text.lstrip().startswith("["):
+        try:
+            return tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            raise ValueError('expected a list such as a, b or ["a", "b"]') from None
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _whole(number: float, plain: type) -> float:
@@ -249,6 +259,14 @@ def _across(config: Config) -> Iterator[tuple[tuple[str, str], str]]:
                 ipaddress.ip_network(net)
             except ValueError:
                 yield (section, name), f"{net!r} is not a network: write it as 192.0.2.0/24"
+    for origin in config.edge.websocket_origins:
+        if origin not in ("*", "null") and not re.fullmatch(
+            r"[a-z][a-z0-9+.-]*://[^/\s?#]+/?", origin.lower()
+        ):
+            yield (
+                ("edge", "websocket_origins"),
+                f"{origin!r} is not an origin: write it as https://chat.example.org",
+            )
     for host in config.edge.host:
         if _address(host) is None and host != "localhost":
             yield ("edge", "host"), f"{host!r} is not an IP address"

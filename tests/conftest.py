@@ -155,3 +155,12 @@ async def database(database_settings: config.Database) -> AsyncIterator[Database
     """The test's own database, opened."""
     async with open_database(database_settings) as db:
         yield db
+
+
+@pytest.fixture(params=["archive", "message"])
+async def each_layout(database: Database, request: pytest.FixtureRequest) -> str:
+    """Once with rows in the tables of ADR 0015, once in `message`, where they go until the migration `archive_switch`."""
+    layout: str = request.param
+    if layout == "message":
+        await database.run(0, lambda conn: conn.execute("UPDATE installation SET archive_from = NULL"))
+    return layout

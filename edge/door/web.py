@@ -64,6 +64,7 @@ class WebDoor:
         self._security = ClientTls(context.pool, context.certificates, WEB, binds=binds)
         #: Origins that were refused and told of.
         self._strangers: set[str] = set()
+        self._told_of_tls = 0
         #: Clients that speak HTTP, and under which address each is counted ("": it is not).
         self._clients: dict[HttpConnection, str] = {}
         #: Sessions of BOSH.
@@ -136,7 +137,9 @@ class WebDoor:
         if not self._bosh_options.enabled:
             del links[host_meta.REL_BOSH]
         if not all(links.values()):
+            # (who asks without TLS is told where he will be let in)
             secure = client.secure or request.headers.get("x-forwarded-proto") == "https"
+            secure = secure or not self._door.may_be_plain(client.host)
             authority = request.headers.get("host", "")
             if not authority or any(char in authority for char in " '\"<>/\\@"):
                 return Response(400, b"bad host\n")
@@ -181,6 +184,9 @@ class WebDoor:
             host = headers.get("x-forwarded-for", host).rpartition(",")[2].strip() or host
             secure = secure or headers.get("x-forwarded-proto", "https").lower() == "https"
         if not secure and not self._door.may_be_plain(client.host):
+            if self._told_of_tls < _MAX_STRANGERS:
+                self._told_of_tls += 1
+                _log.warning("web_client_without_tls", address=client.host, setting="edge.http_proxy_nets")
             return Response(403, b"TLS is required\n")
         origin = headers.get("origin", "").rstrip("/").lower()
         if origin and "*" not in self._origins and origin not in self._origins:

@@ -12,6 +12,8 @@ from typing import Final
 from rookery.router.accounts.kept import OVERHEAD, Kept, Parcel
 from rookery.router.accounts.postponed import Postponed
 from rookery.router.accounts.resumable import Resumable
+from rookery.shared.bus.messages import ROOM
+from rookery.shared.xmpp.jid import bare_of
 from rookery.shared.xmpp.stanza import Stanza
 
 #: Live delivery to a session stops above this; its messages then go to the store until it has caught up.
@@ -76,8 +78,9 @@ class Session:
         self.wants: frozenset[str] | None = None
         #: What it asked to be told about: "interested", "blocklist" (registry `Forward.marks`).
         self.marks: tuple[str, ...] = ()
-        #: Targets of directed presence that have not had unavailable yet, in order.
-        self.directed: dict[str, None] | None = None
+        #: Targets of directed presence that have not had unavailable yet, in order; and whether a former holder had noted it, so that
+        #: a room among them may have let the session in without this holder's knowing.
+        self.directed: dict[str, bool] | None = None
         #: The highest number of each room's stream that it was given: what comes again is not given again.
         self.heard: dict[bytes, int] = {}
         #: True when messages must not be given directly: behind a flush of stored messages, or stalled.
@@ -158,19 +161,26 @@ class Session:
         if heard.get(stream, 0) >= n:
             return False
         if len(heard) >= MAX_DIRECTED and stream not in heard:
-            del heard[next(iter(heard))]
+            # One of those that it has left: it is in fewer rooms than these.
+            inside = {ROOM + bare_of(target).encode() for target in self.directed or ()}
+            del heard[next((room for room in heard if room not in inside), next(iter(heard)))]
         heard[stream] = n
         return True
 
     def occupies(self, stream: bytes, said_by: str) -> bool:
         """Whether what `said_by` (a room or an occupant JID) says in the room's stream is for this session.
 
-        A session that has not gone there has only the full JID of an occupant that died: what that one did not get is not for it.
+        A session that the room has not let in has only the full JID of an occupant that died: what that one did not get is not for it,
+        also while its own entrance is under way.
         """
         if stream in self.heard:
             return True
-        room = said_by.partition("/")[0]
-        return any(target.partition("/")[0] == room for target in self.directed or ())
+        room = bare_of(said_by)
+        return any(noted and bare_of(target) == room for target, noted in (self.directed or {}).items())
+
+    def enters(self, room: str) -> bool:
+        """Whether it wants to be in the room that lets it in now."""
+        return any(bare_of(target) == room for target in self.directed or ())
 
     def direct(self, target: str, available: bool) -> bool:
         """Remember a target of directed presence, or forget it after unavailable; False when there are too many."""
@@ -180,9 +190,9 @@ class Session:
                 directed.pop(target, None)
             return True
         if directed is None:
-            self.directed = {target: None}
+            self.directed = {target: False}
             return True
         if target not in directed and len(directed) >= MAX_DIRECTED:
             return False
-        directed[target] = None
+        directed.setdefault(target, False)
         return True

@@ -17,7 +17,8 @@ from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element, escape_text
 
 SID: Final = "urn:xmpp:sid:0"
-_MARKS: Final = frozenset((SID, DELAY))
+#: Namespaces of such marks.
+MARKS: Final = frozenset((SID, DELAY))
 
 
 def sift(stanza: Stanza, bare: str, local: Callable[[str], bool]) -> Stanza:
@@ -27,7 +28,7 @@ def sift(stanza: Stanza, bare: str, local: Callable[[str], bool]) -> Stanza:
     """
     # What the parser noted of the children clears almost every message.
     for uri, _ in stanza.payloads:
-        if uri in _MARKS:
+        if uri in MARKS:
             break
     else:
         return stanza

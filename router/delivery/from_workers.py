@@ -9,6 +9,7 @@ from rookery.router.partition import Part
 from rookery.router.pushing import Pushing
 from rookery.shared.bus.messages import ToResources, ToSession
 from rookery.shared.xmpp.errors import StanzaError
+from rookery.shared.xmpp.jid import bare_of
 
 
 class FromWorkers:
@@ -58,7 +59,7 @@ class FromWorkers:
         first = item.stanzas[0].from_
         if (
             session is not None
-            and session.occupies(origin.stream, first)
+            and (session.occupies(origin.stream, first) or (item.entrance and session.enters(bare_of(first))))
             and session.hear(origin.stream, origin.n)
         ):
             for stanza in item.stanzas:

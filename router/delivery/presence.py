@@ -11,6 +11,7 @@ from rookery.router.accounts.session import Session
 from rookery.router.core import Core
 from rookery.router.delivery import copies
 from rookery.router.delivery.interests import Interests
+from rookery.router.delivery.multicast import Multicast
 from rookery.router.keeping.flushes import Flushes
 from rookery.router.partition import Part
 from rookery.router.pushing import Pushing
@@ -29,6 +30,7 @@ from rookery.shared.bus.messages import (
 from rookery.shared.cluster.addresses import OWN
 from rookery.shared.xeps.avatar_conversion import with_hash
 from rookery.shared.xeps.blocking import matches, outbound_error
+from rookery.shared.xeps.multicast import is_multicast
 from rookery.shared.xmpp import ns
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.jid import bare_of
@@ -61,6 +63,7 @@ class Presence:
         self._flushes = flushes
         self.interests = Interests(core, pushing)
         self.interests.on_changed = self.note
+        self.multicast = Multicast(core)
 
     def on_submit(
         self, part: Part, account: Account, session: Session, origin: Origin, stanza: Stanza
@@ -191,6 +194,8 @@ class Presence:
             if account.avatar:
                 stanza = with_hash(stanza, account.avatar)
         if not self._leaves(account, stanza.to):
+            if is_multicast(stanza) and "/" not in stanza.to:
+                self._multicast(part, account, session, stanza)
             self._core.accept(part, origin)
             return
         if stanza.type != "error":
@@ -200,6 +205,18 @@ class Presence:
             if len(session.directed or ()) != before:
                 self.note(part, account, session)
         self._core.onward(part, stanza, origin)
+
+    def _multicast(self, part: Part, account: Account, session: Session, stanza: Stanza) -> None:
+        """Directed presence for several (XEP-0033 section 6): each of them hears, too, when the session goes. Raises StanzaError."""
+        sent = self.multicast.recipients(account, stanza)
+        before = len(session.directed or ())
+        for one in sent:
+            if not session.direct(one.to, stanza.type == ""):
+                raise StanzaError("resource-constraint", "too much directed presence", type="wait")
+        if len(session.directed or ()) != before:
+            self.note(part, account, session)
+        for one in sent:
+            self._core.route(one.stanza)
 
     def _subscription(self, part: Part, account: Account, origin: Origin, stanza: Stanza) -> None:
         """Section 3: the roster worker commits our side first. The address is the bare JID (section 3.1.2)."""

@@ -10,9 +10,11 @@ from rookery.router.accounts.account import Account
 from rookery.router.accounts.kept import Fate, Kept, Parcel, plain
 from rookery.router.accounts.session import Session
 from rookery.router.core import Core
+from rookery.router.delivery.amp import NS as AMP
+from rookery.router.delivery.amp import Rules
 from rookery.router.delivery.carbons import Carbons
 from rookery.router.delivery.echo import echo
-from rookery.router.delivery.forged_marks import sift
+from rookery.router.delivery.forged_marks import MARKS, sift
 from rookery.router.delivery.iqs import Iqs
 from rookery.router.delivery.missed import Misses
 from rookery.router.keeping.flushes import Flushes
@@ -27,11 +29,14 @@ from rookery.shared.xeps.blocking import matches
 from rookery.shared.xeps.carbons import is_copy
 from rookery.shared.xeps.delayed_delivery import stamped
 from rookery.shared.xeps.message_archive import is_result
+from rookery.shared.xeps.multicast import is_multicast
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.stanza import Stanza
 
 _BEST, _EACH, _DELIVER = Action.BEST, Action.EACH, Action.DELIVER
 _MATCH = Case.MATCH
+#: Namespaces of children that are looked at before a message is delivered.
+_UNUSUAL: Final = frozenset((*MARKS, AMP))
 _new: Final = tuple.__new__
 
 
@@ -56,6 +61,8 @@ class Delivery:
         self._iqs = iqs
         self._carbons = carbons
         self._misses = Misses(core)
+        self._rules = Rules(core)
+        flushes.outdated = self._rules.outdated
 
     def on_route(self, part: Part, item: Route) -> None:
         """Deliver a stanza by the address that it has."""
@@ -77,7 +84,14 @@ class Delivery:
         kind = stanza.kind
         if kind == "message":
             account.tally.messages += 1
-            stanza = sift(stanza, bare, self._core.addresses.local)
+            # What the parser noted of the children clears almost every message.
+            for uri, _ in stanza.payloads:
+                if uri in _UNUSUAL:
+                    stanza = sift(stanza, bare, self._core.addresses.local)
+                    case = self._case(account, resource, account.resources.by_resource.get(resource))
+                    if not self._rules.allow(part, account, case, resource, origin, stanza):
+                        return
+                    break
             parcel = _new(Parcel, (stanza, origin, self._core.clock(), None, 0, False))
             got = self.message(part, account, resource, parcel)
             if got is not None and account.resources.carbons:
@@ -116,6 +130,8 @@ class Delivery:
             self._core.accept(part, origin)
         elif stanza.kind == "presence" or stanza.type in ("result", "error"):
             self._core.accept(part, origin)  # a server has no presence, and awaits no answers
+        elif stanza.kind == "message" and is_multicast(stanza):
+            raise StanzaError("forbidden", "only for users of this domain")  # XEP-0033 section 3
         else:
             raise StanzaError("service-unavailable")
 

@@ -17,6 +17,7 @@ from rookery.router.pushing import Pushing
 from rookery.shared.bus.messages import Copy, End, Origin, Route, Submit, answering
 from rookery.shared.cluster.addresses import OWN
 from rookery.shared.xeps.blocking import matches, outbound_error
+from rookery.shared.xeps.multicast import is_multicast
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.stanza import Stanza
 
@@ -41,6 +42,7 @@ class Submits:
         self._iqs = iqs
         self._presence = presence
         self._copies = copies
+        self._multicast = presence.multicast
 
     def on_submit(self, part: Part, item: Submit) -> None:
         """A stanza from a bound stream of this partition. Raises StanzaError."""
@@ -119,6 +121,9 @@ class Submits:
         if account.blocked is not None and matches(account.blocked, to):
             raise outbound_error()
         if self._core.addresses.destination(to).partition == OWN:
+            if stanza.kind == "message" and "/" not in to and is_multicast(stanza):
+                self._multicast.send(part, account, origin, stanza)
+                return
             answer = echo(stanza) if stanza.kind == "message" else None
             if answer is None:
                 raise StanzaError("service-unavailable")

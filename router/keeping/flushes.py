@@ -19,6 +19,7 @@ from rookery.router.keeping.rows import Keeping
 from rookery.router.partition import Part
 from rookery.router.pushing import Pushing
 from rookery.shared.bus.messages import Kind, Origin, Replay, SessionUp
+from rookery.shared.xeps import advanced_messages
 from rookery.shared.xmpp.stanza import Stanza
 
 #: Live messages wait this long behind a flush that makes no progress.
@@ -42,6 +43,8 @@ class Flushes:
         self._running: dict[str, tuple[Part, Account]] = {}
         #: `Delivery.message`: what waited for a session that is gone starts anew.
         self.message: Message = _unset
+        #: Whether a stored message is too old for its own rules (`delivery.amp`).
+        self.outdated: Callable[[Stanza], bool] = _never
         keeping.on_committed = self._committed
 
     def wanted(self, part: Part, account: Account) -> None:
@@ -101,12 +104,18 @@ class Flushes:
                 break
             flush.after = max(flush.after, row)
             if row not in passed:
-                parcel = Parcel(Stanza.unpack(stanza), Origin(b"", row, ""), 0.0, None, row, True)
-                self._pushing.push(part, session, parcel)
-                self._core.count.flushed += 1
+                self._give(part, account, session, row, Stanza.unpack(stanza))
         if item.last:
             flush.read = True
         self._go_on(part, account, session, flush)
+
+    def _give(self, part: Part, account: Account, session: Session, row: int, stanza: Stanza) -> None:
+        if stanza.has(advanced_messages.NS) and self.outdated(stanza):
+            self._keeping.settle(account, [(row, len(stanza.inner) + OVERHEAD)])
+            self._core.count.dropped += 1
+            return
+        self._pushing.push(part, session, Parcel(stanza, Origin(b"", row, ""), 0.0, None, row, True))
+        self._core.count.flushed += 1
 
     def _go_on(self, part: Part, account: Account, session: Session, flush: Flush) -> None:
         """The next step: another page, what waited behind, or the end."""
@@ -243,6 +252,10 @@ class Flushes:
         """The partition is another's now."""
         for bare in [bare for bare, (its, _) in self._running.items() if its is part]:
             del self._running[bare]
+
+
+def _never(stanza: Stanza) -> bool:
+    return False
 
 
 def _unset(part: Part, account: Account, resource: str, parcel: Parcel) -> None:

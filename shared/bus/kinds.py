@@ -103,7 +103,7 @@ _ROWS: Final = (
         "rookery.workers.roster.service:RosterService",
         by_default=True,
         accepts=True,
-        told=frozenset({Notice.CONTACT_REMOVED}),
+        told=frozenset({Notice.ACCOUNT_CHANGED, Notice.CONTACT_REMOVED}),
     ),
     KindRow(
         Kind.PRESENCE,

@@ -308,7 +308,8 @@ class SendPresence(NamedTuple):
 
 
 class AccountChanged(NamedTuple):
-    """Committed change of an account: "created", "removed", "password", "blocklist", "disabled", "enabled", "avatar", "push".
+    """Committed change of an account: "created", "removed", "password", "blocklist", "disabled", "enabled", "avatar", "push",
+    "roster".
 
     `full` is the resource that asked for it, if one did: a new password does not end its session.
     """
@@ -338,13 +339,15 @@ class Replay(NamedTuple):
 class ToSession(NamedTuple):
     """Give these stanzas to one session, in order (answers that are many stanzas). Ignored when `grant` is not its grant.
 
-    `grant` 0 is whatever session has the resource now. With an `origin` they are given once, as in Fanout.
+    `grant` 0 is whatever session has the resource now. With an `origin` they are given once, as in Fanout. `entrance`: a room lets the
+    session in with them; what the room says to that full JID before is not for it.
     """
 
     full: str
     grant: int
     stanzas: Sequence[Stanza]
     origin: Origin = NOBODY
+    entrance: bool = False
 
 
 class CheckOccupants(NamedTuple):
@@ -510,6 +513,13 @@ class ContactRemoved(NamedTuple):
 
     account: str
     contact: str
+
+
+class SharedContacts(NamedTuple):
+    """Committed: groups have changed what these accounts, all of one partition, see of these contacts. Who is in which group, Postgres tells."""
+
+    accounts: Sequence[str]
+    contacts: Sequence[str]
 
 
 class OperatorCommand(NamedTuple):
@@ -1122,6 +1132,7 @@ Item = (
     | LastSeen
     | RosterChanged
     | ContactRemoved
+    | SharedContacts
     | OperatorCommand
     | TryRemote
     | ComponentHere
@@ -1213,6 +1224,7 @@ TAGS: Final[dict[type, int]] = {
     LastSeen: 35,
     RosterChanged: 40,
     ContactRemoved: 41,
+    SharedContacts: 280,
     Bind: 50,
     Bound: 51,
     GetCredentials: 52,

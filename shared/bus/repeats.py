@@ -44,6 +44,7 @@ from rookery.shared.bus.messages import (
     Route,
     SendPresence,
     SessionUp,
+    SharedContacts,
     StillThere,
     ToResources,
 )
@@ -69,6 +70,7 @@ _HARMLESS: Final = frozenset(
         RosterChanged,
         SendPresence,
         SessionUp,
+        SharedContacts,
         StillThere,
         ToResources,
     }

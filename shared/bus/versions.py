@@ -12,7 +12,7 @@ item gets a new `VERSION` and a line here, with what happens while the other sid
 | 3 | `Frontier.taken`, `Management.answered` | a request that a client sends again when it resumes may get a time-out behind its answer |
 | 3 | `Beat.about` | `rookery status` does not show host, pid, ports and age of a process |
 | 3 | `Claimed` | a holder that was deposed goes on until its successor serves, or its fence refuses a write |
-| 3 | `MirrorSession.heard`, `Resumed.heard`, `ToSession.origin` | what a room says may come twice to those whose router died |
+| 3 | `MirrorSession.heard`, `Resumed.heard`, `ToSession.origin`, `ToSession.entrance` | what a room says may come twice to those whose router died |
 | 3 | `StillThere` | a resource whose edge and router died at once stays available to its subscribers |
 | 3 | `FannedOut`, `CheckOccupants` | there are no rooms while a process of the former version lives |
 | 3 | `Fanout.notify`, `Interest`, `LastItems` | no client is notified of nodes that it is not subscribed to |
@@ -29,6 +29,7 @@ item gets a new `VERSION` and a line here, with what happens while the other sid
 | 3 | `CheckLogin`, `LoginChecked`, `Domains.logins` | nobody logs in to a domain whose passwords are kept elsewhere |
 | 3 | `Redeem`, `IssueToken`, `LoginToken` | clients get no tokens, and those that they have are refused for a while: they log in with their passwords |
 | 3 | `ComponentHere`, `ComponentGone`, `ToComponent`, `ComponentAcked` | what is for a component waits while a process of the former version lives |
+| 3 | `SharedContacts` | a change of a shared group is seen at the next login, and presence follows within five minutes |
 | 3 | `Bind.marks` | a client of Bind 2 has no carbons until it asks for them again |
 | 3 | `AskArchive`, `ArchiveEnds`, `Bound.owed` | a client of Bind 2 is told nothing of its archive, and gets offline messages as others do |
 | 3 | `LoggedIn`, `GetCredentials.address` | guesses at a password are slowed down by their address alone |
@@ -100,6 +101,7 @@ from rookery.shared.bus.messages import (
     RoomTold,
     SessionList,
     SetLogLevel,
+    SharedContacts,
     StillThere,
     ToComponent,
     ToSession,
@@ -144,6 +146,7 @@ KNOWN: Final[dict[type, int | None]] = {
     EditRoster: None,
     DrainProcess: None,
     SetLogLevel: None,
+    SharedContacts: None,
     AskProcess: None,
     ProcessTold: None,
     OperatorCommand: None,

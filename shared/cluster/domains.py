@@ -37,7 +37,7 @@ class DomainRow(NamedTuple):
     who may make rooms (anybody, local, admins; "" is local), `admins` are the bare JIDs that may do everything in all of them;
     of accounts: that may administrate the domain. `motd` is its message of the day.
     `auth` says where passwords are kept ({} for here), for account workers; `logins` are the SASL mechanisms that follow from it, for edges
-    (() for those of passwords that are kept here).
+    (() for those of passwords that are kept here). `federation` is whom it speaks with elsewhere: `mode`, `allow`, `block` (docs/federation.md), for s2s workers.
     """
 
     name: str
@@ -51,6 +51,7 @@ class DomainRow(NamedTuple):
     auth: Mapping[str, Any] = MappingProxyType({})
     logins: tuple[str, ...] = ()
     motd: str = ""
+    federation: Mapping[str, Any] = MappingProxyType({})
 
 
 #: Reads the domains, however long it takes.
@@ -157,6 +158,7 @@ def _of_row(row: Any) -> DomainRow:
         tuple(str(jid) for jid in policy.get("admins") or ()),
         auth,
         motd=str(policy.get("motd") or ""),
+        federation=_federation(policy),
     )
 
 
@@ -164,6 +166,12 @@ def _auth(policy: Mapping[str, Any]) -> Mapping[str, Any]:
     """What cannot be read lets nobody in."""
     said = policy.get("auth")
     return {} if said is None else said if isinstance(said, dict) and said else {"type": ""}
+
+
+def _federation(policy: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What cannot be read lets nobody in or out."""
+    said = policy.get("federation")
+    return {} if said is None else said if isinstance(said, dict) else {"mode": "closed"}
 
 
 def services(rows: Sequence[DomainRow]) -> dict[str, tuple[str, ...]]:

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from rookery.shared.bus.messages import VERSION, Kind
 from rookery.shared.cluster.assign import Place
 from rookery.shared.db.api import Connection
+from rookery.shared.db.migrate import newest
 
 #: A member whose heartbeat is so old, and which holds nothing, is forgotten.
 _FORGET: Final = "10 minutes"
@@ -27,8 +28,8 @@ FROM member m JOIN fence f USING (incarnation)
 
 _JOIN = """
 WITH fenced AS (INSERT INTO fence (incarnation) VALUES ($1))
-INSERT INTO member (incarnation, kinds, version, expires, zone, host)
-VALUES ($1, $2, $3, now() + make_interval(secs => $4), $5, $6)
+INSERT INTO member (incarnation, kinds, version, expires, zone, host, schema)
+VALUES ($1, $2, $3, now() + make_interval(secs => $4), $5, $6, $7)
 """
 
 _LEASE_ROWS = """
@@ -86,7 +87,7 @@ async def join(
         await conn.execute(_LEASE_ROWS, labels, partitions)
     # A repetition after a lost connection finds its own row.
     if not await conn.fetchval("SELECT 1 FROM member WHERE incarnation = $1", incarnation):
-        await conn.execute(_JOIN, incarnation, labels, version, ttl, *place)
+        await conn.execute(_JOIN, incarnation, labels, version, ttl, *place, newest())
     return partitions
 
 

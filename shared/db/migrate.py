@@ -1,8 +1,9 @@
 """Schema migrations: numbered SQL files, each applied once, in order (ADR 0006).
 
 A file is `NNNN_name.sql`. Comments on lines of their own at its top say how it is applied: `-- no-transaction` (then it is
-one statement, such as CREATE INDEX CONCURRENTLY, that may be repeated) and `-- contract` (it removes what the version before
-still needs; every other file only adds, so the version before runs beside it).
+one statement, such as CREATE INDEX CONCURRENTLY, that may be repeated), `-- contract` (it removes what the version before
+still needs; every other file only adds, so the version before runs beside it) and `-- waits for migration N` (it is left for later while a
+process lives whose version does not know that one; this version runs without it, too).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Sequence
+from functools import cache
 from importlib.resources import files
 from typing import Any, Final, NamedTuple
 
@@ -27,6 +29,10 @@ _LOCK_TRIES: Final = 300
 _PAUSE: Final = "SELECT pg_sleep(0.2)"
 #: A migration may take long; it still waits only `lock_timeout` for a lock, since all that come after it wait too.
 _STATEMENT_SECONDS: Final = 6 * 3600.0
+_WAITS: Final = re.compile(r"waits for migration (\d+)\Z")
+#: Processes that may be alive: a heartbeat is written each second, or not at all while Postgres was away.
+_OLDER: Final = """
+SELECT count(*) FROM member WHERE schema < $1 AND expires > now() - interval '1 minute'"""
 _TABLE: Final = """
 CREATE TABLE IF NOT EXISTS migration (
     number    integer PRIMARY KEY,
@@ -50,6 +56,7 @@ class Migration(NamedTuple):
     checksum: bytes
     contract: bool
     transaction: bool
+    waits: int = 0
 
 
 class Applied(NamedTuple):
@@ -66,6 +73,8 @@ class Status(NamedTuple):
 
     applied: Sequence[Applied]
     pending: Sequence[Migration]
+    #: Those that this version also runs without.
+    waiting: Sequence[Migration] = ()
 
     @property
     def version(self) -> int:
@@ -88,7 +97,8 @@ def parse(filename: str, sql: str) -> Migration:
     if not transaction and body.count(";") > 1:
         raise ValueError(f"{filename}: without a transaction only one statement can be applied safely")
     checksum = hashlib.blake2b(sql.encode(), digest_size=16).digest()
-    return Migration(int(match[1]), match[2], sql, checksum, "contract" in head, transaction)
+    waits = next((int(found[1]) for line in head if (found := _WAITS.match(line))), 0)
+    return Migration(int(match[1]), match[2], sql, checksum, "contract" in head, transaction, waits)
 
 
 def load() -> list[Migration]:
@@ -102,6 +112,12 @@ def load() -> list[Migration]:
     return found
 
 
+@cache
+def newest() -> int:
+    """The number of the last migration that this version knows."""
+    return load()[-1].number
+
+
 def compare(applied: Sequence[Applied], known: Sequence[Migration]) -> Status:
     """What is to be done. Raises SchemaError when an applied file is not the one that this version has."""
     numbers = {one.number: one for one in known}
@@ -113,14 +129,16 @@ def compare(applied: Sequence[Applied], known: Sequence[Migration]) -> Status:
                 f"this installation is damaged, or the database belongs to another one"
             )
     have = {row.number for row in applied}
-    return Status(applied, [one for one in known if one.number not in have])
+    lacking = [one for one in known if one.number not in have]
+    return Status(applied, [one for one in lacking if not one.waits], [one for one in lacking if one.waits])
 
 
 def judge(status: Status, known: Sequence[Migration]) -> None:
     """Raise SchemaError unless this version can run on the schema: not older, and newer only by additions."""
     if status.pending:
+        needed = max(one.number for one in known if not one.waits)
         raise SchemaError(
-            f"the database is at migration {status.version:04}, this version needs {known[-1].number:04}: run `rookery migrate`"
+            f"the database is at migration {status.version:04}, this version needs {needed:04}: run `rookery migrate`"
         )
     newer = [row for row in status.applied if row.number > known[-1].number and row.contract]
     if newer:
@@ -149,8 +167,8 @@ async def up(
 ) -> Status:
     """Apply what is missing, up to and including number `target`; `report` gets a line for each file.
 
-    Safe to call from many processes at once. Needs a direct connection (no transaction-mode pooler). Each file that was
-    applied stays so when a later one fails. Raises SchemaError, DatabaseUnavailable, or Postgres's error.
+    A file that waits for older processes to end is left for the next call while there are any. Safe to call from many processes at
+    once. Needs a direct connection (no transaction-mode pooler). Each file that was applied stays so when a later one fails. Raises SchemaError, DatabaseUnavailable, or Postgres's error.
     """
     known = load() if files is None else files
     patient = msgspec.structs.replace(settings, statement_timeout=_STATEMENT_SECONDS, pool_max=1)
@@ -166,10 +184,17 @@ async def up(
             )
         try:
             await conn.execute(_TABLE)
-            for one in compare(await _read(conn), known).pending:
-                if target is None or one.number <= target:
-                    report(f"{one.number:04}_{one.name}")
-                    await _apply(conn, one)
+            lacking = compare(await _read(conn), known)
+            for one in sorted([*lacking.pending, *lacking.waiting]):
+                if target is not None and one.number > target:
+                    continue
+                if one.waits and (older := await conn.fetchval(_OLDER, one.waits)):
+                    report(
+                        f"{one.number:04}_{one.name} waits: {older} older processes run; migrate again when they have ended"
+                    )
+                    continue
+                report(f"{one.number:04}_{one.name}")
+                await _apply(conn, one)
             return compare(await _read(conn), known)
         finally:
             await conn.execute("SELECT pg_advisory_unlock($1)", _LOCK)

@@ -1,4 +1,4 @@
-"""Secrets that all processes of a cluster share (fake salts, resumption, dialback), and their rotation.
+"""Secrets that all processes of a cluster share (fake salts, resumption, dialback).
 
 The newest of a purpose makes; all of them verify, so what an older one made stays good until it is dropped.
 """
@@ -35,30 +35,3 @@ async def secrets_of(conn: Connection, purpose: str, fresh: bytes = b"") -> Sequ
         )
         rows = await conn.fetch(_SELECT, purpose)
     return [row["value"] for row in rows]
-
-
-async def rotate_secret(db: Database, purpose: str, *, keep: int = 2) -> Sequence[bytes]:
-    """Make a new secret of `purpose` and drop all but the newest `keep`. Returns what is left, newest first.
-
-    Processes that have not read it yet cannot verify what it makes: read again when a verification fails.
-    """
-    if keep < 1:
-        raise ValueError("at least the new secret is kept")
-    fresh = secrets.token_bytes(BYTES)
-
-    async def work(conn: Connection) -> list[bytes]:
-        async with conn.transaction():
-            await conn.execute(
-                "INSERT INTO secret (purpose, created, value) VALUES ($1, clock_timestamp(), $2)",
-                purpose,
-                fresh,
-            )
-            await conn.execute(
-                "DELETE FROM secret WHERE purpose = $1 AND created NOT IN"
-                " (SELECT created FROM secret WHERE purpose = $1 ORDER BY created DESC LIMIT $2)",
-                purpose,
-                keep,
-            )
-        return [row["value"] for row in await conn.fetch(_SELECT, purpose)]
-
-    return await db.run(0, work)

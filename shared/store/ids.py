@@ -47,11 +47,6 @@ class ArchiveIds:
         return self._last
 
 
-def epoch_of(archive_id: int) -> int:
-    """The epoch in which an id was given out."""
-    return archive_id >> COUNTER_BITS
-
-
 class Seal:
     """What clients see of archive ids. One block of AES hides (owner, id): a permutation, so there is nothing to look up.
 

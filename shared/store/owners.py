@@ -12,10 +12,8 @@ from rookery.shared.db.api import FENCE, Connection, Fenced
 
 #: Rows of an archive that one statement deletes: each stays far below the statement timeout.
 CHUNK: Final = 5000
-#: What a row of an owner has to be for: an account, or something with an archive of its own.
-KNOWN: Final = """(
-    EXISTS (SELECT FROM account a WHERE a.id = r.account_id) OR EXISTS (SELECT FROM archive_owner o WHERE o.id = r.account_id)
-)"""
+#: Whether there is an owner with the number {0}: an account, or something with an archive of its own.
+KNOWN: Final = "(EXISTS (SELECT FROM account a WHERE a.id = {0}) OR EXISTS (SELECT FROM archive_owner o WHERE o.id = {0}))"
 _FIND: Final = "SELECT id FROM archive_owner WHERE domain = $1 AND kind = $2 AND name = $3"
 _MAKE: Final = f"""{FENCE},
 made AS (
@@ -23,12 +21,21 @@ made AS (
     ON CONFLICT (domain, kind, name) DO NOTHING RETURNING id
 )
 SELECT EXISTS (SELECT FROM fence_ok) AS open, (SELECT id FROM made) AS id"""  # noqa: S608  constants only
-_EMPTY: Final = f"""{FENCE},
-gone AS (
+#: Behind FENCE: deletes up to $3 rows of the owner $2 from each table; goes on with the end of the statement, which may read `emptied`.
+EMPTY: Final = """,
+old AS MATERIALIZED (SELECT a.owner_id, a.id, a.day FROM archive a, fence_ok WHERE a.owner_id = $2 LIMIT $3),
+gone_old AS (
+    DELETE FROM archive a USING old WHERE a.owner_id = old.owner_id AND a.id = old.id AND a.day = old.day RETURNING 1
+),
+gone_owed AS (DELETE FROM owed o USING fence_ok WHERE o.owner_id = $2 RETURNING 1),
+gone_before AS (
     DELETE FROM message m USING fence_ok
     WHERE m.account_id = $2 AND m.id IN (SELECT id FROM message WHERE account_id = $2 LIMIT $3) RETURNING 1
-)
-SELECT EXISTS (SELECT FROM fence_ok) AS open, (SELECT count(*) FROM gone) AS gone"""  # noqa: S608
+),
+emptied AS (SELECT greatest((SELECT count(*) FROM gone_old), (SELECT count(*) FROM gone_before)) AS rows)
+"""
+_EMPTY: Final = f"""{FENCE}{EMPTY}
+SELECT EXISTS (SELECT FROM fence_ok) AS open, rows AS gone FROM emptied"""  # noqa: S608
 _FORGET: Final = f"""{FENCE},
 gone AS (
     DELETE FROM archive_owner o USING fence_ok WHERE o.id = $2 RETURNING o.id

@@ -11,37 +11,63 @@ _PAGE: Final = """
 SELECT id, peer, stamp, stanza, archived, $1::bigint FROM (
     SELECT id, peer, stamp, stanza, archived, sum(octet_length(stanza)) OVER (ORDER BY id) - octet_length(stanza) AS before
     FROM (
-        SELECT id, peer, extract(epoch FROM stamp)::float8 AS stamp, stanza, archived FROM message
-        WHERE account_id = $1 AND owed AND id > $2 ORDER BY id LIMIT $3
+        SELECT id, peer, extract(epoch FROM stamp)::float8 AS stamp, stanza, archived FROM (
+            SELECT id, peer, stamp, stanza, archived FROM owed WHERE owner_id = $1 AND id > $2
+            UNION ALL
+            SELECT id, peer, stamp, stanza, archived FROM message WHERE account_id = $1 AND owed AND id > $2
+        ) AS debts ORDER BY id LIMIT $3
     ) AS page
 ) AS measured
 WHERE before < $4 ORDER BY id"""
-_USAGE: Final = "SELECT count(*), coalesce(sum(octet_length(stanza)), 0)::bigint FROM message WHERE account_id = $1 AND owed"
-#: Oldest first within a partition of the table; an archived row stays and is only no longer owed.
+#: What is archived stays so: only the debt ends.
 _EXPIRE: Final = f"""{FENCE},
 old AS MATERIALIZED (
+    SELECT o.owner_id, o.id FROM owed o, fence_ok WHERE o.stamp < to_timestamp($2) LIMIT $3
+),
+gone AS (
+    DELETE FROM owed o USING old WHERE o.owner_id = old.owner_id AND o.id = old.id RETURNING 1
+),
+old_before AS MATERIALIZED (
     SELECT m.account_id, m.id FROM message m, fence_ok WHERE m.stamp < to_timestamp($2) AND m.owed LIMIT $3
 ),
-gone AS (
-    DELETE FROM message m USING old WHERE m.account_id = old.account_id AND m.id = old.id AND NOT m.archived RETURNING 1
+gone_before AS (
+    DELETE FROM message m USING old_before old
+    WHERE m.account_id = old.account_id AND m.id = old.id AND NOT m.archived RETURNING 1
 ),
-kept AS (
-    UPDATE message m SET owed = false FROM old
+kept_before AS (
+    UPDATE message m SET owed = false FROM old_before old
     WHERE m.account_id = old.account_id AND m.id = old.id AND m.archived RETURNING 1
 )
-SELECT EXISTS (SELECT FROM fence_ok) AS open, (SELECT count(*) FROM gone) + (SELECT count(*) FROM kept) AS done"""  # noqa: S608
+SELECT EXISTS (SELECT FROM fence_ok) AS open,
+       (SELECT count(*) FROM gone) + (SELECT count(*) FROM gone_before) + (SELECT count(*) FROM kept_before) AS done"""  # noqa: S608
 _ERASE: Final = f"""{FENCE},
 stray AS MATERIALIZED (
-    SELECT m.account_id, m.id FROM fence_ok, erased e JOIN message m ON m.account_id = e.account_id LIMIT $3
+    SELECT a.owner_id, a.id, a.day FROM fence_ok, erased e JOIN archive a ON a.owner_id = e.account_id LIMIT $3
 ),
 gone AS (
-    DELETE FROM message m USING stray WHERE m.account_id = stray.account_id AND m.id = stray.id RETURNING 1
+    DELETE FROM archive a USING stray s WHERE a.owner_id = s.owner_id AND a.id = s.id AND a.day = s.day RETURNING 1
+),
+stray_owed AS MATERIALIZED (
+    SELECT o.owner_id, o.id FROM fence_ok, erased e JOIN owed o ON o.owner_id = e.account_id LIMIT $3
+),
+gone_owed AS (
+    DELETE FROM owed o USING stray_owed s WHERE o.owner_id = s.owner_id AND o.id = s.id RETURNING 1
+),
+stray_before AS MATERIALIZED (
+    SELECT m.account_id, m.id FROM fence_ok, erased e JOIN message m ON m.account_id = e.account_id LIMIT $3
+),
+gone_before AS (
+    DELETE FROM message m USING stray_before s WHERE m.account_id = s.account_id AND m.id = s.id RETURNING 1
 ),
 forgotten AS (
     DELETE FROM erased e USING fence_ok
     WHERE e.at < to_timestamp($2) AND NOT EXISTS (SELECT FROM message m WHERE m.account_id = e.account_id)
+      AND NOT EXISTS (SELECT FROM archive a WHERE a.owner_id = e.account_id)
+      AND NOT EXISTS (SELECT FROM owed o WHERE o.owner_id = e.account_id)
 )
-SELECT EXISTS (SELECT FROM fence_ok) AS open, (SELECT count(*) FROM gone) AS done"""  # noqa: S608
+SELECT EXISTS (SELECT FROM fence_ok) AS open,
+       (SELECT count(*) FROM gone) + (SELECT count(*) FROM gone_owed) + (SELECT count(*) FROM gone_before) AS done"""  # noqa: S608
+#: Of what was stored before the migration `archive_switch`: what came since goes by the day (`shared.store.retention`).
 _RETAIN: Final = f"""{FENCE},
 old AS MATERIALIZED (
     SELECT m.account_id, m.id FROM message m, fence_ok WHERE m.stamp < to_timestamp($2) AND NOT m.owed LIMIT $3
@@ -50,20 +76,32 @@ gone AS (
     DELETE FROM message m USING old WHERE m.account_id = old.account_id AND m.id = old.id RETURNING 1
 )
 SELECT EXISTS (SELECT FROM fence_ok) AS open, (SELECT count(*) FROM gone) AS done"""  # noqa: S608
-#: Of several forms that a sender gave one number, each is there.
+#: Of several forms that a sender gave one number, each is there. The lowest bit of a mark is the direction.
 _STORED: Final = """
+SELECT want.owner_id, want.stream, want.n, t.id,
+       EXISTS (SELECT FROM owed o WHERE o.owner_id = want.owner_id AND o.id = t.id) AS owed
+FROM unnest($1::bigint[], $2::bytea[], $3::bigint[]) AS want(owner_id, stream, n)
+CROSS JOIN LATERAL (
+    SELECT t.id FROM taken t
+    WHERE t.stream = want.stream AND t.n = want.n AND t.owner_id = want.owner_id AND t.mark & 1 = 0 LIMIT 8
+) AS t
+UNION ALL
 SELECT m.account_id, m.stream, m.n, m.id, m.owed
 FROM unnest($1::bigint[], $2::bytea[], $3::bigint[]) AS want(account_id, stream, n)
 JOIN message m ON m.account_id = want.account_id AND m.stream = want.stream AND m.n = want.n AND NOT m.outgoing"""
-
-
 #: Of what an owner is owed, that which its archive has, too, up to an id.
 _FORGO: Final = f"""{FENCE},
-done AS (
+paid AS (
+    DELETE FROM owed o USING fence_ok
+    WHERE o.owner_id = $2 AND o.archived AND o.id <= $3
+      AND EXISTS (SELECT FROM archive a WHERE a.owner_id = o.owner_id AND a.id = o.id) RETURNING 1
+),
+paid_before AS (
     UPDATE message m SET owed = false FROM fence_ok
     WHERE m.account_id = $2 AND m.owed AND m.archived AND m.id <= $3 RETURNING 1
 )
-SELECT EXISTS (SELECT FROM fence_ok) AS open, (SELECT count(*) FROM done) AS done"""  # noqa: S608
+SELECT EXISTS (SELECT FROM fence_ok) AS open,
+       (SELECT count(*) FROM paid) + (SELECT count(*) FROM paid_before) AS done"""  # noqa: S608
 
 
 class Owed(NamedTuple):
@@ -87,12 +125,6 @@ async def owed_page(
     return [Owed(*row) for row in await conn.fetch(_PAGE, owner_id, after, max_rows, max_bytes)]
 
 
-async def owed_usage(conn: Connection, owner_id: int) -> tuple[int, int]:
-    """How many messages, and bytes of packed stanzas, an owner is owed: what its offline quota limits."""
-    count, size = await conn.fetchrow(_USAGE, owner_id)
-    return count, size
-
-
 async def forgo(conn: Connection, incarnation: str, owner_id: int, last: int) -> int:
     """What the archive of an owner has up to the id `last` is not owed any more; returns how many messages. Raises Fenced."""
     row = await conn.fetchrow(_FORGO, incarnation, owner_id, last)
@@ -105,11 +137,12 @@ async def forgo(conn: Connection, incarnation: str, owner_id: int, last: int) ->
 async def stored_uids(
     conn: Connection, uids: Sequence[tuple[int, bytes, int]]
 ) -> dict[tuple[int, bytes, int], tuple[int, bool]]:
-    """Of incoming messages (owner, stream, n), those that are stored: (archive id, owed)."""
-    rows = await conn.fetch(
-        _STORED, *([list(column) for column in zip(*uids, strict=True)] if uids else ([], [], []))
-    )
-    return {(row["account_id"], bytes(row["stream"]), row["n"]): (row["id"], row["owed"]) for row in rows}
+    """Of incoming messages (owner, stream, n), those that were stored lately: (archive id, owed)."""
+    columns = [list(column) for column in zip(*uids, strict=True)] if uids else [[], [], []]
+    return {
+        (row["owner_id"], bytes(row["stream"]), row["n"]): (row["id"], row["owed"])
+        for row in await conn.fetch(_STORED, *columns)
+    }
 
 
 async def erase(conn: Connection, incarnation: str, before: float, limit: int = 1000) -> int:
@@ -118,7 +151,7 @@ async def erase(conn: Connection, incarnation: str, before: float, limit: int = 
 
 
 async def expire_owed(conn: Connection, incarnation: str, before: float, limit: int = 1000) -> int:
-    """Give up on owed messages older than `before` (Unix seconds), at most `limit`; returns how many. Raises Fenced.
+    """Give up on owed messages older than `before` (Unix seconds), about `limit`; returns how many. Raises Fenced.
 
     Call again until it returns less than `limit`; several callers at once do no harm.
     """
@@ -126,7 +159,7 @@ async def expire_owed(conn: Connection, incarnation: str, before: float, limit: 
 
 
 async def delete_archived(conn: Connection, incarnation: str, before: float, limit: int = 1000) -> int:
-    """Delete messages that nobody is owed and that are older than `before`, like `expire_owed`. Raises Fenced."""
+    """Delete messages of the table `message` that nobody is owed and that are older than `before`, like `expire_owed`. Raises Fenced."""
     return await _swept(conn, _RETAIN, incarnation, before, limit)
 
 

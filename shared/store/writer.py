@@ -19,6 +19,7 @@ import trio
 from rookery.shared.db.api import Connection, Database, DatabaseUnavailable, Fenced, UnitOfWork
 from rookery.shared.observe.metrics import COMMIT_ROWS, COMMIT_SECONDS, STORE_REFUSED
 from rookery.shared.store.holding import Holding
+from rookery.shared.store.retention import grow
 from rookery.shared.store.rows import Row
 from rookery.shared.store.sql import RowsRefusedError, Stored, insert_rows, owe_again, owe_rows, settle_rows
 
@@ -34,6 +35,9 @@ _SCAN: Final = 4096
 _SETTLE_SECONDS: Final = 0.02
 _SETTLE_ROWS: Final = 500
 _BACKOFF: Final = (0.05, 0.25)
+#: How often it is written down by how much archives have grown: what a process that dies has counted since is forgotten.
+_GROW_SECONDS: Final = 60.0
+_GROW_OWNERS: Final = 5000
 #: Seconds between log lines about refused rows; the metric counts them all.
 _TELL_SECONDS: Final = 60.0
 T = TypeVar("T")
@@ -104,6 +108,8 @@ class StoreWriter:
         self._dropped = False
         self._failed = False
         self._told_refused = -_TELL_SECONDS
+        #: Rows added to archives, by owner.
+        self._grown: dict[int, int] = {}
 
     # --- what services call ------------------------------------------------------------------------------------------
 
@@ -173,6 +179,7 @@ class StoreWriter:
         """Commit until cancelled."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._settle_loop)
+            nursery.start_soon(self._grow_loop)
             while True:
                 while not self._pending:
                     self._arrived = trio.Event()
@@ -242,8 +249,12 @@ class StoreWriter:
             self._busy_until = now + 2 * self._delay
         self._leave([waiting.row for waiting in batch])
         del self._flying[batch[0].seq]
+        grown = self._grown
         for waiting, outcome in outcomes:
-            waiting.done(waiting.row, outcome)
+            row = waiting.row
+            if outcome and row.archived:
+                grown[row.owner_id] = grown.get(row.owner_id, 0) + 1
+            waiting.done(row, outcome)
         self._land()
 
     def _land(self) -> None:
@@ -325,6 +336,18 @@ class StoreWriter:
             self._settled = trio.Event()
             for done in [one.done for one in owing] + [one.done for one in again]:
                 done()
+
+    async def _grow_loop(self) -> None:
+        while True:
+            await trio.sleep(_GROW_SECONDS)
+            await self.tell_growth()
+
+    async def tell_growth(self) -> None:
+        """Write down by how much archives have grown: the sweep looks at those that may be too long."""
+        grown, self._grown = list(self._grown.items()), {}
+        for start in range(0, len(grown), _GROW_OWNERS):
+            added = dict(grown[start : start + _GROW_OWNERS])
+            await self._persist("store_grow", partial(grow, incarnation=self._incarnation, added=added))
 
     # --- both ---------------------------------------------------------------------------------------------------------
 

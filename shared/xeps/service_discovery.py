@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from rookery.shared.options import Section, about
+from rookery.shared.xeps import advanced_messages as amp
 from rookery.shared.xeps import service_administration as commands
 from rookery.shared.xeps._disco import NS_INFO, domain_info, info
 from rookery.shared.xeps._xep import Context, Target, Xep
@@ -45,6 +46,8 @@ def info_of_domain(iq: Stanza, context: Context) -> Stanza:
     node = _query(iq, NS_INFO).get("node") or ""
     if node in commands.NODES:
         return commands.info(iq, node, context)
+    if node == amp.NS:
+        return iq.result(info("server", "im", "", amp.FEATURES, node=node))
     features = context.features[Target.DOMAIN]
     if node and node != server_node(features, context.contacts):
         raise StanzaError("item-not-found")

@@ -69,6 +69,28 @@ def test_a_token_from_the_first_call_to_the_last(cluster: Cluster, api: Caller) 
     assert shop("GET", "/v1/users/tok@localhost")[0] == 401
 
 
+def test_groups(cluster: Cluster, api: Caller) -> None:
+    """A shared group by the API, seen by the command line, and in a roster."""
+    for name in ("gail", "gus"):
+        assert api("PUT", f"/v1/users/{name}@localhost", {"password": "pw"})[0] == 201
+    assert api("PUT", "/v1/groups/staff", {"label": "Staff"})[0] == 201
+    joined = {"members": ["gail@localhost", "gus@localhost"]}
+    assert api("POST", "/v1/groups/staff/members", joined) == (200, {"items": joined["members"]})
+    assert cluster.cli("group", "show", "staff").stdout.split() == joined["members"]
+    assert cluster.cli("group", "list").stdout == 'staff  "Staff"  2 members, a list\n'
+    (contact,) = api("GET", "/v1/users/gail@localhost/roster")[1]["items"]
+    assert (contact["jid"], contact["subscription"], contact["groups"]) == (
+        "gus@localhost",
+        "both",
+        ["Staff"],
+    )
+    assert cluster.cli("group", "join", "staff", "nobody@localhost", check=False).returncode == 1
+    assert api("DELETE", "/v1/groups/staff/members/gus@localhost") == (204, None)
+    assert api("GET", "/v1/users/gail@localhost/roster")[1]["items"] == []
+    assert cluster.cli("group", "del", "staff").stdout == "removed the group staff\n"
+    assert api("GET", "/v1/groups/staff/members")[0] == 404
+
+
 def test_users(api: Caller) -> None:
     assert api("POST", "/v1/users", {"jid": "Ann@localhost", "password": "pw"})[0] == 201
     assert api("POST", "/v1/users", {"jid": "ann@localhost", "password": "pw"})[0] == 409

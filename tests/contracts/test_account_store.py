@@ -6,6 +6,7 @@ import pytest
 
 from rookery.shared.bus.messages import LastSeen
 from rookery.shared.db.api import Connection, Database, Fenced
+from rookery.shared.store import partitions
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.workers.account import bulk, policies, store, userdata
 from rookery.workers.account.credentials import Keys
@@ -137,7 +138,16 @@ async def test_removal_leaves_no_trace(database: Database) -> None:
             "SELECT $1, i, 's', i, 'd', 'p', false, true, true, now(), 'x' FROM generate_series(1, 5100) AS i",
             alice,
         )
+        await partitions.make(conn)
+        await conn.execute(
+            "INSERT INTO archive (owner_id, id, stamp, day, mark, outgoing, peer, stanza) "
+            "SELECT $1, i, now(), (now() AT TIME ZONE 'UTC')::date - DATE '1970-01-01', 0, false, 'p', 'x' "
+            "FROM generate_series(6000, 11100) AS i",
+            alice,
+        )
+        await conn.execute("INSERT INTO owed VALUES ($1, 6000, now(), true, 'p', 'x')", alice)
         assert await store.delete_account(conn, "alice", "example.org", "here") == ["bob@example.org"]
+        assert not await conn.fetchval("SELECT count(*) FROM stored WHERE owner_id = $1", alice)
         for table in ("credential", "roster_item", "private_xml", "vcard", "blocked", "message"):
             assert not await conn.fetchval(f"SELECT count(*) FROM {table} WHERE account_id = $1", alice), (
                 table

@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from rookery.shared.db.api import Connection, Database, Fenced
-from rookery.shared.store import archive, queries
+from rookery.shared.store import archive, queries, retention
 from rookery.shared.store.archive import Filter, Found, Page
 from rookery.shared.store.holding import Held
 from rookery.shared.store.ids import ArchiveIds, Seal, cluster_seal
@@ -22,6 +22,8 @@ from rookery.shared.xmpp.jid import Jid
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element
 from rookery.workers.offline import archive as offline
+
+pytestmark = pytest.mark.usefixtures("each_layout")
 
 ME = "router-1"
 HELD = Held(0, 3)
@@ -143,14 +145,16 @@ async def test_counts_and_ends(database: Database) -> None:
 async def test_archives_that_are_too_long_lose_their_oldest(database: Database) -> None:
     await seed(database, *[row(id) for id in range(1, 8)], row(1, account=2), row(8, owed=True))
     run = database.run
-    found = await run(0, lambda c: archive.surplus(c, 0, 5, 9))
-    assert found[:2] == [(1, 3), (2, 0)]
-    assert await run(0, lambda c: archive.surplus(c, 7, 5, 9)) == [(8, 0), (9, 0)]
-    assert await run(0, lambda c: archive.trim(c, ME, 1, 3, 2)) == 2
-    assert await run(0, lambda c: archive.trim(c, ME, 1, 3, 2)) == 1
+    await run(0, lambda c: retention.grow(c, ME, {2: 1, 1: 8}))
+    found = await run(0, lambda c: retention.surplus(c, 0, 5, 9))
+    assert found == [(1, 8, 3), (2, 1, 0)]
+    assert await run(0, lambda c: retention.surplus(c, 1, 5, 9)) == [(2, 1, 0)]
+    assert await run(0, lambda c: retention.surplus(c, 0, 5, 9, added=2)) == [(1, 8, 3)]
+    assert await run(0, lambda c: retention.trim(c, ME, 1, 3, 2)) == 2
+    assert await run(0, lambda c: retention.trim(c, ME, 1, 3, 2)) == 1
     assert ids(await page(database)) == [4, 5, 6, 7, 8]
     with pytest.raises(Fenced):
-        await run(0, lambda c: archive.trim(c, "somebody", 1, 7, 9))
+        await run(0, lambda c: retention.trim(c, "somebody", 1, 7, 9))
 
 
 async def test_queries_as_clients_make_them(database: Database) -> None:
@@ -268,7 +272,7 @@ async def test_a_repetition_that_nobody_is_known_to_have_makes_its_row_owed(data
         writer.owe_again(repeated, owed.set)
         with trio.fail_after(10):
             await owed.wait()
-        found = await database.run(0, lambda c: c.fetch("SELECT id, owed FROM message"))
+        found = await database.run(0, lambda c: c.fetch("SELECT id, owed FROM stored"))
         assert [tuple(one) for one in found] == [(1, True)]
         nursery.cancel_scope.cancel()
 
@@ -283,9 +287,9 @@ async def test_what_reached_nobody_is_owed_after_its_commit(database: Database) 
         writer.owe(1, 1, owed.set)
         with trio.fail_after(10):
             await owed.wait()
-        assert await database.run(0, lambda c: c.fetchval("SELECT owed FROM message WHERE id = 1"))
+        assert await database.run(0, lambda c: c.fetchval("SELECT owed FROM stored WHERE id = 1"))
         writer.settle(1, [1])
         with trio.fail_after(10):
             await writer.drain()
-        assert not await database.run(0, lambda c: c.fetchval("SELECT owed FROM message WHERE id = 1"))
+        assert not await database.run(0, lambda c: c.fetchval("SELECT owed FROM stored WHERE id = 1"))
         nursery.cancel_scope.cancel()

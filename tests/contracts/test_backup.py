@@ -26,7 +26,7 @@ def test_there_and_back(database_url: str, empty_database_url: str, tmp_path: Pa
         database_url,
         "INSERT INTO domain (name) VALUES ('example.org')",
         "INSERT INTO account (localpart, domain) VALUES ('alice', 'example.org')",
-        "INSERT INTO member (incarnation, kinds, version, expires) VALUES ('m', '{router}', 1, now() + interval '1 hour')",
+        "INSERT INTO member (incarnation, kinds, version, schema, expires) VALUES ('m', '{router}', 1, 99, now() + interval '1 hour')",
         "INSERT INTO fence VALUES ('m', true)",
         "INSERT INTO lease VALUES ('router', 3, 'm', 7)",
     )

@@ -428,6 +428,20 @@ async def test_host_meta(lab: Lab) -> None:
     }
 
 
+async def test_where_tls_is_required_nobody_is_sent_elsewhere(tmp_path: Path) -> None:
+    async with running(tmp_path, edge=edge(allow_plaintext=False)) as lab:
+        _, body = await fetch(lab, "/.well-known/host-meta")
+        assert "href='wss://chat.example.org:5443/xmpp-websocket'" in body
+        assert "href='https://chat.example.org:5443/http-bind'" in body
+        stream = await trio.open_tcp_stream("127.0.0.1", lab.edge.ports["http"])
+        await stream.send_all(
+            f"GET {PATH} HTTP/1.1\r\nHost: chat.example.org\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: xmpp\r\n\r\n".encode()
+        )
+        assert (await stream.receive_some()).startswith(b"HTTP/1.1 403")
+        await stream.aclose()
+
+
 async def test_host_meta_of_a_domain_that_is_not_hosted(lab: Lab) -> None:
     for host in ("evil.example", "notexample.org", "example.org.evil", "[::1]:80", "a..b"):
         assert (await fetch(lab, "/.well-known/host-meta", host=host))[0].startswith("HTTP/1.1 404"), host

@@ -15,6 +15,7 @@ from rookery.shared.xmpp.sasl import ht
 from rookery.workers.account import clients, store, token_store
 from rookery.workers.account.credentials import Keys
 
+from .counted import Counted
 from .people import ALICE, BOB, KEYS, People, people
 from .test_account_service import call, condition
 
@@ -172,35 +173,11 @@ async def test_coming_back_with_a_token_takes_one_statement(database: Database) 
     async with people(database, CONFIG) as world:
         token = (await issued(world)).token
         await redeemed(world, token)
-        counted = _Counted(world.worker.db)
-        world.worker.db = counted  # type: ignore[assignment]
+        counted = Counted(world.worker.db)
+        world.worker.db = counted
         assert (await redeemed(world, token)).failed == ""
         assert counted.statements == 1
         assert KEYS
-
-
-class _Counted:
-    """A database that counts statements."""
-
-    def __init__(self, db: Database) -> None:
-        self._db = db
-        self.statements = 0
-
-    async def run(self, partition: int, work: object, *, op: str = "") -> object:
-        async def counting(conn: Connection) -> object:
-            return await work(_Connection(conn, self))  # type: ignore[operator]
-
-        return await self._db.run(partition, counting, op=op)
-
-
-class _Connection:
-    def __init__(self, conn: Connection, counted: _Counted) -> None:
-        self._conn = conn
-        self._counted = counted
-
-    def __getattr__(self, name: str) -> object:
-        self._counted.statements += name in ("fetch", "fetchrow", "fetchval", "execute")
-        return getattr(self._conn, name)
 
 
 async def test_a_user_sees_and_revokes_clients(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:

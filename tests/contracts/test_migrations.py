@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+import asyncpg
 import msgspec
 import pytest
 import trio
@@ -142,3 +145,56 @@ def test_dropping_and_making_again_is_a_fresh_database(empty: config.Database) -
     trio.run(migrate.up, empty)
     run_sql(empty.url, "DROP SCHEMA public CASCADE", "CREATE SCHEMA public")
     trio.run(migrate.up, empty)
+
+
+async def test_a_file_that_waits_is_applied_when_no_older_process_lives(empty: config.Database) -> None:
+    waiting = script("-- contract\n-- waits for migration 99\nALTER TABLE domain DROP COLUMN created")
+    await migrate.up(empty)
+    member = "INSERT INTO member (incarnation, kinds, version, schema, expires) VALUES ('{}', '{{}}', 3, {}, now() + interval '{}') RETURNING 1"
+    await fetch(empty, member.format("old", 98, "2 seconds"))
+    await fetch(empty, member.format("new", 99, "2 seconds"))
+    lines: list[str] = []
+    status = await migrate.up(empty, files=scripts(waiting), report=lines.append)
+    assert (len(lines), "waits: 1 older" in lines[0]) == (1, True)
+    assert (status.pending, status.waiting) == ([], [waiting])
+    migrate.judge(status, scripts(waiting))  # this version runs without it
+    await fetch(
+        empty, "UPDATE member SET expires = now() - interval '30 seconds' WHERE schema = 98 RETURNING 1"
+    )
+    status = await migrate.up(empty, files=scripts(waiting))
+    assert status.waiting == [waiting], "it may have been silent for a moment only"
+    await fetch(
+        empty, "UPDATE member SET expires = now() - interval '2 minutes' WHERE schema = 98 RETURNING 1"
+    )
+    status = await migrate.up(empty, files=scripts(waiting))
+    assert (status.waiting, status.version) == ([], waiting.number)
+    with pytest.raises(SchemaError, match="too new"):
+        migrate.judge(status, migrate.load())
+
+
+async def test_the_switch_knows_whether_there_is_something_to_read_from_before(
+    empty: config.Database,
+) -> None:
+    await migrate.up(empty)
+    assert await fetch(empty, "SELECT archive_from = '-infinity' FROM installation")
+    await fetch(
+        empty,
+        "INSERT INTO message VALUES (1, 1, '', 1, '', 'a@b', false, true, false, now(), '') RETURNING 1",
+    )
+    (switch,) = [one for one in migrate.load() if one.name == "archive_switch"]
+    assert (switch.contract, switch.waits) == (True, 21)
+    run = partial(fetch, empty)
+    await run("DELETE FROM migration WHERE name = 'archive_switch' RETURNING 1")
+    await run("DO $$ BEGIN ALTER TABLE member DROP CONSTRAINT member_schema; END $$")
+    # It was cut off for longer than the switch waits, and does not know.
+    await run(
+        "INSERT INTO member (incarnation, kinds, version, expires) VALUES ('old', '{}', 3, now() - interval '2 minutes') RETURNING 1"
+    )
+    await run("INSERT INTO fence VALUES ('old', true), ('new', true) RETURNING 1")
+    await migrate.up(empty)
+    assert await run("SELECT archive_from > now() - interval '1 minute' FROM installation")
+    assert await run("SELECT string_agg(incarnation, ' ') = 'new' FROM fence WHERE open")
+    with pytest.raises(asyncpg.CheckViolationError):
+        await run(
+            "INSERT INTO member (incarnation, kinds, version, expires) VALUES ('late', '{}', 3, now()) RETURNING 1"
+        )

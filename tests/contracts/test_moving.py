@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from rookery.moving.records import (
 from rookery.shared import config
 from rookery.shared.db.api import Connection, Database
 from rookery.shared.db.bridge import open_database
+from rookery.shared.store import partitions, retention
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element
 from rookery.workers.account import store
@@ -178,6 +180,34 @@ async def test_what_was_written_is_what_is_read(database: Database) -> None:
     await database.run(0, work)
 
 
+async def test_what_came_long_ago_is_let_go_of_as_if_it_had_always_been_here(
+    database: Database, each_layout: str
+) -> None:
+    await hosted(database)
+    now = time.time()
+    bob = "bob@far.example"
+    old, new, never = [
+        Message(at, said("x", bob, "alice@example.org"), bob, owed=owed)
+        for at, owed in ((now - 400 * 86_400, True), (now - 86_400, False), (0.0, False))
+    ]
+    await load.put_people(database, [Person("alice", "example.org", messages=(never, old, new))])
+
+    async def work(conn: Connection) -> None:
+        found = await dump.person(conn, "alice", "example.org")
+        assert found is not None
+        assert [one.owed for one in found.messages] == [False, True, False]
+        if each_layout == "archive":
+            today = (await partitions.now(conn))["archive"]
+            rows = [tuple(row) for row in await conn.fetch("SELECT id, day FROM archive ORDER BY id")]
+            assert rows == [(1, today - 3660), (2, today - 400), (3, today - 1)]
+            for one in retention.old(await partitions.listed(conn, "archive"), today - 30):
+                await partitions.drop(conn, one)
+            assert await conn.fetch("SELECT id FROM archive") == await conn.fetch("SELECT 3::bigint AS id")
+            assert await conn.fetchval("SELECT count(*) FROM owed") == 1
+
+    await database.run(0, work)
+
+
 def test_an_export_of_one_person_has_all_of_it(database_url: str) -> None:
     with_database(database_url, filled)
     told = json.loads(rookery(database_url, "user", "export", "alice@example.org"))
@@ -235,6 +265,7 @@ _PLANT = (
     "INSERT INTO user_agent (account_id, agent, software) VALUES ({id}, 'a', '{s}')",
     "INSERT INTO login_token (account_id, agent, serial, mechanism, verifier, salt, expires) VALUES ({id}, 'a', 1, '{s}', 'v', 's', now())",
     "INSERT INTO push (account_id, service, node, partition, resource, options) VALUES ({id}, 'app.example', 'n', 1, '{s}', '')",
+    "WITH g AS (INSERT INTO roster_group (name, label) VALUES ('g', 'g') RETURNING id) INSERT INTO roster_group_member SELECT id, {id} FROM g",
 )
 
 
@@ -248,7 +279,7 @@ async def test_nothing_of_a_person_is_in_any_table_after_removal(database: Datab
             await conn.execute(statement.format(id=id, s=SENTINEL))
         before = await found(conn, SENTINEL)
         owned = {
-            "account", "archive_preference", "blocked", "message", "private_xml", "pubsub_item", "pubsub_node", "pubsub_subscription",
+            "account", "archive", "archive_preference", "blocked", "owed", "private_xml", "pubsub_item", "pubsub_node", "pubsub_subscription",
             "roster_item", "room_affiliation", "session", "upload", "vcard", "abuse_report", "user_agent", "login_token", "push",
         }  # fmt: skip
         assert set(before) == owned
@@ -256,7 +287,8 @@ async def test_nothing_of_a_person_is_in_any_table_after_removal(database: Datab
         columns = await conn.fetch(
             "SELECT DISTINCT table_name FROM information_schema.columns WHERE column_name = 'account_id' AND table_schema = 'public'"
         )
-        known = owned | {"credential", "erased", "upload_day"}
+        # (the last ones are views)
+        known = owned | {"credential", "erased", "message", "upload_day", "roster_group_member", "group_member", "shared_contact"}  # fmt: skip
         assert {re.sub(r"^message_\d+$", "message", row["table_name"]) for row in columns} <= known
         if many:
             await delete_accounts(conn, [("alice", "example.org")])
@@ -265,6 +297,7 @@ async def test_nothing_of_a_person_is_in_any_table_after_removal(database: Datab
         # A file is removed by the sweep of the upload workers, with its row, which has no owner any more.
         await conn.execute("DELETE FROM upload WHERE account_id IS NULL")
         assert await found(conn, SENTINEL) == {}
+        assert await conn.fetchval("SELECT count(*) FROM roster_group_member") == 0
         assert await found(conn, "alice@example.org") == {"roster_item": 1}
 
     await database.run(0, work)

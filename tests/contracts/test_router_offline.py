@@ -24,6 +24,10 @@ from rookery.workers.offline.pages import MAX_ROWS
 from rookery.workers.offline.service import OfflineService
 
 BOB = f"bob@{DOMAIN}"
+#: What was archived is owed after all.
+OWE_ALL = """
+INSERT INTO owed (owner_id, id, stamp, archived, peer, stanza)
+SELECT owner_id, id, stamp, true, peer, stanza FROM archive WHERE NOT outgoing"""
 
 
 class RealRig(Rig):
@@ -79,7 +83,7 @@ class RealRig(Rig):
         return await self.database.run(0, work)
 
     async def owed(self) -> int:
-        return cast("int", (await self.sql("SELECT count(*) FROM message WHERE owed"))[0][0])
+        return cast("int", (await self.sql("SELECT count(*) FROM stored WHERE owed"))[0][0])
 
     async def until_owed(self, count: int) -> None:
         with trio.fail_after(10):
@@ -129,7 +133,7 @@ async def test_three_pages_of_messages_wait_for_bob_and_go_only_when_written(dat
         bob.ack()
         await it.until_owed(0)
         assert await it.owed() == 0
-        assert await it.sql("SELECT count(*) FROM message WHERE archived") == [(count,)], (
+        assert await it.sql("SELECT count(*) FROM stored WHERE archived") == [(count,)], (
             "the archive keeps them"
         )
 
@@ -232,9 +236,24 @@ async def test_what_nobody_fetched_is_given_up_by_the_holder_of_the_first_partit
         now = it.router.core.clock()
         assert await expiry.sweep(it.offline, now + (days - 1) * 86_400) == 0
         assert await expiry.sweep(it.cluster.nodes["router1"], now + (days + 1) * 86_400) == 0
+        # Given up; the archive goes by the day, and by the clock of the database.
+        assert await expiry.sweep(it.offline, now + (days + 1) * 86_400) == 3
+        assert await it.owed() == 0
+
+
+async def test_what_version_2_stored_is_given_up_too_and_leaves_its_archive(database: Database) -> None:
+    await database.run(0, lambda conn: conn.execute("UPDATE installation SET archive_from = NULL"))
+    async with rig(database) as it:
+        alice = await it.online("alice")
+        origins = [alice.route(chat(BOB, str(n))) for n in range(3)]
+        await it.until(lambda: all(it.accepted(origin) for origin in origins))
+        await it.sql("UPDATE installation SET archive_from = now()")
+        days = it.config.options(offline_storage.Options).days
+        now = it.router.core.clock()
+        assert await expiry.sweep(it.offline, now + (days - 1) * 86_400) == 0
         # Given up, and by then too old for the archive.
         assert await expiry.sweep(it.offline, now + (days + 1) * 86_400) == 3 + 3
-        assert await it.owed() == 0
+        assert await it.sql("SELECT count(*) FROM stored") == [(0,)]
 
 
 async def test_what_waited_and_was_acknowledged_unheard_is_not_given_again_by_the_next_holder(
@@ -248,7 +267,7 @@ async def test_what_waited_and_was_acknowledged_unheard_is_not_given_again_by_th
         bob.ack()
         await it.settle()
         # It had waited for a session without a socket; the router ended before it heard what the client has.
-        await it.sql("UPDATE message SET owed = true WHERE NOT outgoing")
+        await it.sql(OWE_ALL)
         it.edge().late.append((origin.stream, origin.n, got))
         await it.start_router("router2")
         await it.until_owed(0)
@@ -266,8 +285,8 @@ async def test_a_page_that_was_read_before_the_next_holder_settled_is_not_given(
         (got,) = messages(bob)
         bob.ack()
         await it.settle()
-        await it.sql("UPDATE message SET owed = true WHERE NOT outgoing")
-        ((row, packed),) = await it.sql("SELECT id, stanza FROM message WHERE NOT outgoing")
+        await it.sql(OWE_ALL)
+        ((row, packed),) = await it.sql("SELECT id, stanza FROM stored WHERE NOT outgoing")
         it.edge().late.append((origin.stream, origin.n, got))
         router = await it.start_router("router2")
         await it.until_owed(0)

@@ -265,3 +265,24 @@ async def test_a_domain_that_comes_by_itself_is_tried_at_once(
         world.worker.incoming.open(Came())  # type: ignore[arg-type]
         await world.until(lambda: [stanza.id for stanza in world.got] == ["waits"])
         await world.rows(0)
+
+
+async def test_what_a_domain_may_not_send_any_more_goes_back(database: Database) -> None:
+    """`rookery domain set --federation closed`: what waits and what comes gets not-allowed, other domains of ours go on."""
+    async with federation(database) as world:
+        world.trouble = REFUSED
+        for name in ("waits", "too"):
+            world.send(chat(name))
+        world.send(Stanza.build("iq", type="get", to=THERE, from_=ALICE, id="q"))
+        await world.until(lambda: len(world.accepted()) == 3)
+        closed = """UPDATE domain SET policy = '{"federation": {"mode": "closed"}}' WHERE name = $1"""
+        await database.run(0, lambda conn: conn.execute(closed, HERE))
+        world.worker.domains.refresh()
+        await world.until(lambda: {error.id for error in world.errors()} >= {"waits", "too"})
+        world.send(chat("after"))
+        await world.until(lambda: "after" in {error.id for error in world.errors()})
+        told = {error.id: error.inner for error in world.errors()}
+        assert all(b"not-allowed" in told[name] for name in ("waits", "too", "after"))
+        world.trouble = None
+        world.send(chat("else", from_="x@third.example/r"))
+        await world.until(lambda: [stanza.id for stanza in world.got] == ["else"])

@@ -9,6 +9,7 @@ import trio
 from tests.contracts.s2s_lab import Recorded, lab, message, until
 
 from rookery.workers.s2s.streams.management import Outbound
+from rookery.workers.s2s.streams.policies import Policy
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["starttls", "direct"])
@@ -223,3 +224,25 @@ async def test_our_own_certificate_is_shown_though_that_of_the_other_side_lies_b
         ours.streams.open("b.example", "a.example", owner)
         await until(lambda: owner.opened or owner.troubles)
         assert owner.troubles == []
+
+
+async def test_a_policy_that_changes_ends_streams_that_are_open(tmp_path: Path) -> None:
+    async with lab(tmp_path) as here:
+        there = here.server("b", "b.example")
+        ours = here.server("a", "a.example", routes=(there.way("b.example"),))
+        owner = Recorded()
+        ours.streams.open("b.example", "a.example", owner)
+        await until(lambda: owner.opened)
+        there.policy = Policy("closed")
+        there.streams.enforce()
+        await until(lambda: owner.troubles)
+        assert owner.troubles[0].kind == "policy"
+        assert "policy-violation" in owner.troubles[0].text
+        # And neither side opens another one.
+        ours.streams.open("b.example", "a.example", again := Recorded())
+        await until(lambda: again.troubles)
+        assert again.troubles[0].kind == "policy"
+        ours.policy = Policy("closed")
+        ours.streams.open("b.example", "a.example", third := Recorded())
+        await until(lambda: third.troubles)
+        assert third.troubles[0].condition == "not-allowed"

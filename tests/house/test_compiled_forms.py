@@ -7,7 +7,7 @@ import runpy
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.house.sources import parsed
+from tests.house.sources import nodes, parsed
 
 ROOT = Path(__file__).parents[2]
 NAMES = runpy.run_path(str(ROOT / "scripts" / "compile.py"))["names"]()
@@ -33,7 +33,7 @@ def test_what_was_set_to_none_is_not_read_again() -> None:
     found = [
         f"{name}:{node.lineno} {attribute}"
         for name, tree in trees()
-        for function in ast.walk(tree)
+        for function in nodes(tree)
         if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
         for attribute, line in cleared(function)
         for node in ast.walk(function)
@@ -48,7 +48,7 @@ def test_nothing_is_swapped_for_none_in_one_statement() -> None:
     found = [
         f"{name}:{node.lineno}"
         for name, tree in trees()
-        for node in ast.walk(tree)
+        for node in nodes(tree)
         if isinstance(node, ast.Assign)
         and isinstance(node.targets[0], ast.Tuple)
         and isinstance(node.value, ast.Tuple)
@@ -98,13 +98,13 @@ def test_nothing_that_python_runs_builds_on_a_compiled_class() -> None:
             tree = parsed(path.read_text("utf-8"))
             known = {
                 alias.asname or alias.name: (node.module, alias.name)
-                for node in ast.walk(tree)
+                for node in nodes(tree)
                 if isinstance(node, ast.ImportFrom)
                 for alias in node.names
             }
             found += [
                 f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"
-                for node in ast.walk(tree)
+                for node in nodes(tree)
                 if isinstance(node, ast.ClassDef)
                 and any(known.get(ast.unparse(base)) in closed for base in node.bases)
             ]

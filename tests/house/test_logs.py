@@ -8,7 +8,7 @@ from collections import defaultdict
 from functools import cache
 from pathlib import Path
 
-from tests.house.sources import parsed
+from tests.house.sources import nodes, parsed
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/logs.md"
@@ -31,7 +31,7 @@ def logged() -> dict[str, set[str]]:
         for path in (ROOT / folder).rglob("*.py"):
             if any(parent.is_symlink() for parent in path.parents):
                 continue
-            for node in ast.walk(parsed(path.read_text("utf-8"))):
+            for node in nodes(parsed(path.read_text("utf-8"))):
                 if isinstance(node, ast.Call) and (events := events_of(node)):
                     for event in events:
                         found[event] |= {word.arg for word in node.keywords if word.arg} - OWN

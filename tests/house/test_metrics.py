@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from tests.house.sources import parsed
+from tests.house.sources import nodes, parsed
 
 from rookery.shared.observe import metrics
 
@@ -26,7 +26,7 @@ def fed() -> set[str]:
     found = set()
     for folder in ("edge", "router", "workers", "shared", "src/rookery"):
         for path in (ROOT / folder).rglob("*.py"):
-            for node in ast.walk(parsed(path.read_text("utf-8"))):
+            for node in nodes(parsed(path.read_text("utf-8"))):
                 if isinstance(node, ast.Attribute) and node.attr in FEEDS:
                     of = node.value
                     found.add(

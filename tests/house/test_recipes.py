@@ -89,9 +89,8 @@ for name, check in runpy.run_path("tests/house/test_ways.py").items():
 def follow(recipe: str, root: Path) -> list[str]:
     """Do in a copy of the sources what a section of the page says; returns the files that it names."""
     for folder in FOLDERS:
-        shutil.copytree(
-            ROOT / folder, root / folder, symlinks=True, ignore=shutil.ignore_patterns("__pycache__")
-        )
+        # (with what is compiled already: times of files are copied, so Python knows what is still true)
+        shutil.copytree(ROOT / folder, root / folder, symlinks=True)
     section = PAGE.partition(f"\n## {recipe}\n")[2].partition("\n## ")[0]
     named = []
     for file, how, line, code in _STEP.findall(section):

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import pytest
 from click.testing import CliRunner
-from tests.house.sources import parsed
+from tests.house.sources import nodes, parsed
 
 from rookery.cli.configs import config as command
 from rookery.shared import reference
@@ -29,7 +29,7 @@ def sources() -> dict[str, tuple[str, set[str]]]:
         for path in (ROOT / folder).rglob("*.py"):
             if not any(parent.is_symlink() for parent in path.parents):
                 text = path.read_text("utf-8")
-                reads = {node.attr for node in ast.walk(parsed(text)) if isinstance(node, ast.Attribute)}
+                reads = {node.attr for node in nodes(parsed(text)) if isinstance(node, ast.Attribute)}
                 found[str(path.relative_to(ROOT))] = (text, reads)
     return found
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from tests.house.sources import parsed
+from tests.house.sources import nodes, parsed
 
 ROOT = Path(__file__).parents[2]
 CODE: Final = ("edge", "router", "workers", "shared", "bench", "src/rookery")
@@ -33,7 +33,7 @@ def modules() -> Iterator[tuple[str, str]]:
 
 
 def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    return (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+    return (node for node in nodes(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
 
 
 def test_modules_are_short() -> None:
@@ -55,7 +55,7 @@ def test_nothing_prints_but_the_command_line() -> None:
     for name, text in modules():
         calls = {
             node.func.id
-            for node in ast.walk(parsed(text))
+            for node in nodes(parsed(text))
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
         }
         assert "print" not in calls, name

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from tests.house.sources import parsed
+from tests.house.sources import nodes, parsed
 
 from rookery.shared.bus.kinds import KINDS, Kind, built
 from rookery.shared.bus.messages import TAGS
@@ -32,7 +32,12 @@ NOT_SENT = {
 #: They read items from the wire, or say what items are.
 READERS = {"shared/bus/batch.py", "shared/bus/messages.py", "shared/bus/ways.py", "shared/bus/versions.py"}
 #: Code of the bus and the cluster layer that acts for whoever imports it.
-HELPERS = {"shared/bus/notices.py", "shared/cluster/domains.py", "shared/cluster/fanout.py"}
+HELPERS = {
+    "shared/bus/notices.py",
+    "shared/bus/group_notices.py",
+    "shared/cluster/domains.py",
+    "shared/cluster/fanout.py",
+}
 #: Functions that say what a kind takes: tables, or a chain of cases.
 TAKING = {"receive", "_rare", "_table", "items", "calls"}
 
@@ -70,7 +75,7 @@ def names_of(tree: ast.Module) -> dict[str, str]:
     """The items that a file imports, by the names that it uses."""
     return {
         alias.asname or alias.name: alias.name
-        for node in ast.walk(tree)
+        for node in nodes(tree)
         if isinstance(node, ast.ImportFrom) and node.module == MESSAGES
         for alias in node.names
         if alias.name in ITEMS
@@ -82,7 +87,7 @@ def made(tree: ast.Module) -> set[str]:
     """The items that a file makes: `Item(...)`, `_new(Item, ...)`."""
     names = names_of(tree)
     found = set()
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             called = node.func.id
             if called == "_new" and node.args and isinstance(node.args[0], ast.Name):
@@ -95,7 +100,7 @@ def made(tree: ast.Module) -> set[str]:
 @cache
 def imports(tree: ast.Module) -> set[str]:
     found = set()
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         if isinstance(node, ast.ImportFrom) and node.module:
             found.add(node.module)
             found.update(f"{node.module}.{alias.name}" for alias in node.names)
@@ -125,7 +130,7 @@ def senders() -> dict[Party, set[str]]:
 def taken(tree: ast.Module) -> set[str]:
     names = names_of(tree)
     found = set()
-    for function in ast.walk(tree):
+    for function in nodes(tree):
         if not (isinstance(function, ast.FunctionDef) and function.name in TAKING):
             continue
         for node in ast.walk(function):

@@ -41,7 +41,10 @@ WITH hits AS (
 ), noted AS (
     INSERT INTO erased (account_id) SELECT id FROM gone
 )
-SELECT hits.contact, others.jid FROM hits JOIN others ON others.id = hits.account_id"""
+SELECT hits.contact, others.jid FROM hits JOIN others ON others.id = hits.account_id
+UNION
+SELECT a.localpart || '@' || a.domain, s.contact FROM account a JOIN shared_contact s ON s.account_id = a.id
+WHERE a.id = ANY ($1::bigint[]) AND s.contact <> ALL ($2::text[])"""
 
 
 async def delete_accounts(conn: Connection, accounts: Sequence[tuple[str, str]]) -> dict[str, list[str]]:

@@ -1,4 +1,4 @@
-"""What the operator says about a hosted domain: registration, durability, administrators, contact addresses (XEP-0157), rooms."""
+"""What the operator says about a hosted domain: registration, durability, days of archives, administrators, contact addresses (XEP-0157), rooms."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ CONTACTS: Final = {
 
 
 class Changes(NamedTuple):
-    """What is to change. None leaves a setting as it is; "" takes a policy back, and so does a contact without addresses.
+    """What is to change. None leaves a setting as it is; "" or 0 takes a policy back, and so does a contact without addresses.
 
     `admins` are prepared bare JIDs; they take the place of those that there were.
     Of a service of rooms: `room_creation` as in `DomainRow.creation`. Of a domain of accounts: `auth` says who keeps the passwords
     (`workers.account.logins.settings`), {} takes it back.
     `joining` says more of registration: "approval" where an operator lets each new user in, "nobody" where invitations are no good, either.
-    `motd` and `welcome` are the texts of XEP-0133 sections 4.24 and 4.27. Of a service of rooms: `room_creation` as in `DomainRow.creation`.
+    `motd` and `welcome` are the texts of XEP-0133 sections 4.24 and 4.27. `federation` has what changes of `mode`, `allow` and `block`; one that is
+    empty is taken back, and {} takes all of it back.
     """
 
     registration: bool | None = None
@@ -33,11 +34,13 @@ class Changes(NamedTuple):
     auth: Mapping[str, Any] | None = None
     motd: str | None = None
     welcome: str | None = None
+    federation: Mapping[str, Any] | None = None
+    archive_days: int | None = None
     joining: str | None = None
 
 
 class Policy(NamedTuple):
-    """A domain as it is set; `durability` "" is what the configuration says, `admins` may administrate it (XEP-0133).
+    """A domain as it is set; `durability` "" and `archive_days` 0 are what the configuration says, `admins` may administrate it (XEP-0133).
 
     `motd` is what each user is told once, `welcome` what new users are told; "" for nothing.
     """
@@ -52,6 +55,8 @@ class Policy(NamedTuple):
     auth: Mapping[str, Any] = {}
     motd: str = ""
     welcome: str = ""
+    federation: Mapping[str, Any] = {}
+    archive_days: int = 0
     joining: str = ""
 
     def document(self) -> dict[str, Any]:
@@ -61,12 +66,14 @@ class Policy(NamedTuple):
             "kind": self.kind,
             "registration": self.registration,
             "durability": self.durability or None,
+            "archive_days": self.archive_days or None,
             "contacts": {field: list(uris) for field, uris in self.contacts.items()},
             "admins": list(self.admins),
             **({"auth": dict(self.auth)} if self.auth else {}),
             **({"joining": self.joining} if self.joining else {}),
             **({"motd": self.motd} if self.motd else {}),
             **({"welcome": self.welcome} if self.welcome else {}),
+            **({"federation": dict(self.federation)} if self.federation else {}),
             **({"room_creation": self.room_creation or None} if self.kind == "rooms" else {}),
         }
 
@@ -82,12 +89,14 @@ async def change(conn: Connection, name: str, changes: Changes) -> Policy | None
         policy = _loaded(row["policy"])
         said = {
             "durability": changes.durability,
+            "archive_days": changes.archive_days,
             "room_creation": changes.room_creation,
             "joining": changes.joining,
             "motd": changes.motd,
             "welcome": changes.welcome,
             "admins": None if changes.admins is None else sorted(set(changes.admins)),
             "auth": changes.auth,
+            "federation": _federation(policy, changes.federation),
         }
         for setting, value in said.items():
             if value:
@@ -134,8 +143,18 @@ def _policy(name: str, kind: str, registration: bool, policy: Mapping[str, Any])
         policy.get("auth", {}),
         policy.get("motd", ""),
         policy.get("welcome", ""),
+        policy.get("federation", {}),
+        policy.get("archive_days", 0),
         policy.get("joining", ""),
     )
+
+
+def _federation(policy: Mapping[str, Any], said: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    if not said:
+        return said
+    before = policy.get("federation")
+    merged = {**(before if isinstance(before, dict) else {}), **said}
+    return {name: value for name, value in merged.items() if value}
 
 
 def admins_of(policy: Mapping[str, Any]) -> tuple[str, ...]:

@@ -12,13 +12,13 @@ from typing import Any, Final, NamedTuple
 
 from rookery.shared.bus.kinds import ACCOUNTS, SERVICES
 from rookery.shared.db.api import FENCE, Connection, Fenced
+from rookery.shared.db.groups import contacts
+from rookery.shared.store.owners import CHUNK, EMPTY
 from rookery.shared.xmpp.jid import MAX_PART
 from rookery.workers.account.credentials import Keys
 from rookery.workers.account.logins.settings import mechanisms
 
 _NO_FENCE: Final = "WITH fence_ok AS MATERIALIZED (SELECT 1 WHERE $1::text = '')"
-#: Messages deleted by one statement when an account goes: each stays far below the statement timeout.
-_CHUNK: Final = 5000
 
 
 async def fenced(conn: Connection, incarnation: str, sql: str, *args: object) -> Any:
@@ -294,14 +294,9 @@ _CLOSE: Final = """
     UPDATE account SET disabled = true FROM fence_ok WHERE localpart = $2 AND domain = $3 RETURNING id
 )
 SELECT EXISTS (SELECT FROM fence_ok) AS alive, (SELECT id FROM found) AS id"""
-_EMPTY: Final = """
-, gone AS (
-    DELETE FROM message m USING fence_ok
-    WHERE m.account_id = $2 AND m.id IN (SELECT id FROM message WHERE account_id = $2 LIMIT $3) RETURNING 1
-)
-SELECT EXISTS (SELECT FROM fence_ok) AS alive, (SELECT count(*) FROM gone) AS deleted"""
+_EMPTY: Final = EMPTY + "SELECT EXISTS (SELECT FROM fence_ok) AS alive, rows AS deleted FROM emptied"  # noqa: S608
 # Accounts are locked before roster rows, and in order, as the roster worker's writes do: no deadlock.
-_DELETE: Final = """
+_DELETE: Final = f"""
 , others AS (
     SELECT a.id, a.localpart || '@' || a.domain AS jid FROM account a, fence_ok
     WHERE a.id IN (SELECT account_id FROM roster_item WHERE contact = $3) AND a.id <> $2
@@ -325,12 +320,12 @@ _DELETE: Final = """
 ), noted AS (
     INSERT INTO erased (account_id) SELECT id FROM gone
 )
-SELECT EXISTS (SELECT FROM fence_ok) AS alive, ARRAY(SELECT jid FROM others) AS contacts, EXISTS (SELECT FROM gone) AS deleted"""
+SELECT EXISTS (SELECT FROM fence_ok) AS alive, ARRAY(SELECT jid FROM others UNION {contacts("$2")}) AS contacts, EXISTS (SELECT FROM gone) AS deleted"""  # noqa: S608  constants only
 
 
 async def empty(conn: Connection, account_id: int, incarnation: str = "") -> None:
     """Delete the messages of an account. Raises Fenced."""
-    while (await fenced(conn, incarnation, _EMPTY, account_id, _CHUNK))["deleted"] == _CHUNK:
+    while (await fenced(conn, incarnation, _EMPTY, account_id, CHUNK))["deleted"] == CHUNK:
         pass
 
 

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from rookery.shared.bus.messages import LastSeen
 from rookery.shared.db.api import Connection
+from rookery.shared.db.groups import contacts, shares
 from rookery.shared.xeps.avatar_conversion import DATA, METADATA, access_model, shown, with_photo
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.jid import Jid
@@ -26,9 +27,10 @@ async def account_id(conn: Connection, account: str) -> int:
 
 # --- vCard (XEP-0054) -------------------------------------------------------------------------------------------------
 
-_CARD: Final = """
+_CARD: Final = f"""
 SELECT v.xml, m.payload AS metadata, n.config, d.payload AS data,
-    EXISTS (SELECT FROM roster_item r WHERE r.account_id = a.id AND r.contact = $4 AND r.sub_from) AS sees
+    EXISTS (SELECT FROM roster_item r WHERE r.account_id = a.id AND r.contact = $4 AND r.sub_from)
+        OR {shares("a.id", "$4")} AS sees
 FROM account a
 LEFT JOIN vcard v ON v.account_id = a.id
 LEFT JOIN pubsub_node n ON n.owner = $3 AND n.name = $5
@@ -36,7 +38,7 @@ LEFT JOIN LATERAL (SELECT id, payload FROM pubsub_item WHERE node_id = n.id ORDE
 LEFT JOIN LATERAL (
     SELECT i.payload FROM pubsub_node o JOIN pubsub_item i ON i.node_id = o.id AND i.id = m.id WHERE o.owner = $3 AND o.name = $6
 ) d ON true
-WHERE a.domain = $1 AND a.localpart = $2"""
+WHERE a.domain = $1 AND a.localpart = $2"""  # noqa: S608  constants only
 _PUT_VCARD: Final = """
 , done AS (
     INSERT INTO vcard (account_id, xml) SELECT $2, $3 FROM fence_ok
@@ -133,6 +135,11 @@ _UNBLOCK: Final = """
 SELECT EXISTS (SELECT FROM fence_ok) AS alive"""
 
 
+_BLOCKED: Final = f"""
+SELECT ARRAY(SELECT jid FROM blocked WHERE account_id = $1) AS blocked,
+    ARRAY(SELECT contact FROM roster_item WHERE account_id = $1 AND sub_from UNION {contacts("$1")}) AS seen_by"""  # noqa: S608
+
+
 class Blocklist(NamedTuple):
     """The block list before a change, and the bare JIDs that may see the account's presence."""
 
@@ -142,11 +149,7 @@ class Blocklist(NamedTuple):
 
 async def get_blocklist(conn: Connection, account: str) -> Blocklist:
     """The block list, and whom it concerns."""
-    row = await conn.fetchrow(
-        "SELECT ARRAY(SELECT jid FROM blocked WHERE account_id = $1) AS blocked, "
-        "ARRAY(SELECT contact FROM roster_item WHERE account_id = $1 AND sub_from) AS seen_by",
-        await account_id(conn, account),
-    )
+    row = await conn.fetchrow(_BLOCKED, await account_id(conn, account))
     return Blocklist(frozenset(row["blocked"]), row["seen_by"])
 
 

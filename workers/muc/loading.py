@@ -72,7 +72,10 @@ def say_again(live: Live, rows: Rows) -> None:
                     # As many items as it had before, under the numbers that they had.
                     rest = [one for some in parts[len(numbers) - 1 :] for one in some]
                     parts = [*parts[: len(numbers) - 1], rest]
-                    said += [Said(n, Tell(out.full, some)) for n, some in zip(numbers, parts, strict=False)]
+                    said += [
+                        Said(n, Tell(out.full, some, out.entrance))
+                        for n, some in zip(numbers, parts, strict=False)
+                    ]
     said.sort(key=_number)
     speaker.tail.extend(said)
     if said:

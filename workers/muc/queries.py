@@ -30,9 +30,8 @@ from rookery.workers.muc.shell import Shell
 from rookery.workers.muc.store import sql
 
 _BURY: Final = f"""{FENCE},
-done AS (
-    UPDATE message m SET stanza = $4 FROM fence_ok WHERE m.account_id = $2 AND m.id = $3 RETURNING 1
-)
+done AS (UPDATE archive a SET stanza = $4 FROM fence_ok WHERE a.owner_id = $2 AND a.id = $3),
+before AS (UPDATE message m SET stanza = $4 FROM fence_ok WHERE m.account_id = $2 AND m.id = $3)
 SELECT EXISTS (SELECT FROM fence_ok)"""  # noqa: S608  constants only
 
 #: Rooms that are read for one list: pages are cut from these.

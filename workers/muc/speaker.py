@@ -153,17 +153,19 @@ class Speaker:
         full = out.full
         partition = self._node.partition(bare_of(full))
         for n, some in zip(numbers, chunks(out.stanzas), strict=False):
-            self._keep(n, Tell(full, some))
+            part = Tell(full, some, out.entrance)
+            self._keep(n, part)
             if not self._local(full):
                 for stanza in some:
                     self._route(stanza)
                 continue
-            self._told(n, full, partition, some)
+            self._told(n, partition, part)
 
-    def _told(self, n: int, full: str, partition: int, stanzas: Sequence[Stanza]) -> None:
+    def _told(self, n: int, partition: int, out: Tell) -> None:
         bus = self._node.bus
         holder = bus.holder(Kind.ROUTER, partition)
-        bus.post(Kind.ROUTER, partition, ToSession(full, 0, stanzas, Origin(self.stream, n, "")))
+        item = ToSession(out.full, 0, out.stanzas, Origin(self.stream, n, ""), out.entrance)
+        bus.post(Kind.ROUTER, partition, item)
         self._sent_to(holder[0] if holder else "", partition, n)
 
     # --- who has it --------------------------------------------------------------------------------------------------
@@ -243,7 +245,7 @@ class Speaker:
             if isinstance(out, Tell):
                 number = node.partition(bare_of(out.full))
                 if self._local(out.full) and (partition is None or number == partition):
-                    self._told(n, out.full, number, out.stanzas)
+                    self._told(n, number, out)
                 continue
             audience = (mine if out.audience is None else mine.intersection(out.audience)).difference(out.but)
             there = [(full, node.partition(bare_of(full))) for full in audience if self.since[full] < n]

@@ -6,25 +6,26 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from rookery.shared.db.api import Connection
+from rookery.shared.db.groups import contacts, shares
 from rookery.shared.xmpp.jid import Jid
 from rookery.workers.presence.rules import Relation
 
-_LOAD: Final = """
+_LOAD: Final = f"""
 SELECT
-    ARRAY(SELECT contact FROM roster_item WHERE account_id = a.id AND sub_from) AS seen_by,
-    ARRAY(SELECT contact FROM roster_item WHERE account_id = a.id AND sub_to) AS sees,
+    ARRAY(SELECT contact FROM roster_item WHERE account_id = a.id AND sub_from UNION {contacts("a.id")}) AS seen_by,
+    ARRAY(SELECT contact FROM roster_item WHERE account_id = a.id AND sub_to UNION {contacts("a.id")}) AS sees,
     ARRAY(SELECT jid FROM blocked WHERE account_id = a.id) AS blocked
-FROM account a WHERE domain = $1 AND localpart = $2"""
+FROM account a WHERE domain = $1 AND localpart = $2"""  # noqa: S608  constants only
 
 
 # For each pair (account, asker), in order: point look-ups of one statement.
-_RELATIONS: Final = """
-SELECT a.id IS NOT NULL AS found, coalesce(r.sub_from, false) AS seen,
+_RELATIONS: Final = f"""
+SELECT a.id IS NOT NULL AS found, CASE WHEN r.sub_from THEN true ELSE {shares("a.id", "asked.asker")} END AS seen,
        ARRAY(SELECT jid FROM blocked WHERE account_id = a.id) AS blocked
 FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS asked (domain, localpart, asker, n)
 LEFT JOIN account a ON a.domain = asked.domain AND a.localpart = asked.localpart
 LEFT JOIN roster_item r ON r.account_id = a.id AND r.contact = asked.asker
-ORDER BY asked.n"""
+ORDER BY asked.n"""  # noqa: S608  constants only
 
 
 class Loaded(NamedTuple):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from rookery.shared.db.api import Connection
+from rookery.shared.db.groups import ANY, contacts, labels_if_any
 from rookery.shared.xmpp.jid import Jid
 from rookery.workers.pubsub import options
 from rookery.workers.pubsub.config import Config
@@ -27,15 +28,17 @@ SELECT n.id, n.creator, n.config, n.n, extract(epoch FROM n.created)::float8 AS 
 FROM pubsub_node n
 LEFT JOIN LATERAL (SELECT * FROM pubsub_item WHERE node_id = n.id ORDER BY n DESC LIMIT 1) i ON true
 WHERE n.owner = $1 AND n.name = $2"""
-_AUDIENCE: Final = """
+_AUDIENCE: Final = f"""
 SELECT
-    ARRAY(SELECT contact FROM roster_item WHERE account_id = a.id AND sub_from) AS seen_by,
+    ARRAY(SELECT contact FROM roster_item WHERE account_id = a.id AND sub_from UNION {contacts("a.id")}) AS seen_by,
     ARRAY(SELECT jid FROM blocked WHERE account_id = a.id) AS blocked
-FROM account a WHERE domain = $1 AND localpart = $2"""
-_CONTACT: Final = """
-SELECT r.sub_from, r.groups FROM account a JOIN roster_item r ON r.account_id = a.id AND r.contact = $3
+FROM account a WHERE domain = $1 AND localpart = $2"""  # noqa: S608  constants only
+_CONTACT: Final = f"""
+SELECT coalesce(r.sub_from, false) OR s.labels <> '{{}}' AS sub_from, coalesce(r.groups, '{{}}') || s.labels AS groups
+FROM account a LEFT JOIN roster_item r ON r.account_id = a.id AND r.contact = $3
+CROSS JOIN LATERAL (SELECT {labels_if_any("a.id", "$3")} AS labels) s
 WHERE a.domain = $1 AND a.localpart = $2
-AND NOT EXISTS (SELECT FROM blocked b WHERE b.account_id = a.id AND b.jid IN ($3, split_part($3, '@', 2)))"""
+AND NOT EXISTS (SELECT FROM blocked b WHERE b.account_id = a.id AND b.jid IN ($3, split_part($3, '@', 2)))"""  # noqa: S608  constants only
 # The last item of every node of these names whose account lets the asker see its presence, and of the asker's own.
 _LAST: Final = f"""
 SELECT asked.k, n.id AS node_id, n.owner, n.name, n.config, r.groups, f.affiliation,
@@ -43,7 +46,16 @@ SELECT asked.k, n.id AS node_id, n.owner, n.name, n.config, r.groups, f.affiliat
     {_ITEM}
 FROM unnest($1::int[], $2::text[], $3::text[]) AS asked (k, bare, name)
 CROSS JOIN LATERAL (
-    SELECT account_id, groups FROM roster_item WHERE contact = asked.bare AND sub_from
+    SELECT account_id, groups || {labels_if_any("roster_item.account_id", "asked.bare")} AS groups
+    FROM roster_item WHERE contact = asked.bare AND sub_from
+    UNION ALL
+    SELECT they.account_id, array_agg(g.label) FROM account me
+    JOIN group_member mine ON mine.account_id = me.id
+    JOIN roster_group g ON g.id = mine.group_id
+    JOIN group_member they ON they.group_id = g.id AND they.account_id <> me.id
+    WHERE {ANY} AND me.localpart = split_part(asked.bare, '@', 1) AND me.domain = split_part(asked.bare, '@', 2)
+        AND NOT EXISTS (SELECT FROM roster_item i WHERE i.account_id = they.account_id AND i.contact = asked.bare AND i.sub_from)
+    GROUP BY they.account_id
     UNION ALL
     SELECT a.id, NULL::text[] FROM account a
     WHERE a.localpart = split_part(asked.bare, '@', 1) AND a.domain = split_part(asked.bare, '@', 2)
@@ -302,7 +314,9 @@ async def in_groups(conn: Connection, account: str, groups: Sequence[str]) -> fr
     jid = Jid.trusted(account)
     rows = await conn.fetch(
         "SELECT r.contact FROM account a JOIN roster_item r ON r.account_id = a.id "
-        "WHERE a.domain = $1 AND a.localpart = $2 AND r.sub_from AND r.groups && $3::text[]",
+        "WHERE a.domain = $1 AND a.localpart = $2 AND r.sub_from AND r.groups && $3::text[] "
+        "UNION SELECT s.contact FROM account a JOIN shared_contact s ON s.account_id = a.id "
+        "WHERE a.domain = $1 AND a.localpart = $2 AND s.label = ANY ($3::text[])",
         jid.domain,
         jid.local or "",
         list(groups),

@@ -86,7 +86,7 @@ class PubsubService(HostedWorker):
             self.job(partition, item.account, partial(self._new_contact, partition, item))
 
     def _on_account_changed(self, partition: int, item: AccountChanged) -> None:
-        if item.what in ("removed", "blocklist", "created"):
+        if item.what in ("removed", "blocklist", "created", "roster"):
             self.job(partition, item.account, partial(self._account_changed, item))
 
     async def _account_changed(self, item: AccountChanged) -> None:

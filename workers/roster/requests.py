@@ -56,7 +56,7 @@ async def edit(worker: HostedWorker, partition: int, item: Handle) -> Stanza | N
     )
     worker.reply(item.stanza.result(), item.origin)
     notices.push(node, account, edited.account_id, edited.item)
-    if change.remove:
+    if change.remove and not edited.stays:
         _removed(worker, partition, item.origin, change.contact, edited.before, account)
     return None
 

@@ -28,21 +28,41 @@ class Item(NamedTuple):
     state: State = NONE
     listed: bool = True
     ver: int = 0
+    #: Labels of the groups that account and contact share, and what a version says of all that the account sees through groups.
+    shared: Sequence[str] = ()
+    mark: str = ""
+
+    @property
+    def shown(self) -> bool:
+        """Whether clients see it."""
+        return self.listed or bool(self.shared)
+
+    @property
+    def subscription(self) -> str:
+        """What clients see of the state: who shares a group needs no subscription; "remove" when they see nothing."""
+        if self.shared:
+            return "both"
+        return self.state.subscription if self.listed else "remove"
 
     def element(self) -> Element:
-        """The `<item/>` of a roster result or push (section 2.1.2); removed when it is not listed."""
-        if not self.listed:
-            return Element(ns.ROSTER, "item", {"jid": self.contact, "subscription": "remove"})
-        attrs = {"jid": self.contact, "subscription": self.state.subscription}
+        """The `<item/>` of a roster result or push (section 2.1.2); removed when it is not shown."""
+        attrs = {"jid": self.contact, "subscription": self.subscription}
+        if not self.shown:
+            return Element(ns.ROSTER, "item", attrs)
         if self.name:
             attrs["name"] = self.name
-        if self.state.out:
+        if self.state.out and not self.shared:
             attrs["ask"] = "subscribe"
         if self.state.approved:
             attrs["approved"] = "true"
         return Element(
-            ns.ROSTER, "item", attrs, *(Element(ns.ROSTER, "group", None, group) for group in self.groups)
+            ns.ROSTER, "item", attrs, *(Element(ns.ROSTER, "group", None, group) for group in self.all_groups)
         )
+
+    @property
+    def all_groups(self) -> Sequence[str]:
+        """Those that the user has made, and those that the account shares with the contact."""
+        return tuple(dict.fromkeys((*self.groups, *self.shared))) if self.shared else self.groups
 
 
 class Edit(NamedTuple):
@@ -87,6 +107,18 @@ def version(account_id: int, number: int) -> str:
     return f"{account_id}-{number}"
 
 
+def marked(ver: str, mark: str) -> str:
+    """A version that also tells what the account sees through groups; the same version when it sees nothing through any."""
+    return f"{ver}-{mark}" if mark else ver
+
+
+def split_version(text: str) -> tuple[str, str]:
+    """A version and its mark, as `marked` has joined them."""
+    owner, dash, rest = text.partition("-")
+    number, _, mark = rest.partition("-")
+    return owner + dash + number, mark
+
+
 def parse_version(text: str, account_id: int) -> int | None:
     """The number in a version that a client sent back; None when it is not one of this account's."""
     owner, dash, number = text.partition("-")
@@ -103,13 +135,13 @@ def result(iq: Stanza, items: Iterable[Item], ver: str) -> Stanza:
             ns.ROSTER,
             "query",
             {"ver": ver},
-            *(item.element() for item in items if item.listed),
+            *(item.element() for item in items if item.shown),
         )
     )
 
 
 def push(item: Item, account_id: int, to: str = "") -> Stanza:
     """A roster push (section 2.1.6): one changed item with the version that it led to."""
-    ver = version(account_id, item.ver)
+    ver = marked(version(account_id, item.ver), item.mark)
     query = Element(ns.ROSTER, "query", {"ver": ver}, item.element())
     return Stanza.build("iq", query, type="set", to=to, id=f"push-{ver}")

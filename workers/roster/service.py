@@ -7,9 +7,11 @@ from functools import partial
 from typing import Final
 
 import msgpack
+import trio
 
 from rookery.shared.bus.api import Call
 from rookery.shared.bus.messages import (
+    AccountChanged,
     ContactRemoved,
     Done,
     EditRoster,
@@ -17,6 +19,7 @@ from rookery.shared.bus.messages import (
     Kind,
     Origin,
     SessionUp,
+    SharedContacts,
     ToResources,
 )
 from rookery.shared.cluster.api import Node
@@ -33,6 +36,7 @@ from rookery.workers.roster import notices, store
 from rookery.workers.roster.motd import MessageOfTheDay
 from rookery.workers.roster.quiet import Quiet
 from rookery.workers.roster.requests import REQUESTS
+from rookery.workers.roster.sharing import Sharing
 from rookery.workers.roster.subscription import TYPES
 
 #: What a kept request may carry (a status, a nick); a longer one is kept without it.
@@ -50,6 +54,7 @@ class RosterService(HostedWorker):
         self._limit = node.config.limits.roster_items
         self._quiet = Quiet()
         self._motd = MessageOfTheDay(self)
+        self._sharing = Sharing(self)
         self.domains.changed = self._motd.learn
 
     def items(self) -> Mapping[type, Handler]:
@@ -58,6 +63,8 @@ class RosterService(HostedWorker):
             Handle: self._on_handle,
             SessionUp: self._on_session_up,
             ContactRemoved: self._on_contact_removed,
+            SharedContacts: self._on_shared_contacts,
+            AccountChanged: self._on_account_changed,
         }
 
     def calls(self) -> Mapping[type, Answerer]:
@@ -79,9 +86,21 @@ class RosterService(HostedWorker):
             self.node.bus.reply(call, error)
             return
         notices.push(self.node, request.account, account_id, item)
-        state = item.state.subscription if item.listed else "remove"
-        notices.subscription(self.node, request.account, request.contact, state)
+        notices.subscription(self.node, request.account, request.contact, item.subscription)
         self.node.bus.reply(call, Done())
+
+    def _on_shared_contacts(self, partition: int, item: SharedContacts) -> None:
+        self._sharing.on_changed(partition, item)
+
+    def _on_account_changed(self, partition: int, item: AccountChanged) -> None:
+        if item.what == "created":
+            self.job(partition, item.account, partial(self._sharing.created, partition, item.account))
+
+    async def run(self) -> None:
+        """Background work; runs until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(super().run)
+            nursery.start_soon(self._sharing.run)
 
     def _on_handle(self, partition: int, item: Handle) -> None:
         self.handle(partition, item, partial(self._handle, partition, item))
@@ -229,13 +248,15 @@ class RosterService(HostedWorker):
     def _changed(self, account: str, contact: str, changed: store.Changed) -> None:
         """After the commit: who may see whom has changed. The presence worker hears of it before presence is sent."""
         if changed.step.push:
-            notices.subscription(self.node, account, contact, changed.item.state.subscription)
+            notices.subscription(self.node, account, contact, changed.item.subscription)
 
     def _shown(self, account: str, contact: str, changed: store.Changed) -> Callable[[], None]:
         """What shows the account's presence to the contact, or that there is none any more, if the change asks for it."""
         if not changed.step.presence:
             return _nothing
         available = changed.step.presence == "available"
+        if changed.item.shared and not available:
+            return _nothing
         return partial(notices.send_presence, self.node, account, contact, available)
 
     def _bounce(self, item: Handle, condition: str) -> None:
@@ -268,9 +289,9 @@ class RosterService(HostedWorker):
         ):
             stanza = Stanza.build("presence", type=type, to=item.account, from_=item.contact)
             self.node.bus.post(router, partition, ToResources(item.account, which, stanza))
-        if now.listed:
+        if now.listed or now.mark:
             notices.push(self.node, item.account, account_id, now)
-        notices.subscription(self.node, item.account, item.contact, now.state.subscription)
+        notices.subscription(self.node, item.account, item.contact, now.subscription)
 
 
 def _nothing() -> None:

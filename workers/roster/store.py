@@ -13,7 +13,16 @@ from rookery.shared.bus.messages import EditRoster
 from rookery.shared.db.api import FENCE, Connection, Fenced
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.jid import Jid
-from rookery.workers.roster.roster import MAX_DELTA, Edit, Item, parse_version, version
+from rookery.workers.roster import shared
+from rookery.workers.roster.roster import (
+    MAX_DELTA,
+    Edit,
+    Item,
+    marked,
+    parse_version,
+    split_version,
+    version,
+)
 from rookery.workers.roster.subscription import NONE, State, Step, step
 
 #: Removed items that roster versioning remembers; an older client gets the whole roster.
@@ -22,10 +31,12 @@ TOMBSTONES: Final = 500
 _TRIES: Final = 5
 
 _COLUMNS: Final = "contact, name, groups, sub_to, sub_from, pending_out, pending_in, approved, listed, ver, last_uid, last_state"
-_ACCOUNT: Final = "SELECT id, roster_ver, roster_floor FROM account WHERE domain = $1 AND localpart = $2"
+_ACCOUNT: Final = f"""SELECT id, roster_ver, roster_floor, {shared.GROUPED} AS grouped FROM account
+WHERE domain = $1 AND localpart = $2"""  # noqa: S608
 _ITEM: Final = f"SELECT {_COLUMNS} FROM roster_item WHERE account_id = $1 AND contact = $2"  # noqa: S608
 #: The account has a row even when its roster is empty; items and version are of one snapshot.
-_WHOLE: Final = f"""SELECT a.id, a.roster_ver, {_COLUMNS} FROM account a
+_WHOLE: Final = f"""SELECT a.id, a.roster_ver, a.grouped, {_COLUMNS}
+FROM (SELECT id, roster_ver, domain, localpart, {shared.GROUPED} AS grouped FROM account) a
 LEFT JOIN roster_item i ON i.account_id = a.id AND i.listed
 WHERE a.domain = $1 AND a.localpart = $2 ORDER BY contact"""  # noqa: S608
 _DELTA: Final = f"SELECT {_COLUMNS} FROM roster_item WHERE account_id = $1 AND ver > $2 ORDER BY ver LIMIT $3"  # noqa: S608
@@ -71,6 +82,8 @@ class Edited(NamedTuple):
     account_id: int
     item: Item
     before: State
+    #: The contact shares a group with the account: it stays, whatever was asked.
+    stays: bool = False
 
 
 class Roster(NamedTuple):
@@ -165,7 +178,8 @@ async def get(conn: Connection, account: str, ver: str | None) -> Roster | None:
         return None
     account_id, current = records[0]["id"], records[0]["roster_ver"]
     items = [_row(record, "").item for record in records if record["contact"] is not None]
-    return Roster(account_id, version(account_id, current), True, items)
+    seen = await shared.seen(conn, account_id) if records[0]["grouped"] else shared.NOBODY
+    return Roster(account_id, marked(version(account_id, current), seen.mark), True, seen.among(items))
 
 
 async def _changed(conn: Connection, account: str, ver: str) -> Roster | None:
@@ -174,16 +188,20 @@ async def _changed(conn: Connection, account: str, ver: str) -> Roster | None:
     if row is None:
         return None
     account_id, current = row["id"], row["roster_ver"]
+    ver, mark = split_version(ver)
     known = parse_version(ver, account_id)
     if known is None or not row["roster_floor"] <= known <= current:
         return None
+    seen = await shared.seen(conn, account_id) if row["grouped"] else shared.NOBODY
+    if mark != seen.mark:
+        return None
+    now = marked(version(account_id, current), mark)
     if known == current:
-        return Roster(account_id, version(account_id, current), False, [])
+        return Roster(account_id, now, False, [])
     records = await conn.fetch(_DELTA, account_id, known, MAX_DELTA + 1)
     if len(records) > MAX_DELTA:
         return None
-    items = [_row(record, "").item for record in records]
-    return Roster(account_id, version(account_id, current), False, items)
+    return Roster(account_id, now, False, [seen.of(_row(record, "").item) for record in records])
 
 
 async def edit(
@@ -196,22 +214,27 @@ async def edit(
             raise StanzaError("item-not-found")
         account_id = row["id"]
         old = _row(await conn.fetchrow(_ITEM, account_id, change.contact), change.contact)
+        through = await shared.labels(conn, row, change.contact)
         if change.remove:
+            if through.shared:
+                return Edited(account_id, through.of(old.item), old.item.state, True)
             if uid and old.last_uid == uid and not old.item.listed:
-                return Edited(account_id, old.item, State.decode(old.last_state or 0))
+                return Edited(account_id, through.of(old.item), State.decode(old.last_state or 0))
             if not old.item.listed:
                 raise StanzaError("item-not-found")
             item = Item(change.contact, state=NONE._replace(in_=old.item.state.in_), listed=False)
         else:
             if not old.item.listed and not await _room(conn, incarnation, account_id, limit, listed=True):
                 raise StanzaError("resource-constraint", "the roster is full")
-            item = old.item._replace(name=change.name, groups=change.groups, listed=True)
+            # A client sends back what it sees: the labels of shared groups are not the account's own.
+            own = tuple(group for group in change.groups if group not in through.shared)
+            item = old.item._replace(name=change.name, groups=own, listed=True)
         new = _Row(item, old.pending_in, uid, old.item.state.code())
         written = await _write(conn, incarnation, account_id, old, new, visible=True)
         if written is not None:
             if change.remove and written.ver % 32 == 0:
                 await conn.execute(_PRUNE, incarnation, account_id, TOMBSTONES)
-            return Edited(account_id, written, old.item.state)
+            return Edited(account_id, through.of(written), old.item.state)
     raise StanzaError("internal-server-error")
 
 
@@ -239,7 +262,7 @@ async def place(conn: Connection, incarnation: str, request: EditRoster, limit: 
             )
         new = _Row(item, old.pending_in if item.state.in_ else None, None, None)
         if (written := await _write(conn, incarnation, row["id"], old, new, visible=True)) is not None:
-            return row["id"], written
+            return row["id"], (await shared.labels(conn, row, contact)).of(written)
     raise StanzaError("internal-server-error")
 
 
@@ -264,12 +287,15 @@ async def subscription(
             return None
         account_id = row["id"]
         old = _row(await conn.fetchrow(_ITEM, account_id, contact), contact)
+        through = await shared.labels(conn, row, contact)
+        if through.shared and shared.settled(old.item.state, outbound, type):
+            return Changed(account_id, through.of(old.item), Step(old.item.state, False, outbound), True)
         if uid and old.last_uid == uid:
             met = step(State.decode(old.last_state or 0), outbound, type)
-            return Changed(account_id, old.item, met, True)
+            return Changed(account_id, through.of(old.item), met, True)
         done = step(old.item.state, outbound, type)
         if done.new == old.item.state:
-            return Changed(account_id, old.item, done, False)
+            return Changed(account_id, through.of(old.item), done, False)
         listed = old.item.listed or any(done.new.visible)
         grows = listed != old.item.listed or (done.new.in_ and not old.item.listed)
         if grows and not await _room(conn, incarnation, account_id, limit, listed=listed):
@@ -278,7 +304,7 @@ async def subscription(
         new = _Row(old.item._replace(state=done.new, listed=listed), keep, uid or None, old.item.state.code())
         written = await _write(conn, incarnation, account_id, old, new, visible=done.push)
         if written is not None:
-            return Changed(account_id, written, done, False)
+            return Changed(account_id, through.of(written), done, False)
     return None
 
 
@@ -299,7 +325,8 @@ async def item(conn: Connection, account: str, contact: str) -> tuple[int, Item]
     row = await _account(conn, account)
     if row is None:
         return None
-    return row["id"], _row(await conn.fetchrow(_ITEM, row["id"], contact), contact).item
+    found = _row(await conn.fetchrow(_ITEM, row["id"], contact), contact).item
+    return row["id"], (await shared.labels(conn, row, contact)).of(found)
 
 
 _REDEEM: Final = """

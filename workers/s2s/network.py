@@ -20,7 +20,7 @@ from rookery.shared.net.listener import Accept, Listener, bind_sockets
 from rookery.shared.net.reactor import Reactor, close_quietly
 from rookery.workers.s2s.incoming import Incoming
 from rookery.workers.s2s.outgoing.remotes import Remotes
-from rookery.workers.s2s.streams.policies import Domains, Policy
+from rookery.workers.s2s.streams.policies import Policies
 from rookery.workers.s2s.streams.streams import Streams, Surroundings
 
 _log = structlog.get_logger()
@@ -32,7 +32,9 @@ _BACKLOG: Final = 1024
 class Network:
     """`ports` has the ports of s2s and s2s_tls once others are let in."""
 
-    def __init__(self, node: Node, addresses: Addresses, incoming: Incoming, remotes: Remotes) -> None:
+    def __init__(
+        self, node: Node, addresses: Addresses, incoming: Incoming, remotes: Remotes, policies: Policies
+    ) -> None:
         self._node = node
         self._config = config = node.config
         self._addresses = addresses
@@ -43,8 +45,6 @@ class Network:
         self._reactor.on_turn_end = node.bus.flush
         self._pool = HandshakePool(config.tls.handshake_threads)
         self._certificates = CertificateStore(config.tls, {})
-        settings = config.s2s
-        policy = Policy(settings.policy, Domains(settings.allow_domains), Domains(settings.block_domains))
         self.streams = Streams(
             Surroundings(
                 reactor=self._reactor,
@@ -53,11 +53,10 @@ class Network:
                 certificates=self._certificates,
                 name=node.incarnation,
                 hosted=addresses.local,
-                allowed=lambda remote, local: policy.allows(remote),
+                allowed=policies.allows,
                 secrets=lambda: self._secrets,
             )
         )
-        self.policy = policy
         self.streams.on_inbound = incoming.open
         remotes.opener = self.streams
 

@@ -28,6 +28,8 @@ EXPIRE_SECONDS: Final = 2.0
 SWEEP_SECONDS: Final = 30.0
 #: A pair's outcome is written at most so often while it stays the same.
 OUTCOME_SECONDS: Final = 10.0
+#: What is given up within this time is given up together.
+HASTEN_SECONDS: Final = 0.02
 
 #: Tells the sender of a stanza that it was given up; (row, condition, text).
 GiveUp = Callable[[sql.Old, Trouble | None], None]
@@ -44,6 +46,8 @@ class Queues:
         self._nursery: trio.Nursery | None = None
         self._reading: set[tuple[str, str]] = set()
         self._outcomes: dict[tuple[str, str], tuple[str, float]] = {}
+        #: Pairs (remote, local) whose rows will be given up in a moment.
+        self._hasty: set[tuple[str, str]] = set()
         #: Rows whose senders are being told: (remote, local, number).
         self.leaving: set[tuple[str, str, int]] = set()
 
@@ -141,14 +145,14 @@ class Queues:
             and not remote.worked
             and remote.at(local).pair(local).rows
         ):
-            self._nursery.start_soon(self.hasten, key)
+            self.hasten_soon(key)
         before = self._outcomes.get(key)
         if before is not None and before[0] == text and now < before[1] + OUTCOME_SECONDS:
             return
         if len(self._outcomes) > 10_000:
             self._outcomes.clear()
         self._outcomes[key] = (text, now)
-        self._nursery.start_soon(self._outcome, held, key, text)
+        self._writer.outcome(held.partition, *key, text, held)
 
     def spoiled(self, held: Held, pair: Pair, entry: Entry, trouble: Trouble) -> None:
         """Give this stanza up: the other side cannot bear it."""
@@ -178,16 +182,20 @@ class Queues:
             if held.live:
                 await self._writer.persist("s2s_mute", work)
 
-    async def _outcome(self, held: Held, key: tuple[str, str], text: str) -> None:
-        work = partial(
-            sql.outcome, incarnation=self._incarnation, partition=held.partition, pair=key, trouble=text
-        )
-        if held.live:
-            await self._writer.persist("s2s_outcome", work)
+    def hasten_soon(self, key: tuple[str, str]) -> None:
+        """Many names that are wrong at the same moment cost one statement."""
+        self._hasty.add(key)
+        if len(self._hasty) == 1 and self._nursery is not None:
+            self._nursery.start_soon(self._hasten)
 
-    async def hasten(self, key: tuple[str, str]) -> None:
-        """Give up what waits of a pair (remote, local), soon."""
-        work = partial(sql.hasten, incarnation=self._incarnation, remote=key[0], local=key[1])
+    async def _hasten(self) -> None:
+        await trio.sleep(HASTEN_SECONDS)
+        pairs, self._hasty = sorted(self._hasty), set()
+        await self.hasten(*pairs)
+
+    async def hasten(self, *pairs: tuple[str, str]) -> None:
+        """Give up what waits of pairs (remote, local), soon."""
+        work = partial(sql.hasten, incarnation=self._incarnation, pairs=pairs)
         await self._writer.persist("s2s_hasten", work)
         await self._expire_once()
 

@@ -7,7 +7,7 @@ it is accepted, then it is sent. In: `incoming`. What cannot be brought becomes 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -16,15 +16,16 @@ import trio
 
 from rookery.shared.bus.messages import NOBODY, Accepted, Fanout, Kind, Origin, Route, TryRemote, answering
 from rookery.shared.cluster.api import Node
+from rookery.shared.cluster.domains import DomainRow
 from rookery.shared.cluster.federation import federated
 from rookery.shared.custody.kept import Handed
 from rookery.shared.observe import metrics
 from rookery.shared.store.holding import Held
 from rookery.shared.store.rows import unpack_stanza
-from rookery.shared.xmpp.errors import JidError, StanzaError
-from rookery.shared.xmpp.jid import bare_of, prepare_domain
+from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.workers.hosted import Handler, HostedWorker
+from rookery.workers.s2s.answers import answerable, domain_of, error_of, until
 from rookery.workers.s2s.incoming import Incoming
 from rookery.workers.s2s.network import Network
 from rookery.workers.s2s.outgoing.conditions import Condition
@@ -36,11 +37,9 @@ from rookery.workers.s2s.queue.pair import Pair
 from rookery.workers.s2s.queue.writer import QueueWriter
 from rookery.workers.s2s.queues import Queues
 from rookery.workers.s2s.streams.api import Trouble
+from rookery.workers.s2s.streams.policies import Domains, Policies, Policy
 
 _log = structlog.get_logger()
-#: Seconds that a request without a deadline of its own may wait, and what else has no row.
-IQ_SECONDS: Final = 30.0
-LOOSE_SECONDS: Final = 3600.0
 #: How long a partition that is given away waits for other servers to acknowledge what they were sent.
 RELEASE_SECONDS: Final = 3.0
 DRAIN_SECONDS: Final = 5.0
@@ -88,9 +87,14 @@ class S2sService(HostedWorker):
         self._taken = 0
         self._returned = 0
         self._measure()
+        #: Who may speak with whom, by what is configured and what the rows of hosted domains say.
+        self.policies = Policies(
+            Policy(config.policy, Domains(config.allow_domains), Domains(config.block_domains))
+        )
+        self.domains.changed = self._learn
         self._off = not federated(node.config)
         if network and not self._off:
-            self._network = Network(node, self.addresses, self.incoming, self.remotes)
+            self._network = Network(node, self.addresses, self.incoming, self.remotes, self.policies)
 
     def _measure(self) -> None:
         """What is counted, for whoever reads it."""
@@ -166,7 +170,7 @@ class S2sService(HostedWorker):
             if (coming := self._coming.get(uid)) is not None:
                 coming.custodians.add(origin.custodian)
                 return
-        local, remote = _domain(stanza.from_), _domain(stanza.to)
+        local, remote = domain_of(stanza.from_), domain_of(stanza.to)
         error = self._forbidden(local, remote)
         if error is not None:
             self._refuse(stanza, error, origin)
@@ -186,15 +190,15 @@ class S2sService(HostedWorker):
             return StanzaError("jid-malformed")
         if self._off:
             return StanzaError("remote-server-not-found")
-        if self._network is not None and not self._network.policy.allows(remote):
-            return StanzaError("not-allowed", "this server does not speak with that one")
+        if not self.policies.allows(remote, local):
+            return StanzaError("not-allowed", f"{local} does not speak with {remote}")
         return None
 
     def _queue(self, held: Held, peer: Remote, pair: Pair, origin: Origin, stanza: Stanza) -> None:
         now = time.time()
         config = self._config
         if not durable(stanza):
-            self._loose(peer, pair, Entry(stanza, origin, 0, now, _until(stanza, origin, now)))
+            self._loose(peer, pair, Entry(stanza, origin, 0, now, until(stanza, origin, now)))
             return
         if self.queues.full:
             raise StanzaError("resource-constraint", "the server cannot store messages now")
@@ -214,7 +218,7 @@ class S2sService(HostedWorker):
         if stanza.kind == "iq" and peer.condition is Condition.PAUSED:
             left = entry.until - entry.at
             if peer.resume_at - trio.current_time() >= left:
-                raise _error(peer.trouble)
+                raise error_of(peer.trouble)
         if not pair.push(entry):
             raise StanzaError("resource-constraint", "too much waits for that server")
         self.accept(entry.origin)
@@ -245,11 +249,33 @@ class S2sService(HostedWorker):
         for peer in dirty.values():
             peer.pump()
 
+    # --- whom each domain speaks with --------------------------------------------------------------------------------
+
+    def _learn(self, rows: Sequence[DomainRow]) -> None:
+        """The rows of the hosted domains were read: what they forbid ends now."""
+        self.policies.learn(rows)
+        if self._network is not None:
+            self._network.streams.enforce()
+        for peer in self.remotes:
+            self._purge(peer)
+
+    def _purge(self, peer: Remote) -> None:
+        """What waits for a pair of domains that do not speak with one another goes back."""
+        for one in peer.all():
+            for local, pair in one.pairs.items():
+                error = self._forbidden(local, peer.name) if pair.waits else None
+                if error is None:
+                    continue
+                if pair.rows:
+                    self.queues.hasten_soon((peer.name, local))
+                for entry in pair.cull(float("inf")):
+                    self._refuse(entry.stanza, error, entry.origin)
+
     # --- what cannot be brought ----------------------------------------------------------------------------------------
 
     def _refuse(self, stanza: Stanza, error: StanzaError, origin: Origin) -> None:
         """Send an error to the sender, unless that must not be (RFC 6120 section 8.3.1)."""
-        if not _answerable(stanza) or not stanza.from_:
+        if not answerable(stanza) or not stanza.from_:
             return
         if origin.deadline and time.time() * 1000 > origin.deadline:
             return  # the edge has answered it
@@ -260,11 +286,11 @@ class S2sService(HostedWorker):
         """A row's time is over: its sender gets one error; the row goes when a router has accepted that."""
         stanza = unpack_stanza(row.stanza)
         key = row.remote, row.local, row.seq
-        if not _answerable(stanza):
+        if not answerable(stanza):
             self.queues.left(key)
             return
         self._returned += 1
-        error = stanza.error(_error(trouble))
+        error = stanza.error(self._forbidden(row.local, row.remote) or error_of(trouble))
         stream = b"answer:" + (row.stream or f"s2s/{row.remote}/{row.local}".encode())
         origin = Origin(stream, row.n, self.node.incarnation)
         self._leaving[origin.stream, origin.n] = key
@@ -287,10 +313,10 @@ class S2sService(HostedWorker):
         now = time.time()
         for pair in peer.pairs.values():
             for entry in pair.cull(now):
-                self._refuse(entry.stanza, _error(peer.trouble), entry.origin)
+                self._refuse(entry.stanza, error_of(peer.trouble), entry.origin)
             if peer.condition is Condition.PAUSED and peer.failures:
                 for entry in pair.requests():
-                    self._refuse(entry.stanza, _error(peer.trouble), entry.origin)
+                    self._refuse(entry.stanza, error_of(peer.trouble), entry.origin)
 
     # --- the service -------------------------------------------------------------------------------------------------
 
@@ -326,6 +352,7 @@ class S2sService(HostedWorker):
         await self.queues.load(held)
         for peer in self.remotes:
             if peer.partition == held.partition:
+                self._purge(peer)
                 peer.pump()
 
     async def release(self, partition: int) -> None:
@@ -350,29 +377,3 @@ class S2sService(HostedWorker):
         self.queues.forget(names)
         gone = set(names)
         self._leaving = {uid: key for uid, key in self._leaving.items() if key[0] not in gone}
-
-
-def _answerable(stanza: Stanza) -> bool:
-    if stanza.type == "error" or (stanza.kind == "iq" and stanza.type == "result"):
-        return False
-    return stanza.kind != "presence" or stanza.type == "subscribe"
-
-
-def _error(trouble: Trouble | None) -> StanzaError:
-    if trouble is None:
-        return StanzaError("remote-server-timeout")
-    return StanzaError(trouble.condition, trouble.text or None)
-
-
-def _until(stanza: Stanza, origin: Origin, now: float) -> float:
-    if stanza.kind == "iq":
-        return origin.deadline / 1000 if origin.deadline else now + IQ_SECONDS
-    return now + LOOSE_SECONDS
-
-
-def _domain(jid: str) -> str:
-    domain = bare_of(jid).rpartition("@")[2]
-    try:
-        return prepare_domain(domain)
-    except JidError:
-        return ""

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 
 from rookery.admin import rooms as chat_rooms
+from rookery.admin import speaking
 from rookery.admin.desk import Desk
 from rookery.admin.errors import Conflict, Invalid, NotFound
 from rookery.shared.bus.kinds import ACCOUNTS, PROXIES, PUBSUB, ROOMS, SERVICES, UPLOADS, domain_kinds
@@ -141,6 +142,9 @@ async def put(desk: Desk, name: str, kind: str | None, changes: Changes) -> tupl
                 auth=None if changes.auth is None else changes.auth.get("type", settings.INTERNAL),
                 motd=short(changes.motd),
                 welcome=short(changes.welcome),
+                federation=None
+                if changes.federation is None
+                else speaking.described(changes.federation) or "-",
                 admins=None if changes.admins is None else " ".join(changes.admins) or "-",
             )
         ],

@@ -22,7 +22,7 @@ async def read(desk: Desk, jid: Jid) -> Sequence[Item]:
     found = await desk.run(lambda conn: store.get(conn, str(jid), None))
     if found is None:
         raise NotFound(f"there is no user {jid}")
-    return [item for item in found.items if item.listed]
+    return [item for item in found.items if item.shown]
 
 
 async def put(

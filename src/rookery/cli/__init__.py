@@ -37,6 +37,7 @@ COMMANDS: Final = {
         "External services (XEP-0114): who may connect, and what waits.",
     ),
     "domain": ("domains", "domain", "Add, change, remove and list hosted domains."),
+    "group": ("groups", "group", "Make shared roster groups, and say who is in them."),
     "room": ("rooms", "room", "List, show, create and destroy chat rooms, and who is what in them."),
     "session": ("sessions", "session", "List, count and end sessions: who is online."),
     "watch": ("watch", "watch", "Show what one account sends and gets, as it happens."),

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Unpack
 
 import click
 
-from rookery.admin import announcing, domains, rooms
+from rookery.admin import announcing, domains, rooms, speaking
 from rookery.admin.errors import Invalid
 from rookery.cli import CommandError
 from rookery.cli.audit import audit
@@ -28,6 +28,7 @@ class Given(Target):
 
     registration: str | None
     durability: str | None
+    archive_days: int | None
     contacts: tuple[str, ...]
     room_creation: str | None
     admins: tuple[str, ...]
@@ -36,6 +37,9 @@ class Given(Target):
     auth_words: tuple[str, ...]
     motd: str | None
     welcome: str | None
+    federation: str | None
+    allow: tuple[str, ...]
+    block: tuple[str, ...]
 
 
 _SCHEMES = ("mailto:", "xmpp:", "https://", "http://")
@@ -46,6 +50,9 @@ def admin_jids(_ctx: click.Context, _param: click.Parameter, value: tuple[str, .
     from rookery.cli.users import parse_account
 
     return tuple(str(parse_account(text)) for text in value)
+
+
+_LISTS = '*.example.org for all below it. May be repeated; takes the place of those before, "" of all.'
 
 
 @click.command("set")
@@ -60,6 +67,12 @@ def admin_jids(_ctx: click.Context, _param: click.Parameter, value: tuple[str, .
     "--durability",
     type=click.Choice(["durable", "relaxed", "default"]),
     help="When messages are accepted: after the commit, on receipt, or as router.durability says.",
+)
+@click.option(
+    "--archive-days",
+    type=click.IntRange(min=0),
+    metavar="DAYS",
+    help="How long its archives keep messages; 0: as message_archive.days says.",
 )
 @click.option(
     "--contact",
@@ -100,6 +113,16 @@ def admin_jids(_ctx: click.Context, _param: click.Parameter, value: tuple[str, .
     "--motd", metavar="TEXT", help="What each user is told once, at the next login; empty takes it back."
 )
 @click.option("--welcome", metavar="TEXT", help="What new users are told; empty takes it back.")
+@click.option(
+    "--federation",
+    type=click.Choice([*speaking.MODES, "default"]),
+    help="Other servers that it speaks with, within what s2s.policy allows: all but the blocked ones, the allowed ones, none; "
+    "default takes this and the lists back.",
+)
+@click.option("--allow", multiple=True, metavar="REMOTE", help=f"For --federation listed. {_LISTS}")
+@click.option(
+    "--block", multiple=True, metavar="REMOTE", help=f"A domain that it never speaks with. {_LISTS}"
+)
 @target_options
 def set_(name: str, **given: Unpack[Given]) -> None:
     """Change what holds for the domain NAME; what is not named stays. A change needs no restart."""
@@ -140,8 +163,9 @@ def _changes(given: Given) -> Changes:
         "auth",
         "auth_words",
     )
-    texts = given["motd"] is not None or given["welcome"] is not None
-    if not texts and not any(given[name] for name in said):  # type: ignore[literal-required]
+    emptied = any(given[name] is not None for name in ("motd", "welcome", "archive_days"))
+    federation = _federation(given)
+    if federation is None and not emptied and not any(given[name] for name in said):  # type: ignore[literal-required]
         raise click.UsageError("nothing to set: see `rookery domain set --help`")
     return policies.Changes(
         None if given["registration"] is None else given["registration"] in ("open", "approval"),
@@ -152,8 +176,20 @@ def _changes(given: Given) -> Changes:
         parse_auth(given["auth"], given["auth_words"]),
         _text(given["motd"]),
         _text(given["welcome"]),
+        federation,
+        given["archive_days"],
         _joining(given["registration"]),
     )
+
+
+def _federation(given: Given) -> Mapping[str, Any] | None:
+    lists = [
+        None if not given[name] else [text for text in given[name] if text] for name in ("allow", "block")
+    ]
+    try:
+        return speaking.federation(given["federation"], *lists)
+    except Invalid as error:
+        raise click.BadParameter(str(error)) from None
 
 
 def _joining(registration: str | None) -> str | None:
@@ -167,12 +203,16 @@ def _told(name: str, given: Given) -> Post:
         name,
         registration=given["registration"],
         durability=given["durability"],
+        archive_days=given["archive_days"],
         contacts=" ".join(given["contacts"]) or None,
         room_creation=given["room_creation"],
         admins="-" if given["no_admins"] else " ".join(given["admins"]) or None,
         auth=given["auth"],
         motd=domains.short(given["motd"]),
         welcome=domains.short(given["welcome"]),
+        federation=given["federation"],
+        allow=" ".join(given["allow"]) or None,
+        block=" ".join(given["block"]) or None,
     )
 
 
@@ -217,6 +257,8 @@ def line(policy: Policy) -> str:
         parts = [f"{policy.name}  registration {opened}"]
     if policy.durability:
         parts.append(f"durability {policy.durability}")
+    if policy.archive_days:
+        parts.append(f"archives {policy.archive_days} days")
     if policy.room_creation:
         parts.append(f"rooms made by {policy.room_creation}")
     if policy.admins:
@@ -225,6 +267,8 @@ def line(policy: Policy) -> str:
         from rookery.workers.account.logins.settings import described
 
         parts.append(f"passwords at {described(policy.auth)}")
+    if said := speaking.described(policy.federation):
+        parts.append(said)
     parts += [
         f"{label} {text!r}" for label, text in (("motd", policy.motd), ("welcome", policy.welcome)) if text
     ]

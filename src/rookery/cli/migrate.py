@@ -36,9 +36,15 @@ def migrate(only_status: bool, database_url: str, data: Path | None, config_file
             async with open_database(config.database) as db:
                 found = await schema.status(db)
         else:
-            found = await schema.up(config.database, report=lambda line: click.echo(f"applied {line}"))
+            found = await schema.up(config.database, report=_told)
         click.echo(f"schema version {found.version:04}")
         for one in found.pending:
             click.echo(f"missing {one.number:04}_{one.name}")
+        for one in found.waiting:
+            click.echo(f"waiting {one.number:04}_{one.name}: migrate again when no older process runs")
 
     run(main)
+
+
+def _told(line: str) -> None:
+    click.echo(line if ": " in line else f"applied {line}")

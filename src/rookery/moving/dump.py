@@ -31,8 +31,8 @@ _PREFERENCES: Final = (
     "SELECT account_id, fallback, always, never FROM archive_preference WHERE account_id = ANY ($1::bigint[])"
 )
 _MESSAGES: Final = """
-SELECT id, extract(epoch FROM stamp)::float8 AS stamp, stanza, peer, outgoing, archived, owed FROM message
-WHERE account_id = $1 AND id > $2 ORDER BY id LIMIT $3"""
+SELECT id, extract(epoch FROM stamp)::float8 AS stamp, stanza, peer, outgoing, archived, owed FROM stored
+WHERE owner_id = $1 AND id > $2 ORDER BY id LIMIT $3"""
 _NODES: Final = (
     "SELECT id, account_id, name, config FROM pubsub_node WHERE account_id = ANY ($1::bigint[]) ORDER BY name"
 )

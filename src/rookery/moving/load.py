@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 from rookery.moving.load_rooms import put_rooms
 from rookery.moving.records import Message, Person, Room
 from rookery.shared.db.api import Connection, Database
+from rookery.shared.store import loading
 from rookery.shared.store.ids import ArchiveIds
 from rookery.shared.store.rows import Row, make_row, pack_stanza
 from rookery.shared.xmpp.jid import bare_of
@@ -43,12 +44,6 @@ _BLOCKED: Final = "INSERT INTO blocked (account_id, jid) SELECT * FROM unnest($1
 _PREFERENCE: Final = (
     "INSERT INTO archive_preference (account_id, fallback, always, never) VALUES ($1, $2, $3, $4)"
 )
-_MESSAGES: Final = """
-INSERT INTO message (account_id, id, stream, n, digest, peer, outgoing, archived, owed, stamp, stanza)
-SELECT r.a, r.i, r.s, r.n, r.d, r.p, r.o, r.k, r.w, to_timestamp(r.t), r.x
-FROM unnest($1::bigint[], $2::bigint[], $3::bytea[], $4::bigint[], $5::bytea[], $6::text[], $7::boolean[], $8::boolean[],
-    $9::boolean[], $10::float8[], $11::bytea[]) AS r (a, i, s, n, d, p, o, k, w, t, x)
-ON CONFLICT DO NOTHING"""
 _NODES: Final = """
 INSERT INTO pubsub_node (owner, name, account_id, creator, config, n)
 SELECT o, m, a, o, c, n FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bytea[], $5::bigint[]) AS r (o, m, a, c, n)
@@ -80,12 +75,24 @@ async def put_people(db: Database, people: Sequence[Person]) -> Loaded:
 
 async def put(db: Database, rooms: Sequence[Room]) -> Loaded:
     """Store rooms of one domain."""
-    made = await db.run(0, partial(put_rooms, rooms, message_rows))
+    return await db.run(0, partial(_rooms, rooms))
+
+
+async def _rooms(rooms: Sequence[Room], conn: Connection) -> Loaded:
+    await _reach(conn, (message for room in rooms for message in room.messages))
+    made = await put_rooms(rooms, message_rows, conn)
     return Loaded(made, len(rooms) - len(made))
+
+
+async def _reach(conn: Connection, messages: Iterable[Message]) -> None:
+    first = min((message.stamp for message in messages), default=None)
+    if first is not None:
+        await loading.reach(conn, first)
 
 
 async def _people(people: Sequence[Person], conn: Connection) -> Loaded:
     domain = people[0].domain
+    await _reach(conn, (message for one in people for message in one.messages))
     async with conn.transaction():
         if await conn.fetchval("SELECT 1 FROM domain WHERE name = $1 AND kind = 'accounts'", domain) is None:
             raise store.UnknownDomainError(domain)
@@ -100,7 +107,7 @@ async def _people(people: Sequence[Person], conn: Connection) -> Loaded:
         for id, one in new:
             if one.preferences is not None:
                 await conn.execute(_PREFERENCE, id, one.preferences[0], *map(list, one.preferences[1:]))
-        await _many(conn, _MESSAGES, 11, (row for id, one in new for row in message_rows(id, one.messages)))
+        await loading.put(conn, (row for id, one in new for row in message_rows(id, one.messages)))
         await _nodes(conn, new)
     return Loaded([one.jid for _, one in new], len(people) - len(new))
 

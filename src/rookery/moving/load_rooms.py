@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from rookery.moving.records import Message, Room
 from rookery.shared.bus.subjects import partition_of
 from rookery.shared.db.api import Connection
+from rookery.shared.store import loading
 from rookery.shared.store.rows import Row
 from rookery.shared.xmpp.jid import Jid
 from rookery.workers.account.store import UnknownDomainError
@@ -20,12 +21,6 @@ _ROOM = """
 INSERT INTO room (id, partition, jid, state, public, persistent, name, description, lang)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"""
 _AFFILIATION = "INSERT INTO room_affiliation (room_id, jid, affiliation, state) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING"
-_MESSAGES = """
-INSERT INTO message (account_id, id, stream, n, digest, peer, outgoing, archived, owed, stamp, stanza)
-SELECT r.a, r.i, r.s, r.n, r.d, r.p, r.o, r.k, r.w, to_timestamp(r.t), r.x
-FROM unnest($1::bigint[], $2::bigint[], $3::bytea[], $4::bigint[], $5::bytea[], $6::text[], $7::boolean[], $8::boolean[],
-    $9::boolean[], $10::float8[], $11::bytea[]) AS r (a, i, s, n, d, p, o, k, w, t, x)"""
-_CHUNK = 1000
 Rows = Callable[[int, Sequence[Message]], Iterable[Row]]
 
 
@@ -53,11 +48,7 @@ async def put_rooms(rooms: Sequence[Room], rows_of: Rows, conn: Connection) -> l
                 continue
             made.append(room.jid)
             await _put(conn, id, room)
-            rows = list(rows_of(id, room.messages))
-            for at in range(0, len(rows), _CHUNK):
-                await conn.execute(
-                    _MESSAGES, *(list(column) for column in zip(*rows[at : at + _CHUNK], strict=True))
-                )
+            await loading.put(conn, rows_of(id, room.messages))
     return made
 
 

@@ -17,16 +17,16 @@ from rookery.shared.db.bridge import open_database
 
 _FIND = """
 SELECT a.localpart, m.id, m.outgoing, m.archived, m.owed
-FROM message m JOIN account a ON a.id = m.account_id
+FROM stored m JOIN account a ON a.id = m.owner_id
 WHERE position(convert_to($1, 'UTF8') in m.stanza) > 0
 ORDER BY m.outgoing, m.id
 """
 
 _ROOMS = """
 SELECT convert_from(substring(m.stanza from position('<body>'::bytea in m.stanza) + 6 for 40), 'LATIN1') AS said
-FROM message m JOIN room r ON r.id = m.account_id
+FROM stored m JOIN room r ON r.id = m.owner_id
 WHERE position('<body>'::bytea in m.stanza) > 0
-ORDER BY m.account_id, m.id
+ORDER BY m.owner_id, m.id
 """
 
 

@@ -65,7 +65,7 @@ def test_what_is_read_from_the_table_today() -> None:
         Kind.PROXY,
     }
     assert {row.kind for row in built() if row.needed} == {Kind.ROUTER, Kind.ACCOUNT}
-    assert told(Notice.ACCOUNT_CHANGED) == [Kind.ROUTER, Kind.PRESENCE, Kind.PUBSUB]
+    assert told(Notice.ACCOUNT_CHANGED) == [Kind.ROUTER, Kind.ROSTER, Kind.PRESENCE, Kind.PUBSUB]
     assert told(Notice.CONTACT_REMOVED) == [Kind.ROSTER]
 
 
@@ -73,6 +73,7 @@ def test_notices_go_to_whom_the_table_names() -> None:
     changed = AccountChanged("a@x", "removed")
     assert list(account_changed("a@x", "removed", ["b@x"])) == [
         (Kind.ROUTER, "a@x", changed),
+        (Kind.ROSTER, "a@x", changed),
         (Kind.PRESENCE, "a@x", changed),
         (Kind.PUBSUB, "a@x", changed),
         (Kind.ROSTER, "b@x", ContactRemoved("b@x", "a@x")),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 import pytest
 
+from rookery.admin.errors import Invalid
+from rookery.admin.speaking import federation
 from rookery.cli.domain_set import line, parse_contacts
 from rookery.workers.account.policies import Policy
 
@@ -38,6 +40,37 @@ def test_mistakes_in_contacts(text: str, part: str) -> None:
     with pytest.raises(click.BadParameter) as caught:
         parse_contacts([text])
     assert part in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("mode", "allow", "block", "said"),
+    [
+        (None, None, None, None),
+        ("default", None, None, {}),
+        ("closed", None, None, {"mode": "closed"}),
+        ("listed", ["Good.Example", "*.Ü.example"], [], {"mode": "listed", "allow": ["good.example", "*.ü.example"], "block": []}),
+        (None, None, ["bad.example", "bad.example"], {"block": ["bad.example"]}),
+    ],
+)  # fmt: skip
+def test_whom_a_domain_speaks_with(
+    mode: str | None, allow: list[str] | None, block: list[str] | None, said: dict[str, object] | None
+) -> None:
+    assert federation(mode, allow, block) == said
+
+
+@pytest.mark.parametrize(
+    ("mode", "allow"),
+    [
+        ("default", ["x.example"]),
+        ("sometimes", None),
+        ("open", ["a@b"]),
+        ("listed", ["*"]),
+        ("listed", ["*."]),
+    ],
+)
+def test_mistakes_in_whom_a_domain_speaks_with(mode: str, allow: list[str] | None) -> None:
+    with pytest.raises(Invalid):
+        federation(mode, allow, None)
 
 
 def test_a_domain_is_one_line() -> None:

@@ -56,6 +56,11 @@ def test_environment_beats_the_file_and_overrides_beat_both(tmp_path: Path) -> N
         ("EDGE__ALLOW_PLAINTEXT", "off", False),
         ("EDGE__HOST", "127.0.0.1, ::1", ("127.0.0.1", "::1")),
         ("EDGE__WEBSOCKET_ORIGINS", "", ()),
+        (
+            "EDGE__WEBSOCKET_ORIGINS",
+            '["https://a.example", "http://b.example:8080"]',
+            ("https://a.example", "http://b.example:8080"),
+        ),
     ],
 )
 def test_values_from_text(variable: str, text: str, value: object) -> None:
@@ -80,6 +85,24 @@ def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
         "limits.exempt_nets: 'x' is not a network: write it as 192.0.2.0/24",
         "bus.url: must begin with nats:// or tls://",
     ]
+
+
+def test_lists_that_are_none_and_origins_that_are_none() -> None:
+    for text, mistake in (
+        ("[x", 'ROOKERY_EDGE__WEBSOCKET_ORIGINS: expected a list such as a, b or ["a", "b"]'),
+        (
+            "chat.example.org",
+            "edge.websocket_origins: 'chat.example.org' is not an origin: write it as https://chat.example.org",
+        ),
+        (
+            "https://x/path",
+            "edge.websocket_origins: 'https://x/path' is not an origin: write it as https://chat.example.org",
+        ),
+    ):
+        with pytest.raises(SettingsError) as caught:
+            load(None, {"ROOKERY_EDGE__WEBSOCKET_ORIGINS": text})
+        assert caught.value.errors == [mistake]
+    assert load(None, {"ROOKERY_EDGE__WEBSOCKET_ORIGINS": "*"}).config.edge.websocket_origins == ("*",)
 
 
 def test_former_names_are_read_with_a_warning(tmp_path: Path) -> None:

@@ -61,6 +61,7 @@ _SAYINGS: Final = """
 SELECT room_id, n, partition, stream, origin_n, said FROM room_saying WHERE room_id = $1 ORDER BY n"""
 _OPEN: Final = """
 SELECT r.jid, EXISTS (SELECT FROM room_saying s WHERE s.room_id = r.id)
+    OR EXISTS (SELECT FROM archive a WHERE a.owner_id = r.id AND a.id > $2)
     OR EXISTS (SELECT FROM message m WHERE m.account_id = r.id AND m.id > $2) AS told
 FROM room r WHERE r.partition = $1 AND (EXISTS (SELECT FROM room_occupant o WHERE o.room_id = r.id)
     OR EXISTS (SELECT FROM room_saying s WHERE s.room_id = r.id))"""

@@ -1,4 +1,8 @@
-"""Who may try to connect now. Domains that fail wait for one another, never those that work. Pure."""
+"""Who may try to connect now. Domains that fail wait for one another, never those that work. Pure.
+
+A place bounds what attempts cost us at once: questions, handshakes. An attempt that waits for the other side costs little more than its socket, so
+after a while it holds no place any more: domains that accept and say nothing do not keep out those that would answer.
+"""
 
 from __future__ import annotations
 
@@ -21,15 +25,24 @@ class Standing(IntEnum):
 
 #: Attempts at once, by standing.
 AT_ONCE: Final = {Standing.GOOD: 128, Standing.NEW: 48, Standing.FAILING: 16}
+#: Attempts beside these that wait for the other side, by standing. When there are so many, further ones keep their places.
+STALLED: Final = {Standing.GOOD: 1024, Standing.NEW: 1024, Standing.FAILING: 512}
 
 
 class Gate:
-    """Bounds attempts at once; each standing has places of its own."""
+    """Bounds attempts at once; each standing has places of its own. Call `tick` now and then: it frees the places of what has stalled."""
 
-    def __init__(self, at_once: dict[Standing, int] = AT_ONCE) -> None:
+    def __init__(
+        self, at_once: dict[Standing, int] = AT_ONCE, stalled: dict[Standing, int] = STALLED
+    ) -> None:
         self._at_once = at_once
+        self._may_stall = stalled
+        #: Who has a place; `_since` has those who had it at the last tick already.
         self._inside: dict[str, Standing] = {}
+        self._since: set[str] = set()
+        self._stalled: dict[str, Standing] = {}
         self._counts = dict.fromkeys(Standing, 0)
+        self._stalls = dict.fromkeys(Standing, 0)
         self._lines: dict[Standing, OrderedDict[str, Callable[[], None]]] = {
             standing: OrderedDict() for standing in Standing
         }
@@ -45,20 +58,36 @@ class Gate:
         """The attempt has ended, or is not wanted any more."""
         for line in self._lines.values():
             line.pop(name, None)
+        stalled = self._stalled.pop(name, None)
+        if stalled is not None:
+            self._stalls[stalled] -= 1
+        self._since.discard(name)
         standing = self._inside.pop(name, None)
-        if standing is None:
-            return
+        if standing is not None:
+            self._free(standing)
+
+    def tick(self) -> None:
+        """Attempts that have had their places since the last tick wait for the other side: they keep nobody out any more."""
+        stalled, self._since = self._since, set()
+        for name in stalled:
+            standing = self._inside.get(name)
+            if standing is None:
+                continue
+            if self._stalls[standing] >= self._may_stall[standing]:
+                self._since.add(name)
+                continue
+            del self._inside[name]
+            self._stalled[name] = standing
+            self._stalls[standing] += 1
+            self._free(standing)
+        self._since.update(self._inside)
+
+    def _free(self, standing: Standing) -> None:
         self._counts[standing] -= 1
         line = self._lines[standing]
         if line:
-            self._admit(*self._next(line, standing))
-
-    @staticmethod
-    def _next(
-        line: OrderedDict[str, Callable[[], None]], standing: Standing
-    ) -> tuple[str, Standing, Callable[[], None]]:
-        name, go = line.popitem(last=False)
-        return name, standing, go
+            name, go = line.popitem(last=False)
+            self._admit(name, standing, go)
 
     def _admit(self, name: str, standing: Standing, go: Callable[[], None]) -> None:
         self._inside[name] = standing
@@ -68,4 +97,4 @@ class Gate:
     @property
     def trying(self) -> int:
         """Attempts under way."""
-        return len(self._inside)
+        return len(self._inside) + len(self._stalled)

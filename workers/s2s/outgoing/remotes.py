@@ -22,6 +22,8 @@ from rookery.workers.s2s.streams.api import Link, Owner, Trouble
 _log = structlog.get_logger()
 #: Seconds between looks at idle and silent streams, and at what waits in memory.
 LOOK_SECONDS: Final = 1.0
+#: Attempts that have lasted from one to two times as long hold no place of the gate any more.
+TICK_SECONDS: Final = 0.3
 _UNCERTAIN: Final = Trouble(
     text="it was sent once, and that server cannot say whether it has it: the stream broke"
 )
@@ -187,6 +189,7 @@ class Remotes:
         """Ring until cancelled."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._look)
+            nursery.start_soon(self._ticks)
             while True:
                 self._rung = trio.Event()
                 until = self._rings[0][0] if self._rings else float("inf")
@@ -207,6 +210,11 @@ class Remotes:
                     if one.condition is Condition.OPEN:
                         self._guarded(one, now)
                     self.on_look(one)
+
+    async def _ticks(self) -> None:
+        while True:
+            await trio.sleep(TICK_SECONDS)
+            self.gate.tick()
 
     @staticmethod
     def _guarded(remote: Remote, now: float) -> None:

@@ -36,7 +36,8 @@ SELECT EXISTS (SELECT FROM fence_ok)"""  # noqa: S608
 _OUTCOME: Final = f"""{FENCE},
 told AS (
     INSERT INTO s2s_peer AS p (partition, remote, local, worked, failed, trouble)
-    SELECT $2, $3, $4, CASE WHEN $5 = '' THEN now() END, CASE WHEN $5 <> '' THEN now() END, $5 FROM fence_ok
+    SELECT r.partition, r.remote, r.local, CASE WHEN r.trouble = '' THEN now() END, CASE WHEN r.trouble <> '' THEN now() END, r.trouble
+    FROM fence_ok CROSS JOIN unnest($2::integer[], $3::text[], $4::text[], $5::text[]) AS r (partition, remote, local, trouble)
     ON CONFLICT (remote, local) DO UPDATE SET
         partition = EXCLUDED.partition, worked = coalesce(EXCLUDED.worked, p.worked), failed = coalesce(EXCLUDED.failed, p.failed), trouble = EXCLUDED.trouble
 )
@@ -78,7 +79,10 @@ SELECT q.remote, q.local, q.seq, q.stream, q.n, q.stanza FROM s2s_queue q
 LEFT JOIN s2s_peer p ON p.remote = q.remote AND p.local = q.local
 WHERE q.partition = ANY ($1) AND q.expires < now() AND q.seq > coalesce(p.acked, 0) ORDER BY q.seq LIMIT $2"""
 _HASTEN: Final = f"""{FENCE},
-soon AS (UPDATE s2s_queue q SET expires = now() FROM fence_ok WHERE q.remote = $2 AND q.local = $3 AND q.expires > now())
+soon AS (
+    UPDATE s2s_queue q SET expires = now() FROM fence_ok, unnest($2::text[], $3::text[]) AS r (remote, local)
+    WHERE q.remote = r.remote AND q.local = r.local AND q.expires > now()
+)
 SELECT EXISTS (SELECT FROM fence_ok)"""  # noqa: S608
 
 
@@ -143,11 +147,10 @@ async def acked(conn: Connection, incarnation: str, told: Sequence[tuple[int, st
     _open(await conn.fetchval(_ACKED, incarnation, *columns), incarnation)
 
 
-async def outcome(
-    conn: Connection, incarnation: str, partition: int, pair: tuple[str, str], trouble: str
-) -> None:
-    """A stream for the pair (remote, local) was opened, or could not be for `trouble`. Raises Fenced."""
-    _open(await conn.fetchval(_OUTCOME, incarnation, partition, *pair, trouble), incarnation)
+async def outcomes(conn: Connection, incarnation: str, told: Sequence[tuple[int, str, str, str]]) -> None:
+    """Streams for pairs (partition, remote, local) were opened (""), or could not be for these reasons. Raises Fenced."""
+    columns = [list(column) for column in zip(*told, strict=True)]
+    _open(await conn.fetchval(_OUTCOME, incarnation, *columns), incarnation)
 
 
 async def mute(conn: Connection, incarnation: str, partition: int, pair: tuple[str, str], mute: bool) -> None:
@@ -161,9 +164,10 @@ async def gone(conn: Connection, incarnation: str, rows: Sequence[tuple[str, str
     _open(await conn.fetchval(_GONE, incarnation, *columns), incarnation)
 
 
-async def hasten(conn: Connection, incarnation: str, remote: str, local: str) -> None:
-    """Give up all that waits of a pair with the next look. Raises Fenced."""
-    _open(await conn.fetchval(_HASTEN, incarnation, remote, local), incarnation)
+async def hasten(conn: Connection, incarnation: str, pairs: Sequence[tuple[str, str]]) -> None:
+    """Give up all that waits of pairs (remote, local) with the next look. Raises Fenced."""
+    columns = [list(column) for column in zip(*pairs, strict=True)]
+    _open(await conn.fetchval(_HASTEN, incarnation, *columns), incarnation)
 
 
 async def sweep(conn: Connection, incarnation: str, partitions: Sequence[int]) -> None:

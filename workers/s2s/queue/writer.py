@@ -39,6 +39,8 @@ class QueueWriter:
         self._rows: deque[tuple[sql.Waiting, Done, Holding]] = deque()
         self._acked: dict[tuple[str, str], tuple[int, int, Holding]] = {}
         self._gone: list[tuple[str, str, int]] = []
+        #: How the last attempt of a pair (remote, local) ended: its partition, "" or why it failed.
+        self._outcomes: dict[tuple[str, str], tuple[int, str, Holding]] = {}
         self._some = trio.Event()
         self._tell = trio.Event()
         self._idle = trio.Event()
@@ -64,6 +66,11 @@ class QueueWriter:
     def gone(self, remote: str, local: str, seq: int) -> None:
         """This row was given up and its sender knows: delete it."""
         self._gone.append((remote, local, seq))
+        self._write_told()
+
+    def outcome(self, partition: int, remote: str, local: str, trouble: str, holding: Holding) -> None:
+        """A stream of this pair was opened (""), or could not be; many of them are written together."""
+        self._outcomes[remote, local] = (partition, trouble, holding)
         self._write_told()
 
     def _write_told(self) -> None:
@@ -113,7 +120,7 @@ class QueueWriter:
 
     async def _tells(self) -> None:
         while True:
-            while not self._acked and not self._gone:
+            while not self._acked and not self._gone and not self._outcomes:
                 self._told.set()
                 self._tell = trio.Event()
                 await self._tell.wait()
@@ -122,6 +129,12 @@ class QueueWriter:
             told = [(part, *pair, seq) for pair, (part, seq, holding) in acked.items() if holding.live]
             if told:
                 await self.persist("s2s_acked", partial(sql.acked, incarnation=self._incarnation, told=told))
+            outcomes, self._outcomes = self._outcomes, {}
+            ended = [(part, *pair, text) for pair, (part, text, holding) in outcomes.items() if holding.live]
+            if ended:
+                await self.persist(
+                    "s2s_outcome", partial(sql.outcomes, incarnation=self._incarnation, told=ended)
+                )
             gone, self._gone = self._gone, []
             if gone:
                 await self.persist("s2s_gone", partial(sql.gone, incarnation=self._incarnation, rows=gone))

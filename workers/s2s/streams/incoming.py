@@ -168,6 +168,16 @@ class Door:
             self.streams.discard(incoming)
             self._keeper.leave(incoming.host)
 
+    def enforce(self) -> None:
+        """End the streams of pairs that may not exchange stanzas any more."""
+        for incoming in list(self.streams):
+            machine = incoming.machine
+            if not all(self.ground.allowed(remote, local) for remote, local in machine.pairs):
+                error = StreamError(
+                    "policy-violation", "these domains do not speak with one another any more"
+                )
+                incoming.stream.apply(machine.fail(error))
+
     def close(self) -> None:
         """End all streams: this process stops (RFC 6120 section 4.9.3.23)."""
         for incoming in list(self.streams):

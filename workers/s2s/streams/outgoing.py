@@ -13,6 +13,7 @@ from rookery.shared.net.timers import NEVER
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.workers.s2s.streams import troubles
 from rookery.workers.s2s.streams.api import Owner, Taker, Trouble
+from rookery.workers.s2s.streams.dialback import Pair
 from rookery.workers.s2s.streams.effects import Acked, Effect, Mark, Opened, Paired
 from rookery.workers.s2s.streams.finding import NotFoundError
 from rookery.workers.s2s.streams.ground import Ground
@@ -74,6 +75,8 @@ class OutgoingLink:
             self._close(trouble)
 
     async def _ways(self) -> Trouble:
+        if not self._ground.allowed(self.remote, self._terms.pair.sender):
+            return troubles.FORBIDDEN
         trouble = _NO_WAY
         try:
             async for way in ways(self._ground, self.remote):
@@ -137,10 +140,21 @@ class OutgoingLink:
         """Bytes that the other side's kernel has not confirmed."""
         return 0 if self._stream is None else self._stream.unsent()
 
+    @property
+    def proved(self) -> list[tuple[str, str]]:
+        """Pairs (remote, local) that this stream serves, in one direction or both."""
+        machine = None if self._stream is None else self._stream.machine
+        if not isinstance(machine, Initiating):
+            return []
+        return [(pair.receiver, pair.sender) for pair in machine.proved]
+
     def authenticate(self, local: str) -> None:
         """Prove one more hosted domain; the owner hears `on_pair`."""
         stream = self._stream
         if self.open and stream is not None:
+            if not self._ground.allowed(self.remote, local):
+                stream.later([Paired(Pair(local, self.remote), troubles.FORBIDDEN)])
+                return
             machine = stream.machine
             assert isinstance(machine, Initiating)
             stream.later(machine.authenticate(local))

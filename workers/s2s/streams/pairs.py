@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from rookery.shared.xmpp.errors import JidError, StreamError
 from rookery.shared.xmpp.jid import Jid
@@ -21,6 +21,9 @@ class Pairs:
 
     def __len__(self) -> int:
         return len(self._pairs)
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(self._pairs)
 
     def __contains__(self, pair: tuple[str, str]) -> bool:
         return pair in self._pairs

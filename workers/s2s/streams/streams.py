@@ -111,6 +111,14 @@ class Streams:
         self._spawn(link.reach)
         return link
 
+    def enforce(self) -> None:
+        """Who may speak with whom has changed: end the streams of pairs that may not any more."""
+        allowed = self._ground.allowed
+        for link in list(self._links):
+            if not all(allowed(remote, local) for remote, local in link.proved):
+                link.close()
+        self.door.enforce()
+
     def _key(self, pair: Pair, id: str) -> str:
         return dialback.make_key(self._ground.secrets()[0], pair, id)
 

@@ -35,6 +35,7 @@ _LOST: Final = {
 }
 IDLE: Final = Trouble(_TIMEOUT, "nobody used it", False, "idle")
 CLOSED: Final = Trouble(_TIMEOUT, "the other side ended the stream", False, "closed")
+FORBIDDEN: Final = Trouble("not-allowed", "these domains do not speak with one another", True, "policy")
 SHUTDOWN: Final = Trouble(_TIMEOUT, "this process stops", False, "shutdown")
 SILENT: Final = Trouble(_TIMEOUT, "it does not answer", False, "timeout")
 UNANSWERED: Final = Trouble(_TIMEOUT, "it acknowledges nothing and answers no ping", False, "unanswered")

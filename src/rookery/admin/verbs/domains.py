@@ -6,18 +6,35 @@ from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta
 
-from rookery.admin import domains, names
+from rookery.admin import domains, names, speaking
 from rookery.admin.desk import Desk
-from rookery.admin.verb import Given, Made, Nothing, OfDomain, UserJid, Verb
+from rookery.admin.verb import Given, Made, Nothing, OfDomain, Taken, UserJid, Verb
 from rookery.workers.account.policies import Changes, Policy
 
 Durability = Literal["durable", "relaxed", "default"]
+Remotes = Annotated[list[str], Meta(max_length=speaking.MOST)]
 Contacts = Annotated[
     dict[str, list[str]],
     Meta(
         description="Role of XEP-0157 (abuse, admin, support, ...) to mailto:, xmpp: or https: addresses; an empty list takes them back"
     ),
 ]
+
+
+class Federation(Given, frozen=True, kw_only=True):
+    """Whom a domain speaks with elsewhere, within what the server allows: `*.example.org` stands for all below example.org."""
+
+    mode: str = "open"
+    allow: tuple[str, ...] = ()
+    block: tuple[str, ...] = ()
+
+
+class PutFederation(Taken, frozen=True, kw_only=True):
+    """What changes of it; what is not named stays, "default" takes all of it back."""
+
+    mode: Literal["open", "listed", "closed", "default"] | None = None
+    allow: Remotes | None = None
+    block: Remotes | None = None
 
 
 class Domain(Given, frozen=True, kw_only=True):
@@ -38,6 +55,7 @@ class Domain(Given, frozen=True, kw_only=True):
     )
     motd: str = ""
     welcome: str = ""
+    federation: Federation | None = None
     joining: str = ""
 
 
@@ -85,6 +103,7 @@ class PutDomain(OfDomain, frozen=True, kw_only=True):
         Annotated[str, Meta(description="What new users are told; empty takes it back", max_length=10_000)]
         | None
     ) = None
+    federation: PutFederation | None = None
     joining: (
         Annotated[
             Literal["", "approval", "nobody"],
@@ -98,7 +117,9 @@ class PutDomain(OfDomain, frozen=True, kw_only=True):
 
 def shown(policy: Policy) -> Domain:
     """A domain as it is answered."""
-    return Domain(**policy.document())
+    document = policy.document()
+    said = document.pop("federation", None)
+    return Domain(**document, federation=None if said is None else Federation(**said))
 
 
 async def _list(desk: Desk, taken: Nothing) -> DomainList:
@@ -110,6 +131,7 @@ async def _get(desk: Desk, taken: OfDomain) -> Domain:
 
 
 async def _put(desk: Desk, taken: PutDomain) -> Any:
+    said = taken.federation
     changes = Changes(
         taken.registration,
         "" if taken.durability == "default" else taken.durability,
@@ -119,6 +141,7 @@ async def _put(desk: Desk, taken: PutDomain) -> Any:
         welcome=taken.welcome,
         admins=None if taken.admins is None else [str(names.account(jid)) for jid in taken.admins],
         auth=domains.auth(taken.auth),
+        federation=None if said is None else speaking.federation(said.mode, said.allow, said.block),
         joining=taken.joining,
     )
     policy, fresh = await domains.put(desk, names.domain(taken.domain), taken.kind, changes)

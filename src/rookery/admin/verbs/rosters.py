@@ -47,9 +47,9 @@ async def _read(desk: Desk, taken: OfUser) -> Roster:
             Contact(
                 jid=item.contact,
                 name=item.name,
-                groups=list(item.groups),
-                subscription=item.state.subscription,
-                ask=item.state.out,
+                groups=list(item.all_groups),
+                subscription=item.subscription,
+                ask=item.state.out and not item.shared,
             )
             for item in await rosters.read(desk, names.account(taken.jid))
         ]

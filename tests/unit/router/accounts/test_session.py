@@ -307,8 +307,31 @@ def test_what_a_room_owes_to_a_session_that_died_is_not_for_the_next_one_of_its_
     assert not session.occupies(stream, f"{room}/Bob")
     session.direct("other@rooms.example/Bob", True)
     assert not session.occupies(stream, room)
+    assert not session.enters(room)
     session.direct(f"{room}/Bob", True)
-    assert session.occupies(stream, f"{room}/Alice")
+    assert session.enters(room)
+    assert not session.occupies(stream, f"{room}/Alice"), "what was under way to the one before it"
     assert session.hear(stream, 5)
+    assert session.occupies(stream, f"{room}/Alice")
     session.direct(f"{room}/Bob", False)
     assert session.occupies(stream, room), "its own leave is told, too"
+
+
+def test_the_next_holder_takes_a_session_for_let_in_where_it_wanted_to_be() -> None:
+    former = Session(f"{BARE}/r", 1, "e", 1, b"")
+    former.direct("tea@rooms.example/Bob", True)
+    session = Session(f"{BARE}/r", 1, "e", 1, b"")
+    assert unpack(pack(former), session)
+    assert session.occupies(b"room:tea@rooms.example", "tea@rooms.example/Alice")
+    assert not session.occupies(b"room:other@rooms.example", "other@rooms.example/Alice")
+
+
+def test_rooms_that_a_session_left_are_forgotten_before_those_that_it_is_in() -> None:
+    session = Session(f"{BARE}/r", 1, "e", 1, b"")
+    session.direct("in@rooms.example/Bob", True)
+    assert session.hear(b"room:in@rooms.example", 1)
+    for n in range(MAX_DIRECTED):
+        assert session.hear(b"room:%d@rooms.example" % n, 1)
+    assert len(session.heard) == MAX_DIRECTED
+    assert session.occupies(b"room:in@rooms.example", "in@rooms.example")
+    assert not session.occupies(b"room:0@rooms.example", "0@rooms.example")

@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rookery.shared.cluster.domains import DomainRow
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.workers.s2s.streams.dialback import Key, Pair, is_ours, make_key
 from rookery.workers.s2s.streams.marks import Marks
 from rookery.workers.s2s.streams.names import Names, matches
-from rookery.workers.s2s.streams.policies import Domains, Policy
+from rookery.workers.s2s.streams.policies import Domains, Policies, Policy
 from rookery.workers.s2s.streams.records import Record, interleave, order
 from rookery.workers.s2s.streams.routes import parse
 
@@ -117,6 +118,41 @@ def test_policies() -> None:
     assert Policy("listed", allow=allow).allows("x.good.example")
     assert not Policy("listed", allow=allow).allows("any.example")
     assert not Policy("closed", allow=allow).allows("x.good.example")
+
+
+def test_policies_of_hosted_domains() -> None:
+    policies = Policies(Policy("open", block=Domains(["bad.example"])))
+    rows = [
+        DomainRow("a.org", federation={"mode": "closed"}),
+        DomainRow("rooms.a.org", "rooms"),
+        DomainRow("irc.a.org", "component", federation={"mode": "open", "block": ["*.spam.example"]}),
+        DomainRow("b.org", federation={"mode": "listed", "allow": ["good.example", "bad.example"]}),
+        DomainRow("elsewhere.net", "rooms", parent="b.org"),
+        DomainRow("c.org", federation={"block": ["x.example"]}),
+        DomainRow("d.org", federation={"mode": "sometimes"}),
+        DomainRow("e.org", federation={"allow": "good.example"}),
+        DomainRow("f.org"),
+    ]
+    policies.learn(rows)
+    allowed = {
+        (remote, row.name)
+        for remote in ("good.example", "bad.example", "x.example", "a.spam.example")
+        for row in rows
+        if policies.allows(remote, row.name)
+    }
+    assert allowed == {
+        ("good.example", "irc.a.org"),
+        ("x.example", "irc.a.org"),
+        ("good.example", "b.org"),
+        ("good.example", "elsewhere.net"),
+        ("good.example", "c.org"),
+        ("a.spam.example", "c.org"),
+        ("good.example", "f.org"),
+        ("x.example", "f.org"),
+        ("a.spam.example", "f.org"),
+    }
+    policies.learn([DomainRow("a.org")])
+    assert policies.allows("good.example", "a.org")
 
 
 class Waiting:
