@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from rookery.shared.db.api import Connection
+from rookery.shared.xmpp.errors import StanzaError
 
 #: Who may wait in one domain; beyond it nobody can ask.
 MAX_WAITING: Final = 1000
@@ -42,9 +43,13 @@ class Waiting(NamedTuple):
     at: datetime
 
 
-async def full(conn: Connection, domain: str) -> bool:
-    """Whether as many wait as may."""
-    return bool(await conn.fetchval(_COUNT, domain, MAX_WAITING) >= MAX_WAITING)
+async def due(conn: Connection, domain: str, joining: str | None) -> bool:
+    """Whether new users of a domain wait, by what its policy says. Raises StanzaError when as many wait as may."""
+    if joining != "approval":
+        return False
+    if await conn.fetchval(_COUNT, domain, MAX_WAITING) >= MAX_WAITING:
+        raise StanzaError("resource-constraint", "too many people wait for their accounts", type="wait")
+    return True
 
 
 async def wait(conn: Connection, account_id: int, address: str) -> None:

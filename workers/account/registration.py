@@ -50,16 +50,11 @@ class Checked(NamedTuple):
     waits: bool
 
 
-class WaitsError(StanzaError):
-    """The account is made, and closed until somebody approves of it: its client must not try to log in."""
+class Registered(NamedTuple):
+    """An account that was made; one that `waits` is closed until somebody approves of it."""
 
-    def __init__(self, account: str) -> None:
-        super().__init__(
-            "not-allowed",
-            "your account was requested; somebody has to approve of it before you can log in",
-            type="wait",
-        )
-        self.account = account
+    account: str
+    waits: bool
 
 
 def network_of(ip: str) -> str:
@@ -99,8 +94,8 @@ async def derived(worker: HostedWorker, password: str) -> list[Keys]:
         raise StanzaError("not-acceptable", "this password cannot be used") from exc
 
 
-async def register(worker: HostedWorker, partition: int, request: Register) -> str:
-    """Make an account for somebody who has none; returns it. Raises StanzaError."""
+async def register(worker: HostedWorker, partition: int, request: Register) -> Registered:
+    """Make an account for somebody who has none. Raises StanzaError."""
     try:
         localpart = prepare_local(request.username)
     except JidError as exc:
@@ -127,10 +122,7 @@ async def register(worker: HostedWorker, partition: int, request: Register) -> s
             raise _too_many()
         if row["taken"] or await invitations.kept(conn, domain, localpart, request.token):
             raise StanzaError("conflict", "this username is taken")
-        waits = row["joining"] == "approval" and invitation is None
-        if waits and await approvals.full(conn, domain):
-            raise StanzaError("resource-constraint", "too many people wait for their accounts", type="wait")
-        return Checked(invitation, waits)
+        return Checked(invitation, invitation is None and await approvals.due(conn, domain, row["joining"]))
 
     # Before the costly part, so that neither a closed domain nor a taken name costs CPU.
     invitation, waits = await worker.database(partition, check, deadline)
@@ -160,12 +152,11 @@ async def register(worker: HostedWorker, partition: int, request: Register) -> s
     await worker.database(partition, create, deadline)
     account = f"{localpart}@{domain}"
     worker.tell(account_changed(account, "created"))
-    if waits:
-        raise WaitsError(account)
-    worker.tell(await worker.database(partition, lambda conn: welcome(conn, account), deadline))
+    if not waits:
+        worker.tell(await worker.database(partition, lambda conn: welcome(conn, account), deadline))
     if invitation is not None and invitation.inviter:
         await _acquaint(worker, account, invitation.inviter)
-    return account
+    return Registered(account, waits)
 
 
 async def _acquaint(worker: HostedWorker, account: str, inviter: str) -> None:

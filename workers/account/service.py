@@ -301,11 +301,7 @@ class AccountService(HostedWorker):
 
     async def _register(self, partition: int, request: Register) -> Done:
         try:
-            account = await registration.register(self, partition, request)
-        except registration.WaitsError as exc:
-            self.client_log("registration_waits", account=exc.account, address=request.ip)
-            REGISTRATIONS.labels("waits", self._label(request.domain)).inc()
-            raise
+            account, waits = await registration.register(self, partition, request)
         except StanzaError as exc:
             self.client_log(
                 "registration_refused",
@@ -316,6 +312,12 @@ class AccountService(HostedWorker):
             )
             REGISTRATIONS.labels(exc.condition, self._label(request.domain)).inc()
             raise
+        if waits:
+            self.client_log("registration_waits", account=account, address=request.ip)
+            REGISTRATIONS.labels("waits", self._label(request.domain)).inc()
+            # Its client must not try to log in.
+            text = "your account was requested; somebody has to approve of it before you can log in"
+            raise StanzaError("not-allowed", text, type="wait")
         REGISTRATIONS.labels("created", self._label(request.domain)).inc()
         self.client_log("account_registered", account=account, address=request.ip)
         return Done()
