@@ -100,8 +100,6 @@ async def register(worker: HostedWorker, partition: int, request: Register) -> R
         localpart = prepare_local(request.username)
     except JidError as exc:
         raise StanzaError("not-acceptable", "this username cannot be used") from exc
-    if not request.password:
-        raise StanzaError("not-acceptable", "a password is required")
     email = _email(request.email)
     network, domain = network_of(request.ip), request.domain
     options = worker.node.config.options(xep.Options)
@@ -154,15 +152,14 @@ async def register(worker: HostedWorker, partition: int, request: Register) -> R
     worker.tell(account_changed(account, "created"))
     if not waits:
         worker.tell(await worker.database(partition, lambda conn: welcome(conn, account), deadline))
-    if invitation is not None and invitation.inviter:
-        await _acquaint(worker, account, invitation.inviter)
+    await _acquaint(worker, account, "" if invitation is None else invitation.inviter)
     return Registered(account, waits)
 
 
 async def _acquaint(worker: HostedWorker, account: str, inviter: str) -> None:
     """Put the new user and who has invited it into each other's rosters; their clients see that at once (XEP-0401 section 5.5)."""
     bus, node = worker.node.bus, worker.node
-    for one, other in ((account, inviter), (inviter, account)):
+    for one, other in ((account, inviter), (inviter, account)) if inviter else ():
         try:
             await bus.call(
                 Kind.ROSTER, node.partition(one), EditRoster(one, other, "", (), "both"), timeout=4.0
