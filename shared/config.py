@@ -149,7 +149,7 @@ class Limits(Section, frozen=True):
         int, about("Failed authentications of one address in the window", "attempts", ge=1)
     ] = 20
     auth_failures_window: Annotated[
-        float, about("How long failed authentications of an address count", "seconds", ge=0)
+        float, about("How long failed authentications of an address or an account count", "seconds", ge=0)
     ] = 600.0
     logins_per_second: Annotated[
         int,
@@ -169,6 +169,9 @@ class Limits(Section, frozen=True):
             live=True,
         ),
     ] = 10.0
+    auth_failures_per_account: Annotated[
+        int, about("Failed authentications of one account before its answers are delayed", "attempts", ge=1)
+    ] = 10
     bytes_per_second: Annotated[
         int, about("What a session may send on average; beyond it is read later", "bytes", ge=1, live=True)
     ] = 65_536

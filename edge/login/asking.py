@@ -35,6 +35,7 @@ from rookery.shared.bus.messages import (
     IssueToken,
     Item,
     Kind,
+    LoggedIn,
     LoginChecked,
     LoginToken,
     Redeem,
@@ -79,6 +80,17 @@ class Asking:
             metrics.RATELIMIT.labels("auth").inc()
         return blocked
 
+    def _address(self) -> str:
+        """Where the client is, "" where no limits hold."""
+        return "" if self._client.host in self._context.exempt else self._client.host
+
+    def logged_in(self, account: str, mechanism: str) -> None:
+        """A client has authenticated; by a password it might have been a guess."""
+        address = self._address()
+        if address and (mechanism == "PLAIN" or mechanism.startswith("SCRAM-")):
+            partition = self._context.sessions.partition(account)
+            self._context.bus.post(Kind.ACCOUNT, partition, LoggedIn(account, address))
+
     async def _call(self, account: str, request: Item) -> Item | None:
         """The answer of the account's worker, None for none."""
         partition = self._context.sessions.partition(account)
@@ -92,7 +104,7 @@ class Asking:
         authentication = self._negotiation.authentication
         if self._blocked():
             return authentication.denied()
-        answer = await self._call(ask.account, GetCredentials(ask.account, ask.mechanism))
+        answer = await self._call(ask.account, GetCredentials(ask.account, ask.mechanism, self._address()))
         return (
             authentication.credentials(answer) if isinstance(answer, Credentials) else authentication.denied()
         )
@@ -121,7 +133,7 @@ class Asking:
         if self._blocked():
             return authentication.denied()
         # Whose token it is follows from the token: then any worker may say.
-        request = CheckLogin(ask.domain, ask.account, ask.mechanism, ask.secret)
+        request = CheckLogin(ask.domain, ask.account, ask.mechanism, ask.secret, self._address())
         answer = await self._call(ask.account or f"{ask.secret[-32:]}@{ask.domain}", request)
         return authentication.login(answer) if isinstance(answer, LoginChecked) else authentication.denied()
 

@@ -223,6 +223,7 @@ class Login:
             self._context.failures.add(self._client.host, self._context.reactor.clock())
         elif effect.result == "success":
             self._mechanism = effect.mechanism
+            self._asking.logged_in(self.account, effect.mechanism)
             # Binding has its own time; everything before had to be done in the first.
             self._client.until(self._context.limits.preauth_seconds)
 

@@ -726,6 +726,15 @@ class GetCredentials(NamedTuple):
 
     account: str
     mechanism: str
+    #: Where the client is, to slow guesses down; "" for one that no limit is for.
+    address: str = ""
+
+
+class LoggedIn(NamedTuple):
+    """A client has authenticated as `account` with its password: that was no guess (`workers.account.guessing`)."""
+
+    account: str
+    address: str
 
 
 class Credentials(NamedTuple):
@@ -812,6 +821,8 @@ class CheckLogin(NamedTuple):
     account: str
     mechanism: str
     secret: str
+    #: As in GetCredentials.
+    address: str = ""
 
 
 class LoginChecked(NamedTuple):
@@ -1148,6 +1159,7 @@ Item = (
     | GetCredentials
     | Credentials
     | AddKeys
+    | LoggedIn
     | Redeem
     | IssueToken
     | LoginToken
@@ -1278,4 +1290,5 @@ TAGS: Final[dict[type, int]] = {
     AskArchive: 290,
     ArchiveEnds: 291,
     AddKeys: 292,
+    LoggedIn: 293,
 }

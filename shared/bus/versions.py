@@ -32,6 +32,7 @@ item gets a new `VERSION` and a line here, with what happens while the other sid
 | 3 | `SharedContacts` | a change of a shared group is seen at the next login, and presence follows within five minutes |
 | 3 | `Bind.marks` | a client of Bind 2 has no carbons until it asks for them again |
 | 3 | `AskArchive`, `ArchiveEnds`, `Bound.owed` | a client of Bind 2 is told nothing of its archive, and gets offline messages as others do |
+| 3 | `LoggedIn`, `GetCredentials.address` | guesses at a password are slowed down by their address alone |
 | 3 | `AddKeys`, `Credentials.missing` | no client is asked for the keys that its account lacks |
 
 Version 3 also gives `Origin.edge` another meaning in the same place: it is the custodian. A process of version 2 passes on what it got and keeps
@@ -74,12 +75,14 @@ from rookery.shared.bus.messages import (
     FannedOut,
     Fanout,
     Frontier,
+    GetCredentials,
     Interest,
     Invited,
     IssueToken,
     Item,
     LastItems,
     ListSessions,
+    LoggedIn,
     LoginChecked,
     LoginToken,
     Management,
@@ -113,6 +116,8 @@ KNOWN: Final[dict[type, int | None]] = {
     CheckOccupants: None,
     AddKeys: None,
     Credentials: 6,
+    GetCredentials: 2,
+    LoggedIn: None,
     AskArchive: None,
     ArchiveEnds: None,
     Bind: 5,

@@ -110,6 +110,7 @@ WAYS: Final[dict[type, Way]] = {
     m.NotResumed: _way((_ROUTER,), (_EDGE,), answer=True),
     m.GetCredentials: _way((_EDGE,), (_ACCOUNT,)),
     m.Credentials: _way((_ACCOUNT,), (_EDGE,), answer=True),
+    m.LoggedIn: _way((_EDGE,), (_ACCOUNT,)),
     m.AddKeys: _way((_EDGE,), (_ACCOUNT,)),
     m.Redeem: _way((_EDGE,), (_ACCOUNT,)),
     m.IssueToken: _way((_EDGE,), (_ACCOUNT,)),

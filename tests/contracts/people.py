@@ -170,7 +170,7 @@ def told(items: list[Item]) -> set[str]:
 @asynccontextmanager
 async def people(database: Database, config: Config | None = None) -> AsyncIterator[People]:
     async def prepare(conn: Connection) -> None:
-        await conn.execute("INSERT INTO fence VALUES ('worker1', true)")
+        await conn.execute("INSERT INTO fence VALUES ('worker1', true) ON CONFLICT DO NOTHING")
         await store.put_domain(conn, "one.org", registration=True)
         await store.put_domain(conn, "two.org")
         for account in (ALICE, BOB, EVE):

@@ -9,12 +9,22 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import trio
 
-from rookery.shared.bus.messages import AskInvitation, Done, Handle, Invited, Item, Kind, Register
+from rookery.shared.bus.messages import (
+    AskInvitation,
+    Credentials,
+    Done,
+    GetCredentials,
+    Handle,
+    Invited,
+    Item,
+    Kind,
+    Register,
+)
 from rookery.shared.db.api import Database
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.parse import parse_element
 from rookery.shared.xmpp.stanza import Stanza
-from rookery.workers.account import invitations, store
+from rookery.workers.account import approvals, invitations, policies, store
 from rookery.workers.account.bulk import delete_accounts
 from rookery.workers.account.invitations import Invitation
 
@@ -156,3 +166,60 @@ async def test_a_removed_account_leaves_nothing_in_invitations(
         await database.run(0, lambda conn: store.delete_account(conn, "carol", "two.org"))
     left = await database.run(0, lambda conn: invitations.listed(conn, "two.org"))
     assert [(one.username, one.inviter, one.uses) for one in left] == [("", "", 1)]
+
+
+async def test_somebody_waits_for_approval_and_cannot_be_overlooked_or_forced(
+    database: Database, world: People
+) -> None:
+    """The account is there and closed until an operator lets it in; who has an invitation does not wait."""
+    changes = policies.Changes(registration=True, joining="approval")
+    await database.run(0, lambda conn: policies.change(conn, "two.org", changes))
+    assert await refused(world, register("carol", "")) == "not-allowed"
+    assert await refused(world, register("carol", "")) == "conflict"
+    await make(database)
+    assert await call(world, register("dave")) == Done()
+    (waiting,) = await database.run(0, lambda conn: approvals.pending(conn, ""))
+    assert waiting[:3] == ("carol@two.org", "", "192.0.2.1")
+    assert await database.run(0, lambda conn: approvals.pending(conn, "one.org")) == []
+    keys = await call(world, GetCredentials("carol@two.org", "PLAIN"), "carol@two.org")
+    assert isinstance(keys, Credentials)
+    assert not keys.exists
+    assert await database.run(0, lambda conn: approvals.approve(conn, "dave", "two.org")) is False
+    assert await database.run(0, lambda conn: approvals.reject(conn, "dave", "two.org")) is False
+    assert await database.run(0, lambda conn: approvals.approve(conn, "carol", "two.org"))
+    keys = await call(world, GetCredentials("carol@two.org", "PLAIN"), "carol@two.org")
+    assert isinstance(keys, Credentials)
+    assert keys.exists
+    # Who is rejected leaves nothing, and the name is free.
+    assert await refused(world, register("erin", "")) == "not-allowed"
+    assert await database.run(0, lambda conn: approvals.reject(conn, "erin", "two.org"))
+    assert await refused(world, register("erin", "")) == "not-allowed"
+    assert len(await database.run(0, lambda conn: approvals.pending(conn, "two.org"))) == 1
+
+
+async def test_only_so_many_wait(database: Database, world: People, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(approvals, "MAX_WAITING", 1)
+    changes = policies.Changes(registration=True, joining="approval")
+    await database.run(0, lambda conn: policies.change(conn, "two.org", changes))
+    assert await refused(world, register("carol", "")) == "not-allowed"
+    assert await refused(world, register("dave", "")) == "resource-constraint"
+
+
+async def test_where_nobody_registers_an_invitation_is_no_good(database: Database, world: People) -> None:
+    await make(database)
+
+    async def change(**said: object) -> str:
+        changes = policies.Changes(**said)  # type: ignore[arg-type]
+        policy = await database.run(0, lambda conn: policies.change(conn, "two.org", changes))
+        assert policy is not None
+        return policy.joining
+
+    assert await change(registration=False, joining="nobody") == "nobody"
+    assert await refused(world, register()) == "not-allowed"
+    assert await change(motd="hello") == "nobody"
+    # What says more of a closed domain goes when it is opened, and the other way round.
+    assert await change(registration=True) == ""
+    assert await change(joining="approval") == "approval"
+    assert await change(registration=True) == "approval"
+    assert await change(registration=False) == ""
+    assert await call(world, register()) == Done()

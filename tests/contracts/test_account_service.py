@@ -17,6 +17,7 @@ from rookery.shared.bus.messages import (
     Item,
     Kind,
     LastSeen,
+    LoggedIn,
     LoginChecked,
     Register,
     Route,
@@ -94,6 +95,27 @@ async def test_a_certificate_opens_an_account_that_is_there_and_open(database: D
         local = ALICE.partition("@")[0]
         await database.run(0, lambda conn: store.set_disabled(conn, local, "one.org", True))
         assert await enter(ALICE) == LoginChecked(failed="account-disabled")
+
+
+async def test_guesses_at_one_account_are_slowed_down_wherever_they_come_from(database: Database) -> None:
+    async with people(database, CHEAP) as world:
+
+        async def ask(address: str) -> object:
+            return await call(world, GetCredentials(ALICE, "PLAIN", address))
+
+        began = trio.current_time()
+        for n in range(10):
+            assert isinstance(await ask(f"198.51.100.{n}"), Credentials)
+        assert isinstance(await ask("198.51.100.77"), Credentials)
+        assert trio.current_time() - began >= 0.25
+        assert isinstance(await ask(""), Credentials), "no limit is for this one"
+        # Somebody who has logged in from there does not wait, however many guess elsewhere.
+        world.post(Kind.ACCOUNT, ALICE, LoggedIn(ALICE, "192.0.2.1"))
+        for n in range(8):
+            world.services[-1].guesses.pause(ALICE, f"203.0.113.{n}", trio.current_time())  # type: ignore[attr-defined]
+        with pytest.raises(StanzaError, match="resource-constraint"):
+            await ask("203.0.113.99")
+        assert isinstance(await ask("192.0.2.1"), Credentials)
 
 
 async def test_domains(database: Database) -> None:

@@ -21,6 +21,7 @@ class Changes(NamedTuple):
     `admins` are prepared bare JIDs; they take the place of those that there were.
     Of a service of rooms: `room_creation` as in `DomainRow.creation`. Of a domain of accounts: `auth` says who keeps the passwords
     (`workers.account.logins.settings`), {} takes it back.
+    `joining` says more of registration: "approval" where an operator lets each new user in, "nobody" where invitations are no good, either.
     `motd` and `welcome` are the texts of XEP-0133 sections 4.24 and 4.27. `federation` has what changes of `mode`, `allow` and `block`; one that is
     empty is taken back, and {} takes all of it back.
     """
@@ -35,6 +36,7 @@ class Changes(NamedTuple):
     welcome: str | None = None
     federation: Mapping[str, Any] | None = None
     archive_days: int | None = None
+    joining: str | None = None
 
 
 class Policy(NamedTuple):
@@ -55,6 +57,7 @@ class Policy(NamedTuple):
     welcome: str = ""
     federation: Mapping[str, Any] = {}
     archive_days: int = 0
+    joining: str = ""
 
     def document(self) -> dict[str, Any]:
         """As JSON shows it."""
@@ -67,6 +70,7 @@ class Policy(NamedTuple):
             "contacts": {field: list(uris) for field, uris in self.contacts.items()},
             "admins": list(self.admins),
             **({"auth": dict(self.auth)} if self.auth else {}),
+            **({"joining": self.joining} if self.joining else {}),
             **({"motd": self.motd} if self.motd else {}),
             **({"welcome": self.welcome} if self.welcome else {}),
             **({"federation": dict(self.federation)} if self.federation else {}),
@@ -87,6 +91,7 @@ async def change(conn: Connection, name: str, changes: Changes) -> Policy | None
             "durability": changes.durability,
             "archive_days": changes.archive_days,
             "room_creation": changes.room_creation,
+            "joining": changes.joining,
             "motd": changes.motd,
             "welcome": changes.welcome,
             "admins": None if changes.admins is None else sorted(set(changes.admins)),
@@ -104,6 +109,8 @@ async def change(conn: Connection, name: str, changes: Changes) -> Policy | None
         }
         policy["contacts"] = {field: uris for field, uris in contacts.items() if uris}
         registration = row["registration"] if changes.registration is None else changes.registration
+        if policy.get("joining") not in (None, "approval" if registration else "nobody"):
+            del policy["joining"]  # it says more of the other
         await conn.execute(
             "UPDATE domain SET registration = $2, policy = $3::jsonb WHERE name = $1",
             name,
@@ -138,6 +145,7 @@ def _policy(name: str, kind: str, registration: bool, policy: Mapping[str, Any])
         policy.get("welcome", ""),
         policy.get("federation", {}),
         policy.get("archive_days", 0),
+        policy.get("joining", ""),
     )
 
 

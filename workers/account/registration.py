@@ -6,7 +6,7 @@ import ipaddress
 import time
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 import trio
@@ -21,7 +21,7 @@ from rookery.shared.xmpp.errors import JidError, StanzaError
 from rookery.shared.xmpp.jid import Jid, prepare_local
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element
-from rookery.workers.account import invitations, store
+from rookery.workers.account import approvals, invitations, store
 from rookery.workers.account.credentials import Keys, derive
 from rookery.workers.account.greeting import welcome
 from rookery.workers.account.mail import mail_address
@@ -31,6 +31,7 @@ from rookery.workers.hosted import HostedWorker
 log = structlog.get_logger()
 _CHECK: Final = """
 SELECT (SELECT registration AND policy -> 'auth' IS NULL FROM domain WHERE name = $1 AND kind = 'accounts') AS open,
+    (SELECT policy ->> 'joining' FROM domain WHERE name = $1 AND kind = 'accounts') AS joining,
     EXISTS (SELECT FROM account WHERE domain = $1 AND localpart = $2) AS taken"""
 _ELSEWHERE: Final = "SELECT policy -> 'auth' IS NOT NULL FROM domain WHERE name = $1"
 _MADE: Final = """
@@ -40,6 +41,20 @@ _ALONE: Final = "SELECT pg_advisory_xact_lock(hashtextextended('rookery registra
 _COUNT: Final = """
 WITH old AS (DELETE FROM registration_attempt WHERE at < now() - interval '1 day')
 INSERT INTO registration_attempt (network) VALUES ($1::text::inet)"""
+
+
+class Checked(NamedTuple):
+    """What a registration may do: with an invitation or without, and whether the account then waits for approval."""
+
+    invitation: invitations.Invitation | None
+    waits: bool
+
+
+class Registered(NamedTuple):
+    """An account that was made; one that `waits` is closed until somebody approves of it."""
+
+    account: str
+    waits: bool
 
 
 def network_of(ip: str) -> str:
@@ -79,14 +94,12 @@ async def derived(worker: HostedWorker, password: str) -> list[Keys]:
         raise StanzaError("not-acceptable", "this password cannot be used") from exc
 
 
-async def register(worker: HostedWorker, partition: int, request: Register) -> str:
-    """Make an account for somebody who has none; returns it. Raises StanzaError."""
+async def register(worker: HostedWorker, partition: int, request: Register) -> Registered:
+    """Make an account for somebody who has none. Raises StanzaError."""
     try:
         localpart = prepare_local(request.username)
     except JidError as exc:
         raise StanzaError("not-acceptable", "this username cannot be used") from exc
-    if not request.password:
-        raise StanzaError("not-acceptable", "a password is required")
     email = _email(request.email)
     network, domain = network_of(request.ip), request.domain
     options = worker.node.config.options(xep.Options)
@@ -96,10 +109,10 @@ async def register(worker: HostedWorker, partition: int, request: Register) -> s
     limit = None if exempted else options.per_hour
     deadline = int(time.time() * 1000) + 8000
 
-    async def check(conn: Connection) -> invitations.Invitation | None:
+    async def check(conn: Connection) -> Checked:
         invitation = await invitations.shown(conn, domain, request.token) if request.token else None
         row = await conn.fetchrow(_CHECK, domain, localpart)
-        if not row["open"] and invitation is None:
+        if row["joining"] == "nobody" or (not row["open"] and invitation is None):
             raise StanzaError("not-allowed", "registration is closed")
         if invitation is not None and invitation.username not in ("", localpart):
             raise StanzaError("not-acceptable", f"this invitation is for the username {invitation.username}")
@@ -107,10 +120,10 @@ async def register(worker: HostedWorker, partition: int, request: Register) -> s
             raise _too_many()
         if row["taken"] or await invitations.kept(conn, domain, localpart, request.token):
             raise StanzaError("conflict", "this username is taken")
-        return invitation
+        return Checked(invitation, invitation is None and await approvals.due(conn, domain, row["joining"]))
 
     # Before the costly part, so that neither a closed domain nor a taken name costs CPU.
-    invitation = await worker.database(partition, check, deadline)
+    invitation, waits = await worker.database(partition, check, deadline)
     keys = await derived(worker, request.password)
 
     async def create(conn: Connection) -> None:
@@ -129,22 +142,24 @@ async def register(worker: HostedWorker, partition: int, request: Register) -> s
             made = await store.create_account(conn, localpart, domain, keys, email, worker.node.incarnation)
             if made is None:
                 raise StanzaError("conflict", "this username is taken")
+            if waits:
+                await approvals.wait(conn, made, request.ip)
             if limit is not None and invitation is None:
                 await conn.execute(_COUNT, network)
 
     await worker.database(partition, create, deadline)
     account = f"{localpart}@{domain}"
     worker.tell(account_changed(account, "created"))
-    worker.tell(await worker.database(partition, lambda conn: welcome(conn, account), deadline))
-    if invitation is not None and invitation.inviter:
-        await _acquaint(worker, account, invitation.inviter)
-    return account
+    if not waits:
+        worker.tell(await worker.database(partition, lambda conn: welcome(conn, account), deadline))
+    await _acquaint(worker, account, "" if invitation is None else invitation.inviter)
+    return Registered(account, waits)
 
 
 async def _acquaint(worker: HostedWorker, account: str, inviter: str) -> None:
     """Put the new user and who has invited it into each other's rosters; their clients see that at once (XEP-0401 section 5.5)."""
     bus, node = worker.node.bus, worker.node
-    for one, other in ((account, inviter), (inviter, account)):
+    for one, other in ((account, inviter), (inviter, account)) if inviter else ():
         try:
             await bus.call(
                 Kind.ROSTER, node.partition(one), EditRoster(one, other, "", (), "both"), timeout=4.0

@@ -28,6 +28,7 @@ from rookery.shared.bus.messages import (
     Item,
     Kind,
     LastSeen,
+    LoggedIn,
     OperatorCommand,
     Redeem,
     Register,
@@ -36,14 +37,16 @@ from rookery.shared.cluster.api import Node
 from rookery.shared.db.api import Connection, DatabaseUnavailable, Fenced
 from rookery.shared.db.secrets import shared_secrets
 from rookery.shared.observe.bounded import OTHER, Bounded
-from rookery.shared.observe.metrics import REGISTRATIONS
+from rookery.shared.observe.metrics import RATELIMIT, REGISTRATIONS
 from rookery.shared.xeps import last_activity, sasl_upgrade
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.jid import Jid
 from rookery.workers.account import announcements, invitations, of_nodes, registration, store
 from rookery.workers.account.credentials import PURPOSE, Keys, base_mechanism, invented
-from rookery.workers.account.logins.checking import Logins
+from rookery.workers.account.guessing import Guesses
+from rookery.workers.account.logins.checking import CERTIFICATE, Logins
 from rookery.workers.account.redeeming import Tokens
+from rookery.workers.account.registration import network_of
 from rookery.workers.account.requests import REQUESTS
 from rookery.workers.account.seen import Seen
 from rookery.workers.hosted import Answerer, DeadlineError, Handler, HostedWorker
@@ -68,6 +71,8 @@ class AccountService(HostedWorker):
         self._status_max = options.status_max
         self.seen = Seen(self, options.write_seconds)
         self.logins = Logins(self)
+        limits = node.config.limits
+        self.guesses = Guesses(limits.auth_failures_per_account, limits.auth_failures_window)
         self.domains.changed = self.logins.learn
         self.tokens = Tokens(self, self.logins)
         self._secret = b""
@@ -107,6 +112,7 @@ class AccountService(HostedWorker):
         return {
             Handle: self._on_handle,
             LastSeen: self._on_last_seen,
+            LoggedIn: self._on_logged_in,
             OperatorCommand: self._on_operator_command,
         }
 
@@ -145,7 +151,7 @@ class AccountService(HostedWorker):
 
     def _on_get_credentials(self, partition: int, call: Call, request: GetCredentials) -> None:
         work = partial(self._credentials, partition, request)
-        self.job(partition, request.account, partial(self._reply, call, work))
+        self._unhurried(partition, call, request, work, request.account)
 
     def _on_add_keys(self, partition: int, call: Call, request: AddKeys) -> None:
         work = partial(self._add_keys, partition, request)
@@ -153,11 +159,38 @@ class AccountService(HostedWorker):
 
     def _on_check_login(self, partition: int, call: Call, request: CheckLogin) -> None:
         # Each for itself: a back end may be slow.
-        self.job(
-            partition,
-            f"login {next(self._numbers)}",
-            partial(self._reply, call, partial(self.logins.check, partition, request)),
-        )
+        work = partial(self.logins.check, partition, request)
+        self._unhurried(partition, call, request, work, f"login {next(self._numbers)}")
+
+    def _unhurried(
+        self,
+        partition: int,
+        call: Call,
+        request: GetCredentials | CheckLogin,
+        work: Callable[[], Awaitable[Item]],
+        lane: str,
+    ) -> None:
+        """Answer at once, after a pause, or not for now: somebody may be guessing a password."""
+        pause: float | None = 0.0
+        if request.address and request.account and request.mechanism != CERTIFICATE:
+            pause = self.guesses.pause(request.account, network_of(request.address), trio.current_time())
+        if pause is None:
+            RATELIMIT.labels("account").inc()
+            self.node.bus.reply(call, StanzaError("resource-constraint", type="wait"))
+        elif pause:
+            # Beside the lane of the account: whoever is logged in does not wait.
+            RATELIMIT.labels("account").inc()
+            later = partial(self._later, pause, partial(self._reply, call, work))
+            self.job(partition, f"login {next(self._numbers)}", later)
+        else:
+            self.job(partition, lane, partial(self._reply, call, work))
+
+    async def _later(self, pause: float, work: Callable[[], Awaitable[None]]) -> None:
+        await trio.sleep(pause)
+        await work()
+
+    def _on_logged_in(self, partition: int, item: LoggedIn) -> None:
+        self.guesses.right(item.account, network_of(item.address), trio.current_time())
 
     def _on_redeem(self, partition: int, call: Call, request: Redeem) -> None:
         work = partial(self.tokens.redeem, partition, request)
@@ -278,7 +311,7 @@ class AccountService(HostedWorker):
 
     async def _register(self, partition: int, request: Register) -> Done:
         try:
-            account = await registration.register(self, partition, request)
+            account, waits = await registration.register(self, partition, request)
         except StanzaError as exc:
             self.client_log(
                 "registration_refused",
@@ -289,6 +322,12 @@ class AccountService(HostedWorker):
             )
             REGISTRATIONS.labels(exc.condition, self._label(request.domain)).inc()
             raise
+        if waits:
+            self.client_log("registration_waits", account=account, address=request.ip)
+            REGISTRATIONS.labels("waits", self._label(request.domain)).inc()
+            # Its client must not try to log in.
+            text = "your account was requested; somebody has to approve of it before you can log in"
+            raise StanzaError("not-allowed", text, type="wait")
         REGISTRATIONS.labels("created", self._label(request.domain)).inc()
         self.client_log("account_registered", account=account, address=request.ip)
         return Done()

@@ -135,6 +135,7 @@ async def put(desk: Desk, name: str, kind: str | None, changes: Changes) -> tupl
                 name,
                 kind=kind,
                 registration=changes.registration,
+                joining=changes.joining,
                 durability=changes.durability,
                 room_creation=changes.room_creation,
                 contacts=" ".join(changes.contacts) or None,

@@ -23,7 +23,7 @@ EX_INTERRUPTED: Final = 130
 COMMANDS: Final = {
     "up": ("up", "up", "Run a whole cluster here: NATS, Postgres, edges, routers, workers."),
     "down": ("down", "down", "End a `rookery up` that runs on this machine."),
-    "user": ("users", "user", "Add, change, disable, remove, list and import users."),
+    "user": ("approval", "user", "Add, change, approve, disable, remove, list and import users."),
     "invite": ("invite", "invite", "Invite people to make an account; list and revoke invitations."),
     "report": ("report", "report", "Show and remove users' reports of spam and abuse."),
     "client": ("clients", "client", "List and revoke clients that log in with a token."),

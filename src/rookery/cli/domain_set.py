@@ -58,7 +58,10 @@ _LISTS = '*.example.org for all below it. May be repeated; takes the place of th
 @click.command("set")
 @click.argument("name", callback=domain_name)
 @click.option(
-    "--registration", type=click.Choice(["open", "closed"]), help="In-band registration (XEP-0077)."
+    "--registration",
+    type=click.Choice(["open", "approval", "closed", "nobody"]),
+    help="Who makes accounts in-band (XEP-0077): anybody; anybody, and an operator lets each in (`rookery user approve`); whoever has an "
+    "invitation; nobody at all.",
 )
 @click.option(
     "--durability",
@@ -165,7 +168,7 @@ def _changes(given: Given) -> Changes:
     if federation is None and not emptied and not any(given[name] for name in said):  # type: ignore[literal-required]
         raise click.UsageError("nothing to set: see `rookery domain set --help`")
     return policies.Changes(
-        None if given["registration"] is None else given["registration"] == "open",
+        None if given["registration"] is None else given["registration"] in ("open", "approval"),
         "" if given["durability"] == "default" else given["durability"],
         parse_contacts(given["contacts"]),
         "" if given["room_creation"] == "default" else given["room_creation"],
@@ -175,6 +178,7 @@ def _changes(given: Given) -> Changes:
         _text(given["welcome"]),
         federation,
         given["archive_days"],
+        _joining(given["registration"]),
     )
 
 
@@ -186,6 +190,11 @@ def _federation(given: Given) -> Mapping[str, Any] | None:
         return speaking.federation(given["federation"], *lists)
     except Invalid as error:
         raise click.BadParameter(str(error)) from None
+
+
+def _joining(registration: str | None) -> str | None:
+    """What is more than open or closed; "" for what is not."""
+    return registration if registration in (None, "approval", "nobody") else ""
 
 
 def _told(name: str, given: Given) -> Post:
@@ -244,7 +253,8 @@ def line(policy: Policy) -> str:
     if policy.kind != ACCOUNTS:
         parts = [f"{policy.name}  {policy.kind}"]
     else:
-        parts = [f"{policy.name}  registration {'open' if policy.registration else 'closed'}"]
+        opened = policy.joining or ("open" if policy.registration else "closed")
+        parts = [f"{policy.name}  registration {opened}"]
     if policy.durability:
         parts.append(f"durability {policy.durability}")
     if policy.archive_days:

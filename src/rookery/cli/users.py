@@ -30,7 +30,8 @@ class Target(TypedDict):
     nats_url: str
 
 
-def _jid(_ctx: click.Context, _param: click.Parameter, value: Any) -> Any:
+def account_argument(_ctx: click.Context, _param: click.Parameter, value: Any) -> Any:
+    """A user of the command line, or several. Raises click.BadParameter."""
     if isinstance(value, tuple):
         return tuple(parse_account(text) for text in value)
     return parse_account(value)
@@ -117,7 +118,7 @@ def _keys(password: str, config: Config) -> Any:
 
 
 @user.command()
-@click.argument("jid", callback=_jid)
+@click.argument("jid", callback=account_argument)
 @password_options
 @click.option("--email", default="", callback=_email, help="Kept with the account.")
 @target_options
@@ -149,7 +150,7 @@ def add(
 
 
 @user.command()
-@click.argument("jid", callback=_jid)
+@click.argument("jid", callback=account_argument)
 @password_options
 @target_options
 def passwd(
@@ -169,7 +170,7 @@ def passwd(
 
 
 @user.command("del")
-@click.argument("jids", nargs=-1, callback=_jid, metavar="JID...")
+@click.argument("jids", nargs=-1, callback=account_argument, metavar="JID...")
 @click.option(
     "--from", "file", type=click.File("r", encoding="utf-8-sig"), help='A JID a line; "-" for standard input.'
 )
@@ -195,7 +196,7 @@ def delete(jids: tuple[Jid, ...], file: Any, **target: Unpack[Target]) -> None:
 
 
 @user.command()
-@click.argument("jid", callback=_jid)
+@click.argument("jid", callback=account_argument)
 @click.option(
     "--format", "form", type=click.Choice(["json", "xml"]), default="json", help="XML is that of XEP-0227."
 )
@@ -213,7 +214,7 @@ def export(jid: Jid, form: str, **target: Unpack[Target]) -> None:
 
 
 @user.command()
-@click.argument("jid", callback=_jid)
+@click.argument("jid", callback=account_argument)
 @target_options
 def disable(jid: Jid, **target: Unpack[Target]) -> None:
     """Keep the user JID from logging in, and end the sessions. Nothing is removed."""
@@ -221,7 +222,7 @@ def disable(jid: Jid, **target: Unpack[Target]) -> None:
 
 
 @user.command()
-@click.argument("jid", callback=_jid)
+@click.argument("jid", callback=account_argument)
 @target_options
 def enable(jid: Jid, **target: Unpack[Target]) -> None:
     """Let the user JID log in again."""

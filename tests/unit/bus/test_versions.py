@@ -74,7 +74,7 @@ def test_the_previous_version_of_each_item_is_what_was_released() -> None:
         "Interest": None, "LastItems": None, "EditRoster": None, "DrainProcess": None, "SetLogLevel": None, "StillThere": None,
             "Redeem": None, "IssueToken": None, "LoginToken": None, "CheckLogin": None, "LoginChecked": None,
         "AskProcess": None, "ProcessTold": None,
-        "AddKeys": None, "AskArchive": None, "ArchiveEnds": None, "Missed": None, "NoLongerAway": None, "Notified": None,
+        "AddKeys": None, "LoggedIn": None, "AskArchive": None, "ArchiveEnds": None, "Missed": None, "NoLongerAway": None, "Notified": None,
         "SharedContacts": None,
     }  # fmt: skip
 

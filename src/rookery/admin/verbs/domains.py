@@ -56,6 +56,7 @@ class Domain(Given, frozen=True, kw_only=True):
     motd: str = ""
     welcome: str = ""
     federation: Federation | None = None
+    joining: str = ""
 
 
 class DomainList(Given, frozen=True, kw_only=True):
@@ -103,6 +104,15 @@ class PutDomain(OfDomain, frozen=True, kw_only=True):
         | None
     ) = None
     federation: PutFederation | None = None
+    joining: (
+        Annotated[
+            Literal["", "approval", "nobody"],
+            Meta(
+                description="More of registration: an operator lets each new user in (/v1/registrations), or invitations are no good, either"
+            ),
+        ]
+        | None
+    ) = None
 
 
 def shown(policy: Policy) -> Domain:
@@ -132,6 +142,7 @@ async def _put(desk: Desk, taken: PutDomain) -> Any:
         admins=None if taken.admins is None else [str(names.account(jid)) for jid in taken.admins],
         auth=domains.auth(taken.auth),
         federation=None if said is None else speaking.federation(said.mode, said.allow, said.block),
+        joining=taken.joining,
     )
     policy, fresh = await domains.put(desk, names.domain(taken.domain), taken.kind, changes)
     return Made(shown(policy)) if fresh else shown(policy)
