@@ -19,9 +19,11 @@ from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element
 from rookery.workers.hosted import HostedWorker
 from rookery.workers.pubsub.changes import Event
-from rookery.workers.pubsub.node import MEMBER, OUTCAST, OWNER, PUBLISHER, Node
+from rookery.workers.pubsub.node import MEMBER, OUTCAST, OWNER, PUBLISH_ONLY, PUBLISHER, Node
 from rookery.workers.pubsub.nodes import Seen
 
+#: Who has one of these reads nothing (section 4.1).
+_DEAF: Final = (OUTCAST, PUBLISH_ONLY)
 _SHIM: Final = "http://jabber.org/protocol/shim"
 
 
@@ -95,7 +97,7 @@ def _still(node: Node, bare: str, seen: Seen, groups: frozenset[str] | None) -> 
     if affiliation in (OWNER, PUBLISHER, MEMBER):
         return True
     model = node.config.text("access_model")
-    if affiliation == OUTCAST or (node.account and seen.blocked and matches(seen.blocked, bare)):
+    if affiliation in _DEAF or (node.account and seen.blocked and matches(seen.blocked, bare)):
         return False
     if model == "presence":
         return bare in seen.contacts
@@ -107,7 +109,7 @@ def _still(node: Node, bare: str, seen: Seen, groups: frozenset[str] | None) -> 
 def _may(node: Node, bare: str, seen: Seen, groups: frozenset[str] | None) -> bool:
     """Whether a contact's clients are told that want it (XEP-0163 section 4.3): as if it were subscribed."""
     affiliation = node.affiliation(bare)
-    if affiliation == OUTCAST or (seen.blocked and matches(seen.blocked, bare)):
+    if affiliation in _DEAF or (seen.blocked and matches(seen.blocked, bare)):
         return False
     if affiliation in (OWNER, PUBLISHER, MEMBER):
         return True

@@ -261,7 +261,8 @@ def test_another_version_of_rookery() -> None:
 
 
 def test_rookery_is_given_the_same_certificate(site: Site) -> None:
-    assert rookery.configuration(site) == f'[tls]\ndirectory = "{site.folder}/tls"\n[upload]\nport = 0\n'
+    ports = "[upload]\nport = 0\n[component]\nport = 0\n"
+    assert rookery.configuration(site) == f'[tls]\ndirectory = "{site.folder}/tls"\n{ports}'
     assert 'durability = "relaxed"' in rookery.configuration(site, "relaxed")
 
 

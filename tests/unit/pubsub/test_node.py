@@ -224,7 +224,9 @@ class NodeMachine(RuleBasedStateMachine):
         """And nobody who may not read."""
         if not hasattr(self, "node"):
             return
+        # (a service sees nobody's presence, and blocks nobody)
         seen = Seen(0, frozenset({"b@x", "c@y"}), frozenset({"c@y"}), 0.0)
+        seen = seen if self.node.account else Seen(0, frozenset(), frozenset(), 0.0)
         groups = (
             frozenset({"b@x"}) if "g" in self.node.config.values("roster_groups_allowed") else frozenset()
         )
