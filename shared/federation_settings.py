@@ -99,16 +99,16 @@ class S2s(Section, frozen=True):
             "stanzas",
             ge=0,
         ),
-    ] = 10
+    ] = 50
     stranger_stanzas_burst: Annotated[
         int, about("What a domain that nobody here has written to may send at once", "stanzas", ge=1)
-    ] = 200
+    ] = 1000
     strangers_stanzas_per_second: Annotated[
         int, about("What all such domains together may send to one process on average", "stanzas", ge=1)
-    ] = 200
+    ] = 500
     strangers_stanzas_burst: Annotated[
         int, about("What all such domains together may send to one process at once", "stanzas", ge=1)
-    ] = 2000
+    ] = 5000
     subscriptions_per_minute: Annotated[
         int,
         about(
@@ -116,7 +116,7 @@ class S2s(Section, frozen=True):
             "requests",
             ge=0,
         ),
-    ] = 120
+    ] = 600
     account_stanzas_per_minute: Annotated[
         int,
         about(
@@ -124,7 +124,7 @@ class S2s(Section, frozen=True):
             "stanzas",
             ge=0,
         ),
-    ] = 300
+    ] = 1200
     account_stanzas_burst: Annotated[
         int,
         about(
@@ -132,7 +132,7 @@ class S2s(Section, frozen=True):
             "stanzas",
             ge=1,
         ),
-    ] = 600
+    ] = 6000
     outbox_bytes: Annotated[
         int, about("What another server has not taken yet, before the stream is closed", "bytes", ge=1)
     ] = 8 * 1024 * 1024
