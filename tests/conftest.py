@@ -37,6 +37,15 @@ structlog.configure(
     ]
 )
 
+_LINES = structlog.get_config()
+
+
+@pytest.fixture(autouse=True)
+def _lines_go_where_tests_look() -> None:
+    """Commands that run inside a test's process say where lines go, for all that comes after."""
+    structlog.configure(**_LINES)
+
+
 # How long an example takes depends on what else the machine does; pytest's own time limit finds what hangs.
 hypothesis.settings.register_profile(
     "rookery", deadline=None, max_examples=DEFAULT, stateful_step_count=STEPS

@@ -139,6 +139,7 @@ def test_rosters(api: Caller) -> None:
 
 def test_domains(api: Caller) -> None:
     status, made = api("PUT", "/v1/domains/New.Example", {"registration": True, "admins": ["a@new.example"]})
+    assert status == 201, made
     assert (status, made["name"], made["admins"]) == (201, "new.example", ["a@new.example"])
     status, changed = api("PUT", "/v1/domains/new.example", {"durability": "relaxed"})
     assert (status, changed["registration"], changed["durability"]) == (200, True, "relaxed")

@@ -162,6 +162,7 @@ def test_a_domain_is_set_while_it_serves(cluster: Cluster) -> None:
         "registration": False,
         "admins": [],
         "durability": "relaxed",
+        "archive_days": None,
         "contacts": {"abuse-addresses": ["mailto:a@set.example"]},
     }
     assert (

@@ -137,6 +137,7 @@ async def put(desk: Desk, name: str, kind: str | None, changes: Changes) -> tupl
                 registration=changes.registration,
                 joining=changes.joining,
                 durability=changes.durability,
+                archive_days=changes.archive_days,
                 room_creation=changes.room_creation,
                 contacts=" ".join(changes.contacts) or None,
                 auth=None if changes.auth is None else changes.auth.get("type", settings.INTERNAL),

@@ -47,6 +47,12 @@ class Domain(Given, frozen=True, kw_only=True):
     kind: str
     registration: bool
     durability: str | None
+    archive_days: (
+        Annotated[
+            int, Meta(description="How long archives keep, in days; null is what the configuration says")
+        ]
+        | None
+    )
     contacts: dict[str, list[str]]
     admins: list[str]
     room_creation: str | None = None
@@ -76,6 +82,17 @@ class PutDomain(OfDomain, frozen=True, kw_only=True):
     ) = None
     registration: bool | None = None
     durability: Durability | None = None
+    archive_days: (
+        Annotated[
+            int,
+            Meta(
+                description="How long archives keep, in days; 0 is what the configuration says",
+                ge=0,
+                le=36_500,
+            ),
+        ]
+        | None
+    ) = None
     contacts: Contacts | None = None
     room_creation: (
         Annotated[RoomCreation, Meta(description="Who may make rooms, in a service of rooms")] | None
@@ -142,6 +159,7 @@ async def _put(desk: Desk, taken: PutDomain) -> Any:
         admins=None if taken.admins is None else [str(names.account(jid)) for jid in taken.admins],
         auth=domains.auth(taken.auth),
         federation=None if said is None else speaking.federation(said.mode, said.allow, said.block),
+        archive_days=taken.archive_days,
         joining=taken.joining,
     )
     policy, fresh = await domains.put(desk, names.domain(taken.domain), taken.kind, changes)
