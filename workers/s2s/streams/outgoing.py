@@ -104,8 +104,10 @@ class OutgoingLink:
         channel.peer = stream
         stream.begin(channel)
         if direct:
+            # (the handshake may be done at once, and the machine has begun with its end)
             stream.offer_tls(direct=True)
-        stream.apply(machine.begin())
+        else:
+            stream.apply(machine.begin())
 
     def server_name(self) -> str:
         """The name in the SNI is that of the domain (XEP-0368 section 4)."""
