@@ -90,8 +90,10 @@ class _Lookup:
         channel.peer = stream
         stream.begin(channel)
         if way.tls:
+            # (as in `outgoing`: the end of the handshake begins the stream)
             stream.offer_tls(direct=True)
-        stream.apply(machine.begin())
+        else:
+            stream.apply(machine.begin())
         try:
             await self._done.wait()
         finally:
