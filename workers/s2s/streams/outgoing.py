@@ -103,11 +103,10 @@ class OutgoingLink:
         self._stream = stream = Stream(self._ground, machine, self)
         channel.peer = stream
         stream.begin(channel)
+        # (before the handshake, which may be done at once: its end begins the stream)
+        stream.apply(machine.begin())
         if direct:
-            # (the handshake may be done at once, and the machine has begun with its end)
             stream.offer_tls(direct=True)
-        else:
-            stream.apply(machine.begin())
 
     def server_name(self) -> str:
         """The name in the SNI is that of the domain (XEP-0368 section 4)."""

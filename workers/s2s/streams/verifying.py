@@ -89,11 +89,9 @@ class _Lookup:
         stream = Stream(ground, machine, self)
         channel.peer = stream
         stream.begin(channel)
+        stream.apply(machine.begin())
         if way.tls:
-            # (as in `outgoing`: the end of the handshake begins the stream)
             stream.offer_tls(direct=True)
-        else:
-            stream.apply(machine.begin())
         try:
             await self._done.wait()
         finally:
