@@ -62,6 +62,14 @@ class Core:
         #: What this process has handed on to other routers and to workers.
         self.custodian = Custodian(node, self._settled, ticks)
 
+    def acquiring(self) -> bool:
+        """Whether items wait in this process for a partition that it is about to serve."""
+        epoch, parts = self.node.epoch, self.parts
+        return any(
+            partition not in parts and epoch(Kind.ROUTER, partition) is not None
+            for partition in range(self.node.partitions)
+        )
+
     # --- acceptance --------------------------------------------------------------------------------------------------
 
     def accept(self, part: Part, origin: Origin) -> None:

@@ -120,7 +120,8 @@ class RouterService:
         self.delivery = Delivery(
             core, self.accounts, self.pushing, self.keeping, self.flushes, self.iqs, self.carbons
         )
-        self.rooms = Rooms(core)
+        self.hibernation = Hibernation(core)
+        self.rooms = Rooms(core, self.hibernation)
         self.fanouts = Fanouts(core, self.accounts, self.pushing, self.delivery, self.rooms)
         self.from_workers = FromWorkers(self.pushing, self.rooms)
         self.presence = Presence(core, self.pushing, self.flushes)
@@ -129,7 +130,6 @@ class RouterService:
         self.submits = Submits(
             core, self.accounts, self.pushing, self.delivery, self.iqs, self.presence, self.copies
         )
-        self.hibernation = Hibernation(core)
         self.bindings = Bindings(
             core, self.accounts, self.delivery, self.presence, self.flushes, self.keeping, self.hibernation
         )

@@ -167,6 +167,15 @@ class Session:
         heard[stream] = n
         return True
 
+    def acknowledged(self) -> tuple[tuple[bytes, int], ...]:
+        """(stream, number): the highest of each room that its client has, or will not be given again."""
+        heard = dict(self.heard)
+        for one in reversed(self.kept):
+            origin = one.parcel.origin
+            if origin.stream in heard:
+                heard[origin.stream] = origin.n - 1
+        return tuple(heard.items())
+
     def occupies(self, stream: bytes, said_by: str) -> bool:
         """Whether what `said_by` (a room or an occupant JID) says in the room's stream is for this session.
 

@@ -1,40 +1,69 @@
 """What a router does for rooms: it says what it has given to edges, and which occupants are gone.
 
 A room keeps what it has sent until each router has confirmed it, and sends it again to whoever holds the partition next. So a router
-confirms only when its deliveries have left: not in the turn in which they were posted, and not while a link waits for credit.
+confirms only what has a second copy: edges have taken it, the rows of sessions without a socket have it, and no partition is being
+acquired here whose items wait.
 """
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from rookery.router.core import Core
 from rookery.router.partition import Part
+from rookery.shared.bus.api import Mark
 from rookery.shared.bus.messages import CheckOccupants, FannedOut, Kind, Origin
 from rookery.shared.xmpp.stanza import Stanza
+
+
+class Rows(Protocol):
+    """Sessions without a socket (`router.sessions.hibernation`)."""
+
+    moved: int
+
+    def unwritten(self) -> float:
+        """Since when (ticks) some row has lacked something; infinity when none lacks anything."""
 
 
 class Rooms:
     """Handles CheckOccupants, and confirms what rooms have sent."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, rows: Rows) -> None:
         self._core = core
+        self._rows = rows
         #: Stream of a room -> (its JID, the highest number that was handled): since the last look, and before it.
         self._young: dict[bytes, tuple[str, int]] = {}
         self._old: dict[bytes, tuple[str, int]] = {}
+        #: When the last look was (ticks), what had been posted then, and `Rows.moved`.
+        self._looked = 0.0
+        self._mark: Mark = core.bus.mark()
+        self._moved = 0
 
     def took(self, room: str, origin: Origin) -> None:
         """Everything that this process holds of one item of a room was given to sessions."""
         self._young[origin.stream] = (room, origin.n)
 
     def tick(self) -> None:
-        """Confirm what was given before the last call. Call about twice a second."""
-        if self._core.bus.congested():
+        """Confirm what was given before the last look and has a second copy. Call about twice a second."""
+        if self._old and not self._safe():
             return
         old, self._old, self._young = self._old, self._young, {}
+        self._looked = self._core.ticks()
+        self._note()
         by_partition: dict[int, list[tuple[bytes, int]]] = {}
         for stream, (room, n) in old.items():
             by_partition.setdefault(self._core.node.partition(room), []).append((stream, n))
         for partition, heard in by_partition.items():
             self._core.bus.post(Kind.MUC, partition, FannedOut(self._core.node.incarnation, heard))
+
+    def _note(self) -> None:
+        self._mark, self._moved = self._core.bus.mark(), self._rows.moved
+
+    def _safe(self) -> bool:
+        if self._moved != self._rows.moved:
+            # What a row lacked has gone to an edge meanwhile.
+            self._note()
+        return self._mark.passed() and self._rows.unwritten() > self._looked and not self._core.acquiring()
 
     def on_check(self, part: Part, item: CheckOccupants) -> None:
         """Tell a room of those that it holds for occupants and that are none any more (XEP-0045 section 7.14)."""

@@ -7,6 +7,7 @@ reads one while the partition has a holder.
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -20,6 +21,7 @@ from rookery.router.core import Core
 from rookery.router.delivery.missed import Misses
 from rookery.router.partition import Part
 from rookery.router.sessions.packed import pack_session, unpack_session
+from rookery.shared.bus.api import Mark
 from rookery.shared.bus.messages import End, Noted
 from rookery.shared.db.api import FENCE, Connection, DatabaseUnavailable, Fenced
 from rookery.shared.db.persist import persist
@@ -33,6 +35,8 @@ BYTES_PER_SECOND: Final = 262_144
 #: Rows and bytes of one statement.
 BATCH: Final = 200
 BATCH_BYTES: Final = 4 * 1024 * 1024
+#: After a partition was lost with rows that lacked something, nothing counts as written for so long.
+UNSAFE_SECONDS: Final = 5.0
 #: Ended streams whose frontier is remembered, so that <failed/> can say what was handled.
 MAX_ENDED: Final = 10_000
 
@@ -76,7 +80,16 @@ class Hibernation:
         self.end: Callable[[Part, Account, Session], None] = _unset
         self._asleep: dict[Session, tuple[Part, Account]] = {}
         self._due: set[Session] = set()
+        #: Since when the row of a session lacks something, of those that are written now as well.
+        self._lacking: dict[Session, float] = {}
+        self._unsafe = 0.0
+        #: Changes when what a row lacked is on its way to an edge instead.
+        self.moved = 0
         self._gone: list[tuple[str, int]] = []
+        #: Rows of sessions that go on at an edge: second copies until that has what it is sent, (jid, grant).
+        self._leaving: dict[tuple[str, int], None] = {}
+        self._left: dict[tuple[str, int], None] = {}
+        self._mark: Mark | None = None
         self._ended: OrderedDict[bytes, tuple[str, int]] = OrderedDict()
         self._wake = trio.Event()
         self._writing = trio.Lock()
@@ -100,12 +113,17 @@ class Hibernation:
             left = max(left, self._longer)
         resumable.until = self._core.ticks() + left
         self._asleep[session] = (part, account)
+        self._leaving.pop((session.full, session.grant), None)
+        self._left.pop((session.full, session.grant), None)
         self.changed(part, session)
 
     def changed(self, part: Part, session: Session) -> None:
         """A sleeping session is not what its row says."""
         resumable = session.resumable
-        if resumable is None or resumable.store_at or session not in self._asleep:
+        if resumable is None or session not in self._asleep:
+            return
+        self._lacking.setdefault(session, self._core.ticks())
+        if resumable.store_at:
             return
         pause = max(STORE_SECONDS, session.kept_bytes / BYTES_PER_SECOND if resumable.stored else 0.0)
         resumable.store_at = self._core.ticks() + pause
@@ -114,7 +132,8 @@ class Hibernation:
     def woke(self, session: Session) -> None:
         """A sleeping session goes on."""
         if self._asleep.pop(session, None) is not None:
-            self._forget(session)
+            self._awake(session)
+            self._leaving[session.full, session.grant] = None
 
     def ended(self, part: Part, session: Session) -> None:
         """A resumable session is over; its former edge need not keep its mirror."""
@@ -129,24 +148,31 @@ class Hibernation:
             self._ended.popitem(last=False)
         if self._asleep.pop(session, None) is None:
             return
-        self._forget(session)
+        self._awake(session)
+        self.forget_row(session.full, session.grant)
         edge, sid = resumable.former
         if edge:
             end = End(sid, session.grant, "reset", "the session has ended")
             self._core.bus.post_to(edge, end, partition=part.number, epoch=part.epoch)
 
-    def _forget(self, session: Session) -> None:
+    def _awake(self, session: Session) -> None:
         resumable = session.resumable
         assert resumable is not None
         resumable.until = resumable.store_at = 0.0
         self._due.discard(session)
+        self.moved += self._lacking.pop(session, None) is not None
         # A row may be on its way even when none is known of yet.
         resumable.stored = False
-        self.forget_row(session.full, session.grant)
 
     def forget_row(self, full: str, grant: int) -> None:
         """Delete the rows of this grant and older ones, soon."""
         self._gone.append((full, grant))
+
+    def unwritten(self) -> float:
+        """Since when (ticks) some row has lacked something that its session was given; infinity when none lacks anything."""
+        if self._core.ticks() < self._unsafe:
+            return 0.0
+        return min(self._lacking.values(), default=math.inf)
 
     def handled(self, bare: str, token: bytes) -> int:
         """What was handled of an ended stream of this account, -1 when that is not known."""
@@ -162,12 +188,16 @@ class Hibernation:
         """Another copy of a sleeping session is better."""
         self._asleep.pop(session, None)
         self._due.discard(session)
+        self._lacking.pop(session, None)
 
     def drop(self, part: Part) -> None:
         """The partition is another's now."""
         for session in [one for one, (its, _) in self._asleep.items() if its is part]:
             del self._asleep[session]
             self._due.discard(session)
+            if self._lacking.pop(session, None) is not None:
+                # Whoever keeps it for the next holder must hear of that first.
+                self._unsafe = self._core.ticks() + UNSAFE_SECONDS
 
     # --- time --------------------------------------------------------------------------------------------------------
 
@@ -177,6 +207,11 @@ class Hibernation:
         for session, (part, account) in list(self._asleep.items()):
             if _until(session) <= now:
                 self.end(part, account, session)
+        if self._mark is not None and self._mark.passed():
+            self._gone += self._left
+            self._mark, self._left = None, {}
+        if self._mark is None and self._leaving:
+            self._mark, self._left, self._leaving = self._core.bus.mark(), self._leaving, {}
         # Not sooner: in a storm of resumptions one statement deletes the rows of many.
         if self._gone or any(_store_at(session) <= now for session in self._due):
             self._wake.set()
@@ -272,6 +307,10 @@ class Hibernation:
                 self.changed(part, session)
             raise
         for session, _, _ in batch:
+            if session in self._lacking:
+                del self._lacking[session]
+                if _store_at(session):  # it changed while it was written
+                    self._lacking[session] = now
             if session in self._asleep and (session.full, session.grant) in done:
                 self._stored(session)
 

@@ -121,7 +121,7 @@ class Resumptions:
                 session.noted,
                 session.own_first,
                 session.copies,
-                tuple(session.heard.items()),
+                session.acknowledged(),
             ),
         )
         # What it may not have: behind the answer, under the same numbers.

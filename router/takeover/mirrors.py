@@ -184,6 +184,7 @@ class Takeover:
             other.grant > session.grant or (other.grant == session.grant and other.edge)
         ):
             # It went on, and the row is a former holder's leftover.
+            self._complete(part, account, other, session)
             self._hibernation.forget_row(session.full, session.grant)
             return
         resumable = session.resumable
@@ -196,14 +197,33 @@ class Takeover:
                 resumable.frontier = max(resumable.frontier, other.resumable.frontier)
                 resumable.former = other.resumable.former
         for one in session.kept:
-            if one.parcel.origin.stream and not one.parcel.origin.stream.startswith(ROOM):
-                part.delivered(one.parcel.origin, one.to or one.parcel.stanza.to or session.full)
-                _told(part, session, one.parcel.origin)
+            self._given(part, session, one)
         account.resources.restore(session)
         self._core.count.sessions += 1
         self._core.count.restored += 1
         self._hibernation.sleep(part, account, session, seconds)
         self.on_restored(part, account, session)
+
+    def _complete(self, part: Part, account: Account, session: Session, row: Session) -> None:
+        """A former holder died before the edge had all that the session's row has: it comes behind, under the same numbers."""
+        if row.stream != session.stream or row.n <= session.n:
+            return
+        for one in row.kept:
+            if one.n == session.n + 1:
+                session.n = one.n
+                session.kept.append(one)
+                session.kept_bytes += len(one.parcel.stanza.inner) + OVERHEAD
+                self._given(part, session, one)
+        self.on_attached(part, account, session)
+
+    @staticmethod
+    def _given(part: Part, session: Session, one: Kept) -> None:
+        origin = one.parcel.origin
+        if origin.stream.startswith(ROOM):
+            session.hear(origin.stream, origin.n)
+        elif origin.stream:
+            part.delivered(origin, one.to or one.parcel.stanza.to or session.full)
+            _told(part, session, origin)
 
     def _restore(self, part: Part, edge: str, mirrored: MirrorSession) -> None:
         bare = mirrored.full.partition("/")[0]
@@ -225,13 +245,10 @@ class Takeover:
             stanza = stanzas.get(n, GONE)
             row = 0 if stream else origin_n
             origin = Origin(stream, origin_n, "")
-            session.kept.append(Kept(n, Parcel(stanza, origin, now, None, row, bool(row))))
+            one = Kept(n, Parcel(stanza, origin, now, None, row, bool(row)))
+            session.kept.append(one)
             session.kept_bytes += len(stanza.inner) + OVERHEAD
-            if stream.startswith(ROOM):
-                session.hear(stream, origin_n)
-            elif stream:
-                part.delivered(origin, stanza.to or session.full)
-                _told(part, session, origin)
+            self._given(part, session, one)
         loser = account.resources.restore(session)
         if loser is None:
             self._core.count.sessions += 1

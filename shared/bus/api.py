@@ -31,6 +31,13 @@ class Call:
 Receiver = Callable[[str, Kind, int, int, "Item | Call"], None]
 
 
+class Mark(Protocol):
+    """What was posted until some moment."""
+
+    def passed(self) -> bool:
+        """Whether all of it has arrived, or has no receiver any more."""
+
+
 class Bus(Protocol):
     """Sends items; what one turn of the caller's loop posts to a process leaves as one batch.
 
@@ -76,6 +83,9 @@ class Bus(Protocol):
     @property
     def connected(self) -> bool:
         """Whether the transport is up."""
+
+    def mark(self) -> Mark:
+        """What was posted until now: it can be asked whether that has arrived."""
 
     def congested(self) -> bool:
         """Whether any link has more waiting than its credit allows."""

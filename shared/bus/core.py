@@ -20,6 +20,7 @@ from rookery.shared.bus.api import Call
 from rookery.shared.bus.batch import BadBatch, Entry, Head, WrongVersion
 from rookery.shared.bus.calls import Calls, answer_item
 from rookery.shared.bus.links import Link
+from rookery.shared.bus.marks import Mark
 from rookery.shared.bus.messages import VERSION, Barrier, Failed, Item, Kind, Passed, Refused, Return
 from rookery.shared.bus.moves import Moves
 from rookery.shared.bus.parking import Key, Parking
@@ -59,12 +60,14 @@ class BusCore:
         self.version = OLDEST
         #: The version of the last batch that came, 0 before: everybody writes what all who are alive read.
         self.heard = 0
-        self.receiver: Callable[[str, Kind, int, int, Item | Call], None] = self._refuse_unset
+        self.receiver: Callable[[str, Kind, int, int, Item | Call], None] = self.refuse
         self.on_control: Callable[[Item], None] = _ignore
         self.on_reset: Callable[[str], None] = _ignore
-        self.resolver: Callable[[Kind, int], tuple[str, int] | None] = _nobody
+        self.resolver: Callable[[Kind, int], tuple[str, int] | None] = lambda kind, partition: None
         #: Called before parked items of a partition go to its new holder: services send again what they keep for it.
         self.on_holder: Callable[[Kind, int], None] = _ignore
+        #: Called with an item that came back because its partition has moved; it waits for the next holder.
+        self.on_returned: Callable[[Kind, int, Item], None] = _ignore
         #: Called when `turn` is wanted.
         self.wake: Callable[[], None] = _ignore
         self._window_items, self._window_bytes = window_items, window_bytes
@@ -294,9 +297,6 @@ class BusCore:
         self._dirty[peer] = link
         self.want()
 
-    def _refuse_unset(self, source: str, kind: Kind, partition: int, epoch: int, item: Item | Call) -> None:
-        self.refuse(source, kind, partition, epoch, item)
-
     # --- turns ---
 
     def turn(self) -> None:
@@ -372,6 +372,10 @@ class BusCore:
             or len(self._local) >= self._window_items
         )
 
+    def mark(self) -> Mark:
+        """What was posted until now: it can be asked whether that has arrived."""
+        return Mark(self._links)
+
     def pause(self) -> None:
         """Grant no credit until `resume` was called as often: this process has more to do than it can take."""
         self._paused += 1
@@ -394,7 +398,3 @@ class BusCore:
 
 def _ignore(*_: object) -> None:
     pass
-
-
-def _nobody(kind: Kind, partition: int) -> None:
-    return None

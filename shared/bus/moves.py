@@ -29,6 +29,7 @@ class Sender(Protocol):
     clock: Callable[[], float]
     resolver: Callable[[Kind, int], tuple[str, int] | None]
     on_holder: Callable[[Kind, int], None]
+    on_returned: Callable[[Kind, int, Item], None]
 
     def put(self, incarnation: str, entry: Entry) -> None:
         """Queue an entry for one process."""
@@ -82,6 +83,7 @@ class Moves:
             core.calls.asked(item.call, "")
         key = (kind, int(item.partition))
         self._parking.park(key, plain, item.call, core.clock(), item.epoch)
+        core.on_returned(*key, plain)
         if not self._parking.held(key):  # perhaps a later holder is known already
             self._release(key)
 

@@ -28,6 +28,8 @@ class Node(Protocol):
     #: Called with (kind, partition) when another process holds it now, before anything else is sent there: send again what is
     #: kept for it and not accepted (the former holder may have lost it; repetitions are dropped by their uid).
     on_holder: list[Callable[[Kind, int], None]]
+    #: Called with (kind, partition, item) when an item of this process came back because its partition has moved, or is moving.
+    on_returned: list[Callable[[Kind, int, Item], None]]
     #: Called with the incarnation of a peer that gave this process up for lost and came back (`Bus.on_reset`).
     on_reset: list[Callable[[str], None]]
     #: Called with the uids, (stream, n), of stanzas of which this process was the custodian and that the next one has accepted. Each

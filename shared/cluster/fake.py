@@ -112,6 +112,7 @@ class FakeNode:
         self.on_lost: list[Callable[[str], None]] = []
         self.on_found: list[Callable[[str, frozenset[Kind]], None]] = []
         self.on_holder: list[Callable[[Kind, int], None]] = []
+        self.on_returned: list[Callable[[Kind, int, Item], None]] = []
         self.on_reset: list[Callable[[str], None]] = []
         self.on_accepted: list[Callable[[Sequence[tuple[bytes, int]]], None]] = []
         self.on_claimed: list[Callable[[Kind, int, int, str], None]] = []
@@ -128,6 +129,7 @@ class FakeNode:
         bus.resolver = cluster.holder
         bus.receiver = self._receive
         bus.on_holder = self._holder_changed
+        bus.on_returned = self._returned
         bus.on_reset = self._link_reset
         bus.on_control = self._control
 
@@ -151,6 +153,10 @@ class FakeNode:
     def _holder_changed(self, kind: Kind, partition: int) -> None:
         for callback in self.on_holder:
             callback(kind, partition)
+
+    def _returned(self, kind: Kind, partition: int, item: Item) -> None:
+        for callback in self.on_returned:
+            callback(kind, partition, item)
 
     def _link_reset(self, peer: str) -> None:
         for callback in self.on_reset:

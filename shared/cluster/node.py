@@ -79,6 +79,7 @@ class ClusterNode:
         self.on_lost: list[Callable[[str], None]] = []
         self.on_found: list[Callable[[str, frozenset[Kind]], None]] = []
         self.on_holder: list[Callable[[Kind, int], None]] = []
+        self.on_returned: list[Callable[[Kind, int, Item], None]] = []
         self.on_reset: list[Callable[[str], None]] = []
         self.on_accepted: list[Callable[[Sequence[tuple[bytes, int]]], None]] = []
         self.on_claimed: list[Callable[[Kind, int, int, str], None]] = []
@@ -100,9 +101,7 @@ class ClusterNode:
         self._stop = trio.Event()
         self._asking = Asking()
         self._silence = config.cluster.heartbeat * 2.2
-        self._connected = True
-        self._connections = self._came_up()
-        self._items = 0
+        self._connected, self._connections, self._items = True, self._came_up(), 0
         self._control: dict[type, Callable[[Item], None]] = {
             Accepted: self._on_accepted,
             Beat: self._on_beat,
@@ -118,6 +117,7 @@ class ClusterNode:
         bus.receiver = self._receive
         bus.on_control = self._on_control
         bus.on_holder = partial(_each, self.on_holder)
+        bus.on_returned = partial(_each, self.on_returned)
         bus.on_reset = partial(_each, self.on_reset)
         if isinstance(bus, NatsBus):
             bus.on_frozen = self._on_frozen

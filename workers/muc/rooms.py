@@ -9,7 +9,7 @@ from typing import Final
 import structlog
 import trio
 
-from rookery.shared.bus.messages import NOBODY, FannedOut, Route
+from rookery.shared.bus.messages import NOBODY, FannedOut, Fanout, Route, ToSession
 from rookery.shared.db.api import Connection, DatabaseUnavailable, Fenced
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.jid import bare_of
@@ -298,6 +298,12 @@ class Rooms:
                 if live.speaker.since or live.speaker.unheard:
                     live.speaker.again(partition)
                     loading.check(self._shell, live.part, live, partition)
+
+    def returned(self, partition: int, item: Fanout | ToSession) -> None:
+        """Something that a room said came back from a router."""
+        live = self._by_stream.get(item.origin.stream)
+        if live is not None:
+            live.speaker.returned(partition, item.origin.n)
 
     def lost(self, process: str) -> None:
         """A process is gone."""

@@ -9,7 +9,7 @@ import structlog
 import trio
 
 from rookery.shared.bus.api import Call
-from rookery.shared.bus.messages import Accepted, AskRoom, FannedOut, Kind, Route
+from rookery.shared.bus.messages import Accepted, AskRoom, FannedOut, Fanout, Item, Kind, Route, ToSession
 from rookery.shared.cluster.api import Node
 from rookery.shared.custody.kept import Handed
 from rookery.shared.db.api import DatabaseUnavailable
@@ -55,6 +55,7 @@ class MucService(HostedWorker):
         self.rooms = Rooms(self, self.shell, self.policy)
         self.operators = Operators(self, self.rooms, self.shell, self.policy)
         node.on_holder.append(self._on_holder)
+        node.on_returned.append(self._on_returned)
         node.on_lost.append(self.rooms.lost)
 
     def items(self) -> Mapping[type, Handler]:
@@ -97,6 +98,10 @@ class MucService(HostedWorker):
     def _on_holder(self, kind: Kind, partition: int) -> None:
         if kind is Kind.ROUTER:
             self.rooms.router_changed(partition)
+
+    def _on_returned(self, kind: Kind, partition: int, item: Item) -> None:
+        if kind is Kind.ROUTER and isinstance(item, Fanout | ToSession):
+            self.rooms.returned(partition, item)
 
     # --- partitions --------------------------------------------------------------------------------------------------
 

@@ -194,6 +194,10 @@ class Speaker:
             self._confirmed[process] = n
         self._trim()
 
+    def returned(self, partition: int, n: int) -> None:
+        """What was sent under a number came back: the partition has moved. It is kept until the next holder has been sent it."""
+        self._waiting[partition] = min(n, self._waiting.get(partition, n))
+
     def lost(self, process: str, until: float) -> None:
         """A router is gone; what it has not confirmed is kept until then, for whoever holds its partitions next."""
         if process in self._sent:
@@ -201,6 +205,8 @@ class Speaker:
 
     def tick(self, now: float) -> None:
         """About a second has passed."""
+        for partition in [one for one in self._waiting if self._node.bus.holder(Kind.ROUTER, one)]:
+            self.again(partition)
         if self._held:
             self._held -= 1
             if not self._held:

@@ -25,6 +25,10 @@ _WORKERS: Final = ("roster", "presence", "offline", "account", "muc")
 _ROOMS: Final = ("muc",)
 
 
+class Absent(Exception):  # noqa: N818  what happened
+    """No process of a kind runs at the moment: other faults have ended all of them."""
+
+
 class Stage:
     """What a fault may touch."""
 
@@ -71,8 +75,11 @@ class Stage:
         return "?"
 
     def pick(self, *kinds: str) -> int:
-        """Some process of these kinds."""
-        return self.rng.choice(self.pids(*kinds))
+        """Some process of these kinds. Raises `Absent`."""
+        there = self.pids(*kinds)
+        if not there:
+            raise Absent("/".join(kinds))
+        return self.rng.choice(there)
 
     def family(self, pid: int) -> list[int]:
         """A server and its own children (Postgres is many processes)."""

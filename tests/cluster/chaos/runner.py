@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from tests.cluster.chaos import autopsy
 from tests.cluster.chaos.client import Client
-from tests.cluster.chaos.faults import Fault, Stage
+from tests.cluster.chaos.faults import Absent, Fault, Stage
 from tests.cluster.chaos.ledger import Ledger, Message, Request, Verdict
 from tests.cluster.chaos.loop import Loop, Script
 from tests.cluster.chaos.outside import Outside
@@ -259,11 +259,14 @@ class Runner:
 
     def _inject(self, fault: Fault, under_way: list[Fault]) -> Script:
         began = self.loop.now
-        yield from fault.run(self.stage)
+        try:
+            yield from fault.run(self.stage)
+            self.injected.append(Injected(fault, began, self.loop.now))
+        except Absent as exc:
+            self.say(f"{fault.id} ends early: no {exc} runs")
         under_way.remove(fault)
         if not under_way:
             self.stage.go_on()
-        self.injected.append(Injected(fault, began, self.loop.now))
 
     def _end(self) -> None:
         """Whole again, connected again, quiet: then nothing more can come."""

@@ -192,6 +192,26 @@ def test_what_waits_for_a_holder_stays_in_the_tail() -> None:
     assert voice.unheard == 0
 
 
+def test_what_came_back_stays_in_the_tail_until_the_next_holder_was_sent_it() -> None:
+    """A router confirms what it gave to the partitions that it serves; the part of another one may be on its way back."""
+    cluster, voice, _ = speaker()
+    for n in (3, 4):
+        voice.say(n, Say(MESSAGE))
+    news(cluster)
+    partition = cluster.nodes["muc1"].partition(ALICE.partition("/")[0])
+    voice.returned(partition, 4)
+    voice.returned(partition, 3)
+    voice.confirmed("router1", 4)
+    assert voice.unheard == 3
+    # It has a holder again, and nobody was told of another one: it goes there once more.
+    voice.tick(1.0)
+    assert [n for n, who in heard(news(cluster)) if ALICE in who] == [3, 4]
+    voice.confirmed("router1", 4)
+    for second in range(HOLD):
+        voice.tick(2.0 + second)
+    assert voice.unheard == 0
+
+
 def test_an_old_number_that_is_sent_again_does_not_hide_that_newer_ones_are_open() -> None:
     _, voice, _ = speaker()
     for n in (3, 4):

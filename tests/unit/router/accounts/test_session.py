@@ -335,3 +335,16 @@ def test_rooms_that_a_session_left_are_forgotten_before_those_that_it_is_in() ->
     assert len(session.heard) == MAX_DIRECTED
     assert session.occupies(b"room:in@rooms.example", "in@rooms.example")
     assert not session.occupies(b"room:0@rooms.example", "0@rooms.example")
+
+
+def test_of_a_room_only_what_is_acknowledged_counts_as_heard_at_another_edge() -> None:
+    session = Session(f"{BARE}/r", 1, "edge1", 1, b"s")
+    for n in (3, 7, 9):
+        assert session.hear(b"one", n)
+        session.give(Parcel(MESSAGE, Origin(b"one", n, "")))
+    assert session.hear(b"other", 5)
+    assert dict(session.acknowledged()) == {b"one": 2, b"other": 5}
+    session.ack(1)
+    assert dict(session.acknowledged()) == {b"one": 6, b"other": 5}
+    session.ack(3)
+    assert dict(session.acknowledged()) == {b"one": 9, b"other": 5}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -17,7 +18,7 @@ from rookery.router.accounts.resumable import Resumable
 from rookery.router.accounts.session import Session
 from rookery.router.core import Core
 from rookery.router.partition import Part
-from rookery.router.sessions.hibernation import BYTES_PER_SECOND, STORE_SECONDS, Hibernation
+from rookery.router.sessions.hibernation import BYTES_PER_SECOND, STORE_SECONDS, UNSAFE_SECONDS, Hibernation
 from rookery.router.sessions.packed import unpack_session
 from rookery.shared.bus.messages import End, Item, Kind, Noted, Origin
 from rookery.shared.cluster.fake import FakeCluster
@@ -63,6 +64,13 @@ class World:
         items = [one[4] for one in self.edge.received]
         self.edge.received = []
         return items  # type: ignore[return-value]
+
+    def arrived(self) -> None:
+        """Everything that was posted has arrived, and its sender knows."""
+        self.cluster.network.settle()
+        for bus in self.cluster.network.buses.values():
+            bus.tick()
+        self.cluster.network.settle()
 
     @property
     def rows(self) -> list[str]:
@@ -136,10 +144,59 @@ async def test_a_row_goes_when_the_session_goes_on() -> None:
     async with running() as world:
         session = world.asleep()
         await world.pass_time(1)
+        world.told()
+        # What it is sent by its edge from now on is on its way: until that has arrived, the row is the second copy.
+        world.node.bus.post_to("edge1", End(4, 7, "conflict", ""))
         world.hibernation.woke(session)
         assert len(world.hibernation) == 0
-        await world.pass_time(0)
+        await world.pass_time(0.5)
+        await world.pass_time(0.5)
+        assert world.rows == [session.full]
+        world.arrived()
+        await world.pass_time(0.5)
         assert world.rows == []
+
+
+async def test_a_session_that_sleeps_again_keeps_its_row() -> None:
+    async with running() as world:
+        session = world.asleep()
+        await world.pass_time(1)
+        world.hibernation.woke(session)
+        session.edge = "edge1"
+        await world.pass_time(0.1)
+        world.hibernation.sleep(world.part, world.account, session)
+        for _ in range(4):
+            world.arrived()
+            await world.pass_time(0.5)
+        assert world.rows == [session.full]
+
+
+async def test_what_rows_lack_is_known() -> None:
+    async with running() as world:
+        assert world.hibernation.unwritten() == math.inf
+        slept = world.now
+        session = world.asleep()
+        assert world.hibernation.unwritten() == slept
+        world.db.up = False
+        await world.pass_time(1)
+        world.hibernation.changed(world.part, session)
+        assert world.hibernation.unwritten() == slept
+        world.hibernation.drop(world.part)
+        assert world.hibernation.unwritten() < slept
+        await world.pass_time(UNSAFE_SECONDS)
+        assert world.hibernation.unwritten() == math.inf
+
+
+async def test_what_a_row_lacked_is_on_its_way_when_the_session_goes_on() -> None:
+    async with running() as world:
+        session = world.asleep()
+        await world.pass_time(1)
+        assert world.hibernation.unwritten() == math.inf
+        moved = world.hibernation.moved
+        world.hibernation.changed(world.part, session)
+        world.hibernation.woke(session)
+        assert world.hibernation.unwritten() == math.inf
+        assert world.hibernation.moved != moved
 
 
 async def test_an_account_that_is_loading_waits_with_its_row() -> None:
@@ -165,7 +222,9 @@ async def test_while_the_database_is_away_nothing_is_lost(autojump_clock: MockCl
         assert set(world.rows) == {one.full, two.full}
         world.db.up = True
         await trio.sleep(1.1)
-        await world.pass_time(1)
+        for _ in range(3):
+            world.arrived()
+            await world.pass_time(1)
         assert world.rows == [two.full]
         assert world.db.sessions[two.full, 7]["state"] != b"old"
 

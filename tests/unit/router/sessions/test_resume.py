@@ -102,8 +102,12 @@ async def sleep(set_up: Rig, client: Client) -> None:
 
 async def pass_time(set_up: Rig, seconds: float) -> None:
     set_up.now += seconds
-    set_up.router.hibernation.tick()
-    await set_up.settle()
+    for _ in range(3):
+        set_up.router.hibernation.tick()
+        await set_up.settle()
+        for bus in set_up.cluster.network.buses.values():
+            bus.tick()
+        await set_up.settle()
 
 
 async def test_what_came_without_a_socket_is_delivered_under_the_next_numbers() -> None:
@@ -319,6 +323,34 @@ async def test_a_row_that_was_left_behind_does_not_wake_what_went_on() -> None:
         (await set_up.online("alice")).route(chat(BOB, "one"))
         await set_up.settle()
         assert bodies(again.news()) == ["one"]
+        await pass_time(set_up, 1)
+        assert not set_up.db.sessions
+
+
+async def test_what_an_edge_was_not_sent_by_a_router_that_died_comes_from_the_row() -> None:
+    async with rig() as set_up:
+        bob = await managed(set_up, "bob")
+        alice = await set_up.online("alice")
+        await sleep(set_up, bob)
+        for text in ("one", "two", "three"):
+            alice.route(chat(BOB, text))
+        await set_up.settle()
+        await pass_time(set_up, 1)
+        row = dict(set_up.db.sessions)
+        assert row
+        again = await resumed(set_up, BOB, 0)
+        assert bodies(again.news()) == ["one", "two", "three"]
+        # The router died when it had said that the stream is resumed, and one of the three.
+        del again.taken[-2:]
+        again._seen -= 2
+        set_up.db.sessions.update(row)
+        set_up.cluster.lose("router1")
+        await set_up.start_router("router2")
+        await set_up.settle()
+        assert bodies(again.news()) == ["two", "three"]
+        alice.route(chat(BOB, "four"))
+        await set_up.settle()
+        assert bodies(again.news()) == ["four"]
         await pass_time(set_up, 1)
         assert not set_up.db.sessions
 
