@@ -241,6 +241,8 @@ class EdgeService:
         ):
             await trio.sleep(0.02)
         self._sessions.send_acks()
+        if sessions.unaccepted or sessions.asleep or sessions.streams.slow(self._sessions.clock()):
+            sessions.successors.bequeath()
         self._node.bus.flush()
         if self._sessions.unaccepted:
             _log.warning("drain_incomplete", unaccepted=self._sessions.unaccepted)

@@ -64,6 +64,18 @@ class RecentMessages:
         iqs.append((stream, n))
         self._grow(_UID_BYTES)
 
+    def inherit(self, item: Mirror) -> None:
+        """Another edge has ended and leaves us what it remembered of a partition."""
+        for stream, n, stanza in item.late:
+            self.add(stream, n, Stanza.unpack(stanza))
+        for stream, n in item.iqs:
+            self.add_iq(item.partition, stream, n)
+
+    def partitions(self, partition_of: Callable[[str], int]) -> set[int]:
+        """Those that something is remembered of."""
+        messages = {partition_of(to.partition("/")[0]) for _, _, (_, _, to, *_) in (*self._old, *self._young)}
+        return messages | self._older_iqs.keys() | self._iqs.keys()
+
     def _grow(self, size: int) -> None:
         self._bytes += size
         if self._bytes >= MAX_BYTES // 2:

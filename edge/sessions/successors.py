@@ -72,6 +72,16 @@ class Successors:
         for answer in answers:
             sessions.bus.post_to(item.router, answer, kind=Kind.ROUTER, partition=partition, epoch=item.epoch)
 
+    def bequeath(self) -> None:
+        """This edge ends: another one remembers what was acknowledged here and may have no row yet."""
+        sessions = self._sessions
+        heirs = [edge for edge in self._node.edges() if edge != sessions.incarnation]
+        if not heirs:
+            return
+        for partition in sessions.late.partitions(sessions.partition):
+            for chunk in sessions.late.chunks(sessions.incarnation, partition, sessions.partition):
+                sessions.bus.post_to(heirs[partition % len(heirs)], chunk)
+
     def on_claimed(self, kind: Kind, partition: int, epoch: int, router: str) -> None:
         """A router has taken the partition from a dead one and will ask for its streams: the former one may deliver nothing any more."""
         if kind is Kind.ROUTER:

@@ -35,6 +35,7 @@ from rookery.shared.bus.messages import (
     End,
     Item,
     Kind,
+    Mirror,
     MirrorRequest,
     Note,
     Noted,
@@ -65,10 +66,9 @@ class Sessions(Table):
     """The bus side of an edge. `addresses` says who serves what its clients write to."""
 
     def __init__(self, node: Node, reactor: Reactor, addresses: Addresses) -> None:
-        limits = node.config.limits
+        self._limits = limits = node.config.limits
         self.bus = node.bus
         self._reactor = reactor
-        self._limits = limits
         self.management = node.config.options(stream_management.Options)
         self._pool = Pool(limits.uncommitted_stanzas_per_edge, limits.uncommitted_bytes_per_edge)
         self.incarnation = node.incarnation
@@ -78,9 +78,8 @@ class Sessions(Table):
         self.post = node.bus.post
         self.iqs = OpenIqs(limits.iq_seconds)
         self.attachments = Attachments()
-        self.late = RecentMessages()
+        self.late, self.endings = RecentMessages(), Endings()
         self.wake_slot = 0
-        self.endings = Endings()
         self.streams = Streams(self.endings.confirmed)
         self.unsettled = self.streams.unsettled
         self.holes, self.flushed = set(), set()
@@ -266,6 +265,7 @@ class Sessions(Table):
             Note: self._on_note,
             Noted: self._on_noted,
             MirrorRequest: lambda _, item: self.successors.mirror(item),
+            Mirror: lambda _, item: self.late.inherit(item),
         }
 
     def _on_accepted(self, source: str, item: Accepted) -> None:

@@ -137,7 +137,8 @@ class Mirror(NamedTuple):
     """An edge's answer to MirrorRequest: its sessions of one partition, in chunks; `last` ends the answer.
 
     `late` are messages (origin stream, origin n, stanza) that were delivered and acknowledged lately, perhaps before their commit;
-    `iqs` are the uids of requests and answers of which the same is true: each is given once.
+    `iqs` are the uids of requests and answers of which the same is true: each is given once. An edge that ends while
+    commits are slow gives these to another edge, which tells them in its place.
     """
 
     edge: str

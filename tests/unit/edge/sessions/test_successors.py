@@ -276,3 +276,21 @@ def test_what_is_sent_once_at_most_is_not_sent_to_who_has_claimed() -> None:
     asks(world, partition, 5, "router1")
     world.sessions.successors.on_claimed(Kind.ROUTER, partition, 6, "router2")
     assert partition in world.sessions.successors._moved
+
+
+def test_an_edge_that_ends_leaves_to_another_what_may_have_no_row_yet() -> None:
+    world = World()
+    heir = world.cluster.node("edge2", Kind.EDGE)
+    world.sessions.late.add(b"s", 4, stanza("message", to=FULL))
+    world.sessions.late.add_iq(9, b"q", 5)
+    world.sessions.successors.bequeath()
+    world.cluster.network.settle()
+    left = [item for *_, item in heir.received if isinstance(item, Mirror)]
+    assert sorted(uid[:2] for item in left for uid in item.late) == [(b"s", 4)]
+    assert [(item.partition, item.iqs) for item in left if item.iqs] == [(9, ((b"q", 5),))]
+    assert not any(item.last or item.sessions for item in left)
+    # Who inherits tells it like its own.
+    for item in left:
+        world.sessions.receive("edge2", item)
+    told = [one for one in asks(world, world.sessions.partition(ALICE)) if isinstance(one, Mirror)]
+    assert [uid[:2] for one in told for uid in one.late] == [(b"s", 4)] * 2
