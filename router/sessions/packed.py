@@ -35,6 +35,7 @@ def pack_session(session: Session) -> bytes:
                 resumable.describe(),
                 kept,
                 list(session.heard.items()),
+                resumable.known,
             )
         )
     )
@@ -51,6 +52,7 @@ def unpack_session(full: str, grant: int, stream: bytes, state: bytes) -> Sessio
         session.resumable = Resumable.of(Management(*management))
         unpack(note, session)
         session.heard.update(more[0] if more else ())
+        session.resumable.known = int(more[1]) if len(more) > 1 and more[1] >= 0 else session.n
         for one in kept:
             session.kept.append(_kept(one))
             session.kept_bytes += len(session.kept[-1].parcel.stanza.inner) + OVERHEAD

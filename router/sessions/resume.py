@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hmac
 
+import structlog
+
 from rookery.router.account_cache import Accounts
 from rookery.router.accounts.account import Account
 from rookery.router.accounts.resumable import Resumable
@@ -24,6 +26,8 @@ from rookery.shared.bus.messages import Enable, Enabled, End, Frontier, Noted, N
 from rookery.shared.xeps import stream_management
 from rookery.shared.xeps.stream_management import advance
 from rookery.shared.xmpp.errors import StanzaError
+
+_log = structlog.get_logger()
 
 
 class Resumptions:
@@ -102,8 +106,14 @@ class Resumptions:
             bus.reply(call, NotResumed(self._hibernation.handled(account.bare, request.token)))
             return
         resumable = session.resumable
-        sent = session.n - resumable.base_out
+        sent = (session.n if resumable.known < 0 else resumable.known) - resumable.base_out
         count = advance(max(0, session.acked - resumable.base_out), sent, request.h)
+        if count is None and resumable.known >= 0:
+            # The client begins anew, and gets there what was kept.
+            _log.warning("session_outdated", account=account.bare, resource=session.resource)
+            self._bindings.end(part, account, session)
+            bus.reply(call, NotResumed(self._hibernation.handled(account.bare, request.token)))
+            return
         if count is None:
             bus.reply(call, NotResumed(sent=sent))
             return
@@ -150,6 +160,7 @@ class Resumptions:
         session.grant = part.next_grant()
         session.edge, session.sid = edge, sid
         resumable.former = ("", 0)
+        resumable.known = -1
         flush = account.flush
         if flush is not None and flush.grant == former_grant:
             # A page that is under way names the former grant: it is asked for anew.

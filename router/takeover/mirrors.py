@@ -167,10 +167,15 @@ class Takeover:
             bare, _, resource = mirrored.full.partition("/")
             account = part.accounts.get(bare)
             session = None if account is None else account.resources.current(resource, mirrored.grant)
-            if account is None or session is None:
+            resumable = None if session is None else session.resumable
+            # (it may have gone on at that edge after the copy was made that is the session here)
+            outdated = resumable is not None and 0 <= resumable.known < mirrored.n
+            if account is None or session is None or (outdated and not session.edge):
                 end = End(mirrored.sid, mirrored.grant, "reset", "session lost", mirrored.stream)
                 self._core.bus.post_to(item.edge, end, partition=part.number, epoch=part.epoch)
             elif not session.edge and mirrored.managed and not Management(*mirrored.managed[0]).asleep:
+                if resumable is not None:
+                    resumable.known = -1
                 self._hibernation.woke(session)
                 session.edge, session.sid = item.edge, mirrored.sid
                 self.on_attached(part, account, session)
@@ -261,6 +266,7 @@ class Takeover:
             management = Management(*mirrored.managed[0])
             session.resumable = Resumable.of(management)
             if management.asleep or not edge:
+                session.resumable.known = session.n
                 self._hibernation.sleep(part, account, session)
         self.on_restored(part, account, session)
 

@@ -355,6 +355,58 @@ async def test_what_an_edge_was_not_sent_by_a_router_that_died_comes_from_the_ro
         assert not set_up.db.sessions
 
 
+async def test_a_client_that_has_more_than_the_copy_of_its_session_begins_anew() -> None:
+    """Its router and its edge died before the row was deleted, or written again: other stanzas would have the numbers that it counts."""
+    async with rig() as set_up:
+        bob = await managed(set_up, "bob")
+        alice = await set_up.online("alice")
+        alice.route(chat(BOB, "one"))
+        await sleep(set_up, bob)
+        await pass_time(set_up, 1)
+        outdated = dict(set_up.db.sessions)
+        again = await resumed(set_up, BOB, 0)
+        alice.route(chat(BOB, "two"))
+        await set_up.settle()
+        assert bodies(again.news()) == ["one", "two"]
+        await pass_time(set_up, 1)
+        set_up.db.sessions.update(outdated)
+        for client in list(again.edge.clients):
+            del again.edge.clients[client]
+        del bob.edge.clients[bob.sid]
+        set_up.cluster.lose("router1")
+        await set_up.start_router("router2")
+        alice.route(chat(BOB, "three"))
+        await set_up.settle()
+        # Under the router that died "two" had the number that "three" has now.
+        assert isinstance(await resume(set_up, BOB, 2), NotResumed)
+        set_up.store.commit()
+        await set_up.settle()
+        bob = await set_up.bind("bob", "anew")
+        bob.presence(1)
+        await set_up.settle()
+        assert "three" in bodies(bob.news())
+
+
+async def test_a_client_may_resume_the_copy_of_its_session() -> None:
+    async with rig() as set_up:
+        bob = await managed(set_up, "bob")
+        alice = await set_up.online("alice")
+        alice.route(chat(BOB, "one"))
+        await sleep(set_up, bob)
+        await pass_time(set_up, 1)
+        del bob.edge.clients[bob.sid]
+        set_up.cluster.lose("router1")
+        await set_up.start_router("router2")
+        alice.route(chat(BOB, "two"))
+        await set_up.settle()
+        again = await resumed(set_up, BOB, 1)
+        assert bodies(again.news()) == ["two"]
+        alice.route(chat(BOB, "three"))
+        await set_up.settle()
+        await sleep(set_up, again)
+        assert bodies((await resumed(set_up, BOB, 3)).news()) == []
+
+
 async def test_sessions_of_a_dead_edge_sleep() -> None:
     async with rig() as set_up:
         set_up.edge("edge2")
