@@ -43,7 +43,6 @@ from rookery.edge.sessions.session import Session
 from rookery.shared.bus.messages import (
     Bind,
     Bound,
-    Kind,
     NotResumed,
     Resume,
     Resumed,
@@ -53,6 +52,7 @@ from rookery.shared.xeps import message_archive
 from rookery.shared.xmpp.errors import StanzaError, StreamError
 from rookery.shared.xmpp.sasl import ht
 from rookery.shared.xmpp.stream import Event
+
 
 def _nothing() -> None:
     pass

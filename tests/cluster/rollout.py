@@ -283,7 +283,9 @@ async def rollout(
         f"clients {clients}, messages {sum(load.sent.values())}, connected again {dict(Counter(load.again.values()))}"
     )
     if load.away:
-        print(f"away for {sorted(load.away)[len(load.away) // 2]:.2f} s at p50, at most {max(load.away):.2f} s")
+        print(
+            f"away for {sorted(load.away)[len(load.away) // 2]:.2f} s at p50, at most {max(load.away):.2f} s"
+        )
     for what, times in load.refused.items():
         print(f"refused {times} times: {what}")
     for each in deployments:

@@ -103,7 +103,12 @@ async def test_a_stream_outlasts_routers_that_end_one_after_another(
 ) -> None:
     """XEP-0198 section 5: what was answered by a router that has a successor does not count, and nobody is told to give the stream up."""
     async with running(tmp_path) as lab:
-        bus, asked, token, account = lab.cluster.nodes["edge1"].bus, [], b"0123456789abcdef", "alice@example.org"
+        bus, asked, token, account = (
+            lab.cluster.nodes["edge1"].bus,
+            [],
+            b"0123456789abcdef",
+            "alice@example.org",
+        )
         sessions = lab.edge._sessions
         partition = sessions.partition(account)
         real = bus.call

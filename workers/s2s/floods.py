@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from typing import Final, Generic, TypeVar
 
-from rookery.shared.net.limits import Bucket
+from rookery.shared.bucket import Bucket
 from rookery.shared.xmpp.stanza import Stanza
 
 T = TypeVar("T")
@@ -31,10 +31,7 @@ class _Buckets:
             if len(self._found) >= NAMES:
                 self._found.popitem(last=False)
         self._found[name] = bucket
-        if bucket.take(0, now):
-            return False
-        bucket.take(1, now)
-        return True
+        return bucket.spend(now)
 
 
 class Requests:
