@@ -31,7 +31,10 @@ class _Buckets:
             if len(self._found) >= NAMES:
                 self._found.popitem(last=False)
         self._found[name] = bucket
-        return bucket.spend(now)
+        if bucket.take(0, now):
+            return False
+        bucket.take(1, now)
+        return True
 
 
 class Requests:
