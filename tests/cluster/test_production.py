@@ -208,7 +208,7 @@ def _reloaded(environment: dict[str, str], edge: subprocess.Popen[bytes], file: 
 async def _paced(environment: dict[str, str], edge: str) -> None:
     """An edge ends connections at the pace that is asked for, says how far it is, and lets clients in again."""
     rookery(environment, "domain", "add", "localhost")
-    rookery(environment, "user", "add", "alice@localhost", "--password-stdin", text="secret-of-alice\n")
+    rookery(environment, "user", "add", "alice@localhost", text="secret-of-alice\n")
     port = int(environment["ROOKERY_EDGE__C2S_PORT"])
     devices = [Device("alice", "secret-of-alice", f"d{number}") for number in range(30)]
     for device in devices:

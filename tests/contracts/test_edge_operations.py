@@ -60,6 +60,28 @@ async def test_a_drain_that_is_called_off_lets_clients_in_again(tmp_path: Path) 
         await lab.login("newcomer", tls=False)
 
 
+async def test_an_edge_gives_streams_away_that_can_go_on_elsewhere(tmp_path: Path) -> None:
+    async with running(tmp_path) as lab:
+        shed = lab.cluster.nodes["edge1"].orders.questions["shed"]
+        movable = [await lab.login(f"user{number}", tls=False) for number in range(4)]
+        for client in movable:
+            await client.send(f"<enable xmlns='{sm.NS}' resume='true'/>")
+            await client.until("<enabled [^>]*/>")
+        stays = await lab.login("stays", tls=False)
+        assert shed({}) == {"left": 0, "rate": 0, "connections": 5}
+        shed({"connections": 5, "rate": 8})
+        assert not lab.edge.ready
+        for client in movable:
+            with pytest.raises((EOFError, trio.BrokenResourceError)):
+                await client.until("<nothing/>")
+        with trio.fail_after(5):
+            while not lab.edge.ready:  # noqa: ASYNC110  a test may poll
+                await trio.sleep(0.02)
+        assert shed({}) == {"left": 0, "rate": 0, "connections": 1}
+        await stays.send(f"<r xmlns='{sm.NS}'/></stream:stream>")
+        await stays.until("</stream:stream>")
+
+
 async def test_other_limits_hold_for_connections_that_come(tmp_path: Path) -> None:
     async with running(tmp_path, limits=Limits(exempt_nets=())) as lab:
         old = await lab.connect()
