@@ -54,7 +54,7 @@ async def rebalance(
             found[name] = await desk.cluster.ask_process(name, "shed", detail)
     if not dry_run:
         moved = sum(share.connections for share in shares.values())
-        await desk.tell([desk.audit("cluster rebalance", connections=moved, rate=rate)])
+        await desk.tell([desk.audit("cluster rebalance", "edges", connections=moved, rate=rate)])
     return found
 
 
@@ -66,7 +66,7 @@ async def progress(desk: Desk) -> dict[str, dict[str, int]]:
 async def stop(desk: Desk) -> dict[str, dict[str, int]]:
     """Let nobody give anything more away. Raises Unreachable."""
     found = await _ask(desk, {"connections": 0})
-    await desk.tell([desk.audit("cluster rebalance-stop")])
+    await desk.tell([desk.audit("cluster rebalance-stop", "edges")])
     return found
 
 
