@@ -84,7 +84,9 @@ def test_what_ejabberd_wrote(monkeypatch: pytest.MonkeyPatch) -> None:
         with ejabberd.start(site) as running:
             fill(running.ports.c2s)
             export(running.ports.http, written)
-        main = min(written.glob("*.xml"), key=lambda file: len(file.name))  # those of the hosts have their names
+        main = min(
+            written.glob("*.xml"), key=lambda file: len(file.name)
+        )  # those of the hosts have their names
         assert "include" in main.read_text()
         found = list(read(opener(written), main.name))
     finally:
