@@ -11,7 +11,7 @@ MINUTES ?= 10
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --require-hashes
 
 export PIP_ROOT_USER_ACTION := ignore
-.PHONY: run test check docs chaos format compile clean help
+.PHONY: run test check docs chaos rollout format compile clean help
 
 help:
 	@echo 'make run     start a whole cluster here, in the foreground (ARGS="--ephemeral" keeps nothing)'
@@ -19,6 +19,7 @@ help:
 	@echo 'make check   under a minute: format, lint, types, floors, unit tests, generated documents'
 	@echo 'make docs    write the generated documents anew'
 	@echo 'make chaos   break a whole cluster under its clients and judge it (SEED=1 MINUTES=10, docs/faults.md)'
+	@echo 'make rollout roll the Deployments of k8s/overlays/prod here, as processes, under clients (docs/faults.md)'
 	@echo 'make compile after a change of the sources: compile the message path again (make run does it once, where it can)'
 
 run: $(VENV)/.compiled
@@ -39,6 +40,9 @@ docs: $(VENV)/.installed-dev
 
 chaos: $(VENV)/.installed-dev
 	@$(BIN)/python -m tests.cluster.chaos $(if $(SEED),--seed $(SEED)) --minutes $(MINUTES) $(ARGS)
+
+rollout: $(VENV)/.installed-dev
+	@$(BIN)/python -m tests.cluster.rollout $(ARGS)
 
 format: $(VENV)/.installed-dev
 	@$(BIN)/ruff format --quiet .

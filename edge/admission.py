@@ -14,6 +14,7 @@ from typing import Final, Protocol
 
 import trio
 
+from rookery.shared.bucket import Bucket
 from rookery.shared.net.reactor import NEVER, Reactor
 from rookery.shared.observe import metrics
 
@@ -58,25 +59,35 @@ class Ticket:
         self.event.set()
 
 
+def _burst(rate: float) -> float:
+    return max(1.0, rate * BURST_SECONDS)
+
+
 class Queue:
-    """A token bucket with one queue for each rank. No clock: `now` is an argument, in seconds.
+    """A bucket of logins with one queue for each rank. No clock: `now` is an argument, in seconds.
 
     Whoever would wait for longer than `wait` seconds is refused at once; whoever is overtaken for so long, then.
     """
 
-    __slots__ = ("_at", "_level", "_queues", "patience", "rate")
+    __slots__ = ("_bucket", "_queues", "_rate", "patience")
 
     def __init__(self, rate: float, wait: float, now: float) -> None:
-        #: Logins a second; 0 for no limit.
-        self.rate = rate
+        self._rate = rate
         #: Seconds.
         self.patience = wait
-        self._level = self._burst()
-        self._at = now
+        self._bucket = Bucket(rate, _burst(rate), now)
         self._queues: tuple[deque[Ticket], ...] = tuple(deque() for _ in Rank)
 
-    def _burst(self) -> float:
-        return max(1.0, self.rate * BURST_SECONDS)
+    @property
+    def rate(self) -> float:
+        """Logins a second; 0 for no limit."""
+        return self._rate
+
+    @rate.setter
+    def rate(self, rate: float) -> None:
+        if rate != self._rate:
+            self._rate = rate
+            self._bucket.configure(rate, _burst(rate))
 
     def waiting(self, rank: Rank) -> int:
         """How many of this rank wait."""
@@ -84,18 +95,12 @@ class Queue:
 
     def enter(self, now: float) -> bool:
         """Take a token if there is one and nobody waits."""
-        if not self.rate:
-            return True
-        self._refill(now)
-        if self._level < 1.0 or any(self._queues):
-            return False
-        self._level -= 1.0
-        return True
+        return not self._rate or (not any(self._queues) and self._bucket.spend(now))
 
     def wait(self, rank: Rank, client: Waiter, now: float) -> Ticket | None:
         """Stand behind those of this rank; None when that would take too long."""
         ahead = sum(len(queue) for queue in self._queues[: rank + 1])
-        if ahead >= self.rate * self.patience:
+        if ahead >= self._rate * self.patience:
             return None
         ticket = Ticket(client, now + self.patience + SLACK_SECONDS)
         self._queues[rank].append(ticket)
@@ -103,21 +108,13 @@ class Queue:
 
     def serve(self, now: float) -> float:
         """Decide about those whose time has come; returns when to look again, NEVER when nobody waits."""
-        self._refill(now)
         for queue in self._queues:
-            while queue and (self._level >= 1.0 or queue[0].until <= now or queue[0].client.reason):
-                ticket = queue.popleft()
-                admitted = ticket.until > now and not ticket.client.reason
-                if admitted and self.rate:
-                    self._level -= 1.0
-                ticket.decide(admitted)
-        return now + 1 / self.rate if self.rate and any(self._queues) else NEVER
-
-    def _refill(self, now: float) -> None:
-        self._level = min(self._burst(), self._level + (now - self._at) * self.rate)
-        self._at = now
-        if not self.rate:
-            self._level = 1.0
+            while queue:
+                over = queue[0].until <= now or bool(queue[0].client.reason)
+                if not over and self._rate and not self._bucket.spend(now):
+                    break
+                queue.popleft().decide(not over)
+        return now + self._bucket.wait() if self._rate and any(self._queues) else NEVER
 
 
 class Admission:

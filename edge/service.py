@@ -22,6 +22,7 @@ from rookery.edge.door.web import WebDoor
 from rookery.edge.policy import Policy
 from rookery.edge.sessions.session import Session
 from rookery.edge.sessions.table import Sessions
+from rookery.edge.shedding import Shedding
 from rookery.shared.bus.api import Call
 from rookery.shared.bus.messages import Item, Kind
 from rookery.shared.cluster.api import Node
@@ -132,6 +133,8 @@ class EdgeService:
         node.orders.questions["watch"] = lambda detail: self._context.watches.answer(
             detail, self._sessions_of
         )
+        self._shedding = Shedding(lambda: self._door.connections, node.bus.flush)
+        node.orders.questions["shed"] = self._shedding.answer
         node.on_holder.append(self._sessions.successors.on_holder)
         node.on_claimed.append(self._sessions.successors.on_claimed)
         node.on_frozen.append(self._on_frozen)
@@ -145,7 +148,7 @@ class EdgeService:
     @property
     def ready(self) -> bool:
         """Whether clients are let in."""
-        return bool(self._listeners) and not self._draining
+        return bool(self._listeners) and not self._draining and not self._shedding.left
 
     def _on_frozen(self, seconds: float) -> None:
         """This process stood still: what still waits for slow sockets may have gone another way meanwhile, so it is not written."""
@@ -173,6 +176,7 @@ class EdgeService:
                     nursery.start_soon(self._domains.reader.run)
                     nursery.start_soon(self._reactor.run)
                     nursery.start_soon(self._tick)
+                    nursery.start_soon(self._shedding.run)
                     nursery.start_soon(self._watch_certificates)
                     await self._domains.reader.known()
                     if not self._draining:

@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 #: What runs for each stanza. Left out on purpose: `bus.messages` (NamedTuples gain nothing, and lose the annotations that readers
 #: are made from), `bus.nats` (except*), and shells that work once for each batch or connection.
 MODULES = """
+    shared: bucket
     shared.xmpp: body errors events jid longtag names parse reader stanza stream xml
     shared.bus: api batch calls core fanout links moves parking pump wire
     shared.cluster: addresses map parts

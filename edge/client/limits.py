@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from rookery.shared.bucket import Bucket
 from rookery.shared.config import Limits
-from rookery.shared.net.limits import Bucket
 from rookery.shared.xmpp.stanza import Stanza
 
 #: What a broadcast of presence costs in stanzas: the server makes one for each contact of it.

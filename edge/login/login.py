@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Final, Protocol, assert_never
-
-import trio
+from typing import Protocol, assert_never
 
 from rookery.edge.admission import Rank
 from rookery.edge.context import Context
+from rookery.edge.login import holders
 from rookery.edge.login.asking import Asking, unanswered
 from rookery.edge.login.effects import (
     Admit,
@@ -41,11 +40,9 @@ from rookery.edge.login.negotiation import Negotiation
 from rookery.edge.policy import Security
 from rookery.edge.sessions.management import manager
 from rookery.edge.sessions.session import Session
-from rookery.shared.bus.api import BusTimeout
 from rookery.shared.bus.messages import (
     Bind,
     Bound,
-    Kind,
     NotResumed,
     Resume,
     Resumed,
@@ -55,12 +52,6 @@ from rookery.shared.xeps import message_archive
 from rookery.shared.xmpp.errors import StanzaError, StreamError
 from rookery.shared.xmpp.sasl import ht
 from rookery.shared.xmpp.stream import Event
-
-#: A binding whose partition moved meanwhile, or whose router ended, is asked for again after these pauses, in seconds: a client
-#: that may wait for its binding is not turned away because a rollout takes longer than usual.
-REBIND_PAUSES: Final = (0.05, 0.1, 0.2, 0.4, 0.8, *(1.0,) * 30)
-#: The part of ``limits.preauth_seconds`` that there is for a turn and an answer of a router.
-BIND_SHARE: Final = 0.8
 
 
 def _nothing() -> None:
@@ -279,7 +270,7 @@ class Login:
         )
 
     async def _bind(self, ask: AskBind) -> list[Effect]:
-        deadline = trio.current_time() + BIND_SHARE * self._context.limits.preauth_seconds
+        deadline = holders.deadline(self._context)
         rank = Rank.FAST if self._mechanism in ht.BINDINGS else Rank.SCRAM
         if (refused := await self._admitted(rank, "bind")) is not None:
             return refused
@@ -287,13 +278,13 @@ class Login:
         sid, stream = sessions.reserve()
         partition = sessions.partition(ask.account)
         request = Bind(ask.account, ask.resource, sessions.incarnation, sid, stream, ask.marks)
-        bound: Bound | None = None
         try:
-            bound = await self._granted(partition, request, deadline)
+            answer = await holders.ask(self._context, self._client, partition, lambda: request, deadline)
         except StanzaError as error:
             sessions.forget(sid)
             return self._unbound(ask, error)
-        ends = None
+        assert answer is None or isinstance(answer, Bound)
+        bound, ends = answer, None
         if bound is not None and message_archive.MARK in ask.marks:
             ends = await self._asking.archive(ask.account, bound)
         deposed = bound is None or sessions.outdated(partition, bound.grant)
@@ -313,28 +304,6 @@ class Login:
                 return []
         return self._negotiation.bound(bound, enabled, ends)
 
-    async def _granted(self, partition: int, request: Bind, deadline: float) -> Bound | None:
-        """The router's answer, of the first holder that stays long enough; None when none has. Raises StanzaError."""
-        bound: Bound | None = None
-        for pause in REBIND_PAUSES:
-            try:
-                answer = await self._context.bus.call(
-                    Kind.ROUTER, partition, request, timeout=max(0.0, deadline - trio.current_time())
-                )
-            except BusTimeout:
-                # Its holder has ended, and what it granted with it.
-                bound = None
-            else:
-                assert isinstance(answer, Bound)
-                bound = answer
-                if not self._context.sessions.outdated(partition, bound.grant):
-                    break
-                # The partition moved meanwhile: its new holder must know of this binding.
-            if self._client.reason or trio.current_time() + pause >= deadline:
-                break
-            await trio.sleep(pause)
-        return bound
-
     def _gone(self) -> bool:
         return bool(self._client.reason)
 
@@ -349,26 +318,32 @@ class Login:
         return self._negotiation.registering.registered(unanswered())
 
     async def _resume(self, ask: AskResume) -> list[Effect]:
+        deadline = holders.deadline(self._context)
         if (refused := await self._admitted(Rank.RESUME, "resume")) is not None:
             return refused
-        sessions = self._context.sessions
-        sid, _ = sessions.reserve()
-        request = Resume(ask.account, ask.token, ask.h, sessions.incarnation, sid)
-        try:
-            answer = await self._context.bus.call(Kind.ROUTER, sessions.partition(ask.account), request)
-        except (BusTimeout, StanzaError):
-            # Not <failed/>: the stream may well be there, and the client shall try again rather than give it up.
+        sessions, sid = self._context.sessions, 0
+        partition = sessions.partition(ask.account)
+
+        def request() -> Resume:
+            nonlocal sid
+            # What came for an earlier attempt is of a router that has a successor now: it is given again.
             sessions.forget(sid)
-            self._log_failure("resume", ask.account, "internal-server-error")
-            return self._negotiation.stream.fail(StreamError("internal-server-error", "try again later"))
+            sid, _ = sessions.reserve()
+            return Resume(ask.account, ask.token, ask.h, sessions.incarnation, sid)
+
+        try:
+            answer = await holders.ask(self._context, self._client, partition, request, deadline)
+        except StanzaError:
+            answer = None
         if isinstance(answer, NotResumed):
             sessions.forget(sid)
             self._log_failure("resume", ask.account, "item-not-found" if answer.sent < 0 else "h-too-high")
             return self._negotiation.not_resumed(answer)
-        assert isinstance(answer, Resumed)
-        if sessions.outdated(sessions.partition(ask.account), answer.grant):
-            # Its router has a successor, which has asked for our streams and does not know of this one.
+        assert answer is None or isinstance(answer, Resumed)
+        if answer is None or sessions.outdated(partition, answer.grant):
+            # Not <failed/>: the stream may well be there, and the client shall try again rather than give it up.
             sessions.forget(sid)
+            self._log_failure("resume", ask.account, "internal-server-error")
             return self._negotiation.stream.fail(StreamError("internal-server-error", "try again later"))
         if sessions.ended_early(sid):
             sessions.forget(sid)

@@ -8,31 +8,6 @@ from rookery.shared.net.addresses import Nets, limit_key
 _SWEEP_FLOOR = 1024
 
 
-class Bucket:
-    """A token bucket that is drained after the fact and says how long not to read.
-
-    Bytes and stanzas that have been read are always taken, so the level may become negative by one turn's worth; the reader then
-    waits until it is positive again. Nothing is ever dropped.
-    """
-
-    __slots__ = ("_at", "_burst", "_level", "_rate")
-
-    def __init__(self, rate: float, burst: float, now: float) -> None:
-        self._rate = rate
-        self._burst = burst
-        self._level = burst
-        self._at = now
-
-    def take(self, amount: float, now: float) -> float:
-        """Take `amount`; returns for how many seconds not to read (0.0 while tokens are left)."""
-        level = self._level + (now - self._at) * self._rate
-        if level > self._burst:
-            level = self._burst
-        self._at = now
-        self._level = level = level - amount
-        return 0.0 if level > 0 else -level / self._rate + 1 / self._rate
-
-
 class _Peer:
     __slots__ = ("at", "level", "open")
 

@@ -14,8 +14,8 @@ from wsproto.connection import Connection, ConnectionState, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Pong, TextMessage
 from wsproto.utilities import generate_accept_token
 
+from rookery.shared.bucket import Bucket
 from rookery.shared.net.channel import Channel
-from rookery.shared.net.limits import Bucket
 from rookery.shared.net.timers import NEVER
 from rookery.shared.net.transport import UNPARSED, Peer
 from rookery.shared.observe.exchange import Request, Response

@@ -123,17 +123,20 @@ class Deployment:
         self._make = lambda: Pod(rules, environment, log)
         self.pods = [self._make() for _ in range(rules.replicas)]
         self.ended: list[float] = []
+        #: After how many seconds of the roll each new pod was ready.
+        self.readied: list[float] = []
 
     async def roll(self) -> None:
         """Replace every pod."""
         old, room = list(self.pods), trio.CapacityLimiter(self.rules.surge)
-        order = iter(old)
+        order, since = iter(old), trio.current_time()
 
         async def one() -> None:
             async with room:
                 new = self._make()
                 self.pods.append(new)
                 await new.ready()
+                self.readied.append(trio.current_time() - since)
                 await trio.sleep(self.rules.ready_seconds)
                 leaving = next(order)
                 self.ended.append(await leaving.end())
@@ -152,6 +155,10 @@ class Load:
         self.edges = edges
         self.again: Counter[int] = Counter()
         self.sent: Counter[int] = Counter()
+        #: Why attempts to come back failed.
+        self.refused: Counter[str] = Counter()
+        #: Seconds that a client was away.
+        self.away: list[float] = []
         self.done = False
 
     def port(self) -> int:
@@ -171,15 +178,18 @@ class Load:
                 await self._back(index, one)
 
     async def _back(self, index: int, one: Device) -> None:
+        since = trio.current_time()
         self.again[index] += 1
         for _ in range(20):
             try:
                 await one.resume(await trio.to_thread.run_sync(self.port))
-            except (OSError, EOFError, Refused, trio.BrokenResourceError):
+            except (OSError, EOFError, Refused, trio.BrokenResourceError, trio.TooSlowError) as error:
+                self.refused[f"{type(error).__name__} {str(error)[:200]}"] += 1
                 await trio.sleep(0.3)
             else:
+                self.away.append(trio.current_time() - since)
                 return
-        raise AssertionError(f"client {index} could not come back")
+        raise AssertionError(f"client {index} could not come back: {self.refused}")
 
     def judge(self) -> list[str]:
         """What is not as promised."""
@@ -272,6 +282,15 @@ async def rollout(
     print(
         f"clients {clients}, messages {sum(load.sent.values())}, connected again {dict(Counter(load.again.values()))}"
     )
+    if load.away:
+        print(
+            f"away for {sorted(load.away)[len(load.away) // 2]:.2f} s at p50, at most {max(load.away):.2f} s"
+        )
+    for what, times in load.refused.items():
+        print(f"refused {times} times: {what}")
+    for each in deployments:
+        spread = max(each.readied) - min(each.readied)
+        print(f"{each.rules.kind:10} new pods ready within {max(each.readied):.1f} s, {spread:.1f} s apart")
     wrong = load.judge()
     print("\n".join(wrong) or "nothing lost, nothing doubled, at most one connection again for each client")
     return not wrong

@@ -91,7 +91,9 @@ async def test_requests_are_answered_while_all_workers_are_dead(fragile: Cluster
     fragile.until(served, "the workers to come back")
 
 
-async def test_contacts_learn_that_a_killed_edge_took_a_session(fragile: Cluster) -> None:
+@pytest.mark.parametrize("routers", [False, True], ids=["edge", "edge-and-routers"])
+async def test_contacts_learn_that_a_killed_edge_took_a_session(fragile: Cluster, routers: bool) -> None:
+    """With the routers both copies of the session are gone at once: then the presence worker is the only one that knows of it."""
     people = People(fragile, iter(fragile.add_users(4)))
     try:
         one, other = await people.bound(), await people.bound()  # on different edges
@@ -108,14 +110,17 @@ async def test_contacts_learn_that_a_killed_edge_took_a_session(fragile: Cluster
         assert ports[0] != ports[1]
         pid = next(p["pid"] for p in fragile.processes("edge") if p["ports"]["c2s"] == other.endpoint.port)
         began = trio.current_time()
-        fragile.kill(pid)
+        killed = fragile.pids("router") if routers else []
+        for each in (pid, *killed):
+            fragile.kill(each)
         await other.wait_end()
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             while True:
                 node = await one.receive()
                 if node.get("from") == other.jid and node.get("type") == "unavailable":
                     break
-        assert trio.current_time() - began < TAKEOVER
+        assert trio.current_time() - began < (60 if routers else TAKEOVER)
+        assert (await one.ping()).get("type") == "result"
         await trio.to_thread.run_sync(fragile.wait_replaced, "edge", pid)
     finally:
         await people.leave()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -15,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 from tests.cluster.harness import end_with_parent
+from tests.cluster.managed import Device
 
 from rookery import __version__, _compiled
 from rookery.shared.bus.kinds import built
@@ -46,7 +49,8 @@ def environment(nats_url: str, database_url: str, bus_prefix: str) -> dict[str, 
         "ROOKERY_BUS__PREFIX": bus_prefix,
         "ROOKERY_DATABASE__URL": database_url,
         "ROOKERY_EDGE__HOST": "127.0.0.1",
-        "ROOKERY_EDGE__C2S_PORT": "0",
+        "ROOKERY_EDGE__C2S_PORT": str(free_port()),
+        "ROOKERY_EDGE__ALLOW_PLAINTEXT": "true",
         "ROOKERY_EDGE__C2S_TLS_PORT": "0",
         "ROOKERY_EDGE__HTTP_PORT": "0",
         "ROOKERY_LOG__FORMAT": "json",
@@ -103,15 +107,30 @@ def status(environment: dict[str, str]) -> tuple[int, dict[str, Any]]:
     return done.returncode, found
 
 
-def test_what_is_missing_is_told(environment: dict[str, str], run: Run) -> None:
-    subprocess.run([sys.executable, "-m", "rookery", "migrate"], env=environment, check=True, timeout=60)
+def rookery(environment: dict[str, str], *arguments: str, text: str = "") -> str:
+    """What a command says. Raises CalledProcessError."""
+    return subprocess.run(
+        [sys.executable, "-m", "rookery", *arguments],
+        env=environment,
+        input=text,
+        text=True,
+        capture_output=True,
+        check=True,
+        timeout=60,
+    ).stdout
+
+
+def test_what_is_missing_is_told(environment: dict[str, str], run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "rookery.toml"
+    file.write_text("")
+    rookery(environment, "migrate")
     ports = {name: free_port() for name in ("edge", "router", "worker")}
     code, found = status(environment)
     assert code == 1
     assert [line.partition(":")[0] for line in found["missing"]] == ["edge", "router", *WORKERS]
     processes = {
-        "edge": run("edge", admin_port=ports["edge"]),
-        "router": run("router", admin_port=ports["router"]),
+        "edge": run("edge", "--config", str(file), admin_port=ports["edge"]),
+        "router": run("router", "--config", str(file), admin_port=ports["router"]),
         "worker": run("worker", *WORKERS, admin_port=ports["worker"]),
     }
     until(lambda: all(get(port, "/readyz")[0] == 200 for port in ports.values()))
@@ -148,6 +167,11 @@ def test_what_is_missing_is_told(environment: dict[str, str], run: Run) -> None:
     second = run("edge", admin_port=ports["router"])
     assert second.wait(30) == 75
 
+    _reloaded(environment, processes["edge"], file, tmp_path / "0.log")
+    trio.run(
+        _paced, environment, next(one["incarnation"] for one in found["processes"] if "edge" in one["kinds"])
+    )
+
     # All who hold anything are killed: they cannot say so themselves.
     for name in ("router", "worker"):
         processes[name].kill()
@@ -160,6 +184,50 @@ def test_what_is_missing_is_told(environment: dict[str, str], run: Run) -> None:
     code, found = status(environment)
     assert code == 1
     assert [line.partition(":")[0] for line in found["missing"]] == ["router", *WORKERS]
+
+
+def _reloaded(environment: dict[str, str], edge: subprocess.Popen[bytes], file: Path, log: Path) -> None:
+    """What is changed in the file counts, what needs a restart is told, by command and by SIGHUP, at every process that read the file."""
+    file.write_text("[limits]\nstanzas_per_second = 77\n[s2s]\nstanzas_per_second = 1234\n")
+    told = json.loads(rookery(environment, "reload", "--json"))
+    assert len(told) == 3
+    changed = {name: one for name, one in told.items() if one["live"]}
+    assert sorted(name.rstrip("0123456789abcdef") for name in changed) == ["edg", "router"]
+    for one in changed.values():
+        assert (one["live"], one["errors"]) == (["limits.stanzas_per_second"], [])
+        assert one["restart"] == ["s2s.stanzas_per_second"]
+    file.write_text("[limits]\nstanzas_per_second = 'many'\n")
+    edge.send_signal(signal.SIGHUP)
+    until(lambda: '"event":"config_wrong"' in log.read_text(), 10)
+    file.write_text("[limits]\nstanzas_per_second = 88\n")
+    edge.send_signal(signal.SIGHUP)
+    until(lambda: log.read_text().count('"event":"config_reloaded"') == 2, 10)
+    assert edge.poll() is None
+
+
+async def _paced(environment: dict[str, str], edge: str) -> None:
+    """An edge ends connections at the pace that is asked for, says how far it is, and lets clients in again."""
+    rookery(environment, "domain", "add", "localhost")
+    names = ("alice", "bob", "carol")
+    for name in names:
+        rookery(environment, "user", "add", f"{name}@localhost", text=f"secret-of-{name}\n")
+    port = int(environment["ROOKERY_EDGE__C2S_PORT"])
+    devices = [Device(name, f"secret-of-{name}", f"d{number}") for name in names for number in range(9)]
+    for device in devices:
+        await device.login(port)
+    call = lambda *options: trio.to_thread.run_sync(lambda: rookery(environment, "drain", edge, *options))  # noqa: E731
+    assert "does not drain, 27 connections" in await call("--status")
+    await call("--rate", "1")
+    first = await call("--status")
+    assert first.startswith(f"{edge} drains, ")
+    assert first.rstrip().endswith("1 a second")
+    with pytest.raises(OSError):
+        await Device("alice", "secret-of-alice", "late").login(port)
+    left = int((await call("--cancel")).split()[-2])
+    assert 0 < left < 27, "at one a second some have gone and some have not"
+    assert await call("--status") == f"{edge} does not drain, {left} connections\n"
+    await Device("alice", "secret-of-alice", "late").login(port)
+    await devices[0].resume(port)
 
 
 def test_a_taken_admin_port_is_named(run: Run, tmp_path: Path) -> None:

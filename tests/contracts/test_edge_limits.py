@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from rookery.edge.login import login
+from rookery.edge.login import holders
 from rookery.edge.sessions.session import Session
 from rookery.shared.bus.messages import Accepted, DomainsChanged, Kind, Route, Unbind
 from rookery.shared.config import Edge, Limits
@@ -207,7 +207,7 @@ async def test_a_binding_of_a_deposed_router_is_tried_again(tmp_path: Path) -> N
 async def test_a_binding_is_refused_when_no_new_router_comes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(login, "REBIND_PAUSES", (0.01, 0.0))
+    monkeypatch.setattr(holders, "PAUSES", (0.01, 0.0))
     async with running(tmp_path) as lab:
         client = await deposed(lab)
         await client.send(BIND)

@@ -10,8 +10,9 @@ import trio
 from msgspec.structs import replace
 
 from rookery.shared.bus.api import BusTimeout
-from rookery.shared.bus.messages import Bind, Item, Kind, Unbind
+from rookery.shared.bus.messages import Bind, Item, Kind, Management, Resume, Resumed, Unbind
 from rookery.shared.config import Config, Limits
+from rookery.shared.xeps import stream_management as sm
 
 from .edge_lab import running
 
@@ -59,6 +60,28 @@ async def test_a_drain_that_is_called_off_lets_clients_in_again(tmp_path: Path) 
         await lab.login("newcomer", tls=False)
 
 
+async def test_an_edge_gives_streams_away_that_can_go_on_elsewhere(tmp_path: Path) -> None:
+    async with running(tmp_path) as lab:
+        shed = lab.cluster.nodes["edge1"].orders.questions["shed"]
+        movable = [await lab.login(f"user{number}", tls=False) for number in range(4)]
+        for client in movable:
+            await client.send(f"<enable xmlns='{sm.NS}' resume='true'/>")
+            await client.until("<enabled [^>]*/>")
+        stays = await lab.login("stays", tls=False)
+        assert shed({}) == {"left": 0, "rate": 0, "connections": 5}
+        shed({"connections": 5, "rate": 8})
+        assert not lab.edge.ready
+        for client in movable:
+            with pytest.raises((EOFError, trio.BrokenResourceError)):
+                await client.until("<nothing/>")
+        with trio.fail_after(5):
+            while not lab.edge.ready:  # noqa: ASYNC110  a test may poll
+                await trio.sleep(0.02)
+        assert shed({}) == {"left": 0, "rate": 0, "connections": 1}
+        await stays.send(f"<r xmlns='{sm.NS}'/></stream:stream>")
+        await stays.until("</stream:stream>")
+
+
 async def test_other_limits_hold_for_connections_that_come(tmp_path: Path) -> None:
     async with running(tmp_path, limits=Limits(exempt_nets=())) as lab:
         old = await lab.connect()
@@ -95,3 +118,46 @@ async def test_a_login_outlasts_routers_that_end_one_after_another(
         await lab.login("alice", tls=False)
         assert asked == 4
         assert len({bind.stream for bind in lab.router.bindings}) == len(lab.router.bindings) == 1
+
+
+async def test_a_stream_outlasts_routers_that_end_one_after_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """XEP-0198 section 5: what was answered by a router that has a successor does not count, and nobody is told to give the stream up."""
+    async with running(tmp_path) as lab:
+        bus, asked, token, account = (
+            lab.cluster.nodes["edge1"].bus,
+            [],
+            b"0123456789abcdef",
+            "alice@example.org",
+        )
+        sessions = lab.edge._sessions
+        partition = sessions.partition(account)
+        real = bus.call
+
+        def resumed(request: Resume, epoch: int) -> Resumed:
+            return Resumed(
+                f"{account}/r", epoch << 32 | 1, b"s" * 16, 0, Management(token, 300, 0, 0, 5), b""
+            )
+
+        async def call(kind: Kind, number: int, request: Item, **options: Any) -> Item:
+            if not isinstance(request, Resume):
+                return await real(kind, number, request, **options)
+            asked.append(request)
+            if len(asked) == 1:
+                raise BusTimeout("the process that was asked is lost")
+            if len(asked) == 2:
+                sessions.attachments.attach(partition, 9, "router1")
+                return resumed(request, 8)
+            return resumed(request, 9)
+
+        monkeypatch.setattr(bus, "call", call)
+        client = await lab.connect()
+        await client.authenticate("alice")
+        await client.open()
+        await client.send(f"<resume xmlns='{sm.NS}' h='0' previd='{sm.write_token(token)}'/>")
+        assert "<resumed " in await client.until("<resumed [^>]*/>|<failed.*</failed>|<stream:error.*")
+        assert len(asked) == 3
+        # What the first ones may have sent is not mixed with what the last one sends.
+        assert len({request.sid for request in asked}) == 3
+        assert [session.sid for session in sessions._by_sid.values()] == [asked[-1].sid]

@@ -1,8 +1,8 @@
 """A cluster of a hundred in one process: what control costs at rest, and how long takeovers and planned moves take.
 
 Real nodes, leases, links and batches; the bus is in memory and there is one real Postgres. Kinds serve nothing: their partitions are
-taken and given away at once, so the times are those of the cluster alone. One core does the work of all: `--slow` lets time go slower, and
-all that is told is in that time (but Postgres then seems to be so much faster)::
+taken and given away at once, so the times are those of the cluster alone. One core does the work of all in simulated time
+(`tests.measure.elastic`): what it computes takes none, waiting and Postgres take theirs::
 
     python -m tests.measure.scale --edges 100 --routers 16 --workers 32 --seconds 20
 """
@@ -19,8 +19,10 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 import trio
+from tests.measure.elastic import ElasticClock, simulate_database, tell_time
 
 from rookery.embedded.postgres import start_postgres
 from rookery.shared import config
@@ -34,22 +36,6 @@ from rookery.shared.db import migrate
 from rookery.shared.db.api import Database, UnitOfWork
 from rookery.shared.db.bridge import open_database
 from rookery.shared.observe import log
-
-
-class SlowMotion(trio.abc.Clock):
-    """A clock that goes `slow` times slower: what one core does for a hundred processes is not taken for their death."""
-
-    def __init__(self, slow: float) -> None:
-        self._slow = slow
-
-    def start_clock(self) -> None:
-        """It goes always."""
-
-    def current_time(self) -> float:
-        return time.perf_counter() / self._slow
-
-    def deadline_to_sleep_time(self, deadline: float) -> float:
-        return (deadline - self.current_time()) * self._slow
 
 
 class Wires(Network):
@@ -145,9 +131,7 @@ class Gaps:
 class World:
     """The cluster."""
 
-    def __init__(self, wires: Wires, db: Counted, nursery: trio.Nursery, slow: float) -> None:
-        # The clock of Postgres does not go slower.
-        self._config = config.Config(cluster=config.Cluster(lease_ttl=3.0 * slow))
+    def __init__(self, wires: Wires, db: Counted, nursery: trio.Nursery) -> None:
         self.wires = wires
         self.db = db
         self.gaps = Gaps()
@@ -194,13 +178,16 @@ class World:
 
 
 @asynccontextmanager
-async def world(url: str, slow: float) -> AsyncIterator[World]:
+async def world(url: str) -> AsyncIterator[World]:
     """An empty cluster on an empty database."""
-    async with open_database(config.Database(url=url, pool_max=8)) as db, trio.open_nursery() as nursery:
+    async with open_database(config.Database(url=url)) as db:
+        await simulate_database(db, urlsplit(url).path.strip("/"))
+    async with open_database(config.Database(url=url, pool_max=16)) as db, trio.open_nursery() as nursery:
         await migrate.up(config.Database(url=url))
+        nursery.start_soon(tell_time, db)
         wires = Wires()
         nursery.start_soon(wires.run)
-        yield World(wires, Counted(db), nursery, slow)
+        yield World(wires, Counted(db), nursery)
         nursery.cancel_scope.cancel()
 
 
@@ -230,13 +217,11 @@ async def rest(one: World, seconds: float) -> dict[str, float]:
     return {name: round(value, 2) for name, value in found.items()}
 
 
-async def measure(
-    url: str, edges: int, routers: int, workers: int, seconds: float, slow: float
-) -> dict[str, Any]:
+async def measure(url: str, edges: int, routers: int, workers: int, seconds: float) -> dict[str, Any]:
     """All of it."""
     kinds = [row.kind for row in built() if row.worker and row.by_default]
     found: dict[str, Any] = {"processes": edges + routers + workers, "worker_kinds": len(kinds)}
-    async with world(url, slow) as one:
+    async with world(url) as one:
         began = memory()
         since = trio.current_time()
         names = [
@@ -288,17 +273,13 @@ def main() -> None:
     parser.add_argument("--routers", type=int, default=16)
     parser.add_argument("--workers", type=int, default=32)
     parser.add_argument("--seconds", type=float, default=20.0)
-    parser.add_argument(
-        "--slow", type=float, default=1.0, help="Let time go so much slower, on a slow or busy machine."
-    )
     given = parser.parse_args()
     log.configure(level="error")
     postgres = start_postgres(ephemeral=True)
     try:
-        work = partial(
-            measure, postgres.url, given.edges, given.routers, given.workers, given.seconds, given.slow
-        )
-        print(json.dumps(trio.run(work, clock=SlowMotion(given.slow)), indent=1))
+        work = partial(measure, postgres.url, given.edges, given.routers, given.workers, given.seconds)
+        clock = ElasticClock()
+        print(json.dumps(trio.run(work, clock=clock, instruments=[clock]), indent=1))
     finally:
         postgres.stop()
 

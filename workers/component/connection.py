@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from rookery.shared.bucket import Bucket
 from rookery.shared.bus.messages import ToComponent
 from rookery.shared.config import Component, Limits
 from rookery.shared.net.channel import Channel
-from rookery.shared.net.limits import Bucket
 from rookery.shared.net.reactor import Reactor
 from rookery.shared.net.timers import NEVER
 from rookery.shared.net.transport import ASKING, CONGESTED, SHAPED

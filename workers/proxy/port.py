@@ -9,9 +9,10 @@ from typing import Final
 import structlog
 import trio
 
+from rookery.shared.bucket import Bucket
 from rookery.shared.config import Config
 from rookery.shared.net.addresses import Nets
-from rookery.shared.net.limits import Bucket, Doorkeeper
+from rookery.shared.net.limits import Doorkeeper
 from rookery.shared.net.listener import bind_sockets
 from rookery.shared.observe.metrics import PROXY_BYTES, PROXY_STREAMS, RATELIMIT
 from rookery.shared.xeps.socks5_bytestreams import Options

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from typing import Final, Generic, TypeVar
 
-from rookery.shared.net.limits import Bucket
+from rookery.shared.bucket import Bucket
 from rookery.shared.xmpp.stanza import Stanza
 
 T = TypeVar("T")

@@ -46,6 +46,7 @@ COMMANDS: Final = {
     "token": ("tokens", "token", "Make, list and revoke tokens of the HTTP API."),
     "announce": ("announce", "announce", "Tell something to everybody who is online in a domain."),
     "drain": ("drain", "drain", "Let one process give away what it holds and end."),
+    "rebalance": ("rebalance", "rebalance", "Let edges with many connections give some to those with few."),
     "reload": ("reload", "reload", "Let running processes read their configuration again."),
     "log-level": ("log_level", "log_level", "Change which lines running processes log."),
     "status": ("status", "status", "Show processes, partitions, NATS and Postgres."),

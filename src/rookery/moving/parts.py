@@ -134,16 +134,19 @@ def keys(mechanism: str, iterations: int, salt: bytes, stored: bytes, server: by
 
 
 def scram(element: Element, ns_: str) -> Keys | None:
-    """Keys out of `<scram-credentials/>` (XEP-0227 section 4.3)."""
+    """Keys out of `<scram-credentials/>` (XEP-0227 section 4.3). ejabberd 23.01 writes them in base64 twice: their length tells."""
+    mechanism = (element.get("mechanism") or "").upper()
     texts = {child.name: child.text.strip() for child in element.elements(ns_)}
     try:
         parts = [
             base64.b64decode(texts[name], validate=True) for name in ("salt", "stored-key", "server-key")
         ]
+        if len(parts[1]) == len(base64.b64encode(bytes(_SIZES.get(mechanism, 0)))):
+            parts = [base64.b64decode(text, validate=True) for text in parts]
         count = int(texts["iter-count"]) if texts["iter-count"].isascii() else 0
     except (KeyError, ValueError, binascii.Error):
         return None
-    return keys((element.get("mechanism") or "").upper(), count, *parts)
+    return keys(mechanism, count, *parts)
 
 
 def contact(item: Element) -> Contact | None:

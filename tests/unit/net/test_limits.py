@@ -1,32 +1,9 @@
 from __future__ import annotations
 
-from hypothesis import given
-from hypothesis import strategies as st
-
 from rookery.shared.net.addresses import Nets
-from rookery.shared.net.limits import Bucket, Doorkeeper, Failures
+from rookery.shared.net.limits import Doorkeeper, Failures
 
 NONE = Nets(())
-
-
-@given(
-    st.floats(1, 1000),
-    st.floats(1, 5000),
-    st.lists(st.tuples(st.floats(0, 3), st.floats(0, 2000)), max_size=50),
-)
-def test_a_reader_that_waits_as_told_never_exceeds_the_rate(
-    rate: float, burst: float, steps: list[tuple[float, float]]
-) -> None:
-    bucket = Bucket(rate, burst, 0.0)
-    now = total = last = 0.0
-    for pause, amount in steps:
-        now += pause
-        wait = bucket.take(amount, now)
-        total, last = total + amount, amount
-        # What came is bounded by the burst, the rate, and one turn's worth.
-        assert total <= burst + rate * now + last + 1e-6
-        now += wait
-        assert wait == 0.0 or bucket.take(0.0, now) <= 1 / rate + 1e-6
 
 
 def test_connections_at_once() -> None:

@@ -71,7 +71,9 @@ class Ask(NamedTuple):
     def paced(self, occupant: Occupant) -> None:
         """Take one message of the sender's rate. Raises StanzaError."""
         options: Options = self.facts.options
-        if not occupant.messages.take(self.facts.now, options.messages_per_second, options.messages_burst):
+        if not occupant.messages.configure(options.messages_per_second, options.messages_burst).spend(
+            self.facts.now
+        ):
             raise StanzaError("policy-violation", "too many messages", type="wait")
 
 

@@ -72,7 +72,7 @@ def _enter(ask: Ask, join: Element | None) -> list[c.Step]:
         codes = (*codes, statuses.NICK_CHOSEN)
     seat = _free(ask, nick)
     inner, payloads, priority = cleaning.presence(ask.stanza, state.jid, options)
-    if not state.joins.take(facts.now, options.joins_per_second, options.joins_burst):
+    if not state.joins.configure(options.joins_per_second, options.joins_burst).spend(facts.now):
         raise StanzaError("resource-constraint", "too many enter at once")
     if seat is None:
         seat = Seat(state.jid, nick, mark(facts.secret, state.jid, bare))
@@ -134,7 +134,9 @@ def _free(ask: Ask, nick: str, own: Seat | None = None) -> Seat | None:
 
 def _paced(ask: Ask, occupant: Occupant) -> None:
     options = ask.facts.options
-    if not occupant.presences.take(ask.facts.now, options.presences_per_second, options.presences_burst):
+    if not occupant.presences.configure(options.presences_per_second, options.presences_burst).spend(
+        ask.facts.now
+    ):
         raise StanzaError("policy-violation", "too many changes of presence", type="wait")
 
 

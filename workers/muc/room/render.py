@@ -82,12 +82,8 @@ def _updated(state: State, seat: Seat, outs: Outs, actor: str = "", reason: str 
 def _affordable(state: State, seat: Seat, facts: Facts) -> bool:
     """Whether everybody can be told of a newcomer now: when many come at once into a full room, that would be n times n presences."""
     options = facts.options
-    afforded = state.telling.take(
-        facts.now,
-        options.introductions_per_second,
-        options.introductions_burst,
-        min(len(state.occupants), options.introductions_burst),
-    )
+    bucket = state.telling.configure(options.introductions_per_second, options.introductions_burst)
+    afforded = bucket.spend(facts.now, min(len(state.occupants), options.introductions_burst))
     if not afforded and seat.role is not Role.MODERATOR:
         state.late = True
         return False

@@ -7,13 +7,13 @@ import hmac
 from collections.abc import Sequence
 from typing import Final
 
+from rookery.shared.bucket import Bucket
 from rookery.shared.xeps.occupant_ids import NS as OCCUPANT_ID
 from rookery.shared.xmpp.jid import bare_of
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import escape_attr
 from rookery.workers.muc.room import nicks
 from rookery.workers.muc.room.config import Config
-from rookery.workers.muc.room.rates import Bucket
 from rookery.workers.muc.room.values import Affiliate, Affiliation, Role, Subject, Wanted
 
 _NOBODY = Affiliate()
@@ -84,8 +84,8 @@ class Occupant:
         #: Status codes of its entrance besides those that follow from the configuration.
         self.codes: tuple[int, ...] = ()
         self.wanted = Wanted()
-        self.messages = Bucket(1 << 30)
-        self.presences = Bucket(1 << 30)
+        self.messages = Bucket(0.0, 1 << 30, 0.0)
+        self.presences = Bucket(0.0, 1 << 30, 0.0)
         #: Its presence as it is shown, with and without its real JID; made when needed.
         self._known: Stanza | None = None
         self._veiled: Stanza | None = None
@@ -153,9 +153,9 @@ class State:
         self.voices: dict[str, Role] = {}
         self.occupants: dict[str, Occupant] = {}
         self.seats: dict[str, Seat] = {}
-        self.joins = Bucket(1 << 30)
+        self.joins = Bucket(0.0, 1 << 30, 0.0)
         #: How many presences of newcomers may still be told; and whether somebody came in for whom that was too little.
-        self.telling = Bucket(1 << 30)
+        self.telling = Bucket(0.0, 1 << 30, 0.0)
         self.late = False
         #: More occupants than this are not all shown to everybody.
         self.large = 1 << 30

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from rookery.shared.bucket import Bucket
 from rookery.shared.config import Limits, S2s
 from rookery.shared.net.addresses import Nets
-from rookery.shared.net.limits import Bucket
 from rookery.shared.net.reactor import Reactor
 from rookery.shared.xmpp.events import StreamLimits
 from rookery.workers.s2s.streams.finding import Finder

@@ -10,8 +10,9 @@ from rookery.admin.api.problems import Problem
 from rookery.admin.desk import Desk
 from rookery.admin.tokens import Token
 from rookery.admin.verb import Verb
+from rookery.shared.bucket import Bucket
 from rookery.shared.config import Admin
-from rookery.shared.net.limits import Bucket, Failures
+from rookery.shared.net.limits import Failures
 from rookery.shared.observe.admin import bearer
 from rookery.shared.observe.exchange import Request
 from rookery.shared.settings import is_loopback
@@ -63,9 +64,8 @@ class Access:
                 self._buckets.clear()  # tokens come and go; whoever was slowed down begins anew
             rate, burst = self._settings.requests_per_second, self._settings.requests_burst
             bucket = self._buckets[name] = Bucket(rate, burst, now)
-        if wait := bucket.take(0, now):
-            raise _slower(wait, "this token is used too often")
-        bucket.take(1, now)
+        if not bucket.spend(now):
+            raise _slower(bucket.wait(), "this token is used too often")
 
 
 def forbidden(scope: str) -> Problem:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta
 
-from rookery.admin import cluster_work, names
+from rookery.admin import cluster_work, names, rebalancing
 from rookery.admin.desk import Desk
 from rookery.admin.verb import Given, Nothing, Taken, Verb
 
@@ -75,6 +75,29 @@ class Draining(Given, frozen=True, kw_only=True):
     draining: bool
     connections: int
     rate: int
+
+
+class Rebalance(Taken, frozen=True, kw_only=True):
+    """How many connections a second move, of all edges together, and how many percent above the mean an edge may have."""
+
+    rate: Annotated[int, Meta(ge=1, le=1_000_000)] = 50
+    tolerance: Annotated[int, Meta(ge=0, le=1000)] = rebalancing.TOLERANCE
+    dry_run: bool = False
+
+
+class EdgeShare(Given, frozen=True, kw_only=True):
+    """An edge: `left` connections are still to go, `rate` a second."""
+
+    process: str
+    connections: int
+    left: int
+    rate: int
+
+
+class Rebalancing(Given, frozen=True, kw_only=True):
+    """How far it is."""
+
+    items: list[EdgeShare]
 
 
 class ReloadIt(Taken, frozen=True, kw_only=True):
@@ -148,6 +171,22 @@ async def _drain_status(desk: Desk, taken: OfProcess) -> Draining:
 
 async def _undrain(desk: Desk, taken: OfProcess) -> Draining:
     return Draining(**await cluster_work.undrain(desk, taken.incarnation))
+
+
+def _shares(found: dict[str, dict[str, int]]) -> Rebalancing:
+    return Rebalancing(items=[EdgeShare(process=name, **told) for name, told in sorted(found.items())])
+
+
+async def _rebalance(desk: Desk, taken: Rebalance) -> Rebalancing:
+    return _shares(await rebalancing.rebalance(desk, taken.rate, taken.tolerance, taken.dry_run))
+
+
+async def _rebalancing(desk: Desk, taken: Nothing) -> Rebalancing:
+    return _shares(await rebalancing.progress(desk))
+
+
+async def _stay(desk: Desk, taken: Nothing) -> Rebalancing:
+    return _shares(await rebalancing.stop(desk))
 
 
 async def _reload(desk: Desk, taken: ReloadIt) -> Reloaded:
@@ -233,6 +272,39 @@ VERBS: Final = (
         _undrain,
         "Call the drain of an edge off",
         errors=(404, 503),
+    ),
+    Verb(
+        "cluster.rebalance",
+        "cluster",
+        "POST",
+        "/v1/cluster/rebalance",
+        Rebalance,
+        Rebalancing,
+        _rebalance,
+        "Let edges with many connections give some to those with few",
+        errors=(503,),
+    ),
+    Verb(
+        "cluster.rebalancing",
+        "cluster",
+        "GET",
+        "/v1/cluster/rebalance",
+        Nothing,
+        Rebalancing,
+        _rebalancing,
+        "Tell how far the edges are with that",
+        errors=(503,),
+    ),
+    Verb(
+        "cluster.stay",
+        "cluster",
+        "DELETE",
+        "/v1/cluster/rebalance",
+        Nothing,
+        Rebalancing,
+        _stay,
+        "Let edges give nothing more away",
+        errors=(503,),
     ),
     Verb(
         "cluster.reload",

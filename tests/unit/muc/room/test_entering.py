@@ -279,7 +279,7 @@ def test_a_large_room_shows_newcomers_to_moderators_only() -> None:
 def test_who_comes_in_with_too_many_others_is_shown_later() -> None:
     """Moderators see everybody at once; all others within the rate, whoever holds the room meanwhile."""
     scene = opened(Options(introductions_per_second=100, introductions_burst=1000))
-    scene.room.state.telling.take(scene.now, 1, 0, 0)
+    scene.room.state.telling.configure(1, 0).spend(scene.now, 0)
     told = scene.join(CAROL, "Carol")
     assert 110 in codes_of(told[-2])
     assert [stanza.from_ for stanza in scene.got(ALICE)] == [f"{ROOM}/Carol"]

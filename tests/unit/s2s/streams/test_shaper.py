@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from rookery.shared.bucket import Bucket
 from rookery.shared.config import S2s
-from rookery.shared.net.limits import Bucket
 from rookery.workers.s2s.streams.ground import Shaper
 
 SETTINGS = S2s(stranger_stanzas_per_second=10, stranger_stanzas_burst=20)
