@@ -6,6 +6,7 @@ import trio.testing
 
 from rookery.shared.bus.messages import Accepted
 from rookery.shared.db.api import Database
+from rookery.shared.xmpp.stanza import Stanza
 from rookery.workers.s2s.streams.numbers import Number
 
 from .federation import BOB, HERE, World, chat, federation
@@ -79,6 +80,7 @@ async def test_a_refused_stanza_with_a_number_is_handled(database: Database) -> 
     async with federation(database) as world:
         stream = Stream()
         inlet = world.worker.incoming.open(stream)
-        inlet.take(chat("x", to="nobody@elsewhere.example", from_=BOB), Number("theirs", 1))
+        wrong = Stanza.build("iq", type="get", to=f"alice@{HERE}", from_=BOB, id="no-payload")
+        inlet.take(wrong, Number("theirs", 1))
         await trio.testing.wait_all_tasks_blocked()
         assert stream.told == 1

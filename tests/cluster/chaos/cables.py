@@ -197,6 +197,8 @@ class Cable:
             connection.pid = connection.pid or owners.get(connection.port, -1)
 
     def _read(self, connection: _Connection, way: _Way) -> None:
+        if connection not in self._connections:
+            return  # it ended since the selector looked
         try:
             data = way.source.recv(_CHUNK)
         except BlockingIOError:

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from tests.cluster.chaos.abroad.faults import ALL, chosen
-from tests.cluster.chaos.abroad.run import AbroadRunner, grounds
+from tests.cluster.chaos.abroad.run import PEERS, AbroadRunner, grounds
 from tests.cluster.chaos.runner import Settings
 from tests.cluster.chaos.telling import render
 
@@ -18,7 +18,7 @@ from tests.cluster.chaos.telling import render
 def main(arguments: list[str]) -> int:
     """Run, print the table, return 0 only when all that must be zero is."""
     parser = argparse.ArgumentParser(prog="python -m tests.cluster.chaos.abroad", description=__doc__)
-    parser.add_argument("--peer", choices=("rookery", "prosody"), default="rookery")
+    parser.add_argument("--peer", choices=PEERS, default="rookery")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000), help="repeats a run's dice")
     parser.add_argument("--minutes", type=float, default=2.0)
     parser.add_argument(
@@ -71,7 +71,7 @@ def main(arguments: list[str]) -> int:
                 if made.prosody is not None:
                     shutil.copyfile(made.prosody.log, options.log / "prosody.log")
     print(render(report, settings))
-    if options.peer == "prosody":
+    if made.prosody is not None:
         print("\nthe other server's own (told apart)")
         for name, messages in runner.ledger.excused._asdict().items():
             print(f"  {name:<38}{len(messages):>8}")

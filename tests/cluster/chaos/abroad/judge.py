@@ -24,9 +24,11 @@ class Excused(NamedTuple):
     sent_again: list[str]
     #: It told its user that they failed when the stream ended, though they had arrived: it does not send again what was not acknowledged.
     returned_by_it: list[str]
+    #: Prosody sends what comes between the success of SASL and the features that follow it at once, past what waits for the stream.
+    overtaken_by_it: list[str]
 
 
-NOTHING = Excused([], [], [])
+NOTHING = Excused([], [], [], [])
 
 
 class AbroadLedger(Ledger):
@@ -48,10 +50,13 @@ class AbroadLedger(Ledger):
         lost = [m for m in found.lost if self._lost_with_it(m)]
         again = [m for m in found.duplicates if self._again(m)]
         returned = [m for m in found.bounced_and_delivered if self._returned(m)]
-        self.excused = Excused(*([m.name for m in group] for group in (lost, again, returned)))
+        late = [one for one in found.inversions if self._overtaken(self.messages[one[0], one[1]])]
+        groups = (lost, again, returned, [self.messages[sender, n] for sender, n, _ in late])
+        self.excused = Excused(*([m.name for m in group] for group in groups))
         return found._replace(
             lost=[m for m in found.lost if m not in lost],
             duplicates=[m for m in found.duplicates if m not in again],
+            inversions=[one for one in found.inversions if one not in late],
             bounced_and_delivered=[m for m in found.bounced_and_delivered if m not in returned],
         )
 
@@ -68,6 +73,9 @@ class AbroadLedger(Ledger):
         return message.sender % 2 == 0 and all(
             self._broken(first, second) for first, second in pairwise(times)
         )
+
+    def _overtaken(self, message: Message) -> bool:
+        return message.sender % 2 == 1 and self._broken(message.sent, message.got[0].at)
 
     def _returned(self, message: Message) -> bool:
         return message.sender % 2 == 1 and all(self._broken(message.sent, at) for at, _ in message.bounced)

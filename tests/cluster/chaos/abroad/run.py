@@ -22,6 +22,8 @@ from tests.contracts.s2s_peers import Prosody
 
 #: How often the witness is asked.
 LOOK_SECONDS = 0.1
+#: With XEP-0288 one stream serves both directions.
+PEERS = ("rookery", "prosody", "prosody-bidi")
 _ENVIRONMENT = {"ROOKERY_S2S__ACCOUNT_STANZAS_PER_MINUTE": "0", "ROOKERY_S2S__LONGEST_PAUSE_SECONDS": "5"}
 
 
@@ -117,12 +119,12 @@ class AbroadRunner(Runner):
 
 @contextmanager
 def grounds(peer: str, settings: Settings) -> Iterator[Grounds]:
-    """Start both servers. `peer`: "rookery" or "prosody"."""
+    """Start both servers. `peer`: one of PEERS."""
     with ExitStack() as stack:
         lab = stack.enter_context(Lab((OURS, THEIRS)))
         # Both ways between the servers pass a cable.
         listening = dict(lab.ports)
-        if peer == "prosody":
+        if peer != "rookery":
             here = stack.enter_context(_cable(listening[OURS]))
             home = lab.home / "prosody"
             home.mkdir()
@@ -130,7 +132,7 @@ def grounds(peer: str, settings: Settings) -> Iterator[Grounds]:
             made = Prosody(home, THEIRS, names.port)
             there = stack.enter_context(_cable(made.port))
             people = [(f"peer{number}", secrets.token_hex(6)) for number in range(settings.pairs)]
-            other = PeerServer(lab, made, people)
+            other = PeerServer(lab, made, people, bidi=peer == "prosody-bidi")
             stack.callback(other.stop)
             other.start()
             first = _cluster(lab, OURS, settings, there.port)

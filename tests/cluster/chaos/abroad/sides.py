@@ -35,7 +35,8 @@ allow_unencrypted_plain_auth = true
 class PeerServer:
     """The Prosody of a run, or what is left of it."""
 
-    def __init__(self, lab: Lab, made: Prosody, accounts: Sequence[tuple[str, str]]) -> None:
+    def __init__(self, lab: Lab, made: Prosody, accounts: Sequence[tuple[str, str]], *, bidi: bool) -> None:
+        self._modules = (MODULE, "s2s_bidi") if bidi else (MODULE,)
         self._ca = lab.authority.ca_file
         self._made = made
         self.witness = Witness(made.folder)
@@ -57,7 +58,7 @@ class PeerServer:
     def start(self) -> None:
         """Run it with the data that it has."""
         more = _PROSODY + self.witness.options
-        self._running.enter_context(prosody(self._made, self._ca, modules=(MODULE, "s2s_bidi"), more=more))
+        self._running.enter_context(prosody(self._made, self._ca, modules=self._modules, more=more))
 
     def kill(self, now: float) -> None:
         """SIGKILL; what is in its folder stays."""
