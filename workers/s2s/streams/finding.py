@@ -19,7 +19,9 @@ from rookery.shared.config import S2s
 from rookery.shared.net.addresses import Nets, parse_address
 from rookery.workers.s2s.streams import questions, routes
 from rookery.workers.s2s.streams.api import Trouble
+from rookery.workers.s2s.streams.dane import Expected
 from rookery.workers.s2s.streams.names import ascii_name
+from rookery.workers.s2s.streams.pins import Pins
 from rookery.workers.s2s.streams.questions import DnsError, EmptyError, Questions
 from rookery.workers.s2s.streams.records import DEFAULT_PORT, Record, interleave, order
 
@@ -54,6 +56,7 @@ class Finder:
         ):
             raise ValueError("s2s.resolver is an address with a port, as 127.0.0.1:53")
         self._questions = Questions(settings.resolver, settings.dns_seconds)
+        self._pins = Pins(settings.resolver, settings.dns_seconds) if settings.trust_dnssec else None
 
     def routed(self, domain: str) -> bool:
         """Whether the operator has written the way down."""
@@ -100,6 +103,12 @@ class Finder:
             Record(data.priority, data.weight, data.port, data.target.lower().removesuffix("."), tls)
             for data in await self._ask(name, questions.SRV)
         ]
+
+    async def expected(self, domain: str, server: Record) -> Expected | None:
+        """What the DNS, validated, says of the certificate of a server (DANE); None when nothing, or when it is not trusted with that."""
+        if self._pins is None or self.routed(domain):
+            return None
+        return await self._pins.expected(domain, server)
 
     # --- addresses ---
 

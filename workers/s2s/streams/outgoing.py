@@ -94,13 +94,15 @@ class OutgoingLink:
         if isinstance(channel, Trouble):
             return channel
         self._done, self._outcome = trio.Event(), None
-        self._start(channel, direct=way.tls)
+        self._start(channel, way)
         await self._done.wait()
         return self._outcome or troubles.IDLE
 
-    def _start(self, channel: Channel, *, direct: bool) -> None:
+    def _start(self, channel: Channel, way: Way) -> None:
+        direct = way.tls
         machine = Initiating(self._terms, direct=direct)
         self._stream = stream = Stream(self._ground, machine, self)
+        stream.expected = way.expected
         channel.peer = stream
         stream.begin(channel)
         # (before the handshake, which may be done at once: its end begins the stream)
