@@ -63,7 +63,7 @@ def judge(
     holds: Callable[[x509.Certificate], str],
 ) -> Proof:
     """What a certificate and its chain prove. `holds(authority)`: why the chain does not lead to this one ("": it does)."""
-    leaf, X
+    leaf, found = shown[0], Names(xmpp=frozenset((expected.domain,)))
     problem = NO_MATCH
     for pin in expected.pins:
         if pin.usage == _SERVER and pin.fits(leaf):
