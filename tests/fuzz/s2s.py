@@ -183,7 +183,7 @@ class Run:
             lambda pair, id: make_key(SECRET, pair, id),
             lambda domain: domain == A,
             lookup,
-            random.choice(("", "name")),
+            random.choice((str, lambda: "name")),
         )
         return initiating.Initiating(terms, direct=False)
 

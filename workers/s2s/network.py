@@ -75,10 +75,11 @@ class Network:
                 bound = self._bound(stack)
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._reactor.run)
-                    nursery.start_soon(self.streams.run)
                     nursery.start_soon(self._acquaintance.run)
                     nursery.start_soon(self._watch)
                     await self._read_secrets()
+                    # (not before: a stream without numbers could double what the process before this one has sent)
+                    nursery.start_soon(self.streams.run)
                     nursery.start_soon(self._follow_secrets)
                     await known()  # type: ignore[misc]
                     self._listen(bound)

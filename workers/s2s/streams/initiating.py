@@ -44,7 +44,7 @@ class Terms(NamedTuple):
     """What we want of the stream.
 
     `weak`: the other side need not prove itself by certificate (dialback is believed of it). `key` makes the dialback key of a pair on a
-    stream id. With `lookup` the stream only asks about that key. `name`: what our queues are called (`numbers`), "" for no numbers.
+    stream id. With `lookup` the stream only asks about that key. `name`: what our queues are called by now (`numbers`), "" for no numbers.
     """
 
     pair: Pair
@@ -53,7 +53,7 @@ class Terms(NamedTuple):
     key: Callable[[Pair, str], str]
     hosted: Callable[[str], bool]
     lookup: Key | None = None
-    name: str = ""
+    name: Callable[[], str] = str
 
 
 class Phase(Enum):
@@ -195,7 +195,7 @@ class Initiating:
             return [Send(_STARTTLS)]
         self._dialback = self._dialback or (dialback.FEATURE, "dialback") in found
         self._offers_management = (stream_management.NS, "sm") in found
-        self.numbered = bool(self.terms.name) and (numbers.NS, "numbers") in found
+        self.numbered = bool(self.terms.name()) and (numbers.NS, "numbers") in found
         if self.terms.lookup is not None:
             self.phase = Phase.LOOKUP
             return [Send(dialback.verify(self.terms.lookup))]
@@ -281,7 +281,7 @@ class Initiating:
         self.phase = Phase.READY
         out: list[Effect] = self.out.enable() if self._offers_management else []
         if self.numbered:
-            out.append(Send(numbers.begin(self.terms.name)))
+            out.append(Send(numbers.begin(self.terms.name())))
         return [*out, Opened()]
 
     def _management(self, element: Element) -> list[Effect]:

@@ -108,7 +108,7 @@ class Streams:
             bidi=ground.settings.bidi,
             key=self._key,
             hosted=ground.hosted,
-            name=self._queues(),
+            name=self._queues,
         )
         link = OutgoingLink(ground, terms, _Watched(owner, self._links), self.marks, self.on_inbound)
         self._links.add(link)

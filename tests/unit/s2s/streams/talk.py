@@ -39,7 +39,7 @@ def outbound(
         lambda pair, id: make_key(SECRET, pair, id),
         lambda domain: domain == A,
         lookup,
-        name,
+        lambda: name,
     )
     return initiating.Initiating(terms, direct=direct)
 
