@@ -1,11 +1,12 @@
 """A whole cluster and a real ejabberd: what users of the two do with each other, as with Prosody.
 
 The first part proves both sides by certificates (EXTERNAL). In the second ejabberd shows a certificate of an authority that nobody knows, and is
-believed by dialback, because the cluster lists its domain.
+believed by dialback, because the cluster lists its domain. Two clusters take a minute, so it runs only where `ROOKERY_TEST_PEERS=1` asks for it.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,6 +45,8 @@ def unknown(home: Path, lab: Lab, dns: int) -> TheirEjabberd:
 
 @pytest.fixture(scope="module", params=["external", "dialback"])
 def running(request: pytest.FixtureRequest) -> Iterator[World]:
+    if os.environ.get("ROOKERY_TEST_PEERS") != "1":
+        pytest.skip("ROOKERY_TEST_PEERS=1 runs a cluster with an ejabberd, twice")
     need("ejabberdctl", "ejabberd")
     weak = request.param == "dialback"
     settings = {"ROOKERY_S2S__DIALBACK_DOMAINS": f"{THEIRS},{THEIR_ROOMS}"} if weak else {}
