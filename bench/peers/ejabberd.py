@@ -186,9 +186,15 @@ def _resolver(site: Site) -> dict[str, Path]:
     """Erlang's own resolver asks the DNS server of the tool, where other servers are played."""
     if site.federation is None:
         return {}
-    host, _, port = site.federation.dns.rpartition(":")
-    file = site.folder / "inetrc"
-    file.write_text(f"{{lookup, [dns]}}.\n{{nameserver, {{{host.replace('.', ',')}}}, {port}}}.\n")
+    return asking(site.folder, site.federation.dns)
+
+
+def asking(folder: Path, where: str) -> dict[str, Path]:
+    """The environment in which Erlang asks the DNS server at ADDRESS:PORT, and not those of the system, which it reads else as well."""
+    host, _, port = where.rpartition(":")
+    file = folder / "inetrc"
+    address = host.replace(".", ",")
+    file.write_text(f'{{resolv_conf, ""}}.\n{{lookup, [dns]}}.\n{{nameserver, {{{address}}}, {port}}}.\n')
     return {"ERL_INETRC": file}
 
 

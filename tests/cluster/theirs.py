@@ -17,7 +17,7 @@ from typing import Final, Protocol
 from tests.cluster.federated import Lab
 from tests.contracts.s2s_peers import Prosody, prosody
 
-from rookery.bench.peers.ejabberd import command
+from rookery.bench.peers.ejabberd import asking, command
 from rookery.bench.peers.machine import account, give
 from rookery.bench.remotes.dns import Names
 from rookery.embedded.child import free_port, spawn, stop
@@ -117,7 +117,7 @@ class TheirEjabberd:
             both.write_bytes((issued / "fullchain.pem").read_bytes() + (issued / "privkey.pem").read_bytes())
             files.append(str(both))
         (home / "spool").mkdir()
-        (home / "inetrc").write_text(f"{{lookup, [dns]}}.\n{{nameserver, {{127,0,0,1}}, {dns}}}.\n")
+        self._environment = asking(home, f"127.0.0.1:{dns}")
         (home / "ejabberd.yml").write_text(json.dumps(self._configuration(files, lab.authority.ca_file)))
 
     def _configuration(self, files: list[str], ca: Path) -> Mapping[str, object]:
@@ -159,7 +159,7 @@ class TheirEjabberd:
         give(self._home, user)
         with (self._home / "output.log").open("ab") as output:
             self._process = spawn(
-                command(self._home, self._home / "ejabberd.yml", {"ERL_INETRC": self._home / "inetrc"}),
+                command(self._home, self._home / "ejabberd.yml", self._environment),
                 cwd=self._home,
                 log=output,
                 death_signal=signal.SIGTERM,
