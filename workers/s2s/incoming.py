@@ -20,7 +20,6 @@ from rookery.shared.custody.kept import Handed
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.jid import bare_of
 from rookery.shared.xmpp.stanza import Stanza
-from rookery.workers.s2s.answers import domain_of
 from rookery.workers.s2s.floods import Requests
 from rookery.workers.s2s.streams import numbers
 from rookery.workers.s2s.streams.numbers import Number
@@ -152,7 +151,7 @@ class Incoming:
         self.count += 1
         uid = inlet.name, n
         if number is not None:
-            uid = numbers.uid(number, domain_of(stanza.from_), domain_of(stanza.to))
+            uid = numbers.uid(number, _domain(stanza.from_), _domain(stanza.to))
             self._numbered.setdefault(uid, []).append((inlet, n))
         origin = Origin(*uid, self._node.incarnation)
         error = _wrong(stanza)
@@ -192,7 +191,7 @@ class Incoming:
         """Whether this request for a subscription is one too many."""
         if self.requests is None:
             return None
-        remote = bare_of(stanza.from_).rpartition("@")[2]
+        remote = _domain(stanza.from_)
         if self.requests.allows(remote, bare_of(stanza.to), trio.current_time()):
             return None
         return StanzaError("resource-constraint", "too many requests: try again later")
@@ -224,6 +223,11 @@ def _wrong(stanza: Stanza) -> StanzaError | None:
         elif stanza.type not in ("result", "error"):
             return StanzaError("bad-request")
     return None
+
+
+def _domain(address: str) -> str:
+    """That of an address that is prepared."""
+    return bare_of(address).rpartition("@")[2]
 
 
 def _ordinary(_origin: Origin, _stanza: Stanza) -> None:
