@@ -106,7 +106,7 @@ class Questions:
 
     def _keep(self, key: tuple[str, int], result: Any, error: int) -> _Kept:
         if error and error not in _EMPTY:
-            raise DnsError(pycares.errno.strerror(error), silent=error == errno.ARES_ETIMEOUT)
+            raise DnsError(errno.errorcode.get(error, str(error)), silent=error == errno.ARES_ETIMEOUT)
         records: list[Any] = []
         seconds = NOTHING_SECONDS
         if not error:

@@ -162,7 +162,7 @@ class Receiving:
     def _features(self) -> list[Element]:
         if not self._secure:
             return [Element(ns.TLS, "starttls", None, Element(ns.TLS, "required"))]
-        found = []
+        found: list[Element] = []
         if self._external:
             found += (stream_management.feature(), numbers.feature())
         else:
