@@ -36,7 +36,7 @@ class S2s(Section, frozen=True):
     trust_dnssec: Annotated[
         bool,
         about(
-            "The DNS server validates DNSSEC, and nobody can forge its answers on the way: TLSA records decide which certificates are believed (RFC 7673)"
+            "The resolver validates DNSSEC and cannot be forged on the way: TLSA decides which certificates are believed (RFC 7673)"
         ),
     ] = False
     ca_file: Annotated[
