@@ -39,7 +39,7 @@ docs: $(VENV)/.installed-dev
 	@$(BIN)/python scripts/docs.py
 
 chaos: $(VENV)/.installed-dev
-	@$(BIN)/python -m tests.cluster.chaos $(if $(SEED),--seed $(SEED)) --minutes $(MINUTES) $(ARGS)
+	@$(BIN)/python -m tests.cluster.chaos$(if $(PEER),.abroad --peer $(PEER)) $(if $(SEED),--seed $(SEED)) --minutes $(MINUTES) $(ARGS)
 
 rollout: $(VENV)/.installed-dev
 	@$(BIN)/python -m tests.cluster.rollout $(ARGS)

@@ -33,6 +33,12 @@ class S2s(Section, frozen=True):
     resolver: Annotated[
         str, about("The DNS server to ask, as 127.0.0.1:5353; empty for those of /etc/resolv.conf")
     ] = ""
+    trust_dnssec: Annotated[
+        bool,
+        about(
+            "The resolver validates DNSSEC and cannot be forged on the way: TLSA decides which certificates are believed (RFC 7673)"
+        ),
+    ] = False
     ca_file: Annotated[
         str, about("Certificate authorities (PEM) that other servers may use besides those of the system")
     ] = ""

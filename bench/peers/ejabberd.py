@@ -6,7 +6,7 @@ The packaged modules without those that open further ports; SCRAM keys in Mnesia
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -156,22 +156,29 @@ def start(site: Site, *, sql: bool = False) -> Iterator[Running]:
 
 
 def _argv(site: Site, config: Path) -> list[str]:
+    return command(site.folder, config, _resolver(site), max(32_000, site.users * 2))
+
+
+def command(
+    folder: Path, config: Path, more: Mapping[str, Path] | None = None, ports: int = 32_000
+) -> list[str]:
+    """How to run it in `folder`, which has `spool`; `more` is for its environment. Raises PeerError."""
     environment = {
-        "HOME": site.folder,
+        "HOME": folder,
         "EJABBERD_CONFIG_PATH": config,
-        "EJABBERD_LOG_PATH": site.folder / "ejabberd.log",
+        "EJABBERD_LOG_PATH": folder / "ejabberd.log",
         "ERL_CRASH_DUMP": "/dev/null",
         "ERL_LIBS": _code().parent.parent,
-        **_resolver(site),
+        **(more or {}),
         "ERL_MAX_ETS_TABLES": 1400,
-        "ERL_MAX_PORTS": max(32_000, site.users * 2),
+        "ERL_MAX_PORTS": ports,
     }
     return [
         need("env", "coreutils"),
         *(f"{name}={value}" for name, value in environment.items()),
         need("erl", "erlang-base"),
         *("+K", "true", "+P", "250000", *SLEEPING),
-        *("-noinput", "-mnesia", "dir", f'"{site.folder / "spool"}"', "-s", "ejabberd"),
+        *("-noinput", "-mnesia", "dir", f'"{folder / "spool"}"', "-s", "ejabberd"),
     ]
 
 
@@ -179,9 +186,15 @@ def _resolver(site: Site) -> dict[str, Path]:
     """Erlang's own resolver asks the DNS server of the tool, where other servers are played."""
     if site.federation is None:
         return {}
-    host, _, port = site.federation.dns.rpartition(":")
-    file = site.folder / "inetrc"
-    file.write_text(f"{{lookup, [dns]}}.\n{{nameserver, {{{host.replace('.', ',')}}}, {port}}}.\n")
+    return asking(site.folder, site.federation.dns)
+
+
+def asking(folder: Path, where: str) -> dict[str, Path]:
+    """The environment in which Erlang asks the DNS server at ADDRESS:PORT, and not those of the system, which it reads else as well."""
+    host, _, port = where.rpartition(":")
+    file = folder / "inetrc"
+    address = host.replace(".", ",")
+    file.write_text(f'{{resolv_conf, ""}}.\n{{lookup, [dns]}}.\n{{nameserver, {{{address}}}, {port}}}.\n')
     return {"ERL_INETRC": file}
 
 

@@ -48,6 +48,8 @@ class Names:
         self.port: int = self._sock.getsockname()[1]
         #: Questions by (name, type), for whoever counts them.
         self.asked: list[tuple[str, str]] = []
+        #: Say that answers were validated (DNSSEC).
+        self.validated = False
         for record in records:
             self.add(record)
         self._thread = threading.Thread(target=self._serve, name="dns", daemon=True)
@@ -96,6 +98,8 @@ class Names:
         type = dns.rdatatype.to_text(question.rdtype)
         self.asked.append((name, type))
         answer = dns.message.make_response(query, recursion_available=True)
+        if self.validated:
+            answer.flags |= dns.flags.AD
         for _ in range(8):
             records = self._records.get(name)
             if records is None:

@@ -8,12 +8,11 @@ outstanding. Every message is numbered on its way, and counted where it arrives,
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
 from rookery.bench.driver.client import Client
-from rookery.bench.driver.driver import SECOND, Driver
+from rookery.bench.driver.driver import Driver
 from rookery.bench.driver.flow import messages
 from rookery.bench.driver.scan import ERROR, MARK, Mark, around, cut, error_condition, split
 from rookery.bench.plan import MARK_BYTES, Plan, PlanError
@@ -22,11 +21,11 @@ from rookery.bench.remotes.authority import Authority
 from rookery.bench.remotes.domains import kinds
 from rookery.bench.remotes.house import House, place_of, server_place
 from rookery.bench.remotes.incoming import Incoming
-from rookery.bench.remotes.outgoing import Outgoing
 from rookery.bench.result import Dead, Messages
 from rookery.bench.scenarios import _errands as errands
 from rookery.bench.scenarios._exchanges import Correspondent, Exchange, Leg
 from rookery.bench.scenarios._graves import Graves
+from rookery.bench.scenarios._openings import Openings
 from rookery.bench.scenarios._scenario import Phase, Window
 from rookery.bench.scenarios._spam import LEG, Spam
 from rookery.bench.scenarios._turns import Turns
@@ -39,8 +38,6 @@ MESSAGES: Final = ("in", "out", "round")
 WAYS: Final = (*MESSAGES, "first", *errands.WAYS)
 #: Domains that have streams before the load begins, where others are new.
 _KNOWN: Final = 4
-#: A stream that the server ended is opened again after this time.
-_AGAIN_NS: Final = SECOND // 2
 
 
 class S2s(Turns[Exchange]):
@@ -72,11 +69,18 @@ class S2s(Turns[Exchange]):
     def __init__(self, driver: Driver) -> None:
         super().__init__(driver)
         plan = self.plan
-        self._house = House(driver.loop, plan, driver.order.number, self._stanzas, self._lost)
+        self._house = House(
+            driver.loop,
+            plan,
+            driver.order.number,
+            self._stanzas,
+            lambda stream, condition: self._openings.lost(stream, condition),
+        )
         there = [Correspondent(domain) for domain in self._house.domains if not domain.dead]
         #: Domains that the server has never heard of, for `first`: all but a few.
         known = min(len(there), _KNOWN) if "first" in kinds(plan.ways) else len(there)
         self._there, self._new = there[:known], there[known:]
+        self._openings = Openings(driver, self._house, self._there)
         self._tail = b"x" * (plan.body - MARK_BYTES) + b"</body></message>"
         self._run = b"r%x" % (driver.loop.clock() & 0xFFFFFFFF)
         dead = [domain for domain in self._house.domains if domain.dead]
@@ -86,9 +90,6 @@ class S2s(Turns[Exchange]):
         self._legs: dict[bytes, Leg] = {}
         self._exchanges: list[Exchange] = []
         self._window = Window(0, 0, 0)
-        self._opening = 0
-        self._refused: Counter[str] = Counter()
-        self._closed = False
 
     @classmethod
     def check(cls, plan: Plan) -> None:
@@ -130,50 +131,11 @@ class S2s(Turns[Exchange]):
 
     def gather(self) -> None:
         """Open the streams of all remote domains, at the ramp rate."""
-        loop, gap = self.driver.loop, int(SECOND * self.driver.order.of / self.plan.ramp)
-        self._opening = len(self._there)
-        for number, there in enumerate(self._there):
-            loop.at(loop.clock() + number * gap, lambda _now, there=there: self._connect(there, self._first))  # type: ignore[misc]
-
-    def _connect(self, there: Correspondent, done: object) -> None:
-        if not self._closed:
-            assert callable(done)
-            there.stream = self._house.open(there.domain, done)
-            there.stream.hold = there
-
-    def _first(self, _stream: Outgoing, condition: str) -> None:
-        self._opening -= 1
-        if condition:
-            self._refused[condition] += 1
-        if self._opening:
-            return
-        told = ", ".join(f"{count} {found}" for found, count in self._refused.items())
-        text = f"{self._refused.total()} of {len(self._there)} remote domains could not open a stream: {told}"
-        if self._refused.total() == len(self._there):
-            host, port = server_place(self.plan)
-            self.driver.impossible = (
-                f"{text}; is {host}:{port} its port for servers (--s2s-target), and does it trust --ca?"
-            )
-        elif told:
-            self.driver.notes.append(text)
+        self._openings.gather()
 
     def unsettled(self) -> int:
         """Streams that are being opened."""
-        return self._opening
-
-    def _lost(self, stream: Outgoing, condition: str) -> None:
-        """A stream to the server ended: the domain opens another one."""
-        there = stream.hold
-        if self._closed or not isinstance(there, Correspondent):
-            return
-        if condition != "closed":
-            self.driver.recorder.error("stream", condition)
-        loop = self.driver.loop
-        loop.at(loop.clock() + _AGAIN_NS, lambda _now: self._connect(there, self._reopened))
-
-    def _reopened(self, stream: Outgoing, condition: str) -> None:
-        if condition:
-            self._lost(stream, condition)
+        return self._openings.opening
 
     # -- the load ------------------------------------------------------------------------------------------------------
 
@@ -388,11 +350,8 @@ class S2s(Turns[Exchange]):
 
     def close(self) -> None:
         """End the streams of all remote domains."""
-        self._closed = True
         self._errands.close()
-        for there in self._there:
-            if there.stream is not None:
-                there.stream.close()
+        self._openings.close()
         self._house.close()
 
 

@@ -190,6 +190,18 @@ class Authorities:
         return ""
 
 
+def leads_to(authority: x509.Certificate, presented: Sequence[crypto.X509]) -> str:
+    """Why a chain does not lead to this one authority ("": it does), which need not vouch for itself."""
+    store = crypto.X509Store()
+    store.add_cert(crypto.X509.from_cryptography(authority))
+    store.set_flags(crypto.X509StoreFlags.PARTIAL_CHAIN)
+    try:
+        crypto.X509StoreContext(store, presented[0], list(presented[1:])).verify_certificate()
+    except crypto.X509StoreContextError as error:
+        return str(error)
+    return ""
+
+
 def _any(*_args: object) -> bool:
     return True
 

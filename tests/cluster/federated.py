@@ -62,7 +62,13 @@ class Lab:
         return ",".join(f"{domain}=127.0.0.1:{port}" for domain, port in self.ports.items())
 
     def cluster(
-        self, domain: str, *, workers: int = 1, environment: Mapping[str, str] | None = None, **counts: int
+        self,
+        domain: str,
+        *,
+        workers: int = 1,
+        environment: Mapping[str, str] | None = None,
+        options: Sequence[str] = (),
+        **counts: int,
     ) -> Cluster:
         """Start a cluster for a domain."""
         [tls_port] = free_ports(1)
@@ -76,7 +82,7 @@ class Lab:
             routers=counts.get("routers", 1),
             workers=workers,
             domains=(domain,),
-            options=("--s2s-port", str(self.ports[domain]), "--s2s-tls-port", str(tls_port)),
+            options=("--s2s-port", str(self.ports[domain]), "--s2s-tls-port", str(tls_port), *options),
             environment={
                 "ROOKERY_TLS__DIRECTORY": str(own),
                 "ROOKERY_S2S__CA_FILE": str(self.authority.ca_file),

@@ -7,83 +7,48 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Final
 
 import pytest
 import trio
 from tests.cluster.federated import CLIENT, Lab, chat, heard
-from tests.contracts.s2s_peers import Prosody, need, prosody
+from tests.cluster.theirs import OUR_ROOMS, OURS, THEIR_ROOMS, THEIRS, TheirProsody, Theirs, between
+from tests.contracts.s2s_peers import need
 from tests.stories.client import Client, Endpoint
 
-from rookery.bench.remotes.dns import Names
-
-OURS, THEIRS = "one.example", "p.example"
-OUR_ROOMS, THEIR_ROOMS = f"conference.{OURS}", f"conference.{THEIRS}"
-MODULES: Final = ("vcard", "pep", "blocklist", "private", "s2s_bidi")
-MORE: Final = """
-s2s_secure_auth = true
-c2s_require_encryption = false
-allow_unencrypted_plain_auth = true
-"""
 NS_INFO: Final = "http://jabber.org/protocol/disco#info"
 
 
 class World:
-    """The cluster and the Prosody, and users of both."""
+    """The cluster and the other server, and users of both."""
 
-    def __init__(self, lab: Lab, theirs: Prosody, stack: ExitStack) -> None:
+    def __init__(self, lab: Lab, theirs: Theirs) -> None:
         self.lab = lab
         self.theirs = theirs
-        self._stack = stack
-        self._running = ExitStack()
-        stack.callback(lambda: self._running.close())
-
-    def start(self) -> None:
-        """Run Prosody."""
-        home = self.theirs.folder
-        rooms = f"""Component "{THEIR_ROOMS}" "muc"
-  muc_room_locking = false
-  ssl = {{ certificate = "{home}/rooms.pem"; key = "{home}/rooms.key"; cafile = "{self.lab.authority.ca_file}" }}"""
-        self._running.enter_context(
-            prosody(self.theirs, self.lab.authority.ca_file, modules=MODULES, more=MORE, services=rooms)
-        )
-
-    def kill(self) -> None:
-        """SIGKILL it; what is in its folder stays."""
-        assert self.theirs.process is not None
-        self.theirs.process.kill()
-        self.theirs.process.wait()
-        self._running.close()
 
     async def up(self) -> None:
-        """Wait until clients can connect to Prosody."""
-        with trio.fail_after(20):
+        """Wait until clients can connect to the other server."""
+        with trio.fail_after(40):
             while True:
                 try:
                     await (await trio.open_tcp_stream("127.0.0.1", self.theirs.c2s)).aclose()
                     return
                 except OSError:
-                    assert self.theirs.process is not None
-                    assert self.theirs.process.poll() is None, (self.theirs.folder / "output.log").read_text()
+                    assert self.theirs.lives(), self.theirs.output()
                     await trio.sleep(0.1)
 
     def accounts(self, name: str) -> None:
         """An account of this name on both servers; the password there is the name."""
         self.passwords = dict(self.lab.clusters[OURS].import_users([(name, OURS)]))
-        folder = self.theirs.folder / "data" / "p%2eexample" / "accounts"
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{name}.dat").write_text(f'return {{ ["password"] = "{name}" }};\n')
-        for path in (folder, *folder.parents, folder / f"{name}.dat"):
-            if self.theirs.folder in path.parents:
-                path.chmod(0o777 if path.is_dir() else 0o666)
+        self.theirs.account(name)
 
     async def ours(self, name: str) -> Client:
         """A user of the cluster, bound."""
         return await self.lab.client(OURS, (name, self.passwords[name]))
 
     async def other(self, name: str) -> Client:
-        """A user of Prosody, bound."""
+        """A user of the other server, bound."""
         client = Client(Endpoint("127.0.0.1", self.theirs.c2s, "plain"), THEIRS)
         await client.login(name, name, "r")
         return client
@@ -92,27 +57,8 @@ class World:
 @pytest.fixture(scope="module")
 def running() -> Iterator[World]:
     need("prosody", "prosody lua-unbound")
-    with Lab((OURS, OUR_ROOMS, THEIRS, THEIR_ROOMS)) as lab, Names() as names, ExitStack() as stack:
-        home = lab.home / "prosody"
-        home.mkdir()
-        theirs = Prosody(home, THEIRS, names.port)
-        for domain, chain, key in (
-            (THEIRS, "chain.pem", "key.pem"),
-            (THEIR_ROOMS, "rooms.pem", "rooms.key"),
-        ):
-            issued = lab.authority.directory / domain
-            (home / chain).write_bytes((issued / "fullchain.pem").read_bytes())
-            (home / key).write_bytes((issued / "privkey.pem").read_bytes())
-        for path in (lab.authority.ca_file, lab.authority.ca_file.parent):
-            path.chmod(0o755)
-        lab.ports[OUR_ROOMS] = lab.ports[OURS]
-        lab.ports[THEIRS] = lab.ports[THEIR_ROOMS] = theirs.port
-        for domain in (OURS, OUR_ROOMS):
-            names.serve(domain, lab.ports[OURS])
-        world = World(lab, theirs, stack)
-        lab.cluster(OURS, workers=2, environment={"ROOKERY_S2S__LONGEST_PAUSE_SECONDS": "2"})
-        world.start()
-        yield world
+    with between(TheirProsody) as (lab, theirs):
+        yield World(lab, theirs)
 
 
 @pytest.fixture
@@ -318,9 +264,9 @@ async def test_nothing_is_lost_when_either_is_killed(world: World, request: pyte
     for n in range(total):
         await alice.send(chat(f"{name}@{THEIRS}", f"k{n:03}"))
         if n == 40:
-            await trio.to_thread.run_sync(world.kill)
+            await trio.to_thread.run_sync(world.theirs.kill)
         if n == 60:
-            world.start()
+            world.theirs.start()
             await world.up()
         if n == 100:
             for pid in cluster.pids("s2s")[:1]:

@@ -42,14 +42,16 @@ class PlayedLink:
         self.open = self.managed = False
         self.waiting = self.unconfirmed = 0
         self.sent: list[Stanza] = []
+        self.numbers: list[int] = []
         self.marks = 0
         self.closed = False
 
     def authenticate(self, local: str) -> None:
         self.world.later(lambda: self.owner.on_pair(local, self.world.pair_trouble.get(local)))
 
-    def send(self, stanza: Stanza) -> None:
+    def send(self, stanza: Stanza, n: int = 0) -> None:
         self.sent.append(stanza)
+        self.numbers.append(n)
         self.world.got.append(stanza)
         if stanza.id == self.world.poison:
             self.end(Trouble(kind="stream", text="invalid-xml"))

@@ -18,6 +18,7 @@ from rookery.shared.net.reactor import Reactor
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element
 from rookery.workers.s2s.streams.api import Link, Trouble
+from rookery.workers.s2s.streams.numbers import Number
 from rookery.workers.s2s.streams.policies import Policy
 from rookery.workers.s2s.streams.source import Inlet
 from rookery.workers.s2s.streams.streams import Streams, Surroundings
@@ -56,10 +57,12 @@ class Inbox:
         self.inlet = inlet
         self.server = server
         self.taken: list[Stanza] = []
+        self.numbers: list[Number | None] = []
         self.over = False
 
-    def take(self, stanza: Stanza) -> None:
+    def take(self, stanza: Stanza, number: Number | None = None) -> None:
         self.taken.append(stanza)
+        self.numbers.append(number)
         if self.server.answers and stanza.kind == "iq" and stanza.type == "get":
             self.server.answers(stanza)
         if self.server.quick:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 import trio
 
-from rookery.shared.db.api import Database
+from rookery.shared.db.api import Connection, Database, DatabaseUnavailable
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.workers.s2s.floods import Floods
 from rookery.workers.s2s.outgoing import pauses
+from rookery.workers.s2s.queue import sql
 from rookery.workers.s2s.streams.api import Trouble
 
 from .federation import ALICE, BOB, HERE, THERE, chat, federation
@@ -50,6 +53,44 @@ async def test_a_repetition_counts_once_also_for_the_next_holder(database: Datab
         await world.until(lambda: set(world.accepted()[2:]) == {7, 8})
         await world.until(lambda: len(world.got) >= 2)
         assert [stanza.id for stanza in world.got] == ["once", "next"]
+
+
+async def test_a_commit_whose_answer_was_lost_is_no_repetition(database: Database) -> None:
+    """Rows of the same numbers are those of the attempt before; the same uid under another number is a repetition."""
+    async with federation(database) as world:
+        rows = [sql.Waiting(1, THERE, HERE, seq, b"u", seq, 1.0, 2e9, b"x") for seq in (11, 12)]
+        again = rows[1]._replace(seq=13)
+
+        async def insert(*some: sql.Waiting) -> frozenset[tuple[int, int]] | None:
+            return await database.run(0, lambda conn: sql.insert(conn, world.node.incarnation, some))
+
+        assert await insert(*rows) is None
+        assert await insert(*rows) == {(1, 11), (1, 12)}
+        assert await insert(rows[0], again) == {(1, 11)}
+        assert await insert(again) == frozenset()
+
+
+async def test_a_row_is_sent_though_postgres_took_it_and_did_not_say_so(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with federation(database) as world:
+        lost, real = [1, 2], sql.insert
+
+        async def insert(
+            conn: Connection, incarnation: str, rows: Sequence[sql.Waiting]
+        ) -> frozenset[tuple[int, int]] | None:
+            found = await real(conn, incarnation, rows)
+            if lost:
+                lost.pop()
+                await conn.execute("COMMIT")
+                raise DatabaseUnavailable("the answer was lost")
+            return found
+
+        monkeypatch.setattr(sql, "insert", insert)
+        numbers = [world.send(chat(f"m{n}")) for n in range(3)]
+        await world.until(lambda: len(world.got) == 3)
+        assert [stanza.id for stanza in world.got] == ["m0", "m1", "m2"]
+        await world.until(lambda: sorted(world.accepted()) == numbers)
 
 
 async def test_the_next_holder_sends_what_was_not_acknowledged(database: Database) -> None:

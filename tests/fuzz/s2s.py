@@ -59,6 +59,11 @@ ELEMENTS: Final = (
     b"<message from='x@a.example' to='y@b.example'><body>hi</body></message>",
     b"<iq from='b.example' to='a.example' type='get' id='1'><ping xmlns='urn:xmpp:ping'/></iq>",
     b"</stream:stream>",
+    b"<numbers xmlns='urn:rookery:numbers:0' of='name'/>",
+    b"<numbers xmlns='urn:rookery:numbers:0'/>",
+    b"<n xmlns='urn:rookery:numbers:0' v='7'/>",
+    b"<n xmlns='urn:rookery:numbers:0' v='9223372036854775808'/>",
+    b"<stream:features><numbers xmlns='urn:rookery:numbers:0'/></stream:features>",
 )
 
 
@@ -178,6 +183,7 @@ class Run:
             lambda pair, id: make_key(SECRET, pair, id),
             lambda domain: domain == A,
             lookup,
+            random.choice((str, lambda: "name")),
         )
         return initiating.Initiating(terms, direct=False)
 
@@ -193,6 +199,7 @@ class Run:
                     continue
                 self.tally.stanzas += 1
                 machine.inbound.received += 1
+                machine.told.take()
                 sender = admitted.from_.partition("/")[0].rpartition("@")[2]
                 self._justified(sender)
             else:

@@ -176,7 +176,7 @@ class ComponentLink:
         """A component gets what everybody sends."""
         self._lines.later(lambda: None if self._closed else self._owner.on_pair(local, None))
 
-    def send(self, stanza: Stanza) -> None:
+    def send(self, stanza: Stanza, n: int = 0) -> None:
         """Give it to the connection of its sender."""
         if self.open and self.spread:
             self._write(self.spread.send(stanza))

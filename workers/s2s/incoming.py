@@ -21,6 +21,8 @@ from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.jid import bare_of
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.workers.s2s.floods import Requests
+from rookery.workers.s2s.streams import numbers
+from rookery.workers.s2s.streams.numbers import Number
 
 #: The partition that a stanza of another server came to: none.
 ABROAD: Final = -1
@@ -61,14 +63,14 @@ class Inlet:
         #: Numbers that are not accepted, in order.
         self._open: dict[int, None] = {}
 
-    def take(self, stanza: Stanza) -> None:
+    def take(self, stanza: Stanza, number: Number | None = None) -> None:
         """One stanza of a proved pair of domains; its addresses are prepared."""
         self.n += 1
         self._open[self.n] = None
         if len(self._open) >= OPEN or self._incoming.full:
             self.held = True
             self.source.hold()
-        self._incoming.give(self, self.n, stanza)
+        self._incoming.give(self, self.n, stanza, number)
 
     def accepted(self, n: int) -> None:
         """The cluster has this one."""
@@ -104,6 +106,8 @@ class Incoming:
         self._custodian = custodian
         self._refuse = refuse
         self._inlets: dict[bytes, Inlet] = {}
+        #: By uid, where the other side gave the number: on which streams it came, and as which of their stanzas.
+        self._numbered: dict[tuple[bytes, int], list[tuple[Inlet, int]]] = {}
         self.count = 0
         self.stopping = False
         #: Called with a remote domain that has proved itself on a new stream.
@@ -142,10 +146,14 @@ class Incoming:
         """Whether so much is not accepted that no stream should be read."""
         return self.stopping or self._custodian.kept.full
 
-    def give(self, inlet: Inlet, n: int, stanza: Stanza) -> None:
-        """Give it to whoever serves its address."""
+    def give(self, inlet: Inlet, n: int, stanza: Stanza, number: Number | None = None) -> None:
+        """Give it to whoever serves its address. With a number it counts once, on whatever streams it comes."""
         self.count += 1
-        origin = Origin(inlet.name, n, self._node.incarnation)
+        uid = inlet.name, n
+        if number is not None:
+            uid = numbers.uid(number, _domain(stanza.from_), _domain(stanza.to))
+            self._numbered.setdefault(uid, []).append((inlet, n))
+        origin = Origin(*uid, self._node.incarnation)
         error = _wrong(stanza)
         if error is None:
             try:
@@ -164,7 +172,9 @@ class Incoming:
             error = self._too_many(stanza)
         if error is not None:
             self._refuse(stanza, error, origin)
-            inlet.accepted(n)
+            self._accepted(uid)
+            if number is None:
+                inlet.accepted(n)
             return
         kind, partition = self._addresses.place(stanza.to)
         if partition == OWN:
@@ -181,7 +191,7 @@ class Incoming:
         """Whether this request for a subscription is one too many."""
         if self.requests is None:
             return None
-        remote = bare_of(stanza.from_).rpartition("@")[2]
+        remote = _domain(stanza.from_)
         if self.requests.allows(remote, bare_of(stanza.to), trio.current_time()):
             return None
         return StanzaError("resource-constraint", "too many requests: try again later")
@@ -190,10 +200,18 @@ class Incoming:
         """The cluster has accepted what this process kept. False when it did not come from another server."""
         if handed.came != ABROAD:
             return False
-        inlet = self._inlets.get(handed.former.stream)
+        uid = handed.former.stream, handed.former.n
+        inlet = self._inlets.get(uid[0])
         if inlet is not None:
-            inlet.accepted(handed.former.n)
+            inlet.accepted(uid[1])
+        else:
+            self._accepted(uid)
         return True
+
+    def _accepted(self, uid: tuple[bytes, int]) -> None:
+        for inlet, n in self._numbered.pop(uid, ()):
+            if inlet.name in self._inlets:
+                inlet.accepted(n)
 
 
 def _wrong(stanza: Stanza) -> StanzaError | None:
@@ -205,6 +223,11 @@ def _wrong(stanza: Stanza) -> StanzaError | None:
         elif stanza.type not in ("result", "error"):
             return StanzaError("bad-request")
     return None
+
+
+def _domain(address: str) -> str:
+    """That of an address that is prepared."""
+    return bare_of(address).rpartition("@")[2]
 
 
 def _ordinary(_origin: Origin, _stanza: Stanza) -> None:

@@ -21,6 +21,7 @@ from rookery.shared.net.reactor import Reactor, close_quietly
 from rookery.workers.s2s.acquaintance import Acquaintance
 from rookery.workers.s2s.incoming import Incoming
 from rookery.workers.s2s.outgoing.remotes import Remotes
+from rookery.workers.s2s.streams.numbers import name_of
 from rookery.workers.s2s.streams.policies import Policies
 from rookery.workers.s2s.streams.streams import Streams, Surroundings
 
@@ -42,6 +43,7 @@ class Network:
         self.ports: dict[str, int] = {}
         self._listeners: list[Listener] = []
         self._secrets: Sequence[bytes] = ()
+        self._queues = ""
         self._reactor = Reactor()
         self._reactor.on_turn_end = node.bus.flush
         self._pool = HandshakePool(config.tls.handshake_threads)
@@ -56,6 +58,7 @@ class Network:
                 hosted=addresses.local,
                 allowed=policies.allows,
                 secrets=lambda: self._secrets,
+                queues=lambda: self._queues,
             )
         )
         self._acquaintance = Acquaintance(node, self.streams)
@@ -72,10 +75,11 @@ class Network:
                 bound = self._bound(stack)
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._reactor.run)
-                    nursery.start_soon(self.streams.run)
                     nursery.start_soon(self._acquaintance.run)
                     nursery.start_soon(self._watch)
                     await self._read_secrets()
+                    # (not before: a stream without numbers could double what the process before this one has sent)
+                    nursery.start_soon(self.streams.run)
                     nursery.start_soon(self._follow_secrets)
                     await known()  # type: ignore[misc]
                     self._listen(bound)
@@ -116,6 +120,8 @@ class Network:
         while True:
             try:
                 self._secrets = await shared_secrets(self._node.db, "dialback")
+                # (the oldest: a new one would make all rows that wait new ones)
+                self._queues = name_of((await shared_secrets(self._node.db, "s2s-numbers"))[-1])
             except DatabaseUnavailable:
                 await trio.sleep(_RETRY_SECONDS)
             else:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import selectors
 import socket
+import struct
 import threading
 import time
 from collections import deque
@@ -106,6 +107,7 @@ class Cable:
         #: The share of messages that come twice, and that change places with the next one.
         self._mixed = 0.0
         self.changes = 0
+        self._reset = False
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -123,6 +125,10 @@ class Cable:
     def mix(self, share: float) -> None:
         """So many messages of a NATS server come twice, and so many after the one that follows."""
         self._mixed = share
+
+    def reset(self) -> None:
+        """All connections of now end, each with a reset."""
+        self._reset = True
 
     def let_go(self) -> None:
         """A good cable again."""
@@ -147,6 +153,10 @@ class Cable:
                     connection, way = key.data
                     self._read(connection, way)
             self._name()
+            if self._reset:
+                self._reset = False
+                for connection in list(self._connections):
+                    self._end(connection, abort=True)
             now = time.monotonic()
             for connection in list(self._connections):
                 for way in connection.ways:
@@ -187,6 +197,8 @@ class Cable:
             connection.pid = connection.pid or owners.get(connection.port, -1)
 
     def _read(self, connection: _Connection, way: _Way) -> None:
+        if connection not in self._connections:
+            return  # it ended since the selector looked
         try:
             data = way.source.recv(_CHUNK)
         except BlockingIOError:
@@ -237,9 +249,11 @@ class Cable:
         if not way.open and not parts:
             self._end(connection)
 
-    def _end(self, connection: _Connection) -> None:
+    def _end(self, connection: _Connection, *, abort: bool = False) -> None:
         self._connections.discard(connection)
         for way in connection.ways:
+            if abort:
+                way.source.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             if way.open:
                 self._selector.unregister(way.source)
         connection.close()

@@ -50,16 +50,16 @@ class Chain:
 
 
 class Client:
-    """See the module's text. `index ^ 1` is its peer."""
+    """See the module's text. `index ^ 1` is its peer; `user` and `peer` are localparts, or bare JIDs where there are several domains."""
 
     def __init__(
         self, world: World, index: int, user: str, password: str, peer: str, rooms: tuple[int, ...] = ()
     ) -> None:
         self._world = world
         self.index = index
-        self.jid = f"{user}@{DOMAIN}"
-        self._secret = base64.b64encode(f"\0{user}\0{password}".encode()).decode()
-        self.peer = f"{peer}@{DOMAIN}"
+        self.jid, self.peer = (one if "@" in one else f"{one}@{DOMAIN}" for one in (user, peer))
+        localpart, _, self.domain = self.jid.partition("@")
+        self._secret = base64.b64encode(f"\0{localpart}\0{password}".encode()).decode()
         self.chain: Chain | None = None
         self.stream: Stream | None = None
         self.up = False
@@ -301,7 +301,7 @@ class Client:
         self._q += 1
         id = f"q{self._q}"
         way = self._q % 3
-        to = (f" to='{DOMAIN}'", "", f" to='{self.peer}/r'")[way]
+        to = (f" to='{self.domain}'", "", f" to='{self.peer}/r'")[way]
         payload = "<query xmlns='jabber:iq:roster'/>" if way == 1 else "<ping xmlns='urn:xmpp:ping'/>"
         self._world.ledger.requests[(self.index, id)] = Request(self.chain.number, self._world.loop.now)
         self.send(f"<iq type='get' id='{id}'{to}>{payload}</iq>".encode())

@@ -106,7 +106,7 @@ class Runner:
         # Faults have dice of their own: how many messages there are must not change which fault comes when.
         self._dice = random.Random(settings.seed + 1)
         self.loop = Loop()
-        self.ledger = Ledger(managed=settings.managed)
+        self.ledger = self.make_ledger()
         self.rooms = RoomBook()
         self.started = self.loop.now
         self.complaints: list[str] = []
@@ -115,12 +115,26 @@ class Runner:
         self._ports: tuple[float, list[int]] = (0.0, [])
         self._talking = False
         self.stuck = 0
-        accounts = cluster.add_users(2 * settings.pairs, DOMAIN)
-        self.clients = [
+        self.clients = self.people()
+        self.stage = Stage(cluster, self.loop, self._dice, self.clients, self.say, self.complain, outside)
+
+    # --- what another sort of run does otherwise ---
+
+    def make_ledger(self) -> Ledger:
+        """Who judges."""
+        return Ledger(managed=self._settings.managed)
+
+    def people(self) -> list[Client]:
+        """The clients, with accounts of their own."""
+        accounts = self._cluster.add_users(2 * self._settings.pairs, DOMAIN)
+        return [
             Client(self, index, user, password, accounts[index ^ 1][0], self._rooms_of(index))
             for index, (user, password) in enumerate(accounts)
         ]
-        self.stage = Stage(cluster, self.loop, self._dice, self.clients, self.say, self.complain, outside)
+
+    def stage_of(self, fault: Fault) -> Stage:
+        """What this fault may touch."""
+        return self.stage
 
     # --- what clients need ---
 
@@ -259,14 +273,15 @@ class Runner:
 
     def _inject(self, fault: Fault, under_way: list[Fault]) -> Script:
         began = self.loop.now
+        stage = self.stage_of(fault)
         try:
-            yield from fault.run(self.stage)
+            yield from fault.run(stage)
             self.injected.append(Injected(fault, began, self.loop.now))
         except Absent as exc:
             self.say(f"{fault.id} ends early: no {exc} runs")
         under_way.remove(fault)
         if not under_way:
-            self.stage.go_on()
+            stage.go_on()
 
     def _end(self) -> None:
         """Whole again, connected again, quiet: then nothing more can come."""

@@ -45,7 +45,7 @@ class Stream:
         if code not in (0, errno.EINPROGRESS):
             world.loop.after(0, lambda: self.close("refused"))
             return
-        self.write(opening(DOMAIN))
+        self.write(opening(self._client.domain))
 
     def _late(self) -> None:
         if not self._client.silent:
@@ -170,7 +170,7 @@ class Stream:
             self.close(f"authentication: {local(element[0]) if len(element) else local(element)}")
             return
         self._wire = Wire()
-        self._next(self._features, opening(DOMAIN))
+        self._next(self._features, opening(self._client.domain))
 
     def _bind(self) -> None:
         chain = self._client.chain

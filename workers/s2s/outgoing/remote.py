@@ -186,7 +186,7 @@ class Remote:
     def _send(self, stream: Link, pair: Pair) -> None:
         for entry in pair.take(min(TURN, self._window - len(self._sent))):
             self._sent.add(pair, entry)
-            stream.send(entry.stanza)
+            stream.send(entry.stanza, entry.seq)
             if self.stream is not stream:
                 return
 

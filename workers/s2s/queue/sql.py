@@ -18,12 +18,12 @@ new AS (
         $2::integer[], $3::text[], $4::text[], $5::bigint[], $6::bytea[], $7::bigint[], $8::float8[], $9::float8[], $10::bytea[]
     ) AS r (partition, remote, local, seq, stream, n, at, expires, stanza)
     ON CONFLICT DO NOTHING
-    RETURNING seq, partition
+    RETURNING 1
 )
-SELECT EXISTS (SELECT FROM fence_ok) AS open, count(*) AS stored,
-       CASE WHEN count(*) < cardinality($5) THEN array_agg(seq) END AS seqs,
-       CASE WHEN count(*) < cardinality($5) THEN array_agg(partition) END AS partitions
-FROM new"""  # noqa: S608  constants only
+SELECT EXISTS (SELECT FROM fence_ok) AS open, count(*) AS stored FROM new"""  # noqa: S608  constants only
+_THERE: Final = """
+SELECT q.partition, q.seq FROM s2s_queue q
+JOIN unnest($1::text[], $2::text[], $3::bigint[]) AS r (remote, local, seq) USING (remote, local, seq)"""
 _ACKED: Final = f"""{FENCE},
 told AS (
     INSERT INTO s2s_peer AS p (partition, remote, local, acked, worked)
@@ -140,13 +140,18 @@ def _open(answer: Any, incarnation: str) -> None:
 async def insert(
     conn: Connection, incarnation: str, rows: Sequence[Waiting]
 ) -> frozenset[tuple[int, int]] | None:
-    """Store rows. None when all are new, else the (partition, number) of those that are. Safe to repeat. Raises Fenced."""
+    """Store rows. None when all are new, else the (partition, number) of those that are. Safe to repeat. Raises Fenced.
+
+    A row that an attempt before this one has stored, whose answer was lost, is new as well: its number is given to nothing else. That attempt may have
+    committed while this one waited for it, so only a further statement sees its rows.
+    """
     columns = [list(column) for column in zip(*rows, strict=True)]
     record = await conn.fetchrow(_INSERT, incarnation, *columns)
     _open(record["open"], incarnation)
     if record["stored"] == len(rows):
         return None
-    return frozenset(zip(record["partitions"] or (), record["seqs"] or (), strict=True))
+    there = await conn.fetch(_THERE, columns[1], columns[2], columns[3])
+    return frozenset((row["partition"], row["seq"]) for row in there)
 
 
 async def acked(conn: Connection, incarnation: str, told: Sequence[tuple[int, str, str, int]]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol
 
 from rookery.shared.xmpp.stanza import Stanza
+from rookery.workers.s2s.streams.numbers import Number
 
 
 class Trouble(NamedTuple):
@@ -46,8 +47,8 @@ class Link(Protocol):
     def authenticate(self, local: str) -> None:
         """Prove one more hosted domain on this stream; the owner hears `on_pair`."""
 
-    def send(self, stanza: Stanza) -> None:
-        """Write a stanza whose pair of domains is proved."""
+    def send(self, stanza: Stanza, n: int = 0) -> None:
+        """Write a stanza whose pair of domains is proved; `n`: the number of its row, 0 without one."""
 
     def mark(self) -> None:
         """Ask the other side how far it is; the owner hears `on_acked`."""
@@ -78,8 +79,8 @@ class Owner(Protocol):
 class Taker(Protocol):
     """Who takes what other servers send."""
 
-    def take(self, stanza: Stanza) -> None:
-        """The next stanza of an authenticated pair of domains; its addresses are prepared, and `to` is hosted."""
+    def take(self, stanza: Stanza, number: Number | None = None) -> None:
+        """The next stanza of an authenticated pair of domains; its addresses are prepared, and `to` is hosted. `number`: see `numbers`."""
 
     def closed(self) -> None:
         """Nothing more will come."""

@@ -1,41 +1,37 @@
 """Finding the servers of a domain: routes, then SRV records of both kinds, then the domain itself (RFC 6120 section 3.2, XEP-0368).
 
-dnspython asks, on trio; answers are kept as long as their TTL says, refusals as long as their SOA says. Addresses of networks that are denied, and
-of this machine itself, are left out: a remote domain does not choose whom we connect to.
+`questions` asks, and keeps the answers. Addresses of networks that are denied, and of this machine itself, are left out: a remote domain does
+not choose whom we connect to.
 """
 
 from __future__ import annotations
 
 import random
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
 from functools import partial
 from ipaddress import ip_address
-from typing import Final, TypeVar
+from typing import Any, Final
 
-import dns.asyncresolver
-import dns.exception
-import dns.rdatatype
-import dns.resolver
 import trio
-from dns.rdtypes.IN.SRV import SRV
 
 from rookery.shared.config import S2s
 from rookery.shared.net.addresses import Nets, parse_address
-from rookery.workers.s2s.streams import routes
+from rookery.workers.s2s.streams import questions, routes
 from rookery.workers.s2s.streams.api import Trouble
+from rookery.workers.s2s.streams.dane import Expected
 from rookery.workers.s2s.streams.names import ascii_name
+from rookery.workers.s2s.streams.pins import Pins
+from rookery.workers.s2s.streams.questions import DnsError, EmptyError, Questions
 from rookery.workers.s2s.streams.records import DEFAULT_PORT, Record, interleave, order
 
-#: Questions of one process at once, and answers that it keeps.
+#: Questions of one process at once.
 QUESTIONS: Final = 2048
-CACHED: Final = 20_000
 #: More servers of one domain, and more addresses of one server, are not looked at.
 MAX_RECORDS: Final = 16
 MAX_ADDRESSES: Final = 8
 _SERVICES: Final = (("_xmpps-server._tcp.", True), ("_xmpp-server._tcp.", False))
 _NOT_FOUND: Final = "remote-server-not-found"
-T = TypeVar("T")
 
 
 class NotFoundError(Exception):
@@ -46,48 +42,21 @@ class NotFoundError(Exception):
         self.trouble = trouble
 
 
-class _Empty(Exception):  # noqa: N818  an answer, not an error
-    """There is no such record. `name`: there is not even such a name."""
-
-    def __init__(self, *, name: bool) -> None:
-        super().__init__()
-        self.name = name
-
-
 class Finder:
     """See the module's text. Raises ValueError for settings that cannot be used."""
 
     def __init__(self, settings: S2s) -> None:
-        self._seconds = settings.dns_seconds
         self._routes = routes.parse(settings.routes)
         self._denied = Nets(settings.deny_nets)
         self._allowed = Nets(settings.allow_nets)
-        self._resolver: dns.asyncresolver.Resolver | None = None
-        self._where = settings.resolver
         self._limiter = trio.CapacityLimiter(QUESTIONS)
-        if self._where:
-            self._configured()
-
-    def _configured(self) -> dns.asyncresolver.Resolver:
-        if self._resolver is None:
-            # Without the setting the system's file is read at the first question: a machine without one may need no DNS.
-            try:
-                resolver = dns.asyncresolver.Resolver(configure=not self._where)
-            except dns.exception.DNSException as error:
-                raise NotFoundError(
-                    Trouble(_NOT_FOUND, f"no resolver: {error}", False, "dns-servfail")
-                ) from None
-            if self._where:
-                host, colon, port = self._where.rpartition(":")
-                if not colon or parse_address(host.strip("[]")) is None or not port.isdigit():
-                    raise ValueError("s2s.resolver is an address with a port, as 127.0.0.1:53")
-                resolver.nameservers = [host.strip("[]")]
-                resolver.port = int(port)
-            resolver.lifetime = self._seconds
-            resolver.timeout = min(2.0, self._seconds)
-            resolver.cache = dns.resolver.LRUCache(CACHED)
-            self._resolver = resolver
-        return self._resolver
+        host, colon, port = settings.resolver.rpartition(":")
+        if settings.resolver and not (
+            colon and parse_address(host.strip("[]")) is not None and port.isdigit()
+        ):
+            raise ValueError("s2s.resolver is an address with a port, as 127.0.0.1:53")
+        self._questions = Questions(settings.resolver, settings.dns_seconds)
+        self._pins = Pins(settings.resolver, settings.dns_seconds) if settings.trust_dnssec else None
 
     def routed(self, domain: str) -> bool:
         """Whether the operator has written the way down."""
@@ -113,7 +82,7 @@ class Finder:
         async def ask(prefix: str, tls: bool) -> None:
             try:
                 found.extend(await self._services(prefix + name, tls))
-            except (_Empty, NotFoundError) as outcome:
+            except (EmptyError, NotFoundError) as outcome:
                 outcomes.append(outcome)
 
         async with trio.open_nursery() as nursery:
@@ -130,12 +99,16 @@ class Finder:
         return [Record(0, 0, DEFAULT_PORT, name)]
 
     async def _services(self, name: str, tls: bool) -> list[Record]:
-        answer = await self._ask(name, dns.rdatatype.SRV)
         return [
-            Record(data.priority, data.weight, data.port, data.target.to_text(omit_final_dot=True).lower().removesuffix("."), tls)
-            for data in answer.rrset or ()
-            if isinstance(data, SRV)
-        ]  # fmt: skip
+            Record(data.priority, data.weight, data.port, data.target.lower().removesuffix("."), tls)
+            for data in await self._ask(name, questions.SRV)
+        ]
+
+    async def expected(self, domain: str, server: Record) -> Expected | None:
+        """What the DNS, validated, says of the certificate of a server (DANE); None when nothing, or when it is not trusted with that."""
+        if self._pins is None or self.routed(domain):
+            return None
+        return await self._pins.expected(domain, server)
 
     # --- addresses ---
 
@@ -159,23 +132,21 @@ class Finder:
         return found[:MAX_ADDRESSES]
 
     async def _both(self, host: str) -> list[str]:
-        found: dict[dns.rdatatype.RdataType, list[str]] = {}
+        found: dict[int, list[str]] = {}
         troubles: list[NotFoundError] = []
 
-        async def ask(type: dns.rdatatype.RdataType) -> None:
+        async def ask(kind: int) -> None:
             try:
-                answer = await self._ask(host, type)
-            except _Empty:
+                found[kind] = [data.addr for data in await self._ask(host, kind)]
+            except EmptyError:
                 return
             except NotFoundError as error:
                 troubles.append(error)
-                return
-            found[type] = [data.to_text() for data in answer.rrset or ()]
 
         async with trio.open_nursery() as nursery:
-            for type in (dns.rdatatype.AAAA, dns.rdatatype.A):
-                nursery.start_soon(ask, type)
-        addresses = interleave(found.get(dns.rdatatype.AAAA, []), found.get(dns.rdatatype.A, []))
+            for kind in (questions.AAAA, questions.A):
+                nursery.start_soon(ask, kind)
+        addresses = interleave(found.get(questions.AAAA, []), found.get(questions.A, []))
         if not addresses and troubles:
             raise troubles[0]
         return addresses
@@ -185,33 +156,17 @@ class Finder:
             return True
         return host not in self._denied and not is_own(host)
 
-    async def _ask(self, name: str, type: dns.rdatatype.RdataType) -> dns.resolver.Answer:
-        """One question; aliases are followed by the resolver. Raises _Empty, NotFoundError."""
-        resolver = self._configured()
+    async def _ask(self, name: str, kind: int) -> Sequence[Any]:
+        """One question; aliases are followed by the resolver. Raises EmptyError, NotFoundError."""
         try:
             async with self._limiter:
-                return await _given(lambda: resolver.resolve(name + ".", type, search=False))
-        except dns.resolver.NXDOMAIN:
-            raise _Empty(name=False) from None
-        except dns.resolver.NoAnswer:
-            raise _Empty(name=True) from None
-        except dns.exception.Timeout:
-            trouble = Trouble(
-                "remote-server-timeout", f"no answer of the DNS about {name}", False, "dns-timeout"
+                return await self._questions.ask(name, kind)
+        except DnsError as error:
+            text = (
+                f"no answer of the DNS about {name}" if error.silent else f"the DNS fails for {name}: {error}"
             )
-            raise NotFoundError(trouble) from None
-        except (dns.exception.DNSException, OSError, EOFError, UnicodeError, ValueError) as error:
-            text = f"the DNS fails for {name}: {type_name(error)}"
-            raise NotFoundError(Trouble("remote-server-timeout", text, False, "dns-servfail")) from None
-
-
-def type_name(error: BaseException) -> str:
-    """What it is, without what a stranger may have written into it."""
-    return type(error).__name__
-
-
-async def _given(question: Callable[[], Awaitable[T]]) -> T:
-    return await question()
+            how = "dns-timeout" if error.silent else "dns-servfail"
+            raise NotFoundError(Trouble("remote-server-timeout", text, False, how)) from None
 
 
 async def _system(host: str) -> list[str]:

@@ -16,7 +16,7 @@ from rookery.shared.xmpp.errors import JidError, StreamError
 from rookery.shared.xmpp.events import Event, StreamClosed, StreamOpened
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element
-from rookery.workers.s2s.streams import dialback, troubles
+from rookery.workers.s2s.streams import dialback, numbers, troubles
 from rookery.workers.s2s.streams.api import Trouble
 from rookery.workers.s2s.streams.dialback import Key, Pair
 from rookery.workers.s2s.streams.effects import (
@@ -44,7 +44,7 @@ class Terms(NamedTuple):
     """What we want of the stream.
 
     `weak`: the other side need not prove itself by certificate (dialback is believed of it). `key` makes the dialback key of a pair on a
-    stream id. With `lookup` the stream only asks about that key.
+    stream id. With `lookup` the stream only asks about that key. `name`: what our queues are called by now (`numbers`), "" for no numbers.
     """
 
     pair: Pair
@@ -53,6 +53,7 @@ class Terms(NamedTuple):
     key: Callable[[Pair, str], str]
     hosted: Callable[[str], bool]
     lookup: Key | None = None
+    name: Callable[[], str] = str
 
 
 class Phase(Enum):
@@ -78,6 +79,9 @@ class Initiating:
         self.out = Outbound()
         self.inbound = Inbound()
         self.pairs = Pairs(terms.hosted)
+        self.told = numbers.Told()
+        #: The other side wants to know the numbers of rows.
+        self.numbered = False
         self.id = ""
         self.bidi = False
         self._proof = NOTHING
@@ -191,6 +195,7 @@ class Initiating:
             return [Send(_STARTTLS)]
         self._dialback = self._dialback or (dialback.FEATURE, "dialback") in found
         self._offers_management = (stream_management.NS, "sm") in found
+        self.numbered = bool(self.terms.name()) and (numbers.NS, "numbers") in found
         if self.terms.lookup is not None:
             self.phase = Phase.LOOKUP
             return [Send(dialback.verify(self.terms.lookup))]
@@ -275,6 +280,8 @@ class Initiating:
     def _ready(self) -> list[Effect]:
         self.phase = Phase.READY
         out: list[Effect] = self.out.enable() if self._offers_management else []
+        if self.numbered:
+            out.append(Send(numbers.begin(self.terms.name())))
         return [*out, Opened()]
 
     def _management(self, element: Element) -> list[Effect]:

@@ -11,7 +11,7 @@ from rookery.shared.config import S2s
 from rookery.shared.net.channel import Channel
 from rookery.shared.net.timers import NEVER
 from rookery.shared.xmpp.stanza import Stanza
-from rookery.workers.s2s.streams import troubles
+from rookery.workers.s2s.streams import numbers, troubles
 from rookery.workers.s2s.streams.api import Owner, Taker, Trouble
 from rookery.workers.s2s.streams.dialback import Pair
 from rookery.workers.s2s.streams.effects import Acked, Effect, Mark, Opened, Paired
@@ -94,13 +94,15 @@ class OutgoingLink:
         if isinstance(channel, Trouble):
             return channel
         self._done, self._outcome = trio.Event(), None
-        self._start(channel, direct=way.tls)
+        self._start(channel, way)
         await self._done.wait()
         return self._outcome or troubles.IDLE
 
-    def _start(self, channel: Channel, *, direct: bool) -> None:
+    def _start(self, channel: Channel, way: Way) -> None:
+        direct = way.tls
         machine = Initiating(self._terms, direct=direct)
         self._stream = stream = Stream(self._ground, machine, self)
+        stream.expected = way.expected
         channel.peer = stream
         stream.begin(channel)
         # (before the handshake, which may be done at once: its end begins the stream)
@@ -161,13 +163,15 @@ class OutgoingLink:
             stream.later(machine.authenticate(local))
             stream.heard = self._ground.reactor.clock()
 
-    def send(self, stanza: Stanza) -> None:
+    def send(self, stanza: Stanza, n: int = 0) -> None:
         """Write a stanza; after the link has closed it is dropped, as its owner knows."""
         stream = self._stream
         if not self.open or stream is None:
             return
-        stream.machine.out.sent += 1
-        stream.channel.write(stanza.encode())
+        machine = stream.machine
+        machine.out.sent += 1
+        data = stanza.encode()
+        stream.channel.write(numbers.before(n) + data if n and machine.numbered else data)
         if stream.channel.since and stream.channel.waiting > self._ground.settings.outbox_bytes:
             stream.channel.abort("slow")
 

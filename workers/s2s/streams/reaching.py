@@ -12,6 +12,7 @@ from rookery.shared.net.channel import Channel
 from rookery.shared.net.dial import Address, dial
 from rookery.workers.s2s.streams import troubles
 from rookery.workers.s2s.streams.api import Trouble
+from rookery.workers.s2s.streams.dane import Expected
 from rookery.workers.s2s.streams.finding import NotFoundError
 from rookery.workers.s2s.streams.ground import Ground
 
@@ -22,11 +23,12 @@ MAX_WAYS: Final = 6
 
 
 class Way(NamedTuple):
-    """One server: its addresses by turns of family, and whether TLS comes first."""
+    """One server: its addresses by turns of family, whether TLS comes first, and what the DNS says of its certificate."""
 
     addresses: Sequence[str]
     port: int
     tls: bool
+    expected: Expected | None = None
 
 
 class _Attempt:
@@ -76,7 +78,7 @@ async def ways(ground: Ground, domain: str) -> AsyncIterator[Way | Trouble]:
         except NotFoundError as error:
             yield error.trouble
             continue
-        yield Way(addresses, record.port, record.tls)
+        yield Way(addresses, record.port, record.tls, await finder.expected(domain, record))
 
 
 async def connect(ground: Ground, way: Way) -> Channel | Trouble:

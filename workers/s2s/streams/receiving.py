@@ -18,7 +18,7 @@ from rookery.shared.xmpp.errors import JidError, StreamError
 from rookery.shared.xmpp.events import Event, StreamClosed, StreamOpened
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element
-from rookery.workers.s2s.streams import dialback, troubles
+from rookery.workers.s2s.streams import dialback, numbers, troubles
 from rookery.workers.s2s.streams.dialback import Key, Pair
 from rookery.workers.s2s.streams.effects import Effect, Ended, Paired, Restart, Send, StartTls, Verify
 from rookery.workers.s2s.streams.management import Inbound, Outbound
@@ -64,6 +64,9 @@ class Receiving:
         self.out = Outbound()
         self.inbound = Inbound()
         self.pairs = Pairs(terms.hosted)
+        self.told = numbers.Told()
+        #: We send nothing that has a row on a stream that the other side has opened.
+        self.numbered = False
         self.local = ""
         self.remote = ""
         self._id = ""
@@ -159,9 +162,9 @@ class Receiving:
     def _features(self) -> list[Element]:
         if not self._secure:
             return [Element(ns.TLS, "starttls", None, Element(ns.TLS, "required"))]
-        found = []
+        found: list[Element] = []
         if self._external:
-            found.append(stream_management.feature())
+            found += (stream_management.feature(), numbers.feature())
         else:
             if self.remote and self._proof.covers(self.remote):
                 found.append(
@@ -169,7 +172,7 @@ class Receiving:
                 )
             if self.remote and self.terms.believes(self.remote):
                 # After dialback no features follow, so what is there then is said now.
-                found.append(stream_management.feature())
+                found += (stream_management.feature(), numbers.feature())
         found.append(dialback.feature())
         return found
 
@@ -188,6 +191,9 @@ class Receiving:
             return self._dialback(element)
         if uri == stream_management.NS:
             return self._management(element)
+        if uri == numbers.NS and len(self.pairs):
+            self.told.hear(element)
+            return []
         raise StreamError("unsupported-stanza-type")
 
     def _starttls(self) -> list[Effect]:

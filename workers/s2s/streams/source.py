@@ -30,10 +30,11 @@ class Inlet:
         """Give it on."""
         assert self.taker is not None
         self._open.append(self._stream.machine.inbound.received)
-        self.taker.take(stanza)
+        self.taker.take(stanza, self._stream.machine.told.take())
 
     def skip(self) -> None:
         """The newest stanza was for us alone."""
+        self._stream.machine.told.take()
         if not self._open:
             self._tell()
 

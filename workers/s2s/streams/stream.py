@@ -24,6 +24,7 @@ from rookery.shared.xmpp.stream import Event, StreamClosed, StreamParser
 from rookery.shared.xmpp.xml import Element
 from rookery.workers.s2s.streams import initiating, receiving, troubles
 from rookery.workers.s2s.streams.api import Trouble
+from rookery.workers.s2s.streams.dane import Expected
 from rookery.workers.s2s.streams.effects import Effect, Ended, Restart, Send, StartTls
 from rookery.workers.s2s.streams.ground import Ground
 
@@ -64,7 +65,7 @@ class Stream:
     """See the module's text."""
 
     __slots__ = (
-        "_closing", "_deadline", "_ended", "_exempt", "_gone", "_ground", "_later", "_left", "_listener", "_parser", "_shaped", "_shaper", "channel", "heard", "machine", "wake_slot",
+        "_closing", "_deadline", "_ended", "_exempt", "_gone", "_ground", "_later", "_left", "_listener", "_parser", "_shaped", "_shaper", "channel", "expected", "heard", "machine", "wake_slot",
     )  # fmt: skip
     channel: Channel
 
@@ -72,6 +73,8 @@ class Stream:
         self._ground = ground
         self.machine = machine
         self._listener = listener
+        #: What the DNS says of the other side's certificate, where it is trusted with that.
+        self.expected: Expected | None = None
         self._parser = StreamParser(ground.before, content_ns=ns.SERVER)
         self._left: deque[Event] = deque()
         self._later: list[Effect] = []
@@ -216,7 +219,7 @@ class Stream:
 
     def on_secure(self, binding: bytes | None) -> None:
         """The handshake is done."""
-        self.apply(self.machine.secured(self._ground.tls.proof(self.channel.sock)))
+        self.apply(self.machine.secured(self._ground.tls.proof(self.channel.sock, self.expected)))
 
     def proved(self, remote: str) -> None:
         """The stream is authenticated: its limits are those of its domain."""

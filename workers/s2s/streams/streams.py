@@ -31,7 +31,8 @@ class Surroundings(NamedTuple):
     """What the worker hands in.
 
     `name` tells this process from the others of the cluster. `hosted`: is it a domain of ours that speaks with others. `allowed`: may
-    (remote, local) exchange stanzas. `secrets`: for dialback keys, newest first; all processes have the same.
+    (remote, local) exchange stanzas. `secrets`: for dialback keys, newest first; all processes have the same. `queues`: what our queues are
+    called, "" before that is known.
     """
 
     reactor: Reactor
@@ -42,6 +43,7 @@ class Surroundings(NamedTuple):
     hosted: Callable[[str], bool]
     allowed: Callable[[str, str], bool]
     secrets: Callable[[], Sequence[bytes]]
+    queues: Callable[[], str] = str
 
 
 class Streams:
@@ -63,6 +65,7 @@ class Streams:
             token=lambda: secrets.token_urlsafe(18),
             dialback=Domains(settings.dialback_domains),
         )
+        self._queues = given.queues
         self.marks = Marks(given.name)
         self._nursery: trio.Nursery | None = None
         #: What was asked before `run`.
@@ -105,6 +108,7 @@ class Streams:
             bidi=ground.settings.bidi,
             key=self._key,
             hosted=ground.hosted,
+            name=self._queues,
         )
         link = OutgoingLink(ground, terms, _Watched(owner, self._links), self.marks, self.on_inbound)
         self._links.add(link)

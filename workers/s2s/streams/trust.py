@@ -7,8 +7,9 @@ from typing import Final
 from rookery.shared.config import S2s
 from rookery.shared.net.certificates import Certificate, CertificateStore
 from rookery.shared.net.handshakes import HandshakePool, TlsSocket
-from rookery.shared.net.openssl import Authorities, Context, Socket
+from rookery.shared.net.openssl import Authorities, Context, Socket, leads_to
 from rookery.workers.s2s.streams import names
+from rookery.workers.s2s.streams.dane import Expected, judge
 from rookery.workers.s2s.streams.proof import NOTHING, Proof
 
 #: XEP-0368 section 4.
@@ -73,12 +74,15 @@ class Tls:
         """A handshake failed."""
         self.failures += 1
 
-    def proof(self, sock: object) -> Proof:
-        """What the other side has shown."""
+    def proof(self, sock: object, expected: Expected | None = None) -> Proof:
+        """What the other side has shown; `expected`: what the DNS says of it, which then decides alone."""
         if not isinstance(sock, Socket):
             return NOTHING
         presented = sock.presented()
         if not presented:
             return NOTHING
-        problem = self._authorities.verify(presented)
-        return Proof(names.read(presented[0].to_cryptography()), problem)
+        shown = [each.to_cryptography() for each in presented]
+        found = names.read(shown[0])
+        if expected is not None:
+            return judge(shown, found, expected, lambda authority: leads_to(authority, presented))
+        return Proof(found, self._authorities.verify(presented))

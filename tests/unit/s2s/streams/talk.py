@@ -24,7 +24,12 @@ def proof(*domains: str) -> Proof:
 
 
 def outbound(
-    *, weak: bool = False, bidi: bool = False, lookup: Key | None = None, direct: bool = False
+    *,
+    weak: bool = False,
+    bidi: bool = False,
+    lookup: Key | None = None,
+    direct: bool = False,
+    name: str = "",
 ) -> initiating.Initiating:
     """a.example opens a stream to b.example."""
     terms = initiating.Terms(
@@ -34,6 +39,7 @@ def outbound(
         lambda pair, id: make_key(SECRET, pair, id),
         lambda domain: domain == A,
         lookup,
+        lambda: name,
     )
     return initiating.Initiating(terms, direct=direct)
 
