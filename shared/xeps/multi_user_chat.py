@@ -83,6 +83,14 @@ class Options(Section, frozen=True):
             ge=0,
         ),
     ] = 600
+    unreachable_seconds: Annotated[
+        int,
+        about(
+            "Time without a word from another server that cannot be reached after which its users leave the rooms; 0: never",
+            "s",
+            ge=0,
+        ),
+    ] = 50
     large: Annotated[
         int,
         about(

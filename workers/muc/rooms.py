@@ -16,7 +16,7 @@ from rookery.shared.xmpp.jid import bare_of
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.workers.hosted import HostedWorker
 from rookery.workers.muc import loading
-from rookery.workers.muc.absent import question
+from rookery.workers.muc.abroad import Abroad
 from rookery.workers.muc.live import Live, Work
 from rookery.workers.muc.outs import Deed
 from rookery.workers.muc.part import Part
@@ -50,7 +50,7 @@ class Rooms:
         #: Rooms with occupants that are to be loaded: those that have to speak first.
         self._open: list[tuple[Part, str]] = []
         self._wanted = trio.Event()
-        self._due = 0.0
+        self.abroad = Abroad(shell, self._all, self._gone)
 
     # --- partitions --------------------------------------------------------------------------------------------------
 
@@ -87,6 +87,9 @@ class Rooms:
         """A room that is in memory."""
         rooms = self._by_part.get(part.number)
         return None if rooms is None else rooms.get(jid)
+
+    def _all(self) -> list[Live]:
+        return [live for rooms in self._by_part.values() for live in rooms.values()]
 
     def take(self, part: Part, item: Route) -> None:
         """A stanza for a room, or for a service of rooms."""
@@ -136,9 +139,8 @@ class Rooms:
 
     def _handle(self, live: Live, item: Route) -> None:
         work = Work(item.origin, item.stanza, self._shell.clock())
-        absent = live.absent
-        if absent.heard and item.stanza.from_ in absent.heard and absent.answered(item.stanza, work.at):
-            self._gone(live, item.stanza.from_, "recipient-unavailable")
+        if live.speaker.strangers:
+            self.abroad.heard(live, item.stanza, work.at)
         facts = self._policy.facts(item.stanza, work.at, live.history)
         try:
             if self._requests.reads(item.stanza):
@@ -158,10 +160,12 @@ class Rooms:
 
     def _doubt(self, live: Live, full: str) -> None:
         """Something did not arrive: the occupant may be gone (section 17.3), so it is asked after now."""
-        if full in live.absent.heard:
-            live.absent.doubt(full)
-        elif full in live.room.occupants:
+        if full not in live.room.occupants:
+            return
+        if self._shell.local(full):
             loading.check(self._shell, live.part, live, only=full)
+        else:
+            live.absent.doubt(full)
 
     def _gone(self, live: Live, full: str, condition: str) -> None:
         """An occupant is not there any more, as if a stanza to it had come back."""
@@ -169,18 +173,6 @@ class Rooms:
         now = self._shell.clock()
         deed = live.room.handle(stanza, self._policy.facts(stanza, now, live.history))
         self.done(live, deed, Work(NOBODY, stanza, now))
-
-    def _look_abroad(self, live: Live, now: float) -> None:
-        """Ask occupants of other servers whether they are there, when nothing came from them for long."""
-        silence = self._shell.silence
-        abroad = live.speaker.abroad() if silence else ()
-        if not abroad and not live.absent.heard:
-            return
-        asked, gone = live.absent.look(abroad, now, silence)
-        for full in asked:
-            self._shell.ways.route(question(live.jid, full))
-        for full in gone:
-            self._gone(live, full, "remote-server-timeout")
 
     def _introduce(self, live: Live, now: float) -> None:
         """Show who came in together with too many others."""
@@ -311,6 +303,7 @@ class Rooms:
     def tick(self) -> None:
         """Once a second: rooms that nobody is in leave the memory; occupants are asked after."""
         now = self._shell.clock()
+        self.abroad.tick(now)
         for rooms in self._by_part.values():
             for live in list(rooms.values()):
                 live.speaker.tick(now)
@@ -322,7 +315,7 @@ class Rooms:
                 elif now - live.checked >= CHECK:
                     live.checked = now
                     loading.check(self._shell, live.part, live)
-                    self._look_abroad(live, now)
+                    self.abroad.look(live, now)
 
     async def note(self, parts: Sequence[Part]) -> None:
         """Write up to which numbers all is heard, where that has changed."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from rookery.shared.xeps._disco import NS_INFO
+from rookery.shared.xeps.adhoc_commands import NS as COMMANDS
 from rookery.shared.xeps.message_moderation import NS as MODERATE
 from rookery.shared.xeps.multi_user_chat import ADMIN, OWNER, Options
 from rookery.shared.xeps.ping import NS as PING
@@ -18,6 +19,7 @@ from rookery.workers.muc.room import (
     archive,
     disco,
     entering,
+    hat_commands,
     inviting,
     leaving,
     lists,
@@ -57,6 +59,7 @@ REQUESTS: Final[Mapping[tuple[str, str, str], Decide]] = {
     ("get", VCARD, "vCard"): disco.card_get,
     ("set", VCARD, "vCard"): disco.card_set,
     ("set", MODERATE, "moderate"): moderating.moderate,
+    ("set", COMMANDS, "command"): hat_commands.command,
     ("get", PING, "ping"): _pong,
 }
 #: Presence types that mean nothing to a room (section 16.3).
