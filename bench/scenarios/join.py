@@ -1,8 +1,8 @@
 """Who comes and goes in rooms (XEP-0045 sections 7.2 and 7.14): others stay in each room, guests enter it and leave it again.
 
 An operation is one stay, and its latency the time from the join to the own presence, which comes behind those of all others. The users of a room
-are its first one, who opens it, `talkers` guests, and residents. With as many talkers as users the rooms are empty: each guest makes a room of
-its own and ends it. Delivered are the stays; what residents hear of them is not counted.
+are its first one, who opens it, `talkers` guests, and residents. With as many talkers as users the rooms are empty: each guest has a persistent room of
+its own. Delivered are the stays; what residents hear of them is not counted.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Final
 from rookery.bench.driver.client import Client
 from rookery.bench.driver.driver import SECOND, Driver
 from rookery.bench.driver.scan import ERROR, error_condition, split
-from rookery.bench.driver.script import Script
+from rookery.bench.driver.script import Script, ask
 from rookery.bench.plan import Plan, PlanError
-from rookery.bench.scenarios._rooms import MUC, Place, enter, nick, places
+from rookery.bench.scenarios._rooms import MUC, Place, enter, leave, nick, places
 from rookery.bench.scenarios._rounds import Rounds
 from rookery.bench.scenarios._scenario import Phase
 from rookery.shared.xmpp.xml import escape_attr
@@ -28,12 +28,14 @@ _GONE: Final = re.compile(rb"\A<presence[^>]* type=['\"]unavailable['\"]")
 class Stay:
     """What a guest is doing: `inside` once its own presence has come. The addresses are of its own occupant."""
 
-    __slots__ = ("began", "enter", "inside", "intended", "leave", "room")
+    __slots__ = ("address", "began", "enter", "inside", "intended", "leave", "own", "room")
 
     def __init__(self, client: Client, address: str) -> None:
         own = escape_attr(f"{address}/{nick(client)}").encode()
         join = f"<x xmlns='{MUC}'><history maxstanzas='0'/></x></presence>".encode()
         self.enter = b"<presence%b to='%b'>%b" % (client.xmlns, own, join)
+        self.address = address
+        self.own = re.compile(rb"\A<presence[^>]* from=['\"]" + re.escape(own))
         self.leave = b"<presence%b to='%b' type='unavailable'/>" % (client.xmlns, own)
         self.room = escape_attr(address).encode()
         self.inside = False
@@ -79,6 +81,18 @@ class Join(Rounds):
 
         yield Phase("opening rooms", lambda client: enters(client, True))
         yield Phase("entering rooms", lambda client: enters(client, False))
+        if not residents:
+            yield Phase("making rooms", self._make)
+
+    def _make(self, client: Client) -> Script:
+        """A room that stays when nobody is in it; one of an earlier run is as good."""
+        address = self._stays[client].address
+        yield from enter(client, address)
+        field = "<field var='FORM_TYPE'><value>http://jabber.org/protocol/muc#roomconfig</value></field>"
+        field += "<field var='muc#roomconfig_persistentroom'><value>1</value></field>"
+        form = f"<x xmlns='jabber:x:data' type='submit'>{field}</x>"
+        yield from ask("persistent", "set", f"<query xmlns='{MUC}#owner'>{form}</query>", address)
+        yield from leave(client, address)
 
     def at_once(self) -> int:
         """All guests."""
@@ -109,15 +123,15 @@ class Join(Rounds):
             if ERROR.match(element):
                 self._end(client, stay, error_condition(element))
                 return
-            if not _SELF.search(element):
-                continue
             if not stay.inside:
+                if not _SELF.search(element):
+                    continue
                 stay.inside = True
                 now = self.driver.loop.clock()
                 if self._window.first <= stay.intended < self._window.last:
                     self._join.append(now - stay.began)
                 client.write(stay.leave)
-            elif _GONE.match(element):
+            elif _GONE.match(element) and stay.own.match(element):
                 self._end(client, stay, "")
                 return
 
