@@ -99,6 +99,14 @@ class Options(Section, frozen=True):
             ge=1,
         ),
     ] = 2000
+    rooms_owned_max: Annotated[
+        int,
+        about(
+            "Rooms of one owner, behind which it makes no more; operators and owners may give it more",
+            "rooms",
+            ge=1,
+        ),
+    ] = 200
     create: Annotated[bool, about("Whether every account of the cluster may make rooms")] = True
     old_joins: Annotated[
         bool, about("Whether presence without the element of section 7.2.1 enters, as in groupchat 1.0")

@@ -23,7 +23,8 @@ from rookery.workers.muc.part import Part
 from rookery.workers.muc.policy import Policy
 from rookery.workers.muc.queries import Requests
 from rookery.workers.muc.queue import Entry
-from rookery.workers.muc.room.asking import refusal
+from rookery.workers.muc.room.asking import refusal as answer
+from rookery.workers.muc.room.facts import Facts
 from rookery.workers.muc.room.room import Room
 from rookery.workers.muc.shell import Shell
 from rookery.workers.muc.store import sql
@@ -50,6 +51,7 @@ class Rooms:
         #: Rooms with occupants that are to be loaded: those that have to speak first.
         self._open: list[tuple[Part, str]] = []
         self._wanted = trio.Event()
+        policy.on_bans = self.enforce
         self.abroad = Abroad(shell, self._all, self._gone)
 
     # --- partitions --------------------------------------------------------------------------------------------------
@@ -193,7 +195,7 @@ class Rooms:
     def _refuse(self, part: Part, item: Route, error: StanzaError) -> None:
         stanza = item.stanza
         if stanza.type != "error" and not (stanza.kind == "iq" and stanza.type == "result"):
-            self._shell.ways.route(refusal(stanza, error))
+            self._shell.ways.route(answer(stanza, error))
         self._shell.accept(part, item.origin)
 
     # --- into memory, and out of it ----------------------------------------------------------------------------------
@@ -230,6 +232,7 @@ class Rooms:
             self._remove(live)
         elif occupants:
             loading.check(self._shell, part, live)
+            self._banish(live)
         return live
 
     def _add(self, part: Part, id: int, room: Room) -> Live:
@@ -249,10 +252,24 @@ class Rooms:
             return None
         # Asked first, so that who may not make rooms leaves no rows.
         facts = self._policy.facts(stanza, self._shell.clock(), ())
-        if not (facts.may_create or facts.admin):
-            self._refuse(part, item, StanzaError("not-allowed", "you may not make rooms here"))
+        refusal = await self._uncreated(part, bare_of(stanza.from_), facts)
+        if refusal is not None:
+            self._refuse(part, item, refusal)
             return None
         return await self.made(part, Room.new(jid))
+
+    async def _uncreated(self, part: Part, bare: str, facts: Facts) -> StanzaError | None:
+        """Why somebody makes no room now."""
+        if facts.admin:
+            return None
+        if facts.banned:
+            return StanzaError("forbidden", "you are banned from these rooms")
+        if not facts.may_create:
+            return StanzaError("not-allowed", "you may not make rooms here")
+        most = facts.options.rooms_owned_max
+        if await self._worker.database(part.number, lambda conn: sql.owned(conn, bare)) >= most:
+            return StanzaError("resource-constraint", f"you own {most} rooms already")
+        return None
 
     def _remove(self, live: Live) -> None:
         """A room is destroyed: nothing of it stays."""
@@ -297,6 +314,23 @@ class Rooms:
         for rooms in self._by_part.values():
             for live in rooms.values():
                 live.speaker.lost(process, until)
+
+    def enforce(self) -> None:
+        """Who is banned from a service now leaves its rooms."""
+        for live in self._all():
+            self._banish(live)
+
+    def _banish(self, live: Live) -> None:
+        service, policy = live.jid.rpartition("@")[2], self._policy
+        if not policy.bans(service):
+            return
+        for bare in {occupant.bare for occupant in live.room.occupants.values()}:
+            reason = policy.banned(service, bare)
+            if reason is not None:
+                stanza = Stanza.build("presence", from_=live.jid, to=live.jid)
+                now = self._shell.clock()
+                deed = live.room.expel(bare, reason, policy.facts(stanza, now, ()))
+                self.done(live, deed, Work(NOBODY, stanza, now))
 
     # --- time --------------------------------------------------------------------------------------------------------
 
