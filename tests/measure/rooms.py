@@ -176,7 +176,10 @@ def cluster(people: int, *options: str) -> Iterator[Site]:
             "ROOKERY_COMPONENT__PORT": "0",
         }
         up = subprocess.Popen(
-            [*argv, *ports, *options], env={**os.environ, **fast}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [*argv, *ports, *options],
+            env={**os.environ, **fast},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         try:
             while not ready.exists():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from typing import Final
 
-from rookery.shared.xeps import vcard_temp
+from rookery.shared.xeps import vcard4, vcard_temp
 from rookery.shared.xeps.avatar_conversion import DATA, METADATA, photo_of, sha1, shown
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.xml import Element
@@ -22,6 +22,7 @@ async def card(keeping: Keeping, request: Request) -> Element | None:
     element = request.stanza.find(vcard_temp.NS, "vCard")
     if not request.own or element is None:
         raise StanzaError("service-unavailable")
+    await _publish(keeping, request.silent(), vcard4.NODE, vcard4.ITEM, vcard4.new_card(element))
     node = await keeping.find(request.partition, request.owner, METADATA, request.deadline)
     picture = None if node is None or node.last is None else shown(node.last.payload)
     photo = photo_of(element)
