@@ -83,7 +83,7 @@ class Abroad:
             self._domains(present, now)
 
     def _domains(self, present: dict[str, Live], now: float) -> None:
-        asked, gone = self._far.look(present, now, self._shell.options.unreachable_seconds)
+        asked, gone = self._far.look(present, now, self._shell.unreachable)
         for domain in asked:
             live = present[domain]
             full = live.absent.longest(live.speaker.strangers[domain], now)

@@ -20,6 +20,8 @@ class Policy:
         self._options = config.options(Options)
         self._local = local
         self._services: dict[str, DomainRow] = {}
+        #: Rooms of one owner, behind which it makes no more.
+        self.most_rooms = self._options.rooms_owned_max
         #: Names occupants (XEP-0421); known before any room is loaded.
         self.secret = b""
         #: Called when who is banned may be another.

@@ -266,7 +266,7 @@ class Rooms:
             return StanzaError("forbidden", "you are banned from these rooms")
         if not facts.may_create:
             return StanzaError("not-allowed", "you may not make rooms here")
-        most = facts.options.rooms_owned_max
+        most = self._policy.most_rooms
         if await self._worker.database(part.number, lambda conn: sql.owned(conn, bare)) >= most:
             return StanzaError("resource-constraint", f"you own {most} rooms already")
         return None

@@ -24,7 +24,7 @@ class World:
         self.rooms = {name: self._room(name) for name in ("red", "blue")}
         shell: Any = SimpleNamespace(
             silence=silence,
-            options=SimpleNamespace(unreachable_seconds=unreachable),
+            unreachable=unreachable,
             clock=lambda: self.now,
             ways=SimpleNamespace(route=lambda stanza: self.asked.append(stanza.to)),
         )
