@@ -22,7 +22,7 @@ async def card(keeping: Keeping, request: Request) -> Element | None:
     element = request.stanza.find(vcard_temp.NS, "vCard")
     if not request.own or element is None:
         raise StanzaError("service-unavailable")
-    await _publish(keeping, request.silent(), vcard4.NODE, vcard4.ITEM, vcard4.new_card(element))
+    await _new_form(keeping, request, vcard4.new_card(element))
     node = await keeping.find(request.partition, request.owner, METADATA, request.deadline)
     picture = None if node is None or node.last is None else shown(node.last.payload)
     photo = photo_of(element)
@@ -40,6 +40,13 @@ async def card(keeping: Keeping, request: Request) -> Element | None:
     await _publish(keeping, request.silent(), DATA, id, data)
     await _publish(keeping, request, METADATA, id, Element(METADATA, "metadata", None, info))
     return None
+
+
+async def _new_form(keeping: Keeping, request: Request, card: Element) -> None:
+    """The card as new clients read it (XEP-0292), unless it is that already."""
+    node = await keeping.find(request.partition, request.owner, vcard4.NODE, request.deadline)
+    if node is None or node.last is None or node.last.payload != card.encode():
+        await _publish(keeping, request.silent(), vcard4.NODE, vcard4.ITEM, card)
 
 
 async def _publish(keeping: Keeping, request: Request, name: str, id: str, payload: Element) -> None:
