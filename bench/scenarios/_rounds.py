@@ -35,6 +35,10 @@ class Rounds(Scenario):
         """Begin one operation."""
         raise NotImplementedError
 
+    def takes_part(self, client: Client) -> bool:
+        """Whether a client has operations; the others are only there."""
+        return True
+
     def at_once(self) -> int:
         """Operations under way at once in a closed loop, in this process."""
         return len(self._idle)
@@ -43,7 +47,11 @@ class Rounds(Scenario):
         """Begin as the plan says."""
         driver, plan = self.driver, self.plan
         self._window = window
-        self._idle = deque(client for client in driver.clients if client.open or not self.online)
+        self._idle = deque(
+            client
+            for client in driver.clients
+            if self.takes_part(client) and (client.open or not self.online)
+        )
         self._sending = True
         if plan.storm or plan.count:
             self._most = len(self._idle) * (plan.count or 1)

@@ -129,6 +129,8 @@ class Fanouts:
         if not resource and stanza.kind == "presence":
             targets.extend((part, session, to) for session in account.resources.available())
             return
+        if not resource and stanza.type == "headline" and self._each(part, account, to, targets):
+            return
         session = account.resources.by_resource.get(resource)
         if resource and session is None:
             self._absent(to, item)
@@ -138,6 +140,18 @@ class Fanouts:
             targets.append((part, session, to))
         else:
             self._alone(part, account, resource, to, item)
+
+    def _each(self, part: Part, account: Account, to: str, targets: _Targets) -> bool:
+        """A headline for all resources that may have it (RFC 6121 section 8.5.2.1.1): nothing is kept of it. False: one has to wait for others."""
+        if not account.id:
+            return False
+        sessions = account.resources.non_negative
+        for session in sessions:
+            if session.behind:
+                return False
+        for session in sessions:
+            targets.append((part, session, to))
+        return True
 
     def _alone(self, part: Part, account: Account, resource: str, to: str, item: Fanout) -> None:
         """A message that has its own fate at this recipient: a row, another resource, a place behind stored messages."""

@@ -545,6 +545,12 @@ class TryRemote(NamedTuple):
     domain: str
 
 
+class RemoteBroken(NamedTuple):
+    """The stream to this remote domain has broken: sessions there may have ended without a word. Said to each process that holds rooms."""
+
+    domain: str
+
+
 # --- components (XEP-0114) -------------------------------------------------------------------------------------------
 
 
@@ -1136,6 +1142,7 @@ Item = (
     | SharedContacts
     | OperatorCommand
     | TryRemote
+    | RemoteBroken
     | ComponentHere
     | ComponentGone
     | ToComponent
@@ -1292,4 +1299,5 @@ TAGS: Final[dict[type, int]] = {
     ArchiveEnds: 291,
     AddKeys: 292,
     LoggedIn: 293,
+    RemoteBroken: 310,
 }

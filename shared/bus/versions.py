@@ -34,6 +34,7 @@ item gets a new `VERSION` and a line here, with what happens while the other sid
 | 3 | `AskArchive`, `ArchiveEnds`, `Bound.owed` | a client of Bind 2 is told nothing of its archive, and gets offline messages as others do |
 | 3 | `LoggedIn`, `GetCredentials.address` | guesses at a password are slowed down by their address alone |
 | 3 | `AddKeys`, `Credentials.missing` | no client is asked for the keys that its account lacks |
+| 3 | `RemoteBroken` | occupants whose server was restarted stay in a room until something is said there |
 
 Version 3 also gives `Origin.edge` another meaning in the same place: it is the custodian. A process of version 2 passes on what it got and keeps
 nothing: acceptance then goes past it to the custodian before it, and what it had under way is sent again after 15 s (`shared.custody`).
@@ -96,6 +97,7 @@ from rookery.shared.bus.messages import (
     Redeem,
     Refused,
     Register,
+    RemoteBroken,
     Resumed,
     Return,
     RoomTold,
@@ -153,6 +155,7 @@ KNOWN: Final[dict[type, int | None]] = {
     AskRoom: None,
     RoomTold: None,
     TryRemote: None,
+    RemoteBroken: None,
     Redeem: None,
     IssueToken: None,
     LoginToken: None,

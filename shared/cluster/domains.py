@@ -38,6 +38,7 @@ class DomainRow(NamedTuple):
     of accounts: that may administrate the domain. `motd` is its message of the day.
     `auth` says where passwords are kept ({} for here), for account workers; `logins` are the SASL mechanisms that follow from it, for edges
     (() for those of passwords that are kept here). `federation` is whom it speaks with elsewhere: `mode`, `allow`, `block` (docs/federation.md), for s2s workers; `privileges` what a component may do for users (XEP-0356).
+    `bans` are bare JIDs and domains that come into no room of a service, with the reason.
     """
 
     name: str
@@ -53,6 +54,7 @@ class DomainRow(NamedTuple):
     motd: str = ""
     federation: Mapping[str, Any] = MappingProxyType({})
     privileges: Mapping[str, Any] = MappingProxyType({})
+    bans: Mapping[str, str] = MappingProxyType({})
 
 
 #: Reads the domains, however long it takes.
@@ -161,7 +163,14 @@ def _of_row(row: Any) -> DomainRow:
         motd=str(policy.get("motd") or ""),
         federation=_federation(policy),
         privileges=found if isinstance(found := policy.get("privileges"), dict) else {},
+        bans=bans_of(policy),
     )
+
+
+def bans_of(policy: Mapping[str, Any]) -> Mapping[str, str]:
+    """Who comes into no room of a service with this policy: bare JIDs and domains, with the reason."""
+    said = policy.get("bans")
+    return {str(jid): str(reason) for jid, reason in said.items()} if isinstance(said, dict) else {}
 
 
 def _auth(policy: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -83,6 +83,14 @@ class Options(Section, frozen=True):
             ge=0,
         ),
     ] = 600
+    unreachable_seconds: Annotated[
+        int,
+        about(
+            "Time without a word from another server that cannot be reached after which its users leave the rooms; 0: never",
+            "s",
+            ge=0,
+        ),
+    ] = 50
     large: Annotated[
         int,
         about(
@@ -91,6 +99,14 @@ class Options(Section, frozen=True):
             ge=1,
         ),
     ] = 2000
+    rooms_owned_max: Annotated[
+        int,
+        about(
+            "Rooms of one owner, behind which it makes no more; operators and owners may give it more",
+            "rooms",
+            ge=1,
+        ),
+    ] = 200
     create: Annotated[bool, about("Whether every account of the cluster may make rooms")] = True
     old_joins: Annotated[
         bool, about("Whether presence without the element of section 7.2.1 enters, as in groupchat 1.0")

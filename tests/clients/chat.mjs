@@ -58,6 +58,36 @@ const roster = await one.iqCaller.request(xml("iq", { type: "get" }, xml("query"
 seen.roster = roster.attrs.type;
 const pong = await other.iqCaller.request(xml("iq", { type: "get", to: "localhost" }, xml("ping", "urn:xmpp:ping")));
 seen.ping = pong.attrs.type;
+// A room that one makes and both talk in; then the other leaves, and one hears of it.
+const room = `garden${Date.now()}@conference.localhost`;
+const muc = "http://jabber.org/protocol/muc";
+const inRoom = (stanza, nick) => stanza.is("presence") && stanza.attrs.from === `${room}/${nick}`;
+const codes = (stanza) =>
+  (stanza.getChild("x", `${muc}#user`)?.getChildren("status") ?? []).map((status) => status.attrs.code);
+const enter = async (who, nick) => {
+  await who.send(xml("presence", { to: `${room}/${nick}` }, xml("x", muc)));
+  return codes(await who.until((stanza) => inRoom(stanza, nick) && codes(stanza).includes("110")));
+};
+seen.created = (await enter(one, "one")).includes("201");
+const form = xml("x", { xmlns: "jabber:x:data", type: "submit" });
+await one.iqCaller.request(xml("iq", { type: "set", to: room }, xml("query", `${muc}#owner`, form)));
+await enter(other, "other");
+await one.until((stanza) => inRoom(stanza, "other"));
+seen.room = { one: [], other: [] };
+for (let number = 0; number < 10; number++) {
+  for (const who of [one, other]) {
+    const body = xml("body", {}, `${who === one ? "one" : "other"} ${number}`);
+    await who.send(xml("message", { to: room, type: "groupchat" }, body));
+  }
+}
+for (const [name, who] of [["one", one], ["other", other]]) {
+  while (seen.room[name].length < 20) {
+    const said = await who.until((stanza) => stanza.attrs.type === "groupchat" && stanza.getChild("body"));
+    seen.room[name].push(said.getChildText("body"));
+  }
+}
+await other.send(xml("presence", { to: `${room}/other`, type: "unavailable" }));
+seen.left = (await one.until((stanza) => inRoom(stanza, "other") && stanza.attrs.type === "unavailable")).attrs.type;
 // Both come back, with the tokens that they were given (XEP-0484): the second time in one step.
 for (const who of [one, other]) {
   await who.stop();

@@ -93,7 +93,7 @@ def _talk(terminal: Terminal, who: Parties) -> dict[str, Any]:
     terminal.type(who.one.password)
     terminal.wait(lambda screen: "logged in successfully" in screen, "the login")
 
-    async def other_side() -> str:
+    async def other_side() -> tuple[str, str]:
         context = tls_context(who.ca_file.read_text(), "starttls")
         client = Client(Endpoint("127.0.0.1", who.other.c2s, "starttls", context), "localhost")
         await client.login(who.other.jid.partition("@")[0], who.other.password)
@@ -103,13 +103,42 @@ def _talk(terminal: Terminal, who: Parties) -> dict[str, Any]:
             f"<message to='{who.one.jid}' type='chat'><body>hello from edge two</body></message>"
         )
         terminal.type(f"/msg {who.other.jid} hello from profanity")
-        body = None
-        while body is None:
-            body = (await client.receive(_LIMIT)).find("{jabber:client}body")
+        said = await _body(client)
+        room = await _meet(terminal, client)
         await client.disconnect()
-        return body.text or ""
+        return said, room
 
-    got = trio.run(other_side)
-    screen = terminal.wait(lambda text: "hello from edge two" in text, "the message")
+    got, room = trio.run(other_side)
+    screen = terminal.wait(lambda text: "welcome to the garden" in text, "the message of the room")
+    terminal.type("/win 2")
+    terminal.wait(lambda text: "hello from edge two" in text, "the message")
     terminal.type("/quit")
-    return {"got": got, "screen": screen}
+    return {"got": got, "room": room, "screen": screen}
+
+
+async def _body(client: Client) -> str:
+    while True:
+        body = (await client.receive(_LIMIT)).find("{jabber:client}body")
+        if body is not None:
+            return body.text or ""
+
+
+async def _meet(terminal: Terminal, client: Client) -> str:
+    """The other side makes a room, Profanity enters it and both talk; returns what it said."""
+    room = f"garden{os.getpid()}{time.time_ns()}@conference.localhost"
+    await client.send(f"<presence to='{room}/host'><x xmlns='http://jabber.org/protocol/muc'/></presence>")
+    form = "<x xmlns='jabber:x:data' type='submit'/>"
+    await client.request(
+        f"<iq type='set' to='{room}' id='open'><query xmlns='http://jabber.org/protocol/muc#owner'>{form}</query></iq>"
+    )
+    terminal.type(f"/join {room} nick prof")
+    while True:
+        element = await client.receive(_LIMIT)
+        if element.get("from") == f"{room}/prof":
+            break
+    await client.send(f"<message to='{room}' type='groupchat'><body>welcome to the garden</body></message>")
+    terminal.wait(lambda text: "welcome to the garden" in text, "the message of the room")
+    terminal.type("a nice garden")
+    while (said := await _body(client)) != "a nice garden":
+        pass
+    return said

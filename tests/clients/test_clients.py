@@ -92,6 +92,12 @@ def test_xmppjs(cluster: Cluster) -> None:
         text for number in range(20) for text in (f"hello {number} 🐦", f"answer {number}")
     ]
     assert seen["roster"] == seen["ping"] == "result"
+    assert seen["created"]
+    assert seen["room"]["one"] == seen["room"]["other"], "one order for both"
+    for name in ("one", "other"):
+        mine = [said for said in seen["room"]["one"] if said.startswith(f"{name} ")]
+        assert mine == [f"{name} {number}" for number in range(10)]
+    assert seen["left"] == "unavailable"
     assert seen["mechanisms"] == [["SCRAM-SHA-1", "HT-SHA-256-NONE"]] * 2
 
 
@@ -104,4 +110,5 @@ def test_profanity(cluster: Cluster, tls: str) -> None:
     except MissingError as exc:
         pytest.skip(str(exc))
     assert seen["got"] == "hello from profanity"
+    assert seen["room"] == "a nice garden"
     assert handshakes(cluster, tls) > before

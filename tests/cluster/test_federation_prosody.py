@@ -217,6 +217,27 @@ async def test_rooms_of_either(world: World, request: pytest.FixtureRequest, roo
         await presence(owner, ("unavailable", f"{room}/guest"))
 
 
+async def test_who_was_in_a_room_leaves_it_when_their_server_was_killed(
+    world: World, request: pytest.FixtureRequest
+) -> None:
+    """No word of the guest comes from a Prosody that is killed: its stream breaks, so the guest is asked after, and is not there."""
+    async with pair(world, request) as (owner, guest):
+        room = f"{_name(request.node.name)}@{OUR_ROOMS}"
+        join = "<presence to='{0}/{1}'><x xmlns='http://jabber.org/protocol/muc'/></presence>"
+        await owner.send(join.format(room, "owner"))
+        await presence(owner, (None, f"{room}/owner"))
+        form = "<x xmlns='jabber:x:data' type='submit'/>"
+        await owner.request(
+            f"<iq type='set' to='{room}' id='c'><query xmlns='http://jabber.org/protocol/muc#owner'>{form}</query></iq>"
+        )
+        await guest.send(join.format(room, "guest"))
+        await presence(owner, (None, f"{room}/guest"))
+        await trio.to_thread.run_sync(world.kill)
+        world.start()
+        await world.up()
+        await presence(owner, ("unavailable", f"{room}/guest"))
+
+
 async def test_the_archive_has_both_directions(world: World, request: pytest.FixtureRequest) -> None:
     """XEP-0313 at our server: what went to Prosody, and what came from there."""
     async with pair(world, request) as (alice, bob):

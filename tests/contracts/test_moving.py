@@ -265,6 +265,7 @@ _PLANT = (
     "INSERT INTO user_agent (account_id, agent, software) VALUES ({id}, 'a', '{s}')",
     "INSERT INTO login_token (account_id, agent, serial, mechanism, verifier, salt, expires) VALUES ({id}, 'a', 1, '{s}', 'v', 's', now())",
     "INSERT INTO push (account_id, service, node, partition, resource, options) VALUES ({id}, 'app.example', 'n', 1, '{s}', '')",
+    "INSERT INTO account_tag VALUES ({id}, '{s}')",
     "WITH g AS (INSERT INTO roster_group (name, label) VALUES ('g', 'g') RETURNING id) INSERT INTO roster_group_member SELECT id, {id} FROM g",
 )
 
@@ -280,7 +281,7 @@ async def test_nothing_of_a_person_is_in_any_table_after_removal(database: Datab
         before = await found(conn, SENTINEL)
         owned = {
             "account", "archive", "archive_preference", "blocked", "owed", "private_xml", "pubsub_item", "pubsub_node", "pubsub_subscription",
-            "roster_item", "room_affiliation", "session", "upload", "vcard", "abuse_report", "user_agent", "login_token", "push",
+            "roster_item", "room_affiliation", "session", "upload", "vcard", "abuse_report", "user_agent", "login_token", "push", "account_tag",
         }  # fmt: skip
         assert set(before) == owned
         # A table that belongs to accounts and is not planted in: plant there, too.

@@ -112,7 +112,8 @@ async def test_the_picture_of_a_card_becomes_the_avatar(database: Database) -> N
     """XEP-0398 section 3.2."""
     async with nodes(database) as world:
         assert (await world.iq("set", card())).type == "result"
-        events = told(world)
+        card_told, *events = told(world)
+        assert b"urn:xmpp:vcard4" in card_told
         assert [f"id='{HASH}'".encode() in one for one in events] == [True] * len(events)
         assert b"urn:xmpp:avatar:data" in events[0]
         assert b"<info" in events[-1]
@@ -147,6 +148,32 @@ async def test_the_avatar_is_the_picture_of_the_card_for_those_who_may_see_it(da
             "urn:xmpp:avatar:metadata", "<item id='x'><metadata xmlns='urn:xmpp:avatar:metadata'/></item>"
         )
         assert await read(ALICE) is None
+
+
+async def test_old_and_new_cards_are_one(database: Database) -> None:
+    """XEP-0292: whichever was written last is what both kinds of client read, those who may."""
+    bob, eve = "bob@one.org", "eve@one.org"
+
+    async def read(asker: str) -> bytes:
+        return await database.run(0, lambda conn: userdata.get_vcard(conn, ALICE, asker)) or b""
+
+    async with nodes(database) as world:
+        await world.iq("set", "<vCard xmlns='vcard-temp'><FN>Alice</FN></vCard>")
+        (event,) = told(world)
+        assert b"urn:xmpp:vcard4" in event
+        assert b"<fn><text>Alice</text></fn>" in event
+        answer = await world.ask("<items node='urn:xmpp:vcard4'/>", type="get")
+        assert b"<text>Alice</text>" in answer.inner
+        new = "<vcard xmlns='urn:ietf:params:xml:ns:vcard-4.0'><fn><text>Alice L.</text></fn></vcard>"
+        await world.publish("urn:xmpp:vcard4", f"<item id='current'>{new}</item>")
+        for asker in (ALICE, bob, eve):  # the card was for everybody
+            assert b"<FN>Alice L.</FN>" in await read(asker)
+        config = form("node_config", access_model="presence")
+        configure = f"<configure node='urn:xmpp:vcard4'>{config}</configure>"
+        answer = await world.ask(configure, ns="http://jabber.org/protocol/pubsub#owner")
+        assert answer.type == "result"
+        assert b"Alice L." in await read(bob)
+        assert b"Alice L." not in await read(eve)
 
 
 async def test_a_full_node_retracts_its_oldest_item_and_tells_it(database: Database) -> None:

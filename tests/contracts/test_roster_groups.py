@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from rookery.admin import groups, rosters
+from rookery.admin import groups, rosters, tags
 from rookery.admin.desk import NodeDesk
 from rookery.admin.errors import Conflict, Invalid, NotFound
 from rookery.shared.bus.messages import AccountChanged, Broadcast, Kind, Probe, Route, SendPresence
@@ -199,6 +199,37 @@ async def test_everybody_of_a_domain(database: Database) -> None:
         with pytest.raises(Conflict, match="everybody"):
             await groups.join(desk, "all", [EVE])
         assert await groups.listed(desk) == [groups.Group("all", "One", "one.org", 2)]
+
+
+async def test_whoever_has_a_tag(database: Database) -> None:
+    """A group of a tag: one row for each who has it, and all see one another at once; a tag without a group shows nobody anything."""
+    async with people(database) as world:
+        desk = desk_of(world)
+        assert await tags.give(desk, "staff", [ALICE]) == [ALICE]
+        await world.rest()
+        assert pushes(world.take(), ALICE) == []
+        assert await groups.put(desk, "ours", "Ours", tag="staff")
+        assert await tags.give(desk, "staff", [ALICE, BOB]) == [BOB]
+        await world.rest()
+        items = world.take()
+        assert pushes(items, ALICE) == [item(BOB, "Ours")]
+        assert pushes(items, BOB) == [item(ALICE, "Ours")]
+        assert await groups.listed(desk) == [groups.Group("ours", "Ours", "", 2, "staff")]
+        assert await tags.listed(desk) == [tags.Tag("staff", 2)]
+        assert await tags.take(desk, "staff", [BOB, EVE]) == [BOB]
+        await world.rest()
+        assert pushes(world.take(), ALICE) == [removed(BOB)]
+        for error, work in (
+            (NotFound, tags.give(desk, "staff", ["ghost@one.org"])),
+            (Invalid, tags.give(desk, "two words", [ALICE])),
+            (Invalid, tags.give(desk, "t" * 65, [ALICE])),
+            (Invalid, tags.give(desk, "staff", [])),
+            (Conflict, groups.join(desk, "ours", [BOB])),
+            (Conflict, groups.put(desk, "ours", tag="other")),
+            (Invalid, groups.put(desk, "both", everybody="one.org", tag="staff")),
+        ):
+            with pytest.raises(error):
+                await work
 
 
 async def test_what_cannot_be_done_is_refused(database: Database) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from rookery.shared.bus.messages import Handle
 from rookery.shared.xeps import private_xml, vcard_temp
 from rookery.shared.xeps.bookmarks import LEGACY
+from rookery.shared.xmpp.xml import Element
 from rookery.workers.account import stored, userdata
 from rookery.workers.hosted import HostedWorker
 
@@ -29,10 +30,11 @@ def _names_bookmarks(item: Handle) -> bool:
     )
 
 
-async def store(worker: HostedWorker, partition: int, item: Handle) -> bool:
-    """Store what is not kept in nodes; returns whether there is something for nodes, too. Raises StanzaError.
+async def store(worker: HostedWorker, partition: int, item: Handle) -> Handle:
+    """Store what is not kept in nodes; returns what is to be handed on. Raises StanzaError.
 
-    A card without a picture concerns nodes when the card before had one: a client that never knew of the avatar does not end it.
+    A card without a picture ends the avatar when the card before had one. When it had none it says nothing of pictures, since a client
+    that never knew of the avatar does not end it: then an empty picture is handed on.
     """
     iq = item.stanza
     if iq.has(vcard_temp.NS, "vCard"):
@@ -40,11 +42,14 @@ async def store(worker: HostedWorker, partition: int, item: Handle) -> bool:
             partition, lambda conn: userdata.has_photo(conn, item.account), item.origin.deadline
         )
         await stored.put_vcard(worker, partition, item)
-        return had or b"<PHOTO" in iq.inner
+        if not had and b"<PHOTO" not in iq.inner:
+            card = stored.payload(iq)
+            card.children.append(Element(vcard_temp.NS, "PHOTO"))
+            return item._replace(stanza=iq.replace(inner=card.encode()))
     elif iq.type == "set":
         parts = [
             part for part in stored.private_parts(item, None) if (part.ns, part.name) != (LEGACY, "storage")
         ]
         if parts:
             await stored.put_private(worker, partition, item, parts)
-    return True
+    return item

@@ -231,16 +231,13 @@ class AccountService(HostedWorker):
     async def _hand_on(self, partition: int, item: Handle) -> None:
         """Do what is ours, then let the keeper of the account's nodes go on: it answers and accepts the request, which comes again until then."""
         try:
-            more = await of_nodes.store(self, partition, item)
+            handed = await of_nodes.store(self, partition, item)
         except DeadlineError:
             self.accept(item.origin)
         except StanzaError as exc:
             self.answer(item.origin, item.stanza.error(exc))
         else:
-            if more:
-                self.node.bus.post(Kind.PUBSUB, partition, Handle(*item))
-            else:
-                self.answer(item.origin, item.stanza.result())
+            self.node.bus.post(Kind.PUBSUB, partition, Handle(*handed))
 
     # --- calls ---------------------------------------------------------------------------------------------------
 

@@ -9,8 +9,10 @@ from rookery.shared.bus.messages import LastSeen
 from rookery.shared.db.api import Connection
 from rookery.shared.db.groups import contacts, shares
 from rookery.shared.xeps.avatar_conversion import DATA, METADATA, access_model, shown, with_photo
+from rookery.shared.xeps.vcard4 import NODE, joined
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.jid import Jid
+from rookery.shared.xmpp.parse import parse_element
 from rookery.workers.account.store import fenced
 
 _ID: Final = "SELECT id FROM account WHERE domain = $1 AND localpart = $2"
@@ -28,12 +30,14 @@ async def account_id(conn: Connection, account: str) -> int:
 # --- vCard (XEP-0054) -------------------------------------------------------------------------------------------------
 
 _CARD: Final = f"""
-SELECT v.xml, m.payload AS metadata, n.config, d.payload AS data,
+SELECT v.xml, m.payload AS metadata, n.config, d.payload AS data, c.config AS card_config, p.payload AS card,
     EXISTS (SELECT FROM roster_item r WHERE r.account_id = a.id AND r.contact = $4 AND r.sub_from)
         OR {shares("a.id", "$4")} AS sees
 FROM account a
 LEFT JOIN vcard v ON v.account_id = a.id
 LEFT JOIN pubsub_node n ON n.owner = $3 AND n.name = $5
+LEFT JOIN pubsub_node c ON c.owner = $3 AND c.name = $7
+LEFT JOIN LATERAL (SELECT payload FROM pubsub_item WHERE node_id = c.id ORDER BY n DESC LIMIT 1) p ON true
 LEFT JOIN LATERAL (SELECT id, payload FROM pubsub_item WHERE node_id = n.id ORDER BY n DESC LIMIT 1) m ON true
 LEFT JOIN LATERAL (
     SELECT i.payload FROM pubsub_node o JOIN pubsub_item i ON i.node_id = o.id AND i.id = m.id WHERE o.owner = $3 AND o.name = $6
@@ -48,19 +52,25 @@ SELECT EXISTS (SELECT FROM fence_ok) AS alive"""
 
 
 async def get_vcard(conn: Connection, account: str, asker: str) -> bytes | None:
-    """The card in canonical XML, with the picture of the account's avatar (XEP-0398) for those who may see that.
+    """The card in canonical XML: what its new form says (XEP-0292), and the picture of the avatar (XEP-0398), for those who may see them.
 
     `asker` is a bare JID. None when there is no card or no account.
     """
     jid = Jid.trusted(account)
-    row = await conn.fetchrow(_CARD, jid.domain, jid.local or "", account, asker, METADATA, DATA)
+    row = await conn.fetchrow(_CARD, jid.domain, jid.local or "", account, asker, METADATA, DATA, NODE)
     if row is None:
         return None
+
+    def sees(config: bytes) -> bool:
+        model = access_model(bytes(config))
+        return account == asker or model == "open" or (model == "presence" and bool(row["sees"]))
+
     xml = None if row["xml"] is None else bytes(row["xml"])
+    if row["card"] is not None and sees(row["card_config"]):
+        xml = joined(None if xml is None else parse_element(xml), parse_element(bytes(row["card"]))).encode()
     if row["metadata"] is None:
         return xml
-    model = access_model(bytes(row["config"]))
-    if account == asker or model == "open" or (model == "presence" and row["sees"]):
+    if sees(row["config"]):
         data = None if row["data"] is None else bytes(row["data"])
         return with_photo(xml, shown(bytes(row["metadata"])), data)
     return with_photo(xml, None, None)

@@ -8,6 +8,7 @@ in a row without an answer take them out.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from enum import Enum
 from typing import Final, NamedTuple
 
 from rookery.shared.xmpp import ns
@@ -38,30 +39,57 @@ class Look(NamedTuple):
     gone: list[str]
 
 
+class Answer(Enum):
+    """What a stanza of an occupant says of its session."""
+
+    ALIVE = "alive"
+    GONE = "gone"
+    #: Its server cannot be reached.
+    UNKNOWN = "unknown"
+
+
 class Absent:
     """The occupants of one room that are on other servers. Times are Unix seconds."""
 
-    __slots__ = ("_tries", "heard")
+    __slots__ = ("_tries", "doubted", "heard")
 
     def __init__(self) -> None:
         #: When something came from them last; empty for most rooms.
         self.heard: dict[str, float] = {}
+        #: Those who are to be asked at once.
+        self.doubted: dict[str, None] = {}
         self._tries: dict[str, int] = {}
 
     def came(self, full: str, now: float) -> None:
-        """Something came from an occupant that is known here."""
+        """Something came from an occupant."""
         self.heard[full] = now
+        self.doubted.pop(full, None)
         self._tries.pop(full, None)
 
     def doubt(self, full: str) -> None:
-        """Something for an occupant that is known here came back: it is asked with the next look."""
+        """Something for an occupant came back, or its session may be gone: it is asked at once, and until it answers."""
         self.heard[full] = float("-inf")
+        self.doubted[full] = None
+
+    def urgent(self) -> list[str]:
+        """Whom to ask now; the rest another time."""
+        found = list(self.doubted)[:AT_ONCE]
+        for full in found:
+            del self.doubted[full]
+        return found
+
+    def longest(self, fulls: Iterable[str], now: float) -> str:
+        """Of some occupants the one that was silent for the longest time; the others have their turns before it is asked again."""
+        found = min(fulls, key=lambda full: self.heard.get(full, 0.0))
+        self.heard.setdefault(found, now)
+        return found
 
     def look(self, remote: Iterable[str], now: float, silence: float) -> Look:
         """About once a minute: `remote` are all that are in now; who was silent for so many seconds is asked."""
         known = self.heard
         self.heard = heard = {full: known.get(full, now) for full in remote}
         self._tries = {full: tries for full, tries in self._tries.items() if full in heard}
+        self.doubted = {full: None for full in self.doubted if full in heard}
         found = Look([], [])
         for full, at in heard.items():
             if now - at < silence:
@@ -74,15 +102,16 @@ class Absent:
                 found.asked.append(full)
         return found
 
-    def answered(self, stanza: Stanza, now: float) -> bool:
-        """Take what came from an occupant that is known here; whether it says that there is none any more."""
+    def answered(self, stanza: Stanza, now: float) -> Answer:
+        """Take what came from an occupant."""
         if not is_answer(stanza):
             self.came(stanza.from_, now)
-            return False
+            return Answer.ALIVE
         condition = _condition(stanza)
-        if condition not in _UNKNOWN:
-            self.came(stanza.from_, now)
-        return condition in _GONE
+        if condition in _UNKNOWN:
+            return Answer.UNKNOWN
+        self.came(stanza.from_, now)
+        return Answer.GONE if condition in _GONE else Answer.ALIVE
 
 
 def question(room: str, full: str) -> Stanza:

@@ -20,17 +20,35 @@ class Policy:
         self._options = config.options(Options)
         self._local = local
         self._services: dict[str, DomainRow] = {}
+        #: Rooms of one owner, behind which it makes no more.
+        self.most_rooms = self._options.rooms_owned_max
         #: Names occupants (XEP-0421); known before any room is loaded.
         self.secret = b""
+        #: Called when who is banned may be another.
+        self.on_bans: Callable[[], None] = lambda: None
 
     def learn(self, rows: Sequence[DomainRow]) -> None:
         """The hosted domains."""
         self._services = {row.name: row for row in rows}
+        self.on_bans()
 
     def admin(self, service: str, bare: str) -> bool:
         """Whether somebody administers a service."""
         row = self._services.get(service)
         return row is not None and bare in row.admins
+
+    def banned(self, service: str, bare: str) -> str | None:
+        """Why somebody comes into no room of a service, "" for no reason; None when that is not so."""
+        row = self._services.get(service)
+        if row is None or not row.bans or bare in row.admins:
+            return None
+        found = row.bans.get(bare)
+        return row.bans.get(bare.rpartition("@")[2]) if found is None else found
+
+    def bans(self, service: str) -> bool:
+        """Whether anybody is banned from a service."""
+        row = self._services.get(service)
+        return row is not None and bool(row.bans)
 
     def may_create(self, service: str, bare: str) -> bool:
         """Whether somebody may make rooms: as the domain says, else every account of the cluster if the setting says so."""
@@ -54,4 +72,5 @@ class Policy:
             self.may_create(service, bare),
             self.secret,
             secrets.token_urlsafe(12),
+            self.banned(service, bare) is not None,
         )

@@ -16,14 +16,15 @@ from rookery.shared.xmpp.jid import bare_of
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.workers.hosted import HostedWorker
 from rookery.workers.muc import loading
-from rookery.workers.muc.absent import question
+from rookery.workers.muc.abroad import Abroad
 from rookery.workers.muc.live import Live, Work
 from rookery.workers.muc.outs import Deed
 from rookery.workers.muc.part import Part
 from rookery.workers.muc.policy import Policy
 from rookery.workers.muc.queries import Requests
 from rookery.workers.muc.queue import Entry
-from rookery.workers.muc.room.asking import refusal
+from rookery.workers.muc.room.asking import refusal as answer
+from rookery.workers.muc.room.facts import Facts
 from rookery.workers.muc.room.room import Room
 from rookery.workers.muc.shell import Shell
 from rookery.workers.muc.store import sql
@@ -50,7 +51,8 @@ class Rooms:
         #: Rooms with occupants that are to be loaded: those that have to speak first.
         self._open: list[tuple[Part, str]] = []
         self._wanted = trio.Event()
-        self._due = 0.0
+        policy.on_bans = self.enforce
+        self.abroad = Abroad(shell, self._all, self._gone)
 
     # --- partitions --------------------------------------------------------------------------------------------------
 
@@ -87,6 +89,9 @@ class Rooms:
         """A room that is in memory."""
         rooms = self._by_part.get(part.number)
         return None if rooms is None else rooms.get(jid)
+
+    def _all(self) -> list[Live]:
+        return [live for rooms in self._by_part.values() for live in rooms.values()]
 
     def take(self, part: Part, item: Route) -> None:
         """A stanza for a room, or for a service of rooms."""
@@ -136,9 +141,8 @@ class Rooms:
 
     def _handle(self, live: Live, item: Route) -> None:
         work = Work(item.origin, item.stanza, self._shell.clock())
-        absent = live.absent
-        if absent.heard and item.stanza.from_ in absent.heard and absent.answered(item.stanza, work.at):
-            self._gone(live, item.stanza.from_, "recipient-unavailable")
+        if live.speaker.strangers:
+            self.abroad.heard(live, item.stanza, work.at)
         facts = self._policy.facts(item.stanza, work.at, live.history)
         try:
             if self._requests.reads(item.stanza):
@@ -158,10 +162,12 @@ class Rooms:
 
     def _doubt(self, live: Live, full: str) -> None:
         """Something did not arrive: the occupant may be gone (section 17.3), so it is asked after now."""
-        if full in live.absent.heard:
-            live.absent.doubt(full)
-        elif full in live.room.occupants:
+        if full not in live.room.occupants:
+            return
+        if self._shell.local(full):
             loading.check(self._shell, live.part, live, only=full)
+        else:
+            live.absent.doubt(full)
 
     def _gone(self, live: Live, full: str, condition: str) -> None:
         """An occupant is not there any more, as if a stanza to it had come back."""
@@ -169,18 +175,6 @@ class Rooms:
         now = self._shell.clock()
         deed = live.room.handle(stanza, self._policy.facts(stanza, now, live.history))
         self.done(live, deed, Work(NOBODY, stanza, now))
-
-    def _look_abroad(self, live: Live, now: float) -> None:
-        """Ask occupants of other servers whether they are there, when nothing came from them for long."""
-        silence = self._shell.silence
-        abroad = live.speaker.abroad() if silence else ()
-        if not abroad and not live.absent.heard:
-            return
-        asked, gone = live.absent.look(abroad, now, silence)
-        for full in asked:
-            self._shell.ways.route(question(live.jid, full))
-        for full in gone:
-            self._gone(live, full, "remote-server-timeout")
 
     def _introduce(self, live: Live, now: float) -> None:
         """Show who came in together with too many others."""
@@ -201,7 +195,7 @@ class Rooms:
     def _refuse(self, part: Part, item: Route, error: StanzaError) -> None:
         stanza = item.stanza
         if stanza.type != "error" and not (stanza.kind == "iq" and stanza.type == "result"):
-            self._shell.ways.route(refusal(stanza, error))
+            self._shell.ways.route(answer(stanza, error))
         self._shell.accept(part, item.origin)
 
     # --- into memory, and out of it ----------------------------------------------------------------------------------
@@ -238,6 +232,7 @@ class Rooms:
             self._remove(live)
         elif occupants:
             loading.check(self._shell, part, live)
+            self._banish(live)
         return live
 
     def _add(self, part: Part, id: int, room: Room) -> Live:
@@ -257,10 +252,24 @@ class Rooms:
             return None
         # Asked first, so that who may not make rooms leaves no rows.
         facts = self._policy.facts(stanza, self._shell.clock(), ())
-        if not (facts.may_create or facts.admin):
-            self._refuse(part, item, StanzaError("not-allowed", "you may not make rooms here"))
+        refusal = await self._uncreated(part, bare_of(stanza.from_), facts)
+        if refusal is not None:
+            self._refuse(part, item, refusal)
             return None
         return await self.made(part, Room.new(jid))
+
+    async def _uncreated(self, part: Part, bare: str, facts: Facts) -> StanzaError | None:
+        """Why somebody makes no room now."""
+        if facts.admin:
+            return None
+        if facts.banned:
+            return StanzaError("forbidden", "you are banned from these rooms")
+        if not facts.may_create:
+            return StanzaError("not-allowed", "you may not make rooms here")
+        most = self._policy.most_rooms
+        if await self._worker.database(part.number, lambda conn: sql.owned(conn, bare)) >= most:
+            return StanzaError("resource-constraint", f"you own {most} rooms already")
+        return None
 
     def _remove(self, live: Live) -> None:
         """A room is destroyed: nothing of it stays."""
@@ -312,11 +321,29 @@ class Rooms:
             for live in rooms.values():
                 live.speaker.lost(process, until)
 
+    def enforce(self) -> None:
+        """Who is banned from a service now leaves its rooms."""
+        for live in self._all():
+            self._banish(live)
+
+    def _banish(self, live: Live) -> None:
+        service, policy = live.jid.rpartition("@")[2], self._policy
+        if not policy.bans(service):
+            return
+        for bare in {occupant.bare for occupant in live.room.occupants.values()}:
+            reason = policy.banned(service, bare)
+            if reason is not None:
+                stanza = Stanza.build("presence", from_=live.jid, to=live.jid)
+                now = self._shell.clock()
+                deed = live.room.expel(bare, reason, policy.facts(stanza, now, ()))
+                self.done(live, deed, Work(NOBODY, stanza, now))
+
     # --- time --------------------------------------------------------------------------------------------------------
 
     def tick(self) -> None:
         """Once a second: rooms that nobody is in leave the memory; occupants are asked after."""
         now = self._shell.clock()
+        self.abroad.tick(now)
         for rooms in self._by_part.values():
             for live in list(rooms.values()):
                 live.speaker.tick(now)
@@ -328,7 +355,7 @@ class Rooms:
                 elif now - live.checked >= CHECK:
                     live.checked = now
                     loading.check(self._shell, live.part, live)
-                    self._look_abroad(live, now)
+                    self.abroad.look(live, now)
 
     async def note(self, parts: Sequence[Part]) -> None:
         """Write up to which numbers all is heard, where that has changed."""

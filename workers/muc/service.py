@@ -9,7 +9,17 @@ import structlog
 import trio
 
 from rookery.shared.bus.api import Call
-from rookery.shared.bus.messages import Accepted, AskRoom, FannedOut, Fanout, Item, Kind, Route, ToSession
+from rookery.shared.bus.messages import (
+    Accepted,
+    AskRoom,
+    FannedOut,
+    Fanout,
+    Item,
+    Kind,
+    RemoteBroken,
+    Route,
+    ToSession,
+)
 from rookery.shared.cluster.api import Node
 from rookery.shared.custody.kept import Handed
 from rookery.shared.db.api import DatabaseUnavailable
@@ -60,7 +70,12 @@ class MucService(HostedWorker):
 
     def items(self) -> Mapping[type, Handler]:
         """Who handles what."""
-        return {Route: self._on_route, FannedOut: self._on_fanned_out, Accepted: self._on_accepted}
+        return {
+            Route: self._on_route,
+            FannedOut: self._on_fanned_out,
+            Accepted: self._on_accepted,
+            RemoteBroken: self._on_remote_broken,
+        }
 
     def calls(self) -> Mapping[type, Answerer]:
         """Who answers which requests."""
@@ -86,6 +101,9 @@ class MucService(HostedWorker):
 
     def _on_fanned_out(self, partition: int, item: FannedOut) -> None:
         self.rooms.heard(item)
+
+    def _on_remote_broken(self, partition: int, item: RemoteBroken) -> None:
+        self.rooms.abroad.shaken(item.domain)
 
     def _on_accepted(self, partition: int, item: Accepted) -> None:
         self.shell.flush_accepted()

@@ -79,6 +79,8 @@ class Shell:
         self.options = node.config.options(Options)
         #: Seconds of silence after which an occupant of another server is asked whether it is there; 0: never.
         self.silence = self.options.silence_seconds
+        #: Seconds after which users of a server that cannot be reached leave; 0: never.
+        self.unreachable = self.options.unreachable_seconds
         self.seal: Seal | None = None
         self._accepted: dict[str, list[tuple[bytes, int]]] = {}
         self._armed = False

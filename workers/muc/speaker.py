@@ -53,6 +53,7 @@ class Speaker:
         "_waiting",
         "jid",
         "since",
+        "strangers",
         "stream",
         "tail",
     )
@@ -64,6 +65,8 @@ class Speaker:
         self.stream = ROOM + jid.encode()
         #: Who hears what is said to all: full JID -> the number under which it was told that it is in.
         self.since: dict[str, int] = {}
+        #: Of these, who is on other servers: domain -> full JIDs.
+        self.strangers: dict[str, dict[str, None]] = {}
         self.tail: deque[Said] = deque()
         self._node = node
         self._local = local
@@ -88,17 +91,23 @@ class Speaker:
         """Somebody is in the room from number `n` on."""
         if full not in self.since:
             self._loads = None
+            if not self._local(full):
+                self.strangers.setdefault(bare_of(full).rpartition("@")[2], {})[full] = None
         self.since[full] = n
 
     def leave(self, full: str) -> None:
         """Somebody is not in the room any more."""
         if self.since.pop(full, None) is not None:
             self._loads = None
+            domain = bare_of(full).rpartition("@")[2] if self.strangers else ""
+            if (there := self.strangers.get(domain)) is not None:
+                there.pop(full, None)
+                if not there:
+                    del self.strangers[domain]
 
     def abroad(self) -> list[str]:
         """The occupants that are no accounts of this cluster."""
-        local = self._local
-        return [full for full in self.since if not local(full)]
+        return [full for fulls in self.strangers.values() for full in fulls]
 
     def _audience(self, out: Say) -> tuple[list[Load], list[str]]:
         """Who hears it. What is said to the same people as before needs no new plan."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from typing import Final
 
-from rookery.shared.xeps import vcard_temp
+from rookery.shared.xeps import vcard4, vcard_temp
 from rookery.shared.xeps.avatar_conversion import DATA, METADATA, photo_of, sha1, shown
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.xml import Element
@@ -22,6 +22,7 @@ async def card(keeping: Keeping, request: Request) -> Element | None:
     element = request.stanza.find(vcard_temp.NS, "vCard")
     if not request.own or element is None:
         raise StanzaError("service-unavailable")
+    await _new_form(keeping, request, vcard4.new_card(element))
     node = await keeping.find(request.partition, request.owner, METADATA, request.deadline)
     picture = None if node is None or node.last is None else shown(node.last.payload)
     photo = photo_of(element)
@@ -39,6 +40,13 @@ async def card(keeping: Keeping, request: Request) -> Element | None:
     await _publish(keeping, request.silent(), DATA, id, data)
     await _publish(keeping, request, METADATA, id, Element(METADATA, "metadata", None, info))
     return None
+
+
+async def _new_form(keeping: Keeping, request: Request, card: Element) -> None:
+    """The card as new clients read it (XEP-0292), unless it is that already."""
+    node = await keeping.find(request.partition, request.owner, vcard4.NODE, request.deadline)
+    if node is None or node.last is None or node.last.payload != card.encode():
+        await _publish(keeping, request.silent(), vcard4.NODE, vcard4.ITEM, card)
 
 
 async def _publish(keeping: Keeping, request: Request, name: str, id: str, payload: Element) -> None:

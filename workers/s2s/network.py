@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from typing import Final
 
 import structlog
@@ -20,6 +21,7 @@ from rookery.shared.net.listener import Accept, Listener, bind_sockets
 from rookery.shared.net.reactor import Reactor, close_quietly
 from rookery.workers.s2s.acquaintance import Acquaintance
 from rookery.workers.s2s.incoming import Incoming
+from rookery.workers.s2s.notices import tell_rooms
 from rookery.workers.s2s.outgoing.remotes import Remotes
 from rookery.workers.s2s.streams.numbers import name_of
 from rookery.workers.s2s.streams.policies import Policies
@@ -65,6 +67,7 @@ class Network:
         self.streams.follow_new(self._acquaintance.new)
         self.streams.on_inbound = incoming.open
         remotes.opener = self.streams
+        remotes.on_broken = partial(tell_rooms, node)
 
     async def run(self, known: Callable[[], object]) -> None:
         """Serve until cancelled; others are let in once the hosted domains are `known`."""

@@ -17,16 +17,15 @@ from rookery.workers.roster.roster import MAX_NAME
 MAX_GROUP_NAME: Final = 64
 _LIST: Final = """
 SELECT g.name, g.label, coalesce(g.everybody, '') AS everybody,
-    CASE WHEN g.everybody IS NULL THEN (SELECT count(*) FROM roster_group_member m WHERE m.group_id = g.id)
-    ELSE (SELECT count(*) FROM account a WHERE a.domain = g.everybody) END AS members
+    (SELECT count(*) FROM group_member m WHERE m.group_id = g.id) AS members, coalesce(g.tag, '') AS tag
 FROM roster_group g"""
 _MEMBERS: Final = """
 SELECT a.localpart || '@' || a.domain AS jid FROM group_member m JOIN account a ON a.id = m.account_id
 JOIN roster_group g ON g.id = m.group_id WHERE g.name = $1 ORDER BY a.domain, a.localpart"""
 _HOSTED: Final = "SELECT EXISTS (SELECT FROM domain WHERE name = $1 AND kind = $2)"
 # A group is locked by whoever changes it: what is said of the members before and after is true.
-_LOCK: Final = "SELECT id, label, everybody FROM roster_group WHERE name = $1 FOR UPDATE"
-_ADD: Final = "INSERT INTO roster_group (name, label, everybody) VALUES ($1, $2, $3)"
+_LOCK: Final = "SELECT id, label, everybody, tag FROM roster_group WHERE name = $1 FOR UPDATE"
+_ADD: Final = "INSERT INTO roster_group (name, label, everybody, tag) VALUES ($1, $2, $3, $4)"
 _LABEL: Final = "UPDATE roster_group SET label = $2 WHERE name = $1"
 _DELETE: Final = "DELETE FROM roster_group WHERE name = $1"
 _JOIN: Final = """
@@ -46,12 +45,13 @@ DELETE FROM roster_group_member m USING named WHERE m.group_id = $1 AND m.accoun
 
 
 class Group(NamedTuple):
-    """A group; `everybody` is a domain all of whose accounts are members, "" for a list of members."""
+    """A group; `everybody` is a domain all of whose accounts are members, `tag` one that all members have; "" and "" for a list of members."""
 
     name: str
     label: str
     everybody: str
     members: int
+    tag: str = ""
 
 
 async def listed(desk: Desk) -> Sequence[Group]:
@@ -71,35 +71,40 @@ async def shown(desk: Desk, name: str) -> tuple[Group, Sequence[str]]:
     return found[0], members
 
 
-async def put(desk: Desk, name: str, label: str = "", everybody: str = "") -> bool:
+async def put(desk: Desk, name: str, label: str = "", everybody: str = "", tag: str = "") -> bool:
     """Make a group, or change its label; returns whether it is new. Raises Invalid, NotFound, Conflict."""
     name, label = _name(name), label or name
     if not label or len(label.encode()) > MAX_NAME:
         raise Invalid(f"a label has 1 to {MAX_NAME} octets")
+    if everybody and tag:
+        raise Invalid("a group is of a domain or of a tag")
     domain = names.domain(everybody) if everybody else ""
     limit = desk.config.limits.group_members
 
     async def write(conn: Connection) -> tuple[bool, Sequence[str]]:
         async with conn.transaction():
             row = await conn.fetchrow(_LOCK, name)
-            if row is not None and (row["everybody"] or "") != domain:
+            if row is not None and (row["everybody"] or "", row["tag"] or "") != (domain, tag):
                 raise Conflict(f"the group {name} has other members: remove it first")
             if domain and not await conn.fetchval(_HOSTED, domain, ACCOUNTS):
                 raise NotFound(f"{domain} is no domain of accounts here")
             if row is None:
-                await conn.execute(_ADD, name, label, domain or None)
+                await conn.execute(_ADD, name, label, domain or None, tag or None)
             elif row["label"] == label:
                 return False, ()
             else:
                 await conn.execute(_LABEL, name, label)
             members = await _members(conn, name)
             if len(members) > limit:
-                raise Conflict(f"{domain} has {len(members)} users: a group has at most {limit}")
+                raise Conflict(f"{domain or tag} has {len(members)} users: a group has at most {limit}")
             return row is None, members
 
     new, members = await desk.run(write)
     await desk.tell(
-        [*shared_contacts(members, members), desk.audit("group put", name, label=label, everybody=domain)]
+        [
+            *shared_contacts(members, members),
+            desk.audit("group put", name, label=label, everybody=domain, tag=tag or None),
+        ]
     )
     return new
 
@@ -121,13 +126,13 @@ async def remove(desk: Desk, name: str) -> None:
 
 async def join(desk: Desk, name: str, jids: Sequence[str]) -> Sequence[str]:
     """Put users into a group, all or none; returns who is new there. Raises Invalid, NotFound, Conflict."""
-    wanted = _accounts(jids)
+    wanted = accounts(jids)
     limit = desk.config.limits.group_members
 
     async def write(conn: Connection) -> tuple[list[str], list[str]]:
         async with conn.transaction():
             group = await _list_of(conn, name)
-            rows = await conn.fetch(_JOIN, group, *_columns(wanted))
+            rows = await conn.fetch(_JOIN, group, *columns(wanted))
             missing = sorted(set(wanted) - {row["jid"] for row in rows})
             if missing:
                 more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
@@ -144,13 +149,13 @@ async def join(desk: Desk, name: str, jids: Sequence[str]) -> Sequence[str]:
 
 async def leave(desk: Desk, name: str, jids: Sequence[str]) -> Sequence[str]:
     """Take users out of a group; returns who was in it. Raises Invalid, NotFound, Conflict."""
-    wanted = _accounts(jids)
+    wanted = accounts(jids)
 
     async def write(conn: Connection) -> tuple[list[str], list[str]]:
         async with conn.transaction():
             group = await _list_of(conn, name)
             members = await _members(conn, name)
-            return [row["jid"] for row in await conn.fetch(_LEAVE, group, *_columns(wanted))], members
+            return [row["jid"] for row in await conn.fetch(_LEAVE, group, *columns(wanted))], members
 
     gone, members = await desk.run(write)
     await _tell(desk, "group leave", name, gone, members)
@@ -180,6 +185,8 @@ async def _list_of(conn: Connection, name: str) -> int:
         raise _missing(name)
     if row["everybody"] is not None:
         raise Conflict(f"everybody of {row['everybody']} is in the group {name}: it has no list of members")
+    if row["tag"] is not None:
+        raise Conflict(f"whoever has the tag {row['tag']} is in the group {name}: it has no list of members")
     return int(row["id"])
 
 
@@ -193,11 +200,13 @@ def _name(text: str) -> str:
     return text
 
 
-def _accounts(jids: Sequence[str]) -> list[str]:
+def accounts(jids: Sequence[str]) -> list[str]:
+    """Prepared addresses of users, each once. Raises Invalid."""
     if not jids:
         raise Invalid("name at least one user")
     return list(dict.fromkeys(str(names.account(jid)) for jid in jids))
 
 
-def _columns(jids: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
+def columns(jids: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
+    """Addresses, their localparts and their domains."""
     return list(jids), [jid.partition("@")[0] for jid in jids], [jid.partition("@")[2] for jid in jids]

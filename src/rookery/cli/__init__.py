@@ -39,7 +39,11 @@ COMMANDS: Final = {
     ),
     "domain": ("domains", "domain", "Add, change, remove and list hosted domains."),
     "group": ("groups", "group", "Make shared roster groups, and say who is in them."),
-    "room": ("rooms", "room", "List, show, create and destroy chat rooms, and who is what in them."),
+    "room": (
+        "room_bans",
+        "room",
+        "List, show, create and destroy chat rooms, who is what in them, who is banned.",
+    ),
     "session": ("sessions", "session", "List, count and end sessions: who is online."),
     "watch": ("watch", "watch", "Show what one account sends and gets, as it happens."),
     "trace": ("trace", "trace", "Tell the way of one message: rows, queues, holders, log lines."),

@@ -7,7 +7,8 @@ from typing import Any, Unpack
 
 import click
 
-from rookery.admin import groups
+from rookery.admin import groups, tags
+from rookery.admin.errors import Invalid
 from rookery.cli.desk import work
 from rookery.cli.options import resolve, target_options
 from rookery.cli.users import Target
@@ -21,15 +22,25 @@ def group() -> None:
     """
 
 
+def _tag(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
+    try:
+        return tags.checked(value) if value else ""
+    except Invalid as error:
+        raise click.BadParameter(str(error)) from None
+
+
 @group.command()
 @click.argument("name")
 @click.option("--label", default="", help="What members see in their rosters.  [default: NAME]")
 @click.option("--everybody", default="", metavar="DOMAIN", help="All users of this domain are members.")
+@click.option(
+    "--tag", default="", callback=_tag, help="Whoever has this tag (`rookery group tag`) is a member."
+)
 @target_options
-def add(name: str, label: str, everybody: str, **target: Unpack[Target]) -> None:
-    """Make the group NAME, or give it another label. Without --everybody, `rookery group join` says who is in it."""
+def add(name: str, label: str, everybody: str, tag: str, **target: Unpack[Target]) -> None:
+    """Make the group NAME, or give it another label. Without --everybody and --tag, `rookery group join` says who is in it."""
     config, _ = resolve(**target)
-    new = work(config, lambda desk: groups.put(desk, name, label, everybody))
+    new = work(config, lambda desk: groups.put(desk, name, label, everybody, tag))
     click.echo(f"{'added' if new else 'changed'} the group {name}")
 
 
@@ -91,11 +102,48 @@ def leave(name: str, jids: tuple[str, ...], file: Any, **target: Unpack[Target])
     click.echo(f"{len(gone)} left the group {name}")
 
 
+@group.command("tag")
+@click.argument("tag", callback=_tag)
+@click.argument("jids", nargs=-1, metavar="JID...")
+@click.option(
+    "--from", "file", type=click.File("r", encoding="utf-8-sig"), help='A JID a line; "-" for standard input.'
+)
+@target_options
+def tag_(tag: str, jids: tuple[str, ...], file: Any, **target: Unpack[Target]) -> None:
+    """Give users a tag, all of them or none: they are members of all groups of this tag."""
+    config, _ = resolve(**target)
+    new = work(config, lambda desk: tags.give(desk, tag, _named(jids, file)))
+    click.echo(f"{len(new)} have the tag {tag} now")
+
+
+@group.command()
+@click.argument("tag", callback=_tag)
+@click.argument("jids", nargs=-1, metavar="JID...")
+@click.option(
+    "--from", "file", type=click.File("r", encoding="utf-8-sig"), help='A JID a line; "-" for standard input.'
+)
+@target_options
+def untag(tag: str, jids: tuple[str, ...], file: Any, **target: Unpack[Target]) -> None:
+    """Take a tag from users."""
+    config, _ = resolve(**target)
+    gone = work(config, lambda desk: tags.take(desk, tag, _named(jids, file)))
+    click.echo(f"{len(gone)} do not have the tag {tag} any more")
+
+
+@group.command("tags")
+@target_options
+def tags_(**target: Unpack[Target]) -> None:
+    """List the tags, and how many users have each."""
+    config, _ = resolve(**target)
+    for one in work(config, tags.listed):
+        click.echo(f"{one.tag}  {one.users} users")
+
+
 def _named(jids: tuple[str, ...], file: Any) -> list[str]:
     lines = (line.strip() for line in file or ())
     return [*jids, *(line for line in lines if line)]
 
 
 def _line(one: groups.Group) -> str:
-    who = f"everybody of {one.everybody}" if one.everybody else "a list"
+    who = f"everybody of {one.everybody}" if one.everybody else f"tag {one.tag}" if one.tag else "a list"
     return f"{one.name}  {json.dumps(one.label, ensure_ascii=False)}  {one.members} members, {who}"

@@ -33,7 +33,8 @@ def _room(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
     return str(jid)
 
 
-def _bare(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+def bare(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+    """A bare address or a domain. Raises click.BadParameter."""
     if not value:
         return value
     jid = _parsed(value)
@@ -102,7 +103,7 @@ def show(jid: str, as_json: bool, **target: Unpack[Target]) -> None:
 
 @room.command()
 @click.argument("jid", callback=_room)
-@click.option("--owner", required=True, callback=_bare, metavar="JID", help="Who owns it (a bare address).")
+@click.option("--owner", required=True, callback=bare, metavar="JID", help="Who owns it (a bare address).")
 @click.option("--name", default="", help="Its name.")
 @click.option("--hidden", is_flag=True, help="Not listed by discovery.")
 @click.option("--members-only", is_flag=True, help="Only members come in.")
@@ -122,7 +123,7 @@ def create(
 @room.command()
 @click.argument("jid", callback=_room)
 @click.option("--reason", default="", metavar="TEXT", help="What those who are in it are told.")
-@click.option("--alternative", default="", callback=_bare, metavar="JID", help="The room to go to instead.")
+@click.option("--alternative", default="", callback=bare, metavar="JID", help="The room to go to instead.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @target_options
 def destroy(jid: str, reason: str, alternative: str, yes: bool, **target: Unpack[Target]) -> None:
@@ -136,7 +137,7 @@ def destroy(jid: str, reason: str, alternative: str, yes: bool, **target: Unpack
 
 @room.command()
 @click.argument("jid", callback=_room)
-@click.argument("whom", required=False, callback=_bare)
+@click.argument("whom", required=False, callback=bare)
 @click.argument("affiliation", required=False, type=click.Choice(_AFFILIATIONS))
 @click.option("--reason", default="", metavar="TEXT", help="Why; it is kept with the affiliation.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")

@@ -26,6 +26,7 @@ SELECT a.localpart || '@' || a.domain AS account FROM roster_item r JOIN account
 WHERE r.contact = $1 AND $2::bigint > 0""",
     "shared_groups": """
 SELECT g.name, g.label FROM group_member m JOIN roster_group g ON g.id = m.group_id WHERE m.account_id = $2 AND $1::text <> ''""",
+    "tags": "SELECT tag FROM account_tag WHERE account_id = $2 AND $1::text <> ''",
     "uploads": """
 SELECT name, media_type, size, created::text AS created, expires::text AS expires FROM upload
 WHERE account_id = $2 AND $1::text <> ''""",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from rookery.bench.driver.client import Client
 from rookery.bench.driver.driver import Driver
@@ -54,6 +54,13 @@ class Person:
         self.sink(cast("Client", self), data)
 
 
+class Ordered(NamedTuple):
+    """Which process of how many."""
+
+    number: int = 0
+    of: int = 1
+
+
 class Scene:
     """What a scenario sees of a driver."""
 
@@ -70,6 +77,7 @@ class Scene:
         self.people = [Person(Named(account, f"{account.bare}/bench"), []) for account in self.accounts]
         self.clients = self.people
         self.rate = self.plan.rate
+        self.order = Ordered()
 
     @property
     def driver(self) -> Driver:

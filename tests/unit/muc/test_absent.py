@@ -6,7 +6,7 @@ import pytest
 
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.stanza import Stanza
-from rookery.workers.muc.absent import AT_ONCE, TRIES, Absent, is_answer, question
+from rookery.workers.muc.absent import AT_ONCE, TRIES, Absent, Answer, is_answer, question
 
 ROOM = "room@conference.example.org"
 CAROL, DAVE = "carol@far.example/r", "dave@far.example/r"
@@ -35,25 +35,25 @@ def test_who_is_silent_for_long_is_asked() -> None:
 
 
 @pytest.mark.parametrize(
-    ("condition", "gone"),
+    ("condition", "answer"),
     [
-        ("service-unavailable", True),  # RFC 6121 section 8.5.3.2.3: no such resource
-        ("item-not-found", True),
-        ("recipient-unavailable", True),
-        ("gone", True),
-        ("redirect", True),
-        ("jid-malformed", True),
-        ("remote-server-timeout", False),
-        ("remote-server-not-found", False),
-        ("resource-constraint", False),
-        ("feature-not-implemented", False),  # somebody has answered
-        ("forbidden", False),
+        ("service-unavailable", Answer.GONE),  # RFC 6121 section 8.5.3.2.3: no such resource
+        ("item-not-found", Answer.GONE),
+        ("recipient-unavailable", Answer.GONE),
+        ("gone", Answer.GONE),
+        ("redirect", Answer.GONE),
+        ("jid-malformed", Answer.GONE),
+        ("remote-server-timeout", Answer.UNKNOWN),
+        ("remote-server-not-found", Answer.UNKNOWN),
+        ("resource-constraint", Answer.UNKNOWN),
+        ("feature-not-implemented", Answer.ALIVE),  # somebody has answered
+        ("forbidden", Answer.ALIVE),
     ],
 )
-def test_what_answers_mean(condition: str, gone: bool) -> None:
+def test_what_answers_mean(condition: str, answer: Answer) -> None:
     absent = silent(CAROL)
     absent.look((CAROL,), 600.0, SILENCE)
-    assert absent.answered(error(condition, "why"), 601.0) is gone
+    assert absent.answered(error(condition, "why"), 601.0) is answer
 
 
 def test_a_result_is_a_sign_of_life_and_so_is_anything_else() -> None:
@@ -64,7 +64,7 @@ def test_a_result_is_a_sign_of_life_and_so_is_anything_else() -> None:
     ):
         absent = silent(CAROL)
         absent.look((CAROL,), 600.0, SILENCE)
-        assert not absent.answered(stanza, 601.0)
+        assert absent.answered(stanza, 601.0) is Answer.ALIVE
         assert absent.look((CAROL,), 1200.0, SILENCE) == ([], [])
         assert absent.look((CAROL,), 1201.0, SILENCE) == ([CAROL], [])
 
@@ -74,14 +74,32 @@ def test_a_server_that_cannot_be_reached_takes_its_users_out_after_some_tries() 
     for minute in range(TRIES):
         assert absent.look((CAROL,), 600.0 + 60 * minute, SILENCE) == ([CAROL], [])
         if minute % 2:
-            assert not absent.answered(error("remote-server-timeout"), 630.0 + 60 * minute)
+            assert absent.answered(error("remote-server-timeout"), 630.0 + 60 * minute) is Answer.UNKNOWN
     assert absent.look((CAROL,), 900.0, SILENCE) == ([], [CAROL])
 
 
 def test_who_is_in_doubt_is_asked_at_once() -> None:
     absent = silent(CAROL)
     absent.doubt(CAROL)
-    assert absent.look((CAROL,), 60.0, SILENCE) == ([CAROL], [])
+    assert absent.urgent() == [CAROL]
+    assert absent.urgent() == []
+    assert absent.look((CAROL,), 60.0, SILENCE) == ([CAROL], []), "and until it answers"
+
+
+def test_a_word_ends_the_doubt() -> None:
+    absent = silent(CAROL)
+    absent.doubt(CAROL)
+    absent.came(CAROL, 10.0)
+    assert absent.urgent() == []
+    assert absent.look((CAROL,), 60.0, SILENCE) == ([], [])
+
+
+def test_of_a_domain_that_one_is_asked_that_was_silent_for_longest() -> None:
+    absent = silent(CAROL, DAVE)
+    absent.came(CAROL, 10.0)
+    assert absent.longest((CAROL, DAVE), 20.0) == DAVE
+    absent.came(DAVE, 21.0)
+    assert absent.longest((CAROL, DAVE), 30.0) == CAROL
 
 
 def test_who_has_left_is_forgotten_and_a_new_stay_begins_anew() -> None:

@@ -10,7 +10,7 @@ from rookery.shared.xmpp.stanza import Stanza
 from rookery.workers.muc.outs import Note, Out, Tombstone
 from rookery.workers.muc.room.config import Config
 from rookery.workers.muc.room.state import Occupant, Seat
-from rookery.workers.muc.room.values import Affiliate, Affiliation, Ending, Role, Subject, Wanted
+from rookery.workers.muc.room.values import Affiliate, Affiliation, Ending, Hat, Role, Subject, Wanted
 
 
 class Created(NamedTuple):
@@ -117,6 +117,19 @@ class CardSet(NamedTuple):
     card: bytes
 
 
+class HatsSet(NamedTuple):
+    """The room has another list of hats, by URI; nobody wears what is not in it."""
+
+    hats: Mapping[str, Hat]
+
+
+class HatsGiven(NamedTuple):
+    """A bare JID wears these hats (URIs)."""
+
+    jid: str
+    hats: tuple[str, ...]
+
+
 class Notified(NamedTuple):
     """All are told of codes (section 10.2.1)."""
 
@@ -150,6 +163,8 @@ Change = (
     | SubjectSet
     | Configured
     | CardSet
+    | HatsSet
+    | HatsGiven
     | Notified
     | Announced
     | Destroyed

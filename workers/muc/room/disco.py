@@ -11,7 +11,9 @@ from typing import Final
 
 from rookery.shared.xeps._disco import NS_INFO
 from rookery.shared.xeps._xep import Target
+from rookery.shared.xeps.adhoc_commands import NS as COMMANDS
 from rookery.shared.xeps.data_forms import Field, form
+from rookery.shared.xeps.hats import INFO_FIELD as HATS
 from rookery.shared.xeps.message_archive import EXTENDED
 from rookery.shared.xeps.message_archive import NS as MAM
 from rookery.shared.xeps.multi_user_chat import INFO, RESERVED_NICK, TRAFFIC
@@ -26,8 +28,10 @@ from rookery.shared.xmpp.parse import parse_fragment
 from rookery.shared.xmpp.xml import Element
 from rookery.workers.muc.outs import Note, Send
 from rookery.workers.muc.room import changes as c
+from rookery.workers.muc.room import hat_commands
 from rookery.workers.muc.room.asking import Ask
 from rookery.workers.muc.room.config import Config
+from rookery.workers.muc.room.hats import fingerprint
 from rookery.workers.muc.room.pages import page, with_set
 from rookery.workers.muc.room.privileges import Privilege
 from rookery.workers.muc.room.state import State
@@ -67,7 +71,10 @@ def info(ask: Ask) -> list[c.Step]:
     if node == TRAFFIC:
         raise StanzaError("service-unavailable", "everything passes")
     if node:
-        raise StanzaError("item-not-found", "no such node")
+        described = hat_commands.described(node)
+        if described is None:
+            raise StanzaError("item-not-found", "no such node")
+        return [Send(ask.stanza.result(described))]
     identity = {"category": "conference", "type": "text"}
     identity["name"] = state.config.name or state.jid.partition("@")[0]
     found = Element(NS_INFO, "query", None, Element(NS_INFO, "identity", identity))
@@ -97,6 +104,8 @@ def _about(state: State) -> list[Field]:
         Field("muc#roomconfig_allowpm", (config.allow_pm,), "list-single"),
         Field(SLOW, (str(config.slow_seconds),), "text-single"),
     ]
+    if state.hats:
+        fields.append(Field(HATS, (fingerprint(state.hats.values()),), "text-single"))
     if config.lang:
         fields.append(Field("muc#roominfo_lang", (config.lang,), "text-single"))
     if config.pubsub:
@@ -138,7 +147,12 @@ def items(ask: Ask) -> list[c.Step]:
     found = Element(
         NS_ITEMS, "query", {"node": asked.get("node") or ""} if asked and asked.get("node") else None
     )
-    if state.config.public_occupants:
+    if asked is not None and asked.get("node") == COMMANDS:
+        found.children += [
+            Element(NS_ITEMS, "item", {"jid": state.jid, "node": node, "name": name})
+            for node, name in hat_commands.offered(ask)
+        ]
+    elif state.config.public_occupants:
         seats = sorted([seat for seat in state.seats.values() if seat.shown], key=lambda seat: seat.nick)
         names: Sequence[str] = [seat.nick for seat in seats]
         taken = page(names, asked)

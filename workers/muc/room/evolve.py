@@ -167,6 +167,37 @@ def _card_set(state: State, change: c.CardSet, touched: Touched) -> None:
     touched.room = touched.durable = True
 
 
+def _hats_set(state: State, change: c.HatsSet, touched: Touched) -> None:
+    gone = state.hats.keys() - change.hats.keys()
+    changed = gone | {uri for uri, hat in change.hats.items() if state.hats.get(uri) not in (None, hat)}
+    state.hats = dict(change.hats)
+    for jid, entry in list(state.affiliates.items()):
+        if gone.intersection(entry.hats):
+            _wears(state, jid, tuple([uri for uri in entry.hats if uri not in gone]), touched)
+        elif changed.intersection(entry.hats):
+            state.rehatted += _stale(state, jid)
+    touched.room = touched.durable = True
+
+
+def _hats_given(state: State, change: c.HatsGiven, touched: Touched) -> None:
+    _wears(state, change.jid, change.hats, touched)
+    touched.durable = True
+
+
+def _wears(state: State, jid: str, hats: tuple[str, ...], touched: Touched) -> None:
+    state.set_affiliate(jid, state.affiliates.get(jid, Affiliate())._replace(hats=hats))
+    touched.affiliations[jid] = None
+    state.rehatted += _stale(state, jid)
+
+
+def _stale(state: State, jid: str) -> list[Seat]:
+    seats = state.seats_of(jid)
+    for seat in seats:
+        for session in seat.sessions:
+            session.stale()
+    return seats
+
+
 def _destroyed(state: State, change: c.Destroyed, touched: Touched) -> None:
     for occupant in list(state.occupants.values()):
         state.rise(occupant)
@@ -199,6 +230,8 @@ _STEPS: Final[dict[type, Callable[[State, Any, Touched], None]]] = {
     c.SubjectSet: _subject_set,
     c.Configured: _configured,
     c.CardSet: _card_set,
+    c.HatsSet: _hats_set,
+    c.HatsGiven: _hats_given,
     c.Notified: _announced,
     c.Announced: _announced,
     c.Destroyed: _destroyed,

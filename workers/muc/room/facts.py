@@ -28,7 +28,7 @@ class Told(Protocol):
 class Facts(NamedTuple):
     """`now` in Unix seconds; `history` has the newest messages of the archive, oldest first.
 
-    `admin`: the sender administers the service, and is like an owner everywhere. `may_create`: it may make rooms. `secret` is constant for the
+    `admin`: the sender administers the service, and is like an owner everywhere. `may_create`: it may make rooms; `banned`: it comes into no room of the service. `secret` is constant for the
     service (XEP-0421). `token` is new and cannot be guessed.
     """
 
@@ -39,3 +39,4 @@ class Facts(NamedTuple):
     may_create: bool = True
     secret: bytes = b""
     token: str = ""
+    banned: bool = False

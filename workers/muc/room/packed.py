@@ -11,7 +11,7 @@ from msgspec import Struct
 from rookery.workers.muc.room.config import Config
 from rookery.workers.muc.room.evolve import restored
 from rookery.workers.muc.room.state import Occupant, Seat, State
-from rookery.workers.muc.room.values import Affiliate, Affiliation, Role, Subject, Wanted
+from rookery.workers.muc.room.values import Affiliate, Affiliation, Hat, Role, Subject, Wanted
 
 _encode = msgspec.msgpack.Encoder().encode
 T = TypeVar("T")
@@ -26,6 +26,7 @@ class _Room(Struct):
     voices: dict[str, int] = {}
     #: Whether it is there: a room that was destroyed, or left by all and not persistent, is removed a moment later.
     exists: bool = True
+    hats: tuple[Hat, ...] = ()
 
 
 class _Occupant(Struct):
@@ -57,7 +58,8 @@ def _read(decoder: msgspec.msgpack.Decoder[T], data: bytes, default: T) -> T:
 def room(state: State) -> bytes:
     """The room's own state."""
     voices = {bare: int(role) for bare, role in state.voices.items()}
-    return _encode(_Room(state.config, state.subject, state.locked, state.card, voices, state.exists))
+    hats = tuple(state.hats.values())
+    return _encode(_Room(state.config, state.subject, state.locked, state.card, voices, state.exists, hats))
 
 
 def occupant(state: State, full: str) -> bytes:
@@ -99,6 +101,7 @@ def load(jid: str, packed: bytes, affiliates: Mapping[str, bytes], occupants: Ma
         known.card,
     )
     state.voices = {bare: Role(role) for bare, role in known.voices.items() if role in _ROLES}
+    state.hats = {hat.uri: hat for hat in known.hats}
     for bare, data in affiliates.items():
         state.set_affiliate(bare, _read(_affiliates, data, Affiliate()))
     for full, data in occupants.items():

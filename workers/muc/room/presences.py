@@ -51,11 +51,7 @@ def available(state: State, occupant: Occupant, known: bool) -> Stanza:
     if cached is None:
         seat = occupant.seat
         what = item(seat.affiliation, seat.role, jid=occupant.full if known else "")
-        tags = drawn(state.affiliate(occupant.bare).hats)
-        inner, payloads = occupant.inner, occupant.payloads
-        if tags:
-            inner, payloads = inner + tags, (*payloads, (HATS, "hats"))
-        cached = _stanza(seat, "", inner, payloads, f"<x xmlns='{USER}'>{what}</x>")
+        cached = _stanza(seat, "", *_worn(state, occupant), f"<x xmlns='{USER}'>{what}</x>")
         occupant.keep(known, cached)
     return cached
 
@@ -67,7 +63,15 @@ def changed(state: State, occupant: Occupant, known: bool, actor: str, reason: s
     seat = occupant.seat
     jid = occupant.full if known else ""
     what = item(seat.affiliation, seat.role, jid=jid, actor=actor, reason=reason)
-    return _stanza(seat, "", occupant.inner, occupant.payloads, f"<x xmlns='{USER}'>{what}</x>")
+    return _stanza(seat, "", *_worn(state, occupant), f"<x xmlns='{USER}'>{what}</x>")
+
+
+def _worn(state: State, occupant: Occupant) -> tuple[bytes, tuple[tuple[str, str], ...]]:
+    """What an occupant says itself, with its hats."""
+    tags = drawn(state.hats, state.affiliate(occupant.bare).hats) if state.hats else b""
+    if not tags:
+        return occupant.inner, occupant.payloads
+    return occupant.inner + tags, (*occupant.payloads, (HATS, "hats"))
 
 
 def with_codes(stanza: Stanza, codes: tuple[int, ...]) -> Stanza:

@@ -283,6 +283,14 @@ def _card_set(state: State, change: c.CardSet, facts: Facts, outs: Outs) -> None
     outs.append(Say(_from_room(state, statuses.notice((statuses.CONFIGURATION_CHANGED,)))))
 
 
+def _hats_changed(state: State, change: c.HatsSet | c.HatsGiven, facts: Facts, outs: Outs) -> None:
+    if isinstance(change, c.HatsSet):
+        outs.append(Say(_from_room(state, statuses.notice((statuses.CONFIGURATION_CHANGED,)))))
+    seats, state.rehatted = state.rehatted, []
+    for seat in seats:
+        _updated(state, seat, outs)
+
+
 def _announced(state: State, change: c.Announced, facts: Facts, outs: Outs) -> None:
     outs.append(Say(change.stanza, None, change.archived))
 
@@ -314,6 +322,8 @@ _STEPS: Final[dict[type, Callable[[State, Any, Facts, Outs], None]]] = {
     c.SubjectSet: _subject_set,
     c.Configured: _configured,
     c.CardSet: _card_set,
+    c.HatsSet: _hats_changed,
+    c.HatsGiven: _hats_changed,
     c.Notified: _notified,
     c.Announced: _announced,
     c.Destroyed: _destroyed,

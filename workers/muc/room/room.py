@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from rookery.shared.xeps._disco import NS_INFO
+from rookery.shared.xeps.adhoc_commands import NS as COMMANDS
 from rookery.shared.xeps.message_moderation import NS as MODERATE
 from rookery.shared.xeps.multi_user_chat import ADMIN, OWNER, Options
 from rookery.shared.xeps.ping import NS as PING
@@ -18,6 +19,7 @@ from rookery.workers.muc.room import (
     archive,
     disco,
     entering,
+    hat_commands,
     inviting,
     leaving,
     lists,
@@ -27,6 +29,7 @@ from rookery.workers.muc.room import (
     privates,
     registering,
     speaking,
+    statuses,
 )
 from rookery.workers.muc.room.asking import Ask
 from rookery.workers.muc.room.changes import Step
@@ -35,7 +38,7 @@ from rookery.workers.muc.room.evolve import Touched, evolve
 from rookery.workers.muc.room.facts import Facts, Told
 from rookery.workers.muc.room.render import introduce, render
 from rookery.workers.muc.room.state import Occupant, State
-from rookery.workers.muc.room.values import Affiliation
+from rookery.workers.muc.room.values import Affiliation, Ending
 
 Decide = Callable[[Ask], list[Step]]
 
@@ -57,6 +60,7 @@ REQUESTS: Final[Mapping[tuple[str, str, str], Decide]] = {
     ("get", VCARD, "vCard"): disco.card_get,
     ("set", VCARD, "vCard"): disco.card_set,
     ("set", MODERATE, "moderate"): moderating.moderate,
+    ("set", COMMANDS, "command"): hat_commands.command,
     ("get", PING, "ping"): _pong,
 }
 #: Presence types that mean nothing to a room (section 16.3).
@@ -126,6 +130,11 @@ class Room:
     def departed(self, full: str, facts: Facts) -> Deed:
         """The session of an occupant has ended without a word."""
         return self._done(leaving.departed(self.state, full), facts)
+
+    def expel(self, bare: str, reason: str, facts: Facts) -> Deed:
+        """The operator of the service lets somebody into no room of it any more (section 9.1's code for a ban)."""
+        seats = self.state.seats_of(bare)
+        return self._done(leaving.removed(seats, Ending((statuses.BANNED,), "", reason)), facts)
 
     def introduce(self, facts: Facts) -> Deed:
         """Time has passed: who came in together with too many others is shown to everybody now. Call it while `late`."""

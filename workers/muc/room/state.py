@@ -14,7 +14,7 @@ from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import escape_attr
 from rookery.workers.muc.room import nicks
 from rookery.workers.muc.room.config import Config
-from rookery.workers.muc.room.values import Affiliate, Affiliation, Role, Subject, Wanted
+from rookery.workers.muc.room.values import Affiliate, Affiliation, Hat, Role, Subject, Wanted
 
 _NOBODY = Affiliate()
 #: Private messages of a room that are remembered.
@@ -122,6 +122,7 @@ class State:
         "card",
         "config",
         "exists",
+        "hats",
         "jid",
         "joins",
         "large",
@@ -129,6 +130,7 @@ class State:
         "locked",
         "occupants",
         "privates",
+        "rehatted",
         "reserved",
         "seats",
         "spoke",
@@ -145,6 +147,9 @@ class State:
         self.config = Config()
         self.subject = Subject()
         self.card = b""
+        #: By URI; and nicks whose hats have just changed, of which nobody was told yet.
+        self.hats: dict[str, Hat] = {}
+        self.rehatted: list[Seat] = []
         #: Bare JIDs and domains.
         self.affiliates: dict[str, Affiliate] = {}
         #: Keys of reserved nicks -> whose.

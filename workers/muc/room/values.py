@@ -42,10 +42,11 @@ ROLES: Final = {one.label: one for one in Role}
 
 
 class Hat(NamedTuple):
-    """A tag of somebody in this room (XEP-0317)."""
+    """A tag for people in this room (XEP-0317); `hue` is its colour, as it was written."""
 
     uri: str
     title: str
+    hue: str = ""
 
 
 class Affiliate(NamedTuple):
@@ -56,7 +57,8 @@ class Affiliate(NamedTuple):
     reason: str = ""
     by: str = ""
     at: float = 0.0
-    hats: tuple[Hat, ...] = ()
+    #: URIs of those that it wears.
+    hats: tuple[str, ...] = ()
 
     @property
     def empty(self) -> bool:

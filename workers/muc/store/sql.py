@@ -57,6 +57,7 @@ _ROOM: Final = """
 SELECT id, partition, jid, state, public, persistent, name, description, lang, occupants FROM room WHERE jid = $1"""
 _AFFILIATIONS: Final = "SELECT jid, state FROM room_affiliation WHERE room_id = $1"
 _OCCUPANTS: Final = "SELECT jid, since, state FROM room_occupant WHERE room_id = $1"
+_OWNED: Final = "SELECT count(*) FROM room_affiliation WHERE jid = $1 AND affiliation = 'owner'"
 _SAYINGS: Final = """
 SELECT room_id, n, partition, stream, origin_n, said FROM room_saying WHERE room_id = $1 ORDER BY n"""
 _OPEN: Final = """
@@ -125,6 +126,12 @@ async def load(conn: Connection, jid: str) -> Loaded | None:
     affiliations = {one["jid"]: one["state"] for one in await conn.fetch(_AFFILIATIONS, row.id)}
     occupants = {one["jid"]: (one["since"], one["state"]) for one in await conn.fetch(_OCCUPANTS, row.id)}
     return Loaded(row, affiliations, occupants)
+
+
+async def owned(conn: Connection, bare: str) -> int:
+    """How many rooms somebody owns."""
+    found: int = await conn.fetchval(_OWNED, bare)
+    return found
 
 
 async def sayings(conn: Connection, room_id: int) -> list[Saying]:

@@ -52,3 +52,6 @@ class Means(Protocol):
 
     def uncertain(self, pair: Pair, entry: Entry) -> None:
         """Give this stanza up: it was sent, and nobody can say whether it arrived."""
+
+    def broken(self, name: str) -> None:
+        """A stream to the remote domain that was open has ended, and not because nobody used it."""

@@ -220,8 +220,7 @@ class Remote:
         self._sent.begin()
         self._marked = 0
         self._useful = False
-        self._proved = {self._attempt}
-        self._asked = set()
+        self._proved, self._asked = {self._attempt}, set()
         self.worked = True
         self.trouble = None
         self._around.opened(self, self._attempt)
@@ -287,8 +286,7 @@ class Remote:
         self._end_unanswered(stream, trouble)
         self.stream = None
         self._around.gate.leave(self._key)
-        self._proved.clear()
-        self._asked.clear()
+        self._proved, self._asked = set(), set()
         unacknowledged = bool(self._sent)
         if opened and unacknowledged and not self._useful and trouble.kind == "stream":
             self._spoil(trouble)
@@ -303,6 +301,8 @@ class Remote:
         self._rest(trouble.kind)
         if not opened:
             self._around.failed(self, trouble)
+        elif trouble.kind != "idle":
+            self._around.broken(self.name)
 
     def _spoil(self, trouble: Trouble) -> None:
         if self._spoiled >= SPOILED and len(self._sent) == 1:

@@ -64,6 +64,8 @@ class Remotes:
         self._rung = trio.Event()
         #: Called once a second with the remote domains that something waits for.
         self.on_look: Callable[[Remote], None] = _ignore
+        #: Called when a stream to a remote domain broke.
+        self.on_broken: Callable[[str], None] = _ignore
 
     # --- what is held ------------------------------------------------------------------------------------------------
 
@@ -149,6 +151,10 @@ class Remotes:
             for local in list(remote.pairs):
                 self._queues.outcome(held, remote, local, trouble)
 
+    def broken(self, name: str) -> None:
+        """A stream to the remote domain that was open has ended, and not because nobody used it."""
+        self.on_broken(name)
+
     def spoiled(self, pair: Pair, entry: Entry, trouble: Trouble) -> None:
         """The other side ends each stream that brings this stanza: give it up."""
         _log.warning("s2s_spoiled", remote=pair.remote, why=trouble.text or trouble.condition)
@@ -231,5 +237,5 @@ class _Nowhere:
         raise RuntimeError("no streams")
 
 
-def _ignore(remote: Remote) -> None:
+def _ignore(remote: object) -> None:
     pass

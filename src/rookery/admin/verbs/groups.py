@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 from msgspec import Meta
 
-from rookery.admin import groups
+from rookery.admin import groups, tags
 from rookery.admin.desk import Desk
 from rookery.admin.verb import Given, Made, Nothing, Taken, UserJid, Verb
 
@@ -14,12 +14,13 @@ GroupName = Annotated[str, Meta(description="Name of a group", min_length=1, max
 
 
 class Group(Given, frozen=True, kw_only=True):
-    """A shared group. `everybody` is a domain all of whose users are members, empty for a list; `members` counts."""
+    """A shared group. `everybody` is a domain all of whose users are members, `tag` one that all members have; both empty for a list; `members` counts."""
 
     name: str
     label: str
     everybody: str
     members: int
+    tag: str = ""
 
 
 class GroupList(Given, frozen=True, kw_only=True):
@@ -47,6 +48,7 @@ class PutGroup(OfGroup, frozen=True, kw_only=True):
     everybody: Annotated[
         str, Meta(description="A domain all of whose users are members", max_length=1023)
     ] = ""
+    tag: Annotated[str, Meta(description="Whoever has this tag is a member", max_length=64)] = ""
 
 
 class OfMembers(OfGroup, frozen=True, kw_only=True):
@@ -75,7 +77,9 @@ async def _members(desk: Desk, taken: OfGroup) -> Members:
 
 
 async def _put(desk: Desk, taken: PutGroup) -> Made | Group:
-    new = await groups.put(desk, taken.group, taken.label, taken.everybody)
+    new = await groups.put(
+        desk, taken.group, taken.label, taken.everybody, tags.checked(taken.tag) if taken.tag else ""
+    )
     group = shown((await groups.shown(desk, taken.group))[0])
     return Made(group) if new else group
 

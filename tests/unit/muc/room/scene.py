@@ -44,6 +44,7 @@ class Scene:
         self.archive: list[Archived] = []
         self.notes: list[Note] = []
         self.admins: set[str] = set()
+        self.banned: set[str] = set()
         self.may_create = True
         self.deed = Deed()
         self.n = 0
@@ -57,6 +58,7 @@ class Scene:
             self.may_create,
             b"secret",
             f"token{self.n}",
+            full in self.banned,
         )
 
     def send(self, stanza: Stanza) -> Deed:

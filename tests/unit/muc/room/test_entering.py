@@ -312,3 +312,25 @@ def test_an_unknown_presence_type_is_bad() -> None:
     scene = opened()
     with pytest.raises(StanzaError, match="bad-request"):
         scene.send(Stanza.build("presence", type="dance", from_=CAROL, to=f"{ROOM}/x"))
+
+
+def test_who_is_banned_from_the_service_comes_into_no_room_and_makes_none() -> None:
+    scene = opened()
+    scene.banned.add(CAROL)
+    assert refused(scene, presence(CAROL, "Carol", Element(NS, "x"))).condition == "forbidden"
+    new = Scene()
+    new.banned.add(CAROL)
+    assert refused(new, presence(CAROL, "Carol", Element(NS, "x"))).condition == "forbidden"
+    assert not new.room.exists
+
+
+def test_who_is_banned_from_the_service_leaves_with_301() -> None:
+    scene = opened()
+    scene.take(scene.room.expel("bob@example.org", "spam", scene.facts()))
+    assert BOB not in scene.room.occupants
+    (told,) = scene.got(BOB)
+    assert codes_of(told) == {110, 301}
+    (seen,) = scene.got(ALICE)
+    assert codes_of(seen) == {301}
+    assert b"<reason>spam</reason>" in seen.inner
+    assert "bob@example.org" not in scene.room.state.affiliates, "the room's own lists are its owners'"

@@ -32,6 +32,20 @@ async def occupants(it: Rig, count: int, edges: int = 2) -> list[Client]:
     return [await it.online(f"u{n}", edge=f"edge{n % edges + 1}") for n in range(count)]
 
 
+def spied(it: Rig) -> list[Any]:
+    """What edges take from here on."""
+    items: list[Any] = []
+    for edge in it.edges.values():
+        take = edge._take
+
+        def spy(source: str, partition: int, item: Any, take: Any = take) -> None:
+            items.append(item)
+            take(source, partition, item)
+
+        edge._take = spy  # type: ignore[method-assign]
+    return items
+
+
 async def test_full_addresses_get_it_once_under_their_own_names() -> None:
     async with rig() as it:
         clients = await occupants(it, 6)
@@ -51,19 +65,30 @@ async def test_one_item_leaves_for_each_edge_whatever_the_partitions() -> None:
     async with rig() as it:
         clients = await occupants(it, 12, edges=3)
         assert len({it.edge().node.partition(client.bare) for client in clients}) > 3
-        items: list[Any] = []
-        for edge in it.edges.values():
-            take = edge._take
-
-            def spy(source: str, partition: int, item: Any, take: Any = take) -> None:
-                items.append(item)
-                take(source, partition, item)
-
-            edge._take = spy  # type: ignore[method-assign]
+        items = spied(it)
         await spread(it, said(1), [client.full for client in clients], uid(1))
         many = [item for item in items if isinstance(item, DeliverMany)]
         assert [len(item.targets) for item in many] == [4, 4, 4]
         assert {(item.origin_stream, item.origin_n) for item in many} == {(b"room", 1)}
+
+
+async def test_a_headline_for_accounts_leaves_as_one_item_for_each_edge() -> None:
+    """RFC 6121 section 8.5.2.1.1: each resource gets it whose priority is not negative; nothing is kept for who is not there."""
+    async with rig() as it:
+        clients = await occupants(it, 8)
+        second = await it.online("u0", "second")
+        negative = await it.online("u1", "negative", -1)
+        it.account("away")
+        items = spied(it)
+        to = [*(client.bare for client in clients), f"away@{DOMAIN}", f"nobody@{DOMAIN}"]
+        for _ in range(2):
+            await spread(it, said(1, "headline"), to, uid(1))
+        for client in (*clients, second):
+            news = client.news()
+            assert bodies(news) == ["1"]
+            assert [one.to for one in news if one.kind == "message"] == [client.bare]
+        assert bodies(negative.news()) == []
+        assert sorted(len(item.targets) for item in items if isinstance(item, DeliverMany)) == [4, 5]
 
 
 async def test_a_room_learns_by_an_error_that_an_occupant_is_gone() -> None:
