@@ -91,6 +91,7 @@ class AccountService(HostedWorker):
             nursery.start_soon(self._load_secret)
             nursery.start_soon(self.seen.run)
             nursery.start_soon(self.tokens.run)
+            nursery.start_soon(self.logins.guests.run)
             nursery.start_soon(self.client_log.run)
 
     async def release(self, partition: int) -> None:
