@@ -229,7 +229,9 @@ def items(iq: Stanza, namespace: str, node: str, context: Context) -> Stanza:
 def _usable(iq: Stanza, context: Context) -> dict[str, str]:
     """Commands for whoever asks, by node, with their names."""
     options = context.options(invitations.Options)
-    local = iq.from_.partition("/")[0].rpartition("@")[2] == context.domain and not context.guests
+    # (XEP-0401: invitations are made by the domain itself)
+    at_domain = context.address == context.domain and not context.guests
+    local = at_domain and iq.from_.partition("/")[0].rpartition("@")[2] == context.domain
     found = {
         node: name
         for node, name in invitations.COMMANDS.items()

@@ -66,7 +66,7 @@ async def test_a_user_invites_a_contact(database: Database) -> None:
         assert match is not None
         token = match[1]
         await call(
-            world, Register("one.org", "carol", "a good password", "192.0.2.1", "", token), "carol@one.org"
+            world, Register("one.org", "carol", "a good password", "", "192.0.2.1", token), "carol@one.org"
         )
         await world.rest()
 

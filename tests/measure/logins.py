@@ -16,6 +16,7 @@ import socket
 import ssl
 import threading
 import time
+import uuid
 from base64 import b64decode, b64encode
 from collections.abc import Callable
 from pathlib import Path
@@ -85,7 +86,7 @@ class User:
         self._edges, self._context = edges, context
         self._keys: Keys = {}
         self._turn = 0
-        self._agent = secrets.token_hex(8)
+        self._agent = str(uuid.uuid4())
         self._session: ssl.SSLSession | None = None
         self._token = self._stream = ""
         self.short = 0
@@ -151,7 +152,9 @@ class User:
             f"<bind xmlns='urn:xmpp:bind:0'><tag>m</tag>{ENABLE}</bind></authenticate>"
         )
         said = line.until("</success>.*</stream:features>")
-        self._token = _attribute(said, "token")
+        found = re.search("<token[^>]*>", said)
+        assert found is not None, said
+        self._token = _attribute(found[0], "token")
         found = re.search("<enabled[^>]*>", said)
         assert found is not None
         self._stream = _attribute(found[0], "id")

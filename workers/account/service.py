@@ -153,7 +153,7 @@ class AccountService(HostedWorker):
         )
 
     def _on_get_credentials(self, partition: int, call: Call, request: GetCredentials) -> None:
-        work = partial(self._credentials, partition, request)
+        work = partial(self._credentials, partition, request.account, request.mechanism)
         self._unhurried(partition, call, request, work, request.account)
 
     def _on_add_keys(self, partition: int, call: Call, request: AddKeys) -> None:
@@ -172,7 +172,7 @@ class AccountService(HostedWorker):
 
     async def _change_account(self, partition: int, request: ChangeAccount) -> Done:
         mechanism = self.node.config.account.mechanisms[0]
-        found = await self._credentials(partition, GetCredentials(request.account, mechanism))
+        found = await self._credentials(partition, request.account, mechanism)
         return await by_browser.change(self, partition, request, found)
 
     def _unhurried(
@@ -272,9 +272,9 @@ class AccountService(HostedWorker):
             answer = StanzaError("internal-server-error")
         self.node.bus.reply(call, answer)
 
-    async def _credentials(self, partition: int, request: GetCredentials) -> Credentials:
-        account, settings = Jid.trusted(request.account), self.node.config.account
-        mechanism = base_mechanism(request.mechanism, settings.mechanisms)
+    async def _credentials(self, partition: int, whose: str, mechanism: str) -> Credentials:
+        account, settings = Jid.trusted(whose), self.node.config.account
+        mechanism = base_mechanism(mechanism, settings.mechanisms)
         await self._secret_known.wait()
         found = await self.database(
             partition,
