@@ -17,7 +17,7 @@ from rookery.edge.admission import PATIENCE, Admission
 from rookery.edge.context import Context
 from rookery.edge.door.domains import HostedDomains
 from rookery.edge.door.door import Door
-from rookery.edge.door.tls import DIRECT, STARTTLS, USES
+from rookery.edge.door.tls import DIRECT, STARTTLS, USES, tickets
 from rookery.edge.door.web import WebDoor
 from rookery.edge.policy import Policy
 from rookery.edge.sessions.session import Session
@@ -107,7 +107,7 @@ class EdgeService:
             sessions=self._sessions,
             policy=_policy(config, self._domains),
             limits=limits,
-            certificates=CertificateStore(config.tls, USES, _asking(config)),
+            certificates=CertificateStore(config.tls, USES, _asking(config), tickets(config)),
             pool=HandshakePool(config.tls.handshake_threads),
             failures=Failures(limits.auth_failures_per_ip, limits.auth_failures_window),
             exempt=Nets(limits.exempt_nets),

@@ -14,6 +14,7 @@ from msgspec import defstruct, field
 from rookery.shared.component_settings import Component as Component
 from rookery.shared.federation_settings import S2s as S2s
 from rookery.shared.options import S, Section, about
+from rookery.shared.tls_settings import Tls as Tls
 from rookery.shared.xeps import registry
 
 
@@ -103,25 +104,6 @@ class Cluster(Section, frozen=True):
             ge=0,
         ),
     ] = 0
-
-
-class Tls(Section, frozen=True):
-    """Certificates of the hosted domains."""
-
-    directory: Annotated[
-        str,
-        about("Has DOMAIN/fullchain.pem and DOMAIN/privkey.pem for each domain; read again on change"),
-    ] = ""
-    default_domain: Annotated[
-        str,
-        about("Whose certificate clients get that name no domain we have; empty for the first hosted domain"),
-    ] = ""
-    reload_interval: Annotated[
-        float, about("How often the directory is looked at for new certificates", "seconds", ge=0)
-    ] = 5.0
-    handshake_threads: Annotated[
-        int, about("Threads of an edge for the arithmetic of TLS handshakes", "threads", ge=1)
-    ] = 2
 
 
 class Limits(Section, frozen=True):

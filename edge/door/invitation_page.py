@@ -5,40 +5,19 @@ It says who invites and to what, has a link that a client opens, the same as a Q
 
 from __future__ import annotations
 
-from base64 import b64encode
 from datetime import UTC, datetime
-from hashlib import sha256
 from html import escape
 from io import BytesIO
 from typing import Final, NamedTuple
 
 import segno
 
+from rookery.edge.door.document import HEADERS as HEADERS
+from rookery.edge.door.document import document, language
 from rookery.shared.bus.messages import Invited
 from rookery.shared.observe.exchange import Response
 from rookery.shared.xeps.invitations import address
 
-_STYLE: Final = (
-    "body{font:1.1rem/1.5 system-ui,sans-serif;max-width:38rem;margin:2rem auto;padding:0 1rem;color:#1a1a1a;background:#fff}"
-    "h1{font-size:1.6rem;line-height:1.2}a{color:#0b57d0}"
-    ".go{display:inline-block;padding:.7rem 1.2rem;border-radius:.4rem;background:#0b57d0;color:#fff;text-decoration:none;font-weight:600}"
-    ".go:focus-visible,a:focus-visible{outline:3px solid #f5a623;outline-offset:2px}"
-    "svg{width:14rem;height:14rem;max-width:100%}code{overflow-wrap:anywhere}"
-    "@media(prefers-color-scheme:dark){body{color:#eee;background:#161616}a{color:#8ab4f8}svg{background:#fff}.go{background:#8ab4f8;color:#111}}"
-)
-_STYLE_HASH: Final = b64encode(sha256(_STYLE.encode()).digest()).decode()
-#: The token is a secret: it leaves this page only in the link that a client opens.
-HEADERS: Final = (
-    (
-        "Content-Security-Policy",
-        f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    ),
-    ("Referrer-Policy", "no-referrer"),
-    ("X-Content-Type-Options", "nosniff"),
-    ("Cache-Control", "no-store"),
-    ("Vary", "Accept-Language"),
-    ("X-Robots-Tag", "noindex"),
-)
 #: (name, where it runs, address)
 _CLIENTS: Final = (
     ("Conversations", "Android", "https://conversations.im/"),
@@ -109,26 +88,12 @@ _GERMAN: Final = _Words(
 
 
 def words(accept_language: str) -> _Words:
-    """The language that a browser prefers of the two (RFC 9110 section 12.5.4)."""
-    best, found = 0.0, _ENGLISH
-    for part in accept_language.split(",")[:20]:
-        tag, _, weight = part.partition(";")
-        try:
-            quality = float(weight.partition("q=")[2] or 1) if weight else 1.0
-        except ValueError:
-            continue
-        name = tag.strip().lower().partition("-")[0]
-        if name in ("de", "en") and quality > best:
-            best, found = quality, _GERMAN if name == "de" else _ENGLISH
-    return found
+    """The language that a browser prefers of the two."""
+    return _GERMAN if language(accept_language) == "de" else _ENGLISH
 
 
 def _document(said: _Words, title: str, body: str) -> bytes:
-    return (
-        f'<!DOCTYPE html>\n<html lang="{said.lang}"><head><meta charset="utf-8"><title>{title}</title>'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<style>{_STYLE}</style></head><body><main><h1>{title}</h1>{body}</main></body></html>\n"
-    ).encode()
+    return document(said.lang, title, body)
 
 
 def page(domain: str, token: str, invited: Invited, accept_language: str) -> Response:

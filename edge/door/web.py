@@ -14,6 +14,7 @@ import structlog
 from rookery.edge.bosh.hub import WRAPPER_BYTES, Hub, Local, Place
 from rookery.edge.context import Context
 from rookery.edge.door import invitation_page
+from rookery.edge.door.account_door import AccountDoor, Source
 from rookery.edge.door.door import Door
 from rookery.edge.door.tls import WEB, ClientTls
 from rookery.shared.bus.api import BusTimeout
@@ -28,7 +29,7 @@ from rookery.shared.net.reactor import close_quietly
 from rookery.shared.net.stages import FirstByte, ProxyHeader
 from rookery.shared.net.websocket import WebSocket
 from rookery.shared.observe.exchange import HttpLimits, Request, Response
-from rookery.shared.xeps import bosh, channel_binding, host_meta, invitations
+from rookery.shared.xeps import bosh, channel_binding, host_meta, invitations, registration
 from rookery.shared.xmpp.errors import JidError, StanzaError
 from rookery.shared.xmpp.jid import prepare_domain
 
@@ -77,6 +78,10 @@ class WebDoor:
         }
         if config.options(invitations.Options).enabled:
             self.routes["GET", invitations.PATH] = self._invitation
+        if config.options(registration.Options).page:
+            account = AccountDoor(context, self._hosted, self._from)
+            self.routes["GET", registration.PATH] = account.get
+            self.routes["POST", registration.PATH] = account.post
         if self._bosh_options.enabled:
             self.routes["POST", BOSH_PATH] = self._bind
             self.routes["OPTIONS", BOSH_PATH] = self._preflight
@@ -173,8 +178,8 @@ class WebDoor:
             self._strangers.add(origin)
             _log.warning("websocket_origin_refused", origin=origin[:200], setting="edge.websocket_origins")
 
-    def _who(self, request: Request, client: HttpConnection) -> _Who | Response:
-        """Who asks, or the refusal of one who may not speak XMPP here."""
+    def _from(self, request: Request, client: HttpConnection) -> Source | Response:
+        """From where a request comes, or the refusal of one that came in the clear."""
         headers = request.headers
         secure = client.secure
         host = client.host
@@ -188,13 +193,20 @@ class WebDoor:
                 self._told_of_tls += 1
                 _log.warning("web_client_without_tls", address=client.host, setting="edge.http_proxy_nets")
             return Response(403, b"TLS is required\n")
-        origin = headers.get("origin", "").rstrip("/").lower()
+        return Source(host, secure, proxied)
+
+    def _who(self, request: Request, client: HttpConnection) -> _Who | Response:
+        """Who asks, or the refusal of one who may not speak XMPP here."""
+        source = self._from(request, client)
+        if isinstance(source, Response):
+            return source
+        origin = request.headers.get("origin", "").rstrip("/").lower()
         if origin and "*" not in self._origins and origin not in self._origins:
             self._refused(origin)
             return Response(
                 403, b"this origin is not allowed: the operator lists it in edge.websocket_origins\n"
             )
-        return _Who(host, secure, proxied, origin)
+        return _Who(*source, origin)
 
     def _upgrade(self, request: Request, client: HttpConnection) -> Answer:
         accepted = websocket.accept(request, SUBPROTOCOL)

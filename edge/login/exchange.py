@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from rookery.edge.login.features import BINDING
 from rookery.shared.bus.messages import Credentials, LoginChecked, LoginToken
+from rookery.shared.xmpp.sasl import anonymous, ht, oauth
 from rookery.shared.xmpp.sasl import external as certified
-from rookery.shared.xmpp.sasl import ht, oauth
 from rookery.shared.xmpp.sasl.common import SaslFailure, decode_base64
 from rookery.shared.xmpp.sasl.plain import parse_plain
 from rookery.shared.xmpp.sasl.scram import ScramServer, base_mechanism
@@ -94,6 +94,7 @@ class Exchange:
         "_certified",
         "_domain",
         "_external",
+        "_guest",
         "_password",
         "_refused",
         "_scram",
@@ -115,6 +116,8 @@ class Exchange:
         self._token = ht.BINDINGS.get(mechanism)
         self._external = external
         self._bearer = mechanism == "OAUTHBEARER"
+        #: What stands for a guest until it has a name, "" for all others.
+        self._guest = nonce if mechanism == anonymous.NAME else ""
         #: Whether the client was told why, and the failure follows.
         self._refused = False
         self.account = ""
@@ -124,7 +127,7 @@ class Exchange:
         self.missing: Sequence[str] = ()
         #: Whether the client's first message has been seen.
         self.started = False
-        if mechanism in ("PLAIN", "EXTERNAL") or self._bearer or self._token is not None:
+        if mechanism in ("PLAIN", "EXTERNAL", anonymous.NAME) or self._bearer or self._token is not None:
             self.mechanism = keys
         else:
             bindings = {} if binding is None else {BINDING: binding}
@@ -147,6 +150,9 @@ class Exchange:
             terms = self._certified
             self.account = certified.parse(data, terms.addresses, self._domain, terms.hosted)
             return NeedLogin(self.account, "")
+        if self._guest:
+            anonymous.check(data)
+            return NeedLogin("", self._guest)
         if self._token is not None:
             self.account, proof = ht.parse(data, self._domain)
             return NeedRedeem(self.account, proof, self._binding if self._token else b"")

@@ -154,6 +154,7 @@ class Iqs:
             resources=resources,
             services=core.services.get(domain, ()),
             admin=row is not None and sender in row.admins,
+            guests=row is not None and row.auth.get("type") == "anonymous",
         )
 
 

@@ -851,6 +851,17 @@ class Register(NamedTuple):
     token: str = ""
 
 
+class ChangeAccount(NamedTuple):
+    """Change the password of an account, or remove it (`new` is ""), for whoever knows its password; answered by Done. Comes from a browser at `address`."""
+
+    account: str
+    password: str
+    new: str
+    address: str
+    #: As in CheckLogin: guesses are slowed down alike.
+    mechanism: str = "PLAIN"
+
+
 class AskInvitation(NamedTuple):
     """Ask an account worker what the token of an invitation allows now (XEP-0445); StanzaError(item-not-found) for nothing."""
 
@@ -1174,6 +1185,7 @@ Item = (
     | CheckLogin
     | LoginChecked
     | Register
+    | ChangeAccount
     | AskInvitation
     | Invited
     | Done
@@ -1300,4 +1312,5 @@ TAGS: Final[dict[type, int]] = {
     AddKeys: 292,
     LoggedIn: 293,
     RemoteBroken: 310,
+    ChangeAccount: 330,
 }

@@ -20,6 +20,7 @@ item gets a new `VERSION` and a line here, with what happens while the other sid
 | 3 | `OperatorCommand` | no log line tells which operator has changed what |
 | 3 | `TryRemote` | `rookery s2s retry` does nothing, nor does a domain that comes by itself: it is tried when its pause is over |
 | 3 | `BoshAsk`, `BoshTold` | a request of BOSH that reaches another edge than that of its session waits in vain; version 2 has no such sessions |
+| 3 | `ChangeAccount` | the page of accounts asks to try again |
 | 3 | `AskInvitation`, `Invited`, `Register.token` | an invitation is refused until the worker is new |
 | 3 | `Domains.kinds` | an edge takes every hosted domain for one with accounts; their routers know better |
 | 3 | `ListSessions`, `SessionList`, `EndSessions`, `Ended` | operators cannot see or end sessions of a router of version 2 |
@@ -60,6 +61,7 @@ from rookery.shared.bus.messages import (
     BoshAsk,
     BoshTold,
     Bound,
+    ChangeAccount,
     CheckLogin,
     CheckOccupants,
     Claimed,
@@ -167,6 +169,7 @@ KNOWN: Final[dict[type, int | None]] = {
     ComponentAcked: None,
     BoshAsk: None,
     BoshTold: None,
+    ChangeAccount: None,
     AskInvitation: None,
     Invited: None,
     Register: 5,

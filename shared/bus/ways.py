@@ -92,6 +92,7 @@ WAYS: Final[dict[type, Way]] = {
     m.OperatorCommand: _way((_COMMAND,), (_ACCOUNT,)),
     m.TryRemote: _way((_COMMAND, _S2S), (_S2S,)),
     m.RemoteBroken: _way((_S2S,), (_MUC,)),
+    m.ChangeAccount: _way((_EDGE,), (_ACCOUNT,)),
     m.AskInvitation: _way((_EDGE,), (_ACCOUNT,)),
     m.Invited: _way((_ACCOUNT,), (_EDGE,), answer=True),
     m.ComponentHere: _way((_COMPONENT,), (_COMPONENT,)),

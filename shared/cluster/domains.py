@@ -182,7 +182,10 @@ def _auth(policy: Mapping[str, Any]) -> Mapping[str, Any]:
 def _federation(policy: Mapping[str, Any]) -> Mapping[str, Any]:
     """What cannot be read lets nobody in or out."""
     said = policy.get("federation")
-    return {} if said is None else said if isinstance(said, dict) else {"mode": "closed"}
+    if said is None:
+        # Nobody knows who a guest is (XEP-0175 section 2).
+        return {"mode": "closed"} if _auth(policy).get("type") == "anonymous" else {}
+    return said if isinstance(said, dict) else {"mode": "closed"}
 
 
 def services(rows: Sequence[DomainRow]) -> dict[str, tuple[str, ...]]:

@@ -1,16 +1,16 @@
 """Certificates and the server's TLS contexts of the hosted domains (RFC 7590, RFC 6120 section 5, XEP-0368).
 
-TLS 1.2 with forward-secret AEAD suites, and TLS 1.3; no renegotiation, compression, tickets or early data. The SNI callback picks the
-domain's context; files that changed are read again without a restart, and connections keep the context they began with.
+TLS 1.2 with forward-secret AEAD suites, and TLS 1.3; no renegotiation, compression or early data, tickets only with keys that edges share.
+The SNI callback picks the domain's context; files that changed are read again without a restart, and connections keep the context they began with.
 
 What the contexts are for is the owner's: it names its uses, each with the ALPN protocols that it speaks.
 """
 
 from __future__ import annotations
 
-import os
+import hashlib
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -20,13 +20,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from rookery.shared.config import Tls
+from rookery.shared.net.folder import Folder, Stapled, answered, look, other_kind
 from rookery.shared.net.identity import Identity
+from rookery.shared.net.libssl import Library, usable
+from rookery.shared.net.tickets import Tickets
 from rookery.shared.xmpp.errors import JidError
 from rookery.shared.xmpp.jid import prepare_domain
 from rookery.shared.xmpp.sasl.binding import tls_server_end_point
 
-CHAIN: Final = "fullchain.pem"
-KEY: Final = "privkey.pem"
 _CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
 _log = structlog.get_logger()
 #: The name of each use of a certificate, and the ALPN protocols of its context (none: whatever the client offers).
@@ -47,29 +48,60 @@ class Asking(NamedTuple):
 NOBODY: Final = Asking()
 
 
+class Serving(NamedTuple):
+    """What the certificates are for: the uses, who is asked for a certificate, and the keys of tickets."""
+
+    uses: Uses
+    asking: Asking = NOBODY
+    tickets: Tickets | None = None
+
+
 class Certificate:
     """One domain's certificate as it was last read: a context for each use, channel binding, expiry."""
 
-    __slots__ = ("binding", "contexts", "domain", "identity", "not_after", "stamp")
+    __slots__ = ("binding", "contexts", "domain", "identity", "not_after", "stamp", "two")
 
-    def __init__(
-        self, domain: str, identity: Identity, stamp: tuple[object, ...], uses: Uses, asking: Asking
-    ) -> None:
+    def __init__(self, domain: str, folder: Folder, stamp: tuple[object, ...], serving: Serving) -> None:
         self.domain = domain
-        self.identity = identity
+        self.identity = folder.first
         self.stamp = stamp
         try:
-            leaf = x509.load_pem_x509_certificates(identity.chain.read_bytes())[0]
-            self.contexts = {
-                use: _server_context(identity, alpn, asking.authorities if use in asking.uses else None)
-                for use, alpn in uses.items()
-            }
+            leaf = _leaf(folder.first)
+            second = None if folder.second is None else _leaf(folder.second)
+            if second is not None and not other_kind(leaf, second):
+                raise ValueError("the second certificate has the same kind of key as the first")
+            self.contexts = {use: _server_context(folder, use, serving) for use in serving.uses}
+            if self.contexts and folder.answers:
+                self._staple(folder.answers, [leaf] if second is None else [leaf, second])
         except (OSError, ValueError, ssl.SSLError) as error:
             # OpenSSL's text names no secret; the key itself is in none of these messages.
             raise CertificateError(f"certificate of {domain}: {error}") from error
+        #: Whether there are two: which of them a client was shown, nothing says.
+        self.two = second is not None
         #: The `tls-server-end-point` channel binding (RFC 5929 section 4), None where it is undefined.
-        self.binding = tls_server_end_point(leaf.public_bytes(Encoding.DER))
-        self.not_after: datetime = leaf.not_valid_after_utc
+        self.binding = None if self.two else tls_server_end_point(leaf.public_bytes(Encoding.DER))
+        last = leaf if second is None else min(leaf, second, key=_end)
+        self.not_after: datetime = last.not_valid_after_utc
+
+    def _staple(self, paths: Sequence[Path], leaves: Sequence[x509.Certificate]) -> None:
+        """Show answers of OCSP. One that cannot be used is told of, and the certificate serves without it."""
+        found: dict[bytes, Stapled] = {}
+        for path in paths:
+            try:
+                if reason := usable():
+                    raise ValueError(f"not with this Python: {reason}")
+                certificate, answer = answered(path, leaves)
+                found[certificate] = answer
+            except (OSError, ValueError) as error:
+                _log.error("ocsp_unusable", file=str(path), reason=str(error)[:500])
+
+        def shown(certificate: bytes) -> bytes | None:
+            answer = found.get(certificate)
+            return None if answer is None else answer.shown()
+
+        if found:
+            for context in self.contexts.values():
+                Library().staple(context, shown)
 
     def expired(self, now: datetime | None = None) -> bool:
         """Whether clients will refuse it by now."""
@@ -83,19 +115,32 @@ def harden(context: ssl.SSLContext) -> None:
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_TICKET
 
 
-def _server_context(
-    identity: Identity, alpn: tuple[str, ...], authorities: Path | None = None
-) -> ssl.SSLContext:
+def _leaf(identity: Identity) -> x509.Certificate:
+    return x509.load_pem_x509_certificates(identity.chain.read_bytes())[0]
+
+
+def _end(certificate: x509.Certificate) -> datetime:
+    return certificate.not_valid_after_utc
+
+
+def _server_context(folder: Folder, use: str, serving: Serving) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     harden(context)
     context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE | ssl.OP_SINGLE_ECDH_USE
     context.num_tickets = 0
-    identity.load(context)
-    if alpn:
+    folder.first.load(context)
+    if folder.second is not None:
+        folder.second.load(context)
+    if alpn := serving.uses[use]:
         context.set_alpn_protocols(list(alpn))
-    if authorities is not None:
-        context.load_verify_locations(authorities)
+    if folder.authorities is not None and use in serving.asking.uses:
+        context.load_verify_locations(folder.authorities)
         context.verify_mode = ssl.CERT_OPTIONAL
+    elif serving.tickets is not None:
+        # (A ticket would carry a client's certificate past its authority and its end, so who is asked for one gets none.)
+        context.options &= ~ssl.OP_NO_TICKET
+        context.num_tickets = 1
+        Library().use_tickets(context, serving.tickets, serving.tickets.seconds)
     return context
 
 
@@ -111,18 +156,13 @@ def _canonical(name: str) -> str:
         return name.lower().rstrip(".")
 
 
-def _stamp(identity: Identity, authorities: Path | None) -> tuple[object, ...]:
-    # Kubernetes swaps a symlink: the inode behind it changes, so follow it.
-    paths = [*identity, *(() if authorities is None else (authorities,))]
-    return tuple((s.st_ino, s.st_size, s.st_mtime_ns) for s in (os.stat(path) for path in paths))
-
-
 class CertificateStore:
     """All certificates of `tls.directory`, by domain, with a context for each of `uses`."""
 
-    def __init__(self, config: Tls, uses: Uses, asking: Asking = NOBODY) -> None:
-        self._uses = uses
-        self._asking = asking
+    def __init__(
+        self, config: Tls, uses: Uses, asking: Asking = NOBODY, tickets: Tickets | None = None
+    ) -> None:
+        self._serving = Serving(uses, asking, tickets)
         self._directory = Path(config.directory) if config.directory else None
         self._default_domain = _canonical(config.default_domain) if config.default_domain else ""
         self._known: dict[str, Certificate] = {}
@@ -134,15 +174,17 @@ class CertificateStore:
         """Read what is new or changed; returns how many. A file that cannot be used is logged once and the old one kept."""
         if self._directory is None:
             return 0
+        if self._serving.tickets is not None:
+            self._serving.tickets.reload()
         changed = 0
         found: set[str] = set()
         for folder in self._folders():
             domain = _canonical(folder.name)
             if domain in found:
                 continue  # another form of the same name
-            identity = Identity(folder / CHAIN, folder / KEY)
+            files = look(folder, self._serving.asking.authorities)
             try:
-                stamp = _stamp(identity, self._asking.authorities)
+                stamp = files.stamp()
             except OSError:
                 continue
             found.add(domain)
@@ -150,7 +192,7 @@ class CertificateStore:
             if (known is not None and known.stamp == stamp) or self._broken.get(domain) == stamp:
                 continue
             try:
-                self._known[domain] = Certificate(domain, identity, stamp, self._uses, self._asking)
+                self._known[domain] = Certificate(domain, files, stamp, self._serving)
             except CertificateError as error:
                 self._broken[domain] = stamp
                 _log.error("certificate_unusable", domain=domain, reason=str(error)[:500])
@@ -182,9 +224,16 @@ class CertificateStore:
         # A handshake that is under way may still end with a context that was replaced: keep one generation.
         older = {c: cert for c, cert in self._by_context.items() if self._known.get(cert.domain) is not cert}
         self._by_context = {
-            **dict(list(older.items())[-len(self._uses) * (len(self._known) + 1) :]),
+            **dict(list(older.items())[-len(self._serving.uses) * (len(self._known) + 1) :]),
             **current,
         }
+        tickets = self._serving.tickets
+        if tickets is not None and tickets.bound:
+            # A login that is bound to a certificate must not come by a ticket that was given with another one.
+            digest = hashlib.sha256()
+            for domain, known in sorted(self._known.items()):
+                digest.update(domain.encode() + b"\0" + (known.binding or b""))
+            tickets.limit(digest.digest())
 
     def prefer(self, domain: str) -> None:
         """Serve `domain`'s certificate by default unless the configuration names another (the first hosted domain)."""

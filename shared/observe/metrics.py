@@ -161,6 +161,7 @@ STREAM_ERRORS: Final = _counter("stream_errors_total", "Streams closed with an e
 TLS_HANDSHAKES: Final = _counter(
     "tls_handshakes_total", "TLS handshakes that succeeded.", "protocol", "cipher"
 )
+TLS_RESUMPTIONS: Final = _counter("tls_resumptions_total", "TLS handshakes that a session ticket made short.")
 TLS_FAILURES: Final = _counter("tls_handshake_failures_total", "TLS handshakes that failed.", "reason")
 TLS_CERT_EXPIRY: Final = _gauge("tls_cert_expiry_timestamp_seconds", "When the certificate ends.", "name")
 RATELIMIT: Final = _counter("ratelimit_total", "Times a limit held somebody back.", "scope")

@@ -56,6 +56,8 @@ class Context:
     node: str = ""
     services: Sequence[str] = ()
     admin: bool = False
+    #: The domain is one of guests (XEP-0175).
+    guests: bool = False
 
 
 Handler = Callable[[Stanza, Context], Stanza]

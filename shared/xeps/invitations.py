@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 from urllib.parse import quote
 
 from rookery.shared.options import Section, about
@@ -15,6 +15,11 @@ from rookery.shared.xeps._xep import Xep
 PATH: Final = "/invite"
 #: 160 random bits as text that may stand in every URI.
 TOKEN_BYTES: Final = 20
+#: Commands of section 4.1, for contacts, and of section 4.4, for accounts; the form of what they answer.
+INVITE: Final = "urn:xmpp:invite#invite"
+CREATE: Final = "urn:xmpp:invite#create-account"
+COMMANDS: Final = {INVITE: "Invite a contact", CREATE: "Invite a new user"}
+INVITATION: Final = "urn:xmpp:invite#invitation"
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{16,64}")
 
 
@@ -29,16 +34,35 @@ class Options(Section, frozen=True):
         str,
         about("Public URL of the HTTP port, {domain} for the domain; empty: https://DOMAIN:PORT"),
     ] = ""
+    contacts: Annotated[
+        Literal["users", "admins", "nobody"],
+        about(
+            "Who invites contacts by a command; where accounts are made with invitations, such a contact may make one"
+        ),
+    ] = "users"
+    accounts: Annotated[
+        Literal["users", "admins", "nobody"],
+        about("Who invites new users by a command, with a name of their choice"),
+    ] = "admins"
+    open_per_user: Annotated[
+        int, about("Invitations of one user that are not used and not over", "invitations", ge=1)
+    ] = 10
 
 
 XEP = Xep(
     401,
     "0.5.0",
-    "partial",
+    "complete",
     options=Options,
-    implemented_in="workers.account, edge",
-    note="Invitations are made by operators with `rookery invite`, with a page for each; not yet by users with ad-hoc commands.",
+    implemented_in="workers.account, edge, src.rookery.admin.adhoc",
+    note="made by users with commands at their domain, by operators with `rookery invite`; each has a page",
 )
+
+
+def may(options: Options, node: str, *, admin: bool) -> bool:
+    """Whether a user of the domain may use a command."""
+    who = options.contacts if node == INVITE else options.accounts
+    return options.enabled and (who == "users" or (who == "admins" and admin))
 
 
 def digest(token: str) -> bytes | None:
@@ -58,9 +82,11 @@ def contact_uri(inviter: str, token: str) -> str:
     return f"xmpp:{quote(local, safe='')}@{domain}?roster;preauth={token};ibr=y"
 
 
-def address(domain: str, username: str, inviter: str, token: str) -> str:
-    """The address of an invitation: of a contact unless a username is kept."""
-    return contact_uri(inviter, token) if inviter and not username else uri(domain, username, token)
+def address(domain: str, username: str, inviter: str, token: str, *, joins: bool = True) -> str:
+    """The address of an invitation: of a contact unless a username is kept. `joins`: an account may be made with it."""
+    if not inviter or username:
+        return uri(domain, username, token)
+    return contact_uri(inviter, token).removesuffix("" if joins else ";ibr=y")
 
 
 def page(options: Options, domain: str, port: int, token: str) -> str:

@@ -7,6 +7,8 @@ from rookery.shared.xeps._xep import Target, Xep
 from rookery.shared.xmpp.xml import Element
 
 NS = "jabber:iq:register"
+#: The page where people change or remove their accounts, on the HTTP port of every edge.
+PATH = "/account"
 #: The stream feature's namespace (section 8).
 NS_FEATURE = "http://jabber.org/features/iq-register"
 
@@ -38,6 +40,10 @@ class Options(Section, frozen=True):
     instructions: Annotated[str, about("What the form for a new account says to the person")] = (
         "Choose a username and a password; the email address is optional."
     )
+    page: Annotated[
+        bool,
+        about("Serve /account, where people change their passwords and remove their accounts in a browser"),
+    ] = True
 
 
 XEP = Xep(

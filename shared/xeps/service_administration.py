@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from rookery.shared.xeps import adhoc_commands
+from rookery.shared.xeps import adhoc_commands, invitations
 from rookery.shared.xeps._disco import NS_INFO
 from rookery.shared.xeps._xep import Context, Xep
 from rookery.shared.xeps.data_forms import NS as FORMS
@@ -207,34 +207,48 @@ NOT_ALLOWED: Final = frozenset(
     for node in ("get-user-password", "restart", "shutdown", "edit-blacklist", "edit-whitelist")
 )
 #: The nodes of service discovery that are about commands.
-NODES: Final = frozenset({adhoc_commands.NS, *BY_NODE})
+NODES: Final = frozenset({adhoc_commands.NS, *BY_NODE, *invitations.COMMANDS})
 
 
 def items(iq: Stanza, namespace: str, node: str, context: Context) -> Stanza:
     """The commands of a domain for those who may use them; the others see none (XEP-0050 section 2.2)."""
-    listed = COMMANDS if context.admin and node == adhoc_commands.NS else ()
+    listed = _usable(iq, context) if node == adhoc_commands.NS else {}
     return iq.result(
         Element(
             namespace,
             "query",
             {"node": node},
             *(
-                Element(namespace, "item", {"jid": context.address, "node": one.full, "name": one.name})
-                for one in listed
+                Element(namespace, "item", {"jid": context.address, "node": full, "name": name})
+                for full, name in listed.items()
             ),
         )
     )
 
 
+def _usable(iq: Stanza, context: Context) -> dict[str, str]:
+    """Commands for whoever asks, by node, with their names."""
+    options = context.options(invitations.Options)
+    # (XEP-0401: invitations are made by the domain itself)
+    at_domain = context.address == context.domain and not context.guests
+    local = at_domain and iq.from_.partition("/")[0].rpartition("@")[2] == context.domain
+    found = {
+        node: name
+        for node, name in invitations.COMMANDS.items()
+        if local and invitations.may(options, node, admin=context.admin)
+    }
+    return {**{one.full: one.name for one in COMMANDS}, **found} if context.admin else found
+
+
 def info(iq: Stanza, node: str, context: Context) -> Stanza:
     """What the list of commands is, or one command (XEP-0050 section 2.3). Raises StanzaError: forbidden."""
-    command = BY_NODE.get(node)
-    if command is not None and not context.admin:
+    name = None if node == adhoc_commands.NS else _usable(iq, context).get(node)
+    if node != adhoc_commands.NS and name is None:
         raise StanzaError("forbidden")
-    identity = {"category": "automation", "type": "command-node" if command else "command-list"}
-    if command:
-        identity["name"] = command.name
-    features = (adhoc_commands.NS, FORMS) if command else (adhoc_commands.NS,)
+    identity = {"category": "automation", "type": "command-list" if name is None else "command-node"}
+    if name is not None:
+        identity["name"] = name
+    features = (adhoc_commands.NS,) if name is None else (adhoc_commands.NS, FORMS)
     return iq.result(
         Element(
             NS_INFO,

@@ -61,7 +61,9 @@ def info_of_account(iq: Stanza, context: Context) -> Stanza:
         if context.own and node in commands.NODES:
             return commands.info(iq, node, context)
         raise StanzaError("item-not-found")
-    answer = info("account", "registered", "", context.features[Target.ACCOUNT])
+    answer = info(
+        "account", "anonymous" if context.guests else "registered", "", context.features[Target.ACCOUNT]
+    )
     # XEP-0163 section 6.1
     answer.children.insert(1, Element(NS_INFO, "identity", {"category": "pubsub", "type": "pep"}))
     return iq.result(answer)

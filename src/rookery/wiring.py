@@ -91,7 +91,7 @@ def run_process(
     code = 0
     try:
         trio.run(_Process(config, tuple(kinds), report or _log_report, source).run, instruments=[Naps()])
-    except* (NodeFailed, migrate.SchemaError, ListenError) as group:
+    except* (NodeFailed, migrate.SchemaError, ListenError, settings.SettingsError) as group:
         code = EXIT_FAILED
         for error in leaves(group):
             _log.critical("process_stops", reason=str(error))

@@ -11,7 +11,8 @@ import trio.testing
 import trustme
 
 from rookery.shared.config import Config, Limits, S2s, Tls
-from rookery.shared.net.certificates import CHAIN, KEY, CertificateStore
+from rookery.shared.net.certificates import CertificateStore
+from rookery.shared.net.folder import CHAIN, KEY
 from rookery.shared.net.handshakes import HandshakePool
 from rookery.shared.net.listener import Listener, bind_sockets
 from rookery.shared.net.reactor import Reactor

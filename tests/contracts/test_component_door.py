@@ -18,7 +18,7 @@ from rookery.shared.bus.subjects import partition_of
 from rookery.shared.cluster.fake import FakeCluster, FakeNode
 from rookery.shared.config import Component, Config, S2s, Tls
 from rookery.shared.db.api import Database
-from rookery.shared.net.certificates import CHAIN, KEY
+from rookery.shared.net.folder import CHAIN, KEY
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element
 from rookery.workers.component.service import ComponentService

@@ -23,7 +23,7 @@ from rookery.cli import cli
 from rookery.shared import settings
 from rookery.shared.bus.kinds import Kind, built
 from rookery.shared.config import Config
-from rookery.shared.net.certificates import CHAIN, KEY
+from rookery.shared.net.folder import CHAIN, KEY
 from rookery.shared.observe import metrics
 from rookery.shared.reference import SETTINGS
 

@@ -3,6 +3,7 @@
 import pytest
 
 from rookery.admin.adhoc.commands import WORK
+from rookery.shared.xeps import invitations
 from rookery.shared.xeps._xep import Target
 from rookery.shared.xeps.adhoc_commands import NS
 from rookery.shared.xeps.data_forms import NS as FORMS
@@ -61,8 +62,10 @@ def test_administrators_find_the_commands(target: Target, to: str) -> None:
     """Section 3, and XEP-0050 section 2.2: nodes of the address that was asked."""
     of = {"address": to, "own": True, "admin": True}
     found = ask(iq(query(NS_ITEMS, NS), to=to), target, **of).elements()[0]
+    invite = invitations.COMMANDS.items() if target is Target.DOMAIN else ()
     assert [(one.get("jid"), one.get("node"), one.get("name")) for one in found.elements()] == [
-        (to, one.full, one.name) for one in COMMANDS
+        *((to, one.full, one.name) for one in COMMANDS),
+        *((to, node, name) for node, name in invite),
     ]
     one = ask(iq(query(NS_INFO, COMMANDS[0].full), to=to), target, **of).elements()[0]
     identity = one.find(NS_INFO, "identity")
@@ -76,7 +79,9 @@ def test_administrators_find_the_commands(target: Target, to: str) -> None:
 )
 def test_the_others_see_none(target: Target, to: str) -> None:
     of = {"address": to, "own": True}
-    assert not ask(iq(query(NS_ITEMS, NS), to=to), target, **of).elements()[0].children
+    found = ask(iq(query(NS_ITEMS, NS), to=to), target, **of).elements()[0]
+    invite = [invitations.INVITE] if target is Target.DOMAIN else []  # (XEP-0401, by default)
+    assert [one.get("node") for one in found.elements()] == invite
     with pytest.raises(StanzaError) as caught:
         ask(iq(query(NS_INFO, COMMANDS[0].full), to=to), target, **of)
     assert caught.value.condition == "forbidden"

@@ -222,6 +222,16 @@ async def _change_password(worker: HostedWorker, partition: int, item: Handle, q
         same = False
     if not same:
         raise StanzaError("not-allowed", "only the own password can be changed")
+    await put_password(worker, partition, account, password, item.origin.deadline)
+    worker.client_log("password_changed", account=account.bare, by=item.full)
+    worker.route(item.stanza.result())
+    worker.tell(account_changed(account.bare, "password", full=item.full))
+
+
+async def put_password(
+    worker: HostedWorker, partition: int, account: Jid, password: str, deadline: int
+) -> None:
+    """Store another password. Raises StanzaError."""
     keys = await derived(worker, password)
 
     async def work(conn: Connection) -> bool:
@@ -231,25 +241,26 @@ async def _change_password(worker: HostedWorker, partition: int, item: Handle, q
             conn, account.local or "", account.domain, keys, worker.node.incarnation
         )
 
-    done = await worker.database(partition, work, item.origin.deadline)
-    if not done:
+    if not await worker.database(partition, work, deadline):
         raise StanzaError("item-not-found")
-    worker.client_log("password_changed", account=account.bare, by=item.full)
-    worker.route(item.stanza.result())
-    worker.tell(account_changed(account.bare, "password", full=item.full))
 
 
 async def _remove(worker: HostedWorker, partition: int, item: Handle) -> None:
     """Remove the account; a removal that was begun is finished however long Postgres is away."""
     account = Jid.trusted(item.account)
-    contacts = await worker.database(
-        partition,
-        lambda conn: store.delete_account(conn, account.local or "", account.domain, worker.node.incarnation),
-    )
+    contacts = await take_out(worker, partition, account)
     worker.client_log("account_removed", account=account.bare, by=item.full)
     # The answer first: the router ends the sessions when it hears of the removal (section 3.2).
     worker.route(item.stanza.result())
     removed(worker, account.bare, contacts or ())
+
+
+async def take_out(worker: HostedWorker, partition: int, account: Jid) -> list[str] | None:
+    """Remove an account with all that it has; returns its contacts, whom `removed` tells."""
+    return await worker.database(
+        partition,
+        lambda conn: store.delete_account(conn, account.local or "", account.domain, worker.node.incarnation),
+    )
 
 
 def removed(worker: HostedWorker, account: str, contacts: list[str] | tuple[()]) -> None:

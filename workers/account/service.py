@@ -16,6 +16,7 @@ from rookery.shared.bus.kinds import ACCOUNTS
 from rookery.shared.bus.messages import (
     AddKeys,
     AskInvitation,
+    ChangeAccount,
     CheckLogin,
     Credentials,
     Domains,
@@ -41,7 +42,7 @@ from rookery.shared.observe.metrics import RATELIMIT, REGISTRATIONS
 from rookery.shared.xeps import last_activity, sasl_upgrade
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.jid import Jid
-from rookery.workers.account import announcements, invitations, of_nodes, registration, store
+from rookery.workers.account import announcements, by_browser, invitations, of_nodes, registration, store
 from rookery.workers.account.credentials import PURPOSE, Keys, base_mechanism, invented
 from rookery.workers.account.guessing import Guesses
 from rookery.workers.account.logins.checking import CERTIFICATE, Logins
@@ -91,6 +92,7 @@ class AccountService(HostedWorker):
             nursery.start_soon(self._load_secret)
             nursery.start_soon(self.seen.run)
             nursery.start_soon(self.tokens.run)
+            nursery.start_soon(self.logins.guests.run)
             nursery.start_soon(self.client_log.run)
 
     async def release(self, partition: int) -> None:
@@ -122,6 +124,7 @@ class AccountService(HostedWorker):
             GetCredentials: self._on_get_credentials,
             AddKeys: self._on_add_keys,
             CheckLogin: self._on_check_login,
+            ChangeAccount: self._on_change_account,
             Redeem: self._on_redeem,
             IssueToken: self._on_issue_token,
             Register: self._on_register,
@@ -150,7 +153,7 @@ class AccountService(HostedWorker):
         )
 
     def _on_get_credentials(self, partition: int, call: Call, request: GetCredentials) -> None:
-        work = partial(self._credentials, partition, request)
+        work = partial(self._credentials, partition, request.account, request.mechanism)
         self._unhurried(partition, call, request, work, request.account)
 
     def _on_add_keys(self, partition: int, call: Call, request: AddKeys) -> None:
@@ -162,11 +165,21 @@ class AccountService(HostedWorker):
         work = partial(self.logins.check, partition, request)
         self._unhurried(partition, call, request, work, f"login {next(self._numbers)}")
 
+    def _on_change_account(self, partition: int, call: Call, request: ChangeAccount) -> None:
+        self._unhurried(
+            partition, call, request, partial(self._change_account, partition, request), request.account
+        )
+
+    async def _change_account(self, partition: int, request: ChangeAccount) -> Done:
+        mechanism = self.node.config.account.mechanisms[0]
+        found = await self._credentials(partition, request.account, mechanism)
+        return await by_browser.change(self, partition, request, found)
+
     def _unhurried(
         self,
         partition: int,
         call: Call,
-        request: GetCredentials | CheckLogin,
+        request: GetCredentials | CheckLogin | ChangeAccount,
         work: Callable[[], Awaitable[Item]],
         lane: str,
     ) -> None:
@@ -256,9 +269,9 @@ class AccountService(HostedWorker):
             answer = StanzaError("internal-server-error")
         self.node.bus.reply(call, answer)
 
-    async def _credentials(self, partition: int, request: GetCredentials) -> Credentials:
-        account, settings = Jid.trusted(request.account), self.node.config.account
-        mechanism = base_mechanism(request.mechanism, settings.mechanisms)
+    async def _credentials(self, partition: int, whose: str, mechanism: str) -> Credentials:
+        account, settings = Jid.trusted(whose), self.node.config.account
+        mechanism = base_mechanism(mechanism, settings.mechanisms)
         await self._secret_known.wait()
         found = await self.database(
             partition,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import structlog
@@ -11,6 +11,7 @@ import trio
 
 from rookery.shared.bus.messages import Kind, Route
 from rookery.shared.cluster.api import Node
+from rookery.shared.cluster.domains import DomainRow
 from rookery.shared.db.api import Connection, DatabaseUnavailable
 from rookery.shared.db.secrets import shared_secrets
 from rookery.shared.observe.metrics import UPLOADS
@@ -44,11 +45,18 @@ class UploadService(DomainService):
         self._options = node.config.options(Options)
         self.files = Files(node.db, self._options, Folder(self._options.directory))
         self._port = Port(node.config, self.files)
+        #: Domains whose guests (XEP-0175) put no files here.
+        self._guests: frozenset[str] = frozenset()
+        self.domains.changed = self._learn
 
     @property
     def ports(self) -> dict[str, int]:
         """What the ready file tells."""
         return {"upload": self._port.number} if self._port.number else {}
+
+    def _learn(self, rows: Sequence[DomainRow]) -> None:
+        guests = (row for row in rows if row.auth.get("type") == "anonymous")
+        self._guests = frozenset(row.name for row in guests if row.auth.get("upload") is not True)
 
     def items(self) -> Mapping[type, Handler]:
         """Who handles what."""
@@ -117,6 +125,8 @@ class UploadService(DomainService):
         bare = bare_of(iq.from_)
         if not self.addresses.account(bare):
             raise StanzaError("forbidden", "only accounts of this server put files here")
+        if bare.rpartition("@")[2] in self._guests:
+            raise StanzaError("forbidden", "guests put no files here")
         if not self.files.secrets or not (self._port.number or options.url):
             raise StanzaError("service-unavailable", "no files are taken here")
         want = slots.wanted(iq)

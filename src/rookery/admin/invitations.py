@@ -24,6 +24,9 @@ MAX_USES: Final = 1000
 MAX_DAYS: Final = 365
 _ID: Final = re.compile(r"[0-9a-f]{16}")
 _HOSTED: Final = "SELECT EXISTS (SELECT FROM domain WHERE name = $1 AND kind = $2)"
+_JOINS: Final = """
+SELECT policy ->> 'joining' IS DISTINCT FROM 'nobody' AND policy -> 'auth' IS NULL FROM domain WHERE name = $1"""
+_OPEN: Final = "SELECT count(*) FROM invitation WHERE made_by = $1 AND uses > 0 AND expires > now()"
 _TAKEN: Final = "SELECT EXISTS (SELECT FROM account WHERE domain = $1 AND localpart = $2)"
 
 
@@ -35,6 +38,8 @@ class Wanted(NamedTuple):
     inviter: str = ""
     days: int = 0
     uses: int = 1
+    #: How many open ones whoever makes it may have; 0 for any number.
+    most: int = 0
 
 
 class Made(NamedTuple):
@@ -63,7 +68,7 @@ async def create(desk: Desk, wanted: Wanted) -> Made:
     expires = datetime.now(UTC) + timedelta(days=days)
     new = Invitation("", domain, username, inviter, desk.operator, datetime.now(UTC), expires, wanted.uses)
 
-    async def work(conn: Connection) -> Invitation:
+    async def work(conn: Connection) -> tuple[Invitation, bool]:
         if not await conn.fetchval(_HOSTED, domain, ACCOUNTS):
             raise NotFound(f"{domain} is no domain with accounts here")
         if username and await conn.fetchval(_TAKEN, domain, username):
@@ -72,12 +77,15 @@ async def create(desk: Desk, wanted: Wanted) -> Made:
             raise Conflict(f"there is an invitation for {username}@{domain} already: revoke it, or wait")
         if inviter and not await conn.fetchval(_TAKEN, *reversed(inviter.split("@"))):
             raise NotFound(f"there is no user {inviter}")
-        return await invitations.make(conn, new, token)
+        if wanted.most and await conn.fetchval(_OPEN, desk.operator) >= wanted.most:
+            raise Conflict(f"you have {wanted.most} open invitations already")
+        joins = bool(await conn.fetchval(_JOINS, domain))
+        return await invitations.make(conn, new, token), joins
 
-    made = await desk.run(work)
+    made, joins = await desk.run(work)
     told = {"username": username or None, "inviter": inviter or None, "uses": wanted.uses, "expires": expires}
     await desk.tell([desk.audit("invite create", domain, id=made.id, **told)])
-    uri = xep.address(domain, username, inviter, token)
+    uri = xep.address(domain, username, inviter, token, joins=joins)
     return Made(made, uri, xep.page(options, domain, desk.config.edge.http_port, token))
 
 

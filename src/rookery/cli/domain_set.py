@@ -100,7 +100,7 @@ _LISTS = '*.example.org for all below it. May be repeated; takes the place of th
 @click.option(
     "--auth",
     metavar="TYPE",
-    help="Who keeps the passwords: internal, oidc, http or ldap (docs/logins.md).",
+    help="Who keeps the passwords: internal, oidc, http or ldap; or anonymous, for guests without any (docs/logins.md).",
 )
 @click.option(
     "--auth-set",

@@ -69,7 +69,7 @@ def test_the_previous_version_of_each_item_is_what_was_released() -> None:
         "ClientState": 3, "Copied": 1, "Copy": 4, "Enable": 6, "Enabled": 1, "Frontier": 4, "Noted": 4, "NotResumed": 2,
         "Resume": 5, "Resumed": 8, "ToSession": 3, "Claimed": None,
         "OperatorCommand": None, "ListSessions": None, "SessionList": None, "EndSessions": None, "Ended": None,
-        "FannedOut": None, "CheckOccupants": None, "AskRoom": None, "RoomTold": None, "TryRemote": None, "RemoteBroken": None, "BoshAsk": None, "BoshTold": None, "AskInvitation": None, "Invited": None,
+        "FannedOut": None, "CheckOccupants": None, "AskRoom": None, "RoomTold": None, "TryRemote": None, "RemoteBroken": None, "BoshAsk": None, "BoshTold": None, "ChangeAccount": None, "AskInvitation": None, "Invited": None,
         "ComponentHere": None, "ComponentGone": None, "ToComponent": None, "ComponentAcked": None,
         "Interest": None, "LastItems": None, "EditRoster": None, "DrainProcess": None, "SetLogLevel": None, "StillThere": None,
             "Redeem": None, "IssueToken": None, "LoginToken": None, "CheckLogin": None, "LoginChecked": None,

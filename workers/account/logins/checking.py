@@ -20,13 +20,14 @@ from rookery.shared.db.api import Connection
 from rookery.shared.xmpp.errors import JidError
 from rookery.shared.xmpp.jid import prepare_local
 from rookery.workers.account import store
+from rookery.workers.account.guests import Guests
 from rookery.workers.account.logins import settings
 from rookery.workers.account.logins.api import Answer, AwayError, BackEnd
 from rookery.workers.account.logins.breaker import Breaker
 from rookery.workers.account.logins.directory import Directory
 from rookery.workers.account.logins.http_service import HttpService
 from rookery.workers.account.logins.oidc import Issuer
-from rookery.workers.account.logins.settings import Auth, Http, Oidc
+from rookery.workers.account.logins.settings import ANONYMOUS, Anonymous, Auth, Http, Ldap, Oidc
 from rookery.workers.hosted import HostedWorker
 
 #: Passwords that are remembered as right, in all.
@@ -83,7 +84,10 @@ def made(auth: Auth) -> BackEnd:
     """The back end of these settings. Raises OSError for a file that cannot be read, ImportError for a library that is missing."""
     if isinstance(auth, Oidc):
         return Issuer(auth)
-    return HttpService(auth) if isinstance(auth, Http) else Directory(auth)
+    if isinstance(auth, Ldap):
+        return Directory(auth)
+    assert isinstance(auth, Http)  # guests are not asked for
+    return HttpService(auth)
 
 
 class Logins:
@@ -91,6 +95,7 @@ class Logins:
 
     def __init__(self, worker: HostedWorker) -> None:
         self._worker = worker
+        self.guests = Guests(worker)
         self._domains: dict[str, _Domain | None] = {}
         self._key = secrets.token_bytes(32)
         self._right: OrderedDict[bytes, float] = OrderedDict()
@@ -113,6 +118,8 @@ class Logins:
             )
         if former != self._domains:
             self._right.clear()
+        named = ((name, known.auth) for name, known in self._domains.items() if known is not None)
+        self.guests.learn({name: auth for name, auth in named if isinstance(auth, Anonymous)})
 
     def external(self, domain: str) -> bool:
         """Whether the passwords of a domain are kept elsewhere."""
@@ -129,6 +136,8 @@ class Logins:
         if request.mechanism == CERTIFICATE:
             return await self._certified(partition, request)
         known, local = self._domains.get(request.domain), request.account.partition("@")[0]
+        if known is not None and request.mechanism == ANONYMOUS in known.auth.mechanisms:
+            return await self.guests.enter(partition, request)
         if known is None or request.mechanism not in known.auth.mechanisms or not request.secret:
             return LoginChecked(failed=AWAY if request.domain in self._domains else WRONG)
         cached = self._digest(request, local)

@@ -15,6 +15,7 @@ from msgspec import Meta, Struct
 
 OAUTHBEARER: Final = "OAUTHBEARER"
 PLAIN: Final = "PLAIN"
+ANONYMOUS: Final = "ANONYMOUS"
 _Seconds = Annotated[float, Meta(gt=0, le=60)]
 _URL: Final = re.compile(r"https?://[^\s/?#@]+(?:[/?][^\s#]*)?\Z")
 _LDAP_URL: Final = re.compile(r"ldaps?://[^\s/?#@]+\Z")
@@ -101,9 +102,32 @@ class Ldap(BackEnd, frozen=True, kw_only=True, tag="ldap", tag_field="type"):
     ca_file: str = ""
 
 
-Auth = Oidc | Http | Ldap
+class Anonymous(BackEnd, frozen=True, kw_only=True, tag="anonymous", tag_field="type"):
+    """Guests: whoever comes gets an account of its own, which ends with its session (XEP-0175).
+
+    * `guests`: accounts of the domain at the same time.
+    * `per_hour`: guests from one address, counted by each worker process.
+    * `upload`: whether they may store files.
+    """
+
+    guests: Annotated[int, Meta(ge=1)] = 1000
+    per_hour: Annotated[int, Meta(ge=1)] = 60
+    upload: bool = False
+
+    @property
+    def mechanisms(self) -> tuple[str, ...]:
+        """Nobody has a password."""
+        return (ANONYMOUS,)
+
+
+Auth = Oidc | Http | Ldap | Anonymous
 #: What the command line calls them, and what each is.
-TYPES: Final[Mapping[str, type[Auth]]] = {"oidc": Oidc, "http": Http, "ldap": Ldap}
+TYPES: Final[Mapping[str, type[Auth]]] = {
+    "oidc": Oidc,
+    "http": Http,
+    "ldap": Ldap,
+    "anonymous": Anonymous,
+}
 INTERNAL: Final = "internal"
 #: What is a number or a list in a setting that came as text.
 _LISTS: Final = frozenset({"audiences", "algorithms"})
@@ -128,6 +152,8 @@ def _problem(auth: Auth) -> str:
         if auth.jwks.startswith("http") and not _URL.match(auth.jwks):
             return f"{auth.jwks!r} is no URL"
         return "" if auth.jwks or _URL.match(auth.issuer) else "without jwks the issuer is a URL"
+    if isinstance(auth, Anonymous):
+        return ""
     if isinstance(auth, Http):
         return "" if _URL.match(auth.url) else f"{auth.url!r} is no URL"
     if not _LDAP_URL.match(auth.url):

@@ -10,7 +10,7 @@ from typing import Final
 import structlog
 
 from rookery.admin import domains
-from rookery.admin.adhoc import on_numbers, on_service, on_users, session
+from rookery.admin.adhoc import on_invitations, on_numbers, on_service, on_users, session
 from rookery.admin.adhoc.asked import Asked, Work, bad_payload
 from rookery.admin.adhoc.on_service import OPERATOR
 from rookery.admin.adhoc.session import Bearer
@@ -23,6 +23,7 @@ from rookery.shared.db.secrets import shared_secrets
 from rookery.shared.xeps.adhoc_commands import ACTIONS, NS, answered, note
 from rookery.shared.xeps.data_forms import NS as FORMS
 from rookery.shared.xeps.data_forms import values
+from rookery.shared.xeps.invitations import COMMANDS
 from rookery.shared.xeps.service_administration import ADMIN, BY_NODE, NOT_ALLOWED, Command
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.jid import Jid
@@ -56,27 +57,52 @@ class Commands:
         sender = Jid.trusted(iq.from_)
         to = Jid.trusted(iq.to) if iq.to else Jid.trusted(sender.bare)
         desk = NodeDesk(self._node, f"{OPERATOR}{sender.bare}")
+        node = asked.get("node") or ""
+        if node in COMMANDS:
+            return await self._invite(iq, asked, desk, to)
         policy = await allowed(desk, sender, to.domain)
-        command = _known(asked.get("node") or "")
+        command = _known(node)
+        id, begins = await self._session(
+            iq, asked, Bearer(command.node, iq.from_, str(to)), bool(command.fields)
+        )
+        if asked.get("action") == "cancel":
+            return iq.result(answered(command.full, id, "canceled"))
+        if begins and command.fields:
+            return iq.result(answered(command.full, id, "executing", command.form(**_filled(policy))))
+        payload = await _done(Asked(desk, policy, submitted(command, asked)), command)
+        return iq.result(answered(command.full, id, "completed", *payload))
+
+    async def _invite(self, iq: Stanza, asked: Element, desk: Desk, to: Jid) -> Stanza:
+        """The commands of users (XEP-0401)."""
+        sender, node = Jid.trusted(iq.from_), asked.get("node") or ""
+        await on_invitations.allowed(desk, sender, to.domain, node)
+        asks = on_invitations.asks(node)
+        id, begins = await self._session(iq, asked, Bearer(node, iq.from_, str(to)), asks is not None)
+        if asked.get("action") == "cancel":
+            return iq.result(answered(node, id, "canceled"))
+        if begins and asks is not None:
+            return iq.result(answered(node, id, "executing", asks))
+        x = asked.find(FORMS, "x")
+        if x is None and asks is not None:
+            raise bad_payload("fill in the form")
+        payload = await on_invitations.made(desk, sender, node, {} if x is None else values(x))
+        return iq.result(answered(node, id, "completed", payload))
+
+    async def _session(self, iq: Stanza, asked: Element, bearer: Bearer, form: bool) -> tuple[str, bool]:
+        """The id of the session, and whether it begins now. Raises StanzaError (XEP-0050 section 4.4)."""
         action, id = asked.get("action") or "execute", asked.get("sessionid") or ""
         if action not in ACTIONS:
             raise StanzaError("bad-request", f"there is no action {action}", app=(NS, "malformed-action"))
-        bearer = Bearer(command.node, iq.from_, str(to))
         keys = await self._keys()
         if id:
             session.verify(keys, bearer, id, time.time())
-        elif action not in ("execute", "complete") or (action == "complete" and command.fields):
+        elif action not in ("execute", "complete") or (action == "complete" and form):
             raise StanzaError("bad-request", "a command begins with execute", app=(NS, "bad-action"))
-        if action == "cancel":
-            return iq.result(answered(command.full, id, "canceled"))
         if action in ("prev", "next"):
             raise StanzaError("bad-request", "it has one stage", app=(NS, "bad-action"))
-        if not id:
-            id = session.issue(keys[0], bearer, time.time(), secrets.token_hex(8))
-            if command.fields:
-                return iq.result(answered(command.full, id, "executing", command.form(**_filled(policy))))
-        payload = await _done(Asked(desk, policy, submitted(command, asked)), command)
-        return iq.result(answered(command.full, id, "completed", *payload))
+        return (
+            (id, False) if id else (session.issue(keys[0], bearer, time.time(), secrets.token_hex(8)), True)
+        )
 
     async def _keys(self) -> Sequence[bytes]:
         if not self._secrets:

@@ -1,0 +1,275 @@
+"""What a login costs the server: TLS handshakes in full and by a ticket, a whole login, and coming back with a token.
+
+Starts a cluster of its own with session tickets. CPU is that of all processes of the cluster, Postgres and NATS included, above what
+they use at rest::
+
+    python -m tests.measure.logins --seconds 10
+"""
+
+from __future__ import annotations
+
+import argparse
+import hmac
+import re
+import secrets
+import socket
+import ssl
+import threading
+import time
+import uuid
+from base64 import b64decode, b64encode
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+import psutil  # type: ignore[import-untyped]
+from tests.cluster.harness import Cluster
+
+from rookery.bench.driver.scram import Keys, ScramClient
+
+DOMAIN: Final = "localhost"
+HEADER: Final = (
+    f"<?xml version='1.0'?><stream:stream to='{DOMAIN}' version='1.0' xmlns='jabber:client' "
+    "xmlns:stream='http://etherx.jabber.org/streams'>"
+)
+AGENT: Final = "<user-agent id='{}'><software>measure</software></user-agent>"
+ENABLE: Final = "<enable xmlns='urn:xmpp:sm:3' resume='true'/>"
+
+
+class Line:
+    """One connection, with blocking calls."""
+
+    def __init__(self, port: int) -> None:
+        self.sock: socket.socket = socket.create_connection(("127.0.0.1", port), 30)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._text = ""
+
+    def secure(self, context: ssl.SSLContext, session: ssl.SSLSession | None = None) -> None:
+        """A handshake."""
+        self.sock = context.wrap_socket(self.sock, server_hostname=DOMAIN, session=session)
+
+    @property
+    def tls(self) -> ssl.SSLSocket:
+        """The socket after the handshake."""
+        assert isinstance(self.sock, ssl.SSLSocket)
+        return self.sock
+
+    def send(self, text: str) -> None:
+        """Write."""
+        self.sock.sendall(text.encode())
+
+    def until(self, pattern: str) -> str:
+        """Read up to and with what matches. Raises EOFError, RuntimeError when the server refuses."""
+        while (found := re.search(pattern, self._text, re.DOTALL)) is None:
+            if "<failure" in self._text or "<stream:error" in self._text or "<failed" in self._text:
+                raise RuntimeError(self._text)
+            data = self.sock.recv(65536)
+            if not data:
+                raise EOFError(self._text)
+            self._text += data.decode()
+        said, self._text = self._text[: found.end()], self._text[found.end() :]
+        return said
+
+    def close(self) -> None:
+        """End it as a phone does that lost its network."""
+        self.sock.close()
+
+
+class User:
+    """Somebody who logs in again and again, at one edge after the other."""
+
+    def __init__(
+        self, name: str, password: str, edges: list[dict[str, int]], context: ssl.SSLContext
+    ) -> None:
+        self.name, self.password = name, password
+        self._edges, self._context = edges, context
+        self._keys: Keys = {}
+        self._turn = 0
+        self._agent = str(uuid.uuid4())
+        self._session: ssl.SSLSession | None = None
+        self._token = self._stream = ""
+        self.short = 0
+
+    def _port(self, name: str) -> int:
+        self._turn += 1
+        return self._edges[self._turn % len(self._edges)][name]
+
+    def handshake(self, with_ticket: bool) -> None:
+        """Direct TLS and nothing more."""
+        line = Line(self._port("c2s_tls"))
+        line.secure(self._context, self._session if with_ticket else None)
+        if with_ticket:
+            # (the server's first bytes bring the ticket)
+            line.send(HEADER)
+            line.until("</stream:features>")
+            self._session = line.tls.session
+        self.short += line.tls.session_reused or False
+        line.close()
+
+    def opened(self) -> None:
+        """The same with a stream, so that the two handshakes can be compared."""
+        line = Line(self._port("c2s_tls"))
+        line.secure(self._context)
+        line.send(HEADER)
+        line.until("</stream:features>")
+        line.close()
+
+    def full(self) -> None:
+        """STARTTLS, SCRAM-SHA-256, bind, stream management; the stream ends in order."""
+        line = Line(self._port("c2s"))
+        line.send(HEADER)
+        line.until("</stream:features>")
+        line.send("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")
+        line.until("<proceed[^>]*>")
+        line.secure(self._context)
+        line.send(HEADER)
+        line.until("</stream:features>")
+        scram = ScramClient("SCRAM-SHA-256", self.name, self.password, secrets.token_hex(12), self._keys)
+        sasl = "urn:ietf:params:xml:ns:xmpp-sasl"
+        line.send(f"<auth xmlns='{sasl}' mechanism='SCRAM-SHA-256'>{_b64(scram.first())}</auth>")
+        challenge = re.sub("<[^>]*>", "", line.until("</challenge>"))
+        line.send(f"<response xmlns='{sasl}'>{_b64(scram.final(b64decode(challenge)))}</response>")
+        line.until("</success>")
+        line.send(HEADER)
+        line.until("</stream:features>")
+        line.send("<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>")
+        line.until("</iq>")
+        line.send(ENABLE)
+        line.until("<enabled[^>]*>")
+        line.send("</stream:stream>")
+        line.until("</stream:stream>")
+        line.close()
+
+    def first(self) -> None:
+        """SASL2 with a password: a token, a stream that can be resumed, a ticket."""
+        line = Line(self._port("c2s_tls"))
+        line.secure(self._context)
+        plain = _b64(f"\0{self.name}\0{self.password}".encode())
+        line.send(
+            f"{HEADER}<authenticate xmlns='urn:xmpp:sasl:2' mechanism='PLAIN'><initial-response>{plain}</initial-response>"
+            f"{AGENT.format(self._agent)}<request-token xmlns='urn:xmpp:fast:0' mechanism='HT-SHA-256-NONE'/>"
+            f"<bind xmlns='urn:xmpp:bind:0'><tag>m</tag>{ENABLE}</bind></authenticate>"
+        )
+        said = line.until("</success>.*</stream:features>")
+        found = re.search("<token[^>]*>", said)
+        assert found is not None, said
+        self._token = _attribute(found[0], "token")
+        found = re.search("<enabled[^>]*>", said)
+        assert found is not None
+        self._stream = _attribute(found[0], "id")
+        self._session = line.tls.session
+        line.close()
+
+    def back(self) -> None:
+        """A ticket, the token, and the stream goes on, all in one flight."""
+        line = Line(self._port("c2s_tls"))
+        line.secure(self._context, self._session)
+        proof = _b64(self.name.encode() + b"\0" + hmac.digest(self._token.encode(), b"Initiator", "sha256"))
+        line.send(
+            f"{HEADER}<authenticate xmlns='urn:xmpp:sasl:2' mechanism='HT-SHA-256-NONE'><initial-response>{proof}</initial-response>"
+            f"{AGENT.format(self._agent)}<fast xmlns='urn:xmpp:fast:0'/><resume xmlns='urn:xmpp:sm:3' h='0' previd='{self._stream}'/>"
+            f"<bind xmlns='urn:xmpp:bind:0'><tag>m</tag>{ENABLE}</bind></authenticate>"
+        )
+        said = line.until("</success>.*</stream:features>")
+        assert "<resumed" in said, said
+        self._session = line.tls.session
+        self.short += line.tls.session_reused or False
+        line.close()
+
+
+def _b64(data: bytes) -> str:
+    return b64encode(data).decode()
+
+
+def _attribute(text: str, name: str) -> str:
+    found = re.search(rf" {name}='([^']*)'", text) or re.search(rf' {name}="([^"]*)"', text)
+    assert found is not None, text
+    return found[1]
+
+
+def spent(cluster: Cluster) -> float:
+    """CPU seconds of all processes."""
+    family = psutil.Process(cluster.pid)
+    total = 0.0
+    for process in [family, *family.children(recursive=True)]:
+        try:
+            times = process.cpu_times()
+        except psutil.Error:
+            continue
+        total += times.user + times.system
+    return total
+
+
+def measure(
+    cluster: Cluster, what: str, users: list[User], act: Callable[[User], None], seconds: float
+) -> float:
+    """Everybody does it again and again; returns microseconds of CPU for each."""
+    before = spent(cluster)
+    time.sleep(3)
+    rest = (spent(cluster) - before) / 3
+    counts = [0] * len(users)
+    stop = time.monotonic() + seconds
+
+    def run(index: int) -> None:
+        while time.monotonic() < stop:
+            act(users[index])
+            counts[index] += 1
+
+    threads = [threading.Thread(target=run, args=(index,)) for index in range(len(users))]
+    short = sum(user.short for user in users)
+    before, began = spent(cluster), time.monotonic()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    took = time.monotonic() - began
+    time.sleep(1)
+    cost = spent(cluster) - before - rest * (took + 1)
+    each = cost / sum(counts) * 1e6
+    short = sum(user.short for user in users) - short
+    print(f"{what}: {each:.0f} us of CPU, {sum(counts)} in {took:.1f} s, {short} with a ticket taken")
+    return each
+
+
+def main() -> None:
+    """Parse arguments and measure."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seconds", type=float, default=8.0)
+    parser.add_argument("--clients", type=int, default=8)
+    parser.add_argument("--repeat", type=int, default=2)
+    arguments = parser.parse_args()
+    with TemporaryDirectory() as folder, _cluster(Path(folder) / "tickets") as cluster:
+        edges = [edge["ports"] for edge in cluster.processes("edge")]
+        context = ssl.create_default_context(cadata=cluster.authority)
+        users = [User(*account, edges, context) for account in cluster.add_users(arguments.clients)]
+        for user in users:
+            user.full()
+            user.first()
+        for _ in range(arguments.repeat):
+            plain = measure(cluster, "TLS in full, a stream", users, User.opened, arguments.seconds)
+            ticket = measure(
+                cluster,
+                "TLS by a ticket, a stream",
+                users,
+                lambda user: user.handshake(True),
+                arguments.seconds,
+            )
+            full = measure(cluster, "STARTTLS, SCRAM, bind", users, User.full, arguments.seconds)
+            for user in users:
+                user.first()
+            back = measure(cluster, "ticket, token, resumed", users, User.back, arguments.seconds)
+            print(f"stream by a ticket / in full: {ticket / plain:.2f}; back / full login: {back / full:.2f}")
+
+
+def _cluster(file: Path) -> Cluster:
+    file.write_text(secrets.token_hex(32))
+    environment = {
+        "ROOKERY_LIMITS__EXEMPT_NETS": "127.0.0.0/8",
+        "ROOKERY_TLS__TICKET_SECRETS_FILE": str(file),
+    }
+    return Cluster(edges=2, routers=1, workers=1, environment=environment)
+
+
+if __name__ == "__main__":
+    main()
