@@ -109,10 +109,11 @@ class Resumptions:
         sent = (session.n if resumable.known < 0 else resumable.known) - resumable.base_out
         count = advance(max(0, session.acked - resumable.base_out), sent, request.h)
         if count is None and resumable.known >= 0:
-            # The client begins anew, and gets there what was kept.
+            # It has all that the copy had, and begins anew with what came since. What it sent meanwhile is not known here.
             _log.warning("session_outdated", account=account.bare, resource=session.resource)
+            self._bindings.acked(part, account, session, resumable.known)
             self._bindings.end(part, account, session)
-            bus.reply(call, NotResumed(self._hibernation.handled(account.bare, request.token)))
+            bus.reply(call, NotResumed())
             return
         if count is None:
             bus.reply(call, NotResumed(sent=sent))
