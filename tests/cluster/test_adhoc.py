@@ -13,6 +13,7 @@ from tests.cluster.harness import Cluster
 from tests.cluster.people import People, refused
 from tests.stories.client import Client
 
+from rookery.shared.xeps.invitations import INVITE
 from rookery.shared.xeps.service_administration import ADMIN, COMMANDS
 from rookery.shared.xmpp.jid import bare_of
 
@@ -183,7 +184,8 @@ async def _discovered(admin: Admin, stranger: Admin, people: People) -> None:
         ]
         assert (await admin.run("get-registered-users-num"))[0]["registeredusersnum"] != ["0"]
     admin.to = DOMAIN
-    assert not (await stranger.ask(ITEMS, "get"))[0]
+    # What users may do (XEP-0401), and nothing else.
+    assert [one.get("node") for one in (await stranger.ask(ITEMS, "get"))[0]] == [INVITE]
     stranger.to = stranger.bare
     assert not (await stranger.ask(ITEMS, "get"))[0]
     stranger.to = DOMAIN

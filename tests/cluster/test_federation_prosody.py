@@ -232,8 +232,8 @@ async def test_who_was_in_a_room_leaves_it_when_their_server_was_killed(
         )
         await guest.send(join.format(room, "guest"))
         await presence(owner, (None, f"{room}/guest"))
-        await trio.to_thread.run_sync(world.kill)
-        world.start()
+        await trio.to_thread.run_sync(world.theirs.kill)
+        world.theirs.start()
         await world.up()
         await presence(owner, ("unavailable", f"{room}/guest"))
 

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from tests.contracts.s2s_lab import Lab, Recorded, lab, until
 
 from rookery.bench.remotes.dns import Names, Record
-from rookery.shared.net.certificates import CHAIN
+from rookery.shared.net.folder import CHAIN
 
 
 async def outcome(here: Lab, names: Names, *, pinned: bool, stranger: bool, trusted: bool = True) -> str:

@@ -19,17 +19,20 @@ _LOCK: Final = "SELECT name FROM roster_group WHERE tag = $1 ORDER BY id FOR UPD
 _WITH: Final = """
 SELECT a.localpart || '@' || a.domain AS jid FROM account_tag t JOIN account a ON a.id = t.account_id
 WHERE t.tag = $1 ORDER BY a.domain, a.localpart"""
-_NAMED: Final = """
+_TAG: Final = """
 WITH named AS (
     SELECT a.id, w.jid FROM unnest($2::text[], $3::text[], $4::text[]) AS w (jid, localpart, domain)
     JOIN account a ON a.domain = w.domain AND a.localpart = w.localpart
-)"""
-_TAG: Final = f"""{_NAMED}, tagged AS (
+), tagged AS (
     INSERT INTO account_tag (account_id, tag) SELECT id, $1 FROM named ON CONFLICT DO NOTHING RETURNING account_id
 )
-SELECT jid, EXISTS (SELECT FROM tagged WHERE account_id = named.id) AS new FROM named"""  # noqa: S608
-_UNTAG: Final = f"""{_NAMED}
-DELETE FROM account_tag t USING named WHERE t.tag = $1 AND t.account_id = named.id RETURNING named.jid"""  # noqa: S608
+SELECT jid, EXISTS (SELECT FROM tagged WHERE account_id = named.id) AS new FROM named"""
+_UNTAG: Final = """
+WITH named AS (
+    SELECT a.id, w.jid FROM unnest($2::text[], $3::text[], $4::text[]) AS w (jid, localpart, domain)
+    JOIN account a ON a.domain = w.domain AND a.localpart = w.localpart
+)
+DELETE FROM account_tag t USING named WHERE t.tag = $1 AND t.account_id = named.id RETURNING named.jid"""
 
 
 class Tag(NamedTuple):
