@@ -7,7 +7,7 @@ holder, from who does not know that it arrived (the bus of a worker, a client th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from rookery.shared.bus.messages import Mirror
@@ -71,10 +71,11 @@ class RecentMessages:
         for stream, n in item.iqs:
             self.add_iq(item.partition, stream, n)
 
-    def partitions(self, partition_of: Callable[[str], int]) -> set[int]:
-        """Those that something is remembered of."""
-        messages = {partition_of(to.partition("/")[0]) for _, _, (_, _, to, *_) in (*self._old, *self._young)}
-        return messages | self._older_iqs.keys() | self._iqs.keys()
+    def legacy(self, edge: str) -> Iterator[Mirror]:
+        """All that is remembered, for an edge that inherits it: in bounded chunks, messages of any partition together."""
+        yield from self._messages(edge, 0, (*self._old, *self._young))
+        for partition in self._older_iqs.keys() | self._iqs.keys():
+            yield from self._uids(edge, partition)
 
     def _grow(self, size: int) -> None:
         self._bytes += size
@@ -104,19 +105,25 @@ class RecentMessages:
 
     def chunks(self, edge: str, partition: int, partition_of: Callable[[str], int]) -> Iterator[Mirror]:
         """What concerns a partition, for its new holder: bounded chunks, none of which is the last of the answer."""
+        everything = (*self._old, *self._young)
+        its = (one for one in everything if partition_of(one[2].to.partition("/")[0]) == partition)
+        yield from self._messages(edge, partition, its)
+        yield from self._uids(edge, partition)
+
+    @staticmethod
+    def _messages(edge: str, partition: int, messages: Iterable[Left]) -> Iterator[Mirror]:
         chunk: list[Left] = []
         size = 0
-        for one in (*self._old, *self._young):
-            stanza = one[2]
-            if partition_of(stanza.to.partition("/")[0]) != partition:
-                continue
+        for one in messages:
             chunk.append(one)
-            size += len(stanza.inner) + _OVERHEAD
+            size += len(one[2].inner) + _OVERHEAD
             if size >= _CHUNK_BYTES:
                 yield Mirror(edge, partition, (), False, chunk)
                 chunk, size = [], 0
         if chunk:
             yield Mirror(edge, partition, (), False, chunk)
+
+    def _uids(self, edge: str, partition: int) -> Iterator[Mirror]:
         uids = [*self._older_iqs.get(partition, ()), *self._iqs.get(partition, ())]
         for at in range(0, len(uids), _CHUNK_UIDS):
             yield Mirror(edge, partition, (), False, (), uids[at : at + _CHUNK_UIDS])

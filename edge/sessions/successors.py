@@ -76,11 +76,9 @@ class Successors:
         """This edge ends: another one remembers what was acknowledged here and may have no row yet."""
         sessions = self._sessions
         heirs = [edge for edge in self._node.edges() if edge != sessions.incarnation]
-        if not heirs:
-            return
-        for partition in sessions.late.partitions(sessions.partition):
-            for chunk in sessions.late.chunks(sessions.incarnation, partition, sessions.partition):
-                sessions.bus.post_to(heirs[partition % len(heirs)], chunk)
+        if heirs:
+            for number, chunk in enumerate(sessions.late.legacy(sessions.incarnation)):
+                sessions.bus.post_to(heirs[number % len(heirs)], chunk)
 
     def on_claimed(self, kind: Kind, partition: int, epoch: int, router: str) -> None:
         """A router has taken the partition from a dead one and will ask for its streams: the former one may deliver nothing any more."""

@@ -23,7 +23,7 @@ from rookery.workers.muc.part import Part
 from rookery.workers.muc.policy import Policy
 from rookery.workers.muc.queries import Requests
 from rookery.workers.muc.queue import Entry
-from rookery.workers.muc.room.asking import refusal as answer
+from rookery.workers.muc.room.asking import refusal
 from rookery.workers.muc.room.facts import Facts
 from rookery.workers.muc.room.room import Room
 from rookery.workers.muc.shell import Shell
@@ -195,7 +195,7 @@ class Rooms:
     def _refuse(self, part: Part, item: Route, error: StanzaError) -> None:
         stanza = item.stanza
         if stanza.type != "error" and not (stanza.kind == "iq" and stanza.type == "result"):
-            self._shell.ways.route(answer(stanza, error))
+            self._shell.ways.route(refusal(stanza, error))
         self._shell.accept(part, item.origin)
 
     # --- into memory, and out of it ----------------------------------------------------------------------------------
@@ -252,9 +252,9 @@ class Rooms:
             return None
         # Asked first, so that who may not make rooms leaves no rows.
         facts = self._policy.facts(stanza, self._shell.clock(), ())
-        refusal = await self._uncreated(part, bare_of(stanza.from_), facts)
-        if refusal is not None:
-            self._refuse(part, item, refusal)
+        error = await self._uncreated(part, bare_of(stanza.from_), facts)
+        if error is not None:
+            self._refuse(part, item, error)
             return None
         return await self.made(part, Room.new(jid))
 
