@@ -129,6 +129,7 @@ class EdgeService:
         self._sessions.handlers.update(self._web.bosh.items())
         self._domains.changed = self._domains_changed
         self._reactor.on_turn_end = self._turn_end
+        self._reactor.on_standstill = self._on_standstill
         node.on_domains.append(self._domains.reader.refresh)
         node.orders.questions["watch"] = lambda detail: self._context.watches.answer(
             detail, self._sessions_of
@@ -137,7 +138,7 @@ class EdgeService:
         node.orders.questions["shed"] = self._shedding.answer
         node.on_holder.append(self._sessions.successors.on_holder)
         node.on_claimed.append(self._sessions.successors.on_claimed)
-        node.on_frozen.append(self._on_frozen)
+        node.on_frozen.append(lambda _: self._reactor.stood_still())
         node.on_reset.append(self._sessions.successors.on_reset)
         node.on_reset.append(self._web.bosh.on_reset)
         node.on_lost.append(self._web.bosh.on_lost)
@@ -150,11 +151,10 @@ class EdgeService:
         """Whether clients are let in."""
         return bool(self._listeners) and not self._draining and not self._shedding.left
 
-    def _on_frozen(self, seconds: float) -> None:
-        """This process stood still: what still waits for slow sockets may have gone another way meanwhile, so it is not written."""
+    def _on_standstill(self) -> None:
+        """This process stood still: its clients may have resumed elsewhere, so nothing of what they wrote here is read any more."""
         for connection in list(self._door.connections):
-            if connection.slow:
-                connection.abort("frozen")
+            connection.abort("frozen")
 
     @property
     def connections(self) -> int:

@@ -5,10 +5,14 @@ only the work. Each turn is one batch for the bus and, for each connection, at m
 
 A turn is bounded: each source does a bounded piece of work (64 stanzas or 32 KiB) and asks to be called again with
 `again`; the whole turn ends after TURN_SECONDS, and what is left goes first in the next one.
+
+A process that stood still for STANDSTILL_SECONDS or more (stopped, swapped out, moved to another host) reads nothing of what came
+meanwhile: its peers may have given it up, gone elsewhere and said newer things there. It gives up all its sockets first.
 """
 
 from __future__ import annotations
 
+import math
 import select
 import socket
 import ssl
@@ -26,6 +30,9 @@ READ: Final = select.EPOLLIN | select.EPOLLRDHUP
 WRITE: Final = select.EPOLLOUT
 GONE: Final = select.EPOLLHUP | select.EPOLLERR
 TURN_SECONDS: Final = 0.005
+#: After so long a standstill what waits in sockets is not read; how often the clock is looked at.
+STANDSTILL_SECONDS: Final = 3.0
+_HEART_SECONDS: Final = 0.5
 #: How many sources are served between two looks at the clock.
 _LOOK: Final = 16
 
@@ -58,12 +65,16 @@ class Flushable(Protocol):
 class Reactor:
     """One inner epoll, its sources, the timer wheel, and the end of each turn."""
 
-    def __init__(self) -> None:
+    def __init__(self, standstill: float = STANDSTILL_SECONDS) -> None:
+        self._standstill = standstill
         self.wheel = Wheel()
         #: The clock of the current turn (trio's clock, seconds).
         self.now = 0.0
         #: Called at the end of each turn, before sockets are closed: the bus sends its batches here.
         self.on_turn_end: Callable[[], None] = lambda: None
+        #: Called when this process stood still, after all sources were aborted.
+        self.on_standstill: Callable[[], None] = lambda: None
+        self._expected = math.inf
         #: Turns, and sources served: for metrics and tests.
         self.turns = 0
         self._epoll = select.epoll()
@@ -135,6 +146,7 @@ class Reactor:
         """Serve until cancelled."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._flusher)
+            nursery.start_soon(self._heart)
             try:
                 while True:
                     # One scope for many turns: to make one costs as much as a stanza. It ends with the first timer.
@@ -161,6 +173,8 @@ class Reactor:
         self.turns += 1
         self._in_turn = self._serving = True
         self.now = now = trio.current_time()
+        if now > self._expected:
+            self.stood_still()
         self.wheel.advance(now)
         again = self._again
         self._again = []
@@ -184,6 +198,25 @@ class Reactor:
                 break
         self._finish()
         self._serving = False
+
+    async def _heart(self) -> None:
+        while True:
+            now = trio.current_time()
+            if now > self._expected:
+                self.stood_still()
+            self._expected = now + _HEART_SECONDS + self._standstill
+            await trio.sleep(_HEART_SECONDS)
+
+    def stood_still(self) -> None:
+        """This process stood still: abort every source, unread and unwritten."""
+        self._expected = math.inf
+        self._carry = []
+        for source in list(self._sources.values()):
+            try:
+                source.abort("frozen")
+            except Exception:
+                _log.exception("connection_abort_failed")
+        self.on_standstill()
 
     def _ready(self) -> list[tuple[Source, int]]:
         sources = self._sources

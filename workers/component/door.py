@@ -52,6 +52,7 @@ class Door:
         self.port = 0
         self._reactor = Reactor()
         self._reactor.on_turn_end = node.bus.flush
+        node.on_frozen.append(lambda _: self._reactor.stood_still())
         self._pool = HandshakePool(config.tls.handshake_threads)
         self._certificates = CertificateStore(config.tls, {})
         self._tls = Tls(self._pool, self._certificates, config.s2s)

@@ -48,6 +48,7 @@ class Network:
         self._queues = ""
         self._reactor = Reactor()
         self._reactor.on_turn_end = node.bus.flush
+        node.on_frozen.append(lambda _: self._reactor.stood_still())
         self._pool = HandshakePool(config.tls.handshake_threads)
         self._certificates = CertificateStore(config.tls, {})
         self.streams = Streams(

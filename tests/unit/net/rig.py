@@ -12,7 +12,7 @@ import trustme
 
 from rookery.shared.net.channel import Channel
 from rookery.shared.net.handshakes import HandshakePool
-from rookery.shared.net.reactor import Reactor
+from rookery.shared.net.reactor import STANDSTILL_SECONDS, Reactor
 
 NAME = "xmpp.example.org"
 
@@ -63,9 +63,9 @@ class Terms:
 class Rig:
     """See the module's text. `authority` has issued the certificate of NAME that `terms` serves."""
 
-    def __init__(self, nursery: trio.Nursery) -> None:
+    def __init__(self, nursery: trio.Nursery, standstill: float) -> None:
         self.nursery = nursery
-        self.reactor = Reactor()
+        self.reactor = Reactor(standstill)
         self.pool = HandshakePool(1)
         self.authority = trustme.CA()
         self.server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -93,11 +93,11 @@ class Rig:
 
 
 @asynccontextmanager
-async def rig() -> AsyncIterator[Rig]:
+async def rig(standstill: float = STANDSTILL_SECONDS) -> AsyncIterator[Rig]:
     made = None
     try:
         async with trio.open_nursery() as nursery:
-            made = Rig(nursery)
+            made = Rig(nursery, standstill)
             made.pool.start()
             nursery.start_soon(made.reactor.run)
             yield made

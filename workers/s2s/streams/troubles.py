@@ -30,6 +30,7 @@ _LOST: Final = {
     "tls": Trouble(_TIMEOUT, "the TLS handshake failed", False, "tls"),
     "alpn": Trouble(_TIMEOUT, "the TLS handshake failed", False, "tls"),
     "slow": Trouble(_TIMEOUT, "it does not read", False, "limit"),
+    "frozen": Trouble(_TIMEOUT, "this process stood still", False, "shutdown"),
     "eof": Trouble(_TIMEOUT, "the connection was closed", False, "closed"),
     "reset": Trouble(_TIMEOUT, "the connection was reset", False, "closed"),
 }
