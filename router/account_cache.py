@@ -12,12 +12,13 @@ from typing import Any, Final
 import structlog
 import trio
 
+from rookery.router import unclear
 from rookery.router.accounts.account import MAX_WAITING, NEGATIVE_SECONDS, Account
 from rookery.router.core import Core
 from rookery.router.partition import Part
 from rookery.shared.bus.api import Call
 from rookery.shared.bus.messages import Origin
-from rookery.shared.db.api import Connection, DatabaseUnavailable
+from rookery.shared.db.api import Connection, DatabaseUnavailable, Fenced
 from rookery.shared.db.groups import contacts
 from rookery.shared.xeps import archive_preferences
 from rookery.shared.xeps.archive_preferences import Default, Preferences
@@ -134,6 +135,7 @@ class Accounts:
     def adopt(self, part: Part, bare: str) -> Account:
         """Begin to know an account: it is loading."""
         account = part.accounts[bare] = Account(bare, self._core.resources())
+        account.unclear = unclear.begins(part, self._core.clock())
         self._want(part, account)
         return account
 
@@ -200,7 +202,7 @@ class Accounts:
     async def _load(self, part: Part, accounts: list[Account], limit: trio.CapacityLimiter) -> None:
         holder = accounts[0]
         try:
-            rows = await self._read(part, [account.bare for account in accounts])
+            rows = await self._read(part, accounts)
         finally:
             limit.release_on_behalf_of(holder)
         if rows is None:
@@ -209,14 +211,20 @@ class Accounts:
                     self._unreadable(part, account)
             return
         for account in accounts:
+            account.unclear = 0.0
             if account.stale:
                 account.stale = False
                 self._want(part, account)
             else:
                 self._loaded(part, account, rows.get(account.bare))
 
-    async def _read(self, part: Part, bares: list[str]) -> dict[str, Row] | None:
+    async def _read(self, part: Part, accounts: list[Account]) -> dict[str, Row] | None:
+        bares = [account.bare for account in accounts]
+        doubted = unclear.doubts(accounts)
+
         async def work(conn: Connection) -> dict[str, Row]:
+            if doubted:
+                await unclear.owe(conn, self._core.node.incarnation, part, doubted)
             return await load(conn, bares, self._default)
 
         pause = 0.1
@@ -227,6 +235,9 @@ class Accounts:
                 # What waits stays unaccepted, so the edges keep it; requests have their own time limit there.
                 await trio.sleep(pause)
                 pause = min(0.5, pause * 2)
+            except Fenced:
+                self._core.node.fail("the fence is closed")
+                return None
             except Exception:
                 _log.exception("accounts_unreadable", count=len(bares))
                 return None

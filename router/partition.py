@@ -29,6 +29,7 @@ class Part:
         "live",
         "number",
         "recent",
+        "since",
         "told",
         "wrapped",
     )
@@ -37,6 +38,8 @@ class Part:
         self.number = number
         self.epoch = epoch
         self.ids = ArchiveIds(epoch)
+        #: When this process took it over (Unix seconds); 0.0: not known.
+        self.since = 0.0
         #: False once it was released or dropped: late results are ignored.
         self.live = True
         self.counter = 0

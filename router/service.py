@@ -276,6 +276,7 @@ class RouterService:
         await self.domains.reader.known()
         await self._sealed()
         part = Part(partition, epoch)
+        part.since = self.core.clock()
         late = await self.takeover.gather(part)
         assert self.keeping.seal is not None
         await recover(self.core, self.keeping.seal, part, late)

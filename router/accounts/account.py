@@ -47,6 +47,7 @@ class Account:
         "settled",
         "stale",
         "tally",
+        "unclear",
         "until",
         "used",
         "waiting",
@@ -77,6 +78,9 @@ class Account:
         #: Changed in the database while it was being loaded: load again.
         self.stale = False
         self.until = 0.0
+        #: From when on (Unix seconds) it may have been given messages that died with their session; 0.0: nothing is in doubt
+        #: (`router.unclear`).
+        self.unclear = 0.0
         #: Messages that offline delivery owes, uncommitted ones included, and their bytes.
         self.owed = 0
         self.owed_bytes = 0

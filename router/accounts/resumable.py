@@ -20,7 +20,7 @@ class Resumable:
     """
 
     __slots__ = (
-        "_answered", "base_in", "base_out", "former", "frontier", "known", "requests", "seconds", "store_at", "stored", "token", "until",
+        "_answered", "base_in", "base_out", "copied", "former", "frontier", "known", "requests", "seconds", "store_at", "stored", "token", "until",
     )  # fmt: skip
 
     def __init__(self, token: bytes, seconds: int, base_in: int, base_out: int) -> None:
@@ -35,6 +35,8 @@ class Resumable:
         #: A copy woke it after its router and its edge were lost: the highest outbound number of that copy, -1 otherwise. A client that
         #: has more went on after the copy was made: other stanzas have its numbers now.
         self.known = -1
+        #: When that copy was made (Unix seconds); 0.0: it lacks nothing.
+        self.copied = 0.0
         #: While it sleeps: when it ends (the router's ticks); the edge that still has its mirror, as (edge, sid).
         self.until = 0.0
         self.former = ("", 0)

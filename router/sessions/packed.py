@@ -17,8 +17,8 @@ from rookery.shared.xmpp.stanza import Stanza
 VERSION: Final = 2
 
 
-def pack_session(session: Session) -> bytes:
-    """The row of a session without a socket: everything but its name, grant and stream."""
+def pack_session(session: Session, now: float) -> bytes:
+    """The row of a session without a socket `now` (Unix seconds): everything but its name, grant and stream."""
     resumable = session.resumable
     assert resumable is not None
     kept = [
@@ -36,6 +36,7 @@ def pack_session(session: Session) -> bytes:
                 kept,
                 list(session.heard.items()),
                 resumable.known,
+                resumable.copied or now,
             )
         )
     )
@@ -53,6 +54,7 @@ def unpack_session(full: str, grant: int, stream: bytes, state: bytes) -> Sessio
         unpack(note, session)
         session.heard.update(more[0] if more else ())
         session.resumable.known = int(more[1]) if len(more) > 1 and more[1] >= 0 else session.n
+        session.resumable.copied = float(more[2]) if len(more) > 2 else 0.0
         for one in kept:
             session.kept.append(_kept(one))
             session.kept_bytes += len(session.kept[-1].parcel.stanza.inner) + OVERHEAD

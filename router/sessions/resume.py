@@ -21,6 +21,7 @@ from rookery.router.pushing import Pushing
 from rookery.router.sessions.binding import Bindings
 from rookery.router.sessions.client_state import ClientStates
 from rookery.router.sessions.hibernation import Hibernation
+from rookery.router.unclear import LOST_SECONDS
 from rookery.shared.bus.api import Call
 from rookery.shared.bus.messages import Enable, Enabled, End, Frontier, Noted, NotResumed, Resume, Resumed
 from rookery.shared.xeps import stream_management
@@ -113,6 +114,9 @@ class Resumptions:
             _log.warning("session_outdated", account=account.bare, resource=session.resource)
             self._bindings.acked(part, account, session, resumable.known)
             self._bindings.end(part, account, session)
+            # What its edge was given after the copy was made reached it, or nobody.
+            account.unclear = resumable.copied or self._core.clock() - LOST_SECONDS
+            self._accounts.reload(part, account)
             bus.reply(call, NotResumed())
             return
         if count is None:
@@ -161,7 +165,7 @@ class Resumptions:
         session.grant = part.next_grant()
         session.edge, session.sid = edge, sid
         resumable.former = ("", 0)
-        resumable.known = -1
+        resumable.known, resumable.copied = -1, 0.0
         flush = account.flush
         if flush is not None and flush.grant == former_grant:
             # A page that is under way names the former grant: it is asked for anew.

@@ -108,6 +108,23 @@ SELECT EXISTS (SELECT FROM fence_ok) AS open,
        (SELECT count(*) FROM paid) + (SELECT count(*) FROM paid_before) AS done"""  # noqa: S608
 
 
+#: The newest rows of an archive by its index, then those of them that came lately: an index by time would cost each message something.
+_NEWEST: Final = """
+SELECT a.localpart || '@' || a.domain AS bare, r.owner_id, r.id, r.stanza
+FROM unnest($1::text[], $2::text[], $3::float8[]) AS want(localpart, domain, since)
+JOIN account a ON a.domain = want.domain AND a.localpart = want.localpart
+CROSS JOIN LATERAL (
+    SELECT r.owner_id, r.id, r.stanza, r.stamp FROM archive r
+    WHERE r.owner_id = a.id AND r.id < $4 AND NOT r.outgoing
+      AND r.day >= (now() AT TIME ZONE 'UTC')::date - DATE '1970-01-01' - 1
+    ORDER BY r.id DESC LIMIT $5
+) AS r
+WHERE r.stamp > to_timestamp(want.since) AND (a.last_seen IS NULL OR r.stamp > a.last_seen)
+ORDER BY r.id"""
+#: So many of an account are looked at.
+NEWEST: Final = 500
+
+
 class Owed(NamedTuple):
     """A message that offline delivery has to bring; `stamp` is in Unix seconds, `stanza` packed."""
 
@@ -136,6 +153,23 @@ async def forgo(conn: Connection, incarnation: str, owner_id: int, last: int) ->
         raise Fenced(incarnation)
     done: int = row["done"]
     return done
+
+
+async def newest_incoming(
+    conn: Connection, before: int, wanted: Sequence[tuple[str, float]]
+) -> list[tuple[str, int, int, bytes]]:
+    """(bare JID, owner, id, packed stanza) of archived messages with ids below `before` that came for accounts after (bare JID, Unix
+    seconds) and after they were last seen; at most NEWEST of each are looked at."""
+    pairs = [bare.rpartition("@") for bare, _ in wanted]
+    rows = await conn.fetch(
+        _NEWEST,
+        [local for local, _, _ in pairs],
+        [domain for _, _, domain in pairs],
+        [since for _, since in wanted],
+        before,
+        NEWEST,
+    )
+    return [(row["bare"], row["owner_id"], row["id"], row["stanza"]) for row in rows]
 
 
 async def stored_uids(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 
@@ -10,7 +11,7 @@ from rookery.shared.db.api import Connection, Database, Fenced
 from rookery.shared.store import partitions, reader, statements
 from rookery.shared.store.reader import delete_archived, expire_owed, owed_page
 from rookery.shared.store.rows import make_row, unpack_stanza
-from rookery.shared.store.sql import insert_rows
+from rookery.shared.store.sql import insert_rows, owe_rows
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element
 
@@ -170,3 +171,30 @@ async def test_hot_statements_use_indexes_and_touch_only_their_partitions(
     assert not re.search(r"Seq Scan on (message|archive|owed|taken)", text), text
     scanned = set(re.findall(r"Scan (?:using \S+ )?on (message_\d+)", text))
     assert len(scanned) <= (1 if name.startswith("owed") else 2), text
+
+
+async def test_the_newest_that_came_for_accounts_and_after_they_were_seen(database: Database) -> None:
+    now = time.time()
+    await seed(
+        database,
+        (1, 1, "old", True, False, now - 300),
+        (1, 2, "lately", True, False, now - 20),
+        (1, 3, "owed", True, True, now - 10),
+        (1, 9, "of this epoch", True, False, now),
+        (2, 4, "read", True, False, now - 20),
+        (2, 5, "not read", True, False, now - 5),
+        (3, 6, "of somebody else", True, False, now),
+    )
+    await database.run(
+        0, lambda conn: conn.execute("UPDATE account SET last_seen = to_timestamp($1) WHERE id = 2", now - 10)
+    )
+    wanted = [("user1@example.org", now - 60), ("user2@example.org", now - 60), ("nobody@example.org", 0.0)]
+    found = await database.run(0, lambda conn: reader.newest_incoming(conn, 9, wanted))
+    assert [(bare, owner, id) for bare, owner, id, _ in found] == [
+        ("user1@example.org", 1, 2), ("user1@example.org", 1, 3), ("user2@example.org", 2, 5),
+    ]  # fmt: skip
+    assert unpack_stanza(found[0][3]) == message("lately")
+    await database.run(0, lambda conn: owe_rows(conn, ME, [(owner, id) for _, owner, id, _ in found]))
+    assert await left(database) == [
+        (1, False), (2, True), (3, True), (4, False), (5, True), (6, False), (9, False),
+    ]  # fmt: skip

@@ -45,6 +45,7 @@ from rookery.shared.config import Config, S2s
 from rookery.shared.db.api import DatabaseUnavailable, UnitOfWork
 from rookery.shared.store.holding import Holding
 from rookery.shared.store.rows import Row, unpack_stanza
+from rookery.shared.store.statements import OWE
 from rookery.shared.xeps.delayed_delivery import stamped
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element
@@ -86,6 +87,9 @@ class FakeStore:
     def owe_again(self, row: Row, done: Callable[[], None]) -> None:
         (old,) = [old for old in self.rows if self._uid(old) == self._uid(row)]
         self.owing.append((old.owner_id, old.id, done))
+
+    def owe_now(self, rows: set[tuple[int, int]]) -> None:
+        self.rows = [row._replace(owed=row.owed or (row.owner_id, row.id) in rows) for row in self.rows]
 
     def after(self, done: Callable[[], None]) -> None:
         if self.live:
@@ -166,6 +170,8 @@ class FakeDb:
         #: Rows of sleeping sessions by (jid, granted).
         self.sessions: dict[tuple[str, int], dict[str, Any]] = {}
         self.handovers: dict[int, bytes] = {}
+        #: When accounts were last seen (Unix seconds).
+        self.seen: dict[str, float] = {}
 
     @property
     def healthy(self) -> bool:
@@ -184,6 +190,11 @@ class FakeDb:
                 del self.sessions[key]
         return "DELETE"
 
+    async def fetchval(self, query: str, incarnation: str, owners: list[int], ids: list[int]) -> bool:
+        assert query == OWE
+        self.store.owe_now(set(zip(owners, ids, strict=True)))
+        return True
+
     async def fetchrow(self, query: str, incarnation: str, *columns: list[Any]) -> dict[str, Any]:
         """Store what a former holder did not."""
         for row in (Row(*values[: len(Row._fields)]) for values in zip(*columns, strict=True)):
@@ -194,6 +205,8 @@ class FakeDb:
     async def fetch(self, query: str, *args: Any) -> list[dict[str, Any]]:
         if "FROM secret" in query:
             return [{"value": b"secret"}]
+        if "want.since" in query:
+            return self._newest(*args)
         if "AS bare" in query:
             bares = [f"{local}@{domain}" for local, domain in zip(*args, strict=True)]
             return [{"bare": bare, "id": self.ids[bare]} for bare in bares if bare in self.ids]
@@ -254,6 +267,17 @@ class FakeDb:
                     }
                 )
         return rows
+
+    def _newest(
+        self, localparts: list[str], domains: list[str], since: list[float], before: int, limit: int
+    ) -> list[dict[str, Any]]:
+        wanted = zip(localparts, domains, since, strict=True)
+        return [
+            {"bare": bare, "owner_id": row.owner_id, "id": row.id, "stanza": row.stanza}
+            for bare, after in ((f"{local}@{domain}", after) for local, domain, after in wanted)
+            for row in self.store.archive(self.ids.get(bare, -1))
+            if row.id < before and not row.outgoing and row.stamp > max(after, self.seen.get(bare, 0.0))
+        ]
 
 
 class Client:

@@ -1,0 +1,77 @@
+"""Messages of which nobody knows any more whether a client has them: their router and the edge of their session died together.
+
+Their senders were told that they are accepted, and their rows are committed, but no mirror and no row of a session says who was given
+them. A new holder reads the newest rows of such accounts once, when it loads them, and owes them again. A client that had some of
+them gets these twice, under the same stanza ids (XEP-0359), and in another session: the copy of a session that goes on says itself from when
+on something may lack, and a client that has more than its copy begins anew (`session_outdated`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+import structlog
+
+from rookery.router.accounts.account import Account
+from rookery.router.partition import Part
+from rookery.shared.db.api import Connection
+from rookery.shared.store.reader import newest_incoming
+from rookery.shared.store.rows import offline_eligible, unpack_stanza
+from rookery.shared.store.sql import owe_rows
+
+_log = structlog.get_logger()
+
+#: What was stored so long (seconds) before a partition changed hands may still have been unacknowledged by a client that was there.
+LOST_SECONDS: Final = 60.0
+#: Accounts that are loaded so long (seconds) after that are looked at; later they were offline anyway, or have been looked at.
+LOOK_SECONDS: Final = 600.0
+
+
+class Doubt(NamedTuple):
+    """An account, from when on (Unix seconds) its newest rows may have reached nobody, and the archive ids that are known to be kept."""
+
+    bare: str
+    since: float
+    known: frozenset[int]
+
+
+def begins(part: Part, now: float) -> float:
+    """From when on (Unix seconds) rows of an account that is loaded `now` are in doubt; 0.0: none are."""
+    if part.since and now < part.since + LOOK_SECONDS:
+        return part.since - LOST_SECONDS
+    return 0.0
+
+
+def doubts(accounts: Iterable[Account]) -> list[Doubt]:
+    """Those accounts none of whose sessions is whole: sessions whose edge lives, or has told all it had, lack nothing."""
+    found = []
+    for account in accounts:
+        if not account.unclear:
+            continue
+        since, known = account.unclear, set(account.settled or ())
+        copies = []
+        for session in account.resources.by_resource.values():
+            resumable = session.resumable
+            copies.append(0.0 if session.edge or resumable is None else resumable.copied)
+            known.update(one.parcel.row for one in session.kept)
+        if copies:
+            since = min(copies)
+        if since:
+            found.append(Doubt(account.bare, since, frozenset(known)))
+    return found
+
+
+async def owe(conn: Connection, incarnation: str, part: Part, doubted: list[Doubt]) -> None:
+    """Owe the rows in doubt. Safe to repeat. Raises Fenced."""
+    known = {one.bare: one.known for one in doubted}
+    rows = [
+        (owner, id)
+        for bare, owner, id, stanza in await newest_incoming(
+            conn, part.epoch << 40, [(one.bare, one.since) for one in doubted]
+        )
+        if id not in known[bare] and offline_eligible(unpack_stanza(stanza))
+    ]
+    if rows:
+        _log.warning("messages_unclear", partition=part.number, messages=len(rows))
+        await owe_rows(conn, incarnation, rows)

@@ -1,0 +1,137 @@
+"""Messages whose router died together with the edge of their session: they are owed again, and nobody is told twice within a session."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.unit.router.rig import Client, Rig, bodies, chat, rig
+from tests.unit.router.sessions.test_resume import managed, pass_time, resume, resumed, sleep
+
+from rookery.router.unclear import LOOK_SECONDS, LOST_SECONDS
+from rookery.shared.bus.messages import NotResumed
+
+BOB = "bob@example.org"
+
+
+async def both_die(set_up: Rig, rows: dict[Any, Any] | None = None) -> None:
+    """Of the router and the edge of his session, nothing is left but what was committed, and `rows` of sessions."""
+    set_up.store.commit()
+    await set_up.settle()
+    for edge in set_up.edges.values():
+        for sid in [sid for sid, client in edge.clients.items() if client.bare == BOB]:
+            del edge.clients[sid]
+    set_up.cluster.lose("router1")
+    await pass_time(set_up, 5)
+    set_up.db.sessions.update(rows or {})
+    await set_up.start_router("router2")
+
+
+async def anew(set_up: Rig) -> list[str]:
+    """What he is given in a new session."""
+    bob = await set_up.bind("bob", "anew")
+    bob.presence(1)
+    await set_up.settle()
+    return bodies(bob.news())
+
+
+async def test_what_a_lost_session_was_given_comes_in_the_next_one_before_what_is_newer() -> None:
+    async with rig() as set_up:
+        await managed(set_up, "bob")
+        alice = await set_up.online("alice")
+        alice.route(chat(BOB, "one"))
+        alice.route(chat(BOB, "two"))
+        await set_up.settle()
+        await both_die(set_up)
+        alice.route(chat(BOB, "three"))
+        await set_up.settle()
+        set_up.store.commit()
+        assert await anew(set_up) == ["one", "two", "three"]
+
+
+async def test_what_was_there_before_he_was_last_seen_does_not_come_again() -> None:
+    async with rig() as set_up:
+        await managed(set_up, "bob")
+        alice = await set_up.online("alice")
+        alice.route(chat(BOB, "one"))
+        await set_up.settle()
+        set_up.db.seen[BOB] = set_up.now
+        await both_die(set_up)
+        assert await anew(set_up) == []
+
+
+async def test_what_is_older_does_not_come_again() -> None:
+    async with rig() as set_up:
+        await managed(set_up, "bob")
+        alice = await set_up.online("alice")
+        alice.route(chat(BOB, "one"))
+        await set_up.settle()
+        await pass_time(set_up, LOST_SECONDS)
+        await both_die(set_up)
+        assert await anew(set_up) == []
+
+
+async def test_long_after_a_takeover_nothing_is_in_doubt() -> None:
+    async with rig() as set_up:
+        await managed(set_up, "bob")
+        alice = await set_up.online("alice")
+        alice.route(chat(BOB, "one"))
+        await set_up.settle()
+        await both_die(set_up)
+        await pass_time(set_up, LOOK_SECONDS)
+        assert await anew(set_up) == []
+
+
+async def test_a_session_whose_edge_lives_lacks_nothing() -> None:
+    async with rig() as set_up:
+        bob = await managed(set_up, "bob")
+        alice = await set_up.online("alice")
+        alice.route(chat(BOB, "one"))
+        await set_up.settle()
+        assert bodies(bob.news()) == ["one"]
+        set_up.store.commit()
+        set_up.cluster.lose("router1")
+        await pass_time(set_up, 5)
+        await set_up.start_router("router2")
+        alice.route(chat(BOB, "two"))
+        await set_up.settle()
+        assert bodies(bob.news()) == ["two"]
+        assert not set_up.store.owed(set_up.db.ids[BOB])
+
+
+async def slept_and_went_on(set_up: Rig) -> Client:
+    """His session slept when "one" came, and its row is there still when both die that have brought him "two"."""
+    bob = await managed(set_up, "bob")
+    alice = await set_up.online("alice")
+    await sleep(set_up, bob)
+    alice.route(chat(BOB, "one"))
+    await pass_time(set_up, 1)
+    row = dict(set_up.db.sessions)
+    again = await resumed(set_up, BOB, 0)
+    await pass_time(set_up, 1)
+    alice.route(chat(BOB, "two"))
+    await set_up.settle()
+    assert bodies(again.news()) == ["one", "two"]
+    await both_die(set_up, row)
+    return alice
+
+
+async def test_a_client_that_has_no_more_than_the_copy_gets_the_rest_once_and_in_order() -> None:
+    async with rig() as set_up:
+        alice = await slept_and_went_on(set_up)
+        alice.route(chat(BOB, "three"))
+        await set_up.settle()
+        set_up.store.commit()
+        again = await resumed(set_up, BOB, 0)
+        await set_up.settle()
+        assert bodies(again.news()) == ["one", "two", "three"]
+
+
+async def test_a_client_that_has_more_than_the_copy_gets_it_again_in_a_new_session() -> None:
+    async with rig() as set_up:
+        alice = await slept_and_went_on(set_up)
+        assert await resume(set_up, BOB, 2) == NotResumed()
+        alice.route(chat(BOB, "three"))
+        await set_up.settle()
+        set_up.store.commit()
+        await set_up.settle()
+        assert await anew(set_up) == ["two", "three"]
