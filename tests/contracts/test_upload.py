@@ -20,8 +20,10 @@ from rookery.shared.xeps.upload import Options
 from rookery.workers.account import store as accounts
 from rookery.workers.account.credentials import Keys
 from rookery.workers.upload import store
+from rookery.workers.upload.disk import Disk
 from rookery.workers.upload.files import Files
 from rookery.workers.upload.folder import INCOMING, Folder
+from rookery.workers.upload.place import Place
 from rookery.workers.upload.port import Port
 from rookery.workers.upload.slots import Slot, sign
 from rookery.workers.upload.sweep import sweep
@@ -33,11 +35,14 @@ MIB = 1 << 20
 class Lab:
     """A port with a folder, and an account."""
 
-    def __init__(self, db: Database, root: Path, account: int, options: Options) -> None:
+    def __init__(
+        self, db: Database, root: Path, account: int, options: Options, place: Place | None = None
+    ) -> None:
         self.db, self.root, self.account = db, root, account
         self.config = Config(upload=options)
         self.now = time.time()
-        self.files = Files(db, options, Folder(options.directory), lambda: self.now)
+        self.folder = Folder(options.directory)
+        self.files = Files(db, options, place or Disk(self.folder), lambda: self.now)
         self.files.secrets = (KEY,)
         self.port = Port(self.config, self.files)
         self._n = 0
@@ -97,8 +102,9 @@ def path(slot: Slot) -> str:
     return f"/{slot.id}/tr%C3%A8s%20%3Ccool%3E.jpg"
 
 
-@asynccontextmanager
-async def lab(db: Database, root: Path, **options: object) -> AsyncIterator[Lab]:
+async def account_of(db: Database) -> int:
+    """A new account of a new domain."""
+
     async def made(conn: object) -> int:
         await accounts.put_domain(conn, "one.org")  # type: ignore[arg-type]
         keys = [Keys("SCRAM-SHA-256", 4096, b"salt", b"stored", b"server")]
@@ -106,9 +112,14 @@ async def lab(db: Database, root: Path, **options: object) -> AsyncIterator[Lab]
         assert found is not None
         return found
 
+    return await db.run(0, made)
+
+
+@asynccontextmanager
+async def lab(db: Database, root: Path, **options: object) -> AsyncIterator[Lab]:
     settings = {"directory": str(root), "host": ("127.0.0.1",), "port": 0, "plaintext": True}
-    here = Lab(db, root, await db.run(0, made), Options(**{**settings, **options}))
-    here.files.folder.prepare()
+    here = Lab(db, root, await account_of(db), Options(**{**settings, **options}))
+    here.folder.prepare()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(here.port.run)
         with trio.fail_after(10):
@@ -218,7 +229,7 @@ async def test_files_go_with_their_time_and_with_their_account(database: Databas
         assert await sweep(node, here.files) == 0
         here.now += 61
         assert await sweep(node, here.files) == 1
-        assert [here.files.folder.has(slot.id) for slot in slots] == [True, False, True]
+        assert [here.folder.has(slot.id) for slot in slots] == [True, False, True]
 
         async def removed(conn: object) -> None:
             await conn.execute("DELETE FROM account WHERE id = $1", here.account)  # type: ignore[attr-defined]
@@ -226,7 +237,7 @@ async def test_files_go_with_their_time_and_with_their_account(database: Databas
         await database.run(0, removed)
         assert [(await here.get(slot))[0] for slot in slots] == [404, 404, 404]
         assert await sweep(node, here.files) == 2
-        assert not any(here.files.folder.has(slot.id) for slot in slots)
+        assert not any(here.folder.has(slot.id) for slot in slots)
 
 
 @pytest.mark.parametrize(("files", "size", "taken"), [(3, 1, 3), (9, 40, 2), (9, 101, 0)])

@@ -73,7 +73,9 @@ class AccountService(HostedWorker):
         self.seen = Seen(self, options.write_seconds)
         self.logins = Logins(self)
         limits = node.config.limits
-        self.guesses = Guesses(limits.auth_failures_per_account, limits.auth_failures_window)
+        self.guesses = Guesses(
+            limits.auth_failures_per_account, limits.auth_failures_window, limits.preauth_seconds
+        )
         self.domains.changed = self.logins.learn
         self.tokens = Tokens(self, self.logins)
         self._secret = b""

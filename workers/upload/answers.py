@@ -39,11 +39,10 @@ def etag(file: File) -> str:
 def got(file: File, request: Mapping[str, str], now: float, inline: Collection[str]) -> Reply:
     """The answer to GET (RFC 9110 sections 13 and 14). A range that cannot be read, or several, gets the whole file."""
     tag = etag(file)
-    age = int(min(_LONGEST_CACHE, file.expires - now)) if file.expires else _LONGEST_CACHE
     headers: Headers = [
         *GUARDS,
         ("ETag", tag),
-        ("Cache-Control", f"private, max-age={max(0, age)}, immutable"),
+        ("Cache-Control", cached(file, now)),
         ("Accept-Ranges", "bytes"),
     ]
     if _matches(request.get("if-none-match", ""), tag):
@@ -54,16 +53,28 @@ def got(file: File, request: Mapping[str, str], now: float, inline: Collection[s
     if found == (0, 0):
         return Reply(416, [*headers, ("Content-Range", f"bytes */{file.size}"), ("Content-Length", "0")])
     start, stop = found or (0, file.size)
-    shown = file.media_type in inline
-    charset = "; charset=utf-8" if file.media_type == "text/plain" else ""
+    look = shown(file, inline)
     headers += [
-        ("Content-Type", file.media_type + charset),
-        ("Content-Disposition", disposition(file.name, inline=shown)),
+        ("Content-Type", look["content-type"]),
+        ("Content-Disposition", look["content-disposition"]),
         ("Content-Length", str(stop - start)),
     ]
     if found is None:
         return Reply(200, headers, start, stop)
     return Reply(206, [*headers, ("Content-Range", f"bytes {start}-{stop - 1}/{file.size}")], start, stop)
+
+
+def cached(file: File, now: float) -> str:
+    """How long a file may be kept by whoever got it."""
+    age = int(min(_LONGEST_CACHE, file.expires - now)) if file.expires else _LONGEST_CACHE
+    return f"private, max-age={max(0, age)}, immutable"
+
+
+def shown(file: File, inline: Collection[str]) -> dict[str, str]:
+    """The headers that say what a browser makes of a file: only some types are shown, everything else is offered for saving."""
+    charset = "; charset=utf-8" if file.media_type == "text/plain" else ""
+    way = disposition(file.name, inline=file.media_type in inline)
+    return {"content-type": file.media_type + charset, "content-disposition": way}
 
 
 def span(header: str, size: int) -> tuple[int, int] | None:

@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Final, TypeVar
+from typing import Final
 
 import structlog
-import trio
 
 from rookery.shared.db.api import Database, DatabaseUnavailable
 from rookery.shared.observe.metrics import UPLOAD_BYTES, UPLOADS
 from rookery.shared.xeps.upload import Options
 from rookery.workers.upload import store
-from rookery.workers.upload.folder import Folder, Incoming
+from rookery.workers.upload.answers import GUARDS, Headers, cached, shown
 from rookery.workers.upload.names import OCTETS, located, media_type
+from rookery.workers.upload.place import BLOCK, AwayError, Place, Terms, Whole
 from rookery.workers.upload.slots import Slot, verify
 
-#: Bytes that are written to the disk at once.
-BLOCK: Final = 262_144
-#: Threads that wait for the disk, at most.
-_THREADS: Final = 16
 _RECEIVED: Final = UPLOAD_BYTES.labels("in")
-T = TypeVar("T")
 _log = structlog.get_logger()
 
 
@@ -36,21 +31,16 @@ class RefuseError(Exception):
 
 
 class Files:
-    """The files of this process's folder. `secrets` are the keys of slots, none until they were read."""
+    """The files of a place. `secrets` are the keys of slots, none until they were read."""
 
     def __init__(
-        self, db: Database, options: Options, folder: Folder, clock: Callable[[], float] = time.time
+        self, db: Database, options: Options, place: Place, clock: Callable[[], float] = time.time
     ) -> None:
         self.options = options
-        self.folder = folder
+        self.place = place
         self.secrets: Sequence[bytes] = ()
         self.clock = clock
         self._db = db
-        self._threads = trio.CapacityLimiter(_THREADS)
-
-    async def blocking(self, work: Callable[[], T]) -> T:
-        """Do something with the disk in a thread; it ends before a cancellation does."""
-        return await trio.to_thread.run_sync(work, limiter=self._threads)
 
     async def find(self, target: str) -> store.File:
         """The file of a URL. Raises RefuseError."""
@@ -85,17 +75,35 @@ class Files:
             raise RefuseError(415, "not the type of the slot")
         return slot
 
-    async def put(self, slot: Slot, body: AsyncIterator[bytes]) -> None:
-        """Write a file block by block, and publish it when it is whole. Raises RefuseError, or what `body` raises."""
+    def redirected(self, method: str, file: store.File) -> Headers:
+        """Where a client gets a file at the store, and what it must know; nothing where files pass through us. Raises RefuseError."""
+        seconds, now = self.options.s3_get_seconds, self.clock()
+        if file.expires:
+            seconds = max(1, min(seconds, int(file.expires - now)))
+        answers = shown(file, self.options.inline_types)
+        answers["cache-control"] = cached(file, now)
         try:
-            if await self.blocking(lambda: self.folder.has(slot.id)):
-                raise RefuseError(409, "there is a file already")
-            incoming = await self.blocking(lambda: self.folder.begin(slot.id))
-            try:
-                await self._write(slot, incoming, body)
-            finally:
-                with trio.CancelScope(shield=True):
-                    await self.blocking(incoming.close)
+            url = self.place.url(method, file.id, Terms(seconds, {}, answers))
+        except AwayError:
+            raise RefuseError(503) from None
+        # The redirect is asked for again before its signature is over.
+        kept = ("Cache-Control", f"private, max-age={seconds // 2}")
+        return [*GUARDS, ("Location", url), kept] if url else []
+
+    async def put(self, slot: Slot, body: AsyncIterator[bytes]) -> None:
+        """Keep a file, which is seen when it is whole. Raises RefuseError, or what `body` raises."""
+
+        async def noted() -> None:
+            if not await self._db.run(0, lambda conn: store.put(conn, slot), op="upload"):
+                raise RefuseError(403, "the account is gone")
+
+        try:
+            await self.place.put(Whole(slot.id, slot.size, _blocks(slot.size, body), noted))
+        except FileExistsError:
+            raise RefuseError(409, "there is a file already") from None
+        except AwayError as error:
+            _log.error("upload_store_away", error=str(error))
+            raise RefuseError(503) from None
         except OSError as error:
             _log.error("upload_not_written", error=error.strerror or str(error))
             raise RefuseError(507) from error
@@ -103,26 +111,20 @@ class Files:
             raise RefuseError(503) from None
         UPLOADS.labels("stored").inc()
 
-    async def _write(self, slot: Slot, incoming: Incoming, body: AsyncIterator[bytes]) -> None:
-        block, size = bytearray(), 0
-        async for data in body:
-            block += data
-            size += len(data)
-            if size > slot.size:
-                raise RefuseError(413)
-            if len(block) >= BLOCK:
-                await self._flush(incoming, block)
-        await self._flush(incoming, block)
-        if size != slot.size:
-            raise RefuseError(400, "not the size of the slot")
-        await self.blocking(incoming.sync)
-        if not await self._db.run(0, lambda conn: store.put(conn, slot), op="upload"):
-            raise RefuseError(403, "the account is gone")
-        if not await self.blocking(incoming.publish):
-            raise RefuseError(409, "there is a file already")
 
-    async def _flush(self, incoming: Incoming, block: bytearray) -> None:
-        data = bytes(block)
-        block.clear()
-        await self.blocking(lambda: incoming.write(data))
-        _RECEIVED.inc(len(data))
+async def _blocks(whole: int, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """What comes, in larger pieces. Raises RefuseError for more or less than the size of the slot."""
+    block, size = bytearray(), 0
+    async for data in body:
+        block += data
+        size += len(data)
+        if size > whole:
+            raise RefuseError(413)
+        if len(block) >= BLOCK:
+            _RECEIVED.inc(len(block))
+            yield bytes(block)
+            block.clear()
+    if size != whole:
+        raise RefuseError(400, "not the size of the slot")
+    _RECEIVED.inc(len(block))
+    yield bytes(block)

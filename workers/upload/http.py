@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from email.utils import formatdate
@@ -16,7 +15,8 @@ import trio
 from rookery.shared.observe.metrics import UPLOAD_BYTES, UPLOADS
 from rookery.shared.xeps.upload import Options
 from rookery.workers.upload.answers import GUARDS, Headers, Reply, cors, got
-from rookery.workers.upload.files import BLOCK, Files, RefuseError
+from rookery.workers.upload.files import Files, RefuseError
+from rookery.workers.upload.place import AwayError
 from rookery.workers.upload.store import File
 
 _HEAD_BYTES: Final = 16_384
@@ -88,6 +88,10 @@ class Connection:
         elif method in ("GET", "HEAD"):
             await self._end_of_body()
             file = await self._files.find(target)
+            elsewhere = self._files.redirected(method, file)
+            if elsewhere:
+                await self._answer(302, elsewhere)
+                return
             reply = got(file, headers, self._files.clock(), self._options.inline_types)
             await self._give(file, reply, head=method == "HEAD")
         elif method == "OPTIONS":
@@ -136,24 +140,21 @@ class Connection:
             await self._answer(reply.status, reply.headers, own=True)
             return
         try:
-            fd = await self._files.blocking(lambda: self._files.folder.open(file.id))
+            async with self._files.place.read(file.id, reply.start, reply.stop) as blocks:
+                await self._send(self._head(reply.status, reply.headers))
+                left = reply.stop - reply.start
+                async for data in blocks:
+                    left -= len(data)
+                    await self._send(self._h11.send(h11.Data(data=data)) or b"")
+                    _SENT.inc(len(data))
+                if left:
+                    raise _GoneError  # the client sees that something is missing
+                await self._send(self._h11.send(h11.EndOfMessage()) or b"")
+        except AwayError as error:
+            _log.error("upload_store_away", error=str(error))
+            raise RefuseError(503) from None
         except OSError:
             raise RefuseError(404) from None
-        try:
-            await self._send(self._head(reply.status, reply.headers))
-            at = reply.start
-            while at < reply.stop:
-                data = await self._files.blocking(
-                    lambda at=at: os.pread(fd, min(BLOCK, reply.stop - at), at)  # type: ignore[misc]
-                )
-                if not data:
-                    raise _GoneError  # shorter than it was: the client sees that something is missing
-                at += len(data)
-                await self._send(self._h11.send(h11.Data(data=data)) or b"")
-                _SENT.inc(len(data))
-            await self._send(self._h11.send(h11.EndOfMessage()) or b"")
-        finally:
-            os.close(fd)
         UPLOADS.labels("fetched").inc()
 
     # --- bytes -----------------------------------------------------------------------------------------------------------

@@ -25,8 +25,10 @@ from rookery.shared.xmpp.xml import Element
 from rookery.workers.domain_service import FEATURES, DomainService
 from rookery.workers.hosted import Handler
 from rookery.workers.upload import slots, store, sweep
+from rookery.workers.upload.disk import Disk
 from rookery.workers.upload.files import Files
 from rookery.workers.upload.folder import Folder
+from rookery.workers.upload.place import AwayError, Place, Terms
 from rookery.workers.upload.port import Port
 
 PURPOSES: Final = ("message", "profile", "ephemeral")
@@ -36,14 +38,14 @@ _log = structlog.get_logger()
 
 
 class UploadService(DomainService):
-    """Implements `shared.cluster.api.Service` for the kind upload. Without a folder it gives no slots and has no port."""
+    """Implements `shared.cluster.api.Service` for the kind upload. Without a folder or a bucket it gives no slots and has no port."""
 
     kind = Kind.UPLOAD
 
     def __init__(self, node: Node) -> None:
         super().__init__(node)
         self._options = node.config.options(Options)
-        self.files = Files(node.db, self._options, Folder(self._options.directory))
+        self.files = Files(node.db, self._options, _place(self._options))
         self._port = Port(node.config, self.files)
         #: Domains whose guests (XEP-0175) put no files here.
         self._guests: frozenset[str] = frozenset()
@@ -66,7 +68,7 @@ class UploadService(DomainService):
         """Background work; runs until cancelled."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(super().run)
-            if self._options.directory:
+            if self._options.stores:
                 nursery.start_soon(self._serve_files)
 
     def reload(self) -> None:
@@ -76,28 +78,38 @@ class UploadService(DomainService):
     async def _serve_files(self) -> None:
         while True:
             try:
-                await self.files.blocking(self.files.folder.prepare)
+                await self.files.place.prepare()
                 self.files.secrets = await shared_secrets(self.node.db, "upload")
                 break
             except DatabaseUnavailable:
                 await trio.sleep(_RETRY)
             except OSError as error:
-                reason = error.strerror or str(error)
-                _log.error("upload_folder_unusable", directory=self._options.directory, error=reason)
+                self._unusable(error)
                 await trio.sleep(_RETRY * 20)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._port.run)
-            nursery.start_soon(sweep.run, self.node, self.files)
-            nursery.start_soon(self._follow_secrets)
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._port.run)
+                nursery.start_soon(sweep.run, self.node, self.files)
+                nursery.start_soon(self._follow_secrets)
+        finally:
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):
+                await self.files.place.aclose()
+
+    def _unusable(self, error: OSError) -> None:
+        where = self._options.directory or self._options.s3_bucket
+        _log.error("upload_folder_unusable", directory=where, error=error.strerror or str(error))
 
     async def _follow_secrets(self) -> None:
-        """Read keys that another process has made."""
+        """Read keys that another process has made, and those of the store that an operator has changed."""
         while True:
             await trio.sleep(_SECRETS_SECONDS)
             try:
                 self.files.secrets = await shared_secrets(self.node.db, "upload")
+                await self.files.place.prepare()
             except DatabaseUnavailable:
                 continue
+            except OSError as error:
+                self._unusable(error)
 
     # --- stanzas ---------------------------------------------------------------------------------------------------------
 
@@ -113,7 +125,7 @@ class UploadService(DomainService):
 
     def disco_info(self) -> Element:
         """What a store of files is, and how large one may be (section 4)."""
-        if not self._options.directory:
+        if not self._options.stores:
             return info("store", "file", "HTTP File Upload", FEATURES)
         purposes = PURPOSES + (("permanent",) if self._options.permanent else ())
         features = sorted([NS, *FEATURES, *(f"{PURPOSE}#{name}" for name in purposes)])
@@ -130,31 +142,52 @@ class UploadService(DomainService):
         if not self.files.secrets or not (self._port.number or options.url):
             raise StanzaError("service-unavailable", "no files are taken here")
         want = slots.wanted(iq)
-        expires = slots.judge(want, options, now)
+        expires, id = slots.judge(want, options, now), secrets.token_urlsafe(24)
 
-        async def counted(conn: Connection) -> tuple[int | None, bool]:
+        async def counted(conn: Connection) -> tuple[slots.Slot | None, bool]:
             local, _, domain = bare.rpartition("@")
             account = await store.account(conn, local, domain)
             if account is None:
                 return None, False
             most = options.day_files, options.day_bytes
-            return account, await store.count(conn, account, want.size, now, most)
+            slot = slots.Slot(
+                id=id,
+                domain=iq.to,
+                account=account,
+                name=want.name,
+                size=want.size,
+                media_type=want.media_type,
+                until=int(now) + options.slot_seconds,
+                expires=expires,
+            )
+            room = await store.count(conn, account, want.size, now, most)
+            # What is put at a store by a signed URL does not pass here again.
+            return slot, room and (not options.s3_direct or await store.put(conn, slot))
 
-        account, room = await self.database(partition, counted, item.origin.deadline)
-        if account is None:
+        slot, room = await self.database(partition, counted, item.origin.deadline)
+        if slot is None:
             raise StanzaError("forbidden")
         if not room:
             raise slots.over_quota(now)
-        slot = slots.Slot(
-            id=secrets.token_urlsafe(24),
-            domain=iq.to,
-            account=account,
-            name=want.name,
-            size=want.size,
-            media_type=want.media_type,
-            until=int(now) + options.slot_seconds,
-            expires=expires,
-        )
         UPLOADS.labels("slot").inc()
         base = options.url.replace("{domain}", iq.to) or f"https://{iq.to}:{self._port.number}"
-        return slots.given(iq, slot, base, self.files.secrets[0])
+        return slots.given(iq, slot, base, self.files.secrets[0], self._at_store(slot, want))
+
+    def _at_store(self, slot: slots.Slot, want: slots.Wanted) -> str:
+        """The signed URL by which a client puts a file at the store; "" where it puts the file here. Raises StanzaError."""
+        headers = {"content-length": str(slot.size)}
+        if want.said:
+            headers["content-type"] = want.said
+        try:
+            return self.files.place.url("PUT", slot.id, Terms(self._options.slot_seconds, headers))
+        except AwayError:
+            raise StanzaError("service-unavailable", "no files are taken here") from None
+
+
+def _place(options: Options) -> Place:
+    if not options.s3_bucket:
+        return Disk(Folder(options.directory))
+    # The signer takes a third of a second to import: whoever has no bucket does not pay for it.
+    from rookery.workers.upload.bucket import Bucket
+
+    return Bucket(options)

@@ -15,7 +15,7 @@ from rookery.shared.xeps.upload import NS, PURPOSE, Options
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element
-from rookery.workers.upload.names import clean, media_type, url
+from rookery.workers.upload.names import OCTETS, clean, media_type, url
 
 _DAY: Final = 86_400
 _MOST_DIGITS: Final = 15
@@ -23,13 +23,14 @@ _LONGEST_TOKEN: Final = 4096
 
 
 class Wanted(NamedTuple):
-    """What a client wants to put. `before` is the Unix time at which the file must be gone, 0 for none."""
+    """What a client wants to put. `before` is the Unix time at which the file must be gone, 0 for none; `said` the type in its words."""
 
     name: str
     size: int
     media_type: str
     purpose: str = "message"
     before: int = 0
+    said: str = ""
 
 
 class Slot(msgspec.Struct, frozen=True, array_like=True):
@@ -76,7 +77,10 @@ def wanted(iq: Stanza) -> Wanted:
         if purpose == "ephemeral":
             before = _moment(element.attrs.get("expire-before", ""))
         break
-    return Wanted(clean(name), int(size), media_type(request.attrs.get("content-type", "")), purpose, before)
+    said = request.attrs.get("content-type", "").strip()
+    kind = media_type(said)
+    plain = kind != OCTETS and said.isascii() and said.isprintable()
+    return Wanted(clean(name), int(size), kind, purpose, before, said if plain else "")
 
 
 def _moment(text: str) -> int:
@@ -117,11 +121,14 @@ def over_quota(now: float) -> RefusedError:
     return RefusedError(StanzaError("resource-constraint", "Quota of the day reached"), retry)
 
 
-def given(iq: Stanza, slot: Slot, base: str, secret: bytes) -> Stanza:
-    """The answer with a slot. The signature is in a header, not in the URL: URLs are in the logs of proxies."""
+def given(iq: Stanza, slot: Slot, base: str, secret: bytes, at_store: str = "") -> Stanza:
+    """The answer with a slot. A store's signature is in the URL, ours in a header, since URLs are in the logs of proxies."""
     address = url(base, slot.id, slot.name)
-    header = Element(NS, "header", {"name": "Authorization"}, f"Bearer {sign(slot, secret)}")
-    put = Element(NS, "put", {"url": address}, header)
+    if at_store:
+        put = Element(NS, "put", {"url": at_store})
+    else:
+        header = Element(NS, "header", {"name": "Authorization"}, f"Bearer {sign(slot, secret)}")
+        put = Element(NS, "put", {"url": address}, header)
     return iq.result(Element(NS, "slot", None, put, Element(NS, "get", {"url": address})))
 
 

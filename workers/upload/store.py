@@ -25,8 +25,10 @@ _GET: Final = """
 SELECT name, media_type, size, expires FROM upload
 WHERE id = $1 AND account_id IS NOT NULL AND (expires IS NULL OR expires > $2)"""
 _OVER: Final = """
-(SELECT id FROM upload WHERE expires <= $1 ORDER BY expires LIMIT $2)
-UNION ALL (SELECT id FROM upload WHERE account_id IS NULL AND (expires IS NULL OR expires > $1) LIMIT $2)
+(SELECT id FROM upload WHERE expires <= $1 AND created <= coalesce($3::timestamptz, 'infinity') ORDER BY expires LIMIT $2)
+UNION ALL (
+    SELECT id FROM upload WHERE account_id IS NULL AND (expires IS NULL OR expires > $1) AND created <= coalesce($3::timestamptz, 'infinity') LIMIT $2
+)
 LIMIT $2"""
 _DELETE: Final = "DELETE FROM upload WHERE id = ANY ($1::text[])"
 _DAYS: Final = """
@@ -74,9 +76,10 @@ async def get(conn: Connection, id: str, now: float) -> File | None:
     return File(id, row["name"], row["media_type"], row["size"], expires)
 
 
-async def over(conn: Connection, now: float, limit: int) -> list[str]:
-    """Ids of files that are to go."""
-    return [row["id"] for row in await conn.fetch(_OVER, _time(now), limit)]
+async def over(conn: Connection, now: float, before: float | None, limit: int) -> list[str]:
+    """Ids of files that are to go, of those that were noted before a time, if there is one."""
+    noted = None if before is None else _time(before)
+    return [row["id"] for row in await conn.fetch(_OVER, _time(now), limit, noted)]
 
 
 async def delete(conn: Connection, ids: Sequence[str]) -> None:

@@ -19,7 +19,6 @@ from rookery.workers.upload.files import Files
 INTERVAL: Final = 300.0
 PAUSE: Final = 1.0
 BATCH: Final = 100
-_NAMES: Final = 1000
 _EXPIRED: Final = UPLOADS.labels("expired")
 _log = structlog.get_logger()
 
@@ -27,18 +26,20 @@ _log = structlog.get_logger()
 async def sweep(node: Node, files: Files) -> int:
     """Remove what is over now, if this process holds partition 0; returns how many files. Raises DatabaseUnavailable, Fenced, OSError."""
     now, done = files.clock(), 0
+    # What a client may still put by a signed URL would come back.
+    options = files.options
+    settled = now - options.slot_seconds - options.put_seconds if options.s3_direct else None
     while node.epoch(Kind.UPLOAD, 0) is not None:
-        ids = await node.db.run(0, partial(store.over, now=now, limit=BATCH))
+        ids = await node.db.run(0, partial(store.over, now=now, before=settled, limit=BATCH))
         if ids:
             # The rows go last: whoever dies in between is followed by somebody who finds them.
-            await files.blocking(partial(files.folder.remove, ids))
+            await files.place.remove(ids)
             await node.db.run(0, partial(store.delete, ids=ids))
             _EXPIRED.inc(len(ids))
             done += len(ids)
         if len(ids) < BATCH:
             await node.db.run(0, partial(store.forget_days, now=now, limit=BATCH * 10))
-            begun = now - 2 * files.options.put_seconds - 3600
-            await files.blocking(partial(files.folder.abandon, begun, _NAMES))
+            await files.place.tidy(now - 2 * options.put_seconds - 3600)
             break
         await trio.sleep(PAUSE)
     return done

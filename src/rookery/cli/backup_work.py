@@ -117,7 +117,10 @@ def schema(place: Place) -> int:
 
 def uploads(settings: Config, home: Path | None) -> list[Path]:
     """Where files of users are, as far as this machine knows."""
-    directory = settings.options(upload.Options).directory
+    files = settings.options(upload.Options)
+    if files.s3_bucket:
+        return []
+    directory = files.directory
     folder = Path(directory) if directory else home / "uploads" if home is not None else None
     return [folder] if folder is not None else []
 

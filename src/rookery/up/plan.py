@@ -71,7 +71,7 @@ def child_specs(
         admin=replace(config.admin, host="127.0.0.1", port=0),
     )
     files = config.options(upload.Options)
-    files = replace(files, directory=files.directory or uploads)
+    files = replace(files, directory=files.directory or ("" if files.s3_bucket else uploads))
     # (the sections of extensions are made at run time: no type checker knows their names)
     config = replace(config, upload=files)
     text = to_toml(config, secrets=True)

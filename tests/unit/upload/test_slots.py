@@ -32,7 +32,21 @@ def request(attrs: str, inner: str = "") -> Stanza:
 
 def test_a_request_is_read() -> None:
     iq = request("filename='très cool.jpg' size='23456' content-type='image/jpeg'")
-    assert wanted(iq) == Wanted("très cool.jpg", 23_456, "image/jpeg")
+    assert wanted(iq) == Wanted("très cool.jpg", 23_456, "image/jpeg", said="image/jpeg")
+
+
+@pytest.mark.parametrize(
+    ("type", "said"),
+    [
+        ("Text/Plain; charset=UTF-8", "Text/Plain; charset=UTF-8"),
+        ("application/octet-stream", ""),
+        ("nonsense", ""),
+        ("text/plain; x=é", ""),
+        ("text/plain; x=&#13;y", ""),
+    ],
+)
+def test_a_store_signs_a_type_in_the_words_of_the_client(type: str, said: str) -> None:
+    assert wanted(request(f"filename='x' size='9' content-type='{type}'")).said == said
 
 
 @pytest.mark.parametrize(
@@ -109,6 +123,15 @@ def test_a_slot_has_both_urls_and_its_signature_in_a_header() -> None:
     (header,) = put.elements(NS, "header")
     assert header.attrs == {"name": "Authorization"}
     assert verify(header.text.removeprefix("Bearer "), [b"k"]) == SLOT
+
+
+def test_a_slot_of_a_store_has_its_signed_url_and_no_header() -> None:
+    answer = given(request("filename='x' size='9'"), SLOT, "https://upload.x:5281", b"k", "https://s3.x/?sig")
+    slot = answer.find(NS, "slot")
+    assert slot is not None
+    (put,), (get,) = slot.elements(NS, "put"), slot.elements(NS, "get")
+    assert (put.attrs["url"], list(put.elements())) == ("https://s3.x/?sig", [])
+    assert get.attrs["url"].startswith("https://upload.x:5281/")
 
 
 def test_only_what_was_signed_is_a_slot() -> None:
