@@ -59,11 +59,13 @@ class Names:
         """One more record."""
         self._records.setdefault(record.name.lower().rstrip("."), []).append(record)
 
-    def serve(self, domain: str, port: int, *, tls: bool = False, address: str = "127.0.0.1") -> None:
-        """The records of a domain with one server."""
-        service = "_xmpps-server" if tls else "_xmpp-server"
-        self.add(Record(f"{service}._tcp.{domain}", "SRV", f"0 5 {port} xmpp.{domain}."))
-        self.add(Record(f"xmpp.{domain}", "AAAA" if ":" in address else "A", address))
+    def serve(
+        self, domain: str, port: int, *, tls: bool = False, address: str = "127.0.0.1", host: str = ""
+    ) -> None:
+        """The records of a domain with one server, on `xmpp.DOMAIN` or another `host`."""
+        service, host = "_xmpps-server" if tls else "_xmpp-server", host or f"xmpp.{domain}"
+        self.add(Record(f"{service}._tcp.{domain}", "SRV", f"0 5 {port} {host}."))
+        self.add(Record(host, "AAAA" if ":" in address else "A", address))
 
     def close(self) -> None:
         """Answer no more."""

@@ -16,6 +16,10 @@ class BusTimeout(Exception):  # noqa: N818  says what happened
     """A call had no answer in time (no holder, a dead holder, or a slow one)."""
 
 
+class PeerLost(BusTimeout):
+    """The process that was asked is gone. Whether it did what was asked is unknown; whoever may ask twice asks the next holder."""
+
+
 class Call:
     """One request that waits for `Bus.reply`; it is handed to the service instead of a plain item."""
 

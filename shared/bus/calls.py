@@ -7,7 +7,7 @@ from typing import Final, cast
 
 import trio
 
-from rookery.shared.bus.api import BusTimeout
+from rookery.shared.bus.api import BusTimeout, PeerLost
 from rookery.shared.bus.batch import BadBatch, read_fields
 from rookery.shared.bus.messages import TAGS, Failed, Item, Kind, Return
 from rookery.shared.observe.metrics import REQUEST_SECONDS
@@ -44,7 +44,7 @@ class Calls:
         return waiter
 
     async def finish(self, number: int, kind: Kind, partition: int, timeout: float) -> Item:
-        """Wait for the answer, then close the call. Raises BusTimeout or the StanzaError of the answer."""
+        """Wait for the answer, then close the call. Raises BusTimeout (PeerLost) or the StanzaError of the answer."""
         waiter = self._open[number]
         try:
             with trio.move_on_after(timeout):
@@ -67,7 +67,7 @@ class Calls:
         """The process is gone and will not answer."""
         for waiter in self._open.values():
             if waiter.peer == peer and not waiter.event.is_set():
-                waiter.error = BusTimeout("the process that was asked is lost")
+                waiter.error = PeerLost("the process that was asked is lost")
                 waiter.event.set()
 
     def on_return(self, source: str, item: Item) -> None:

@@ -162,8 +162,8 @@ class BusCore:
     async def call(
         self, kind: Kind, partition: int, request: Item, *, timeout: float = 10.0, to: str = ""
     ) -> Item:
-        """Ask the holder, or the process `to`, and wait. Raises the StanzaError that was replied, or BusTimeout: at once when the
-        process is lost, and whether it did what was asked is then unknown."""
+        """Ask the holder, or the process `to`, and wait. Raises the StanzaError that was replied, or BusTimeout: PeerLost at once
+        when the process is lost, and whether it did what was asked is then unknown."""
         number = self.serial()
         self.calls.begin(number)
         if to:

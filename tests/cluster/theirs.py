@@ -1,4 +1,4 @@
-"""A server of others beside a whole cluster: a Prosody. Both sides have certificates of one authority.
+"""A server of others beside a whole cluster: a Prosody; `tests.cluster.their_ejabberd` has another. Both sides have certificates of one authority.
 
 The other server finds the cluster by DNS, the cluster finds it by routes.
 """
@@ -112,7 +112,8 @@ def between(
         lab.ports[OUR_ROOMS] = lab.ports[OURS]
         lab.ports[THEIRS] = lab.ports[THEIR_ROOMS] = theirs.port
         for domain in (OURS, OUR_ROOMS):
-            names.serve(domain, lab.ports[OURS])
+            # ejabberd asks the DNS for the server, and the system's own resolver where that is.
+            names.serve(domain, lab.ports[OURS], host="localhost")
         environment = {"ROOKERY_S2S__LONGEST_PAUSE_SECONDS": "2", **(settings or {})}
         lab.cluster(OURS, workers=2, environment=environment)
         yield lab, theirs

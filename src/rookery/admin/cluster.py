@@ -11,49 +11,62 @@ from typing import Any, Final, TypeVar
 import trio
 
 from rookery.admin.errors import Invalid, Unreachable
-from rookery.shared.bus.api import Bus, BusTimeout
+from rookery.admin.holders import Leases
+from rookery.shared.bus.api import Bus, BusTimeout, PeerLost
 from rookery.shared.bus.kinds import Kind
 from rookery.shared.bus.messages import AskHolds, AskProcess, Item, ProcessTold
 from rookery.shared.bus.nats import NatsBus, open_bus
 from rookery.shared.bus.subjects import partition_of
 from rookery.shared.config import Config
-from rookery.shared.db.api import Connection, Database
+from rookery.shared.db.api import Database, DatabaseUnavailable
 from rookery.shared.xmpp.errors import StanzaError
 
 CONNECT_SECONDS: Final = 3.0
 CALL_SECONDS: Final = 5.0
+#: How long the holder of a partition is asked, the next one included when it moves meanwhile: a takeover takes some seconds.
+HOLDER_SECONDS: Final = 12.0
+#: A command looks this often who holds what, while it waits for answers.
+LEASES_SECONDS: Final = 0.5
 #: Partitions that are asked at once.
 AT_ONCE: Final = 32
 #: Whoever is asked what it holds answers at once.
 ANSWER_SECONDS: Final = 0.5
-_LEASES: Final = "SELECT kind, partition, incarnation, epoch FROM lease WHERE incarnation IS NOT NULL"
 
 T = TypeVar("T", bound=Item)
 
 
 class Cluster:
-    """An open way to a cluster."""
+    """An open way to a cluster.
+
+    A partition may move while its holder is asked, or have none for a moment: the question then goes to the next holder, within
+    `HOLDER_SECONDS`. What was asked of a process that died meanwhile may have been done; so such a question is put again only when
+    it may be handled twice.
+    """
 
     def __init__(self, bus: Bus, partitions: int = 256) -> None:
         self.bus = bus
+        #: Questions that wait for their answers.
+        self.open = 0
         self._count = partitions
 
-    async def ask(self, account: str, request: Item, answer: type[T], kind: Kind = Kind.ROUTER) -> T:
-        """Ask the holder of an account. Raises Unreachable, StanzaError."""
-        return await self._ask(kind, partition_of(account), request, answer)
+    async def ask(
+        self, account: str, request: Item, answer: type[T], kind: Kind = Kind.ROUTER, *, twice: bool = True
+    ) -> T:
+        """Ask the holder of an account; `twice`: it may be handled twice. Raises Unreachable, StanzaError."""
+        return await self._ask(kind, partition_of(account, self._count), request, answer, twice)
 
     async def ask_all(self, request: Item, answer: type[T], kind: Kind = Kind.ROUTER) -> dict[int, T]:
-        """Ask every holder; the answers by partition. Raises Unreachable when one does not answer."""
+        """Ask every holder what may be asked twice; the answers by partition. Raises Unreachable when one does not answer."""
         found: dict[int, T] = {}
         limit = trio.CapacityLimiter(AT_ONCE)
 
         async def one(partition: int) -> None:
             async with limit:
-                found[partition] = await self._ask(kind, partition, request, answer)
+                found[partition] = await self._ask(kind, partition, request, answer, True)
 
         try:
             async with trio.open_nursery() as nursery:
-                for partition in self._partitions(kind):
+                for partition in range(self._count):
                     nursery.start_soon(one, partition)
         except* Unreachable as group:
             raise _first(group) from None
@@ -94,26 +107,32 @@ class Cluster:
         """Wait until what was posted has left; False when it has not in time."""
         return await self.bus.drain(seconds) if isinstance(self.bus, NatsBus) else True
 
-    def _partitions(self, kind: Kind) -> Iterable[int]:
-        return [number for number in range(self._count) if self.bus.resolver(kind, number) is not None]
-
-    async def _ask(self, kind: Kind, partition: int, request: Item, answer: type[T]) -> T:
-        if self.bus.resolver(kind, partition) is None:
-            raise Unreachable(
-                f"no {kind.label} holds partition {partition}: `rookery status` tells what runs"
-            )
+    async def _ask(self, kind: Kind, partition: int, request: Item, answer: type[T], twice: bool) -> T:
+        until = trio.current_time() + HOLDER_SECONDS
+        self.open += 1
         try:
-            found = await self.bus.call(kind, partition, request, timeout=CALL_SECONDS)
+            while True:
+                try:
+                    left = max(0.0, until - trio.current_time())
+                    found = await self.bus.call(kind, partition, request, timeout=left)
+                except PeerLost as error:
+                    if not twice:
+                        raise Unreachable(f"{error}; whether it was done is unknown") from None
+                else:
+                    assert isinstance(found, answer)
+                    return found
         except BusTimeout as error:
-            raise Unreachable(f"{error}: `rookery status` tells what runs") from None
+            holder = self.bus.resolver(kind, partition)
+            reason = str(error) if holder else f"no {kind.label} holds partition {partition}"
+            raise Unreachable(f"{reason}: `rookery status` tells what runs") from None
         except StanzaError as error:
             if error.condition == "feature-not-implemented":
                 raise Unreachable(
                     f"the {kind.label} of partition {partition} is of a version that cannot tell"
                 ) from None
             raise
-        assert isinstance(found, answer)
-        return found
+        finally:
+            self.open -= 1
 
 
 def _first(group: BaseExceptionGroup[Unreachable]) -> BaseException:
@@ -126,11 +145,8 @@ def _first(group: BaseExceptionGroup[Unreachable]) -> BaseException:
 @asynccontextmanager
 async def open_cluster(config: Config, db: Database) -> AsyncIterator[Cluster]:
     """Reach the cluster of this configuration. Raises Unreachable, DatabaseUnavailable."""
-
-    async def read(conn: Connection) -> list[tuple[str, int, str, int]]:
-        return [tuple(row) for row in await conn.fetch(_LEASES)]
-
-    holders = {(kind, number): (name, epoch) for kind, number, name, epoch in await db.run(0, read)}
+    leases = Leases(db)
+    await leases.read()
     async with open_bus(f"cli{secrets.token_hex(6)}", config.bus) as bus:
         with trio.move_on_after(CONNECT_SECONDS):
             while not bus.connected:  # noqa: ASYNC110  a state of the transport, asked for a moment
@@ -138,8 +154,20 @@ async def open_cluster(config: Config, db: Database) -> AsyncIterator[Cluster]:
         if not bus.connected:
             raise Unreachable("NATS does not answer")
         await learn_version(bus)
-        bus.resolver = lambda kind, partition: holders.get((kind.label, partition))
-        yield Cluster(bus)
+        bus.resolver = leases.holder
+        cluster = Cluster(bus)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_follow, leases, bus, cluster)
+            yield cluster
+            nursery.cancel_scope.cancel()
+
+
+async def _follow(leases: Leases, bus: NatsBus, cluster: Cluster) -> None:
+    while True:
+        await trio.sleep(LEASES_SECONDS)
+        if cluster.open:
+            with suppress(DatabaseUnavailable):
+                await leases.read_again(bus)
 
 
 async def learn_version(bus: NatsBus) -> None:

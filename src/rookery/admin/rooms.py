@@ -135,7 +135,9 @@ async def _change(desk: Desk, jid: str, work: Coroutine[Any, Any, None]) -> None
 async def created(cluster: Cluster, jid: str, owner: str, settings: Mapping[str, str]) -> None:
     """Make a room for an owner (a bare JID); `settings` are fields of muc#roomconfig. Raises Unreachable, StanzaError."""
     fields = [Field(f"muc#roomconfig_{name}", (value,)) for name, value in settings.items()]
-    await _ask(cluster, jid, Element(OWNER, "query", None, form("submit", CONFIG, fields)), owner)
+    await _ask(
+        cluster, jid, Element(OWNER, "query", None, form("submit", CONFIG, fields)), owner, twice=False
+    )
 
 
 async def destroyed(cluster: Cluster, jid: str, reason: str, alternative: str) -> None:
@@ -143,7 +145,7 @@ async def destroyed(cluster: Cluster, jid: str, reason: str, alternative: str) -
     destroy = Element(OWNER, "destroy", {"jid": alternative} if alternative else {})
     if reason:
         destroy.children.append(Element(OWNER, "reason", None, reason))
-    await _ask(cluster, jid, Element(OWNER, "query", None, destroy))
+    await _ask(cluster, jid, Element(OWNER, "query", None, destroy), twice=False)
 
 
 async def given(cluster: Cluster, jid: str, whom: str, affiliation: str, reason: str) -> None:
@@ -154,10 +156,10 @@ async def given(cluster: Cluster, jid: str, whom: str, affiliation: str, reason:
     await _ask(cluster, jid, Element(ADMIN, "query", None, item))
 
 
-async def _ask(cluster: Cluster, jid: str, query: Element, owner: str = "") -> None:
+async def _ask(cluster: Cluster, jid: str, query: Element, owner: str = "", *, twice: bool = True) -> None:
     service = jid.rpartition("@")[2]
     stanza = Stanza.build("iq", query, type="set", id=_ID, from_=service, to=jid)
-    await cluster.ask(jid, AskRoom(stanza, owner), RoomTold, Kind.MUC)
+    await cluster.ask(jid, AskRoom(stanza, owner), RoomTold, Kind.MUC, twice=twice)
 
 
 def _line(row: Any) -> RoomLine:

@@ -46,7 +46,8 @@ async def put(
         raise Invalid(f"a group has 1 to {MAX_NAME} octets")
     request = EditRoster(str(jid), contact.bare, name, tuple(groups), subscription)
     try:
-        await desk.cluster.ask(str(jid), request, Done, Kind.ROSTER)
+        twice = subscription != "remove"  # who removes it again is told that there is none
+        await desk.cluster.ask(str(jid), request, Done, Kind.ROSTER, twice=twice)
     except StanzaError as error:
         if error.condition == "item-not-found":
             what = f"{contact.bare} in the roster of {jid}" if subscription == "remove" else f"user {jid}"

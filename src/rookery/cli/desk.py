@@ -66,7 +66,13 @@ def work(config: Config, what: Callable[[Desk], Awaitable[T]], *, cluster: bool 
 
     try:
         return run(main)
-    except Unreachable as error:
-        raise CommandError(str(error), EX_UNAVAILABLE) from None
-    except VerbError as error:
-        raise CommandError(str(error)) from None
+    except (VerbError, ExceptionGroup) as error:
+        inner: Exception = error
+        while isinstance(inner, ExceptionGroup):  # tasks of the bus and of the database ran beside it
+            inner = inner.exceptions[0]
+        match inner:
+            case Unreachable():
+                raise CommandError(str(inner), EX_UNAVAILABLE) from None
+            case VerbError():
+                raise CommandError(str(inner)) from None
+        raise

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 
-import trio
 from tests.unit.net.rig import Recorder, rest, rig, wait_for
 
 
@@ -37,5 +36,4 @@ async def test_a_short_pause_is_no_standstill() -> None:
         time.sleep(0.7)  # noqa: ASYNC251
         await other.send_all(b" two")
         await wait_for(lambda: peer.data == b"one two")
-        await trio.sleep(0)
         assert peer.lost == []
