@@ -211,7 +211,7 @@ class Accounts:
                     self._unreadable(part, account)
             return
         for account in accounts:
-            account.unclear = 0.0
+            unclear.resolved(account)
             if account.stale:
                 account.stale = False
                 self._want(part, account)

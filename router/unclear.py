@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 import structlog
 
 from rookery.router.accounts.account import Account
+from rookery.router.accounts.resumable import RESOLVED
 from rookery.router.partition import Part
 from rookery.shared.db.api import Connection
 from rookery.shared.store.reader import newest_incoming
@@ -53,13 +54,21 @@ def doubts(accounts: Iterable[Account]) -> list[Doubt]:
         copies = []
         for session in account.resources.by_resource.values():
             resumable = session.resumable
-            copies.append(0.0 if session.edge or resumable is None else resumable.copied)
+            copies.append(0.0 if session.edge or resumable is None else max(0.0, resumable.copied))
             known.update(one.parcel.row for one in session.kept)
         if copies:
             since = min(copies)
         if since:
             found.append(Doubt(account.bare, since, frozenset(known)))
     return found
+
+
+def resolved(account: Account) -> None:
+    """What was in doubt is owed."""
+    account.unclear = 0.0
+    for session in account.resources.by_resource.values():
+        if session.resumable is not None and session.resumable.copied > 0.0:
+            session.resumable.copied = RESOLVED
 
 
 async def owe(conn: Connection, incarnation: str, part: Part, doubted: list[Doubt]) -> None:

@@ -8,6 +8,8 @@ from typing import Final
 from rookery.router.accounts.kept import Kept
 from rookery.shared.bus.messages import Management
 
+#: What a copy lacked is owed since (`router.unclear`).
+RESOLVED: Final = -1.0
 #: So many answered requests are remembered for one stream.
 MOST_ANSWERED: Final = 1000
 
@@ -35,7 +37,7 @@ class Resumable:
         #: A copy woke it after its router and its edge were lost: the highest outbound number of that copy, -1 otherwise. A client that
         #: has more went on after the copy was made: other stanzas have its numbers now.
         self.known = -1
-        #: When that copy was made (Unix seconds); 0.0: it lacks nothing.
+        #: When that copy was made (Unix seconds): what came since is not in it; RESOLVED: that is owed; 0.0: the copy was complete.
         self.copied = 0.0
         #: While it sleeps: when it ends (the router's ticks); the edge that still has its mirror, as (edge, sid).
         self.until = 0.0

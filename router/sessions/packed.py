@@ -36,7 +36,7 @@ def pack_session(session: Session, now: float) -> bytes:
                 kept,
                 list(session.heard.items()),
                 resumable.known,
-                resumable.copied or now,
+                resumable.copied if resumable.copied > 0.0 else now,
             )
         )
     )

@@ -114,9 +114,10 @@ class Resumptions:
             _log.warning("session_outdated", account=account.bare, resource=session.resource)
             self._bindings.acked(part, account, session, resumable.known)
             self._bindings.end(part, account, session)
-            # What its edge was given after the copy was made reached it, or nobody.
-            account.unclear = resumable.copied or self._core.clock() - LOST_SECONDS
-            self._accounts.reload(part, account)
+            if part.since and not resumable.copied:
+                # What came after an edge made the copy reached the client, or nobody.
+                account.unclear = part.since - LOST_SECONDS
+                self._accounts.reload(part, account)
             bus.reply(call, NotResumed())
             return
         if count is None:

@@ -175,7 +175,7 @@ class Takeover:
                 self._core.bus.post_to(item.edge, end, partition=part.number, epoch=part.epoch)
             elif not session.edge and mirrored.managed and not Management(*mirrored.managed[0]).asleep:
                 if resumable is not None:
-                    resumable.known = -1
+                    resumable.known, resumable.copied = -1, 0.0
                 self._hibernation.woke(session)
                 session.edge, session.sid = item.edge, mirrored.sid
                 self.on_attached(part, account, session)
