@@ -75,7 +75,7 @@ class S2s(Section, frozen=True):
     block_lists: Annotated[
         tuple[str, ...],
         about(
-            "Lists of senders of spam that other servers publish, as SERVICE/NODE: who is listed comes into no room, and writes to nobody who does not know it"
+            "Lists of senders of spam at other servers, SERVICE/NODE: they come into no room, and write to nobody who does not know them"
         ),
     ] = ()
     block_lists_as: Annotated[
