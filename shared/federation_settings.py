@@ -72,6 +72,15 @@ class S2s(Section, frozen=True):
     block_domains: Annotated[
         tuple[str, ...], about("Remote domains that are never spoken to; *.example.org for all below it")
     ] = ()
+    block_lists: Annotated[
+        tuple[str, ...],
+        about(
+            "Lists of senders of spam at other servers, SERVICE/NODE: they come into no room, and write to nobody who does not know them"
+        ),
+    ] = ()
+    block_lists_as: Annotated[
+        str, about("The hosted domain that subscribes to `block_lists`; empty: the first by name")
+    ] = ""
     dialback_domains: Annotated[
         tuple[str, ...],
         about("Remote domains that may prove themselves by dialback (XEP-0220) in place of a certificate"),
@@ -169,3 +178,9 @@ class S2s(Section, frozen=True):
     idle_seconds: Annotated[
         float, about("A stream that nobody uses is closed after this", "seconds", ge=1)
     ] = 600.0
+
+    def __post_init__(self) -> None:
+        for said in self.block_lists:
+            service, _, node = said.partition("/")
+            if not service or not node:
+                raise ValueError(f"block_lists: {said!r} is no SERVICE/NODE")

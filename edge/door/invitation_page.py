@@ -33,6 +33,7 @@ class _Words(NamedTuple):
     invited: str
     invited_by: str
     account: str
+    has_account: str
     kept: str
     go: str
     no_client: str
@@ -53,6 +54,7 @@ _ENGLISH: Final = _Words(
     "You are invited to chat with XMPP.",
     "{inviter} invites you to chat with XMPP.",
     "You can make an account on {domain}.",
+    "You need an account of your own, of any XMPP server: this one makes none with invitations.",
     "The username {username} is kept for you.",
     "Open in a chat app",
     "If nothing happens, install a chat app first, then come back to this page:",
@@ -72,6 +74,7 @@ _GERMAN: Final = _Words(
     "Sie sind eingeladen, mit XMPP zu chatten.",
     "{inviter} lädt Sie ein, mit XMPP zu chatten.",
     "Sie können ein Konto auf {domain} anlegen.",
+    "Sie brauchen ein eigenes Konto bei irgendeinem XMPP-Server: Dieser legt mit Einladungen keine an.",
     "Der Benutzername {username} ist für Sie reserviert.",
     "In einer Chat-App öffnen",
     "Wenn nichts geschieht, installieren Sie zuerst eine Chat-App und kommen dann auf diese Seite zurück:",
@@ -99,13 +102,13 @@ def _document(said: _Words, title: str, body: str) -> bytes:
 def page(domain: str, token: str, invited: Invited, accept_language: str) -> Response:
     """The page of a valid invitation."""
     said = words(accept_language)
-    link = address(domain, invited.username, invited.inviter, token)
+    link = address(domain, invited.username, invited.inviter, token, joins=invited.joins)
     until = datetime.fromtimestamp(invited.expires, UTC).strftime("%Y-%m-%d %H:%M")
     facts = [
         said.invited_by.format(inviter=escape(invited.inviter)) if invited.inviter else said.invited,
-        said.account.format(domain=escape(domain)),
+        said.account.format(domain=escape(domain)) if invited.joins else said.has_account,
     ]
-    if invited.username:
+    if invited.username and invited.joins:
         facts.append(said.kept.format(username=f"<strong>{escape(invited.username)}</strong>"))
     clients = "".join(
         [

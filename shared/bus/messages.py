@@ -870,11 +870,15 @@ class AskInvitation(NamedTuple):
 
 
 class Invited(NamedTuple):
-    """Answer to AskInvitation: the username that is kept and the bare JID of who invites, "" for none; `expires` in Unix seconds."""
+    """Answer to AskInvitation: the username that is kept and the bare JID of who invites, "" for none; `expires` in Unix seconds.
+
+    `joins`: an account may be made with it.
+    """
 
     username: str
     inviter: str
     expires: int
+    joins: bool = True
 
 
 class ListSessions(NamedTuple):

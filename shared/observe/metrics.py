@@ -277,6 +277,9 @@ S2S_SUBSCRIPTIONS_REFUSED: Final = _sampled(
     "counter",
     "Requests for subscriptions from other servers beyond their limit.",
 )
+S2S_LISTED: Final = _counter(
+    "s2s_listed_total", "Messages and requests for subscriptions of listed senders that were refused."
+)
 S2S_STRANGERS: Final = _sampled(
     "s2s_strangers", "gauge", "Remote domains that nobody here has written to, and that were heard of lately."
 )

@@ -7,7 +7,9 @@ from typing import Annotated, Final, NamedTuple
 from rookery.shared.options import Section, about
 from rookery.shared.xeps._xep import Target, Xep
 from rookery.shared.xeps.stanza_ids import NS as NS_IDS
+from rookery.shared.xmpp import ns
 from rookery.shared.xmpp.errors import StanzaError
+from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element
 
 NS: Final = "urn:xmpp:reporting:1"
@@ -25,6 +27,12 @@ class Options(Section, frozen=True):
     """Reports of spam and abuse that come with a block (`rookery report`)."""
 
     days: Annotated[int, about("Reports are kept so long", "days", ge=1, le=3650)] = 90
+    forward_to: Annotated[
+        str,
+        about(
+            "Bare JID that is sent each report; at another server only those whose user agrees to third parties; empty: nobody is sent any"
+        ),
+    ] = ""
     per_day: Annotated[
         int,
         about("Reports of one account in a day; with more it blocks, and reports nothing", "reports", ge=1),
@@ -37,7 +45,7 @@ XEP = Xep(
     "complete",
     features={Target.DOMAIN: (NS,)},
     implemented_in="workers.account",
-    note="Stored with the block, shown by `rookery report`; nothing is forwarded to other servers.",
+    note="Stored with the block, shown by `rookery report`; sent on to one address by a setting, to no other servers by themselves.",
     options=Options,
 )
 
@@ -69,3 +77,23 @@ def read(item: Element) -> Report | None:
         tuple(ids),
         tuple(name for name in FORWARD if report.find(NS, name) is not None),
     )
+
+
+def forwarded(to: str, reporter: str, reported: str, report: Report, *, here: bool) -> Stanza:
+    """The message that tells of a report (section 5): people read its body, programs the `<report/>`. Elsewhere (not `here`) nobody learns who reports."""
+    lines = [f"{reported}: {report.reason.rpartition(':')[2] or report.reason}"]
+    lines += [f"reported by {reporter}"] if here else []
+    lines += [report.text] if report.text else []
+    said = Element(NS, "report", {"reason": report.reason})
+    if report.text:
+        said.children.append(Element(NS, "text", None, report.text))
+    if here:
+        said.children += [Element(NS_IDS, "stanza-id", {"by": by, "id": id}) for by, id in report.stanza_ids]
+    body = Element(ns.CLIENT, "body", None, "\n".join(lines))
+    domain = reporter.rpartition("@")[2]
+    return Stanza.build("message", body, said, type="normal", from_=domain, to=to)
+
+
+def goes_on(options: Options, report: Report, *, here: bool) -> bool:
+    """Whether a report is sent on: within this cluster each, elsewhere what its user agrees to."""
+    return bool(options.forward_to) and (here or "third-party" in report.forward)

@@ -66,6 +66,26 @@ async def test_one_account_for_one_token(database: Database, world: People) -> N
     assert await refused(world, register("dave")) == "not-allowed"
 
 
+@pytest.mark.parametrize(
+    ("policy", "joins"),
+    [
+        ("{}", True),
+        ('{"joining": "invited"}', True),
+        ('{"joining": "nobody"}', False),
+        ('{"auth": {"type": "http"}}', False),
+    ],
+)
+async def test_whether_an_account_may_be_made_is_told(
+    database: Database, world: People, policy: str, joins: bool
+) -> None:
+    await make(database)
+    change = "UPDATE domain SET policy = $1::jsonb WHERE name = 'two.org'"
+    await database.run(0, lambda conn: conn.execute(change, policy))
+    told = await call(world, AskInvitation("two.org", TOKEN))
+    assert isinstance(told, Invited)
+    assert told.joins is joins
+
+
 async def test_as_many_at_once_as_it_says(database: Database, world: People) -> None:
     await make(database, NEW._replace(uses=3))
     ends: list[str] = []

@@ -10,7 +10,7 @@ from rookery.admin import invitations, reports
 from rookery.admin.cluster import Cluster
 from rookery.admin.desk import Desk
 from rookery.admin.errors import Conflict, Invalid, NotFound
-from rookery.shared.bus.messages import Kind, OperatorCommand
+from rookery.shared.bus.messages import Kind, OperatorCommand, Route
 from rookery.shared.bus.notices import Post
 from rookery.shared.config import Config
 from rookery.shared.db.api import Database
@@ -75,6 +75,18 @@ async def test_a_bad_report_blocks_nobody(database: Database) -> None:
         assert condition(answer) == "bad-request"
         listed = await world.iq(Kind.ACCOUNT, "<blocklist xmlns='urn:xmpp:blocking'/>")
         assert b"b.example" not in listed.inner
+
+
+async def test_a_report_is_sent_on(database: Database) -> None:
+    config = Config(spam_reporting=spam_reporting.Options(forward_to="abuse@elsewhere.example", per_day=1))
+    async with people(database, config) as world:
+        one = ITEM.format("eve@evil.example", "buy")
+        await block(world, one, one.replace("eve", "adam"))
+        routes = [item.stanza for item in world.take() if isinstance(item, Route)]
+    sent = [stanza for stanza in routes if stanza.to == "abuse@elsewhere.example"]
+    assert len(sent) == 1
+    assert b"eve@evil.example" in sent[0].inner
+    assert ALICE.encode() not in sent[0].inner
 
 
 async def test_a_flood_of_reports_only_blocks(database: Database) -> None:

@@ -66,6 +66,7 @@ async def block(worker: HostedWorker, partition: int, item: Handle) -> Stanza | 
         raise StanzaError("not-allowed", "an account does not block itself")
     limit = worker.node.config.options(blocking.Options).max_items
     options = worker.node.config.options(spam_reporting.Options)
+    kept = [0]
 
     async def work(conn: Connection) -> userdata.Blocklist:
         if not said:
@@ -73,12 +74,13 @@ async def block(worker: HostedWorker, partition: int, item: Handle) -> Stanza | 
         async with conn.transaction():
             before = await userdata.block(conn, worker.node.incarnation, account, jids, limit)
             id_ = await userdata.account_id(conn, account)
-            await reports.keep(conn, id_, item.origin, said, options)
+            kept[0] = await reports.keep(conn, id_, item.origin, said, options)
         return before
 
     before = await worker.database(partition, work, item.origin.deadline)
     for reported, report in said.items():
         worker.client_log("abuse_reported", account=account, reported=reported, reason=report.reason)
+    _send_on(worker, account, list(said.items())[: kept[0]], options)
     # Unavailable goes out before the router knows of the block, which would stop it (section 3.3).
     _send_presence(worker, account, targets(jids, before.seen_by), False)
     _finish(worker, item, "block", jids)
@@ -99,6 +101,19 @@ async def unblock(worker: HostedWorker, partition: int, item: Handle) -> Stanza 
     open_now = (to for to in targets(freed, before.seen_by) if not blocking.matches(left, to))
     _send_presence(worker, account, open_now, True)
     return None
+
+
+def _send_on(
+    worker: HostedWorker,
+    account: str,
+    said: Iterable[tuple[str, spam_reporting.Report]],
+    options: spam_reporting.Options,
+) -> None:
+    """Tell whom the operator has named of reports that were kept (XEP-0377 section 5)."""
+    here = worker.addresses.account(options.forward_to)
+    for reported, report in said:
+        if spam_reporting.goes_on(options, report, here=here):
+            worker.route(spam_reporting.forwarded(options.forward_to, account, reported, report, here=here))
 
 
 def _send_presence(worker: HostedWorker, account: str, to: Iterable[str], available: bool) -> None:

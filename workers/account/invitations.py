@@ -18,6 +18,9 @@ _COLUMNS: Final = "digest, domain, localpart, inviter, made_by, created, expires
 _VALID: Final = (
     f"SELECT {_COLUMNS} FROM invitation WHERE digest = $1 AND domain = $2 AND uses > 0 AND expires > now()"  # noqa: S608
 )
+_JOINS: Final = """
+SELECT policy -> 'auth' IS NULL AND coalesce(policy ->> 'joining', '') <> 'nobody'
+FROM domain WHERE name = $1 AND kind = 'accounts'"""
 _SHOWN: Final = f"SELECT {_COLUMNS} FROM invitation WHERE digest = $1 AND domain = $2 AND uses > 0"  # noqa: S608
 _TAKE: Final = """
 UPDATE invitation SET uses = uses - 1
@@ -66,6 +69,11 @@ async def valid(conn: Connection, domain: str, token: str) -> Invitation:
     if row is None:
         raise StanzaError("item-not-found", "the token is not valid, or its time is over")
     return _row(row)
+
+
+async def joins(conn: Connection, domain: str) -> bool:
+    """Whether accounts of a domain are made with invitations: not where nobody makes one, nor where passwords are kept elsewhere."""
+    return bool(await conn.fetchval(_JOINS, domain))
 
 
 async def shown(conn: Connection, domain: str, token: str) -> Invitation | None:

@@ -224,10 +224,12 @@ class AccountService(HostedWorker):
         self.job(partition, "", partial(self._reply, call, partial(self._invitation, partition, request)))
 
     async def _invitation(self, partition: int, request: AskInvitation) -> Invited:
-        found = await self.database(
-            partition, lambda conn: invitations.valid(conn, request.domain, request.token), _deadline()
-        )
-        return Invited(found.username, found.inviter, int(found.expires.timestamp()))
+        async def ask(conn: Connection) -> Invited:
+            found = await invitations.valid(conn, request.domain, request.token)
+            joins = await invitations.joins(conn, request.domain)
+            return Invited(found.username, found.inviter, int(found.expires.timestamp()), joins)
+
+        return await self.database(partition, ask, _deadline())
 
     def _on_get_domains(self, partition: int, call: Call, request: GetDomains) -> None:
         self.job(partition, "", partial(self._reply, call, partial(self._domains, partition)))

@@ -26,6 +26,8 @@ class Policy:
         self.secret = b""
         #: Called when who is banned may be another.
         self.on_bans: Callable[[], None] = lambda: None
+        #: Whether a bare JID stands in a list of senders of spam; None where there are no lists.
+        self.lists: Callable[[str], bool] | None = None
 
     def learn(self, rows: Sequence[DomainRow]) -> None:
         """The hosted domains."""
@@ -46,9 +48,13 @@ class Policy:
         return row.bans.get(bare.rpartition("@")[2]) if found is None else found
 
     def bans(self, service: str) -> bool:
-        """Whether anybody is banned from a service."""
+        """Whether anybody may be banned from a service, or be listed."""
         row = self._services.get(service)
-        return row is not None and bool(row.bans)
+        return row is not None and (bool(row.bans) or self.lists is not None)
+
+    def listed(self, service: str, bare: str) -> bool:
+        """Whether somebody comes into no room where nobody has given him an affiliation."""
+        return self.lists is not None and self.lists(bare) and not self.admin(service, bare)
 
     def may_create(self, service: str, bare: str) -> bool:
         """Whether somebody may make rooms: as the domain says, else every account of the cluster if the setting says so."""
@@ -73,4 +79,5 @@ class Policy:
             self.secret,
             secrets.token_urlsafe(12),
             self.banned(service, bare) is not None,
+            self.listed(service, bare),
         )

@@ -35,6 +35,8 @@ IDLE: Final = 60.0
 CHECK: Final = 60.0
 #: Seconds in which the partitions of a router that is gone have other holders.
 ORPHANED: Final = 40.0
+#: Why somebody is put out.
+LISTED: Final = "this address is on a list of senders of spam"
 _log = structlog.get_logger()
 
 
@@ -262,7 +264,7 @@ class Rooms:
         """Why somebody makes no room now."""
         if facts.admin:
             return None
-        if facts.banned:
+        if facts.banned or facts.listed:
             return StanzaError("forbidden", "you are banned from these rooms")
         if not facts.may_create:
             return StanzaError("not-allowed", "you may not make rooms here")
@@ -332,6 +334,8 @@ class Rooms:
             return
         for bare in {occupant.bare for occupant in live.room.occupants.values()}:
             reason = policy.banned(service, bare)
+            if reason is None and policy.listed(service, bare) and live.room.unaffiliated(bare):
+                reason = LISTED
             if reason is not None:
                 stanza = Stanza.build("presence", from_=live.jid, to=live.jid)
                 now = self._shell.clock()

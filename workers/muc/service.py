@@ -21,6 +21,7 @@ from rookery.shared.bus.messages import (
     ToSession,
 )
 from rookery.shared.cluster.api import Node
+from rookery.shared.cluster.sender_lists import SenderLists
 from rookery.shared.custody.kept import Handed
 from rookery.shared.db.api import DatabaseUnavailable
 from rookery.shared.db.persist import persist
@@ -62,6 +63,11 @@ class MucService(HostedWorker):
         self.parts: dict[int, Part] = {}
         self.policy = Policy(node.config, self.addresses.account)
         self.domains.changed = self.policy.learn
+        #: Lists of senders of spam that other servers publish.
+        self._lists = SenderLists(node)
+        if node.config.s2s.block_lists:
+            self.policy.lists = self._lists.has
+            self._lists.changed = lambda: self.policy.on_bans()
         self.rooms = Rooms(self, self.shell, self.policy)
         self.operators = Operators(self, self.rooms, self.shell, self.policy)
         node.on_holder.append(self._on_holder)
@@ -166,6 +172,7 @@ class MucService(HostedWorker):
             nursery.start_soon(self._archive.run)
             nursery.start_soon(self._writer.run)
             nursery.start_soon(self.rooms.run)
+            nursery.start_soon(self._lists.run)
             nursery.start_soon(self._ticks)
 
     async def _ticks(self) -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from typing import Final, Protocol
+from functools import partial
+from typing import Final, NamedTuple, Protocol
 
 import trio
 
@@ -91,6 +92,15 @@ class Inlet:
         self._incoming.closed(self)
 
 
+class _Came(NamedTuple):
+    """A stanza of an inbound stream: its number there, the number that its server gave it, and what we call it."""
+
+    inlet: Inlet
+    n: int
+    number: Number | None
+    origin: Origin
+
+
 class Incoming:
     """All inbound streams of this process. `refuse` tells the sender of a stanza an error, by the way to its server."""
 
@@ -114,6 +124,10 @@ class Incoming:
         self.on_proved: Callable[[str], None] = _ignore
         #: What strangers may ask; None where there are none.
         self.requests: Requests | None = None
+        #: Whether a stanza is about a list of senders, which nobody else gets.
+        self.took: Callable[[Stanza], bool] | None = None
+        #: Whether a stanza is one of a listed sender, of which something says sooner or later whether it passes.
+        self.judges: Callable[[Stanza, Callable[[StanzaError | None], None]], bool] | None = None
         #: What stanzas of a component mean that need a privilege (XEP-0356); raises StanzaError.
         self.special: Callable[[Origin, Stanza], Stanza | Handle | None] = _ordinary
 
@@ -154,6 +168,10 @@ class Incoming:
             uid = numbers.uid(number, _domain(stanza.from_), _domain(stanza.to))
             self._numbered.setdefault(uid, []).append((inlet, n))
         origin = Origin(*uid, self._node.incarnation)
+        came = _Came(inlet, n, number, origin)
+        if self.took is not None and self.took(stanza):
+            self._over(came)
+            return
         error = _wrong(stanza)
         if error is None:
             try:
@@ -170,11 +188,20 @@ class Incoming:
             error = StanzaError("service-unavailable")
         if error is None and stanza.type == "subscribe" and stanza.kind == "presence":
             error = self._too_many(stanza)
+        if (
+            error is None
+            and self.judges is not None
+            and self.judges(stanza, partial(self._judged, came, stanza))
+        ):
+            return
+        self._judged(came, stanza, error)
+
+    def _judged(self, came: _Came, stanza: Stanza, error: StanzaError | None) -> None:
+        """Refuse a stanza, or give it to whoever serves its address."""
+        origin = came.origin
         if error is not None:
             self._refuse(stanza, error, origin)
-            self._accepted(uid)
-            if number is None:
-                inlet.accepted(n)
+            self._over(came)
             return
         kind, partition = self._addresses.place(stanza.to)
         if partition == OWN:
@@ -186,6 +213,12 @@ class Incoming:
             else stanza.kind == "message" and stanza.type in _ONCE and kind is Kind.ROUTER
         )
         self._custodian.hand_on(ABROAD, (kind, partition), Route(origin, stanza), sent=True, once=once)
+
+    def _over(self, came: _Came) -> None:
+        """Nobody else needs to have this one."""
+        self._accepted((came.origin.stream, came.origin.n))
+        if came.number is None:
+            came.inlet.accepted(came.n)
 
     def _too_many(self, stanza: Stanza) -> StanzaError | None:
         """Whether this request for a subscription is one too many."""

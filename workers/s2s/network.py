@@ -11,8 +11,11 @@ from typing import Final
 import structlog
 import trio
 
+from rookery.shared.bus.kinds import ACCOUNTS
 from rookery.shared.cluster.addresses import Addresses
 from rookery.shared.cluster.api import Node
+from rookery.shared.cluster.domains import DomainRow
+from rookery.shared.cluster.sender_lists import SenderLists
 from rookery.shared.db.api import DatabaseUnavailable
 from rookery.shared.db.secrets import shared_secrets
 from rookery.shared.net.certificates import CertificateStore
@@ -21,6 +24,8 @@ from rookery.shared.net.listener import Accept, Listener, bind_sockets
 from rookery.shared.net.reactor import Reactor, close_quietly
 from rookery.workers.s2s.acquaintance import Acquaintance
 from rookery.workers.s2s.incoming import Incoming
+from rookery.workers.s2s.lists.strangers import Strangers
+from rookery.workers.s2s.lists.subscriber import Subscriber
 from rookery.workers.s2s.notices import tell_rooms
 from rookery.workers.s2s.outgoing.remotes import Remotes
 from rookery.workers.s2s.streams.numbers import name_of
@@ -67,8 +72,19 @@ class Network:
         self._acquaintance = Acquaintance(node, self.streams)
         self.streams.follow_new(self._acquaintance.new)
         self.streams.on_inbound = incoming.open
+        #: Lists of senders that other servers publish.
+        self.lists = SenderLists(node)
+        self.subscriber = Subscriber(node, addresses, lambda partition: remotes.held(partition) is not None)
+        self._strangers = Strangers(node, addresses, self.lists)
+        if self.subscriber:
+            incoming.took, incoming.judges = self.subscriber.took, self._strangers.judges
         remotes.opener = self.streams
         remotes.on_broken = partial(tell_rooms, node)
+
+    def learn(self, rows: Sequence[DomainRow]) -> None:
+        """The hosted domains: what their policies forbid ends now."""
+        self.streams.enforce()
+        self.subscriber.learn([row.name for row in rows if row.kind == ACCOUNTS])
 
     async def run(self, known: Callable[[], object]) -> None:
         """Serve until cancelled; others are let in once the hosted domains are `known`."""
@@ -85,6 +101,8 @@ class Network:
                     # (not before: a stream without numbers could double what the process before this one has sent)
                     nursery.start_soon(self.streams.run)
                     nursery.start_soon(self._follow_secrets)
+                    for one in (self.lists, self.subscriber, self._strangers):
+                        nursery.start_soon(one.run)
                     await known()  # type: ignore[misc]
                     self._listen(bound)
                     await trio.sleep_forever()

@@ -316,7 +316,7 @@ class S2sService(HostedWorker):
         """The rows of the hosted domains were read: what they forbid ends now."""
         self.policies.learn(rows)
         if self._network is not None:
-            self._network.streams.enforce()
+            self._network.learn(rows)
         for peer in self.remotes:
             self._purge(peer)
 

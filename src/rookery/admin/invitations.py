@@ -24,8 +24,6 @@ MAX_USES: Final = 1000
 MAX_DAYS: Final = 365
 _ID: Final = re.compile(r"[0-9a-f]{16}")
 _HOSTED: Final = "SELECT EXISTS (SELECT FROM domain WHERE name = $1 AND kind = $2)"
-_JOINS: Final = """
-SELECT policy ->> 'joining' IS DISTINCT FROM 'nobody' AND policy -> 'auth' IS NULL FROM domain WHERE name = $1"""
 _OPEN: Final = "SELECT count(*) FROM invitation WHERE made_by = $1 AND uses > 0 AND expires > now()"
 _TAKEN: Final = "SELECT EXISTS (SELECT FROM account WHERE domain = $1 AND localpart = $2)"
 
@@ -79,7 +77,7 @@ async def create(desk: Desk, wanted: Wanted) -> Made:
             raise NotFound(f"there is no user {inviter}")
         if wanted.most and await conn.fetchval(_OPEN, desk.operator) >= wanted.most:
             raise Conflict(f"you have {wanted.most} open invitations already")
-        joins = bool(await conn.fetchval(_JOINS, domain))
+        joins = await invitations.joins(conn, domain)
         return await invitations.make(conn, new, token), joins
 
     made, joins = await desk.run(work)

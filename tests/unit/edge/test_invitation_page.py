@@ -60,6 +60,21 @@ def test_what_it_says() -> None:
     assert dict(next(attrs for tag, attrs in tags.tags if tag == "svg"))["aria-label"]
 
 
+@pytest.mark.parametrize(
+    ("accept", "said"), [("en", "You can make an account"), ("de", "Sie können ein Konto")]
+)
+def test_it_promises_no_account_where_nobody_makes_one(accept: str, said: str) -> None:
+    assert said in page("example.org", "T" * 20, INVITED, accept).body.decode()
+    text = page(
+        "example.org", "T" * 20, INVITED._replace(username="juliet", joins=False), accept
+    ).body.decode()
+    assert said not in text
+    assert "juliet" not in text.partition("<code>")[0].partition("href")[0]
+    contact = page("example.org", "T" * 20, INVITED._replace(joins=False), accept).body.decode()
+    assert f"xmpp:romeo@example.org?roster;preauth={'T' * 20}" in contact
+    assert "ibr" not in contact
+
+
 def test_names_cannot_become_markup() -> None:
     evil = Invited("a<b>'\"", "<script>alert(1)</script>@example.org", 1_600_000_000)
     text = page("example.org", "T" * 20, evil, "de").body.decode()

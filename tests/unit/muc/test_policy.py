@@ -59,3 +59,14 @@ def test_who_makes_rooms(creation: str, local: bool, stranger: bool) -> None:
     found = policy(DomainRow(ROOMS, "rooms", creation=creation))
     assert found.may_create(ROOMS, "alice@example") is local
     assert found.may_create(ROOMS, "alice@far.example") is stranger
+
+
+def test_who_is_on_a_list_of_senders() -> None:
+    found = policy(DomainRow(ROOMS, "rooms", admins=("good@bad.example",)))
+    assert not found.listed(ROOMS, "mallory@bad.example")
+    assert not found.bans(ROOMS)
+    found.lists = lambda bare: bare.endswith("@bad.example")
+    assert found.listed(ROOMS, "mallory@bad.example")
+    assert not found.listed(ROOMS, "good@bad.example")
+    assert found.bans(ROOMS)
+    assert found.banned(ROOMS, "mallory@bad.example") is None

@@ -89,7 +89,7 @@ def _enter(ask: Ask, join: Element | None) -> list[c.Step]:
 
 def _created(ask: Ask) -> Config:
     facts = ask.facts
-    if facts.banned:
+    if facts.banned or facts.listed:
         raise StanzaError("forbidden", "you are banned from these rooms")
     if not (facts.admin or facts.may_create):
         raise StanzaError("not-allowed", "you may not make rooms here")
@@ -100,7 +100,7 @@ def _admit(ask: Ask, affiliation: Affiliation, join: Element | None) -> None:
     """Raise StanzaError for whoever may not come in (sections 7.2.5 to 7.2.10)."""
     state, options = ask.state, ask.facts.options
     config = state.config
-    if ask.facts.banned:
+    if ask.facts.banned or (ask.facts.listed and affiliation is Affiliation.NONE):
         raise StanzaError("forbidden", "you are banned from these rooms")
     if affiliation is Affiliation.OUTCAST:
         raise StanzaError("forbidden", "you are banned from this room")

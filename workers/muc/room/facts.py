@@ -28,7 +28,8 @@ class Told(Protocol):
 class Facts(NamedTuple):
     """`now` in Unix seconds; `history` has the newest messages of the archive, oldest first.
 
-    `admin`: the sender administers the service, and is like an owner everywhere. `may_create`: it may make rooms; `banned`: it comes into no room of the service. `secret` is constant for the
+    `admin`: the sender administers the service, and is like an owner everywhere. `may_create`: it may make rooms; `banned`: it comes into no room of the service;
+    `listed`: into none where it has no affiliation. `secret` is constant for the
     service (XEP-0421). `token` is new and cannot be guessed.
     """
 
@@ -40,3 +41,4 @@ class Facts(NamedTuple):
     secret: bytes = b""
     token: str = ""
     banned: bool = False
+    listed: bool = False

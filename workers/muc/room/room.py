@@ -136,6 +136,10 @@ class Room:
         seats = self.state.seats_of(bare)
         return self._done(leaving.removed(seats, Ending((statuses.BANNED,), "", reason)), facts)
 
+    def unaffiliated(self, bare: str) -> bool:
+        """Whether an occupant is nobody's member, admin or owner here."""
+        return all(seat.affiliation is Affiliation.NONE for seat in self.state.seats_of(bare))
+
     def introduce(self, facts: Facts) -> Deed:
         """Time has passed: who came in together with too many others is shown to everybody now. Call it while `late`."""
         state = self.state

@@ -45,6 +45,7 @@ class Scene:
         self.notes: list[Note] = []
         self.admins: set[str] = set()
         self.banned: set[str] = set()
+        self.senders: set[str] = set()
         self.may_create = True
         self.deed = Deed()
         self.n = 0
@@ -59,6 +60,7 @@ class Scene:
             b"secret",
             f"token{self.n}",
             full in self.banned,
+            full in self.senders,
         )
 
     def send(self, stanza: Stanza) -> Deed:

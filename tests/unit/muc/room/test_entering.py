@@ -324,6 +324,20 @@ def test_who_is_banned_from_the_service_comes_into_no_room_and_makes_none() -> N
     assert not new.room.exists
 
 
+def test_who_is_on_a_list_of_senders_comes_in_where_an_affiliation_says_so() -> None:
+    scene = opened()
+    scene.senders |= {BOB, CAROL, DAVE}
+    assert refused(scene, presence(CAROL, "Carol", JOIN)).condition == "forbidden"
+    scene.send(scene.admin(ALICE, {"affiliation": "member", "jid": "dave@example.org"}))
+    scene.join(DAVE, "Dave")
+    assert DAVE in scene.room.occupants
+    assert scene.room.unaffiliated("bob@example.org")
+    assert not scene.room.unaffiliated("dave@example.org")
+    new = Scene()
+    new.senders.add(CAROL)
+    assert refused(new, presence(CAROL, "Carol", JOIN)).condition == "forbidden"
+
+
 def test_who_is_banned_from_the_service_leaves_with_301() -> None:
     scene = opened()
     scene.take(scene.room.expel("bob@example.org", "spam", scene.facts()))
