@@ -171,10 +171,17 @@ class RoomBook:
             heard = set(stay.heard)
             for fate in by_room.get(stay.room, ()):
                 if fate.sent > stay.entered and fate.spoken not in heard:
-                    yield (
-                        f"{fate.spoken.name}, sent {fate.sent - self.started:.2f} s, acknowledged {fate.acked - self.started:.2f} s,"
-                        f" by client {stay.client} in chain {stay.chain}"
-                    )
+                    yield f"{self._about(fate.spoken)}, by client {stay.client} in chain {stay.chain}"
+
+    def _about(self, spoken: Spoken) -> str:
+        fate = self.fates.get(spoken)
+        if fate is None:
+            return f"{spoken.name}, which nobody said"
+        acked = f"{fate.acked - self.started:.2f} s" if fate.acked else "never"
+        return (
+            f"{spoken.name} of chain {fate.chain}, sent {fate.sent - self.started:.2f} s, acknowledged {acked},"
+            f" heard {max(0.0, fate.first - self.started):.2f} s"
+        )
 
     def verdict(self, archives: dict[int, list[Spoken]] | None, nicks: bool = True) -> RoomVerdict:
         """Judge. `archives`: what each room's archive has, in its order; None when it could not be asked. `nicks`: also who believes whom to
@@ -199,7 +206,11 @@ class RoomBook:
         return RoomVerdict(
             lost=list(self._unheard(self._live())),
             doubled=[text for stay in self.stays.values() for text in _doubled(stay)],
-            turned=[t for stay in self.stays.values() for t in _turned(stay, places.get(stay.room, {}))],
+            turned=[
+                f"{self._about(spoken)}, by client {stay.client} in chain {stay.chain}"
+                for stay in self.stays.values()
+                for spoken in _turned(stay, places.get(stay.room, {}))
+            ],
             missing_in_archive=missing,
             put_out=[self._told(one) for one in self.events if one.about == one.client],
             untrue=[*self._untrue(), *(self._strangers() if nicks else ())],
@@ -243,7 +254,7 @@ def _doubled(stay: Stay) -> Iterable[str]:
         seen.add(spoken)
 
 
-def _turned(stay: Stay, places: dict[Spoken, int]) -> Iterable[str]:
+def _turned(stay: Stay, places: dict[Spoken, int]) -> Iterable[Spoken]:
     """Each sender's messages in their order, and all of them in that of the archive: so it is one order for everybody."""
     last: dict[int, int] = {}
     before = -1
@@ -254,6 +265,6 @@ def _turned(stay: Stay, places: dict[Spoken, int]) -> Iterable[str]:
         seen.add(spoken)
         at = places.get(spoken, before)
         if spoken.n < last.get(spoken.sender, 0) or at < before:
-            yield f"{spoken.name} for client {stay.client} in chain {stay.chain}"
+            yield spoken
         last[spoken.sender] = max(spoken.n, last.get(spoken.sender, 0))
         before = max(before, at)
