@@ -57,7 +57,8 @@ def doubts(accounts: Iterable[Account]) -> list[Doubt]:
             copies.append(0.0 if session.edge or resumable is None else max(0.0, resumable.copied))
             known.update(one.parcel.row for one in session.kept)
         if copies:
-            since = min(copies)
+            # What the older copies lack the newest one has been given, or it begins before that.
+            since = max(copies) if all(copies) else 0.0
         if since:
             found.append(Doubt(account.bare, since, frozenset(known)))
     return found

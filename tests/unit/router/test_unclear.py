@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.unit.router.rig import Client, Rig, bodies, chat, rig
-from tests.unit.router.sessions.test_resume import managed, pass_time, resume, resumed, sleep
+from tests.unit.router.sessions.test_resume import enable, managed, pass_time, resume, resumed, sleep
 
 from rookery.router.unclear import LOOK_SECONDS, LOST_SECONDS
 from rookery.shared.bus.messages import NotResumed
@@ -135,3 +135,26 @@ async def test_a_client_that_has_more_than_the_copy_gets_it_again_in_a_new_sessi
         set_up.store.commit()
         await set_up.settle()
         assert await anew(set_up) == ["two", "three"]
+
+
+async def test_of_two_copies_the_newer_one_says_what_lacks() -> None:
+    async with rig() as set_up:
+        older = await managed(set_up, "bob")
+        alice = await set_up.online("alice")
+        await sleep(set_up, older)
+        await pass_time(set_up, 1)
+        newer = await set_up.bind("bob", "newer")
+        newer.presence(5)
+        await enable(set_up, newer, b"another token of the client")
+        alice.route(chat(BOB, "one"))
+        await set_up.settle()
+        assert bodies(newer.news()) == ["one"]
+        newer.ack()
+        await set_up.settle()
+        await pass_time(set_up, 1)
+        await sleep(set_up, newer)
+        await pass_time(set_up, 1)
+        await both_die(set_up)
+        again = await resumed(set_up, BOB, 1, token=b"another token of the client")
+        await set_up.settle()
+        assert bodies(again.news()) == []
