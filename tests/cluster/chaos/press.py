@@ -37,13 +37,15 @@ class Outcome:
 class Listener:
     """One session that is told of a node, from `since` on."""
 
-    __slots__ = ("client", "ended", "heard", "since")
+    __slots__ = ("by", "client", "ended", "heard", "since")
 
     def __init__(self, client: int, now: float) -> None:
         self.client = client
         self.since = now
         self.ended = 0.0
         self.heard: list[int] = []
+        #: The notification of each, and when it came.
+        self.by: list[str] = []
 
 
 class PressVerdict(NamedTuple):
@@ -70,6 +72,8 @@ class PressBook:
 
     def __init__(self) -> None:
         self.outcomes: dict[Published, Outcome] = {}
+        #: When the run began: times are told from there.
+        self.started = 0.0
         #: By session and node.
         self.listeners: dict[tuple[int, str], Listener] = {}
         self._invented: list[str] = []
@@ -92,12 +96,14 @@ class PressBook:
             found = self.listeners[chain, node] = Listener(client, now)
         return found
 
-    def told(self, client: int, chain: int, item: Published, now: float) -> None:
-        """A session was told of an item; before it listens by what it knows, it does from now on."""
+    def told(self, client: int, chain: int, item: Published, now: float, by: str = "") -> None:
+        """A session was told of an item, with the notification `by`; before it listens by what it knows, it does from now on."""
         if item not in self.outcomes:
             self._invented.append(f"client {client} was told of {item.name}, which nobody published")
             return
-        self.listens(client, chain, item.node, now).heard.append(item.n)
+        listener = self.listens(client, chain, item.node, now)
+        listener.heard.append(item.n)
+        listener.by.append(f"{by} at {now - self.started:.2f} s")
 
     def ended(self, chain: int, now: float) -> None:
         """A session is over: nobody is owed anything."""
@@ -136,7 +142,8 @@ class PressBook:
                 what = f"{node}:{n} by client {listener.client} (session {chain})"
                 publisher = self.outcomes[Published(node, n)].chain
                 if n in seen:
-                    doubled.append(what)
+                    times = [by for one, by in zip(listener.heard, listener.by, strict=True) if one == n]
+                    doubled.append(f"{what}: {', '.join(times)}")
                 elif n < highest.get(publisher, 0):
                     turned.append(f"{what}, after {highest[publisher]}")
                 seen.add(n)

@@ -111,10 +111,9 @@ class Publishing:
         for item in items.iter(_ITEM):
             node, _, n = (item.findtext("{urn:chaos}x") or "").partition(":")
             if n:
-                told = Published(node, int(n))
-                self._world.press.told(
-                    self._client.index, self._client.chain.number, told, self._world.loop.now
-                )
+                told, by = Published(node, int(n)), element.get("id", "")
+                chain, now = self._client.chain.number, self._world.loop.now
+                self._world.press.told(self._client.index, chain, told, now, by)
         return True
 
     def iq(self, element: Element) -> bool:

@@ -198,7 +198,7 @@ class Runner:
             loop.after(number * 0.01, client.connect)
         self._wait(lambda: all(client.up for client in self.clients), CONNECT_SECONDS, "everybody to connect")
         self._wait(self._all_inside, CONNECT_SECONDS, "everybody to be in the rooms and subscribed")
-        self.started = self.rooms.started = loop.now
+        self.started = self.rooms.started = self.press.started = loop.now
         self.say(f"{len(self.clients)} clients are connected")
         self._talking = True
         loop.spawn(self._traffic())
