@@ -132,20 +132,25 @@ class PressBook:
         """Publications of sessions that are alive without an answer."""
         return sum(not one.answered and not one.error for one in self.outcomes.values())
 
+    def _life(self, node: str, n: int) -> str:
+        outcome = self.outcomes[Published(node, n)]
+        return f"({outcome.sent - self.started:.2f} s, answered {outcome.answered - self.started:.2f} s)"
+
     def verdict(self, kept: Mapping[str, Sequence[int]] | None) -> PressVerdict:
         """`kept`: which items each node has, None when that is not known. One that keeps a single item has the newest that was answered, or a later one."""
         doubled, turned = [], []
         for (chain, node), listener in self.listeners.items():
             seen: set[int] = set()
             highest: dict[int, int] = {}
-            for n in listener.heard:
+            for n, by in zip(listener.heard, listener.by, strict=True):
                 what = f"{node}:{n} by client {listener.client} (session {chain})"
                 publisher = self.outcomes[Published(node, n)].chain
                 if n in seen:
-                    times = [by for one, by in zip(listener.heard, listener.by, strict=True) if one == n]
+                    times = [how for one, how in zip(listener.heard, listener.by, strict=True) if one == n]
                     doubled.append(f"{what}: {', '.join(times)}")
                 elif n < highest.get(publisher, 0):
-                    turned.append(f"{what}, after {highest[publisher]}")
+                    late, early = (self._life(node, one) for one in (n, highest[publisher]))
+                    turned.append(f"{what} {late}, after {highest[publisher]} {early}, told {by}")
                 seen.add(n)
                 highest[publisher] = max(n, highest.get(publisher, 0))
         answered = [item for item, outcome in self.outcomes.items() if outcome.answered]
