@@ -85,6 +85,7 @@ _OPTIONS: Final[tuple[tuple[str, Any, str], ...]] = (
     ("--body", int, "Bytes of a message body."),
     ("--address", click.Choice(["full", "bare"]), "Address messages to full or bare JIDs."),
     ("--contacts", int, "Contacts of each user."),
+    ("--nodes", int, "Nodes of each account (pep)."),
     ("--archive", int, "Messages in each archive (mam)."),
     ("--page", int, "Messages of one page (mam)."),
     ("--rooms", int, "Rooms that the users are in (muc); each user is in one."),

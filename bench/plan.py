@@ -63,8 +63,9 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     body: int = 200
     #: Address messages to the full or to the bare JID.
     address: Literal["full", "bare"] = "full"
-    #: Contacts of each user (presence, mixed).
+    #: Contacts of each user (presence, mixed, pep), and nodes of each account (pep).
     contacts: int = 20
+    nodes: int = 5
     #: Messages that are in the archive of each user (mam), and in one page.
     archive: int = 200
     page: int = 50
@@ -241,6 +242,7 @@ _BOUNDS: Final[tuple[tuple[str, float, float], ...]] = (
     ("concurrency", 1, 100_000),
     ("body", MARK_BYTES, 1_000_000),
     ("contacts", 1, 10_000),
+    ("nodes", 1, 100),
     ("archive", 1, 100_000),
     ("page", 1, 10_000),
     ("rooms", 1, 100_000),

@@ -52,6 +52,13 @@ class Heard:
         heard[to] = known | 1 << behind
         return True
 
+    def reached(self, stream: bytes, n: int, to: str) -> None:
+        """A former holder gave `to` number `n` of a stream that is given in order: and all before it."""
+        heard = self._now.setdefault(stream, {})
+        all_of_it = n << WINDOW | _MASK
+        known = heard.get(to)
+        heard[to] = all_of_it if known is None else _both(known, all_of_it)
+
     def past(self, stream: bytes, n: int, to: str) -> bool:
         """Whether `to` has heard number `n` of the stream, or a higher one."""
         for generation in (self._now, self._before):
@@ -79,11 +86,12 @@ class Heard:
         return told
 
     def learn(self, told: dict[bytes, dict[str, tuple[int, int]]]) -> None:
-        """Take over what a former holder told; what is known already stays."""
+        """Take over what a former holder told, besides what is known already (from edges, who remember the newest only)."""
         for stream, its in told.items():
             heard = self._now.setdefault(stream, {})
             for to, (n, bits) in its.items():
-                heard.setdefault(to, n << WINDOW | bits)
+                known = heard.get(to)
+                heard[to] = n << WINDOW | bits if known is None else _both(known, n << WINDOW | bits)
 
     def _all(self) -> Iterator[tuple[bytes, str, int]]:
         for generation in (self._now, self._before):
@@ -93,3 +101,10 @@ class Heard:
 
     def __len__(self) -> int:
         return sum(len(heard) for heard in self._now.values())
+
+
+def _both(one: int, other: int) -> int:
+    """What was heard by either."""
+    low, high = (one, other) if one < other else (other, one)
+    behind = (high >> WINDOW) - (low >> WINDOW)
+    return high | ((low & _MASK) << behind & _MASK if behind < WINDOW else 0)

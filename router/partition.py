@@ -8,7 +8,7 @@ from rookery.router.accounts.account import Account
 from rookery.router.heard_uids import Heard
 from rookery.router.recent_uids import Recent
 from rookery.router.told_nodes import ToldNodes
-from rookery.shared.bus.messages import Origin
+from rookery.shared.bus.messages import NODE, Origin
 from rookery.shared.store.ids import ArchiveIds
 
 #: What stands before the stream in the uid of a carbon: it is not the message itself that was delivered.
@@ -62,7 +62,11 @@ class Part:
             self.wrapped.mark(uid.stream[len(CARBON) :], uid.n, True)
         else:
             self.recent.mark(uid.stream, uid.n, True)
-            self.heard.new(uid.stream, uid.n, to)
+            if uid.stream.startswith(NODE):
+                # (a node tells more again than edges remember)
+                self.heard.reached(uid.stream, uid.n, to)
+            else:
+                self.heard.new(uid.stream, uid.n, to)
 
     def next_grant(self) -> int:
         """Grants grow over all epochs: `epoch << 32 | counter`."""

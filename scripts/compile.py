@@ -37,6 +37,8 @@ MODULES = """
     router.delivery: carbons copies fanout forged_marks route submit
     router.keeping: flushes rows
     router.sessions: binding client_state
+    workers.muc: live packed part queue shell speaker uids
+    workers.muc.room: asking cleaning entering entrance evolve history leaving nicks presences render room speaking state
 """
 
 

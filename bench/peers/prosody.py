@@ -43,6 +43,8 @@ MODULES: Final = (
     ),
     *("version", "admin_adhoc", "posix", "websocket"),
 )
+#: Users that may make nodes.
+_MAKERS: Final = 64
 _DBI: Final = (
     "/usr/lib/x86_64-linux-gnu/lua",
     "/usr/lib/aarch64-linux-gnu/lua",
@@ -88,6 +90,9 @@ def configuration(site: Site, ports: Ports, *, gc: int = 0, database: Archive | 
     lines.append(f"VirtualHost {_quote(site.domain)}")
     # Rooms as others have them: open at once, and nothing limits how fast they talk.
     lines += [f'Component {_quote("conference." + site.domain)} "muc"', "muc_room_locking = false"]
+    # Only administrators make nodes there: the tool's first users, one for each of its processes, are such.
+    makers = "; ".join(_quote(f"user{number:06d}@{site.domain}") for number in range(_MAKERS))
+    lines += [f'Component {_quote("pubsub." + site.domain)} "pubsub"', f"admins = {{ {makers} }}"]
     return "\n".join(lines) + "\n"
 
 

@@ -51,12 +51,12 @@ class Moves:
         self._core = core
         self._parking = core.parking
 
-    def park(self, kind: Kind, partition: int, item: Item, call: int) -> None:
-        """Nobody is known to hold the partition, or earlier items wait already."""
+    def park(self, kind: Kind, partition: int, item: Item, call: int, *, left: bool = False) -> None:
+        """Nobody is known to hold the partition, or earlier items wait already; `left`: a dead process left it."""
         core = self._core
         if call:
             core.calls.asked(call, "")
-        if not self._parking.park((kind, partition), item, call, core.clock()):
+        if not self._parking.park((kind, partition), item, call, core.clock(), left=left):
             core.warn("bus_parking_full", kind=kind.label, partition=partition)
 
     def refuse(self, source: str, kind: Kind, partition: int, epoch: int, item: Item | Call) -> None:
@@ -103,12 +103,16 @@ class Moves:
         core = self._core
         for kind, partition, _, item, call in entries:
             if not call or call in core.calls:
-                self._parking.park((kind, partition), item, call, core.clock())
+                self._parking.park((kind, partition), item, call, core.clock(), left=True)
 
     def repeat(self, entries: Iterable[Entry]) -> None:
-        """Post what a dead process left behind."""
+        """Post what a dead process left behind: before what was posted since it was known to be gone, and waits."""
+        core = self._core
         for kind, partition, _, item, call in entries:
-            self._core.post_call(kind, partition, item, call)
+            if (kind, partition) in self._parking or core.resolver(kind, partition) is None:
+                self.park(kind, partition, item, call, left=True)
+            else:
+                core.post_call(kind, partition, item, call)
 
     def _release(self, key: Key, *, changed: bool = False) -> None:
         core, parking = self._core, self._parking

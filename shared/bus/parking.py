@@ -28,7 +28,7 @@ class Parked(NamedTuple):
 class Parking:
     """Waiting items by (kind, partition), in order, and the barriers that hold a partition back.
 
-    What came back refused was posted before whatever waits since, so it stands before it.
+    What came back refused, or what a dead process left behind, was posted before whatever waits since, so it stands before it.
     """
 
     def __init__(self) -> None:
@@ -47,13 +47,15 @@ class Parking:
         """Whether a barrier holds the partition back."""
         return key in self._held
 
-    def park(self, key: Key, item: Item, call: int, now: float, refused: int = 0) -> bool:
-        """Let an item wait; `refused` is the epoch under which it came back. False when there is no room."""
+    def park(
+        self, key: Key, item: Item, call: int, now: float, refused: int = 0, *, left: bool = False
+    ) -> bool:
+        """Let an item wait; `refused` is the epoch under which it came back, `left`: a dead process left it. False when there is no room."""
         if self.count >= PARK_ITEMS:
             return False
         self.count += 1
         queues = self._items.get(key) or self._items.setdefault(key, (deque(), deque()))
-        queues[0 if refused else 1].append(Parked(now + PARK_SECONDS, item, call, refused))
+        queues[0 if refused or left else 1].append(Parked(now + PARK_SECONDS, item, call, refused))
         return True
 
     def refused_under(self, key: Key) -> int:

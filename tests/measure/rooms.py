@@ -24,6 +24,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -216,17 +217,17 @@ async def crowd(site: Site, count: int, nursery: trio.Nursery) -> list[Person]:
     return people
 
 
-async def occupy(people: Sequence[Person], rooms: int) -> None:
+async def occupy(people: Sequence[Person], rooms: int, kind: str = "r") -> None:
     """All enter their rooms."""
     gate = trio.CapacityLimiter(32)
 
     async def one(person: Person) -> None:
         async with gate:
-            await person.enter(f"r{person.number % rooms}")
+            await person.enter(f"{kind}{person.number % rooms}")
 
     for person in people[:rooms]:
-        await person.enter(f"r{person.number % rooms}")
-        await person.open(f"r{person.number % rooms}")
+        await person.enter(f"{kind}{person.number % rooms}")
+        await person.open(f"{kind}{person.number % rooms}")
     async with trio.open_nursery() as joins:
         for person in people[rooms:]:
             joins.start_soon(one, person)
@@ -236,15 +237,20 @@ async def idle(site: Site, args: argparse.Namespace, nursery: trio.Nursery) -> N
     """What occupants cost who do nothing."""
     people = await crowd(site, args.people, nursery)
     await trio.sleep(args.settle)
-    before = site.memory()
-    await occupy(people, max(1, args.people // 50))
-    # (longer than what is remembered of requests that were answered)
-    await trio.sleep(args.settle + 90)
-    after = site.memory()
-    for name, kib in after.items():
-        print(
-            f"{name:60} {before[name]:8} -> {kib:8} KiB  {(kib - before[name]) / args.people:6.2f} KiB an occupant"
-        )
+    readings = [site.memory()]
+    for kind in "rst":
+        for person in people:
+            person.inside = trio.Event()
+        await occupy(people, max(1, args.people // 50), kind)
+        # (longer than what is remembered of requests that were answered)
+        await trio.sleep(args.settle + 90)
+        readings.append(site.memory())
+    print(
+        "KiB for each occupant: the first traffic of its session with the first room, then each further room"
+    )
+    for name, kib in readings[0].items():
+        each = [(after[name] - before[name]) / args.people for before, after in pairwise(readings)]
+        print(f"{name:60} {kib:8} KiB  {'  '.join(f'{one:6.2f}' for one in each)}")
 
 
 async def rest(site: Site, args: argparse.Namespace, nursery: trio.Nursery) -> None:

@@ -111,9 +111,11 @@ class Speaker:
 
     def _audience(self, out: Say) -> tuple[list[Load], list[str]]:
         """Who hears it. What is said to the same people as before needs no new plan."""
-        if out.but:
+        since = self.since
+        # (who comes in or goes is not among those who hear it, so usually nobody is left out)
+        if out.but and (out.audience is not None or any(full in since for full in out.but)):
             but = frozenset(out.but)
-            whole = self.since if out.audience is None else out.audience
+            whole = since if out.audience is None else out.audience
             return self._planned([full for full in whole if full not in but])
         if out.audience is None:
             return self._all()

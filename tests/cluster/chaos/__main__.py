@@ -37,6 +37,7 @@ def main(arguments: list[str]) -> int:
         "--no-sm", action="store_true", help="without stream management: only order and requests count"
     )
     parser.add_argument("--rooms", type=int, default=6, help="rooms that all clients are in; 0 for none")
+    parser.add_argument("--publishers", type=int, default=4, help="clients who publish to nodes; 0 for none")
     parser.add_argument(
         "--overlap",
         type=int,
@@ -75,6 +76,7 @@ def main(arguments: list[str]) -> int:
         gap=tuple(options.gap),
         injections=options.injections,
         rooms=options.rooms,
+        publishers=options.publishers,
         overlap=options.overlap,
     )
     print(f"seed {settings.seed}, {len(faults)} sorts of faults, {settings.pairs} pairs", flush=True)

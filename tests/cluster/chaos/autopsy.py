@@ -29,6 +29,13 @@ WHERE position('<body>'::bytea in m.stanza) > 0
 ORDER BY m.owner_id, m.id
 """
 
+_NODES = """
+SELECT n.name, convert_from(i.payload, 'UTF8') AS payload
+FROM pubsub_item i JOIN pubsub_node n ON n.id = i.node_id
+WHERE n.name LIKE 'all%' OR n.name LIKE 'own%'
+ORDER BY i.n
+"""
+
 
 class Trace(NamedTuple):
     """A row of the store that has the message."""
@@ -55,6 +62,25 @@ def room_archives(cluster: Cluster) -> dict[int, list[Spoken]]:
                 spoken = Spoken(*(int(part) for part in said.partition("<")[0].split(":")))
                 found.setdefault(spoken.room, []).append(spoken)
         return found
+
+    return trio.run(look)
+
+
+def nodes(cluster: Cluster) -> dict[str, list[int]]:
+    """The numbers of the items of each node, in their order. Raises DatabaseUnavailable."""
+    url = json.loads((cluster.data / "cluster.json").read_text())["database_url"]
+
+    async def look() -> dict[str, list[int]]:
+        async with open_database(DatabaseConfig(url=url, pool_max=1, statement_timeout=60.0)) as database:
+
+            async def unit(conn: Connection) -> dict[str, list[int]]:
+                found: dict[str, list[int]] = {}
+                for row in await conn.fetch(_NODES):
+                    number = row["payload"].partition(f"{row['name']}:")[2].partition("<")[0]
+                    found.setdefault(row["name"], []).append(int(number))
+                return found
+
+            return await database.run(0, unit)
 
     return trio.run(look)
 

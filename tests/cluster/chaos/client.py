@@ -10,6 +10,7 @@ from xml.etree.ElementTree import Element
 from tests.cluster.chaos.inside import Inside
 from tests.cluster.chaos.ledger import Got, Message, Request
 from tests.cluster.chaos.loop import Timer
+from tests.cluster.chaos.publishing import Publishing
 from tests.cluster.chaos.rooms import Fate
 from tests.cluster.chaos.stream import DOMAIN, Stream
 from tests.cluster.chaos.wire import CLIENT, SM, local
@@ -53,7 +54,14 @@ class Client:
     """See the module's text. `index ^ 1` is its peer; `user` and `peer` are localparts, or bare JIDs where there are several domains."""
 
     def __init__(
-        self, world: World, index: int, user: str, password: str, peer: str, rooms: tuple[int, ...] = ()
+        self,
+        world: World,
+        index: int,
+        user: str,
+        password: str,
+        peer: str,
+        rooms: tuple[int, ...] = (),
+        publishers: tuple[int, ...] = (),
     ) -> None:
         self._world = world
         self.index = index
@@ -77,6 +85,7 @@ class Client:
         self._asked = False
         self.refusals: list[str] = []
         self.inside = Inside(self, world, rooms)
+        self.press = Publishing(self, world, index in publishers, publishers)
         #: Since when it is connected without a break.
         self.up_since = 0.0
         #: Whom the session `seen_chain` sees in which room.
@@ -122,6 +131,7 @@ class Client:
             void = [one.message for one in chain.queue if isinstance(one.message, Message)]
             self._world.ledger.abandoned(void, self.index, chain.number, left=left)
             self._world.rooms.ended(self.index, chain.number, self._world.loop.now)
+            self._world.press.ended(chain.number, self._world.loop.now)
 
     def bound(self, full: str) -> None:
         """A resource is bound: a new session begins."""
@@ -135,8 +145,9 @@ class Client:
         self.up_since = self._world.loop.now
         self._world.ledger.connected(self.index, self._world.loop.now)
         if self.chain is not None and self.chain.sent == 0:
-            self.send(b"<presence/>")
+            self.send(self.press.presence())
             self.inside.enter()
+            self.press.begin()
 
     def resumed(self, h: int) -> None:
         """The server has handled `h` stanzas of the session; everything above is sent again, in order."""
@@ -294,6 +305,11 @@ class Client:
         if self.chain is not None and self._begun() and self.inside.inside(room) is not None:
             self.send(*self.inside.next_message(room))
 
+    def publish(self) -> None:
+        """The next item of its nodes."""
+        if self.chain is not None and self._begun():
+            self.press.publish()
+
     def ask(self) -> None:
         """A request: to the server, for the roster, or to the peer's resource."""
         if self.chain is None or not self._begun():
@@ -334,7 +350,7 @@ class Client:
             self.tell()
 
     def _message(self, chain: Chain, element: Element) -> None:
-        if self.inside.message(element):
+        if self.inside.message(element) or self.press.message(element):
             return
         ledger, now = self._world.ledger, self._world.loop.now
         if element.get("type") == "error":
@@ -352,7 +368,7 @@ class Client:
 
     def _iq(self, element: Element) -> None:
         ledger, id = self._world.ledger, element.get("id", "")
-        if self.inside.iq(element):
+        if self.inside.iq(element) or self.press.iq(element):
             return
         if element.get("type") in ("get", "set"):
             to = f" to='{element.get('from')}'" if element.get("from") else ""

@@ -14,6 +14,7 @@ from tests.cluster.chaos.faults import Absent, Fault, Stage
 from tests.cluster.chaos.ledger import Ledger, Message, Request, Verdict
 from tests.cluster.chaos.loop import Loop, Script
 from tests.cluster.chaos.outside import Outside
+from tests.cluster.chaos.press import PressBook, PressVerdict
 from tests.cluster.chaos.rooms import RoomBook, RoomVerdict, Spoken
 from tests.cluster.chaos.stream import DOMAIN
 from tests.cluster.chaos.table import deck
@@ -48,6 +49,9 @@ class Settings:
     #: Rooms, each with a share of the clients; and the part of the messages that goes to them.
     rooms: int = 6
     share: float = 0.25
+    #: Clients who publish to nodes, of which all are told; and publications a second of all of them.
+    publishers: int = 4
+    publications: float = 4.0
     #: The next fault begins while the one before is still there, up to so many at once.
     overlap: int = 1
 
@@ -79,11 +83,12 @@ class Report(NamedTuple):
     rooms: RoomVerdict
     #: (when it was said, seconds until the last occupant had it) of what was said to rooms.
     spoken: Sequence[tuple[float, float]]
+    press: PressVerdict
 
     @property
     def good(self) -> bool:
         """Whether nothing was broken that was promised."""
-        return self.verdict.zero and self.rooms.zero and not self.complaints
+        return self.verdict.zero and self.rooms.zero and self.press.zero and not self.complaints
 
 
 class Runner:
@@ -108,6 +113,7 @@ class Runner:
         self.loop = Loop()
         self.ledger = self.make_ledger()
         self.rooms = RoomBook()
+        self.press = PressBook()
         self.started = self.loop.now
         self.complaints: list[str] = []
         self.injected: list[Injected] = []
@@ -127,8 +133,9 @@ class Runner:
     def people(self) -> list[Client]:
         """The clients, with accounts of their own."""
         accounts = self._cluster.add_users(2 * self._settings.pairs, DOMAIN)
+        publishers = tuple(range(min(len(accounts), self._settings.publishers))) if self.managed else ()
         return [
-            Client(self, index, user, password, accounts[index ^ 1][0], self._rooms_of(index))
+            Client(self, index, user, password, accounts[index ^ 1][0], self._rooms_of(index), publishers)
             for index, (user, password) in enumerate(accounts)
         ]
 
@@ -190,11 +197,12 @@ class Runner:
         for number, client in enumerate(self.clients):
             loop.after(number * 0.01, client.connect)
         self._wait(lambda: all(client.up for client in self.clients), CONNECT_SECONDS, "everybody to connect")
-        self._wait(self._all_inside, CONNECT_SECONDS, "everybody to be in the rooms")
-        self.started = self.rooms.started = loop.now
+        self._wait(self._all_inside, CONNECT_SECONDS, "everybody to be in the rooms and subscribed")
+        self.started = self.rooms.started = self.press.started = loop.now
         self.say(f"{len(self.clients)} clients are connected")
         self._talking = True
         loop.spawn(self._traffic())
+        loop.spawn(self._publishing())
         finished: list[bool] = []
         loop.spawn(self._faulting(), lambda: finished.append(True))
         loop.run(lambda: bool(finished))
@@ -203,6 +211,7 @@ class Runner:
         seconds = loop.now - self.started
         verdict = self.ledger.verdict()
         rooms = self.rooms.verdict(self._archives())
+        press = self.press.verdict(self._nodes())
         places = self._autopsy(verdict)
         refusals: dict[str, int] = {}
         for client in self.clients:
@@ -228,10 +237,11 @@ class Runner:
             self.ledger.late(),
             rooms,
             [(one.sent, one.last - one.sent) for one in self.rooms.fates.values() if one.last],
+            press,
         )
 
     def _all_inside(self) -> bool:
-        return all(client.inside.ready for client in self.clients)
+        return all(client.inside.ready and client.press.ready for client in self.clients)
 
     def _wait(self, condition: Callable[[], bool], seconds: float, what: str) -> None:
         deadline = self.loop.now + seconds
@@ -253,6 +263,16 @@ class Runner:
                 if rng.random() < 0.2:
                     client.ask()
             yield rng.expovariate(settings.rate)
+
+    def _publishing(self) -> Script:
+        # (dice of their own, as faults have)
+        dice = random.Random(self._settings.seed + 2)
+        publishers = [client for client in self.clients if client.press.own]
+        while self._talking and publishers:
+            client = dice.choice(publishers)
+            if client.chain is not None and len(client.chain.queue) < OFFLINE_QUEUE:
+                client.publish()
+            yield dice.expovariate(self._settings.publications)
 
     def _faulting(self) -> Script:
         rng, settings = self._dice, self._settings
@@ -318,6 +338,7 @@ class Runner:
         return (
             self.ledger.settled()
             and self.rooms.settled()
+            and not self.press.unheard()
             and all(client.inside.answered for client in self.clients)
         )
 
@@ -327,6 +348,16 @@ class Runner:
             return {}
         try:
             return autopsy.room_archives(self._cluster)
+        except Exception as exc:
+            self.say(f"the database cannot be asked: {exc!r}")
+            return None
+
+    def _nodes(self) -> dict[str, list[int]] | None:
+        """The items of each node; None when the database cannot be asked."""
+        if not self.press.outcomes:
+            return {}
+        try:
+            return autopsy.nodes(self._cluster)
         except Exception as exc:
             self.say(f"the database cannot be asked: {exc!r}")
             return None

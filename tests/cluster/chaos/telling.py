@@ -23,6 +23,14 @@ _ROOMS: Final = (
     ("never_acked", "never acknowledged"),
     ("bounced", "bounced"),
 )
+#: The same for nodes.
+_NODES: Final = (
+    ("lost", "answered, not told to all"),
+    ("doubled", "told twice in a session"),
+    ("turned", "told in another order"),
+    ("missing", "answered, not in the node"),
+    ("invented", "told of what nobody published"),
+)
 
 
 def _rooms_by_fault(report: Report, by_fault: dict[str, list[Injected]]) -> list[str]:
@@ -68,6 +76,7 @@ def render(report: Report, settings: Settings) -> str:
         ("stuck until their client resumed", report.stuck),
         ("complaints", len(report.complaints)),
         *((f"rooms: {title}", len(getattr(report.rooms, name))) for name, title in _ROOMS),
+        *((f"nodes: {title}", len(getattr(report.press, name))) for name, title in _NODES),
     ]
     lines += [f"  {name:<38}{value:>8}" for name, value in rows]
     resumes = report.resumes
@@ -99,6 +108,10 @@ def render(report: Report, settings: Settings) -> str:
             "  gap of who is connected, p99 / longest",
             f"{report.rooms.gap_p99:.2f} / {report.rooms.gap_longest:.2f} s",
         ),
+        ("published", report.press.published),
+        ("  answered", report.press.answered),
+        ("  refused", report.press.refused),
+        ("  notifications", report.press.notifications),
         ("seconds", f"{report.seconds:.0f}"),
     ]
     lines += ["", "figures", *(f"  {name:<38}{value:>8}" for name, value in rows)]
@@ -142,6 +155,7 @@ def render(report: Report, settings: Settings) -> str:
         ),
         ("last known places", report.places),
         *((f"rooms: {title}", list(getattr(report.rooms, name))[:60]) for name, title in _ROOMS),
+        *((f"nodes: {title}", list(getattr(report.press, name))[:60]) for name, title in _NODES),
         ("complaints", report.complaints),
     ):
         if texts:
@@ -175,5 +189,9 @@ def as_json(report: Report, settings: Settings) -> str:
         "seconds": report.seconds,
         "load": os.getloadavg()[0],
     }
+    nodes = report.press._asdict()
+    for name, _ in _NODES:
+        nodes[name] = len(nodes[name])
+    in_nodes = {f"nodes_{name}": value for name, value in nodes.items()}
     in_rooms = {f"rooms_{name}": value for name, value in rooms.items()}
-    return json.dumps({**more, **verdict, **in_rooms}, indent=1)
+    return json.dumps({**more, **verdict, **in_rooms, **in_nodes}, indent=1)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from tests.cluster.chaos.ledger import Ledger
 from tests.cluster.chaos.loop import Loop
+from tests.cluster.chaos.press import PressBook
 from tests.cluster.chaos.rooms import RoomBook
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ class World(Protocol):
     loop: Loop
     ledger: Ledger
     rooms: RoomBook
+    press: PressBook
     rng: random.Random
     managed: bool
 

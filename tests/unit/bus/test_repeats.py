@@ -81,6 +81,26 @@ def test_the_successor_gets_what_was_on_the_way(world: World) -> None:
     assert world.got["router2"] == ["one", "two", "three", "four"]
 
 
+@pytest.mark.parametrize("lost_first", [False, True])
+def test_what_was_on_the_way_goes_before_what_is_posted_while_nobody_holds_the_partition(
+    world: World, lost_first: bool
+) -> None:
+    world.net.kill("router1")
+    world.post("one")
+    world.net.settle()
+    world.holders.clear()
+    world.post("two")
+    if lost_first:
+        world.sender.forget("router1")
+    world.post("three")
+    world.holders[5] = ("router2", 2)
+    world.sender.holder_changed("router1", KEY, wait=False)
+    if not lost_first:
+        world.sender.forget("router1")
+    world.net.settle()
+    assert world.got["router2"] == ["one", "two", "three"]
+
+
 def test_a_successor_that_is_there_before_the_former_is_lost_gets_it_once(world: World) -> None:
     world.net.kill("router1")
     world.post("one")

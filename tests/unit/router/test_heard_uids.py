@@ -64,3 +64,42 @@ def test_a_successor_knows_what_it_was_told(steps: list[tuple[str, int]], rotate
     for to, n in [*steps, ("a", 201), ("c", 1)]:
         assert successor.new(b"room", n, to) is heard.new(b"room", n, to)
     assert sum(len(its) for its in heard.told(1).values()) == 1
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["a", "b"]), st.integers(1, 200)), max_size=40),
+    st.lists(st.tuples(st.sampled_from(["a", "b"]), st.integers(1, 200)), max_size=40),
+)
+def test_what_a_successor_was_told_adds_to_what_it_knows_from_edges(
+    told: list[tuple[str, int]], known: list[tuple[str, int]]
+) -> None:
+    heard, successor, both = Heard(), Heard(), Heard()
+    for to, n in told:
+        heard.new(b"room", n, to)
+        both.new(b"room", n, to)
+    for to, n in known:
+        successor.new(b"room", n, to)
+        both.new(b"room", n, to)
+    successor.learn(heard.told(100))
+    for to in ("a", "b"):
+        for n in range(1, 202):
+            if any(one == to for one, _ in (*told, *known)):
+                assert successor.new(b"room", n, to) is both.new(b"room", n, to), (to, n)
+
+
+def test_who_was_given_a_number_in_order_was_given_all_before_it() -> None:
+    heard = Heard()
+    heard.new(b"node", 12, "a")
+    heard.reached(b"node", 10, "a")
+    heard.reached(b"node", 5, "b")
+    assert [heard.new(b"node", n, "a") for n in (1, 9, 10, 11, 12, 13)] == [
+        False,
+        False,
+        False,
+        True,
+        False,
+        True,
+    ]
+    assert [heard.new(b"node", n, "b") for n in (4, 5, 6)] == [False, False, True]
+    heard.reached(b"node", 8, "b")
+    assert [heard.new(b"node", n, "b") for n in (7, 9)] == [False, True]

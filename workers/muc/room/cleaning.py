@@ -23,12 +23,17 @@ _BYTES_OF_PRIORITY: Final = 5
 
 def cleaned(stanza: Stanza, room: str, *, keep: str = "") -> tuple[bytes, Payloads]:
     """The inner XML and the payloads without what claims to be the room's; elements of the namespace `keep` stay."""
-    doubt = False
+    doubt = honest = False
     for namespace, name in stanza.payloads:
         if namespace in _OURS or (namespace, name) in _DOUBTFUL:
             doubt = True
+        if namespace not in _OURS:
+            honest = True
     if not doubt:
         return stanza.inner, tuple(stanza.payloads)
+    if not honest and not keep:
+        # What a join usually is: nothing stays of it, so it need not be read.
+        return b"", ()
     kept = [one for one in stanza.elements() if one.ns == keep or not _forged(one, room)]
     inner = "".join([one.xml() for one in kept]).encode()
     return inner, tuple([(one.ns, one.name) for one in kept])

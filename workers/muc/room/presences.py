@@ -42,17 +42,21 @@ def item(
 
 def _stanza(seat: Seat, type: str, inner: bytes, payloads: tuple[tuple[str, str], ...], user: str) -> Stanza:
     body = b"%b%b%b" % (inner, user.encode(), seat.mark)
-    return Stanza("presence", type, "", seat.from_, "", "", (), (*payloads, *_PAYLOADS), body)
+    told = (*payloads, *_PAYLOADS) if payloads else _PAYLOADS
+    stanza: Stanza = _new(Stanza, ("presence", type, "", seat.from_, "", "", (), told, body))
+    return stanza
 
 
 def available(state: State, occupant: Occupant, known: bool) -> Stanza:
-    """As everybody else sees it; `known`: with the real JID. The same object until something changes."""
-    cached = occupant.shown(known)
+    """As everybody else sees it; `known`: with the real JID. The form that most see is the same object until something changes."""
+    kept = known is state.config.non_anonymous
+    cached = occupant.shown if kept else None
     if cached is None:
         seat = occupant.seat
         what = item(seat.affiliation, seat.role, jid=occupant.full if known else "")
         cached = _stanza(seat, "", *_worn(state, occupant), f"<x xmlns='{USER}'>{what}</x>")
-        occupant.keep(known, cached)
+        if kept:
+            occupant.shown = cached
     return cached
 
 

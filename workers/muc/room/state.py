@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from collections.abc import Sequence
 from typing import Final
@@ -11,12 +10,12 @@ from rookery.shared.bucket import Bucket
 from rookery.shared.xeps.occupant_ids import NS as OCCUPANT_ID
 from rookery.shared.xmpp.jid import bare_of
 from rookery.shared.xmpp.stanza import Stanza
-from rookery.shared.xmpp.xml import escape_attr
 from rookery.workers.muc.room import nicks
 from rookery.workers.muc.room.config import Config
 from rookery.workers.muc.room.values import Affiliate, Affiliation, Hat, Role, Subject, Wanted
 
 _NOBODY = Affiliate()
+_EVERYTHING = Wanted()
 #: Private messages of a room that are remembered.
 _PRIVATES: Final = 512
 
@@ -58,18 +57,17 @@ class Occupant:
     """One session in the room. `inner` and `payloads` are what its presence says itself."""
 
     __slots__ = (
-        "_known",
-        "_veiled",
+        "_messages",
+        "_presences",
         "bare",
         "changed",
         "codes",
         "full",
         "inner",
-        "messages",
         "payloads",
-        "presences",
         "priority",
         "seat",
+        "shown",
         "wanted",
     )
 
@@ -83,32 +81,36 @@ class Occupant:
         self.changed = 0.0
         #: Status codes of its entrance besides those that follow from the configuration.
         self.codes: tuple[int, ...] = ()
-        self.wanted = Wanted()
-        self.messages = Bucket(0.0, 1 << 30, 0.0)
-        self.presences = Bucket(0.0, 1 << 30, 0.0)
-        #: Its presence as it is shown, with and without its real JID; made when needed.
-        self._known: Stanza | None = None
-        self._veiled: Stanza | None = None
+        self.wanted = _EVERYTHING
+        #: Made when needed: most occupants only listen.
+        self._messages: Bucket | None = None
+        self._presences: Bucket | None = None
+        #: Its presence as it is shown to most: with its real JID in a non-anonymous room, without in others. None until it is needed; the
+        #: other form is for few, and made each time.
+        self.shown: Stanza | None = None
 
     @property
     def nick(self) -> str:
         """Its nick."""
         return self.seat.nick
 
-    def shown(self, known: bool) -> Stanza | None:
-        """The cached presence."""
-        return self._known if known else self._veiled
+    @property
+    def messages(self) -> Bucket:
+        """How often it speaks."""
+        if self._messages is None:
+            self._messages = Bucket(0.0, 1 << 30, 0.0)
+        return self._messages
 
-    def keep(self, known: bool, stanza: Stanza | None) -> None:
-        """Cache the presence."""
-        if known:
-            self._known = stanza
-        else:
-            self._veiled = stanza
+    @property
+    def presences(self) -> Bucket:
+        """How often it changes its presence."""
+        if self._presences is None:
+            self._presences = Bucket(0.0, 1 << 30, 0.0)
+        return self._presences
 
     def stale(self) -> None:
         """What is cached is not true any more."""
-        self._known = self._veiled = None
+        self.shown = None
 
 
 class State:
@@ -276,5 +278,5 @@ class State:
 
 def mark(secret: bytes, room: str, bare: str) -> bytes:
     """The element that names an occupant for good and hides who it is (XEP-0421 section 4)."""
-    digest = hmac.new(secret, f"{room}\0{bare}".encode(), hashlib.sha256).hexdigest()
-    return f"<occupant-id xmlns='{OCCUPANT_ID}' id='{escape_attr(digest)}'/>".encode()
+    digest = hmac.digest(secret, f"{room}\0{bare}".encode(), "sha256").hex()
+    return f"<occupant-id xmlns='{OCCUPANT_ID}' id='{digest}'/>".encode()
