@@ -38,7 +38,7 @@ class Tape(NamedTuple):
 
     @property
     def seconds(self) -> float:
-        """From the beginning to the last message."""
+        """From the first message to the last."""
         return self.events[-1].at / 1e6 if self.events else 0.0
 
 
@@ -82,7 +82,8 @@ def load(path: Path) -> Tape:
     people = sorted({name for event in events for name in (event.sender, event.receiver)})
     if len(people) < 2:
         raise PlanError(f"tape {path} holds no message from one person to another")
-    return Tape(tuple(people), tuple(events))
+    first = events[0].at  # nothing is waited for before the first message
+    return Tape(tuple(people), tuple(event._replace(at=event.at - first) for event in events))
 
 
 def _events(path: Path, lines: list[str]) -> Iterator[Event]:
