@@ -32,6 +32,8 @@ ELSEWHERE: Final = {
     "report": ("cli_reports", "report", "Write a result file as HTML, or print it."),
     "compare": ("cli_reports", "compare", "Compare two result files."),
     "ca": ("cli_remotes", "ca", "Make the authority that s2s needs, and say what the server must know."),
+    "record": ("cli_recording", "record", "Record what clients send, without names and words."),
+    "replay": ("cli_recording", "replay", "Send the messages of a recording again."),
     "peers": ("cli_peers", "peers", "Run the same scenario on Rookery, Prosody and ejabberd, in turn."),
 }
 
@@ -125,6 +127,8 @@ _OPTIONS: Final[tuple[tuple[str, Any, str], ...]] = (
     ("--dead-every", float, "Seconds between messages to each dead domain."),
     ("--flaky", float, "Share of the remote domains that read slowly, or end their streams all the time."),
     ("--spam", float, "Messages per second of strangers at one remote domain, besides."),
+    ("--tape", str, "A recording of `rookery bench record` (replay)."),
+    ("--speed", float, "How many times as fast as it was recorded (replay)."),
     ("--duration", float, "Seconds of the measured window."),
     ("--warmup", float, "Seconds of load before it."),
     ("--ramp", float, "New connections per second before the load."),

@@ -96,6 +96,9 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     flaky: float = 0.0
     #: Messages per second of strangers at one remote domain, for the whole window.
     spam: float = 0.0
+    #: A recording, and how many times as fast its messages are sent (replay).
+    tape: str = ""
+    speed: float = 1.0
     #: Everybody begins at once (login, resume).
     storm: bool = False
 
@@ -252,6 +255,7 @@ _BOUNDS: Final[tuple[tuple[str, float, float], ...]] = (
     ("dead_every", 0.1, 86_400),
     ("flaky", 0, 1),
     ("spam", 0, 10_000_000),
+    ("speed", 0.01, 10_000),
     ("duration", 0.1, 7 * 86_400),
     ("warmup", 0, 86_400),
     ("ramp", 0.1, 1_000_000),
