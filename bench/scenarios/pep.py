@@ -104,9 +104,9 @@ class Pep(Acquainted, Rounds):
         return max(1, self.plan.concurrency // self.driver.order.of)
 
     def phases(self) -> Iterable[Phase]:
-        """Rosters, then nodes."""
-        yield from super().phases()
+        """Nodes, then rosters: whoever publishes reads no requests of others meanwhile."""
         yield Phase("publishing", self._publish)
+        yield from super().phases()
 
     def _publish(self, client: Client) -> Script:
         """The node of an earlier run, or a new one, with the defaults of the server: for contacts, the last item is kept."""
