@@ -130,6 +130,24 @@ async def test_a_further_domain_shares_the_stream(tmp_path: Path) -> None:
         assert there.inboxes[0].inlet.remotes == ("a.example", "rooms.a.example")
 
 
+async def test_a_further_domain_with_a_certificate_of_its_own_gets_a_stream_of_its_own(
+    tmp_path: Path,
+) -> None:
+    async with lab(tmp_path) as here:
+        there = here.server("b", "b.example")
+        ours = here.server("a", "a.example", "second.example", routes=(there.way("b.example"),))
+        owner, second = Recorded(), Recorded()
+        link = ours.streams.open("b.example", "a.example", owner)
+        await until(lambda: owner.opened)
+        link.authenticate("second.example")
+        await until(lambda: owner.pairs)
+        ((_, trouble),) = owner.pairs
+        assert trouble is not None
+        assert trouble.kind == "multiplex"
+        ours.streams.open("b.example", "second.example", second)
+        await until(lambda: second.opened)
+
+
 async def test_what_is_not_accepted_is_not_acknowledged_and_a_held_stream_waits(tmp_path: Path) -> None:
     async with lab(tmp_path) as here:
         there = here.server("b", "b.example")

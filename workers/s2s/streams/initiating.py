@@ -45,6 +45,7 @@ class Terms(NamedTuple):
 
     `weak`: the other side need not prove itself by certificate (dialback is believed of it). `key` makes the dialback key of a pair on a
     stream id. With `lookup` the stream only asks about that key. `name`: what our queues are called by now (`numbers`), "" for no numbers.
+    `shares`: is the certificate that is shown for the pair's sender shown for this domain of ours, too.
     """
 
     pair: Pair
@@ -54,6 +55,7 @@ class Terms(NamedTuple):
     hosted: Callable[[str], bool]
     lookup: Key | None = None
     name: Callable[[], str] = str
+    shares: Callable[[str], bool] = bool
 
 
 class Phase(Enum):
@@ -115,11 +117,14 @@ class Initiating:
         return [self._header()]
 
     def authenticate(self, local: str) -> list[Effect]:
-        """Prove one more hosted domain on this stream (XEP-0220 section 2.5)."""
+        """Prove one more hosted domain on this stream (XEP-0220 section 2.5).
+
+        One that has a certificate of its own can show that on a stream of its own only.
+        """
         pair = Pair(local, self.terms.pair.receiver)
         if pair in self.proved:
             return [Paired(pair)]
-        if not self._dialback or not self.ready:
+        if not self._dialback or not self.ready or (self._authenticated and not self.terms.shares(local)):
             return [Paired(pair, _NO_SHARING)]
         return [self._show(pair)]
 
@@ -261,7 +266,10 @@ class Initiating:
             self._prove(pair)
             return self._ready() if self.phase is Phase.KEY else [Paired(pair)]
         trouble = troubles.dialback(type, dialback.condition_of(element))
-        return self._give_up(trouble) if self.phase is Phase.KEY else [Paired(pair, trouble)]
+        if self.phase is Phase.KEY:
+            return self._give_up(trouble)
+        # Not a last word: a stream of its own may prove with a certificate what this one could not.
+        return [Paired(pair, _NO_SHARING if trouble.kind == "auth" else trouble)]
 
     def _word(self, element: Element, pair: Pair, type: str) -> list[Effect]:
         key = self.terms.lookup

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import trio
@@ -109,6 +110,7 @@ class Streams:
             key=self._key,
             hosted=ground.hosted,
             name=self._queues,
+            shares=partial(ground.tls.same, local),
         )
         link = OutgoingLink(ground, terms, _Watched(owner, self._links), self.marks, self.on_inbound)
         self._links.add(link)

@@ -48,6 +48,10 @@ class Tls:
         """
         return self._context(self._certificates.find(local), direct=direct, chooses=False)
 
+    def same(self, local: str, other: str) -> bool:
+        """Whether two domains of ours show the same certificate."""
+        return self._certificates.find(local) is self._certificates.find(other)
+
     def _context(self, certificate: Certificate | None, *, direct: bool, chooses: bool = True) -> Context:
         found = self._contexts.get((certificate, direct, chooses))
         if found is None:

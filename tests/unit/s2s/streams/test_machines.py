@@ -11,6 +11,7 @@ from rookery.shared.xmpp.stanza import Stanza
 from rookery.workers.s2s.streams.api import Trouble
 from rookery.workers.s2s.streams.dialback import Key, Pair, make_key
 from rookery.workers.s2s.streams.effects import Acked, Ended, Opened, Paired, Verified, Verify
+from rookery.workers.s2s.streams.initiating import Initiating
 from rookery.workers.s2s.streams.management import Mode
 
 from .talk import SECRET, A, B, Side, Talk, header, inbound, outbound, proof
@@ -104,8 +105,27 @@ def test_further_pairs_and_their_refusal() -> None:
     found = [effect for effect in talk.one.done if isinstance(effect, Paired)]
     assert [each.trouble is None for each in found] == [True, False, False]
     assert found[1].trouble == Trouble(text="the other side says resource-constraint", kind="stream")
+    assert found[2].trouble is not None
     talk.one.do(talk.one.machine.authenticate("c.example"))
     assert talk.one.done[-1] == Paired(Pair("c.example", B))
+
+
+def test_a_domain_whose_certificate_is_another_needs_a_stream_of_its_own() -> None:
+    """Asked on this one, it would be refused for good (the other side believes certificates alone)."""
+    talk = Talk(outbound(), inbound(), proof(A), proof(B))
+    talk.run()
+    talk.one.do(talk.one.machine.authenticate("c.example"))
+    talk.run()
+    (refused,) = [effect for effect in talk.one.done if isinstance(effect, Paired)]
+    assert refused.trouble is not None
+    assert (refused.trouble.kind, refused.trouble.permanent) == ("multiplex", False)
+    terms = talk.one.machine.terms._replace(shares=lambda local: False)
+    talk = Talk(Initiating(terms, direct=False), inbound(), proof(A), proof(B))
+    talk.run()
+    talk.other.written = b""
+    talk.one.do(talk.one.machine.authenticate("c.example"))
+    assert talk.one.written == b"", "nothing is asked"
+    assert talk.one.done[-1] == Paired(Pair("c.example", B), refused.trouble)
 
 
 @pytest.mark.parametrize(
