@@ -122,10 +122,10 @@ class Remote:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing of it need be remembered."""
+        """Whether nothing of it need be remembered: it has never worked, and nothing is for it."""
         return (
             self.condition is Condition.IDLE
-            and not self._sent
+            and not (self._sent or self.worked or self.mute or self.branches)
             and not any(pair.waits or pair.rows for pair in self.pairs.values())
         )
 

@@ -24,6 +24,8 @@ _log = structlog.get_logger()
 LOOK_SECONDS: Final = 1.0
 #: Attempts that have lasted from one to two times as long hold no place of the gate any more.
 TICK_SECONDS: Final = 0.3
+#: Remote domains that are remembered before those of which nothing need be are looked for.
+SWEEP: Final = 4096
 _UNCERTAIN: Final = Trouble(
     text="it was sent once, and that server cannot say whether it has it: the stream broke"
 )
@@ -57,6 +59,7 @@ class Remotes:
         self.longest_pause = longest_pause
         self._queues = queues
         self._remotes: dict[str, Remote] = {}
+        self._sweep_at = SWEEP
         self._held: dict[int, Held] = {}
         self._by_partition: dict[int, set[str]] = {}
         self._rings: list[tuple[float, int, Remote]] = []
@@ -93,9 +96,19 @@ class Remotes:
         """The remote domain of a name (prepared), in a held partition."""
         found = self._remotes.get(name)
         if found is None:
+            if len(self._remotes) >= self._sweep_at:
+                self._sweep()
             found = self._remotes[name] = Remote(name, partition, self)
             self._by_partition.setdefault(partition, set()).add(name)
         return found
+
+    def _sweep(self) -> None:
+        """Forget domains that somebody wrote to once and that never answered: users can make up any number of names."""
+        for name, remote in list(self._remotes.items()):
+            if remote.empty:
+                del self._remotes[name]
+                self._by_partition[remote.partition].discard(name)
+        self._sweep_at = max(SWEEP, 2 * len(self._remotes))
 
     def find(self, name: str) -> Remote | None:
         """The remote domain, when anything is known of it here."""

@@ -7,7 +7,7 @@ import trio
 from rookery.shared.bus.messages import NOBODY
 from rookery.shared.store.holding import Held
 from rookery.shared.xmpp.stanza import Stanza
-from rookery.workers.s2s.outgoing.remotes import Remotes
+from rookery.workers.s2s.outgoing.remotes import SWEEP, Remotes
 from rookery.workers.s2s.queue.entries import Entry
 from rookery.workers.s2s.streams import troubles
 from rookery.workers.s2s.streams.api import Link, Owner
@@ -98,4 +98,26 @@ async def test_new_domains_are_reached_while_many_others_say_nothing(autojump_cl
         dead = [count for name, count in world.attempts.items() if name.startswith("dead")]
         assert len(dead) == 500
         assert max(dead) <= 8, "pauses double"
+        nursery.cancel_scope.cancel()
+
+
+async def test_names_that_users_make_up_are_not_remembered_for_ever(autojump_clock: object) -> None:
+    async with trio.open_nursery() as nursery:
+        remotes = Remotes(_Queues(), longest_pause=60.0)
+        remotes.opener = _World(nursery)
+        remotes.hold(Held(PARTITION, 1))
+        nursery.start_soon(remotes.run)
+        _send(remotes, "healthy.example")
+        waits = remotes.get("waits.example", PARTITION)
+        waits.hush()
+        waits.pair(HERE).push(
+            Entry(Stanza.build("message", to="waits.example", from_=HERE), NOBODY, 0, 0.0, 0.0)
+        )
+        await trio.sleep(1.0)
+        for number in range(3 * SWEEP):
+            # What was for it has gone back to its sender.
+            remotes.get(f"made-up{number}.example", PARTITION)
+        assert sum(1 for _ in remotes) <= 2 * SWEEP
+        assert remotes.find("healthy.example") is not None
+        assert remotes.find("waits.example") is waits
         nursery.cancel_scope.cancel()
