@@ -70,6 +70,7 @@ class Takeover:
         self._hibernation = hibernation
         self._accounts = accounts
         self._gathering: dict[int, _Gathering] = {}
+        self._tell_at = 0.0
         #: Called with a session that was rebuilt, and with one that slept and whose edge is back.
         self.on_restored: Callable[[Part, Account, Session], None] = _ignore
         self.on_attached: Callable[[Part, Account, Session], None] = _ignore
@@ -89,7 +90,7 @@ class Takeover:
                 with trio.move_on_after(SLOW):
                     await gathering.done.wait()
                 if gathering.missing:
-                    _log.info("mirrors_awaited", partition=part.number, edges=sorted(gathering.missing))
+                    self._tell_awaited()
                     await gathering.done.wait()
         finally:
             if self._gathering.get(part.number) is gathering:
@@ -107,6 +108,14 @@ class Takeover:
         for stream, n in gathering.iqs:
             part.delivered(Origin(stream, n, ""), "")
         return gathering.late
+
+    def _tell_awaited(self) -> None:
+        """Once for all partitions that wait by now: they were mostly taken over together."""
+        now = self._core.ticks()
+        if now >= self._tell_at:
+            self._tell_at = now + SLOW
+            waiting = [one.missing for one in self._gathering.values() if one.missing]
+            _log.info("mirrors_awaited", partitions=len(waiting), edges=sorted(set().union(*waiting)))
 
     @staticmethod
     def _told_late(part: Part, full: str, origin: Origin) -> None:
