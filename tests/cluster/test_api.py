@@ -254,7 +254,7 @@ def test_pages(cluster: Cluster, api: Caller) -> None:
     assert "HttpOnly" in headers["Set-Cookie"]
     assert secret not in headers["Set-Cookie"]
     for path in ("", "users", "users/page@localhost", "sessions", "domains", "domains/localhost", "rooms",
-                 "rooms/evil@conference.localhost", "s2s?all=1", "log?level=debug&text=admin_call"):  # fmt: skip
+                 "rooms/evil@conference.localhost", "s2s?all=1", "waiting?about=spam.example", "log?level=debug&text=admin_call"):  # fmt: skip
         status, _, text = browser(f"/admin/{path}")
         assert status == 200, (path, text)
         assert evil not in text
@@ -274,6 +274,13 @@ def test_pages(cluster: Cluster, api: Caller) -> None:
     assert root(change, {**disable, "seal": mine}, Origin="https://evil.example")[0] == 403
     assert root(change, {**disable, "seal": mine})[0] == 303
     assert api("GET", "/v1/users/page@localhost")[1]["disabled"] is True
+    for gone in (
+        "waiting/nobody@localhost/approve",
+        "waiting/nobody@localhost/reject",
+        "reports/7/remove",
+        "reports/x/remove",
+    ):
+        assert root(f"/admin/{gone}", {"seal": mine})[0] == 404
     assert root("/admin/domains/localhost", {"seal": mine, "motd": "a\x00b"})[0] == 400
     assert root("/admin/users/page@localhost/erase", {"seal": mine, "sure": "yes"})[0] == 303
     assert api("DELETE", "/v1/tokens/hands") == (204, None)

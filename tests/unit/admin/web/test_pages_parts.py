@@ -99,6 +99,8 @@ def shown(template: str, **values: Any) -> str:
 
 
 def test_names_are_text() -> None:
+    from rookery.admin.registrations import Waiting
+    from rookery.admin.reports import Row
     from rookery.admin.rooms import RoomLine, RoomView
 
     line = RoomLine(f"{EVIL}@c.example", EVIL, EVIL, True, True, 0.0, 1)
@@ -107,6 +109,8 @@ def test_names_are_text() -> None:
         shown("rooms.html", rows=[line], next=EVIL, service=EVIL),
         shown("log.html", lines=[dict.fromkeys(("at", "level", "kind", "event", "rest"), EVIL)], names=[EVIL],
               process=EVIL, level="info", text=EVIL, levels=("info",)),
+        shown("waiting.html", people=[Waiting(f"{EVIL}@x", EVIL, EVIL, datetime.now(UTC))], more=False, about=EVIL,
+              reports=[Row(1, datetime.now(UTC), EVIL, EVIL, EVIL, EVIL, (), ())]),
         shown("problem.html", status=400, detail=EVIL),
         shown("users.html", domains=[EVIL], domain=EVIL, search=EVIL, rows=[], next=EVIL),
     ]  # fmt: skip
