@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from html import escape
 from io import BytesIO
 from typing import Final, NamedTuple
+from urllib.parse import quote
 
 import segno
 
@@ -38,6 +39,7 @@ class _Words(NamedTuple):
     go: str
     no_client: str
     other_device: str
+    here: str
     qr: str
     by_hand: str
     until: str
@@ -59,6 +61,7 @@ _ENGLISH: Final = _Words(
     "Open in a chat app",
     "If nothing happens, install a chat app first, then come back to this page:",
     "On another device",
+    "Or make your account in this browser",
     "QR code with the address of the invitation",
     "Or write this address into your chat app:",
     "The invitation holds until {until} UTC.",
@@ -79,6 +82,7 @@ _GERMAN: Final = _Words(
     "In einer Chat-App öffnen",
     "Wenn nichts geschieht, installieren Sie zuerst eine Chat-App und kommen dann auf diese Seite zurück:",
     "Auf einem anderen Gerät",
+    "Oder legen Sie Ihr Konto in diesem Browser an",
     "QR-Code mit der Adresse der Einladung",
     "Oder geben Sie diese Adresse in Ihrer Chat-App ein:",
     "Die Einladung gilt bis {until} UTC.",
@@ -99,8 +103,8 @@ def _document(said: _Words, title: str, body: str) -> bytes:
     return document(said.lang, title, body)
 
 
-def page(domain: str, token: str, invited: Invited, accept_language: str) -> Response:
-    """The page of a valid invitation."""
+def page(domain: str, token: str, invited: Invited, accept_language: str, join: str = "") -> Response:
+    """The page of a valid invitation; `join` is the path where a browser makes an account, "" for none."""
     said = words(accept_language)
     link = address(domain, invited.username, invited.inviter, token, joins=invited.joins)
     until = datetime.fromtimestamp(invited.expires, UTC).strftime("%Y-%m-%d %H:%M")
@@ -116,10 +120,13 @@ def page(domain: str, token: str, invited: Invited, accept_language: str) -> Res
             for name, where, address in _CLIENTS
         ]
     )
+    here = (
+        f'<p><a href="{join}?t={quote(token, safe="")}">{said.here}</a></p>' if join and invited.joins else ""
+    )
     body = (
         f"<p>{' '.join(facts)}</p>"
         f'<p><a class="go" href="{escape(link)}">{said.go}</a></p>'
-        f"<p>{said.no_client}</p><ul>{clients}"
+        f"{here}<p>{said.no_client}</p><ul>{clients}"
         f'<li><a href="https://xmpp.org/software/" rel="noreferrer">{said.more}</a></li></ul>'
         f"<h2>{said.other_device}</h2>{_code(link, said.qr)}"
         f"<p>{said.by_hand}<br><code>{escape(link)}</code></p><p>{said.until.format(until=until)}</p>"

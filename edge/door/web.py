@@ -16,6 +16,7 @@ from rookery.edge.context import Context
 from rookery.edge.door import invitation_page
 from rookery.edge.door.account_door import AccountDoor, Source
 from rookery.edge.door.door import Door
+from rookery.edge.door.joining_door import JoiningDoor
 from rookery.edge.door.tls import WEB, ClientTls
 from rookery.shared.bus.api import BusTimeout
 from rookery.shared.bus.messages import AskInvitation, Invited, Kind
@@ -82,6 +83,12 @@ class WebDoor:
             account = AccountDoor(context, self._hosted, self._from)
             self.routes["GET", registration.PATH] = account.get
             self.routes["POST", registration.PATH] = account.post
+        self._join_path = ""
+        if config.options(registration.Options).join_page:
+            joining = JoiningDoor(context, self._hosted, self._from)
+            self._join_path = registration.JOIN_PATH
+            self.routes["GET", self._join_path] = joining.get
+            self.routes["POST", self._join_path] = joining.post
         if self._bosh_options.enabled:
             self.routes["POST", BOSH_PATH] = self._bind
             self.routes["OPTIONS", BOSH_PATH] = self._preflight
@@ -253,7 +260,7 @@ class WebDoor:
             client.reply(invitation_page.refusal(known, language))
             return
         assert isinstance(found, Invited)
-        client.reply(invitation_page.page(domain, token, found, language))
+        client.reply(invitation_page.page(domain, token, found, language, self._join_path))
 
     # --- BOSH ---
 

@@ -9,6 +9,7 @@ from rookery.shared.xmpp.xml import Element
 NS = "jabber:iq:register"
 #: The page where people change or remove their accounts, on the HTTP port of every edge.
 PATH = "/account"
+JOIN_PATH = "/account/new"
 #: The stream feature's namespace (section 8).
 NS_FEATURE = "http://jabber.org/features/iq-register"
 
@@ -44,6 +45,12 @@ class Options(Section, frozen=True):
         bool,
         about("Serve /account, where people change their passwords and remove their accounts in a browser"),
     ] = True
+    join_page: Annotated[
+        bool,
+        about(
+            "Serve /account/new, where people make accounts in a browser, as far as their domain lets them; nothing there tells people from machines"
+        ),
+    ] = False
 
 
 XEP = Xep(

@@ -39,7 +39,7 @@ from rookery.shared.bus.messages import (
 )
 from rookery.shared.cluster.fake import FakeCluster, FakeNode
 from rookery.shared.config import Config, Edge, Limits, Tls
-from rookery.shared.xeps import channel_binding, client_certificates
+from rookery.shared.xeps import channel_binding, client_certificates, registration
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.sasl.keys import derive_keys
 from rookery.shared.xmpp.stanza import Stanza
@@ -82,8 +82,12 @@ class Accounts:
             self.node.bus.reply(item, Credentials(request.account, exists, SALT, 4096, stored, server))
         elif isinstance(request, Register):
             self.registered.append(request)
-            taken = request.username == "taken"
-            self.node.bus.reply(item, StanzaError("conflict") if taken else Done())
+            refusals = {
+                "taken": StanzaError("conflict"),
+                "waits": StanzaError("not-allowed", type="wait"),
+                "guest": StanzaError("not-allowed"),
+            }
+            self.node.bus.reply(item, refusals.get(request.username, Done()))
 
 
 class Router:
@@ -283,6 +287,7 @@ async def running(
     limits: Limits | None = None,
     binding: channel_binding.Options | None = None,
     certificates: client_certificates.Options | None = None,
+    registering: registration.Options | None = None,
 ) -> AsyncIterator[Lab]:
     """A running edge on free ports of 127.0.0.1."""
     ca = trustme.CA()
@@ -293,6 +298,7 @@ async def running(
         limits=limits or Limits(),
         channel_binding=binding or channel_binding.Options(),
         client_certificates=certificates or client_certificates.Options(),
+        registration=registering or registration.Options(),
     )
     cluster = FakeCluster()
     node = cluster.node("edge1", Kind.EDGE, config=config)

@@ -1,0 +1,147 @@
+"""The page where people make an account, in German and English, without scripts. An invitation comes with its token in the address."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Final, NamedTuple
+from urllib.parse import parse_qs
+
+from rookery.edge.door.account_page import FORM as FORM
+from rookery.edge.door.account_page import RefusedError as RefusedError
+from rookery.edge.door.document import FORM_HEADERS, document, language
+from rookery.shared.bus.messages import Register
+from rookery.shared.observe.exchange import Response
+from rookery.shared.xmpp.errors import JidError
+from rookery.shared.xmpp.jid import prepare_local
+
+_MOST_FIELDS: Final = 10
+_LONGEST: Final = 1023
+
+
+class _Words(NamedTuple):
+    title: str
+    name: str
+    password: str
+    again: str
+    email: str
+    make: str
+    made: str
+    #: By condition of a stanza error; "" for all others.
+    wrong: dict[str, str]
+
+
+_ENGLISH: Final = _Words(
+    "A new account on {domain}",
+    "Username",
+    "Password",
+    "Password again",
+    "Email address (optional)",
+    "Make the account",
+    "Your account is made. Your address is {jid}: log in with it in a chat app.",
+    {
+        "not-allowed": "No account can be made here with this: ask for an invitation.",
+        "waits": "Your account was requested. Somebody has to approve of it before you can log in.",
+        "conflict": "This username is taken: choose another one.",
+        "jid-malformed": "This username cannot be used: choose letters and digits.",
+        "not-acceptable": "This cannot be used: choose another username or a longer password, and look at the email address.",
+        "resource-constraint": "Too many new accounts from your network. Try again later.",
+        "different": "The two passwords differ.",
+        "": "This did not work. Try again in a minute.",
+    },
+)
+_GERMAN: Final = _Words(
+    "Ein neues Konto auf {domain}",
+    "Benutzername",
+    "Passwort",
+    "Passwort noch einmal",
+    "E-Mail-Adresse (freiwillig)",
+    "Konto anlegen",
+    "Ihr Konto ist angelegt. Ihre Adresse ist {jid}: melden Sie sich damit in einer Chat-App an.",
+    {
+        "not-allowed": "Hiermit kann kein Konto angelegt werden: bitten Sie um eine Einladung.",
+        "waits": "Ihr Konto ist beantragt. Jemand muss zustimmen, bevor Sie sich anmelden können.",
+        "conflict": "Dieser Benutzername ist vergeben: wählen Sie einen anderen.",
+        "jid-malformed": "Dieser Benutzername kann nicht benutzt werden: wählen Sie Buchstaben und Ziffern.",
+        "not-acceptable": "Das kann nicht benutzt werden: wählen Sie einen anderen Benutzernamen oder ein längeres Passwort, und prüfen Sie die E-Mail-Adresse.",
+        "resource-constraint": "Zu viele neue Konten aus Ihrem Netz. Versuchen Sie es später wieder.",
+        "different": "Die beiden Passwörter sind verschieden.",
+        "": "Das hat nicht geklappt. Versuchen Sie es in einer Minute noch einmal.",
+    },
+)
+#: What a condition is as a status of HTTP.
+_STATUS: Final = {
+    "": 503,
+    "not-allowed": 403,
+    "waits": 202,
+    "conflict": 409,
+    "jid-malformed": 422,
+    "not-acceptable": 422,
+    "resource-constraint": 429,
+    "different": 422,
+}
+
+
+def read(body: bytes, domain: str, address: str) -> Register:
+    """The account that a form asks for. Raises RefusedError."""
+    try:
+        found = parse_qs(body.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+    except ValueError:
+        raise RefusedError("") from None
+    said = {name: values[0] for name, values in found.items()}
+    username = said.get("username", "").strip()[:_LONGEST]
+    local, _, named = username.partition("@")
+    if named.lower() not in ("", domain):
+        raise RefusedError("jid-malformed", username)
+    try:
+        local = prepare_local(local)
+    except JidError:
+        raise RefusedError("jid-malformed", username) from None
+    password, email, token = said.get("password", ""), said.get("email", "").strip(), said.get("t", "")
+    if not password or max(len(password), len(email), len(token)) > _LONGEST:
+        raise RefusedError("not-acceptable", username)
+    if password != said.get("again"):
+        raise RefusedError("different", username)
+    return Register(domain, local, password, email, address, token)
+
+
+def page(domain: str, accept_language: str, token: str, refused: RefusedError | None = None) -> Response:
+    """The form, and above it why the last one was not taken; no form where nothing that could be filled in helps."""
+    lang = language(accept_language)
+    words = _GERMAN if lang == "de" else _ENGLISH
+    said, status, name = "", 200, ""
+    if refused is not None:
+        condition = refused.condition if refused.condition in words.wrong else ""
+        kind, role = ("said", "status") if condition == "waits" else ("said wrong", "alert")
+        said = f'<p class="{kind}" role="{role}">{words.wrong[condition]}</p>'
+        status, name = _STATUS[condition], escape(refused.username)
+        if condition in ("not-allowed", "waits"):
+            return _response(status, lang, words, domain, said)
+    hidden = f'<input type="hidden" name="t" value="{escape(token)}">' if token else ""
+    body = (
+        f'{said}<form method="post" action="?">{hidden}'
+        f'<label for="u">{words.name}</label>'
+        f'<input id="u" name="username" value="{name}" autocomplete="username" autocapitalize="none" spellcheck="false" required>'
+        f"{_password('password', words.password)}{_password('again', words.again)}"
+        f'<label for="email">{words.email}</label><input id="email" name="email" type="email" autocomplete="email">'
+        f'<button class="go">{words.make}</button></form>'
+    )
+    return _response(status, lang, words, domain, body)
+
+
+def done(domain: str, accept_language: str, made: Register) -> Response:
+    """It was made."""
+    lang = language(accept_language)
+    words = _GERMAN if lang == "de" else _ENGLISH
+    jid = f"<strong>{escape(made.username)}@{escape(domain)}</strong>"
+    return _response(
+        201, lang, words, domain, f'<p class="said" role="status">{words.made.format(jid=jid)}</p>'
+    )
+
+
+def _password(name: str, label: str) -> str:
+    return f'<label for="{name}">{label}</label><input id="{name}" name="{name}" type="password" autocomplete="new-password" required>'
+
+
+def _response(status: int, lang: str, words: _Words, domain: str, body: str) -> Response:
+    html = document(lang, words.title.format(domain=escape(domain)), body)
+    return Response(status, html, "text/html; charset=utf-8", FORM_HEADERS)
