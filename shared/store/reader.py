@@ -109,13 +109,20 @@ SELECT EXISTS (SELECT FROM fence_ok) AS open,
 
 
 #: The newest rows of an archive by its index, then those of them that came lately: an index by time would cost each message something.
+#: One row tells of most archives that nothing has come lately.
 _NEWEST: Final = """
 SELECT a.localpart || '@' || a.domain AS bare, r.owner_id, r.id, r.stanza
 FROM unnest($1::text[], $2::text[], $3::float8[]) AS want(localpart, domain, since)
 JOIN account a ON a.domain = want.domain AND a.localpart = want.localpart
 CROSS JOIN LATERAL (
+    SELECT n.stamp FROM archive n
+    WHERE n.owner_id = a.id AND n.id < $4
+      AND n.day >= (now() AT TIME ZONE 'UTC')::date - DATE '1970-01-01' - 1
+    ORDER BY n.id DESC LIMIT 1
+) AS newest
+CROSS JOIN LATERAL (
     SELECT r.owner_id, r.id, r.stanza, r.stamp FROM archive r
-    WHERE r.owner_id = a.id AND r.id < $4 AND NOT r.outgoing
+    WHERE newest.stamp > to_timestamp(want.since) AND r.owner_id = a.id AND r.id < $4 AND NOT r.outgoing
       AND r.day >= (now() AT TIME ZONE 'UTC')::date - DATE '1970-01-01' - 1
     ORDER BY r.id DESC LIMIT $5
 ) AS r
