@@ -111,8 +111,8 @@ async def test_guesses_at_one_account_are_slowed_down_wherever_they_come_from(da
         assert isinstance(await ask(""), Credentials), "no limit is for this one"
         # Somebody who has logged in from there does not wait, however many guess elsewhere.
         world.post(Kind.ACCOUNT, ALICE, LoggedIn(ALICE, "192.0.2.1"))
-        for n in range(8):
-            world.services[-1].guesses.pause(ALICE, f"203.0.113.{n}", trio.current_time())  # type: ignore[attr-defined]
+        for _ in range(12):
+            world.services[-1].guesses.pause(ALICE, "203.0.113.99", trio.current_time())  # type: ignore[attr-defined]
         with pytest.raises(StanzaError, match="resource-constraint"):
             await ask("203.0.113.99")
         assert isinstance(await ask("192.0.2.1"), Credentials)

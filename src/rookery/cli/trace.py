@@ -15,7 +15,20 @@ from rookery.cli.options import resolve, target_options
 from rookery.cli.users import Target, parse_account
 
 
-@click.command()
+class _OfId(click.Command):
+    """An ID may begin with a dash: one in 64 of an archive does, and clients choose theirs as they like."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Options first, then what begins with one dash and is none."""
+        short = {name for param in self.get_params(ctx) for name in param.opts if not name.startswith("--")}
+        if "--" not in args:
+            ids = [arg for arg in args if len(arg) > 1 and arg[0] == "-" != arg[1] and arg not in short]
+            if ids:
+                args = [*(arg for arg in args if arg not in ids), "--", *ids]
+        return super().parse_args(ctx, args)
+
+
+@click.command(cls=_OfId)
 @click.argument("id_", metavar="ID")
 @click.option(
     "--user", metavar="JID", help="A user whose message it is; then ID is what its sender called it."
