@@ -7,17 +7,21 @@ from __future__ import annotations
 
 from html import escape
 from typing import Final, NamedTuple
-from urllib.parse import parse_qs
 
-from rookery.edge.door.document import FORM_HEADERS, document, language
+from rookery.edge.door.document import language
+from rookery.edge.door.forms import (
+    LONGEST,
+    RefusedError,
+    answered,
+    fields,
+    filled_username,
+    password_field,
+    username_field,
+)
 from rookery.shared.bus.messages import ChangeAccount
 from rookery.shared.observe.exchange import Response
 from rookery.shared.xmpp.errors import JidError
 from rookery.shared.xmpp.jid import Jid, prepare_local
-
-FORM: Final = "application/x-www-form-urlencoded"
-_MOST_FIELDS: Final = 10
-_LONGEST: Final = 1023
 
 
 class _Words(NamedTuple):
@@ -98,23 +102,10 @@ _STATUS: Final = {
 }
 
 
-class RefusedError(Exception):
-    """A form that cannot be taken as it is; the text is a condition, and `username` what was filled in."""
-
-    def __init__(self, condition: str, username: str = "") -> None:
-        super().__init__(condition)
-        self.condition = condition
-        self.username = username
-
-
 def read(body: bytes, domain: str, address: str) -> ChangeAccount:
     """What a form asks for. Raises RefusedError."""
-    try:
-        found = parse_qs(body.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
-    except ValueError:
-        raise RefusedError("") from None
-    said = {name: values[0] for name, values in found.items()}
-    username = said.get("username", "").strip()[:_LONGEST]
+    said = fields(body)
+    username = filled_username(said)
     local, _, named = username.partition("@")
     try:
         account = Jid(prepare_local(local), domain, None).bare
@@ -123,7 +114,7 @@ def read(body: bytes, domain: str, address: str) -> ChangeAccount:
     password, new = said.get("password", ""), said.get("new", "")
     if not password or named.lower() not in ("", domain):
         raise RefusedError("not-authorized", username)
-    if max(len(password), len(new)) > _LONGEST:
+    if max(len(password), len(new)) > LONGEST:
         raise RefusedError("not-acceptable", username)
     if said.get("what") == "remove":
         if said.get("sure") != "yes":
@@ -165,18 +156,12 @@ def done(domain: str, accept_language: str, asked: ChangeAccount) -> Response:
 
 
 def _who(form: str, words: _Words, name: str) -> str:
-    return (
-        f'<label for="{form}-u">{words.name}</label>'
-        f'<input id="{form}-u" name="username" value="{name}" autocomplete="username" autocapitalize="none" spellcheck="false" required>'
-        f"{_field(form, 'password', words.now, 'current-password')}"
-    )
+    return f"{username_field(f'{form}-u', words.name, name)}{_field(form, 'password', words.now, 'current-password')}"
 
 
 def _field(form: str, name: str, label: str, complete: str) -> str:
-    id = f"{form}-{name}"
-    return f'<label for="{id}">{label}</label><input id="{id}" name="{name}" type="password" autocomplete="{complete}" required>'
+    return password_field(f"{form}-{name}", name, label, complete)
 
 
 def _response(status: int, lang: str, words: _Words, domain: str, body: str) -> Response:
-    html = document(lang, words.title.format(domain=escape(domain)), body)
-    return Response(status, html, "text/html; charset=utf-8", FORM_HEADERS)
+    return answered(status, lang, words.title.format(domain=escape(domain)), body)

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from html import escape
 from typing import Final, NamedTuple
-from urllib.parse import parse_qs
 
-from rookery.edge.door.account_page import FORM as FORM
-from rookery.edge.door.account_page import RefusedError as RefusedError
-from rookery.edge.door.document import FORM_HEADERS, document, language
+from rookery.edge.door.document import language
+from rookery.edge.door.forms import (
+    LONGEST,
+    RefusedError,
+    answered,
+    fields,
+    filled_username,
+    password_field,
+    username_field,
+)
 from rookery.shared.bus.messages import Register
 from rookery.shared.observe.exchange import Response
 from rookery.shared.xmpp.errors import JidError
 from rookery.shared.xmpp.jid import prepare_local
-
-_MOST_FIELDS: Final = 10
-_LONGEST: Final = 1023
 
 
 class _Words(NamedTuple):
@@ -83,12 +86,8 @@ _STATUS: Final = {
 
 def read(body: bytes, domain: str, address: str) -> Register:
     """The account that a form asks for. Raises RefusedError."""
-    try:
-        found = parse_qs(body.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
-    except ValueError:
-        raise RefusedError("") from None
-    said = {name: values[0] for name, values in found.items()}
-    username = said.get("username", "").strip()[:_LONGEST]
+    said = fields(body)
+    username = filled_username(said)
     local, _, named = username.partition("@")
     if named.lower() not in ("", domain):
         raise RefusedError("jid-malformed", username)
@@ -97,7 +96,7 @@ def read(body: bytes, domain: str, address: str) -> Register:
     except JidError:
         raise RefusedError("jid-malformed", username) from None
     password, email, token = said.get("password", ""), said.get("email", "").strip(), said.get("t", "")
-    if not password or max(len(password), len(email), len(token)) > _LONGEST:
+    if not password or max(len(password), len(email), len(token)) > LONGEST:
         raise RefusedError("not-acceptable", username)
     if password != said.get("again"):
         raise RefusedError("different", username)
@@ -119,9 +118,7 @@ def page(domain: str, accept_language: str, token: str, refused: RefusedError | 
     hidden = f'<input type="hidden" name="t" value="{escape(token)}">' if token else ""
     body = (
         f'{said}<form method="post" action="?">{hidden}'
-        f'<label for="u">{words.name}</label>'
-        f'<input id="u" name="username" value="{name}" autocomplete="username" autocapitalize="none" spellcheck="false" required>'
-        f"{_password('password', words.password)}{_password('again', words.again)}"
+        f"{username_field('u', words.name, name)}{_password('password', words.password)}{_password('again', words.again)}"
         f'<label for="email">{words.email}</label><input id="email" name="email" type="email" autocomplete="email">'
         f'<button class="go">{words.make}</button></form>'
     )
@@ -139,9 +136,8 @@ def done(domain: str, accept_language: str, made: Register) -> Response:
 
 
 def _password(name: str, label: str) -> str:
-    return f'<label for="{name}">{label}</label><input id="{name}" name="{name}" type="password" autocomplete="new-password" required>'
+    return password_field(name, name, label, "new-password")
 
 
 def _response(status: int, lang: str, words: _Words, domain: str, body: str) -> Response:
-    html = document(lang, words.title.format(domain=escape(domain)), body)
-    return Response(status, html, "text/html; charset=utf-8", FORM_HEADERS)
+    return answered(status, lang, words.title.format(domain=escape(domain)), body)

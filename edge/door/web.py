@@ -14,8 +14,9 @@ import structlog
 from rookery.edge.bosh.hub import WRAPPER_BYTES, Hub, Local, Place
 from rookery.edge.context import Context
 from rookery.edge.door import invitation_page
-from rookery.edge.door.account_door import AccountDoor, Source
+from rookery.edge.door.account_door import AccountDoor
 from rookery.edge.door.door import Door
+from rookery.edge.door.forms import Source
 from rookery.edge.door.joining_door import JoiningDoor
 from rookery.edge.door.tls import WEB, ClientTls
 from rookery.shared.bus.api import BusTimeout

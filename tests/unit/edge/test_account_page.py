@@ -7,7 +7,8 @@ from urllib.parse import urlencode
 import pytest
 from tests.unit.edge.test_invitation_page import Tags
 
-from rookery.edge.door.account_page import _ENGLISH, _GERMAN, RefusedError, done, page, read
+from rookery.edge.door.account_page import _ENGLISH, _GERMAN, done, page, read
+from rookery.edge.door.forms import RefusedError
 from rookery.shared.bus.messages import ChangeAccount
 
 DOMAIN = "example.org"
