@@ -49,9 +49,11 @@ class Client:
         "hold",
         "marks",
         "session",
+        "short",
         "sink",
         "started",
         "tail",
+        "ticket",
         "why",
         "xmlns",
     )
@@ -67,6 +69,9 @@ class Client:
         self.tail = b""
         #: What a scenario keeps with the connection.
         self.hold: Any = None
+        #: The TLS session to go on with, where tickets are kept, and whether the server took the last one.
+        self.ticket: ssl.SSLSession | None = None
+        self.short = False
         #: Nanoseconds of each noted operation of the last script.
         self.marks: dict[str, int] = {}
         self.started = 0
@@ -173,7 +178,10 @@ class Client:
         assert context is not None
         self._loop.remove(self._fd)
         wrapped = context.wrap_socket(
-            self._raw, server_hostname=self._target.domain, do_handshake_on_connect=False
+            self._raw,
+            server_hostname=self._target.domain,
+            do_handshake_on_connect=False,
+            session=self.ticket,
         )
         self._raw, self._fd, self._pending = wrapped, wrapped.fileno(), wrapped.pending
         self._loop.add(self._fd, loops.READ, self._on_handshake)
@@ -189,6 +197,7 @@ class Client:
             self._fail("tls", getattr(error, "verify_message", "") or getattr(error, "reason", "") or "")
             return
         self._plug(self._raw)
+        self.short = bool(self._raw.session_reused)
         if self._target.direct_tls:
             self._noted("tls")
             self._connected()
@@ -352,6 +361,8 @@ class Client:
         if not self._closed:
             self._closed = True
             assert self._raw is not None
+            if self._target.tickets and isinstance(self._raw, ssl.SSLSocket):
+                self.ticket = self._raw.session or self.ticket
             self._loop.remove(self._fd)
             self._raw.close()
 

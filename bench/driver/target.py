@@ -23,12 +23,14 @@ class Target:
         "header",
         "path",
         "starttls",
+        "tickets",
         "tls",
         "websocket",
     )
 
-    def __init__(self, plan: Plan, *, second: bool = False) -> None:
-        """`second`: the server of every second user, where there are two. Raises PlanError."""
+    def __init__(self, plan: Plan, *, second: bool = False, tickets: bool = False) -> None:
+        """`second`: the server of every second user, where there are two; `tickets`: sessions of TLS are kept. Raises PlanError."""
+        self.tickets = tickets
         self.domain = plan.second_domain if second else plan.domain
         place = plan.second_target if second else plan.target
         host, _, port = place.rpartition(":")

@@ -93,7 +93,13 @@ class Campaign:
                 folder.mkdir()
                 folder.chmod(0o711)  # the account of Rookery's Postgres goes through it
                 self._sites[peer.name] = Site(
-                    folder, self._plan.domain, certificate, key, self._plan.users, federation
+                    folder,
+                    self._plan.domain,
+                    certificate,
+                    key,
+                    self._plan.users,
+                    federation,
+                    find(self._plan.scenario).tickets,
                 )
             for round_number in range(repeat):
                 for peer in order(able, round_number):
