@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from rookery.bench.driver import loop as loops
+from rookery.bench.driver.bosh import Bosh
 from rookery.bench.driver.login import Session
 from rookery.bench.driver.scan import split
 from rookery.bench.driver.script import Note, OpenStream, Script, ScriptError, Send, StartTls, answer, parse
@@ -78,12 +79,12 @@ class Client:
         #: What is known of the last script's failure besides its condition.
         self.why = ""
         #: A namespace declaration that each stanza needs on a WebSocket (RFC 7395 section 3.3.3).
-        self.xmlns = b" xmlns='jabber:client'" if target.websocket else b""
+        self.xmlns = b" xmlns='jabber:client'" if target.websocket or target.bosh else b""
         self._closed = True
         self._fd = -1
         self._raw: socket.socket | ssl.SSLSocket | None = None
         self._out = bytearray()
-        self._web: WebSocket | None = None
+        self._web: WebSocket | Bosh | None = None
         self._script: Script | None = None
         self._outcome: Outcome = gone
         self._since = 0
@@ -137,6 +138,9 @@ class Client:
 
     def _connected(self) -> None:
         """The transport is there: WebSocket next, or the script."""
+        if self._target.bosh:
+            self._bosh()
+            return
         if not self._target.websocket:
             self._begin()
             return
@@ -164,6 +168,20 @@ class Client:
             self._fail("websocket")
 
         self._loop.handlers[self._fd] = opened
+
+    def _bosh(self) -> None:
+        assert self._raw is not None
+        loop, fd = self._loop, self._fd
+        bosh = Bosh(
+            loop,
+            self._target,
+            self._raw,
+            self._on_ready,
+            lambda: loop.change(fd, loops.READ | loops.WRITE),
+        )
+        self._web = bosh
+        self._plug(bosh)
+        self._begin()
 
     def _begin(self) -> None:
         self._loop.handlers[self._fd] = self._on_ready
@@ -363,6 +381,9 @@ class Client:
             assert self._raw is not None
             if self._target.tickets and isinstance(self._raw, ssl.SSLSocket):
                 self.ticket = self._raw.session or self.ticket
+            if isinstance(self._web, Bosh):
+                self._web.close()
+            self._web = None
             self._loop.remove(self._fd)
             self._raw.close()
 

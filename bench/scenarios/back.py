@@ -105,9 +105,13 @@ class Back(Resume):
         """Say how short the ways were."""
         super().finish()
         if self._all - self._short and self.driver.target.tls is not None:
-            self.driver.notes.append(f"{self._all - self._short} of {self._all} handshakes had no ticket that the server took")
+            self.driver.notes.append(
+                f"{self._all - self._short} of {self._all} handshakes had no ticket that the server took"
+            )
         if self._anew:
-            self.driver.notes.append(f"{self._anew} of {self._all} began a new session instead of their former one")
+            self.driver.notes.append(
+                f"{self._anew} of {self._all} began a new session instead of their former one"
+            )
 
 
 def _authenticate(hold: Token, mechanism: str, initial: bytes, more: str) -> Send:

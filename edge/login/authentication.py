@@ -61,6 +61,7 @@ class Authentication:
         """`<auth/>`."""
         assert isinstance(event, Element)
         self._style = RFC6120
+        self._inline.end()
         return self._start(event.get("mechanism") or "", event.text or None)
 
     def authenticate(self, event: Event) -> list[Effect]:
@@ -197,13 +198,16 @@ class Authentication:
         stream.asking = False
         if isinstance(outcome, NeedCredentials):
             stream.asking = True
-            return [AskCredentials(outcome.account, outcome.mechanism)]
+            return [AskCredentials(outcome.account, outcome.mechanism, self._inline.agent)]
         if isinstance(outcome, NeedCheck):
             stream.asking = True
             return [CheckPassword(outcome.password, outcome.credentials)]
         if isinstance(outcome, NeedLogin):
             stream.asking = True
-            return [AskLogin(stream.domain, outcome.account, self._mechanism, outcome.secret)]
+            ask = AskLogin(
+                stream.domain, outcome.account, self._mechanism, outcome.secret, self._inline.agent
+            )
+            return [ask]
         if isinstance(outcome, NeedRedeem):
             self._check_sender(outcome.account)
             stream.asking = True
@@ -226,7 +230,7 @@ class Authentication:
         proved, missing = self._exchange.proved, self._exchange.missing
         self._exchange = None
         if self._style is SASL2:
-            ended = AuthEnded(self._mechanism, "success")
+            ended = AuthEnded(self._mechanism, "success", agent=self._inline.agent)
             return [ended, *self._inline.succeeded(outcome.text, proved, missing)]
         stream.renew()
         return [

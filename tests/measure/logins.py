@@ -285,7 +285,9 @@ def main() -> None:
                     spent_by[what] = measure(cluster, what, users, act, arguments.seconds)
             if len(spent_by) == len(acts):
                 plain, ticket, full, back = spent_by.values()
-                print(f"stream by a ticket / in full: {ticket / plain:.2f}; back / full login: {back / full:.2f}")
+                print(
+                    f"stream by a ticket / in full: {ticket / plain:.2f}; back / full login: {back / full:.2f}"
+                )
 
 
 def _cluster(file: Path) -> Cluster:

@@ -21,7 +21,7 @@ from rookery.shared.xmpp.errors import JidError, StanzaError
 from rookery.shared.xmpp.jid import Jid, prepare_local
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element
-from rookery.workers.account import approvals, invitations, store
+from rookery.workers.account import approvals, challenges, invitations, store
 from rookery.workers.account.credentials import Keys, derive
 from rookery.workers.account.greeting import welcome
 from rookery.workers.account.mail import mail_address
@@ -32,6 +32,7 @@ log = structlog.get_logger()
 _CHECK: Final = """
 SELECT (SELECT registration AND policy -> 'auth' IS NULL FROM domain WHERE name = $1 AND kind = 'accounts') AS open,
     (SELECT policy ->> 'joining' FROM domain WHERE name = $1 AND kind = 'accounts') AS joining,
+    (SELECT policy -> 'captcha' FROM domain WHERE name = $1 AND kind = 'accounts') AS captcha,
     EXISTS (SELECT FROM account WHERE domain = $1 AND localpart = $2) AS taken"""
 _ELSEWHERE: Final = "SELECT policy -> 'auth' IS NOT NULL FROM domain WHERE name = $1"
 _MADE: Final = """
@@ -44,10 +45,11 @@ INSERT INTO registration_attempt (network) VALUES ($1::text::inet)"""
 
 
 class Checked(NamedTuple):
-    """What a registration may do: with an invitation or without, and whether the account then waits for approval."""
+    """What a registration may do: with an invitation or without, whether the account then waits for approval, and whether a puzzle was solved."""
 
     invitation: invitations.Invitation | None
     waits: bool
+    answered: bool
 
 
 class Registered(NamedTuple):
@@ -74,11 +76,13 @@ def exempt(ip: str, nets: Iterable[str]) -> bool:
     return any((mapped or address) in ipaddress.ip_network(net, strict=False) for net in nets)
 
 
-def _may_register(ip: str, nets: Sequence[str]) -> bool:
+def _check_network(ip: str, nets: Sequence[str]) -> None:
+    """Raises StanzaError for an address that accounts are not made from."""
     address = ipaddress.ip_address(ip.partition("%")[0])
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         address = address.ipv4_mapped
-    return not nets or any(address in ipaddress.ip_network(net) for net in nets)
+    if nets and not any(address in ipaddress.ip_network(net) for net in nets):
+        raise StanzaError("not-allowed", "accounts are not made from your network")
 
 
 async def derived(worker: HostedWorker, password: str) -> list[Keys]:
@@ -103,10 +107,8 @@ async def register(worker: HostedWorker, partition: int, request: Register) -> R
     email = _email(request.email)
     network, domain = network_of(request.ip), request.domain
     options = worker.node.config.options(xep.Options)
-    if not _may_register(request.ip, options.nets):
-        raise StanzaError("not-allowed", "accounts are not made from your network")
-    exempted = exempt(request.ip, worker.node.config.limits.exempt_nets)
-    limit = None if exempted else options.per_hour
+    _check_network(request.ip, options.nets)
+    limit = None if exempt(request.ip, worker.node.config.limits.exempt_nets) else options.per_hour
     deadline = int(time.time() * 1000) + 8000
 
     async def check(conn: Connection) -> Checked:
@@ -118,12 +120,15 @@ async def register(worker: HostedWorker, partition: int, request: Register) -> R
             raise StanzaError("not-acceptable", f"this invitation is for the username {invitation.username}")
         if invitation is None and await _full(conn, network, limit):
             raise _too_many()
+        # Whoever was invited is no stranger. Before the name: it is told to those who have answered.
+        asked = invitation is None and await challenges.passed(conn, domain, row["captcha"], request.puzzle)
         if row["taken"] or await invitations.kept(conn, domain, localpart, request.token):
             raise StanzaError("conflict", "this username is taken")
-        return Checked(invitation, invitation is None and await approvals.due(conn, domain, row["joining"]))
+        waits = invitation is None and await approvals.due(conn, domain, row["joining"])
+        return Checked(invitation, waits, asked)
 
     # Before the costly part, so that neither a closed domain nor a taken name costs CPU.
-    invitation, waits = await worker.database(partition, check, deadline)
+    invitation, waits, answered = await worker.database(partition, check, deadline)
     keys = await derived(worker, request.password)
 
     async def create(conn: Connection) -> None:
@@ -142,6 +147,8 @@ async def register(worker: HostedWorker, partition: int, request: Register) -> R
             made = await store.create_account(conn, localpart, domain, keys, email, worker.node.incarnation)
             if made is None:
                 raise StanzaError("conflict", "this username is taken")
+            if answered:
+                await challenges.use(conn, request.puzzle)
             if waits:
                 await approvals.wait(conn, made, request.ip)
             if limit is not None and invitation is None:
