@@ -27,12 +27,12 @@ from rookery.edge.login.exchange import (
     Success,
     Terms,
 )
-from rookery.edge.login.features import BINDING, mechanisms, token_mechanisms
+from rookery.edge.login.features import BINDING, mechanisms, token_mechanisms, version
 from rookery.edge.login.inline import Inline
 from rookery.edge.login.stream import Stream
 from rookery.edge.login.styles import RFC6120, SASL2, Style
 from rookery.shared.bus.messages import Credentials, LoginChecked, LoginToken
-from rookery.shared.xeps import sasl2
+from rookery.shared.xeps import pipelining, sasl2
 from rookery.shared.xmpp import ns
 from rookery.shared.xmpp.errors import StreamError
 from rookery.shared.xmpp.sasl import ht
@@ -71,12 +71,23 @@ class Authentication:
         if not self._stream.security.secure:
             raise SaslFailure("encryption-required")
         request = sasl2.parse(event)
+        self._check_version(request.version)
         self._inline.begin(request)
         if request.mechanism in ht.BINDINGS and (request.fast is None or not request.agent.id):
             # (XEP-0484 sections 3.4 and 4.1)
             raise SaslFailure("malformed-request", "a token comes with <fast/> and the id of its client")
         # The empty initial response is there, which RFC 6120 writes as "=".
         return self._start(request.mechanism, None if request.initial is None else request.initial or "=")
+
+    def _check_version(self, said: str | None) -> None:
+        """A client that spoke first has to know what is offered now (XEP-0509 section 4.2); else nothing was tried."""
+        stream = self._stream
+        if said is None:
+            return
+        assert stream.host is not None
+        if said != version(stream.policy, stream.security, stream.host):
+            self._mechanism = "unknown"
+            raise SaslFailure("aborted", "the features are others now", app=pipelining.MISMATCH)
 
     def _start(self, mechanism: str, initial: str | None) -> list[Effect]:
         stream = self._stream
@@ -253,7 +264,8 @@ class Authentication:
             self._send(self._style.failure(failure)),
             AuthEnded(self._mechanism or "unknown", failure.condition, account),
         ]
-        self._failures += 1
+        if failure.app != pipelining.MISMATCH:
+            self._failures += 1
         if self._failures >= stream.policy.failures:
             out += stream.fail(StreamError("policy-violation", "too many failed authentications"))
         return out

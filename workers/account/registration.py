@@ -104,31 +104,16 @@ async def register(worker: HostedWorker, partition: int, request: Register) -> R
         localpart = prepare_local(request.username)
     except JidError as exc:
         raise StanzaError("not-acceptable", "this username cannot be used") from exc
-    email = _email(request.email)
-    network, domain = network_of(request.ip), request.domain
+    email, network, domain = _email(request.email), network_of(request.ip), request.domain
     options = worker.node.config.options(xep.Options)
     _check_network(request.ip, options.nets)
     limit = None if exempt(request.ip, worker.node.config.limits.exempt_nets) else options.per_hour
     deadline = int(time.time() * 1000) + 8000
 
-    async def check(conn: Connection) -> Checked:
-        invitation = await invitations.shown(conn, domain, request.token) if request.token else None
-        row = await conn.fetchrow(_CHECK, domain, localpart)
-        if row["joining"] == "nobody" or (not row["open"] and invitation is None):
-            raise StanzaError("not-allowed", "registration is closed")
-        if invitation is not None and invitation.username not in ("", localpart):
-            raise StanzaError("not-acceptable", f"this invitation is for the username {invitation.username}")
-        if invitation is None and await _full(conn, network, limit):
-            raise _too_many()
-        # Whoever was invited is no stranger. Before the name: it is told to those who have answered.
-        asked = invitation is None and await challenges.passed(conn, domain, row["captcha"], request.puzzle)
-        if row["taken"] or await invitations.kept(conn, domain, localpart, request.token):
-            raise StanzaError("conflict", "this username is taken")
-        waits = invitation is None and await approvals.due(conn, domain, row["joining"])
-        return Checked(invitation, waits, asked)
-
     # Before the costly part, so that neither a closed domain nor a taken name costs CPU.
-    invitation, waits, answered = await worker.database(partition, check, deadline)
+    invitation, waits, answered = await worker.database(
+        partition, lambda conn: _checked(conn, request, localpart, limit), deadline
+    )
     keys = await derived(worker, request.password)
 
     async def create(conn: Connection) -> None:
@@ -142,8 +127,7 @@ async def register(worker: HostedWorker, partition: int, request: Register) -> R
                     raise StanzaError("not-allowed", "this invitation is used up")
             elif limit is not None:
                 await conn.execute(_ALONE, network)
-                if await _full(conn, network, limit):
-                    raise _too_many()
+                await _find_room(conn, network, limit)
             made = await store.create_account(conn, localpart, domain, keys, email, worker.node.incarnation)
             if made is None:
                 raise StanzaError("conflict", "this username is taken")
@@ -155,12 +139,33 @@ async def register(worker: HostedWorker, partition: int, request: Register) -> R
                 await conn.execute(_COUNT, network)
 
     await worker.database(partition, create, deadline)
-    account = f"{localpart}@{domain}"
-    worker.tell(account_changed(account, "created"))
+    made = Registered(f"{localpart}@{domain}", waits)
+    worker.tell(account_changed(made.account, "created"))
     if not waits:
-        worker.tell(await worker.database(partition, lambda conn: welcome(conn, account), deadline))
-    await _acquaint(worker, account, "" if invitation is None else invitation.inviter)
-    return Registered(account, waits)
+        worker.tell(await worker.database(partition, lambda conn: welcome(conn, made.account), deadline))
+    await _acquaint(worker, made.account, "" if invitation is None else invitation.inviter)
+    return made
+
+
+async def _checked(conn: Connection, request: Register, localpart: str, limit: int | None) -> Checked:
+    """What a registration may do. Raises StanzaError for nothing."""
+    domain = request.domain
+    invitation = await invitations.shown(conn, domain, request.token) if request.token else None
+    row = await conn.fetchrow(_CHECK, domain, localpart)
+    if row["joining"] == "nobody" or (not row["open"] and invitation is None):
+        raise StanzaError("not-allowed", "registration is closed")
+    if invitation is not None and invitation.username not in ("", localpart):
+        raise StanzaError("not-acceptable", f"this invitation is for the username {invitation.username}")
+    if invitation is None:
+        await _find_room(conn, network_of(request.ip), limit)
+    # Whoever was invited is no stranger. Before the name: it is told to those who have answered.
+    asks = row["captcha"] if invitation is None else None
+    answered = await challenges.passed(conn, domain, asks, request.puzzle)
+    if row["taken"] or await invitations.kept(conn, domain, localpart, request.token):
+        raise StanzaError("conflict", "this username is taken")
+    return Checked(
+        invitation, invitation is None and await approvals.due(conn, domain, row["joining"]), answered
+    )
 
 
 async def _acquaint(worker: HostedWorker, account: str, inviter: str) -> None:
@@ -175,12 +180,10 @@ async def _acquaint(worker: HostedWorker, account: str, inviter: str) -> None:
             log.warning("inviter_no_contact", account=one, contact=other, error=str(error))
 
 
-async def _full(conn: Connection, network: str, limit: int | None) -> bool:
-    return limit is not None and await conn.fetchval(_MADE, network) >= limit
-
-
-def _too_many() -> StanzaError:
-    return StanzaError("resource-constraint", "too many new accounts from your network; try again later")
+async def _find_room(conn: Connection, network: str, limit: int | None) -> None:
+    """Raises StanzaError when the network has made as many accounts as it may."""
+    if limit is not None and await conn.fetchval(_MADE, network) >= limit:
+        raise StanzaError("resource-constraint", "too many new accounts from your network; try again later")
 
 
 def _query(item: Handle) -> Element:
