@@ -19,10 +19,11 @@ from rookery.shared.store.holding import Holding
 from rookery.workers.s2s.queue import sql
 
 T = TypeVar("T")
-#: Rows and bytes of one commit; rows that may wait for Postgres.
+#: Rows and bytes of one commit; rows and bytes that may wait for Postgres.
 BATCH: Final = 512
 BATCH_BYTES: Final = 4 * 1024 * 1024
 MOST: Final = 65_536
+MOST_BYTES: Final = 128 * 1024 * 1024
 _BACKOFF: Final = (0.05, 0.5)
 _log = structlog.get_logger()
 #: Called after the commit: True when the row is new, False for a repetition.
@@ -50,13 +51,18 @@ class QueueWriter:
         self._told = trio.Event()
         self._told.set()
         self._flying = 0
+        #: Bytes of the rows that wait or fly.
+        self._size = 0
         self._failed = False
         #: Called after a commit, behind the `done` of its rows.
         self.landed: Callable[[], None] = _ignore
+        #: Called with rows (remote, local, number) that are deleted.
+        self.deleted: Callable[[list[tuple[str, str, int]]], None] = _nothing
 
     def put(self, row: sql.Waiting, done: Done, holding: Holding) -> None:
         """Store the row with the next commit, then call `done`; neither once the partition was given up."""
         self._rows.append((row, done, holding))
+        self._size += len(row.stanza)
         self._idle = trio.Event() if self._idle.is_set() else self._idle
         self._some.set()
 
@@ -87,7 +93,7 @@ class QueueWriter:
     @property
     def full(self) -> bool:
         """Whether so much waits for Postgres that no more should be taken."""
-        return len(self._rows) + self._flying >= MOST
+        return len(self._rows) + self._flying >= MOST or self._size >= MOST_BYTES
 
     async def drain(self) -> None:
         """Wait until everything that was put is committed."""
@@ -114,12 +120,15 @@ class QueueWriter:
             if one[2].live:
                 batch.append(one)
                 size += len(one[0].stanza)
+            else:
+                self._size -= len(one[0].stanza)
         if not batch:
             return
         self._flying = len(batch)
         rows = [row for row, _, _ in batch]
         new = await self.persist("s2s_insert", partial(sql.insert, incarnation=self._incarnation, rows=rows))
         self._flying = 0
+        self._size -= size
         for row, done, holding in batch:
             if holding.live:
                 done(new is None or (row.partition, row.seq) in new)
@@ -151,6 +160,7 @@ class QueueWriter:
             gone, self._gone = self._gone, []
             if gone:
                 await self.persist("s2s_gone", partial(sql.gone, incarnation=self._incarnation, rows=gone))
+                self.deleted(gone)
 
     async def persist(self, op: str, work: UnitOfWork[T]) -> T:
         """Run `work` until Postgres has taken it; never returns when this process may not write any more."""
@@ -175,4 +185,8 @@ class QueueWriter:
 
 
 def _ignore() -> None:
+    pass
+
+
+def _nothing(_rows: list[tuple[str, str, int]]) -> None:
     pass
