@@ -24,6 +24,8 @@ BATCH: Final = 512
 BATCH_BYTES: Final = 4 * 1024 * 1024
 MOST: Final = 65_536
 MOST_BYTES: Final = 128 * 1024 * 1024
+#: How attempts ended is written together, once in so many seconds: each statement by itself would cost messages a flush of the disk.
+OUTCOMES_SECONDS: Final = 1.0
 _BACKOFF: Final = (0.05, 0.5)
 _log = structlog.get_logger()
 #: Called after the commit: True when the row is new, False for a repetition.
@@ -46,6 +48,7 @@ class QueueWriter:
         self._spoken: dict[tuple[str, str], tuple[int, Holding]] = {}
         self._some = trio.Event()
         self._tell = trio.Event()
+        self._ended = trio.Event()
         self._idle = trio.Event()
         self._idle.set()
         self._told = trio.Event()
@@ -79,7 +82,7 @@ class QueueWriter:
     def outcome(self, partition: int, remote: str, local: str, trouble: str, holding: Holding) -> None:
         """A stream of this pair was opened (""), or could not be; many of them are written together."""
         self._outcomes[remote, local] = (partition, trouble, holding)
-        self._write_told()
+        self._ended.set()
 
     def spoken(self, partition: int, remote: str, local: str, holding: Holding) -> None:
         """A user of ours has written to this remote domain."""
@@ -99,11 +102,13 @@ class QueueWriter:
         """Wait until everything that was put is committed."""
         await self._idle.wait()
         await self._told.wait()
+        await self._write_outcomes()
 
     async def run(self) -> None:
         """Commit until cancelled."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._tells)
+            nursery.start_soon(self._outcomes_now_and_then)
             while True:
                 while not self._rows:
                     self._idle.set()
@@ -136,7 +141,7 @@ class QueueWriter:
 
     async def _tells(self) -> None:
         while True:
-            while not self._acked and not self._gone and not self._outcomes and not self._spoken:
+            while not self._acked and not self._gone and not self._spoken:
                 self._told.set()
                 self._tell = trio.Event()
                 await self._tell.wait()
@@ -145,12 +150,6 @@ class QueueWriter:
             told = [(part, *pair, seq) for pair, (part, seq, holding) in acked.items() if holding.live]
             if told:
                 await self.persist("s2s_acked", partial(sql.acked, incarnation=self._incarnation, told=told))
-            outcomes, self._outcomes = self._outcomes, {}
-            ended = [(part, *pair, text) for pair, (part, text, holding) in outcomes.items() if holding.live]
-            if ended:
-                await self.persist(
-                    "s2s_outcome", partial(sql.outcomes, incarnation=self._incarnation, told=ended)
-                )
             spoken, self._spoken = self._spoken, {}
             pairs = [(part, *pair) for pair, (part, holding) in spoken.items() if holding.live]
             if pairs:
@@ -161,6 +160,20 @@ class QueueWriter:
             if gone:
                 await self.persist("s2s_gone", partial(sql.gone, incarnation=self._incarnation, rows=gone))
                 self.deleted(gone)
+
+    async def _outcomes_now_and_then(self) -> None:
+        while True:
+            await self._ended.wait()
+            self._ended = trio.Event()
+            await trio.sleep(OUTCOMES_SECONDS)
+            await self._write_outcomes()
+
+    async def _write_outcomes(self) -> None:
+        outcomes, self._outcomes = self._outcomes, {}
+        ended = [(part, *pair, text) for pair, (part, text, holding) in outcomes.items() if holding.live]
+        if ended:
+            work = partial(sql.outcomes, incarnation=self._incarnation, told=ended)
+            await self.persist("s2s_outcome", work)
 
     async def persist(self, op: str, work: UnitOfWork[T]) -> T:
         """Run `work` until Postgres has taken it; never returns when this process may not write any more."""
