@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import subprocess
 import sys
@@ -30,6 +31,7 @@ from tests.measure.bad_servers import DOMAIN, TARGETS, Crowd, Listening, free_po
 
 from rookery.bench.remotes.authority import Authority
 
+_NICE: Final = 15
 _CERTIFIED: Final = ("*.big.example", "loop.example", "endless.example", "slow.example", "other.invalid")
 
 
@@ -79,7 +81,20 @@ class Site:
         """Sixty messages a second with twenty domains: p99 out and in, in ms, and what went wrong."""
         edge = self.cluster.processes("edge")[0]["ports"]
         out = self.folder / f"{self.runs}.json"
-        command = [sys.executable, "-m", "rookery", "bench", "run", "s2s", "--quiet", "--ca", str(self.ca)]
+        command = [
+            "nice",
+            "-n",
+            str(-_NICE),
+            sys.executable,
+            "-m",
+            "rookery",
+            "bench",
+            "run",
+            "s2s",
+            "--quiet",
+            "--ca",
+            str(self.ca),
+        ]
         command += ["--target", f"127.0.0.1:{edge['c2s']}", "--s2s-target", f"127.0.0.1:{self.port}"]
         command += ["--dns", "", "--listen", f"127.0.0.1:{self.listen}", "--users", "40", "--remotes", "20"]
         command += ["--ways", "in,out", "--rate", "60", "--warmup", "5", "--drain", "5", "--json", str(out)]
@@ -143,6 +158,8 @@ def main() -> None:
     arguments = parser.parse_args()
     with TemporaryDirectory() as folder:
         site = Site(Path(folder), arguments.seconds)
+        # (they would be on other machines: what they compute is not to count)
+        os.nice(_NICE)
         try:
             for kind in arguments.kinds.split(","):
                 beside(site, kind, KINDS[kind])

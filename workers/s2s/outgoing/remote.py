@@ -113,7 +113,13 @@ class Remote:
         """How it is treated when it wants to connect."""
         if self.failures:
             return Standing.FAILING
-        return Standing.GOOD if self.worked else Standing.NEW
+        if self.worked:
+            return Standing.GOOD
+        return (
+            Standing.NEW
+            if any(pair.wanted or pair.rows for pair in self.pairs.values())
+            else Standing.STRANGE
+        )
 
     @property
     def unacknowledged(self) -> int:

@@ -18,6 +18,7 @@ from rookery.workers.s2s.queue.room import Room
 WINDOW: Final = 4096
 LOOSE: Final = 4096
 LOOSE_BYTES: Final = 4 * 1024 * 1024
+_ANSWERS: Final = frozenset({"error", "result"})
 
 
 class Pair:
@@ -25,7 +26,7 @@ class Pair:
 
     __slots__ = (
         "_beyond", "_latest", "_line", "_loose", "_loose_bytes", "_room", "_stash", "acked", "behind", "in_memory", "local", "pushed", "read_to",
-        "remote", "rows", "size", "spoken",
+        "remote", "rows", "size", "spoken", "wanted",
     )  # fmt: skip
 
     def __init__(self, local: str, remote: str, room: Room | None = None) -> None:
@@ -34,6 +35,8 @@ class Pair:
         self.remote = remote
         #: A user of ours has written on it, and its row says so.
         self.spoken = False
+        #: Something else than answers was to be sent.
+        self.wanted = False
         #: Everything with a row up to this number is with the other side.
         self.acked = 0
         #: Rows that are not acknowledged, whether in memory or not, and how many of them are in memory.
@@ -61,6 +64,7 @@ class Pair:
 
         One with a row is always taken; when it does not fit into memory its row alone remembers it, once it is committed.
         """
+        self.wanted = self.wanted or entry.stanza.type not in _ANSWERS
         if entry.seq:
             self.rows += 1
             if self.behind or not self._fits(entry):
