@@ -122,7 +122,7 @@ def _ascii(domain: str) -> str:
 async def _pump(source: trio.abc.Stream, sink: trio.abc.Stream, heard: Callable[[bytes], None]) -> None:
     try:
         while data := await source.receive_some(_CHUNK):
-            heard(data)
+            heard(bytes(data))
             await sink.send_all(data)
     except (trio.BrokenResourceError, trio.ClosedResourceError):
         pass

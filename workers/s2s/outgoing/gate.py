@@ -25,6 +25,15 @@ class Standing(IntEnum):
     STRANGE = 3
 
 
+def standing_of(*, failing: bool, worked: bool, wanted: bool) -> Standing:
+    """The standing of a domain; `wanted`: something else than answers is for it."""
+    if failing:
+        return Standing.FAILING
+    if worked:
+        return Standing.GOOD
+    return Standing.NEW if wanted else Standing.STRANGE
+
+
 #: Attempts at once, by standing.
 AT_ONCE: Final = {Standing.GOOD: 128, Standing.NEW: 48, Standing.FAILING: 16, Standing.STRANGE: 8}
 #: Attempts beside these that wait for the other side, by standing. When there are so many, further ones keep their places.

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final, Protocol
 
 from rookery.workers.s2s.outgoing.conditions import Condition, Means
-from rookery.workers.s2s.outgoing.gate import Standing
+from rookery.workers.s2s.outgoing.gate import Standing, standing_of
 from rookery.workers.s2s.outgoing.pauses import pause
 from rookery.workers.s2s.outgoing.sent import Sent
 from rookery.workers.s2s.queue.entries import Entry
@@ -111,15 +111,8 @@ class Remote:
     @property
     def standing(self) -> Standing:
         """How it is treated when it wants to connect."""
-        if self.failures:
-            return Standing.FAILING
-        if self.worked:
-            return Standing.GOOD
-        return (
-            Standing.NEW
-            if any(pair.wanted or pair.rows for pair in self.pairs.values())
-            else Standing.STRANGE
-        )
+        wanted = any(pair.wanted or pair.rows for pair in self.pairs.values())
+        return standing_of(failing=bool(self.failures), worked=self.worked, wanted=wanted)
 
     @property
     def unacknowledged(self) -> int:
