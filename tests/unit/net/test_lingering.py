@@ -28,7 +28,7 @@ async def test_who_goes_on_without_an_end_is_cut_off() -> None:
                     pass
                 except OSError:
                     break
-                await trio.sleep(0)
+                await trio.lowlevel.checkpoint()
         await wait_for(lambda: peer.lost)
         assert peer.lost == ["closed"]
         assert peer.data == b""

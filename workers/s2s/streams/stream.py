@@ -32,6 +32,8 @@ from rookery.workers.s2s.streams.ground import Ground
 CLOSE_SECONDS: Final = 10.0
 #: How long the other side's end is not answered while what it sent is being accepted.
 ACCEPT_SECONDS: Final = 5.0
+#: Elements of one stream in one turn, before others have theirs: hundreds may come in one read.
+TURN: Final = 32
 
 Machine = initiating.Initiating | receiving.Receiving
 
@@ -127,10 +129,14 @@ class Stream:
 
     def _work(self) -> None:
         left, machine = self._left, self.machine
-        stanzas = 0
+        stanzas, most = 0, TURN
         while left and not self._gone:
             if self.channel.held & CONGESTED:
                 break
+            if not most:
+                self.channel.again()
+                break
+            most -= 1
             event = left.popleft()
             if event.__class__ is Stanza and len(machine.pairs):
                 stanzas += 1
