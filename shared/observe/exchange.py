@@ -1,19 +1,23 @@
 """HTTP/1.1 as a server sees it (RFC 9112), without I/O: requests out of bytes, answers into bytes, a limit on every size.
 
-h11 is the parser. Two shells own an `Exchange`: `shared.observe.http` on trio streams (health, metrics) and `shared.net.http` on
+h11 is the parser, of all but requests of the usual shape (`shared.observe.usual`). Two shells own an `Exchange`: `shared.observe.http` on trio streams (health, metrics) and `shared.net.http` on
 channels (what clients reach).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from enum import Enum
+from functools import lru_cache
 from http import HTTPStatus
 from urllib.parse import parse_qsl, unquote
 
 import h11
+
+from rookery.shared.observe import usual
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,10 @@ class Exchange:
         self._head: h11.Request | None = None
         self._body = bytearray()
         self._served = 0
+        #: Whether h11 has nothing of the next request; what was read without it; whether that is what is answered next.
+        self._clear = True
+        self._found: Request | None = None
+        self._usual = False
         #: Whether bytes of the next request have come.
         self.begun = False
 
@@ -92,10 +100,21 @@ class Exchange:
     def feed(self, data: bytes) -> None:
         """Take what was read; b"" is the end of the stream."""
         self.begun = self.begun or bool(data)
+        if self._clear and data:
+            found = usual.read(data, self._limits.head_bytes, self._limits.body_bytes)
+            if found is not None:
+                self._clear = False
+                self._usual = True
+                self._found = _made(found.method, found.target, found.headers, found.body, self._peer)
+                return
+        self._clear = False
         self._h11.receive_data(data)
 
     def next(self) -> Request | Pause:
         """The next whole request, or why there is none. Raises HttpError."""
+        if self._found is not None:
+            found, self._found = self._found, None
+            return found
         try:
             return self._next()
         except h11.RemoteProtocolError as error:
@@ -130,12 +149,14 @@ class Exchange:
     def answer(self, response: Response) -> bytes:
         """The answer to the last request, without a body when it was HEAD."""
         self._served += 1
-        headers = [("Date", formatdate(usegmt=True)), *response.headers]
+        headers = [("Date", _date(int(time.time()))), *response.headers]
         if response.status != HTTPStatus.NO_CONTENT:
             headers.append(("Content-Type", response.content_type))
             headers.append(("Content-Length", str(len(response.body))))
         if self._served >= self._limits.requests:
             headers.append(("Connection", "close"))
+        if self._usual:
+            return usual.answer(response.status, headers, response.body)
         reason = HTTPStatus(response.status).phrase
         out = self._h11.send(h11.Response(status_code=response.status, headers=headers, reason=reason))
         assert out is not None
@@ -153,6 +174,11 @@ class Exchange:
 
     def again(self) -> bool:
         """Whether another request may follow on this connection; bytes of it may be there already (`begun`)."""
+        if self._usual:
+            self._usual = False
+            self.begun = bool(self._h11.trailing_data[0])
+            self._clear = not self.begun
+            return self._served < self._limits.requests
         if (
             self._served >= self._limits.requests
             or self._h11.our_state is not h11.DONE
@@ -161,6 +187,7 @@ class Exchange:
             return False
         self.begun = bool(self._h11.trailing_data[0])
         self._h11.start_next_cycle()
+        self._clear = not self.begun
         self._head = None
         self._body = bytearray()
         return True
@@ -193,17 +220,28 @@ def route(request: Request) -> tuple[str, str]:
     return "GET" if request.method == "HEAD" else request.method, request.path
 
 
+@lru_cache(maxsize=2)
+def _date(second: int) -> str:
+    return formatdate(second, usegmt=True)
+
+
 def _parsed(head: h11.Request, body: bytes, peer: str) -> Request:
-    target = head.target.decode("ascii")
+    return _made(head.method, head.target, head.headers, body, peer)
+
+
+def _made(
+    method: bytes, raw_target: bytes, raw: Iterable[tuple[bytes, bytes]], body: bytes, peer: str
+) -> Request:
+    target = raw_target.decode("ascii")
     path, _, query = target.partition("?")
     headers: dict[str, str] = {}
-    for raw_name, raw_value in head.headers:
+    for raw_name, raw_value in raw:
         name, value = raw_name.decode("ascii"), raw_value.decode("latin-1")
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return Request(
-        method=head.method.decode("ascii"),
-        path=unquote(path),
-        query=dict(parse_qsl(query, max_num_fields=32)) if query.count("&") < 32 else {},
+        method=method.decode("ascii"),
+        path=unquote(path) if "%" in path else path,
+        query=dict(parse_qsl(query, max_num_fields=32)) if query and query.count("&") < 32 else {},
         headers=headers,
         body=body,
         peer=peer,
