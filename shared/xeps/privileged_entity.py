@@ -60,18 +60,21 @@ class Grants(NamedTuple):
 
 def of_row(said: Mapping[str, Any]) -> Grants:
     """The grants of a row; what cannot be read grants nothing."""
-    found = [
-        word if word in known else "none"
-        for word, known in (
-            (said.get("roster", "none"), ROSTER),
-            (said.get("message", "none"), MESSAGE),
-            (said.get("presence", "none"), PRESENCE),
-        )
-    ]
     given = said.get("iq")
     spaces = given.items() if isinstance(given, Mapping) else ()
     iq = tuple((str(uri), str(access)) for uri, access in spaces if access in ROSTER[1:])
-    return Grants(*found, iq[:NAMESPACES], said.get("push", True) is True)
+    return Grants(
+        _word(said, "roster", ROSTER),
+        _word(said, "message", MESSAGE),
+        _word(said, "presence", PRESENCE),
+        iq[:NAMESPACES],
+        said.get("push", True) is True,
+    )
+
+
+def _word(said: Mapping[str, Any], name: str, known: tuple[str, ...]) -> str:
+    word = said.get(name)
+    return word if isinstance(word, str) and word in known else "none"
 
 
 def advertised(grants: Grants, domain: str, component: str) -> Stanza:

@@ -603,7 +603,7 @@ async def test_an_answer_to_what_a_component_asked_for_a_user_goes_to_the_compon
         it.db.domains.append(irc)
         it.db.kinds[irc] = "component"
         it.workers[Kind.COMPONENT] = it.cluster.node("component1", Kind.COMPONENT)
-        it.router.domains.refresh()
+        it.router.domains.reader.refresh()
         it.account("bob")
         alice = await it.online("alice")
         await it.settle()
