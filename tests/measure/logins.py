@@ -42,7 +42,7 @@ _TIMES: Final = 10
 _STATEMENT: Final = re.compile(
     r"LOG:  (?:statement|execute [^:]*): (.*?)(?=\n\d{4}-\d\d-\d\d |\Z)", re.DOTALL
 )
-_UPKEEP: Final = re.compile(r"\b(member|lease|beat)\b|pg_")
+_UPKEEP: Final = re.compile(r"\b(member|lease|beat|s2s_queue)\b|pg_")
 ENABLE: Final = "<enable xmlns='urn:xmpp:sm:3' resume='true'/>"
 
 
