@@ -12,7 +12,7 @@ from subprocess import Popen
 from typing import Final
 
 from rookery.bench.server import Root
-from rookery.embedded.child import free_port, tail
+from rookery.embedded.child import free_ports, tail
 from rookery.shared.xmpp import ns
 
 _READY_SECONDS: Final = 60.0
@@ -64,7 +64,7 @@ class Ports:
     @classmethod
     def free(cls) -> Ports:
         """Those that were free a moment ago."""
-        return cls(*(free_port() for _ in range(5)))
+        return cls(*free_ports(5))
 
 
 @dataclass(frozen=True, slots=True)

@@ -191,6 +191,14 @@ class Session:
         """Whether it wants to be in the room that lets it in now."""
         return any(bare_of(target) == room for target in self.directed or ())
 
+    def found_in(self, room: str) -> bool:
+        """Remember that a room has let it in, of which only the room knows; False when it has too many targets."""
+        if not self.direct(room, True):
+            return False
+        assert self.directed is not None
+        self.directed[room] = True
+        return True
+
     def direct(self, target: str, available: bool) -> bool:
         """Remember a target of directed presence, or forget it after unavailable; False when there are too many."""
         directed = self.directed

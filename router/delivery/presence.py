@@ -17,6 +17,7 @@ from rookery.router.partition import Part
 from rookery.router.pushing import Pushing
 from rookery.router.rules import SUBSCRIPTIONS
 from rookery.shared.bus.messages import (
+    NOBODY,
     Broadcast,
     Handle,
     Kind,
@@ -26,6 +27,7 @@ from rookery.shared.bus.messages import (
     SendPresence,
     SessionUp,
     StillThere,
+    ending,
 )
 from rookery.shared.cluster.addresses import OWN
 from rookery.shared.xeps.avatar_conversion import with_hash
@@ -167,7 +169,8 @@ class Presence:
         """Unavailable also goes to those who had directed presence (section 4.6.3)."""
         directed, session.directed = session.directed, None
         for target in directed or ():
-            self._core.route(stanza.replace(to=target))
+            room = self._core.addresses.place(target)[0] is Kind.MUC
+            self._core.route(stanza.replace(to=target), ending(session.stream) if room else NOBODY)
 
     # --- with `to` ---------------------------------------------------------------------------------------------------
 

@@ -7,12 +7,15 @@ acquired here whose items wait.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
+from rookery.router.accounts.account import Account
+from rookery.router.accounts.session import Session
 from rookery.router.core import Core
 from rookery.router.partition import Part
 from rookery.shared.bus.api import Mark
-from rookery.shared.bus.messages import CheckOccupants, FannedOut, Kind, Origin
+from rookery.shared.bus.messages import CheckOccupants, FannedOut, Kind, Origin, ending
 from rookery.shared.xmpp.stanza import Stanza
 
 
@@ -28,9 +31,11 @@ class Rows(Protocol):
 class Rooms:
     """Handles CheckOccupants, and confirms what rooms have sent."""
 
-    def __init__(self, core: Core, rows: Rows) -> None:
+    def __init__(self, core: Core, rows: Rows, note: Callable[[Part, Account, Session], None]) -> None:
         self._core = core
         self._rows = rows
+        #: Leaves at its edge what is known of a session.
+        self._note_session = note
         #: Stream of a room -> (its JID, the highest number that was handled): since the last look, and before it.
         self._young: dict[bytes, tuple[str, int]] = {}
         self._old: dict[bytes, tuple[str, int]] = {}
@@ -67,10 +72,16 @@ class Rooms:
 
     def on_check(self, part: Part, item: CheckOccupants) -> None:
         """Tell a room of those that it holds for occupants and that are none any more (XEP-0045 section 7.14)."""
-        for full in item.occupants:
+        for full, stream in zip(item.occupants, item.streams, strict=True):
             bare, _, resource = full.partition("/")
             account = part.accounts.get(bare)
             session = None if account is None else account.resources.by_resource.get(resource)
-            directed = () if session is None else session.directed or ()
-            if not any(target.partition("/")[0] == item.room for target in directed):
-                self._core.route(Stanza.build("presence", type="unavailable", from_=full, to=item.room))
+            if account is not None and session is not None:
+                if session.enters(item.room):
+                    continue
+                if session.stream == stream and session.found_in(item.room):
+                    # The former holder died before the edge had noted that it is in; had it left, the room would know or be told.
+                    self._note_session(part, account, session)
+                    continue
+            gone = Stanza.build("presence", type="unavailable", from_=full, to=item.room)
+            self._core.route(gone, ending(stream))

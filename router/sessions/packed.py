@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgpack
@@ -17,8 +18,11 @@ from rookery.shared.xmpp.stanza import Stanza
 VERSION: Final = 2
 
 
-def pack_session(session: Session, now: float) -> bytes:
-    """The row of a session without a socket `now` (Unix seconds): everything but its name, grant and stream."""
+def pack_session(session: Session, now: float, told: Sequence[tuple[bytes, int]] = ()) -> bytes:
+    """The row of a session without a socket `now` (Unix seconds): everything but its name, grant and stream.
+
+    `told`: of which nodes it was told lately; whoever reads the row finds that in `Session.heard`.
+    """
     resumable = session.resumable
     assert resumable is not None
     kept = [
@@ -34,7 +38,7 @@ def pack_session(session: Session, now: float) -> bytes:
                 session.acked,
                 resumable.describe(),
                 kept,
-                list(session.heard.items()),
+                [*session.heard.items(), *told],
                 resumable.known,
                 resumable.copied if resumable.copied > 0.0 else now,
             )

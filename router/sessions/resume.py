@@ -137,7 +137,7 @@ class Resumptions:
                 session.noted,
                 session.own_first,
                 session.copies,
-                session.acknowledged(),
+                (*session.acknowledged(), *part.told.of(session.stream)),
             ),
         )
         # What it may not have: behind the answer, under the same numbers.

@@ -191,6 +191,7 @@ class Takeover:
 
     def _wake(self, part: Part, session: Session, seconds: float) -> None:
         """A session that slept under the former holder. Its row knows more than the mirror of its former edge."""
+        _split(part, session)
         bare = session.full.partition("/")[0]
         account = part.accounts.get(bare) or self._accounts.adopt(part, bare)
         other = account.resources.by_resource.get(session.resource)
@@ -248,6 +249,7 @@ class Takeover:
         now = self._core.clock()
         for room, heard in mirrored.heard:
             session.hear(room, heard)
+        _split(part, session)
         # Where the edge still has the stanza, it finds another way should this session die.
         stanzas = dict(mirrored.stanzas)
         for n, stream, origin_n in mirrored.inflight:
@@ -299,6 +301,12 @@ def _whole(parts: list[tuple[str, MirrorSession]]) -> list[tuple[str, MirrorSess
             part = part._replace(inflight=inflight, stanzas=(*before.stanzas, *part.stanzas), heard=heard)
         whole[binding] = edge, part
     return list(whole.values())
+
+
+def _split(part: Part, session: Session) -> None:
+    """What a session was told of nodes came together with what it has heard of rooms."""
+    for stream in [stream for stream in session.heard if stream.startswith(NODE)]:
+        part.told.new(session.stream, stream, session.heard.pop(stream))
 
 
 def _told(part: Part, session: Session, origin: Origin) -> None:

@@ -45,6 +45,11 @@ ROUTER_ASKS: Final = "caps:"
 NODE: Final = b"node:"
 
 
+def ending(stream: bytes) -> Origin:
+    """The origin of what tells rooms that a session is over: no uid (numbers of stanzas begin with 1), but which session it was."""
+    return Origin(stream, 0, "")
+
+
 def answering(origin: Origin) -> Origin:
     """The uid of the one answer that a request gets, whoever gives it, and however often."""
     return Origin(b"answer:" + origin.stream, origin.n, "") if origin.stream else NOBODY
@@ -354,11 +359,13 @@ class ToSession(NamedTuple):
 class CheckOccupants(NamedTuple):
     """A room asks which of its occupants, full JIDs of one partition, are still there.
 
-    For each that has no session, or has not sent its presence to the room, the router sends the room `unavailable`.
+    For each that has no session, or has not sent its presence to the room, the router sends the room `unavailable`. `streams` says for
+    each of them in which session it came in (`Origin.stream`; empty: nobody knows): while that one is there, it is in the room.
     """
 
     room: str
     occupants: Sequence[str]
+    streams: Sequence[bytes]
 
 
 class StillThere(NamedTuple):
@@ -682,7 +689,7 @@ class Resumed(NamedTuple):
     """Answer to Resume: the stream goes on at the edge that asked, under a new grant.
 
     `n` is the last outbound number that the client has; what follows is delivered again. `note`, `own_first` and `copies` as in Note
-    and Bound, `heard` as in MirrorSession.
+    and Bound, `heard` as in MirrorSession; what it was told of nodes lately, too.
     """
 
     full: str

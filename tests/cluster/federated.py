@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ import trio
 from tests.cluster.harness import Cluster
 from tests.stories.client import Client
 
+from rookery.embedded.child import free_ports
 from rookery.up.certificates import Authority
 
 CLIENT: Final = "{jabber:client}"
@@ -33,15 +33,6 @@ async def heard(client: Client, count: int, kind: str = "message", seconds: floa
             if stanza.tag == f"{CLIENT}{kind}":
                 found.append(stanza)
     return found
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of loopback that nobody uses now."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
 
 
 class Lab:

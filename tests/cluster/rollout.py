@@ -15,7 +15,6 @@ import math
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -30,6 +29,7 @@ from tests.cluster.harness import end_with_parent
 from tests.cluster.managed import Device, Refused
 from tests.k8s.kustomize import build
 
+from rookery.embedded.child import free_ports
 from rookery.embedded.nats import Nats, start_nats
 from rookery.embedded.postgres import Postgres, start_postgres
 
@@ -39,14 +39,6 @@ KINDS = ("edge", "router", "account", "roster", "presence", "offline")
 
 #: How long a pod may take to be ready: `startupProbe` gives it 120 s.
 READY_SECONDS = 180.0
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        number: int = sock.getsockname()[1]
-        return number
 
 
 class Rules:
@@ -71,7 +63,7 @@ class Pod:
 
     def __init__(self, rules: Rules, environment: dict[str, str], log: Path) -> None:
         self.rules = rules
-        self.admin, self.c2s = free_port(), free_port()
+        self.admin, self.c2s = free_ports(2)
         self.ending = False
         own = {
             "ROOKERY_ADMIN__PORT": str(self.admin),

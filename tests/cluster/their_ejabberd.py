@@ -14,7 +14,7 @@ from tests.cluster.theirs import THEIR_ROOMS, THEIRS
 
 from rookery.bench.peers.ejabberd import asking, command
 from rookery.bench.peers.machine import account, give
-from rookery.embedded.child import free_port, spawn, stop
+from rookery.embedded.child import free_ports, spawn, stop
 
 
 class TheirEjabberd:
@@ -23,7 +23,7 @@ class TheirEjabberd:
     def __init__(self, home: Path, lab: Lab, dns: int) -> None:
         self._home = home
         self._process: Popen[bytes] | None = None
-        self.c2s, self.port, self._http = free_port(), free_port(), free_port()
+        self.c2s, self.port, self._http = free_ports(3)
         files = []
         for domain in (THEIRS, THEIR_ROOMS):
             issued = lab.authority.directory / domain

@@ -12,7 +12,7 @@ from subprocess import Popen
 import pytest
 
 from rookery.bench.peers.machine import account, give
-from rookery.embedded.child import free_port, spawn, stop
+from rookery.embedded.child import free_ports, spawn, stop
 
 #: What federation needs, and what answers without users.
 MODULES = ("saslauth", "tls", "dialback", "disco", "ping", "smacks", "roster", "posix")
@@ -34,7 +34,7 @@ class Prosody:
         self.folder = folder
         self.domain = domain
         self.dns = dns
-        self.port, self.tls_port, self.c2s = free_port(), free_port(), free_port()
+        self.port, self.tls_port, self.c2s = free_ports(3)
         self.process: Popen[bytes] | None = None
 
     @property

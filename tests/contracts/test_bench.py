@@ -14,7 +14,7 @@ from tests.cluster.harness import Cluster
 from rookery.bench import result as results
 from rookery.bench.remotes.authority import Authority
 from rookery.bench.result import Messages, Result
-from rookery.embedded.child import free_port
+from rookery.embedded.child import free_port, free_ports
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 USERS = 8
@@ -24,7 +24,8 @@ _PORTS = {"plain": "c2s", "starttls": "c2s", "tls": "c2s_tls", "ws": "http", "ws
 @pytest.fixture(scope="module")
 def places() -> dict[str, str]:
     """Where the remote domains are, and the server's port for them."""
-    return {name: f"127.0.0.1:{free_port()}" for name in ("s2s-target", "listen", "dns")}
+    names = ("s2s-target", "listen", "dns")
+    return {name: f"127.0.0.1:{port}" for name, port in zip(names, free_ports(3), strict=True)}
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,8 @@ from tests.cluster.harness import end_with_parent
 from tests.stories.client import Endpoint, Mode, tls_context
 from tests.stories.elements import CLIENT, serialise
 
+from rookery.embedded.child import free_ports
+
 DOMAIN = "localhost"
 OTHER_DOMAIN = "other.localhost"
 
@@ -42,18 +44,6 @@ class Target(Protocol):
 
 class UnavailableError(Exception):
     """The server cannot be had on this machine; the text says why."""
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports on the loopback address that were free a moment ago."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
 
 
 _CONFIG = """

@@ -89,9 +89,11 @@ def check(shell: Shell, part: Part, live: Live, partition: int | None = None, on
         number = shell.node.partition(bare_of(full))
         if shell.local(full) and partition in (None, number):
             wanted.setdefault(number, []).append(full)
+    occupants = live.room.occupants
     for number, fulls in wanted.items():
         for at in range(0, len(fulls), _CHECKED):
-            item = CheckOccupants(live.jid, fulls[at : at + _CHECKED])
+            some = fulls[at : at + _CHECKED]
+            item = CheckOccupants(live.jid, some, [occupants[full].stream for full in some])
             shell.node.bus.post(Kind.ROUTER, number, item)
 
 

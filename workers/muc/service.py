@@ -95,7 +95,7 @@ class MucService(HostedWorker):
         if part is None:
             return
         origin = item.origin
-        if origin.stream:
+        if origin.n:
             repeated = part.uids.repeated(origin)
             if repeated is not None:
                 if repeated:

@@ -39,7 +39,7 @@ class Uids:
 
     def begin(self, origin: Origin, entry: Entry) -> None:
         """It is under way."""
-        if origin.stream:
+        if origin.n:
             uid = origin.stream, origin.n
             former = self._open.get(uid)
             if former is not None:
@@ -48,7 +48,7 @@ class Uids:
 
     def done(self, origin: Origin) -> None:
         """It needs nothing more."""
-        if origin.stream:
+        if origin.n:
             uid = origin.stream, origin.n
             self._open.pop(uid, None)
             self._done.add(uid)

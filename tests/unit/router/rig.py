@@ -300,6 +300,8 @@ class Client:
         self.owed = False
         #: One Management when the stream is resumable.
         self.managed: tuple[Management, ...] = ()
+        #: What its router said when it was resumed.
+        self.heard: Sequence[tuple[bytes, int]] = ()
         self._seen = 0
 
     def origin(self, n: int | None = None) -> Origin:
@@ -429,6 +431,7 @@ class Edge:
                         inflight,
                         stanzas,
                         client.managed,
+                        client.heard,
                     )
                 )
         self.node.bus.post_to(

@@ -35,6 +35,13 @@ class Synchronized(NamedTuple):
     wanted: Wanted
 
 
+class Moved(NamedTuple):
+    """A session that is in was replaced by another one of the same full JID."""
+
+    occupant: Occupant
+    stream: bytes
+
+
 class Showed(NamedTuple):
     """A session has another presence: what it says itself."""
 
@@ -154,6 +161,7 @@ Change = (
     Created
     | Entered
     | Synchronized
+    | Moved
     | Showed
     | Renamed
     | Left

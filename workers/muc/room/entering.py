@@ -30,9 +30,10 @@ def available(ask: Ask) -> list[c.Step]:
             return [Send(_not_in(ask))]
         return _enter(ask, join)
     nick = nicks.prepare(ask.nick, ask.facts.options)
-    if nick == occupant.nick:
-        return _again(ask, occupant, join)
-    return _rename(ask, occupant, nick)
+    steps = _again(ask, occupant, join) if nick == occupant.nick else _rename(ask, occupant, nick)
+    if ask.facts.stream and ask.facts.stream != occupant.stream:
+        steps.append(c.Moved(occupant, ask.facts.stream))
+    return steps
 
 
 def _not_in(ask: Ask) -> Stanza:
@@ -83,6 +84,7 @@ def _enter(ask: Ask, join: Element | None) -> list[c.Step]:
     occupant.inner, occupant.payloads, occupant.priority = inner, payloads, priority
     occupant.changed = facts.now
     occupant.codes, occupant.wanted = codes, asked
+    occupant.stream = facts.stream
     steps.append(c.Entered(occupant))
     return steps
 

@@ -63,6 +63,12 @@ def _entered(state: State, change: c.Entered, touched: Touched) -> None:
     touched.durable = True
 
 
+def _moved(state: State, change: c.Moved, touched: Touched) -> None:
+    change.occupant.stream = change.stream
+    touched.occupants[change.occupant.full] = None
+    touched.durable = True
+
+
 def _showed(state: State, change: c.Showed, touched: Touched) -> None:
     occupant = change.occupant
     occupant.inner = change.inner
@@ -221,6 +227,7 @@ _STEPS: Final[dict[type, Callable[[State, Any, Touched], None]]] = {
     c.Created: _created,
     c.Entered: _entered,
     c.Synchronized: _synchronized,
+    c.Moved: _moved,
     c.Showed: _showed,
     c.Renamed: _renamed,
     c.Left: _left,

@@ -32,6 +32,10 @@ def unavailable(ask: Ask) -> list[c.Step]:
     occupant = ask.occupant
     if occupant is None:
         return []
+    facts = ask.facts
+    if facts.ended and facts.stream and occupant.stream and facts.stream != occupant.stream:
+        # Another session has taken its resource and come in meanwhile (RFC 6120 section 7.7.2.2): that one stays.
+        return []
     try:
         inner, payloads, _ = cleaning.presence(ask.stanza, ask.state.jid, ask.facts.options)
     except StanzaError:

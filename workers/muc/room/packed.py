@@ -41,6 +41,7 @@ class _Occupant(Struct):
     service_admin: bool = False
     shown: bool = True
     mark: bytes = b""
+    stream: bytes = b""
 
 
 _rooms = msgspec.msgpack.Decoder(_Room)
@@ -79,6 +80,7 @@ def occupant(state: State, full: str) -> bytes:
             seat.service_admin,
             seat.shown,
             seat.mark,
+            one.stream,
         )
     )
 
@@ -121,7 +123,7 @@ def _seated(state: State, full: str, row: _Occupant) -> None:
         state.seats[seat.key] = seat
     one = Occupant(full, seat)
     one.inner, one.payloads, one.priority = row.inner, row.payloads, row.priority
-    one.changed, one.codes, one.wanted = row.changed, row.codes, row.wanted
+    one.changed, one.codes, one.wanted, one.stream = row.changed, row.codes, row.wanted, row.stream
     restored(state, one)
     if seat.affiliation is Affiliation.OUTCAST:
         seat.affiliation = Affiliation.NONE

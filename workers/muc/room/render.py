@@ -306,13 +306,14 @@ def _ended(occupant: Occupant, ending: Ending) -> Stanza:
 
 
 def _silent(state: State, change: c.Change, facts: Facts, outs: Outs) -> None:
-    """Its creator hears of it by its entrance (section 10.1.1)."""
+    """Nobody is told; the creator of a room hears of it by the entrance (section 10.1.1)."""
 
 
 _STEPS: Final[dict[type, Callable[[State, Any, Facts, Outs], None]]] = {
     c.Created: _silent,
     c.Entered: _entered,
     c.Synchronized: _synchronized,
+    c.Moved: _silent,
     c.Showed: _showed,
     c.Renamed: _renamed,
     c.Left: _left,

@@ -68,6 +68,7 @@ class Occupant:
         "priority",
         "seat",
         "shown",
+        "stream",
         "wanted",
     )
 
@@ -82,6 +83,8 @@ class Occupant:
         #: Status codes of its entrance besides those that follow from the configuration.
         self.codes: tuple[int, ...] = ()
         self.wanted = _EVERYTHING
+        #: The session of the user in which it is here (`Origin.stream`); empty for other servers', and where nobody knows.
+        self.stream = b""
         #: Made when needed: most occupants only listen.
         self._messages: Bucket | None = None
         self._presences: Bucket | None = None

@@ -49,6 +49,9 @@ class Scene:
         self.may_create = True
         self.deed = Deed()
         self.n = 0
+        #: The session that a user's presence comes from, and whether it comes because that is over.
+        self.streams: dict[str, bytes] = {}
+        self.ended = False
 
     def facts(self, full: str = "") -> Facts:
         return Facts(
@@ -61,6 +64,8 @@ class Scene:
             f"token{self.n}",
             full in self.banned,
             full in self.senders,
+            self.streams.get(full, b""),
+            self.ended,
         )
 
     def send(self, stanza: Stanza) -> Deed:

@@ -191,6 +191,35 @@ def test_a_join_again_tells_all_again() -> None:
     assert [stanza.inner for stanza in scene.join(CAROL, "Carol")] == [stanza.inner for stanza in first]
 
 
+def test_the_end_of_a_replaced_session_does_not_put_the_new_one_out() -> None:
+    """Its resource was taken by another one, which came in before the room heard of the end."""
+    scene = opened()
+    scene.streams[CAROL] = b"old"
+    scene.join(CAROL, "Carol")
+    scene.streams[CAROL] = b"new"
+    scene.join(CAROL, "Carol")
+    assert scene.room.occupants[CAROL].stream == b"new"
+    assert scene.deed.durable
+    scene.ended = True
+    scene.streams[CAROL] = b"old"
+    scene.leave(CAROL, "Carol")
+    assert scene.deed.outs == []
+    assert CAROL in scene.room.occupants
+    scene.streams[CAROL] = b"new"
+    scene.leave(CAROL, "Carol")
+    assert CAROL not in scene.room.occupants
+
+
+@pytest.mark.parametrize(("known", "ended"), [(b"", True), (b"old", False)])
+def test_an_end_counts_where_the_session_is_not_known_and_a_wish_always(known: bytes, ended: bool) -> None:
+    scene = opened()
+    scene.streams[CAROL] = known
+    scene.join(CAROL, "Carol")
+    scene.streams[CAROL], scene.ended = b"new", ended
+    scene.leave(CAROL, "Carol")
+    assert CAROL not in scene.room.occupants
+
+
 def test_only_moderators_see_real_jids_in_a_semi_anonymous_room() -> None:
     """Section 7.2.4."""
     scene = opened()

@@ -1,4 +1,4 @@
-"""When a router tells a room that what it said has a second copy."""
+"""When a router tells a room that what it said has a second copy, and who is in no more."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import math
 from typing import NamedTuple
 
 import pytest
+from tests.unit.router.rig import Client, Rig, rig
 
 from rookery.router.core import Core
 from rookery.router.delivery.rooms import Rooms
 from rookery.router.partition import Part
-from rookery.shared.bus.messages import Acked, FannedOut, Kind, Origin
+from rookery.shared.bus.messages import Acked, CheckOccupants, FannedOut, Kind, Origin, Route
 from rookery.shared.cluster.fake import FakeCluster
 
 STREAM = b"room:room@conference.example.org"
@@ -65,7 +66,7 @@ def world() -> World:
     for partition in range(node.partitions):
         core.parts[partition] = Part(partition, 1)
     rows = Rows()
-    return World(cluster, core, rows, Rooms(core, rows), now)
+    return World(cluster, core, rows, Rooms(core, rows, lambda *_: None), now)
 
 
 def test_what_edges_have_taken_is_confirmed(world: World) -> None:
@@ -128,3 +129,68 @@ def test_nothing_is_confirmed_while_items_wait_for_a_partition(world: World) -> 
     world.core.parts[9] = part
     world.step()
     assert world.confirmed() == [5]
+
+
+# --- who is in -------------------------------------------------------------------------------------------------------
+
+
+async def occupant(it: Rig) -> Client:
+    """Alice, in the room."""
+    it.workers[Kind.MUC] = it.cluster.node("muc", Kind.MUC)
+    it.db.domains.append("conference.example.org")
+    it.db.kinds["conference.example.org"] = "rooms"
+    it.router.domains.reader.refresh()
+    await it.settle()
+    alice = await it.online("alice")
+    alice.presence(to=f"{ROOM}/Alice")
+    await it.settle()
+    it.seen(Kind.MUC)
+    return alice
+
+
+async def asked(it: Rig, alice: Client, stream: bytes) -> list[Route]:
+    """What the room hears when it asks for alice, whom it let in for the session `stream`."""
+    node = it.workers[Kind.MUC]
+    node.bus.post(Kind.ROUTER, node.partition(alice.bare), CheckOccupants(ROOM, (alice.full,), (stream,)))
+    await it.settle()
+    return it.seen(Kind.MUC, Route)
+
+
+async def test_the_end_of_a_session_says_which_it_was() -> None:
+    async with rig() as it:
+        alice = await occupant(it)
+        alice.unbind()
+        await it.settle()
+        (told,) = it.seen(Kind.MUC, Route)
+        assert (told.stanza.type, told.stanza.to) == ("unavailable", f"{ROOM}/Alice")
+        assert told.origin == Origin(alice.stream, 0, "")
+
+
+async def test_who_is_in_stays_in() -> None:
+    async with rig() as it:
+        alice = await occupant(it)
+        assert await asked(it, alice, alice.stream) == []
+
+
+async def test_a_session_of_which_only_the_room_knows_is_in() -> None:
+    """The router died before the edge had its note."""
+    async with rig() as it:
+        alice = await occupant(it)
+        for client in it.edge().clients.values():
+            client.note = b""
+        await it.start_router("router2")
+        it.seen(Kind.MUC)
+        assert await asked(it, alice, alice.stream) == []
+        alice.unbind()
+        await it.settle()
+        assert [one.stanza.type for one in it.seen(Kind.MUC, Route)] == ["unavailable"]
+
+
+async def test_a_new_session_that_did_not_come_in_is_not_in() -> None:
+    async with rig() as it:
+        alice = await occupant(it)
+        again = await it.bind("alice")
+        it.seen(Kind.MUC)
+        (told,) = await asked(it, again, alice.stream)
+        assert (told.stanza.from_, told.stanza.type) == (alice.full, "unavailable")
+        assert told.origin == Origin(alice.stream, 0, ""), "it is about the former session only"

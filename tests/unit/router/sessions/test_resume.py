@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.unit.router.delivery.test_interests import MOOD, heard, learned, notify
 from tests.unit.router.rig import Client, Rig, bodies, chat, condition, rig
 from trio.testing import wait_all_tasks_blocked
 
@@ -80,6 +81,7 @@ async def resume(
     client = Client(set_up.edge(edge), answer.full, answer.grant, sid, answer.stream)
     client.n = answer.management.frontier
     client.note = answer.note
+    client.heard = answer.heard
     # as the edge's mirror: the next delivery is the one behind what the client has
     client.taken.append(Deliver(sid, answer.grant, answer.n, b"", 0, Stanza.build("iq")))
     client.news()
@@ -572,3 +574,27 @@ async def test_what_does_not_fit_its_queue_comes_from_the_store_after_it_all_of_
             await set_up.settle()
             got += bodies(again.news())
         assert got == [str(n) for n in range(7, MAX_KEPT + 500)]
+
+
+@pytest.mark.parametrize("again", [False, True])
+async def test_a_successor_knows_what_a_session_was_told_before_it_moved(again: bool) -> None:
+    """What its client has acknowledged is no longer at the edge where it goes on, or at none."""
+    async with rig() as set_up:
+        bob = await learned(set_up, MOOD)
+        await enable(set_up, bob)
+        await notify(set_up, 1, bob.bare)
+        assert heard(bob) == ["1"]
+        bob.ack()
+        await sleep(set_up, bob)
+        await pass_time(set_up, 1)
+        del bob.edge.clients[bob.sid]
+        if again:
+            bob = await resumed(set_up, bob.bare, 1)
+        set_up.cluster.lose("router1")
+        await set_up.start_router("router2")
+        await set_up.settle()
+        if not again:
+            bob = await resumed(set_up, bob.bare, 1)
+        for n in (1, 2):
+            await notify(set_up, n, bob.bare)
+        assert heard(bob) == ["2"]
