@@ -27,7 +27,6 @@ MODULES = """
     shared.cluster: addresses map parts
     shared.custody: custodian inflight kept successors
     shared.net: addresses channel http limits timers transport
-    shared.observe: usual
     shared.store: ids rows
     edge: context counters
     edge.bosh: hub machine transport wrapper
