@@ -14,10 +14,11 @@ POST = (
 )
 CHUNKS = b"POST /c HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3;a=b\r\nabc\r\n1\r\nd\r\n0\r\nX-Y: t\r\n\r\n"
 
+#: What is asked where a test says nothing else.
+LIMITS = HttpLimits()
 
-def heard(
-    data: bytes, *, cuts: tuple[int, ...] = (), limits: HttpLimits = HttpLimits()  # noqa: B008
-) -> list[Request | int]:
+
+def heard(data: bytes, *, cuts: tuple[int, ...] = (), limits: HttpLimits = LIMITS) -> list[Request | int]:
     """What a connection makes of bytes that come in pieces: its requests, each answered, and the status of what is refused."""
     exchange = Exchange(limits, "192.0.2.1")
     found: list[Request | int] = []
