@@ -6,6 +6,7 @@ read here, and answers taken in the order of their requests. What is sent and re
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import socket
@@ -89,14 +90,18 @@ class Bosh:
         return self._halves[1]
 
     def _second(self) -> _Half:
-        raw = socket.socket(self._target.family, socket.SOCK_STREAM)
-        raw.setblocking(False)
-        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        raw.connect_ex(self._target.address)
+        raw = self._connected()
         half = _Half(raw)
         self._halves.append(half)
         self._loop.add(raw.fileno(), loops.READ | loops.WRITE, self._on_second)
         return half
+
+    def _connected(self) -> socket.socket:
+        raw = socket.socket(self._target.family, socket.SOCK_STREAM)
+        raw.setblocking(False)
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        raw.connect_ex(self._target.address)
+        return raw
 
     def _on_second(self, events: int) -> None:
         half = self._halves[1]
@@ -153,14 +158,14 @@ class Bosh:
 
     def recv(self, size: int, /) -> bytes:
         """The elements of whole answers; b"" at the end. Raises BlockingIOError when there are none yet, OSError."""
-        closed = False
+        ended: list[_Half] = []
         for half in self._halves:
-            if half.out and half is not self._halves[0]:
+            if half.out:
                 continue  # it is being connected
             try:
                 while data := half.sock.recv(size):
                     half.got += data
-                closed = True
+                ended.append(half)
             except BlockingIOError:
                 pass
         text: list[bytes] = []
@@ -175,12 +180,24 @@ class Bosh:
                 self._sid = found[1].decode() if found else ""
             if not match[2]:
                 text.append(document[match.end() : document.rindex(b"</body")])
-        if closed:
-            return b"".join(text)
+        for half in ended:
+            if half.asked:
+                return b"".join(text)  # with a request that nobody answers
+            self._again(half)
         self._say()
         if not (heard := b"".join(text)):
             raise BlockingIOError
         return heard
+
+    def _again(self, half: _Half) -> None:
+        """A server ends a connection after so many requests: another one takes its place, and its number."""
+        fd, raw = half.sock.fileno(), self._connected()
+        handler = self._loop.handlers[fd]
+        self._loop.remove(fd)
+        os.dup2(raw.fileno(), fd)
+        raw.close()
+        half.got = b""
+        self._loop.add(fd, loops.READ, handler)
 
     def close(self) -> None:
         """End the second connection; the first one is its client's."""

@@ -50,6 +50,9 @@ class Registering:
             self._request.begin(event)
             if not self._asks:
                 return self._form(registration.blank_form(stream.policy.instructions))
+            # A form of a worker is not free, so a stream gets so many.
+            if over := stream.tried():
+                return over
             stream.asking = True
             return [AskForm(stream.domain)]
         if event.type != "set":

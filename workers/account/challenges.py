@@ -27,8 +27,10 @@ KINDS: Final = ("question", "work", "any")
 #: Bits of work: a second or so of a telephone; and the fewest and most that a domain may want.
 BITS, FEWEST, MOST = 20, 8, 32
 MOST_QUESTIONS: Final = 100
-#: How long a puzzle may take.
+#: How long a puzzle may take, and how long it is believed what a domain asks.
 SECONDS: Final = 900
+BELIEVED: Final = 5.0
+MOST_DOMAINS: Final = 10_000
 _HEAD: Final = struct.Struct(">IH10s")
 _MAC: Final = 16
 _POLICY: Final = "SELECT policy -> 'captcha' FROM domain WHERE name = $1 AND kind = 'accounts'"
@@ -153,12 +155,36 @@ def judge(keys: Sequence[bytes], domain: str, asks: Captcha, answer: Answer, now
     return "the answer is not right" if answer.said or answer.work else "the question was not answered"
 
 
-async def puzzle(conn: Connection, domain: str, now: float) -> Puzzle:
-    """What somebody is asked now; a puzzle without an id where the domain asks nothing."""
-    asks = await asked_by(conn, domain)
-    if asks is None:
-        return Puzzle("")
-    return make((await secrets_of(conn, PURPOSE))[0], domain, asks, now, secrets.token_bytes(10))
+class Asking(NamedTuple):
+    """What a domain asks, and the secret for it, as they were read until a time (Unix seconds)."""
+
+    asks: Captcha | None
+    secret: bytes
+    until: float
+
+
+class Puzzles:
+    """Makes puzzles without a statement for each: strangers may look at forms as often as they like."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, Asking] = {}
+
+    def make(self, domain: str, now: float) -> Puzzle | None:
+        """What somebody is asked now, a puzzle without an id where the domain asks nothing; None: it has to be read anew."""
+        known = self._known.get(domain)
+        if known is None or not now < known.until <= now + BELIEVED:
+            return None
+        if known.asks is None:
+            return Puzzle("")
+        return make(known.secret, domain, known.asks, now, secrets.token_bytes(10))
+
+    async def read(self, conn: Connection, domain: str, now: float) -> None:
+        """Read what the domain asks."""
+        asks = await asked_by(conn, domain)
+        secret = (await secrets_of(conn, PURPOSE))[0] if asks is not None else b""
+        if len(self._known) >= MOST_DOMAINS:
+            self._known.clear()
+        self._known[domain] = Asking(asks, secret, now + BELIEVED)
 
 
 async def passed(conn: Connection, domain: str, setting: object, answer: Sequence[str]) -> bool:

@@ -81,6 +81,7 @@ class AccountService(HostedWorker):
         self.seen = Seen(self, options.write_seconds)
         self.logins = Logins(self)
         self.pacing = Pacing(self)
+        self._puzzles = challenges.Puzzles()
         self.domains.changed = self.logins.learn
         self.tokens = Tokens(self, self.logins)
         self._secret = b""
@@ -212,8 +213,14 @@ class AccountService(HostedWorker):
         self.job(partition, "", partial(self._reply, call, partial(self._puzzle, partition, request)))
 
     async def _puzzle(self, partition: int, request: AskPuzzle) -> Puzzled:
-        work = partial(challenges.puzzle, domain=request.domain, now=time.time())
-        return Puzzled(*await self.database(partition, work, _deadline()))
+        now = time.time()
+        puzzle = self._puzzles.make(request.domain, now)
+        while puzzle is None:
+            await self.database(
+                partition, partial(self._puzzles.read, domain=request.domain, now=now), _deadline()
+            )
+            puzzle = self._puzzles.make(request.domain, now)
+        return Puzzled(*puzzle)
 
     def _on_get_domains(self, partition: int, call: Call, request: GetDomains) -> None:
         self.job(partition, "", partial(self._reply, call, partial(self._domains, partition)))

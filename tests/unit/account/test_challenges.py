@@ -110,3 +110,33 @@ def test_settings_are_kept_and_read() -> None:
     assert stored(settings("off")) is None
     # What nobody understands lets nobody in.
     assert judge([SECRET], DOMAIN, stored({"kind": 3}) or ASKS, Answer(fresh().id, "blue"), 1.0)
+
+
+class Rows:
+    """A connection that counts what is asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.setting: object = settings("work")
+
+    async def fetchval(self, *_: object) -> object:
+        self.asked += 1
+        return self.setting
+
+    async def fetch(self, *_: object) -> list[dict[str, bytes]]:
+        self.asked += 1
+        return [{"value": SECRET}]
+
+
+async def test_looking_at_forms_costs_no_statement_each() -> None:
+    puzzles, rows = challenges.Puzzles(), Rows()
+    assert puzzles.make(DOMAIN, 100.0) is None
+    await puzzles.read(rows, DOMAIN, 100.0)  # type: ignore[arg-type]
+    ids = {(puzzles.make(DOMAIN, 100.0 + n / 300) or Puzzle("")).id for n in range(1000)}
+    assert len(ids) == 1000
+    assert rows.asked == 2
+    assert puzzles.make(DOMAIN, 105.0) is None, "a change is seen soon"
+    assert puzzles.make(DOMAIN, 90.0) is None, "the clock was put back"
+    rows.setting = None
+    await puzzles.read(rows, DOMAIN, 105.0)  # type: ignore[arg-type]
+    assert puzzles.make(DOMAIN, 105.0) == Puzzle("")

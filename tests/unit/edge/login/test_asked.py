@@ -9,6 +9,7 @@ import pytest
 from rookery.edge.login.effects import AskForm, AskInvited, AskRegister, Wait
 from rookery.edge.login.framing import TCP
 from rookery.edge.login.negotiation import Negotiation
+from rookery.edge.login.stream import MAX_TRIES
 from rookery.edge.policy import HostedDomain, Security
 from rookery.shared.xeps import captcha
 from rookery.shared.xeps.captcha import Answer, Puzzle
@@ -66,6 +67,13 @@ def test_nobody_to_ask(stream: Stream) -> None:
     # Another question came meanwhile, or none is asked any more: the form has what there is.
     stream.feed(GET)
     assert "<field var='username'" in stream.take(stream.machine.registering.asked(Puzzle("")))
+
+
+def test_a_stream_gets_so_many_forms(stream: Stream) -> None:
+    for _ in range(MAX_TRIES - 1):
+        stream.feed(GET)
+        stream.take(stream.machine.registering.asked(Puzzle("F3", "Which colour?")))
+    assert "<policy-violation " in stream.feed(GET)
 
 
 def test_whoever_was_invited_is_not_asked(stream: Stream) -> None:
