@@ -6,7 +6,7 @@ process) gets an item of its own, which waits behind them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from rookery.shared.bus.messages import NOBODY, Fanout, Item, Kind, Origin
@@ -83,6 +83,11 @@ def plan(bus: Poster, recipients: Iterable[tuple[str, int]], kind: Kind = Kind.R
     by_partition: dict[int, list[str]] = {}
     for jid, partition in recipients:
         by_partition.setdefault(partition, []).append(jid)
+    return plan_sorted(bus, by_partition, kind)
+
+
+def plan_sorted(bus: Poster, by_partition: Mapping[int, list[str]], kind: Kind = Kind.ROUTER) -> list[Load]:
+    """The same for recipients that are sorted by partition already; the lists stay the caller's."""
     loads: list[Load] = []
     growing: dict[str, _Growing] = {}
     for partition, jids in by_partition.items():
@@ -129,7 +134,10 @@ def post(bus: Poster, load: Load, stanza: Stanza, origin: Origin, notify: str = 
 
 
 def _cut(jids: list[str]) -> Iterable[list[str]]:
-    """Recipients of one partition, as many at a time as fit into one item."""
+    """Recipients of one partition, as many at a time as fit into one item; always new lists."""
+    if len(jids) <= MAX_RECIPIENTS and sum(map(len, jids)) <= MAX_CHARACTERS:
+        yield jids[:]
+        return
     start = size = 0
     for at, jid in enumerate(jids):
         size += len(jid)

@@ -21,7 +21,7 @@ from types import ModuleType
 from typing import Final
 
 #: Folders of the package whose sources the compiled modules come from or are typed by.
-FOLDERS: Final = ("edge", "router", "shared")
+FOLDERS: Final = ("edge", "router", "shared", "workers/muc")
 VARIABLE: Final = "ROOKERY_COMPILED"
 #: The folder of the package that has compiled modules in a wheel for one platform (`scripts/wheel.py`).
 INSIDE: Final = "_machine"

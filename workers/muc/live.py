@@ -98,9 +98,9 @@ class Live:
         entry = Entry(origin, numbered, 0)
         entry.gone = tuple(full for full in deed.occupants if full not in self.room.occupants)
         part.uids.begin(origin, entry)
-        rows = self._rows(deed, numbered) if deed.room or deed.affiliations or deed.occupants else Rows()
-        if deed.durable and (rows.any or not archived):
-            rows = rows._replace(saying=self._saying(numbered, origin))
+        changed = deed.room or deed.affiliations or deed.occupants
+        saying = self._saying(numbered, origin) if deed.durable and (changed or not archived) else None
+        rows = self._rows(deed, numbered, saying) if changed else Rows(None, (), (), saying)
         entry.waits = len(archived) + (deed.durable and rows.any)
         if deed.removed:
             self.removing = trio.Event()
@@ -165,7 +165,7 @@ class Live:
 
     # --- rows --------------------------------------------------------------------------------------------------------
 
-    def _rows(self, deed: Deed, numbered: Sequence[Numbered]) -> Rows:
+    def _rows(self, deed: Deed, numbered: Sequence[Numbered], saying: Saying | None) -> Rows:
         room, id = self.room, self.id
         since = {out.full: numbers[-1] for numbers, out in numbered if isinstance(out, Tell) and out.entrance}
         occupants = []
@@ -178,7 +178,7 @@ class Live:
         for jid in deed.affiliations:
             packed = room.pack_affiliation(jid)
             affiliations.append(AffiliationRow(id, jid, *((packed[0], packed[1]) if packed else ("", None))))
-        return Rows(self.row() if deed.room else None, tuple(affiliations), tuple(occupants))
+        return Rows(self.row() if deed.room else None, tuple(affiliations), tuple(occupants), saying)
 
     def row(self) -> RoomRow:
         """The room itself."""

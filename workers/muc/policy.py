@@ -77,7 +77,8 @@ class Policy:
             self.admin(service, bare),
             self.may_create(service, bare),
             self.secret,
-            secrets.token_urlsafe(12),
+            # (presence needs none)
+            "" if stanza.kind == "presence" else secrets.token_urlsafe(12),
             self.banned(service, bare) is not None,
             self.listed(service, bare),
         )

@@ -25,6 +25,8 @@ CHUNK_BYTES: Final = 131_072
 _OVERHEAD: Final = 200
 #: Calls of `tick` for which nothing is trimmed after something was sent again: a router may confirm what it got before, meanwhile.
 HOLD: Final = 5
+#: Occupants from which on they are kept sorted by partition: sorting all for each who comes in or goes would cost more than telling them.
+SORTED: Final = 100
 #: What is kept for routers that do not confirm: about a minute of a busy room. More is forgotten, oldest first.
 MAX_TAIL: Final = 8192
 
@@ -42,6 +44,7 @@ class Speaker:
     __slots__ = (
         "_confirmed",
         "_held",
+        "_here",
         "_loads",
         "_local",
         "_lost",
@@ -73,6 +76,8 @@ class Speaker:
         self._route = route
         self._loads: list[Load] | None = None
         self._remote: list[str] = []
+        #: In a large room, who of this cluster is in it, by the partition of the bare JID; None until it is needed.
+        self._here: dict[int, list[str]] | None = None
         #: The last audience that was not all, with its plan.
         self._some: tuple[Sequence[str], list[Load], list[str]] | None = None
         #: The last number that each router was sent, and the last that it has confirmed.
@@ -93,6 +98,8 @@ class Speaker:
             self._loads = None
             if not self._local(full):
                 self.strangers.setdefault(bare_of(full).rpartition("@")[2], {})[full] = None
+            elif self._here is not None:
+                self._here.setdefault(self._node.partition(bare_of(full)), []).append(full)
         self.since[full] = n
 
     def leave(self, full: str) -> None:
@@ -104,6 +111,16 @@ class Speaker:
                 there.pop(full, None)
                 if not there:
                     del self.strangers[domain]
+            self._unsort(full)
+
+    def _unsort(self, full: str) -> None:
+        here = self._here
+        if here is None:
+            return
+        if len(self.since) < SORTED // 2:
+            self._here = None
+        elif (these := here.get(self._node.partition(bare_of(full)))) and full in these:
+            these.remove(full)
 
     def abroad(self) -> list[str]:
         """The occupants that are no accounts of this cluster."""
@@ -114,6 +131,8 @@ class Speaker:
         since = self.since
         # (who comes in or goes is not among those who hear it, so usually nobody is left out)
         if out.but and (out.audience is not None or any(full in since for full in out.but)):
+            if out.audience is None and len(since) >= SORTED:
+                return self._without(out.but)
             but = frozenset(out.but)
             whole = since if out.audience is None else out.audience
             return self._planned([full for full in whole if full not in but])
@@ -129,9 +148,29 @@ class Speaker:
     def _all(self) -> tuple[list[Load], list[str]]:
         loads = self._loads
         if loads is None or not fanout.current(self._node.bus, loads):
-            loads, self._remote = self._planned(self.since)
+            loads, self._remote = (
+                self._without(()) if len(self.since) >= SORTED else self._planned(self.since)
+            )
             self._loads = loads
         return loads, self._remote
+
+    def _without(self, but: Sequence[str]) -> tuple[list[Load], list[str]]:
+        """A plan for all of a large room but some."""
+        partition, local = self._node.partition, self._local
+        here = self._here
+        if here is None:
+            here = self._here = {}
+            for full in self.since:
+                if local(full):
+                    here.setdefault(partition(bare_of(full)), []).append(full)
+        gone = frozenset(but)
+        touched = {partition(bare_of(full)) for full in but}
+        left = {
+            number: [full for full in fulls if full not in gone] if number in touched else fulls
+            for number, fulls in here.items()
+        }
+        remote = [full for full in self.abroad() if full not in gone] if self.strangers else []
+        return fanout.plan_sorted(self._node.bus, {n: fulls for n, fulls in left.items() if fulls}), remote
 
     def _planned(self, audience: Iterable[str]) -> tuple[list[Load], list[str]]:
         partition, local = self._node.partition, self._local

@@ -12,7 +12,7 @@ from rookery.shared.xmpp.stanza import Stanza
 from rookery.workers.muc.outs import Say, Send, Tell
 from rookery.workers.muc.packed import pack, unpack
 from rookery.workers.muc.queue import Entry, Queue
-from rookery.workers.muc.speaker import CHUNK, HOLD, Speaker, chunks
+from rookery.workers.muc.speaker import CHUNK, HOLD, SORTED, Speaker, chunks
 from rookery.workers.muc.store.rows import OccupantRow, RoomRow, Rows, Saying
 from rookery.workers.muc.store.writer import coalesce
 from rookery.workers.muc.uids import MOST, Uids
@@ -132,6 +132,26 @@ def test_audiences(out: Say, who: list[str]) -> None:
     for n in (5, 6):  # the second time the plan is there
         voice.say(n, out)
     assert heard(news(cluster)) == [(5, who), (6, who)]
+
+
+def test_a_large_room_is_kept_sorted_and_reaches_the_same_people() -> None:
+    cluster, voice, away = speaker()
+    voice.enter(FAR, 3)
+    crowd = [f"u{n}@example.org/r" for n in range(2 * SORTED)]
+    for number, full in enumerate(crowd):
+        voice.enter(full, 4 + number)
+    voice.say(1001, Say(MESSAGE, None, but=(ALICE, crowd[7], FAR)))
+    voice.leave(crowd[3])
+    voice.enter("late@example.org/r", 1002)
+    voice.say(1003, Say(MESSAGE))
+    first, second = heard(news(cluster))
+    assert first == (1001, sorted({BOB, *crowd} - {crowd[7]}))
+    assert second == (1003, sorted({ALICE, BOB, "late@example.org/r", *crowd} - {crowd[3]}))
+    assert [one.to for one in away] == [FAR]
+    for full in crowd:
+        voice.leave(full)
+    voice.say(1004, Say(MESSAGE, None, but=(BOB,)))
+    assert heard(news(cluster)) == [(1004, sorted({ALICE, "late@example.org/r"}))]
 
 
 def test_who_left_hears_nothing_more() -> None:

@@ -15,12 +15,11 @@ POST = (
 CHUNKS = b"POST /c HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3;a=b\r\nabc\r\n1\r\nd\r\n0\r\nX-Y: t\r\n\r\n"
 
 
-LIMITS = HttpLimits()
-
-
-def heard(data: bytes, *, cuts: tuple[int, ...] = (), limits: HttpLimits = LIMITS) -> list[Request | int]:
+def heard(
+    data: bytes, *, cuts: tuple[int, ...] = (), limits: HttpLimits | None = None
+) -> list[Request | int]:
     """What a connection makes of bytes that come in pieces: its requests, each answered, and the status of what is refused."""
-    exchange = Exchange(limits, "192.0.2.1")
+    exchange = Exchange(limits or HttpLimits(), "192.0.2.1")
     found: list[Request | int] = []
     ends = sorted({cut for cut in cuts if 0 < cut < len(data)} | {len(data)})
     for start, end in zip([0, *ends], ends, strict=False):

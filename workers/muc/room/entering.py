@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hmac
+from functools import lru_cache
+from typing import Final
 
 from rookery.shared.xeps.multi_user_chat import NS
 from rookery.shared.xmpp.errors import StanzaError
+from rookery.shared.xmpp.parse import parse_fragment
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element
 from rookery.workers.muc.outs import Note, Send
@@ -18,11 +21,15 @@ from rookery.workers.muc.room.history import wanted
 from rookery.workers.muc.room.state import Occupant, Seat, mark
 from rookery.workers.muc.room.values import Affiliation, Ending, Wanted
 
+#: Bytes of a join that is remembered, and how many of these.
+_SHORT: Final = 160
+_FORMS: Final = 256
+
 
 def available(ask: Ask) -> list[c.Step]:
     """Presence without a type: it enters, changes the nick or the status, or asks for all again."""
     occupant = ask.occupant
-    join = ask.stanza.find(NS, "x")
+    join = _join(ask.stanza)
     if not ask.nick:
         raise StanzaError("jid-malformed", "a nick is needed")
     if occupant is None:
@@ -34,6 +41,26 @@ def available(ask: Ask) -> list[c.Step]:
     if ask.facts.stream and ask.facts.stream != occupant.stream:
         steps.append(c.Moved(occupant, ask.facts.stream))
     return steps
+
+
+def _join(stanza: Stanza) -> Element | None:
+    """The element that says that a presence is a join (section 7.2.2); few forms are common, and these are read once."""
+    inner = stanza.inner
+    if len(inner) > _SHORT or b"password" in inner:
+        return stanza.find(NS, "x")
+    return _read(inner) if stanza.has(NS, "x") else None
+
+
+@lru_cache(maxsize=_FORMS)
+def _read(inner: bytes) -> Element | None:
+    return next(
+        (
+            one
+            for one in parse_fragment(inner)
+            if isinstance(one, Element) and one.name == "x" and one.ns == NS
+        ),
+        None,
+    )
 
 
 def _not_in(ask: Ask) -> Stanza:

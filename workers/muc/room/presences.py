@@ -15,6 +15,9 @@ from rookery.workers.muc.room.statuses import ELEMENTS, SELF
 from rookery.workers.muc.room.values import Affiliation, Ending, Role
 
 _PAYLOADS: Final = ((USER, "x"), (OCCUPANT_ID, "occupant-id"))
+#: How an item begins and ends, by affiliation and role.
+_HEADS: Final = tuple([f"<item affiliation='{one.label}'" for one in Affiliation])
+_TAILS: Final = tuple([f" role='{one.label}'" for one in Role])
 _new: Final = tuple.__new__
 
 
@@ -22,16 +25,14 @@ def item(
     affiliation: Affiliation, role: Role, *, jid: str = "", nick: str = "", actor: str = "", reason: str = ""
 ) -> str:
     """The element that tells what somebody is; `actor` is a nick."""
-    parts = [f"<item affiliation='{affiliation.label}'"]
+    head, tail = _HEADS[affiliation], _TAILS[role]
     if jid:
-        parts.append(f" jid='{escape_attr(jid)}'")
+        head = f"{head} jid='{escape_attr(jid)}'"
     if nick:
-        parts.append(f" nick='{escape_attr(nick)}'")
-    parts.append(f" role='{role.label}'")
+        head = f"{head} nick='{escape_attr(nick)}'"
     if not actor and not reason:
-        parts.append("/>")
-        return "".join(parts)
-    parts.append(">")
+        return f"{head}{tail}/>"
+    parts = [head, tail, ">"]
     if actor:
         parts.append(f"<actor nick='{escape_attr(actor)}'/>")
     if reason:
@@ -84,12 +85,18 @@ def with_codes(stanza: Stanza, codes: tuple[int, ...]) -> Stanza:
         return stanza
     head, mark, tail = stanza.inner.rpartition(b"</x>")
     extra = "".join([ELEMENTS[code] for code in codes]).encode()
-    return stanza.replace(inner=b"%b%b%b%b" % (head, extra, mark, tail))
+    kind, type_, to_, from_, id_, lang, attrs, payloads, _ = stanza
+    inner = b"%b%b%b%b" % (head, extra, mark, tail)
+    added: Stanza = _new(Stanza, (kind, type_, to_, from_, id_, lang, attrs, payloads, inner))
+    return added
 
 
 def own(state: State, occupant: Occupant, codes: tuple[int, ...] = ()) -> Stanza:
     """As it sees itself: with its real JID and code 110 (section 7.2.2)."""
-    return with_codes(available(state, occupant, True), (SELF, *codes))
+    seat = occupant.seat
+    what = item(seat.affiliation, seat.role, jid=occupant.full)
+    told = "".join([ELEMENTS[code] for code in (SELF, *codes)])
+    return _stanza(seat, "", *_worn(state, occupant), f"<x xmlns='{USER}'>{what}{told}</x>")
 
 
 def gone(seat: Seat, ending: Ending, *, jid: str = "", role: Role = Role.NONE, nick: str = "") -> Stanza:

@@ -121,7 +121,6 @@ class State:
 
     __slots__ = (
         "_moderators",
-        "_others",
         "_owners",
         "affiliates",
         "card",
@@ -175,7 +174,6 @@ class State:
         self.privates: dict[tuple[str, str, str], None] = {}
         self._owners = 0
         self._moderators: Sequence[str] | None = None
-        self._others: Sequence[str] = ()
 
     def wrote(self, full: str, key: str, id: str) -> None:
         """A private message goes to a session."""
@@ -201,7 +199,7 @@ class State:
 
     def seats_of(self, bare: str) -> list[Seat]:
         """All nicks of a bare JID."""
-        return [seat for seat in self.seats.values() if seat.bare == bare]
+        return [seat for seat in self.seats.values() if seat.sessions[0].bare == bare]
 
     def listed(self, affiliation: Affiliation) -> list[tuple[str, Affiliate]]:
         """All entries of an affiliation."""
@@ -215,24 +213,12 @@ class State:
     @property
     def moderators(self) -> Sequence[str]:
         """Full JIDs of those who see real JIDs in a semi-anonymous room; the same object while nothing changes."""
-        if self._moderators is None:
-            self._split()
-        assert self._moderators is not None
-        return self._moderators
-
-    @property
-    def others(self) -> Sequence[str]:
-        """All others; the same object while nothing changes."""
-        if self._moderators is None:
-            self._split()
-        return self._others
-
-    def _split(self) -> None:
-        moderators: list[str] = []
-        others: list[str] = []
-        for full, occupant in self.occupants.items():
-            (moderators if occupant.seat.role is Role.MODERATOR else others).append(full)
-        self._moderators, self._others = tuple(moderators), tuple(others)
+        found = self._moderators
+        if found is None:
+            moderator = Role.MODERATOR
+            found = tuple([full for full, one in self.occupants.items() if one.seat.role is moderator])
+            self._moderators = found
+        return found
 
     def sees(self, occupant: Occupant) -> bool:
         """Whether an occupant sees real JIDs."""
@@ -241,7 +227,7 @@ class State:
     # --- changing, for `evolve` and for what loads a room ------------------------------------------------------------
 
     def resplit(self) -> None:
-        """Who moderates, or who is in, has changed."""
+        """Who moderates has changed."""
         self._moderators = None
 
     def set_affiliate(self, jid: str, entry: Affiliate) -> None:
@@ -265,7 +251,8 @@ class State:
         """A session takes its place."""
         occupant.seat.sessions.append(occupant)
         self.occupants[occupant.full] = occupant
-        self._moderators = None
+        if occupant.seat.role is Role.MODERATOR:
+            self._moderators = None
 
     def rise(self, occupant: Occupant) -> None:
         """A session leaves its place."""
@@ -276,7 +263,8 @@ class State:
         else:
             seat.sessions.remove(occupant)
         self.occupants.pop(occupant.full, None)
-        self._moderators = None
+        if seat.role is Role.MODERATOR:
+            self._moderators = None
 
 
 def mark(secret: bytes, room: str, bare: str) -> bytes:

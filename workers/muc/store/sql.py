@@ -11,38 +11,43 @@ from rookery.workers.muc.store.rows import AffiliationRow, Loaded, OccupantRow, 
 
 #: The kind of a room among the owners of archives.
 OWNER: Final = "room"
-_WRITE: Final = f"""{FENCE},
+#: The rooms of a batch and their lists; the numbers are those of the arguments.
+_ROOMS: Final = """
 rooms AS (
     INSERT INTO room (id, partition, jid, state, public, persistent, name, description, lang, occupants)
-    SELECT r.* FROM fence_ok, unnest($2::bigint[], $3::integer[], $4::text[], $5::bytea[], $6::boolean[], $7::boolean[],
-        $8::text[], $9::text[], $10::text[], $11::integer[]) AS r
+    SELECT r.* FROM fence_ok, unnest($16::bigint[], $17::integer[], $18::text[], $19::bytea[], $20::boolean[], $21::boolean[],
+        $22::text[], $23::text[], $24::text[], $25::integer[]) AS r
     ON CONFLICT (id) DO UPDATE SET state = excluded.state, public = excluded.public, persistent = excluded.persistent,
         name = excluded.name, description = excluded.description, lang = excluded.lang, occupants = excluded.occupants
 ),
 no_affiliation AS (
-    DELETE FROM room_affiliation a USING fence_ok, unnest($12::bigint[], $13::text[]) AS g (room_id, jid)
+    DELETE FROM room_affiliation a USING fence_ok, unnest($26::bigint[], $27::text[]) AS g (room_id, jid)
     WHERE a.room_id = g.room_id AND a.jid = g.jid
 ),
 affiliations AS (
     INSERT INTO room_affiliation (room_id, jid, affiliation, state)
-    SELECT a.* FROM fence_ok, unnest($14::bigint[], $15::text[], $16::text[], $17::bytea[]) AS a
+    SELECT a.* FROM fence_ok, unnest($28::bigint[], $29::text[], $30::text[], $31::bytea[]) AS a
     ON CONFLICT (room_id, jid) DO UPDATE SET affiliation = excluded.affiliation, state = excluded.state
-),
+),"""
+#: Who comes and goes, and what is said of it: nearly all that is written.
+_VISITS: Final = """
 no_occupant AS (
-    DELETE FROM room_occupant o USING fence_ok, unnest($18::bigint[], $19::text[]) AS g (room_id, jid)
+    DELETE FROM room_occupant o USING fence_ok, unnest($2::bigint[], $3::text[]) AS g (room_id, jid)
     WHERE o.room_id = g.room_id AND o.jid = g.jid
 ),
 occupants AS (
     INSERT INTO room_occupant (room_id, jid, partition, nick, since, state)
-    SELECT o.* FROM fence_ok, unnest($20::bigint[], $21::text[], $22::integer[], $23::text[], $24::bigint[], $25::bytea[]) AS o
+    SELECT o.* FROM fence_ok, unnest($4::bigint[], $5::text[], $6::integer[], $7::text[], $8::bigint[], $9::bytea[]) AS o
     ON CONFLICT (room_id, jid) DO UPDATE SET nick = excluded.nick, since = excluded.since, state = excluded.state
 ),
 sayings AS (
     INSERT INTO room_saying (room_id, n, partition, stream, origin_n, said)
-    SELECT s.* FROM fence_ok, unnest($26::bigint[], $27::bigint[], $28::integer[], $29::bytea[], $30::bigint[], $31::bytea[]) AS s
+    SELECT s.* FROM fence_ok, unnest($10::bigint[], $11::bigint[], $12::integer[], $13::bytea[], $14::bigint[], $15::bytea[]) AS s
     ON CONFLICT (room_id, n) DO NOTHING
 )
-SELECT EXISTS (SELECT FROM fence_ok)"""  # noqa: S608  constants only
+SELECT EXISTS (SELECT FROM fence_ok)"""
+_WRITE_VISITS: Final = f"{FENCE},{_VISITS}"
+_WRITE: Final = f"{FENCE},{_ROOMS}{_VISITS}"
 _HEARD: Final = f"""{FENCE},
 heard AS (
     INSERT INTO room_heard (partition, n) SELECT h.* FROM fence_ok, unnest($2::integer[], $3::bigint[]) AS h
@@ -90,14 +95,18 @@ async def write(conn: Connection, incarnation: str, batch: Batch) -> None:
     """Write a batch. Safe to repeat. Raises Fenced."""
     rooms, affiliations, occupants, sayings = batch
     arguments = [
-        *_columns(rooms, 10),
-        *_columns([(one.room_id, one.jid) for one in affiliations if one.state is None], 2),
-        *_columns([one for one in affiliations if one.state is not None], 4),
         *_columns([(one.room_id, one.jid) for one in occupants if one.state is None], 2),
         *_columns([one for one in occupants if one.state is not None], 6),
         *_columns(sayings, 6),
     ]
-    if not await conn.fetchval(_WRITE, incarnation, *arguments):
+    if rooms or affiliations:
+        arguments += [
+            *_columns(rooms, 10),
+            *_columns([(one.room_id, one.jid) for one in affiliations if one.state is None], 2),
+            *_columns([one for one in affiliations if one.state is not None], 4),
+        ]
+    statement = _WRITE if rooms or affiliations else _WRITE_VISITS
+    if not await conn.fetchval(statement, incarnation, *arguments):
         raise Fenced(incarnation)
 
 
