@@ -54,6 +54,15 @@ class Guest(Person):
                 data = b""
             tail = data[-600:]
 
+    async def host(self, room: str) -> None:
+        """Enter, and open the room."""
+        self._answered = trio.Event()
+        await self.send(
+            f"<presence to='{room}@conference.localhost/host'><x xmlns='http://jabber.org/protocol/muc'/></presence>"
+        )
+        await self._answered.wait()
+        await self.open(room)
+
     async def flood(self, room: str, until: int, everybody: Sequence[Guest], rate: float) -> None:
         """Enter and leave, so many times a second or as fast as can be, until all together have stayed so often."""
         address = f"{room}@conference.localhost/g{self.number}"
@@ -82,11 +91,14 @@ async def flood(port: int, stays: int, rate: float) -> tuple[int, int, float]:
         for guest in guests:
             await guest.login(port)
             nursery.start_soon(guest.listen)
+        # One of them opens the room and stays: it is neither locked nor gone meanwhile.
+        host = guests.pop()
+        await host.host("flood")
         began = time.monotonic()
         async with trio.open_nursery() as coming:
             for guest in guests:
                 # (each presence of a stay has code 110, the one that ends it, too)
-                coming.start_soon(guest.flood, "flood", 2 * stays, guests, rate / GUESTS)
+                coming.start_soon(guest.flood, "flood", 2 * stays, guests, rate / len(guests))
         nursery.cancel_scope.cancel()
     return (
         sum(one.stays for one in guests) // 2,

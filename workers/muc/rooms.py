@@ -364,6 +364,7 @@ class Rooms:
                     self.abroad.look(live, now)
                     if now - live.used >= IDLE:
                         live.room.rest()
+                        live.speaker.rest()
 
     async def note(self, parts: Sequence[Part]) -> None:
         """Write up to which numbers all is heard, where that has changed."""
