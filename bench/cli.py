@@ -70,9 +70,9 @@ _OPTIONS: Final[tuple[tuple[str, Any, str], ...]] = (
     (
         "--transport",
         click.Choice(get_args(Transport)),
-        "TCP in the clear, with STARTTLS, TLS, or a WebSocket.",
+        "TCP in the clear, with STARTTLS, TLS; a WebSocket without and with TLS; BOSH without.",
     ),
-    ("--path", str, "Path of the WebSocket."),
+    ("--path", str, "Path of the WebSocket or of BOSH."),
     ("--ca-file", str, "Authority to trust, PEM; loopback targets are not checked without it."),
     ("--mechanism", click.Choice(get_args(Mechanism)), "How to authenticate."),
     ("--users", int, "How many."),

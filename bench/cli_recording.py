@@ -15,6 +15,7 @@ from rookery.bench.cli import plan_options, writable
 from rookery.bench.plan import PlanError, make
 from rookery.bench.recording.proxy import record as recorded
 from rookery.bench.recording.tape import load
+from rookery.bench.remotes.authority import Authority
 from rookery.bench.remotes.house import place_of
 
 _OURS: Final = ("--users", "--tape", "--processes", "--rate", "--duration", "--warmup", "--count")
@@ -23,21 +24,32 @@ _OURS: Final = ("--users", "--tape", "--processes", "--rate", "--duration", "--w
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @click.option(
-    "--listen", default="127.0.0.1:15222", show_default=True, help="Where clients connect to, HOST:PORT."
+    "--listen", default="127.0.0.1:15222", show_default=True, help="Where they connect to, HOST:PORT."
 )
 @click.option(
-    "--target", default="127.0.0.1:5222", show_default=True, help="Where the server listens for clients."
+    "--target",
+    default="127.0.0.1:5222",
+    show_default=True,
+    help="Where the server listens for clients, or with --s2s-ca for servers (5269).",
+)
+@click.option(
+    "--s2s-ca",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Record streams of other servers: an authority that both sides trust (`rookery bench ca`), with its key.",
 )
 @click.option(
     "--seed",
     help="Renames addresses and bodies; two recordings of one seed name the same people alike. Chance without it.",
 )
-def record(file: Path, listen: str, target: str, seed: str | None) -> None:
+def record(file: Path, listen: str, target: str, seed: str | None, s2s_ca: Path | None) -> None:
     """Stand between clients and a server and write to FILE who sends messages of which size to whom, until Ctrl-C.
 
     Addresses and bodies are hashed under the seed. Clients speak without TLS to it, and it to the server: what is encrypted passes unheard,
-    and is counted. Streams between servers are always encrypted, so they cannot be recorded; the same messages can, where their
-    senders connect.
+    and is counted.
+
+    With --s2s-ca it stands before the port of a server for other servers, and ends their TLS: to each side it shows a certificate of that authority
+    that names the other. So it records servers of a test; those that trust public authorities alone cannot be recorded. Streams with TLS from the
+    first byte are refused, and keys of dialback pass but are asked about elsewhere.
     """
     writable(file)
 
@@ -49,9 +61,9 @@ def record(file: Path, listen: str, target: str, seed: str | None) -> None:
             recorded,
             file,
             seed or secrets.token_hex(16),
-            place_of(listen, "listen"),
-            place_of(target, "target"),
+            (place_of(listen, "listen"), place_of(target, "target")),
             ready,
+            Authority.load(str(s2s_ca)) if s2s_ca else None,
         )
     except PlanError as error:
         raise click.UsageError(str(error)) from None
@@ -63,7 +75,12 @@ def record(file: Path, listen: str, target: str, seed: str | None) -> None:
             raise
         raise click.ClickException(f"{listen}: {inner.strerror or inner}") from None
     click.echo(f"{done.messages} messages in {file}; {done.passed} other stanzas passed", err=True)
-    if done.sealed:
+    if done.sealed and s2s_ca:
+        click.echo(
+            f"{done.sealed} connections were refused: no STARTTLS, or one side does not trust {s2s_ca}",
+            err=True,
+        )
+    elif done.sealed:
         click.echo(
             f"{done.sealed} connections used TLS and were not heard: let clients connect without it", err=True
         )

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec import Struct
 
-Transport = Literal["plain", "starttls", "tls", "ws", "wss"]
+Transport = Literal["plain", "starttls", "tls", "ws", "wss", "bosh"]
 Mechanism = Literal["auto", "SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN"]
 #: Bytes of the mark at the beginning of each body; a body cannot be shorter.
 MARK_BYTES: Final = 34
@@ -35,8 +35,8 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     second_target: str = ""
     second_domain: str = ""
     transport: Transport = "starttls"
-    #: Path of the WebSocket (transports ws and wss).
-    path: str = "/xmpp-websocket"
+    #: Path of the WebSocket (transports ws and wss) or of BOSH (transport bosh, without TLS); "" for the usual one.
+    path: str = ""
     #: PEM file of the authority to trust; without it loopback targets are not checked, and others by the system's.
     ca_file: str = ""
     mechanism: Mechanism = "auto"
@@ -130,6 +130,11 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     def port(self) -> int:
         """The target's port."""
         return int(self.target.rpartition(":")[2])
+
+    @property
+    def at(self) -> str:
+        """The path of HTTP requests."""
+        return self.path or ("/http-bind" if self.transport == "bosh" else "/xmpp-websocket")
 
     @property
     def closed_loop(self) -> bool:

@@ -11,7 +11,7 @@ _REMEDIES: Final = {
     "connection-refused": "does the server listen at {plan.target}?",
     "timeout": "nothing was answered within {plan.timeout:g} s: is {plan.transport} what {plan.target} speaks?",
     "tls": "is {plan.transport} what {plan.target} speaks, and does its certificate fit --domain and --ca-file?",
-    "websocket": "is --path {plan.path} that of the server's WebSocket?",
+    "websocket": "is --path {plan.at} that of the server's WebSocket?",
     "no-starttls": "the server offers no STARTTLS there: --transport plain or tls",
     "no-mechanism": "choose another --mechanism; servers may offer more once TLS is there",
     "no-features": "is {plan.transport} what {plan.target} speaks?",

@@ -21,6 +21,8 @@ class HostedDomain:
     caps: Element | None = None
     #: SASL mechanisms, best first, where passwords are kept elsewhere; () for those of the passwords that are kept here.
     logins: tuple[str, ...] = ()
+    #: Whether people who make accounts are asked something (XEP-0158).
+    puzzles: bool = False
     told: dict[tuple[object, ...], bytes] = field(default_factory=dict, compare=False, repr=False)
 
 

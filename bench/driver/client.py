@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from rookery.bench.driver import loop as loops
+from rookery.bench.driver.bosh import Bosh
 from rookery.bench.driver.login import Session
 from rookery.bench.driver.scan import split
 from rookery.bench.driver.script import Note, OpenStream, Script, ScriptError, Send, StartTls, answer, parse
@@ -49,9 +50,11 @@ class Client:
         "hold",
         "marks",
         "session",
+        "short",
         "sink",
         "started",
         "tail",
+        "ticket",
         "why",
         "xmlns",
     )
@@ -67,18 +70,21 @@ class Client:
         self.tail = b""
         #: What a scenario keeps with the connection.
         self.hold: Any = None
+        #: The TLS session to go on with, where tickets are kept, and whether the server took the last one.
+        self.ticket: ssl.SSLSession | None = None
+        self.short = False
         #: Nanoseconds of each noted operation of the last script.
         self.marks: dict[str, int] = {}
         self.started = 0
         #: What is known of the last script's failure besides its condition.
         self.why = ""
         #: A namespace declaration that each stanza needs on a WebSocket (RFC 7395 section 3.3.3).
-        self.xmlns = b" xmlns='jabber:client'" if target.websocket else b""
+        self.xmlns = b" xmlns='jabber:client'" if target.websocket or target.bosh else b""
         self._closed = True
         self._fd = -1
         self._raw: socket.socket | ssl.SSLSocket | None = None
         self._out = bytearray()
-        self._web: WebSocket | None = None
+        self._web: WebSocket | Bosh | None = None
         self._script: Script | None = None
         self._outcome: Outcome = gone
         self._since = 0
@@ -132,6 +138,9 @@ class Client:
 
     def _connected(self) -> None:
         """The transport is there: WebSocket next, or the script."""
+        if self._target.bosh:
+            self._bosh()
+            return
         if not self._target.websocket:
             self._begin()
             return
@@ -160,6 +169,20 @@ class Client:
 
         self._loop.handlers[self._fd] = opened
 
+    def _bosh(self) -> None:
+        assert self._raw is not None
+        loop, fd = self._loop, self._fd
+        bosh = Bosh(
+            loop,
+            self._target,
+            self._raw,
+            self._on_ready,
+            lambda: loop.change(fd, loops.READ | loops.WRITE),
+        )
+        self._web = bosh
+        self._plug(bosh)
+        self._begin()
+
     def _begin(self) -> None:
         self._loop.handlers[self._fd] = self._on_ready
         self._advance(None, first=True)
@@ -173,7 +196,10 @@ class Client:
         assert context is not None
         self._loop.remove(self._fd)
         wrapped = context.wrap_socket(
-            self._raw, server_hostname=self._target.domain, do_handshake_on_connect=False
+            self._raw,
+            server_hostname=self._target.domain,
+            do_handshake_on_connect=False,
+            session=self.ticket,
         )
         self._raw, self._fd, self._pending = wrapped, wrapped.fileno(), wrapped.pending
         self._loop.add(self._fd, loops.READ, self._on_handshake)
@@ -189,6 +215,7 @@ class Client:
             self._fail("tls", getattr(error, "verify_message", "") or getattr(error, "reason", "") or "")
             return
         self._plug(self._raw)
+        self.short = bool(self._raw.session_reused)
         if self._target.direct_tls:
             self._noted("tls")
             self._connected()
@@ -352,6 +379,11 @@ class Client:
         if not self._closed:
             self._closed = True
             assert self._raw is not None
+            if self._target.tickets and isinstance(self._raw, ssl.SSLSocket):
+                self.ticket = self._raw.session or self.ticket
+            if isinstance(self._web, Bosh):
+                self._web.close()
+            self._web = None
             self._loop.remove(self._fd)
             self._raw.close()
 

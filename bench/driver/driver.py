@@ -41,8 +41,9 @@ class Driver:
         self.order = order
         self.loop = loop
         self.recorder = Recorder()
-        self.target = Target(self.plan)
-        second = Target(self.plan, second=True) if self.plan.second_target else self.target
+        tickets = find(self.plan.scenario).tickets
+        self.target = Target(self.plan, tickets=tickets)
+        second = Target(self.plan, second=True, tickets=tickets) if self.plan.second_target else self.target
         self.keys: Keys = {}
         self.rng = random.Random(f"{self.plan.seed}/{order.number}")
         everybody = accounts(self.plan)
@@ -259,7 +260,7 @@ class Driver:
 
     def _log_in(self, client: Client, now: int) -> None:
         def script() -> Script:
-            yield from self.login_script(client)
+            yield from self.scenario.login(client)
             yield Send(b"<presence%b/>" % client.xmlns)
             if client is self.clients[0]:
                 yield from self._ask_version()

@@ -16,6 +16,7 @@ class Target:
 
     __slots__ = (
         "address",
+        "bosh",
         "direct_tls",
         "domain",
         "family",
@@ -23,17 +24,20 @@ class Target:
         "header",
         "path",
         "starttls",
+        "tickets",
         "tls",
         "websocket",
     )
 
-    def __init__(self, plan: Plan, *, second: bool = False) -> None:
-        """`second`: the server of every second user, where there are two. Raises PlanError."""
+    def __init__(self, plan: Plan, *, second: bool = False, tickets: bool = False) -> None:
+        """`second`: the server of every second user, where there are two; `tickets`: sessions of TLS are kept. Raises PlanError."""
+        self.tickets = tickets
         self.domain = plan.second_domain if second else plan.domain
         place = plan.second_target if second else plan.target
         host, _, port = place.rpartition(":")
-        self.path = plan.path
+        self.path = plan.at
         self.websocket = plan.transport in ("ws", "wss")
+        self.bosh = plan.transport == "bosh"
         self.direct_tls = plan.transport in ("tls", "wss")
         self.starttls = plan.transport == "starttls"
         try:
@@ -44,7 +48,7 @@ class Target:
         self.address: Any = found[0][4]
         self.tls = _context(plan) if self.direct_tls or self.starttls else None
         domain = escape_attr(self.domain)
-        if self.websocket:
+        if self.websocket or self.bosh:
             self.header = f"<open xmlns='{ns.FRAMING}' to='{domain}' version='1.0' xml:lang='en'/>".encode()
             self.farewell = f"<close xmlns='{ns.FRAMING}'/>".encode()
         else:

@@ -23,7 +23,7 @@ from rookery.bench.users import accounts
 from rookery.embedded.child import EmbeddedError
 
 #: Listener of each transport.
-_PORTS: Final = {"plain": "c2s", "starttls": "c2s", "tls": "tls", "ws": "http"}
+_PORTS: Final = {"plain": "c2s", "starttls": "c2s", "tls": "tls", "ws": "http", "bosh": "http"}
 
 
 class RunError(Exception):
@@ -54,7 +54,7 @@ def plan_for(plan: Plan, running: Running, ready_file: Path, *, register: bool) 
         plan,
         target=f"127.0.0.1:{getattr(running.ports, port)}",
         s2s_target=f"127.0.0.1:{running.ports.s2s}",
-        path=running.path,
+        path=running.path if plan.transport == "ws" else "",
         ready_file=str(ready_file),
         register=register,
     )
@@ -93,7 +93,13 @@ class Campaign:
                 folder.mkdir()
                 folder.chmod(0o711)  # the account of Rookery's Postgres goes through it
                 self._sites[peer.name] = Site(
-                    folder, self._plan.domain, certificate, key, self._plan.users, federation
+                    folder,
+                    self._plan.domain,
+                    certificate,
+                    key,
+                    self._plan.users,
+                    federation,
+                    find(self._plan.scenario).tickets,
                 )
             for round_number in range(repeat):
                 for peer in order(able, round_number):

@@ -28,7 +28,9 @@ _SCHEMA: Final = Path("/usr/share/ejabberd/sql/pg.sql")
 _ENTRIES: Final = 50
 #: Busy-waiting schedulers count CPU that serves nobody, four to five times what the work costs.
 SLEEPING: Final = ("+sbwt", "none", "+sbwtdcpu", "none", "+sbwtdio", "none")
-#: What the package's configuration enables, without mqtt, bosh, stun and the rest that opens ports, and without what limits
+#: What is served over HTTP.
+_HANDLERS: Final = {"/xmpp-websocket": "ejabberd_http_ws", "/http-bind": "mod_bosh"}
+#: What the package's configuration enables, without mqtt, stun and the rest that opens ports, and without what limits
 #: (fail2ban, pres_counter).
 MODULES: Final = (
     *(
@@ -50,7 +52,15 @@ MODULES: Final = (
         "mod_privacy",
         "mod_private",
     ),
-    *("mod_push", "mod_push_keepalive", "mod_shared_roster", "mod_sic", "mod_vcard_xupdate", "mod_version"),
+    *(
+        "mod_push",
+        "mod_push_keepalive",
+        "mod_shared_roster",
+        "mod_sic",
+        "mod_vcard_xupdate",
+        "mod_version",
+        "mod_bosh",
+    ),
 )
 
 
@@ -84,7 +94,7 @@ def configuration(site: Site, ports: Ports, *, database: Archive | None = None) 
                 "ip": "127.0.0.1",
                 "port": ports.http,
                 "module": "ejabberd_http",
-                "request_handlers": {"/xmpp-websocket": "ejabberd_http_ws"},
+                "request_handlers": _HANDLERS,
             },
         ],
         "auth_method": "internal",

@@ -47,6 +47,8 @@ class Site:
     users: int
     #: None: it speaks with no other server.
     federation: Federation | None = None
+    #: Clients come back with session tickets: a server that can give them does.
+    tickets: bool = False
 
 
 @dataclass(frozen=True, slots=True)

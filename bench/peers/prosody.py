@@ -41,7 +41,7 @@ MODULES: Final = (
         "time",
         "uptime",
     ),
-    *("version", "admin_adhoc", "posix", "websocket"),
+    *("version", "admin_adhoc", "posix", "websocket", "bosh"),
 )
 #: Users that may make nodes.
 _MAKERS: Final = 64
@@ -68,6 +68,7 @@ def configuration(site: Site, ports: Ports, *, gc: int = 0, database: Archive | 
         'http_interfaces = { "127.0.0.1" }',
         "https_ports = { }",
         "consider_websocket_secure = true",
+        "consider_bosh_secure = true",
         "c2s_require_encryption = false",
         "allow_unencrypted_plain_auth = true",
         'authentication = "internal_hashed"',

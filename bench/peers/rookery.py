@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import signal
 import subprocess
 import sys
@@ -58,6 +59,11 @@ class Version:
 def configuration(site: Site, durability: str = "") -> str:
     """The TOML file: the certificate of all servers, and when a message is accepted ("" for the default)."""
     lines = ["[tls]", f'directory = "{site.certificate.parent.parent}"']
+    if site.tickets:
+        keys = site.folder / "tickets"
+        keys.touch(0o600)
+        keys.write_text(secrets.token_hex(32) + "\n")
+        lines.append(f'ticket_secrets_file = "{keys}"')
     if durability:
         lines += ["[router]", f'durability = "{durability}"']
     # What listens by itself takes a port that is free.

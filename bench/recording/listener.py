@@ -15,7 +15,8 @@ from rookery.shared.xmpp.xml import Element
 #: An unfinished element of more bytes than that ends the listening, not the connection.
 LIMIT: Final = 2_000_000
 SASL2: Final = "urn:xmpp:sasl:2"
-_KINDS: Final = ("chat", "normal")
+#: Types of messages that are recorded.
+KINDS: Final = ("chat", "normal")
 
 
 class Listener:
@@ -65,7 +66,7 @@ class Listener:
             return None
         body = message.find_text(ns.CLIENT, "body")
         to = bare_of(message.get("to") or "")
-        if not body or not self.account or "@" not in to or message.get("type", "normal") not in _KINDS:
+        if not body or not self.account or "@" not in to or message.get("type", "normal") not in KINDS:
             return None
         person = self._renamer.person
         return Event(at, person(self.account), person(to), len(body.encode()), self._renamer.body(body))

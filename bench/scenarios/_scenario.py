@@ -53,6 +53,9 @@ class Scenario:
     #: The driver plays other servers, which the server must find and believe.
     federates: ClassVar[bool] = False
 
+    #: Clients come back with the session tickets of their former connections, which the server has to give.
+    tickets: ClassVar[bool] = False
+
     #: One user in so many comes first, and the server is measured with those, too: what the others add is theirs alone.
     part: ClassVar[int] = 1
 
@@ -89,6 +92,10 @@ class Scenario:
     def further_files(cls, plan: Plan) -> int:
         """Files that a driver process opens besides the users' connections."""
         return 0
+
+    def login(self, client: Client) -> Script:
+        """Authenticate and bind."""
+        return self.driver.login_script(client)
 
     def setup(self, client: Client) -> Script:
         """What a client does at the end of its login."""

@@ -7,7 +7,7 @@ Everybody at once (storm), at a rate, or in a closed loop. A session that the se
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import ClassVar, Final
 
 from rookery.bench.driver.client import Client
 from rookery.bench.driver.login import authenticate, first_stream, open_stream
@@ -34,7 +34,7 @@ class Resume(Rounds):
     """`resume` lasts from the cut to `<resumed/>`."""
 
     operation = "resume"
-    parts = ("connect", "tls", "auth")
+    parts: ClassVar[tuple[str, ...]] = ("connect", "tls", "auth")
     summary = "XEP-0198: cut connections and resume them, at a rate, closed loop, or as a storm."
 
     def at_once(self) -> int:

@@ -53,6 +53,7 @@ class HostedDomains:
                 row.registration and not row.logins,
                 entity_caps.stream_feature(features, [(var, uris) for var, uris in row.contacts]),
                 row.logins,
+                row.puzzles,
             )
             for row in rows
             if row.kind == ACCOUNTS

@@ -22,7 +22,12 @@ class Answering:
         """This one is to be answered."""
         self._iq = iq
 
-    def answer(self, error: StanzaError | None, *payload: Element) -> list[Effect]:
+    @property
+    def id(self) -> str:
+        """That of the iq that waits, "" for none."""
+        return self._iq.id if self._iq is not None else ""
+
+    def answer(self, error: StanzaError | None, *payload: Element, from_: str = "") -> list[Effect]:
         """Answer it, with an error if there is one; nothing is written when no iq waits."""
         iq = self._iq
         self._iq = None
@@ -31,5 +36,6 @@ class Answering:
         if iq is None:
             return []
         if error is None:
-            return [Send(stream.framing.stanza(Stanza.build("iq", *payload, type="result", id=iq.id)))]
+            result = Stanza.build("iq", *payload, type="result", id=iq.id, from_=from_)
+            return [Send(stream.framing.stanza(result))]
         return [Send(stream.framing.stanza(iq.replace(from_="", to="").error(error))), *stream.tried()]

@@ -11,6 +11,7 @@ import trio
 from rookery.edge.context import Context
 from rookery.edge.login.effects import (
     AskCredentials,
+    AskForm,
     AskInvited,
     AskKeys,
     AskLogin,
@@ -27,6 +28,7 @@ from rookery.shared.bus.messages import (
     ArchiveEnds,
     AskArchive,
     AskInvitation,
+    AskPuzzle,
     Bound,
     CheckLogin,
     Credentials,
@@ -38,11 +40,13 @@ from rookery.shared.bus.messages import (
     LoggedIn,
     LoginChecked,
     LoginToken,
+    Puzzled,
     Redeem,
     Register,
 )
 from rookery.shared.observe import metrics
-from rookery.shared.xeps import message_archive
+from rookery.shared.xeps import captcha, message_archive
+from rookery.shared.xeps.captcha import Puzzle
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.sasl.keys import derive_keys, verify_plain
 from rookery.shared.xmpp.xml import Element
@@ -80,16 +84,22 @@ class Asking:
             metrics.RATELIMIT.labels("auth").inc()
         return blocked
 
+    def _failed(self) -> None:
+        """Something was tried that does not hold."""
+        context, host = self._context, self._client.host
+        if host not in context.exempt:
+            context.failures.add(host, context.reactor.clock())
+
     def _address(self) -> str:
         """Where the client is, "" where no limits hold."""
         return "" if self._client.host in self._context.exempt else self._client.host
 
-    def logged_in(self, account: str, mechanism: str) -> None:
+    def logged_in(self, account: str, mechanism: str, agent: str) -> None:
         """A client has authenticated; by a password it might have been a guess."""
         address = self._address()
         if address and (mechanism == "PLAIN" or mechanism.startswith("SCRAM-")):
             partition = self._context.sessions.partition(account)
-            self._context.bus.post(Kind.ACCOUNT, partition, LoggedIn(account, address))
+            self._context.bus.post(Kind.ACCOUNT, partition, LoggedIn(account, address, agent))
 
     async def _call(self, account: str, request: Item) -> Item | None:
         """The answer of the account's worker, None for none."""
@@ -104,7 +114,8 @@ class Asking:
         authentication = self._negotiation.authentication
         if self._blocked():
             return authentication.denied()
-        answer = await self._call(ask.account, GetCredentials(ask.account, ask.mechanism, self._address()))
+        request = GetCredentials(ask.account, ask.mechanism, self._address(), ask.agent)
+        answer = await self._call(ask.account, request)
         return (
             authentication.credentials(answer) if isinstance(answer, Credentials) else authentication.denied()
         )
@@ -133,7 +144,7 @@ class Asking:
         if self._blocked():
             return authentication.denied()
         # Whose token it is follows from the token: then any worker may say.
-        request = CheckLogin(ask.domain, ask.account, ask.mechanism, ask.secret, self._address())
+        request = CheckLogin(ask.domain, ask.account, ask.mechanism, ask.secret, self._address(), ask.agent)
         answer = await self._call(ask.account or f"{ask.secret[-32:]}@{ask.domain}", request)
         return authentication.login(answer) if isinstance(answer, LoginChecked) else authentication.denied()
 
@@ -181,19 +192,41 @@ class Asking:
     async def register(self, ask: AskRegister) -> list[Effect]:
         """A new account."""
         partition = self._context.sessions.partition(ask.account)
-        request = Register(ask.domain, ask.username, ask.password, ask.email, self._client.host, ask.token)
+        request = Register(
+            ask.domain, ask.username, ask.password, ask.email, self._client.host, ask.token, tuple(ask.puzzle)
+        )
         error: StanzaError | None = None
+        if ask.puzzle.id and self._blocked():
+            return self._negotiation.registering.registered(unanswered())
         try:
             await self._context.bus.call(Kind.ACCOUNT, partition, request)
         except BusTimeout:
             error = unanswered()
         except StanzaError as refused:
             error = refused
+            if refused.app == captcha.REFUSED:
+                # Whoever tries answers is slowed down as with passwords.
+                self._failed()
         return self._negotiation.registering.registered(error)
+
+    async def form(self, ask: AskForm) -> list[Effect]:
+        """What people who make accounts are asked."""
+        answer: Puzzle | StanzaError
+        try:
+            told = await self._context.bus.call(
+                Kind.ACCOUNT, self._context.sessions.partition(ask.domain), AskPuzzle(ask.domain)
+            )
+            assert isinstance(told, Puzzled)
+            answer = Puzzle(*told)
+        except BusTimeout:
+            answer = unanswered()
+        except StanzaError as refused:
+            answer = refused
+        return self._negotiation.registering.asked(answer)
 
     async def invited(self, ask: AskInvited) -> list[Effect]:
         """Whether an invitation is one."""
-        context, host = self._context, self._client.host
+        context = self._context
         if self._blocked():
             return self._negotiation.registering.invited(StanzaError("item-not-found"))
         error: StanzaError | None = None
@@ -204,7 +237,7 @@ class Asking:
             error = unanswered()
         except StanzaError as refused:
             error = refused
-            if refused.condition == "item-not-found" and host not in context.exempt:
+            if refused.condition == "item-not-found":
                 # Tokens cannot be guessed, and whoever tries is slowed down as with passwords.
-                context.failures.add(host, context.reactor.clock())
+                self._failed()
         return self._negotiation.registering.invited(error)

@@ -27,12 +27,12 @@ from rookery.edge.login.exchange import (
     Success,
     Terms,
 )
-from rookery.edge.login.features import BINDING, mechanisms, token_mechanisms
+from rookery.edge.login.features import BINDING, mechanisms, token_mechanisms, version
 from rookery.edge.login.inline import Inline
 from rookery.edge.login.stream import Stream
 from rookery.edge.login.styles import RFC6120, SASL2, Style
 from rookery.shared.bus.messages import Credentials, LoginChecked, LoginToken
-from rookery.shared.xeps import sasl2
+from rookery.shared.xeps import pipelining, sasl2
 from rookery.shared.xmpp import ns
 from rookery.shared.xmpp.errors import StreamError
 from rookery.shared.xmpp.sasl import ht
@@ -61,6 +61,7 @@ class Authentication:
         """`<auth/>`."""
         assert isinstance(event, Element)
         self._style = RFC6120
+        self._inline.end()
         return self._start(event.get("mechanism") or "", event.text or None)
 
     def authenticate(self, event: Event) -> list[Effect]:
@@ -70,12 +71,23 @@ class Authentication:
         if not self._stream.security.secure:
             raise SaslFailure("encryption-required")
         request = sasl2.parse(event)
+        self._check_version(request.version)
         self._inline.begin(request)
         if request.mechanism in ht.BINDINGS and (request.fast is None or not request.agent.id):
             # (XEP-0484 sections 3.4 and 4.1)
             raise SaslFailure("malformed-request", "a token comes with <fast/> and the id of its client")
         # The empty initial response is there, which RFC 6120 writes as "=".
         return self._start(request.mechanism, None if request.initial is None else request.initial or "=")
+
+    def _check_version(self, said: str | None) -> None:
+        """A client that spoke first has to know what is offered now (XEP-0509 section 4.2); else nothing was tried."""
+        stream = self._stream
+        if said is None:
+            return
+        assert stream.host is not None
+        if said != version(stream.policy, stream.security, stream.host):
+            self._mechanism = "unknown"
+            raise SaslFailure("aborted", "the features are others now", app=pipelining.MISMATCH)
 
     def _start(self, mechanism: str, initial: str | None) -> list[Effect]:
         stream = self._stream
@@ -197,13 +209,16 @@ class Authentication:
         stream.asking = False
         if isinstance(outcome, NeedCredentials):
             stream.asking = True
-            return [AskCredentials(outcome.account, outcome.mechanism)]
+            return [AskCredentials(outcome.account, outcome.mechanism, self._inline.agent)]
         if isinstance(outcome, NeedCheck):
             stream.asking = True
             return [CheckPassword(outcome.password, outcome.credentials)]
         if isinstance(outcome, NeedLogin):
             stream.asking = True
-            return [AskLogin(stream.domain, outcome.account, self._mechanism, outcome.secret)]
+            ask = AskLogin(
+                stream.domain, outcome.account, self._mechanism, outcome.secret, self._inline.agent
+            )
+            return [ask]
         if isinstance(outcome, NeedRedeem):
             self._check_sender(outcome.account)
             stream.asking = True
@@ -226,7 +241,7 @@ class Authentication:
         proved, missing = self._exchange.proved, self._exchange.missing
         self._exchange = None
         if self._style is SASL2:
-            ended = AuthEnded(self._mechanism, "success")
+            ended = AuthEnded(self._mechanism, "success", agent=self._inline.agent)
             return [ended, *self._inline.succeeded(outcome.text, proved, missing)]
         stream.renew()
         return [
@@ -249,7 +264,8 @@ class Authentication:
             self._send(self._style.failure(failure)),
             AuthEnded(self._mechanism or "unknown", failure.condition, account),
         ]
-        self._failures += 1
+        if failure.app != pipelining.MISMATCH:
+            self._failures += 1
         if self._failures >= stream.policy.failures:
             out += stream.fail(StreamError("policy-violation", "too many failed authentications"))
         return out

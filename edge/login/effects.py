@@ -6,6 +6,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from rookery.shared.bus.messages import AddKeys, Bound, Credentials, IssueToken, Redeem
+from rookery.shared.xeps.captcha import Answer
 from rookery.shared.xmpp.errors import StreamError
 from rookery.shared.xmpp.xml import Element
 
@@ -48,6 +49,8 @@ class AskCredentials(NamedTuple):
 
     account: str
     mechanism: str
+    #: The id that the client says it has, "" for none.
+    agent: str = ""
 
 
 class CheckPassword(NamedTuple):
@@ -64,6 +67,7 @@ class AskLogin(NamedTuple):
     account: str
     mechanism: str
     secret: str
+    agent: str = ""
 
 
 class AskRedeem(NamedTuple):
@@ -94,6 +98,13 @@ class AskRegister(NamedTuple):
     email: str
     #: Of the invitation that the stream has shown, "" for none.
     token: str = ""
+    puzzle: Answer = Answer()
+
+
+class AskForm(NamedTuple):
+    """Call an account worker for what the form of a registration asks (XEP-0158); then `registering.asked`."""
+
+    domain: str
 
 
 class AskInvited(NamedTuple):
@@ -137,6 +148,8 @@ class AuthEnded(NamedTuple):
     mechanism: str
     result: str
     account: str = ""
+    #: The id that a client said it has whose authentication succeeded, "" for none.
+    agent: str = ""
 
 
 class Begin(NamedTuple):
@@ -167,6 +180,7 @@ Effect = (
     | AskKeys
     | AskRegister
     | AskInvited
+    | AskForm
     | Wait
     | AskBind
     | AskResume

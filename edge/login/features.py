@@ -9,6 +9,7 @@ from rookery.edge.policy import HostedDomain, Policy, Security
 from rookery.shared.xeps import (
     channel_binding,
     client_state,
+    pipelining,
     preauth_registration,
     registration,
     sasl2,
@@ -76,7 +77,14 @@ def before_authentication(policy: Policy, security: Security, domain: HostedDoma
         if domain.registration:
             offered.append(registration.stream_feature())
     offered.append(stream_limits.stream_feature(policy.preauth_bytes, 0))
+    if security.secure:
+        offered.append(pipelining.stream_feature(offered))
     return offered
+
+
+def version(policy: Policy, security: Security, domain: HostedDomain) -> str:
+    """What stands for that which is offered before authentication (XEP-0509)."""
+    return before_authentication(policy, security, domain)[-1].get("value") or ""
 
 
 def after_authentication(policy: Policy, domain: HostedDomain) -> list[Element]:

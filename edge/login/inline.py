@@ -44,6 +44,11 @@ class Inline:
         """Whether answers of the cluster belong here."""
         return self._request is not None
 
+    @property
+    def agent(self) -> str:
+        """The id that the client of this attempt says it has, "" for none."""
+        return self._request.agent.id if self._request is not None else ""
+
     def begin(self, request: sasl2.Request) -> None:
         """An attempt begins."""
         self._request = request

@@ -17,6 +17,7 @@ from rookery.edge.login.effects import (
     Admit,
     AskBind,
     AskCredentials,
+    AskForm,
     AskInvited,
     AskKeys,
     AskLogin,
@@ -197,6 +198,8 @@ class Login:
                 self._ask(partial(self._register, effect))
             elif isinstance(effect, AskInvited):
                 self._ask(partial(self._asking.invited, effect))
+            elif isinstance(effect, AskForm):
+                self._ask(partial(self._asking.form, effect))
             elif isinstance(effect, Wait):
                 client.until(effect.seconds)
             elif isinstance(effect, AskBind):
@@ -214,7 +217,7 @@ class Login:
             self._context.failures.add(self._client.host, self._context.reactor.clock())
         elif effect.result == "success":
             self._mechanism = effect.mechanism
-            self._asking.logged_in(self.account, effect.mechanism)
+            self._asking.logged_in(self.account, effect.mechanism, effect.agent)
             # Binding has its own time; everything before had to be done in the first.
             self._client.until(self._context.limits.preauth_seconds)
 

@@ -22,7 +22,8 @@ class Style(NamedTuple):
     def failure(self, failure: SaslFailure) -> Element:
         """`<failure/>`."""
         text = Element(self.ns, "text", {"xml:lang": "en"}, failure.text) if failure.text else None
-        return Element(self.ns, "failure", None, Element(ns.SASL, failure.condition), text)
+        app = Element(*failure.app) if failure.app is not None else None
+        return Element(self.ns, "failure", None, Element(ns.SASL, failure.condition), app, text)
 
 
 RFC6120: Final = Style(ns.SASL)

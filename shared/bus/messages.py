@@ -742,6 +742,8 @@ class GetCredentials(NamedTuple):
     mechanism: str
     #: Where the client is, to slow guesses down; "" for one that no limit is for.
     address: str = ""
+    #: The id that the client says it has (XEP-0388), "" for none.
+    agent: str = ""
 
 
 class LoggedIn(NamedTuple):
@@ -749,6 +751,8 @@ class LoggedIn(NamedTuple):
 
     account: str
     address: str
+    #: As in GetCredentials.
+    agent: str = ""
 
 
 class Credentials(NamedTuple):
@@ -837,6 +841,7 @@ class CheckLogin(NamedTuple):
     secret: str
     #: As in GetCredentials.
     address: str = ""
+    agent: str = ""
 
 
 class LoginChecked(NamedTuple):
@@ -856,6 +861,22 @@ class Register(NamedTuple):
     ip: str
     #: Of an invitation that was shown and valid (XEP-0445), "" for none.
     token: str = ""
+    #: The answer to a puzzle: its id, what was said to the question, what was done as work (`shared.xeps.captcha`).
+    puzzle: Sequence[str] = ("", "", "")
+
+
+class AskPuzzle(NamedTuple):
+    """Ask an account worker for what people who make accounts on `domain` are asked (XEP-0158); answered by Puzzled."""
+
+    domain: str
+
+
+class Puzzled(NamedTuple):
+    """Answer to AskPuzzle: the fields of `shared.xeps.captcha.Puzzle`; no `id` where nothing is asked."""
+
+    id: str
+    question: str = ""
+    label: str = ""
 
 
 class ChangeAccount(NamedTuple):
@@ -977,6 +998,8 @@ class Domains(NamedTuple):
     domains: Sequence[tuple[str, bool, Sequence[tuple[str, Sequence[str]]]]]
     kinds: Sequence[str] = ()
     logins: Sequence[Sequence[str]] = ()
+    #: Names of those that ask people who make accounts a question, or for work (XEP-0158).
+    puzzles: Sequence[str] = ()
 
 
 # --- from operators to processes --------------------------------------------------------------------------------------
@@ -1198,6 +1221,8 @@ Item = (
     | Register
     | ChangeAccount
     | AskInvitation
+    | AskPuzzle
+    | Puzzled
     | Invited
     | Done
     | GetDomains
@@ -1324,4 +1349,6 @@ TAGS: Final[dict[type, int]] = {
     LoggedIn: 293,
     RemoteBroken: 310,
     ChangeAccount: 330,
+    AskPuzzle: 430,
+    Puzzled: 431,
 }

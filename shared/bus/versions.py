@@ -21,6 +21,7 @@ item gets a new `VERSION` and a line here, with what happens while the other sid
 | 3 | `TryRemote` | `rookery s2s retry` does nothing, nor does a domain that comes by itself: it is tried when its pause is over |
 | 3 | `BoshAsk`, `BoshTold` | a request of BOSH that reaches another edge than that of its session waits in vain; version 2 has no such sessions |
 | 3 | `ChangeAccount` | the page of accounts asks to try again |
+| 3 | `AskPuzzle`, `Puzzled`, `Register.puzzle`, `Domains.puzzles` | a domain that asks people who make accounts lets nobody in until all are new |
 | 3 | `AskInvitation`, `Invited`, `Register.token` | an invitation is refused until the worker is new |
 | 3 | `Domains.kinds` | an edge takes every hosted domain for one with accounts; their routers know better |
 | 3 | `ListSessions`, `SessionList`, `EndSessions`, `Ended` | operators cannot see or end sessions of a router of version 2 |
@@ -33,7 +34,7 @@ item gets a new `VERSION` and a line here, with what happens while the other sid
 | 3 | `SharedContacts` | a change of a shared group is seen at the next login, and presence follows within five minutes |
 | 3 | `Bind.marks` | a client of Bind 2 has no carbons until it asks for them again |
 | 3 | `AskArchive`, `ArchiveEnds`, `Bound.owed` | a client of Bind 2 is told nothing of its archive, and gets offline messages as others do |
-| 3 | `LoggedIn`, `GetCredentials.address` | guesses at a password are slowed down by their address alone |
+| 3 | `LoggedIn`, `GetCredentials.address`, `.agent` | guesses at a password are slowed down by their address alone |
 | 3 | `AddKeys`, `Credentials.missing` | no client is asked for the keys that its account lacks |
 | 3 | `RemoteBroken` | occupants whose server was restarted stay in a room until something is said there |
 
@@ -55,6 +56,7 @@ from rookery.shared.bus.messages import (
     AskArchive,
     AskInvitation,
     AskProcess,
+    AskPuzzle,
     AskRoom,
     Beat,
     Bind,
@@ -96,6 +98,7 @@ from rookery.shared.bus.messages import (
     Notified,
     OperatorCommand,
     ProcessTold,
+    Puzzled,
     Redeem,
     Refused,
     Register,
@@ -171,6 +174,8 @@ KNOWN: Final[dict[type, int | None]] = {
     BoshTold: None,
     ChangeAccount: None,
     AskInvitation: None,
+    AskPuzzle: None,
+    Puzzled: None,
     Invited: None,
     Register: 5,
 }

@@ -55,6 +55,8 @@ class DomainRow(NamedTuple):
     federation: Mapping[str, Any] = MappingProxyType({})
     privileges: Mapping[str, Any] = MappingProxyType({})
     bans: Mapping[str, str] = MappingProxyType({})
+    #: Whether people who make accounts are asked something (XEP-0158), for edges.
+    puzzles: bool = False
 
 
 #: Reads the domains, however long it takes.
@@ -209,7 +211,8 @@ def _of_answer(answer: Domains) -> list[DomainRow]:
         kind = str(answer.kinds[i]) if i < len(answer.kinds) else ACCOUNTS
         told = tuple((str(field), tuple(map(str, uris))) for field, uris in contacts)
         logins = tuple(map(str, answer.logins[i])) if i < len(answer.logins) else ()
-        found.append(DomainRow(str(name), kind, bool(registration), told, logins=logins))
+        asks = name in answer.puzzles
+        found.append(DomainRow(str(name), kind, bool(registration), told, logins=logins, puzzles=asks))
     return found
 
 

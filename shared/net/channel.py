@@ -23,6 +23,8 @@ READ_BYTES: Final = 32_768
 READ_RECORDS: Final = 64
 #: Bytes given to OpenSSL at once: one record. A write that would block must be repeated with the same bytes.
 RECORD_BYTES: Final = 16_384
+#: Bytes that are thrown away after our last words, before one who goes on without an end is cut off.
+LINGER_BYTES: Final = 4 * 1024 * 1024
 
 
 class State(IntEnum):
@@ -47,7 +49,7 @@ class Channel:
 
     __slots__ = (
         "_out", "_read_turn", "_rest", "_security", "_stage", "_watch", "fd", "held", "open", "peer", "queued", "reactor", "sent", "since", "sock",
-        "state", "tls",
+        "state", "thrown", "tls",
     )  # fmt: skip
 
     def __init__(self, reactor: Reactor, sock: socket.socket, peer: Peer, security: Security) -> None:
@@ -62,6 +64,7 @@ class Channel:
         self.queued = 0
         self.sent = 0
         self.since = 0.0
+        self.thrown = 0
         #: Whoever speaks now: HTTP gives its place to a WebSocket.
         self.peer = peer
         self._security = security
@@ -374,7 +377,8 @@ class Channel:
             return
         except OSError:
             data = b""
-        if not data or mask & GONE:
+        self.thrown += len(data)
+        if not data or mask & GONE or self.thrown > LINGER_BYTES:
             self.abort("closed")
 
     def abort(self, reason: str) -> None:

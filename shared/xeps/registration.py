@@ -1,9 +1,12 @@
 """XEP-0077: In-Band Registration."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from rookery.shared.options import Section, about
+from rookery.shared.xeps import captcha
 from rookery.shared.xeps._xep import Target, Xep
+from rookery.shared.xeps.data_forms import Field
 from rookery.shared.xmpp.xml import Element
 
 NS = "jabber:iq:register"
@@ -48,7 +51,7 @@ class Options(Section, frozen=True):
     join_page: Annotated[
         bool,
         about(
-            "Serve /account/new, where people make accounts in a browser, as far as their domain lets them; nothing there tells people from machines"
+            "Serve /account/new, where people make accounts in a browser, as far as their domain lets them; it asks what the domain asks"
         ),
     ] = False
 
@@ -81,6 +84,12 @@ def blank_form(instructions: str) -> Element:
         Element(NS, "password"),
         Element(NS, "email"),
     )
+
+
+def asking_form(instructions: str, puzzle: Sequence[Field]) -> Element:
+    """The same as a data form that asks something, too (XEP-0158 section 5.1)."""
+    form = captcha.register_form(NS, puzzle, instructions)
+    return Element(NS, "query", None, Element(NS, "instructions", None, instructions), form)
 
 
 def filled_form(username: str, email: str) -> Element:

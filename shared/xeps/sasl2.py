@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
-from rookery.shared.xeps import bind2, fast
+from rookery.shared.xeps import bind2, fast, pipelining
 from rookery.shared.xeps import stream_management as sm
 from rookery.shared.xeps._xep import Xep
 from rookery.shared.xeps.sasl_upgrade import NS as UPGRADE
@@ -52,6 +52,8 @@ class Request(NamedTuple):
     token: str = ""
     #: Tasks that it selects (XEP-0480).
     upgrades: Sequence[str] = ()
+    #: The features that it knows (XEP-0509), None when it has not said.
+    version: str | None = None
 
 
 def parse(element: Element) -> Request:
@@ -78,6 +80,7 @@ def parse(element: Element) -> Request:
             for child in element.elements()
             if (child.ns, child.name) == (UPGRADE, "upgrade")
         ],
+        found["config-version"].get("value") or "" if "config-version" in found else None,
     )
 
 
@@ -97,6 +100,7 @@ _KNOWN: Final = {
     (bind2.NS, "bind"): "bind",
     (fast.NS, "fast"): "fast",
     (fast.NS, "request-token"): "request-token",
+    (pipelining.NS, "config-version"): "config-version",
 }
 
 

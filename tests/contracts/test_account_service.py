@@ -7,6 +7,7 @@ import trio
 
 from rookery.shared.bus.messages import (
     AccountChanged,
+    AskPuzzle,
     CheckLogin,
     Credentials,
     Domains,
@@ -14,23 +15,25 @@ from rookery.shared.bus.messages import (
     GetCredentials,
     GetDomains,
     Handle,
+    IssueToken,
     Item,
     Kind,
     LastSeen,
     LoggedIn,
     LoginChecked,
+    Puzzled,
     Register,
     Route,
     ToResources,
 )
 from rookery.shared.config import Account, Config
 from rookery.shared.db.api import Connection, Database
-from rookery.shared.xeps import blocking, last_activity, private_xml, registration, vcard_temp
+from rookery.shared.xeps import blocking, captcha, last_activity, private_xml, registration, vcard_temp
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.parse import parse_element
 from rookery.shared.xmpp.sasl.keys import verify_plain
 from rookery.shared.xmpp.stanza import Stanza
-from rookery.workers.account import store
+from rookery.workers.account import challenges, policies, store
 
 from .people import ALICE, BOB, EVE, PHONE, People, changed, delivered, of, people, pushes, sent_presence
 
@@ -112,10 +115,18 @@ async def test_guesses_at_one_account_are_slowed_down_wherever_they_come_from(da
         # Somebody who has logged in from there does not wait, however many guess elsewhere.
         world.post(Kind.ACCOUNT, ALICE, LoggedIn(ALICE, "192.0.2.1"))
         for _ in range(12):
-            world.services[-1].guesses.pause(ALICE, "203.0.113.99", trio.current_time())  # type: ignore[attr-defined]
+            world.services[-1].pacing.guesses.pause(ALICE, "203.0.113.99", trio.current_time())  # type: ignore[attr-defined]
         with pytest.raises(StanzaError, match="resource-constraint"):
             await ask("203.0.113.99")
         assert isinstance(await ask("192.0.2.1"), Credentials)
+        # Nor does a client that holds a token, wherever it is.
+        agent = "d4565fa7-4d72-4749-b3d3-740edbf87770"
+        with pytest.raises(StanzaError, match="resource-constraint"):
+            await call(world, GetCredentials(ALICE, "PLAIN", "203.0.113.99", agent))
+        await call(world, IssueToken(ALICE, agent, "HT-SHA-256-NONE", b"salt", "", ""))
+        assert isinstance(
+            await call(world, GetCredentials(ALICE, "PLAIN", "203.0.113.99", agent)), Credentials
+        )
 
 
 async def test_domains(database: Database) -> None:
@@ -141,6 +152,37 @@ async def test_kinds_of_domains_are_told_and_others_than_accounts_register_nobod
         assert list(answer.kinds) == ["accounts", "rooms", "accounts"]
         with pytest.raises(StanzaError, match="not-allowed"):
             await call(world, Register("rooms.org", "carol", "secret", "", "192.0.2.1"))
+
+
+async def test_a_domain_that_asks_lets_those_in_who_answer_once(database: Database) -> None:
+    async with people(database, CHEAP) as world:
+        said = policies.Changes(captcha=challenges.settings("question", ["Which colour has the sky?=blue"]))
+        await database.run(0, lambda conn: policies.change(conn, "one.org", said))
+        told = await call(world, GetDomains())
+        assert isinstance(told, Domains)
+        assert told.puzzles == ("one.org",)
+        assert await call(world, AskPuzzle("two.org")) == Puzzled("")
+        puzzle = await call(world, AskPuzzle("one.org"))
+        assert isinstance(puzzle, Puzzled)
+        assert puzzle.question == "Which colour has the sky?"
+
+        async def register(name: str, *answer: str) -> object:
+            return await call(
+                world,
+                Register("one.org", name, "secret", "", "192.0.2.1", "", answer or ("", "", "")),
+                f"{name}@one.org",
+            )
+
+        for answer in ((), (puzzle.id, "red", ""), ("x", "blue", "")):
+            with pytest.raises(StanzaError, match="not-acceptable") as refused:
+                await register("carol", *answer)
+            assert refused.value.app == captcha.REFUSED
+        # A name that is taken costs no other question.
+        with pytest.raises(StanzaError, match="conflict"):
+            await register("alice", puzzle.id, "blue", "")
+        assert await register("carol", puzzle.id, "Blue!", "") == Done()
+        with pytest.raises(StanzaError, match="answered already"):
+            await register("dave", puzzle.id, "blue", "")
 
 
 # --- registration before login (XEP-0077) -----------------------------------------------------------------------------

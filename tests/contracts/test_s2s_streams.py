@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
 import trio
 from tests.contracts.s2s_lab import Recorded, lab, message, until
 
+from rookery.bench.recording.proxy import Recording
+from rookery.bench.recording.servers import Servers
+from rookery.bench.remotes.authority import Authority
 from rookery.workers.s2s.streams.management import Outbound
 from rookery.workers.s2s.streams.policies import Policy
 
@@ -264,3 +268,35 @@ async def test_a_policy_that_changes_ends_streams_that_are_open(tmp_path: Path) 
         ours.streams.open("b.example", "a.example", third := Recorded())
         await until(lambda: third.troubles)
         assert third.troubles[0].condition == "not-allowed"
+
+
+async def test_what_servers_say_is_recorded_in_between(tmp_path: Path) -> None:
+    """`bench record --s2s-ca`: both prove themselves by certificates to one another, as they think."""
+    async with lab(tmp_path) as here:
+        (tmp_path / "ca.pem.key").write_bytes(here.authority.private_key_pem.bytes())
+        there = here.server("b", "b.example")
+        tape, ready = io.StringIO(), trio.Event()
+        ports: list[int] = []
+        made = Recording(tape, "seed", servers=Servers(Authority.load(str(here.ca_file)), tmp_path))
+
+        def listening(port: int) -> None:
+            ports.append(port)
+            ready.set()
+
+        here.nursery.start_soon(made.serve, ("127.0.0.1", 0), ("127.0.0.1", there.ports["s2s"]), listening)
+        await ready.wait()
+        ours = here.server("a", "a.example", routes=(f"b.example=127.0.0.1:{ports[0]}",))
+        owner = Recorded()
+        link = ours.streams.open("b.example", "a.example", owner)
+        await until(lambda: owner.opened)
+        link.send(message("ann@a.example/r", "bob@b.example", "hello"))
+        await until(lambda: there.taken)
+        assert there.taken[0].from_ == "ann@a.example/r"
+        assert made.messages == 1
+        assert "ann" not in tape.getvalue()
+        assert "hello" not in tape.getvalue()
+        direct = here.server("c", "c.example", routes=(f"b.example=tls:127.0.0.1:{ports[0]}",))
+        other = Recorded()
+        direct.streams.open("b.example", "c.example", other)
+        await until(lambda: made.sealed)
+        assert not other.opened

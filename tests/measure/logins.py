@@ -24,7 +24,9 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 import psutil  # type: ignore[import-untyped]
+import trio
 from tests.cluster.harness import Cluster
+from tests.measure.resume import transactions
 
 from rookery.bench.driver.scram import Keys, ScramClient
 
@@ -188,28 +190,42 @@ def _attribute(text: str, name: str) -> str:
     return found[1]
 
 
-def spent(cluster: Cluster) -> float:
-    """CPU seconds of all processes."""
-    family = psutil.Process(cluster.pid)
-    total = 0.0
-    for process in [family, *family.children(recursive=True)]:
+def spent(cluster: Cluster) -> dict[str, float]:
+    """CPU seconds by kind of process; what Postgres and NATS start counts as theirs."""
+    kinds = {one["pid"]: _kind(one["kinds"]) for one in cluster.ready()["processes"]}
+    total: dict[str, float] = {}
+
+    def add(process: psutil.Process, kind: str) -> None:
         try:
             times = process.cpu_times()
+            children = process.children()
         except psutil.Error:
-            continue
-        total += times.user + times.system
+            return
+        kind = kinds.get(process.pid, kind)
+        total[kind] = total.get(kind, 0.0) + times.user + times.system
+        for child in children:
+            add(child, kind)
+
+    add(psutil.Process(cluster.pid), "up")
     return total
+
+
+def _kind(kinds: list[str]) -> str:
+    return kinds[0] if kinds[0] in ("edge", "router", "nats", "postgres") else "worker"
 
 
 def measure(
     cluster: Cluster, what: str, users: list[User], act: Callable[[User], None], seconds: float
 ) -> float:
-    """Everybody does it again and again; returns microseconds of CPU for each."""
-    before = spent(cluster)
+    """Everybody does it again and again; returns microseconds of CPU for each, and prints them by kind, with the statements."""
+    before, written = spent(cluster), trio.run(transactions, cluster)
     time.sleep(3)
-    rest = (spent(cluster) - before) / 3
+    rest = {kind: (used - before.get(kind, 0.0)) / 3 for kind, used in spent(cluster).items()}
+    quiet = (trio.run(transactions, cluster) - written) / 3
     counts = [0] * len(users)
-    stop = time.monotonic() + seconds
+    short = sum(user.short for user in users)
+    written, before, began = trio.run(transactions, cluster), spent(cluster), time.monotonic()
+    stop = began + seconds
 
     def run(index: int) -> None:
         while time.monotonic() < stop:
@@ -217,18 +233,24 @@ def measure(
             counts[index] += 1
 
     threads = [threading.Thread(target=run, args=(index,)) for index in range(len(users))]
-    short = sum(user.short for user in users)
-    before, began = spent(cluster), time.monotonic()
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    took = time.monotonic() - began
+    took, times = time.monotonic() - began, sum(counts)
     time.sleep(1)
-    cost = spent(cluster) - before - rest * (took + 1)
-    each = cost / sum(counts) * 1e6
+    passed = time.monotonic() - began
+    parts = {
+        kind: (used - before.get(kind, 0.0) - rest.get(kind, 0.0) * passed) / times * 1e6
+        for kind, used in spent(cluster).items()
+    }
+    statements = (trio.run(transactions, cluster) - written - quiet * passed) / times
     short = sum(user.short for user in users) - short
-    print(f"{what}: {each:.0f} us of CPU, {sum(counts)} in {took:.1f} s, {short} with a ticket taken")
+    each = sum(parts.values())
+    print(
+        f"{what}: {each:.0f} us of CPU, {times} in {took:.1f} s, {short} with a ticket taken, {statements:.2f} transactions each; "
+        + ", ".join(f"{kind} {part:.0f}" for kind, part in sorted(parts.items(), key=lambda pair: -pair[1]))
+    )
     return each
 
 
@@ -238,6 +260,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--repeat", type=int, default=2)
+    parser.add_argument("--only", default="", help="a part of the name of what is measured")
     arguments = parser.parse_args()
     with TemporaryDirectory() as folder, _cluster(Path(folder) / "tickets") as cluster:
         edges = [edge["ports"] for edge in cluster.processes("edge")]
@@ -246,20 +269,25 @@ def main() -> None:
         for user in users:
             user.full()
             user.first()
+        acts: dict[str, Callable[[User], None]] = {
+            "TLS in full, a stream": User.opened,
+            "TLS by a ticket, a stream": lambda user: user.handshake(True),
+            "STARTTLS, SCRAM, bind": User.full,
+            "ticket, token, resumed": User.back,
+        }
         for _ in range(arguments.repeat):
-            plain = measure(cluster, "TLS in full, a stream", users, User.opened, arguments.seconds)
-            ticket = measure(
-                cluster,
-                "TLS by a ticket, a stream",
-                users,
-                lambda user: user.handshake(True),
-                arguments.seconds,
-            )
-            full = measure(cluster, "STARTTLS, SCRAM, bind", users, User.full, arguments.seconds)
-            for user in users:
-                user.first()
-            back = measure(cluster, "ticket, token, resumed", users, User.back, arguments.seconds)
-            print(f"stream by a ticket / in full: {ticket / plain:.2f}; back / full login: {back / full:.2f}")
+            spent_by = {}
+            for what, act in acts.items():
+                if arguments.only in what:
+                    if act is User.back:
+                        for user in users:
+                            user.first()
+                    spent_by[what] = measure(cluster, what, users, act, arguments.seconds)
+            if len(spent_by) == len(acts):
+                plain, ticket, full, back = spent_by.values()
+                print(
+                    f"stream by a ticket / in full: {ticket / plain:.2f}; back / full login: {back / full:.2f}"
+                )
 
 
 def _cluster(file: Path) -> Cluster:

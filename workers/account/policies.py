@@ -37,6 +37,8 @@ class Changes(NamedTuple):
     federation: Mapping[str, Any] | None = None
     archive_days: int | None = None
     joining: str | None = None
+    #: What people who make accounts are asked (`challenges.settings`); {} for nothing.
+    captcha: Mapping[str, Any] | None = None
 
 
 class Policy(NamedTuple):
@@ -58,6 +60,7 @@ class Policy(NamedTuple):
     federation: Mapping[str, Any] = {}
     archive_days: int = 0
     joining: str = ""
+    captcha: Mapping[str, Any] = {}
 
     def document(self) -> dict[str, Any]:
         """As JSON shows it."""
@@ -71,6 +74,7 @@ class Policy(NamedTuple):
             "admins": list(self.admins),
             **({"auth": dict(self.auth)} if self.auth else {}),
             **({"joining": self.joining} if self.joining else {}),
+            **({"captcha": dict(self.captcha)} if self.captcha else {}),
             **({"motd": self.motd} if self.motd else {}),
             **({"welcome": self.welcome} if self.welcome else {}),
             **({"federation": dict(self.federation)} if self.federation else {}),
@@ -92,6 +96,7 @@ async def change(conn: Connection, name: str, changes: Changes) -> Policy | None
             "archive_days": changes.archive_days,
             "room_creation": changes.room_creation,
             "joining": changes.joining,
+            "captcha": changes.captcha,
             "motd": changes.motd,
             "welcome": changes.welcome,
             "admins": None if changes.admins is None else sorted(set(changes.admins)),
@@ -146,6 +151,7 @@ def _policy(name: str, kind: str, registration: bool, policy: Mapping[str, Any])
         policy.get("federation", {}),
         policy.get("archive_days", 0),
         policy.get("joining", ""),
+        policy.get("captcha", {}),
     )
 
 

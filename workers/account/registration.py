@@ -21,7 +21,7 @@ from rookery.shared.xmpp.errors import JidError, StanzaError
 from rookery.shared.xmpp.jid import Jid, prepare_local
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element
-from rookery.workers.account import approvals, invitations, store
+from rookery.workers.account import approvals, challenges, invitations, store
 from rookery.workers.account.credentials import Keys, derive
 from rookery.workers.account.greeting import welcome
 from rookery.workers.account.mail import mail_address
@@ -32,6 +32,7 @@ log = structlog.get_logger()
 _CHECK: Final = """
 SELECT (SELECT registration AND policy -> 'auth' IS NULL FROM domain WHERE name = $1 AND kind = 'accounts') AS open,
     (SELECT policy ->> 'joining' FROM domain WHERE name = $1 AND kind = 'accounts') AS joining,
+    (SELECT policy -> 'captcha' FROM domain WHERE name = $1 AND kind = 'accounts') AS captcha,
     EXISTS (SELECT FROM account WHERE domain = $1 AND localpart = $2) AS taken"""
 _ELSEWHERE: Final = "SELECT policy -> 'auth' IS NOT NULL FROM domain WHERE name = $1"
 _MADE: Final = """
@@ -44,10 +45,11 @@ INSERT INTO registration_attempt (network) VALUES ($1::text::inet)"""
 
 
 class Checked(NamedTuple):
-    """What a registration may do: with an invitation or without, and whether the account then waits for approval."""
+    """What a registration may do: with an invitation or without, whether the account then waits for approval, and whether a puzzle was solved."""
 
     invitation: invitations.Invitation | None
     waits: bool
+    answered: bool
 
 
 class Registered(NamedTuple):
@@ -74,11 +76,13 @@ def exempt(ip: str, nets: Iterable[str]) -> bool:
     return any((mapped or address) in ipaddress.ip_network(net, strict=False) for net in nets)
 
 
-def _may_register(ip: str, nets: Sequence[str]) -> bool:
+def _check_network(ip: str, nets: Sequence[str]) -> None:
+    """Raises StanzaError for an address that accounts are not made from."""
     address = ipaddress.ip_address(ip.partition("%")[0])
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         address = address.ipv4_mapped
-    return not nets or any(address in ipaddress.ip_network(net) for net in nets)
+    if nets and not any(address in ipaddress.ip_network(net) for net in nets):
+        raise StanzaError("not-allowed", "accounts are not made from your network")
 
 
 async def derived(worker: HostedWorker, password: str) -> list[Keys]:
@@ -100,30 +104,16 @@ async def register(worker: HostedWorker, partition: int, request: Register) -> R
         localpart = prepare_local(request.username)
     except JidError as exc:
         raise StanzaError("not-acceptable", "this username cannot be used") from exc
-    email = _email(request.email)
-    network, domain = network_of(request.ip), request.domain
+    email, network, domain = _email(request.email), network_of(request.ip), request.domain
     options = worker.node.config.options(xep.Options)
-    if not _may_register(request.ip, options.nets):
-        raise StanzaError("not-allowed", "accounts are not made from your network")
-    exempted = exempt(request.ip, worker.node.config.limits.exempt_nets)
-    limit = None if exempted else options.per_hour
+    _check_network(request.ip, options.nets)
+    limit = None if exempt(request.ip, worker.node.config.limits.exempt_nets) else options.per_hour
     deadline = int(time.time() * 1000) + 8000
 
-    async def check(conn: Connection) -> Checked:
-        invitation = await invitations.shown(conn, domain, request.token) if request.token else None
-        row = await conn.fetchrow(_CHECK, domain, localpart)
-        if row["joining"] == "nobody" or (not row["open"] and invitation is None):
-            raise StanzaError("not-allowed", "registration is closed")
-        if invitation is not None and invitation.username not in ("", localpart):
-            raise StanzaError("not-acceptable", f"this invitation is for the username {invitation.username}")
-        if invitation is None and await _full(conn, network, limit):
-            raise _too_many()
-        if row["taken"] or await invitations.kept(conn, domain, localpart, request.token):
-            raise StanzaError("conflict", "this username is taken")
-        return Checked(invitation, invitation is None and await approvals.due(conn, domain, row["joining"]))
-
     # Before the costly part, so that neither a closed domain nor a taken name costs CPU.
-    invitation, waits = await worker.database(partition, check, deadline)
+    invitation, waits, answered = await worker.database(
+        partition, lambda conn: _checked(conn, request, localpart, limit), deadline
+    )
     keys = await derived(worker, request.password)
 
     async def create(conn: Connection) -> None:
@@ -137,23 +127,45 @@ async def register(worker: HostedWorker, partition: int, request: Register) -> R
                     raise StanzaError("not-allowed", "this invitation is used up")
             elif limit is not None:
                 await conn.execute(_ALONE, network)
-                if await _full(conn, network, limit):
-                    raise _too_many()
+                await _find_room(conn, network, limit)
             made = await store.create_account(conn, localpart, domain, keys, email, worker.node.incarnation)
             if made is None:
                 raise StanzaError("conflict", "this username is taken")
+            if answered:
+                await challenges.use(conn, request.puzzle)
             if waits:
                 await approvals.wait(conn, made, request.ip)
             if limit is not None and invitation is None:
                 await conn.execute(_COUNT, network)
 
     await worker.database(partition, create, deadline)
-    account = f"{localpart}@{domain}"
-    worker.tell(account_changed(account, "created"))
+    made = Registered(f"{localpart}@{domain}", waits)
+    worker.tell(account_changed(made.account, "created"))
     if not waits:
-        worker.tell(await worker.database(partition, lambda conn: welcome(conn, account), deadline))
-    await _acquaint(worker, account, "" if invitation is None else invitation.inviter)
-    return Registered(account, waits)
+        worker.tell(await worker.database(partition, lambda conn: welcome(conn, made.account), deadline))
+    await _acquaint(worker, made.account, "" if invitation is None else invitation.inviter)
+    return made
+
+
+async def _checked(conn: Connection, request: Register, localpart: str, limit: int | None) -> Checked:
+    """What a registration may do. Raises StanzaError for nothing."""
+    domain = request.domain
+    invitation = await invitations.shown(conn, domain, request.token) if request.token else None
+    row = await conn.fetchrow(_CHECK, domain, localpart)
+    if row["joining"] == "nobody" or (not row["open"] and invitation is None):
+        raise StanzaError("not-allowed", "registration is closed")
+    if invitation is not None and invitation.username not in ("", localpart):
+        raise StanzaError("not-acceptable", f"this invitation is for the username {invitation.username}")
+    if invitation is None:
+        await _find_room(conn, network_of(request.ip), limit)
+    # Whoever was invited is no stranger. Before the name: it is told to those who have answered.
+    asks = row["captcha"] if invitation is None else None
+    answered = await challenges.passed(conn, domain, asks, request.puzzle)
+    if row["taken"] or await invitations.kept(conn, domain, localpart, request.token):
+        raise StanzaError("conflict", "this username is taken")
+    return Checked(
+        invitation, invitation is None and await approvals.due(conn, domain, row["joining"]), answered
+    )
 
 
 async def _acquaint(worker: HostedWorker, account: str, inviter: str) -> None:
@@ -168,12 +180,10 @@ async def _acquaint(worker: HostedWorker, account: str, inviter: str) -> None:
             log.warning("inviter_no_contact", account=one, contact=other, error=str(error))
 
 
-async def _full(conn: Connection, network: str, limit: int | None) -> bool:
-    return limit is not None and await conn.fetchval(_MADE, network) >= limit
-
-
-def _too_many() -> StanzaError:
-    return StanzaError("resource-constraint", "too many new accounts from your network; try again later")
+async def _find_room(conn: Connection, network: str, limit: int | None) -> None:
+    """Raises StanzaError when the network has made as many accounts as it may."""
+    if limit is not None and await conn.fetchval(_MADE, network) >= limit:
+        raise StanzaError("resource-constraint", "too many new accounts from your network; try again later")
 
 
 def _query(item: Handle) -> Element:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from itertools import count
 from typing import Final
 
 import structlog
@@ -16,6 +15,7 @@ from rookery.shared.bus.kinds import ACCOUNTS
 from rookery.shared.bus.messages import (
     AddKeys,
     AskInvitation,
+    AskPuzzle,
     ChangeAccount,
     CheckLogin,
     Credentials,
@@ -31,6 +31,7 @@ from rookery.shared.bus.messages import (
     LastSeen,
     LoggedIn,
     OperatorCommand,
+    Puzzled,
     Redeem,
     Register,
 )
@@ -38,16 +39,23 @@ from rookery.shared.cluster.api import Node
 from rookery.shared.db.api import Connection, DatabaseUnavailable, Fenced
 from rookery.shared.db.secrets import shared_secrets
 from rookery.shared.observe.bounded import OTHER, Bounded
-from rookery.shared.observe.metrics import RATELIMIT, REGISTRATIONS
+from rookery.shared.observe.metrics import REGISTRATIONS
 from rookery.shared.xeps import last_activity, sasl_upgrade
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.jid import Jid
-from rookery.workers.account import announcements, by_browser, invitations, of_nodes, registration, store
+from rookery.workers.account import (
+    announcements,
+    by_browser,
+    challenges,
+    invitations,
+    of_nodes,
+    registration,
+    store,
+)
 from rookery.workers.account.credentials import PURPOSE, Keys, base_mechanism, invented
-from rookery.workers.account.guessing import Guesses
-from rookery.workers.account.logins.checking import CERTIFICATE, Logins
+from rookery.workers.account.logins.checking import Logins
+from rookery.workers.account.pacing import Pacing, Question
 from rookery.workers.account.redeeming import Tokens
-from rookery.workers.account.registration import network_of
 from rookery.workers.account.requests import REQUESTS
 from rookery.workers.account.seen import Seen
 from rookery.workers.hosted import Answerer, DeadlineError, Handler, HostedWorker
@@ -72,10 +80,7 @@ class AccountService(HostedWorker):
         self._status_max = options.status_max
         self.seen = Seen(self, options.write_seconds)
         self.logins = Logins(self)
-        limits = node.config.limits
-        self.guesses = Guesses(
-            limits.auth_failures_per_account, limits.auth_failures_window, limits.preauth_seconds
-        )
+        self.pacing = Pacing(self)
         self.domains.changed = self.logins.learn
         self.tokens = Tokens(self, self.logins)
         self._secret = b""
@@ -83,7 +88,6 @@ class AccountService(HostedWorker):
         self._counts: dict[str, dict[int, int]] = {}
         self._counts_until = 0.0
         self._bounded = Bounded()
-        self._numbers = count()
         #: Partitions that are being given away: what takes long is left to the next holder.
         self._leaving: set[int] = set()
 
@@ -131,6 +135,7 @@ class AccountService(HostedWorker):
             IssueToken: self._on_issue_token,
             Register: self._on_register,
             AskInvitation: self._on_ask_invitation,
+            AskPuzzle: self._on_ask_puzzle,
             GetDomains: self._on_get_domains,
         }
 
@@ -156,7 +161,7 @@ class AccountService(HostedWorker):
 
     def _on_get_credentials(self, partition: int, call: Call, request: GetCredentials) -> None:
         work = partial(self._credentials, partition, request.account, request.mechanism)
-        self._unhurried(partition, call, request, work, request.account)
+        self.pacing.ask(Question(partition, call, partial(self._reply, call, work), request.account), request)
 
     def _on_add_keys(self, partition: int, call: Call, request: AddKeys) -> None:
         work = partial(self._add_keys, partition, request)
@@ -164,48 +169,20 @@ class AccountService(HostedWorker):
 
     def _on_check_login(self, partition: int, call: Call, request: CheckLogin) -> None:
         # Each for itself: a back end may be slow.
-        work = partial(self.logins.check, partition, request)
-        self._unhurried(partition, call, request, work, f"login {next(self._numbers)}")
+        answer = partial(self._reply, call, partial(self.logins.check, partition, request))
+        self.pacing.ask(Question(partition, call, answer, self.pacing.lane()), request)
 
     def _on_change_account(self, partition: int, call: Call, request: ChangeAccount) -> None:
-        self._unhurried(
-            partition, call, request, partial(self._change_account, partition, request), request.account
-        )
+        answer = partial(self._reply, call, partial(self._change_account, partition, request))
+        self.pacing.ask(Question(partition, call, answer, request.account), request)
 
     async def _change_account(self, partition: int, request: ChangeAccount) -> Done:
         mechanism = self.node.config.account.mechanisms[0]
         found = await self._credentials(partition, request.account, mechanism)
         return await by_browser.change(self, partition, request, found)
 
-    def _unhurried(
-        self,
-        partition: int,
-        call: Call,
-        request: GetCredentials | CheckLogin | ChangeAccount,
-        work: Callable[[], Awaitable[Item]],
-        lane: str,
-    ) -> None:
-        """Answer at once, after a pause, or not for now: somebody may be guessing a password."""
-        pause: float | None = 0.0
-        if request.address and request.account and request.mechanism != CERTIFICATE:
-            pause = self.guesses.pause(request.account, network_of(request.address), trio.current_time())
-        if pause is None:
-            RATELIMIT.labels("account").inc()
-            self.node.bus.reply(call, StanzaError("resource-constraint", type="wait"))
-        elif pause:
-            # Beside the lane of the account: whoever is logged in does not wait.
-            RATELIMIT.labels("account").inc()
-            later = partial(self._later, pause, partial(self._reply, call, work))
-            self.job(partition, f"login {next(self._numbers)}", later)
-        else:
-            self.job(partition, lane, partial(self._reply, call, work))
-
-    async def _later(self, pause: float, work: Callable[[], Awaitable[None]]) -> None:
-        await trio.sleep(pause)
-        await work()
-
     def _on_logged_in(self, partition: int, item: LoggedIn) -> None:
-        self.guesses.right(item.account, network_of(item.address), trio.current_time())
+        self.pacing.right(item)
 
     def _on_redeem(self, partition: int, call: Call, request: Redeem) -> None:
         work = partial(self.tokens.redeem, partition, request)
@@ -230,6 +207,13 @@ class AccountService(HostedWorker):
             return Invited(found.username, found.inviter, int(found.expires.timestamp()), joins)
 
         return await self.database(partition, ask, _deadline())
+
+    def _on_ask_puzzle(self, partition: int, call: Call, request: AskPuzzle) -> None:
+        self.job(partition, "", partial(self._reply, call, partial(self._puzzle, partition, request)))
+
+    async def _puzzle(self, partition: int, request: AskPuzzle) -> Puzzled:
+        work = partial(challenges.puzzle, domain=request.domain, now=time.time())
+        return Puzzled(*await self.database(partition, work, _deadline()))
 
     def _on_get_domains(self, partition: int, call: Call, request: GetDomains) -> None:
         self.job(partition, "", partial(self._reply, call, partial(self._domains, partition)))
@@ -364,6 +348,7 @@ class AccountService(HostedWorker):
             if all(domain.kind == ACCOUNTS for domain in found)
             else tuple(domain.kind for domain in found),
             tuple(tuple(domain.logins) for domain in found) if any(domain.logins for domain in found) else (),
+            tuple(domain.name for domain in found if domain.puzzles),
         )
 
     async def _load_secret(self) -> None:

@@ -53,6 +53,7 @@ class Domain(NamedTuple):
     contacts: Mapping[str, Sequence[str]]
     kind: str = ACCOUNTS
     logins: Sequence[str] = ()
+    puzzles: bool = False
 
 
 # --- domains ----------------------------------------------------------------------------------------------------------
@@ -65,7 +66,12 @@ async def domains(conn: Connection) -> list[Domain]:
         policy = json.loads(row["policy"]) if isinstance(row["policy"], str) else row["policy"]
         out.append(
             Domain(
-                row["name"], row["registration"], policy.get("contacts", {}), row["kind"], mechanisms(policy)
+                row["name"],
+                row["registration"],
+                policy.get("contacts", {}),
+                row["kind"],
+                mechanisms(policy),
+                bool(policy.get("captcha")),
             )
         )
     return out

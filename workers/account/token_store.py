@@ -28,6 +28,16 @@ async def read(
     return [Kept(*row.values()) for row in rows]
 
 
+_HOLDS: Final = """
+SELECT EXISTS (SELECT FROM account a JOIN login_token t ON t.account_id = a.id
+    WHERE a.domain = $1 AND a.localpart = $2 AND t.agent = $3 AND t.expires > now())"""
+
+
+async def holds(conn: Connection, localpart: str, domain: str, agent: str) -> bool:
+    """Whether a client has a token of the account."""
+    return bool(await conn.fetchval(_HOLDS, domain, localpart, agent))
+
+
 class Next(NamedTuple):
     """A token to be stored."""
 

@@ -48,8 +48,12 @@ class Queues:
         self._outcomes: dict[tuple[str, str], tuple[str, float]] = {}
         #: Pairs (remote, local) whose rows will be given up in a moment.
         self._hasty: set[tuple[str, str]] = set()
-        #: Rows whose senders are being told: (remote, local, number).
+        #: Rows whose senders are being told, or that are being deleted: (remote, local, number).
         self.leaving: set[tuple[str, str, int]] = set()
+        #: Those of them that are deleted: a look that has begun before that may still find them.
+        self._deleted: list[tuple[str, str, int]] = []
+        self._looking = trio.Lock()
+        writer.deleted = self._deleted.extend
 
     async def run(self) -> None:
         """Background work; runs until cancelled."""
@@ -117,8 +121,9 @@ class Queues:
                 local=pair.local,
                 after=max(pair.read_to, pair.acked),
                 limit=PAGE,
+                size=pair.share,
             )
-            rows = await self._writer.persist("s2s_page", work)
+            rows, more = await self._writer.persist("s2s_page", work)
             if not held.live:
                 return
             entries = []
@@ -128,7 +133,7 @@ class Queues:
                 entry = Entry(unpack_stanza(packed), Origin(stream, n, ""), seq, at, 0.0)
                 entry.ready = entry.late = True
                 entries.append(entry)
-            pair.read(entries, len(rows) == PAGE, pushed)
+            pair.read(entries, more, pushed)
         finally:
             self._reading.discard((pair.remote, pair.local))
         remote.pump()
@@ -213,9 +218,15 @@ class Queues:
         partitions = self.remotes.partitions()
         if not partitions:
             return
-        old = await self._writer.persist(
-            "s2s_expired", partial(sql.expired, partitions=partitions, limit=EXPIRE)
-        )
+        async with self._looking:
+            self.leaving.difference_update(self._deleted)
+            self._deleted.clear()
+            old = await self._writer.persist(
+                "s2s_expired", partial(sql.expired, partitions=partitions, limit=EXPIRE)
+            )
+            self._give_up_all(old)
+
+    def _give_up_all(self, old: Iterable[sql.Old]) -> None:
         for row in old:
             key = row.remote, row.local, row.seq
             remote = self.remotes.find(row.remote)
@@ -227,8 +238,7 @@ class Queues:
             self._give_up(row, None if remote is None else remote.at(row.local).trouble)
 
     def left(self, key: tuple[str, str, int]) -> None:
-        """The sender of this row knows: delete it."""
-        self.leaving.discard(key)
+        """The sender of this row knows: delete it. Until it is, it counts as given up."""
         self._writer.gone(*key)
 
     def forget(self, names: Iterable[str]) -> None:

@@ -42,8 +42,10 @@ class SaslFailure(Exception):  # noqa: N818  RFC 6120 calls it a failure
     `text` goes to the peer, so it never says whether a user exists.
     """
 
-    def __init__(self, condition: str, text: str = "") -> None:
+    def __init__(self, condition: str, text: str = "", *, app: tuple[str, str] | None = None) -> None:
+        """`app` is an application-specific condition as (namespace, name) (XEP-0388 section 2.6.2)."""
         super().__init__(condition, text)
+        self.app = app
         assert condition in SASL_CONDITIONS, condition
         self.condition = condition
         self.text = text

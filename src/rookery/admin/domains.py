@@ -136,6 +136,7 @@ async def put(desk: Desk, name: str, kind: str | None, changes: Changes) -> tupl
                 kind=kind,
                 registration=changes.registration,
                 joining=changes.joining,
+                captcha=None if changes.captcha is None else changes.captcha.get("kind", "off"),
                 durability=changes.durability,
                 archive_days=changes.archive_days,
                 room_creation=changes.room_creation,

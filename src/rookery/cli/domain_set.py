@@ -40,6 +40,9 @@ class Given(Target):
     federation: str | None
     allow: tuple[str, ...]
     block: tuple[str, ...]
+    captcha: str | None
+    captcha_questions: tuple[str, ...]
+    captcha_bits: int | None
 
 
 _SCHEMES = ("mailto:", "xmpp:", "https://", "http://")
@@ -123,6 +126,25 @@ _LISTS = '*.example.org for all below it. May be repeated; takes the place of th
 @click.option(
     "--block", multiple=True, metavar="REMOTE", help=f"A domain that it never speaks with. {_LISTS}"
 )
+@click.option(
+    "--captcha",
+    type=click.Choice(["off", "question", "work", "any"]),
+    help="What people who make accounts without an invitation are asked (XEP-0158): nothing, one of the questions, work that their clients do, "
+    "or either of these. In a browser only questions can be answered.",
+)
+@click.option(
+    "--captcha-question",
+    "captcha_questions",
+    multiple=True,
+    metavar="QUESTION=ANSWER|...",
+    help="A question of --captcha with all its answers, as 'Which colour has the sky?=blue|azure'. May be repeated.",
+)
+@click.option(
+    "--captcha-bits",
+    type=int,
+    metavar="BITS",
+    help="How much work; each bit doubles it.  [default: 20]",
+)
 @target_options
 def set_(name: str, **given: Unpack[Given]) -> None:
     """Change what holds for the domain NAME; what is not named stays. A change needs no restart."""
@@ -134,7 +156,7 @@ def set_(name: str, **given: Unpack[Given]) -> None:
     async def work(conn: Connection) -> Policy | None:
         if given["room_creation"] is not None and not await rooms.is_service(conn, name):
             raise CommandError(f"{name} is no service of rooms: see `rookery domain list`")
-        if changes.auth and not await conn.fetchval(
+        if (changes.auth or changes.captcha) and not await conn.fetchval(
             "SELECT kind = 'accounts' FROM domain WHERE name = $1", name
         ):
             raise CommandError(f"{name} is no domain of accounts: see `rookery domain list`")
@@ -164,8 +186,9 @@ def _changes(given: Given) -> Changes:
         "auth_words",
     )
     emptied = any(given[name] is not None for name in ("motd", "welcome", "archive_days"))
+    captcha = parse_captcha(given["captcha"], given["captcha_questions"], given["captcha_bits"])
     federation = _federation(given)
-    if federation is None and not emptied and not any(given[name] for name in said):  # type: ignore[literal-required]
+    if federation is None and captcha is None and not emptied and not any(given[name] for name in said):  # type: ignore[literal-required]
         raise click.UsageError("nothing to set: see `rookery domain set --help`")
     return policies.Changes(
         None if given["registration"] is None else given["registration"] in ("open", "approval"),
@@ -179,6 +202,7 @@ def _changes(given: Given) -> Changes:
         federation,
         given["archive_days"],
         _joining(given["registration"]),
+        captcha,
     )
 
 
@@ -213,6 +237,7 @@ def _told(name: str, given: Given) -> Post:
         federation=given["federation"],
         allow=" ".join(given["allow"]) or None,
         block=" ".join(given["block"]) or None,
+        captcha=given["captcha"],
     )
 
 
@@ -267,6 +292,10 @@ def line(policy: Policy) -> str:
         from rookery.workers.account.logins.settings import described
 
         parts.append(f"passwords at {described(policy.auth)}")
+    if policy.captcha:
+        from rookery.workers.account.challenges import described as puzzles
+
+        parts.append(f"new users are asked for {puzzles(policy.captcha)}")
     if said := speaking.described(policy.federation):
         parts.append(said)
     parts += [
@@ -290,6 +319,20 @@ def parse_auth(type: str | None, words: tuple[str, ...]) -> dict[str, Any] | Non
         return {}
     try:
         return settings.from_words(type, words)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def parse_captcha(kind: str | None, questions: tuple[str, ...], bits: int | None) -> dict[str, Any] | None:
+    """What the options say of puzzles, {} for none. Raises click.BadParameter, click.UsageError."""
+    from rookery.workers.account import challenges
+
+    if kind is None:
+        if questions or bits is not None:
+            raise click.UsageError("--captcha-question and --captcha-bits go with --captcha")
+        return None
+    try:
+        return challenges.settings(kind, questions, challenges.BITS if bits is None else bits)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
 

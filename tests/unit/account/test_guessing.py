@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rookery.workers.account import guessing
-from rookery.workers.account.guessing import FRESH, LONGEST, MAX_ACCOUNTS, MAX_KNOWN, Guesses
+from rookery.workers.account.guessing import FRESH, LONGEST, MAX_ACCOUNTS, MAX_KNOWN, STRANGERS, Guesses
 
 ALICE, HOME = "alice@example.org", "192.0.2.1"
 
@@ -28,13 +28,13 @@ def test_some_are_free_then_they_are_spaced_then_refused() -> None:
     assert guesses.pause("bob@example.org", "198.51.100.1", 0.0) == 0.0
 
 
-def test_an_address_that_has_hardly_asked_waits_but_is_never_refused() -> None:
+def test_an_address_that_has_hardly_asked_waits_for_nobody() -> None:
     guesses = Guesses(10, 600.0)
     attacked(guesses, 1000)
     assert guesses.pause(ALICE, "198.51.100.1", 0.0) is None
     assert [guesses.pause(ALICE, "203.0.113.1", 0.0) for _ in range(FRESH + 1)] == [2.0] * FRESH + [None]
-    # From however many addresses.
-    assert {guesses.pause(ALICE, f"2001:db8:{n:x}::", 0.0) for n in range(1000)} == {2.0}
+    # As many addresses as a household of clients has, and more.
+    assert {guesses.pause(ALICE, f"2001:db8:{n:x}::", 0.0) for n in range(90)} == {2.0}
     # Whoever comes in has its guesses back.
     guesses.right(ALICE, "203.0.113.1", 0.0)
     assert guesses.pause(ALICE, "203.0.113.1", 0.0) == 0.0
@@ -98,3 +98,73 @@ def test_no_answer_is_delayed_for_longer_than_a_client_waits(steps: list[tuple[s
         else:
             pause = guesses.pause(ALICE, address, now)
             assert pause is None or 0.0 <= pause <= LONGEST
+
+
+WINDOW = 600.0
+PHONE = "d4565fa7-4d72-4749-b3d3-740edbf87770"
+
+
+def by_many(guesses: Guesses, seconds: int, each: int = 1, now: float = 0.0) -> int:
+    """Answers to somebody with a fresh address for every `each` guesses, who guesses twice a second."""
+    answered = 0
+    for n in range(seconds * 2):
+        at = now + n / 2
+        answered += (
+            guesses.pause(ALICE, f"{n // each % 223 + 1}.{n // each // 223 % 256}.0.1", at) is not None
+        )
+    return answered
+
+
+@pytest.mark.parametrize("each", [1, FRESH, 10])
+def test_somebody_with_a_great_many_addresses_has_a_bound(each: int) -> None:
+    guesses = Guesses(10, WINDOW)
+    assert by_many(guesses, 600, each) < 10 + 2 * STRANGERS + 300
+    assert by_many(guesses, 3 * 600, each, 600.0) < 500
+    # From then on, a day long.
+    assert by_many(guesses, 3600, each, 2400.0) * 24 <= 3000
+
+
+def test_it_becomes_rare_while_it_lasts_and_is_forgotten_when_it_ends() -> None:
+    guesses = Guesses(10, WINDOW)
+    windows = [by_many(guesses, 600, now=n * WINDOW) for n in range(5)]
+    assert windows == sorted(windows, reverse=True)
+    assert windows[0] > 10 * windows[-1]
+    # Somebody who comes from nowhere, with nothing, an hour later.
+    assert guesses.pause(ALICE, "233.252.0.1", 5 * WINDOW + 3600) == 0.0
+
+
+def test_its_user_comes_in_meanwhile() -> None:
+    guesses = Guesses(10, WINDOW)
+    guesses.right(ALICE, HOME, 0.0, PHONE)
+    by_many(guesses, 600)
+    by_many(guesses, 600, now=600.0)
+    now = 1199.0
+    assert guesses.pause(ALICE, "233.252.0.9", now) is None, "a stranger"
+    assert guesses.pause(ALICE, HOME, now) == 0.0, "where it was before"
+    assert guesses.pause(ALICE, "192.0.77.1", now) == 0.0, "nearby: its line has another address today"
+    assert guesses.pause(ALICE, "233.252.0.9", now, PHONE) == 0.0, "anywhere, with its client"
+    assert guesses.pause(ALICE, "233.252.0.9", now, PHONE.replace("d", "e")) is None
+
+
+def test_a_client_that_the_database_knows_has_guesses_of_its_own_and_no_more() -> None:
+    guesses = Guesses(10, WINDOW)
+    by_many(guesses, 600)
+    assert [guesses.client(ALICE, PHONE, 599.0) for _ in range(11)] == [True] * 10 + [False]
+    assert guesses.pause(ALICE, "233.252.0.9", 599.0, PHONE) is None
+
+
+def test_neighbours_of_the_user_share_what_their_network_has() -> None:
+    guesses = Guesses(10, WINDOW)
+    guesses.right(ALICE, HOME, 0.0)
+    by_many(guesses, 600)
+    found = [guesses.pause(ALICE, f"192.0.9.{n}", 599.0) for n in range(100)]
+    assert 9 <= found.count(0.0) <= 10
+    assert sum(pause is not None for pause in found) <= 12
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [("192.0.2.1", "192.0"), ("2001:db8:1:2::/64", "2001:db8::/32"), ("2001:db8::7", "2001:db8::/32")],
+)
+def test_the_network_around_an_address(address: str, network: str) -> None:
+    assert guessing.around(address) == network

@@ -21,6 +21,7 @@ def test_all_that_a_domain_may_be_set_to_is_answered() -> None:
         federation={"mode": "listed", "allow": ["b.example"]},
         archive_days=7,
         joining="approval",
+        captcha={"kind": "work"},
     )
     assert set(policy.document()) == set(Domain.__struct_fields__)
     answer = shown(policy)

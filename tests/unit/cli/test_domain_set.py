@@ -7,7 +7,7 @@ import pytest
 
 from rookery.admin.errors import Invalid
 from rookery.admin.speaking import federation
-from rookery.cli.domain_set import line, parse_contacts
+from rookery.cli.domain_set import line, parse_captcha, parse_contacts
 from rookery.workers.account.policies import Policy
 
 
@@ -82,3 +82,33 @@ def test_a_domain_is_one_line() -> None:
     assert line(policy) == (
         "x.org  registration open  durability relaxed  abuse-addresses mailto:a@x.org, xmpp:a@x.org"
     )
+
+
+def test_what_new_users_are_asked() -> None:
+    assert parse_captcha(None, (), None) is None
+    assert parse_captcha("off", (), None) == {}
+    asks = parse_captcha("any", ("Which colour has the sky?=blue|azure",), 18)
+    assert asks == {
+        "kind": "any",
+        "questions": [["Which colour has the sky?", ["blue", "azure"]]],
+        "bits": 18,
+    }
+    said = line(Policy("x.org", "accounts", True, "", {}, captcha=asks))
+    assert "new users are asked for 1 question or work of 18 bits" in said
+
+
+@pytest.mark.parametrize(
+    ("kind", "questions", "bits"),
+    [
+        (None, ("a=b",), None),
+        (None, (), 20),
+        ("question", (), None),
+        ("work", ("a=b",), None),
+        ("work", (), 99),
+    ],
+)
+def test_puzzles_that_do_not_go_together(
+    kind: str | None, questions: tuple[str, ...], bits: int | None
+) -> None:
+    with pytest.raises(click.UsageError):
+        parse_captcha(kind, questions, bits)

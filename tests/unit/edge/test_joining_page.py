@@ -10,6 +10,7 @@ from tests.unit.edge.test_invitation_page import Tags
 from rookery.edge.door.forms import RefusedError
 from rookery.edge.door.joining_page import _ENGLISH, _GERMAN, done, page, read
 from rookery.shared.bus.messages import Register
+from rookery.shared.xeps.captcha import Puzzle
 
 DOMAIN = "example.org"
 GOOD = {"username": "romeo", "password": "secret", "again": "secret", "email": "r@example.net"}
@@ -58,7 +59,7 @@ def test_pages_are_whole_and_escape_what_was_filled_in(lang: str, condition: str
     assert "form-action 'self'" in headers["Content-Security-Policy"]
     assert headers["Cache-Control"] == "no-store"
     assert (answer.status == 200) is (condition is None)
-    assert bool(inputs) is (condition not in ("not-allowed", "waits"))
+    assert bool(inputs) is (condition not in ("not-allowed", "waits", "app"))
 
 
 def test_both_languages_say_the_same() -> None:
@@ -69,3 +70,23 @@ def test_both_languages_say_the_same() -> None:
         assert answer.status == 201
         assert b"romeo@example.org" in answer.body
         assert b"secret" not in answer.body
+
+
+def test_a_question_is_a_field_of_the_form_and_its_answer_goes_with_it() -> None:
+    puzzle = Puzzle("F3", "Which <colour>?")
+    for lang in ("en", "de"):
+        body = page(DOMAIN, lang, "", RefusedError("unanswered", "romeo"), puzzle).body.decode()
+        assert Tags(body).open == []
+        assert '<input type="hidden" name="c" value="F3">' in body
+        assert "Which &lt;colour&gt;?</label>" in body
+        assert 'role="alert"' in body
+    assert read(form(c="F3", answer="blue"), DOMAIN, "").puzzle == ("F3", "blue", "")
+    with pytest.raises(RefusedError):
+        read(form(c="F3", answer="x" * 2000), DOMAIN, "")
+
+
+def test_work_cannot_be_done_in_a_page_without_scripts() -> None:
+    answer = page(DOMAIN, "en", "", None, Puzzle("F3", "", "e03d7"))
+    assert answer.status == 403
+    assert b"in a chat app" in answer.body
+    assert b"<form" not in answer.body

@@ -8,6 +8,7 @@ from typing import Protocol
 from rookery.workers.s2s.outgoing.gate import Gate
 from rookery.workers.s2s.queue.entries import Entry
 from rookery.workers.s2s.queue.pair import Pair
+from rookery.workers.s2s.queue.room import Room
 from rookery.workers.s2s.streams.api import Link, Owner, Trouble
 
 
@@ -34,6 +35,7 @@ class Means(Protocol):
     opener: Opener
     gate: Gate
     longest_pause: float
+    room: Room
 
     def clock(self) -> float:
         """Monotonic seconds."""

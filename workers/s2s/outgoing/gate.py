@@ -21,12 +21,25 @@ class Standing(IntEnum):
     NEW = 1
     #: The last attempt failed.
     FAILING = 2
+    #: Nobody here wants anything of it: only answers to what it sent wait.
+    STRANGE = 3
+
+
+def standing_of(*, failing: bool, worked: bool, wanted: bool) -> Standing:
+    """The standing of a domain; `wanted`: something else than answers is for it."""
+    if failing:
+        return Standing.FAILING
+    if worked:
+        return Standing.GOOD
+    return Standing.NEW if wanted else Standing.STRANGE
 
 
 #: Attempts at once, by standing.
-AT_ONCE: Final = {Standing.GOOD: 128, Standing.NEW: 48, Standing.FAILING: 16}
+AT_ONCE: Final = {Standing.GOOD: 128, Standing.NEW: 48, Standing.FAILING: 16, Standing.STRANGE: 8}
 #: Attempts beside these that wait for the other side, by standing. When there are so many, further ones keep their places.
-STALLED: Final = {Standing.GOOD: 1024, Standing.NEW: 1024, Standing.FAILING: 512}
+STALLED: Final = {Standing.GOOD: 1024, Standing.NEW: 1024, Standing.FAILING: 512, Standing.STRANGE: 128}
+#: Attempts between two ticks that answers to strangers may cause: one server with ten thousand names does not make us connect to each.
+STRANGE_A_TICK: Final = 6
 
 
 class Gate:
@@ -43,13 +56,14 @@ class Gate:
         self._stalled: dict[str, Standing] = {}
         self._counts = dict.fromkeys(Standing, 0)
         self._stalls = dict.fromkeys(Standing, 0)
+        self._strange = STRANGE_A_TICK
         self._lines: dict[Standing, OrderedDict[str, Callable[[], None]]] = {
             standing: OrderedDict() for standing in Standing
         }
 
     def enter(self, name: str, standing: Standing, go: Callable[[], None]) -> None:
         """Call `go` as soon as there is a place: now, or when others have left."""
-        if self._counts[standing] < self._at_once[standing]:
+        if self._room(standing):
             self._admit(name, standing, go)
         else:
             self._lines[standing][name] = go
@@ -68,6 +82,8 @@ class Gate:
 
     def tick(self) -> None:
         """Attempts that have had their places since the last tick wait for the other side: they keep nobody out any more."""
+        self._strange = STRANGE_A_TICK
+        self._fill(Standing.STRANGE)
         stalled, self._since = self._since, set()
         for name in stalled:
             standing = self._inside.get(name)
@@ -84,14 +100,23 @@ class Gate:
 
     def _free(self, standing: Standing) -> None:
         self._counts[standing] -= 1
+        self._fill(standing)
+
+    def _fill(self, standing: Standing) -> None:
         line = self._lines[standing]
-        if line:
+        while line and self._room(standing):
             name, go = line.popitem(last=False)
             self._admit(name, standing, go)
+
+    def _room(self, standing: Standing) -> bool:
+        if standing is Standing.STRANGE and not self._strange:
+            return False
+        return self._counts[standing] < self._at_once[standing]
 
     def _admit(self, name: str, standing: Standing, go: Callable[[], None]) -> None:
         self._inside[name] = standing
         self._counts[standing] += 1
+        self._strange -= standing is Standing.STRANGE
         go()
 
     @property

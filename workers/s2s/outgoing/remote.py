@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final, Protocol
 
 from rookery.workers.s2s.outgoing.conditions import Condition, Means
-from rookery.workers.s2s.outgoing.gate import Standing
+from rookery.workers.s2s.outgoing.gate import Standing, standing_of
 from rookery.workers.s2s.outgoing.pauses import pause
 from rookery.workers.s2s.outgoing.sent import Sent
 from rookery.workers.s2s.queue.entries import Entry
@@ -105,15 +105,14 @@ class Remote:
             return self.branches[local].pair(local)
         found = self.pairs.get(local)
         if found is None:
-            found = self.pairs[local] = Pair(local, self.name)
+            found = self.pairs[local] = Pair(local, self.name, self._around.room)
         return found
 
     @property
     def standing(self) -> Standing:
         """How it is treated when it wants to connect."""
-        if self.failures:
-            return Standing.FAILING
-        return Standing.GOOD if self.worked else Standing.NEW
+        wanted = any(pair.wanted or pair.rows for pair in self.pairs.values())
+        return standing_of(failing=bool(self.failures), worked=self.worked, wanted=wanted)
 
     @property
     def unacknowledged(self) -> int:
@@ -350,13 +349,7 @@ class Remote:
             self.pump()
         elif self.condition is Condition.OPEN:
             stream = self.stream
-            if (
-                self.mute
-                and self._sent
-                and stream is not None
-                and not stream.managed
-                and not stream.unconfirmed
-            ):
+            if stream is not None and self.mute and self._sent and not (stream.managed or stream.unconfirmed):
                 self._settle(self._sent.count)
             self._pump()
 
@@ -385,14 +378,17 @@ class Remote:
         stream, self.stream = self.stream, None
         self._around.gate.leave(self._key)
         self._sent.take()
-        self.pairs.clear()
+        while self.pairs:
+            self.pairs.popitem()[1].abandon()
         self.condition = Condition.IDLE
         if stream is not None:
             stream.close()
 
     def under_way(self, local: str, seq: int) -> bool:
-        """Whether this row is on the stream and not acknowledged."""
-        return self.at(local)._sent.holds(local, seq)
+        """Whether this row was sent: it is on the stream, or the other side has it and the row does not say so yet."""
+        peer = self.at(local)
+        pair = peer.pairs.get(local)
+        return peer._sent.holds(local, seq) or (pair is not None and seq <= pair.acked)
 
     def forget(self, local: str, seqs: Iterable[int]) -> None:
         """These rows of a hosted domain were given up; they are not on the stream."""

@@ -17,11 +17,14 @@ from rookery.workers.s2s.outgoing.gate import Gate
 from rookery.workers.s2s.outgoing.remote import Remote
 from rookery.workers.s2s.queue.entries import Entry
 from rookery.workers.s2s.queue.pair import Pair
+from rookery.workers.s2s.queue.room import Room
 from rookery.workers.s2s.streams.api import Link, Owner, Trouble
 
 _log = structlog.get_logger()
 #: Seconds between looks at idle and silent streams, and at what waits in memory.
 LOOK_SECONDS: Final = 1.0
+#: Remote domains that are looked at before others have their turn: thousands at once would hold up what is under way.
+LOOK_AT_ONCE: Final = 32
 #: Attempts that have lasted from one to two times as long hold no place of the gate any more.
 TICK_SECONDS: Final = 0.3
 #: Remote domains that are remembered before those of which nothing need be are looked for.
@@ -56,6 +59,7 @@ class Remotes:
     def __init__(self, queues: Queues, *, longest_pause: float) -> None:
         self.opener: Opener = _Nowhere()
         self.gate = Gate()
+        self.room = Room()
         self.longest_pause = longest_pause
         self._queues = queues
         self._remotes: dict[str, Remote] = {}
@@ -224,7 +228,9 @@ class Remotes:
         while True:
             await trio.sleep(LOOK_SECONDS)
             now = self.clock()
-            for remote in self:
+            for number, remote in enumerate(self):
+                if number % LOOK_AT_ONCE == LOOK_AT_ONCE - 1:
+                    await trio.lowlevel.checkpoint()
                 for one in remote.all():
                     if one.condition is Condition.OPEN:
                         self._guarded(one, now)

@@ -1,7 +1,7 @@
 """The queue of one pair of domains, a hosted one and a remote one, in the order of what came. A pure machine.
 
 Stanzas with rows and those without stand in one line, so that what one user sends to another arrives in order. At most `WINDOW` of those with
-rows are in memory: of what comes beyond, only the row remains, and it is read when there is room (`behind`). What is not to be kept
+rows are in memory, and no more bytes than `room` lets one pair have: of what comes beyond, only the row remains, and it is read when there is room (`behind`). What is not to be kept
 has no place behind such rows: availability waits until they are read, the rest is refused.
 """
 
@@ -12,31 +12,38 @@ from collections.abc import Iterable
 from typing import Final
 
 from rookery.workers.s2s.queue.entries import Entry, supersedes
+from rookery.workers.s2s.queue.room import Room
 
 #: Entries with rows of one pair in memory, and entries without rows.
 WINDOW: Final = 4096
 LOOSE: Final = 4096
 LOOSE_BYTES: Final = 4 * 1024 * 1024
+_ANSWERS: Final = frozenset({"error", "result"})
 
 
 class Pair:
     """The queue from the hosted domain `local` to the domain `remote`."""
 
     __slots__ = (
-        "_beyond", "_latest", "_line", "_loose", "_loose_bytes", "_stash", "acked", "behind", "in_memory", "local", "pushed", "read_to",
-        "remote", "rows", "spoken",
+        "_beyond", "_latest", "_line", "_loose", "_loose_bytes", "_room", "_stash", "acked", "behind", "in_memory", "local", "pushed", "read_to",
+        "remote", "rows", "size", "spoken", "wanted",
     )  # fmt: skip
 
-    def __init__(self, local: str, remote: str) -> None:
+    def __init__(self, local: str, remote: str, room: Room | None = None) -> None:
+        self._room = room or Room()
         self.local = local
         self.remote = remote
         #: A user of ours has written on it, and its row says so.
         self.spoken = False
+        #: Something else than answers was to be sent.
+        self.wanted = False
         #: Everything with a row up to this number is with the other side.
         self.acked = 0
         #: Rows that are not acknowledged, whether in memory or not, and how many of them are in memory.
         self.rows = 0
         self.in_memory = 0
+        #: The bytes of these.
+        self.size = 0
         #: Rows beyond those in memory wait to be read; the last number in memory.
         self.behind = False
         self.read_to = 0
@@ -57,9 +64,10 @@ class Pair:
 
         One with a row is always taken; when it does not fit into memory its row alone remembers it, once it is committed.
         """
+        self.wanted = self.wanted or entry.stanza.type not in _ANSWERS
         if entry.seq:
             self.rows += 1
-            if self.behind or self.in_memory >= WINDOW:
+            if self.behind or not self._fits(entry):
                 self.behind = True
                 self.pushed += 1
                 if not entry.ready:
@@ -102,9 +110,17 @@ class Pair:
             self._loose -= 1
             self._loose_bytes -= entry.size
 
+    def _fits(self, entry: Entry) -> bool:
+        """Whether memory takes one more; the first in any case."""
+        if not self.in_memory:
+            return True
+        return self.in_memory < WINDOW and self.size + entry.size <= self._room.share
+
     def _remember(self, entry: Entry) -> None:
         self._line.append(entry)
         self.in_memory += 1
+        self.size += entry.size
+        self._room.used += entry.size
         self.read_to = max(self.read_to, entry.seq)
 
     # --- rows that are not in memory ---
@@ -112,7 +128,14 @@ class Pair:
     @property
     def wanting(self) -> bool:
         """Whether the next rows are to be read."""
-        return self.behind and not self._beyond and self.in_memory <= WINDOW // 2
+        if not self.behind or self._beyond:
+            return False
+        return not self.in_memory or (self.in_memory <= WINDOW // 2 and self.size <= self._room.share // 2)
+
+    @property
+    def share(self) -> int:
+        """Bytes of rows that may be read at once."""
+        return self._room.share
 
     def restored(self, rows: int, acked: int) -> None:
         """A new holder knows how many rows wait, and reads them when they are wanted."""
@@ -171,7 +194,17 @@ class Pair:
     def settled(self, entry: Entry) -> None:
         """The other side has this row, or it was given up: memory needs it no more."""
         self.rows -= 1
+        self._leave_memory(entry)
+
+    def _leave_memory(self, entry: Entry) -> None:
         self.in_memory -= 1
+        self.size -= entry.size
+        self._room.used -= entry.size
+
+    def abandon(self) -> None:
+        """The pair is another process's now."""
+        self._room.used -= self.size
+        self.size = self.in_memory = 0
 
     def back(self, entries: Iterable[Entry]) -> None:
         """What was sent on a stream that broke and was not acknowledged goes to the front, in order.
@@ -185,6 +218,9 @@ class Pair:
 
     def cull(self, now: float) -> list[Entry]:
         """Give up what has no row and has waited too long; returns it."""
+        if not self._loose:
+            # (asked of each domain once a second: thousands of rows that wait are not looked through for nothing)
+            return []
         old = [e for e in self._line if not e.seq and not e.gone and e.until and e.until <= now]
         old += [entry for entry in self._stash.values() if entry.until and entry.until <= now]
         self._stash = {pair: entry for pair, entry in self._stash.items() if entry.until > now}
@@ -192,6 +228,8 @@ class Pair:
 
     def requests(self) -> list[Entry]:
         """Give up all requests and answers that wait; returns them."""
+        if not self._loose:
+            return []
         return self._give_up([e for e in self._line if not e.seq and not e.gone and e.stanza.kind == "iq"])
 
     def _give_up(self, entries: list[Entry]) -> list[Entry]:
@@ -210,7 +248,7 @@ class Pair:
         for entry in self._line:
             if entry.seq in gone and not entry.gone:
                 entry.gone = True
-                self.in_memory -= 1
+                self._leave_memory(entry)
 
     def committed(self, entry: Entry) -> None:
         """Its row is in Postgres."""

@@ -80,8 +80,11 @@ FULL JOIN (
     WHERE w.partition = $1 AND w.seq > coalesce(o.acked, 0) GROUP BY w.remote, w.local
 ) q ON q.remote = p.remote AND q.local = p.local"""
 _PAGE: Final = """
-SELECT seq, stream, n, extract(epoch FROM stamp)::float8 AS at, stanza FROM s2s_queue
-WHERE remote = $1 AND local = $2 AND seq > $3 ORDER BY seq LIMIT $4"""
+SELECT seq, stream, n, at, stanza FROM (
+    SELECT seq, stream, n, extract(epoch FROM stamp)::float8 AS at, stanza,
+           sum(octet_length(stanza)) OVER (ORDER BY seq ROWS UNBOUNDED PRECEDING) - octet_length(stanza) AS before
+    FROM s2s_queue WHERE remote = $1 AND local = $2 AND seq > $3 ORDER BY seq LIMIT $4
+) q WHERE before < $5 ORDER BY seq"""
 _EXPIRED: Final = """
 SELECT q.remote, q.local, q.seq, q.stream, q.n, q.stanza FROM s2s_queue q
 LEFT JOIN s2s_peer p ON p.remote = q.remote AND p.local = q.local
@@ -216,9 +219,15 @@ async def load(conn: Connection, partition: int) -> list[Known]:
     ]
 
 
-async def page(conn: Connection, remote: str, local: str, after: int, limit: int) -> list[Any]:
-    """The rows of a pair above a number, in order: (seq, stream, n, at, stanza)."""
-    return [tuple(row) for row in await conn.fetch(_PAGE, remote, local, after, limit)]
+async def page(
+    conn: Connection, remote: str, local: str, after: int, limit: int, size: int
+) -> tuple[list[Any], bool]:
+    """The next rows of a pair above a number, in order, as (seq, stream, n, at, stanza), and whether there may be more behind them.
+
+    At most `limit` rows; the one that makes them `size` bytes is the last.
+    """
+    rows = [tuple(row) for row in await conn.fetch(_PAGE, remote, local, after, limit, size)]
+    return rows, len(rows) == limit or sum(len(row[-1]) for row in rows) >= size
 
 
 async def expired(conn: Connection, partitions: Sequence[int], limit: int) -> list[Old]:

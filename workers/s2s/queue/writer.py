@@ -19,10 +19,13 @@ from rookery.shared.store.holding import Holding
 from rookery.workers.s2s.queue import sql
 
 T = TypeVar("T")
-#: Rows and bytes of one commit; rows that may wait for Postgres.
+#: Rows and bytes of one commit; rows and bytes that may wait for Postgres.
 BATCH: Final = 512
 BATCH_BYTES: Final = 4 * 1024 * 1024
 MOST: Final = 65_536
+MOST_BYTES: Final = 128 * 1024 * 1024
+#: How attempts ended is written together, once in so many seconds: each statement by itself would cost messages a flush of the disk.
+OUTCOMES_SECONDS: Final = 1.0
 _BACKOFF: Final = (0.05, 0.5)
 _log = structlog.get_logger()
 #: Called after the commit: True when the row is new, False for a repetition.
@@ -45,18 +48,24 @@ class QueueWriter:
         self._spoken: dict[tuple[str, str], tuple[int, Holding]] = {}
         self._some = trio.Event()
         self._tell = trio.Event()
+        self._ended = trio.Event()
         self._idle = trio.Event()
         self._idle.set()
         self._told = trio.Event()
         self._told.set()
         self._flying = 0
+        #: Bytes of the rows that wait or fly.
+        self._size = 0
         self._failed = False
         #: Called after a commit, behind the `done` of its rows.
         self.landed: Callable[[], None] = _ignore
+        #: Called with rows (remote, local, number) that are deleted.
+        self.deleted: Callable[[list[tuple[str, str, int]]], None] = _nothing
 
     def put(self, row: sql.Waiting, done: Done, holding: Holding) -> None:
         """Store the row with the next commit, then call `done`; neither once the partition was given up."""
         self._rows.append((row, done, holding))
+        self._size += len(row.stanza)
         self._idle = trio.Event() if self._idle.is_set() else self._idle
         self._some.set()
 
@@ -73,7 +82,7 @@ class QueueWriter:
     def outcome(self, partition: int, remote: str, local: str, trouble: str, holding: Holding) -> None:
         """A stream of this pair was opened (""), or could not be; many of them are written together."""
         self._outcomes[remote, local] = (partition, trouble, holding)
-        self._write_told()
+        self._ended.set()
 
     def spoken(self, partition: int, remote: str, local: str, holding: Holding) -> None:
         """A user of ours has written to this remote domain."""
@@ -87,17 +96,19 @@ class QueueWriter:
     @property
     def full(self) -> bool:
         """Whether so much waits for Postgres that no more should be taken."""
-        return len(self._rows) + self._flying >= MOST
+        return len(self._rows) + self._flying >= MOST or self._size >= MOST_BYTES
 
     async def drain(self) -> None:
         """Wait until everything that was put is committed."""
         await self._idle.wait()
         await self._told.wait()
+        await self._write_outcomes()
 
     async def run(self) -> None:
         """Commit until cancelled."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._tells)
+            nursery.start_soon(self._outcomes_now_and_then)
             while True:
                 while not self._rows:
                     self._idle.set()
@@ -114,12 +125,15 @@ class QueueWriter:
             if one[2].live:
                 batch.append(one)
                 size += len(one[0].stanza)
+            else:
+                self._size -= len(one[0].stanza)
         if not batch:
             return
         self._flying = len(batch)
         rows = [row for row, _, _ in batch]
         new = await self.persist("s2s_insert", partial(sql.insert, incarnation=self._incarnation, rows=rows))
         self._flying = 0
+        self._size -= size
         for row, done, holding in batch:
             if holding.live:
                 done(new is None or (row.partition, row.seq) in new)
@@ -127,7 +141,7 @@ class QueueWriter:
 
     async def _tells(self) -> None:
         while True:
-            while not self._acked and not self._gone and not self._outcomes and not self._spoken:
+            while not self._acked and not self._gone and not self._spoken:
                 self._told.set()
                 self._tell = trio.Event()
                 await self._tell.wait()
@@ -136,12 +150,6 @@ class QueueWriter:
             told = [(part, *pair, seq) for pair, (part, seq, holding) in acked.items() if holding.live]
             if told:
                 await self.persist("s2s_acked", partial(sql.acked, incarnation=self._incarnation, told=told))
-            outcomes, self._outcomes = self._outcomes, {}
-            ended = [(part, *pair, text) for pair, (part, text, holding) in outcomes.items() if holding.live]
-            if ended:
-                await self.persist(
-                    "s2s_outcome", partial(sql.outcomes, incarnation=self._incarnation, told=ended)
-                )
             spoken, self._spoken = self._spoken, {}
             pairs = [(part, *pair) for pair, (part, holding) in spoken.items() if holding.live]
             if pairs:
@@ -151,6 +159,21 @@ class QueueWriter:
             gone, self._gone = self._gone, []
             if gone:
                 await self.persist("s2s_gone", partial(sql.gone, incarnation=self._incarnation, rows=gone))
+                self.deleted(gone)
+
+    async def _outcomes_now_and_then(self) -> None:
+        while True:
+            await self._ended.wait()
+            self._ended = trio.Event()
+            await trio.sleep(OUTCOMES_SECONDS)
+            await self._write_outcomes()
+
+    async def _write_outcomes(self) -> None:
+        outcomes, self._outcomes = self._outcomes, {}
+        ended = [(part, *pair, text) for pair, (part, text, holding) in outcomes.items() if holding.live]
+        if ended:
+            work = partial(sql.outcomes, incarnation=self._incarnation, told=ended)
+            await self.persist("s2s_outcome", work)
 
     async def persist(self, op: str, work: UnitOfWork[T]) -> T:
         """Run `work` until Postgres has taken it; never returns when this process may not write any more."""
@@ -175,4 +198,8 @@ class QueueWriter:
 
 
 def _ignore() -> None:
+    pass
+
+
+def _nothing(_rows: list[tuple[str, str, int]]) -> None:
     pass

@@ -72,6 +72,8 @@ class Ground:
     before: StreamLimits = field(init=False)
     after: StreamLimits = field(init=False)
     _shapers: dict[str, Shaper] = field(default_factory=dict)
+    #: What hosts may send on streams on which no domain has proved itself.
+    _hosts: dict[str, Shaper] = field(default_factory=dict)
     #: What all strangers may send; None where they are treated as others.
     _strangers: Bucket | None = field(init=False)
     #: Called with each remote domain of which it is to be found out whether it is a stranger.
@@ -93,10 +95,26 @@ class Ground:
             self.settings.stanza_bytes, limits.stanza_elements * 2, limits.stanza_depth, limits.element_attributes
         )  # fmt: skip
 
+    def fresh(self) -> Shaper:
+        """That of a stream of which nothing is known yet."""
+        return Shaper(self.settings, self.reactor.clock())
+
+    def host(self, host: str) -> Shaper:
+        """What a host may send on all its streams together on which no domain has proved itself: no more than a stranger."""
+        found = self._hosts.pop(host, None)
+        if found is None:
+            now = self.reactor.clock()
+            rate = self.settings.stranger_stanzas_per_second
+            found = Shaper(
+                self.settings, now, Bucket(rate, self.settings.strangers_stanzas_burst, now) if rate else None
+            )
+        self._hosts[host] = found
+        if len(self._hosts) > SHAPERS:
+            del self._hosts[next(iter(self._hosts))]
+        return found
+
     def shaper(self, remote: str) -> Shaper:
-        """The shaper of a remote domain; "" for a stream whose domain is not known yet."""
-        if not remote:
-            return Shaper(self.settings, self.reactor.clock())
+        """The shaper of a remote domain."""
         found = self._shapers.pop(remote, None)
         if found is None:
             found = Shaper(self.settings, self.reactor.clock(), self._strangers)

@@ -26,8 +26,8 @@ from rookery.workers.s2s.streams.stream import Stream
 from rookery.workers.s2s.streams.trust import ALPN
 
 _log = structlog.get_logger()
-#: Asks the authoritative server about a key; the answer (None: it could not be asked) comes later.
-Ask = Callable[[Key, Callable[[bool | None], None]], None]
+#: Asks the authoritative server about a key that a host showed; the answer (None: it could not be asked) comes later.
+Ask = Callable[[Key, str, Callable[[bool | None], None]], None]
 
 
 class IncomingStream:
@@ -60,7 +60,7 @@ class IncomingStream:
                 self._inlet.taker = self._door.on_inbound(self._inlet)
         elif isinstance(effect, Verify):
             key = effect.key
-            self._door.ask(key, lambda valid: self.stream.apply(self.machine.verified(key, valid)))
+            self._door.ask(key, self.host, lambda valid: self.stream.apply(self.machine.verified(key, valid)))
 
     def on_stanza(self, stanza: Stanza) -> None:
         """Nobody but us needs the answer to a ping of ours."""

@@ -19,6 +19,7 @@ from rookery.shared.xmpp.events import Event, StreamClosed, StreamOpened
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element
 from rookery.workers.s2s.streams import dialback, numbers, troubles
+from rookery.workers.s2s.streams.api import Trouble
 from rookery.workers.s2s.streams.dialback import Key, Pair
 from rookery.workers.s2s.streams.effects import Effect, Ended, Paired, Restart, Send, StartTls, Verify
 from rookery.workers.s2s.streams.management import Inbound, Outbound
@@ -27,6 +28,8 @@ from rookery.workers.s2s.streams.proof import NOTHING, Proof
 
 #: Failed authentications of one stream.
 MAX_TRIES: Final = 5
+#: What will be refused the next time, too.
+_NEVER: Final = frozenset({"not-authorized", "policy-violation"})
 _PROCEED: Final = f"<proceed xmlns='{ns.TLS}'/>".encode()
 _SUCCESS: Final = f"<success xmlns='{ns.SASL}'/>".encode()
 
@@ -95,11 +98,25 @@ class Receiving:
         pair = key.pair
         there = Pair(pair.receiver, pair.sender)
         if valid is None:
-            return [Send(dialback.refuse("result", there, "remote-server-timeout"))]
+            return self._again(dialback.refuse("result", there, "remote-server-timeout"))
+        if not valid and len(self.pairs):
+            # Section 2.2.1: other pairs of this stream are not concerned.
+            return self._again(dialback.refuse("result", there, "forbidden"))
         if not valid:
-            return [Send(dialback.answer("result", there, "invalid"))]
+            return [Send(dialback.answer("result", there, "invalid")), *self._over(troubles.FORGED)]
         self.pairs.add(pair.sender, pair.receiver)
         return [Send(dialback.answer("result", there, "valid")), Paired(pair)]
+
+    def _again(self, answer: bytes) -> list[Effect]:
+        """Answer a key that is not believed; not for ever."""
+        self._tries += 1
+        if self._tries < 2 * MAX_TRIES:
+            return [Send(answer)]
+        return [Send(answer), *self.fail(StreamError("policy-violation", "too many attempts"))]
+
+    def _over(self, trouble: Trouble) -> list[Effect]:
+        self.phase = Phase.CLOSED
+        return [Send(header.CLOSE), Ended(None, trouble)]
 
     def close(self) -> list[Effect]:
         """End it in order."""
@@ -262,11 +279,8 @@ class Receiving:
         there = Pair(local, remote)
         condition = self._objection(remote, local)
         if condition:
-            self._tries += condition in ("not-authorized", "policy-violation")
-            out: list[Effect] = [Send(dialback.refuse("result", there, condition))]
-            if self._tries >= 2 * MAX_TRIES:
-                out += self.fail(StreamError("policy-violation", "too many attempts"))
-            return out
+            answer = dialback.refuse("result", there, condition)
+            return self._again(answer) if condition in _NEVER else [Send(answer)]
         if self._proof.covers(remote):
             self.pairs.add(remote, local)
             return [Send(dialback.answer("result", there, "valid")), Paired(pair)]

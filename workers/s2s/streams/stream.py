@@ -22,7 +22,7 @@ from rookery.shared.xmpp.errors import StreamError
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.stream import Event, StreamClosed, StreamParser
 from rookery.shared.xmpp.xml import Element
-from rookery.workers.s2s.streams import initiating, receiving, troubles
+from rookery.workers.s2s.streams import dialback, initiating, receiving, troubles
 from rookery.workers.s2s.streams.api import Trouble
 from rookery.workers.s2s.streams.dane import Expected
 from rookery.workers.s2s.streams.effects import Effect, Ended, Restart, Send, StartTls
@@ -32,6 +32,8 @@ from rookery.workers.s2s.streams.ground import Ground
 CLOSE_SECONDS: Final = 10.0
 #: How long the other side's end is not answered while what it sent is being accepted.
 ACCEPT_SECONDS: Final = 5.0
+#: Elements of one stream in one turn, before others have theirs: hundreds may come in one read.
+TURN: Final = 32
 
 Machine = initiating.Initiating | receiving.Receiving
 
@@ -78,7 +80,7 @@ class Stream:
         self._parser = StreamParser(ground.before, content_ns=ns.SERVER)
         self._left: deque[Event] = deque()
         self._later: list[Effect] = []
-        self._shaper = ground.shaper("")
+        self._shaper = ground.fresh()
         now = ground.reactor.clock()
         self.heard = now
         settings: S2s = ground.settings
@@ -94,7 +96,10 @@ class Stream:
     def begin(self, channel: Channel) -> None:
         """The connection is there."""
         self.channel = channel
-        self._exempt = _host(channel) in self._ground.exempt
+        host = _host(channel)
+        self._exempt = host in self._ground.exempt
+        if isinstance(self.machine, receiving.Receiving):
+            self._shaper = self._ground.host(host)
         self.wake(self._deadline)
 
     # --- bytes in ---
@@ -124,10 +129,14 @@ class Stream:
 
     def _work(self) -> None:
         left, machine = self._left, self.machine
-        stanzas = 0
+        stanzas, most = 0, TURN
         while left and not self._gone:
             if self.channel.held & CONGESTED:
                 break
+            if not most:
+                self.channel.again()
+                break
+            most -= 1
             event = left.popleft()
             if event.__class__ is Stanza and len(machine.pairs):
                 stanzas += 1
@@ -136,6 +145,8 @@ class Stream:
                 left.appendleft(event)
                 break
             else:
+                # (questions of dialback cost as much as stanzas, and need no proof)
+                stanzas += not len(machine.pairs) or (isinstance(event, Element) and event.ns == dialback.NS)
                 self._other(event)
         if stanzas:
             now = self._ground.reactor.now

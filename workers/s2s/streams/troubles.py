@@ -39,6 +39,7 @@ CLOSED: Final = Trouble(_TIMEOUT, "the other side ended the stream", False, "clo
 FORBIDDEN: Final = Trouble("not-allowed", "these domains do not speak with one another", True, "policy")
 SHUTDOWN: Final = Trouble(_TIMEOUT, "this process stops", False, "shutdown")
 SILENT: Final = Trouble(_TIMEOUT, "it does not answer", False, "timeout")
+FORGED: Final = Trouble(_TIMEOUT, "its dialback key is not that of its domain", False, "auth")
 UNANSWERED: Final = Trouble(_TIMEOUT, "it acknowledges nothing and answers no ping", False, "unanswered")
 
 

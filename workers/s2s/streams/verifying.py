@@ -1,13 +1,16 @@
 """Asking authoritative servers about dialback keys (XEP-0220 section 2.1.2), each on a stream of its own.
 
-How many questions are under way is bounded, in all and for each domain: what comes beyond that is told that it could not be checked.
+How many questions are under way is bounded: in all, for each domain, and for each host that makes us ask, so that forged keys neither flood a domain
+nor keep honest servers from being asked about. What comes beyond that is told that it could not be checked; so is, for a while, whatever is of a
+domain that could not be asked.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable
-from typing import Final
+from functools import partial
+from typing import Final, NamedTuple
 
 import trio
 
@@ -24,9 +27,21 @@ from rookery.workers.s2s.streams.names import ascii_name
 from rookery.workers.s2s.streams.reaching import Way, connect, ways
 from rookery.workers.s2s.streams.stream import Stream
 
-#: Questions under way in this process, and about one domain.
+#: Questions under way in this process, about one domain, and for one host.
 QUESTIONS: Final = 128
 QUESTIONS_EACH: Final = 4
+QUESTIONS_HOST: Final = 32
+#: Seconds for which a domain that could not be asked is not asked again, first and at most; how many such are remembered.
+PAUSE: Final = 1.0
+LONGEST_PAUSE: Final = 60.0
+PAUSES: Final = 4096
+
+
+class _Paused(NamedTuple):
+    """A domain that could not be asked, until a moment of the clock."""
+
+    until: float
+    seconds: float
 
 
 class Verifier:
@@ -36,20 +51,55 @@ class Verifier:
         self._ground = ground
         self._spawn = spawn
         self._each: Counter[str] = Counter()
+        self._hosts: Counter[str] = Counter()
+        self._paused: OrderedDict[str, _Paused] = OrderedDict()
+        #: Keys that were not asked about, since too much was under way or their domain could not be asked a moment ago.
+        self.skipped = 0
 
-    def ask(self, key: Key, tell: Callable[[bool | None], None]) -> None:
-        """Ask about a key; `tell` gets the answer in a later turn."""
+    def ask(self, key: Key, host: str, tell: Callable[[bool | None], None]) -> None:
+        """Ask about a key that `host` showed; `tell` gets the answer in a later turn."""
         domain = key.pair.sender
-        crowded = self._each.total() >= QUESTIONS or self._each[domain] >= QUESTIONS_EACH
+        if not self._may(domain, host):
+            self.skipped += 1
+            self._spawn(partial(_tell, tell))
+            return
+        self._each[domain] += 1
+        self._hosts[host] += 1
 
         async def question() -> None:
-            tell(None if crowded else await self._question(key))
+            valid: bool | None = None
+            try:
+                valid = await self._question(key)
+            finally:
+                _less(self._each, domain)
+                _less(self._hosts, host)
+            self._learn(domain, asked=valid is not None)
+            tell(valid)
 
         self._spawn(question)
 
+    def _may(self, domain: str, host: str) -> bool:
+        paused = self._paused.get(domain)
+        if paused is not None and trio.current_time() < paused.until:
+            return False
+        return (
+            self._hosts.total() < QUESTIONS
+            and self._each[domain] < QUESTIONS_EACH
+            and self._hosts[host] < QUESTIONS_HOST
+        )
+
+    def _learn(self, domain: str, *, asked: bool) -> None:
+        """A domain that is away is not asked for each key that somebody shows: pauses double."""
+        before = self._paused.pop(domain, None)
+        if asked:
+            return
+        seconds = PAUSE if before is None else min(LONGEST_PAUSE, 2 * before.seconds)
+        self._paused[domain] = _Paused(trio.current_time() + seconds, seconds)
+        if len(self._paused) > PAUSES:
+            self._paused.popitem(last=False)
+
     async def _question(self, key: Key) -> bool | None:
         domain = key.pair.sender
-        self._each[domain] += 1
         try:
             with trio.move_on_after(self._ground.settings.negotiate_seconds * 0.8):
                 async for way in ways(self._ground, domain):
@@ -59,10 +109,6 @@ class Verifier:
                             return lookup.valid
         except NotFoundError:
             pass
-        finally:
-            self._each[domain] -= 1
-            if not self._each[domain]:
-                del self._each[domain]
         return None
 
 
@@ -128,6 +174,16 @@ class _Lookup:
             return ascii_name(self._key.pair.sender)
         except ValueError:
             return ""
+
+
+async def _tell(tell: Callable[[bool | None], None]) -> None:
+    tell(None)
+
+
+def _less(counts: Counter[str], name: str) -> None:
+    counts[name] -= 1
+    if not counts[name]:
+        del counts[name]
 
 
 def _no_key(_pair: Pair, _id: str) -> str:

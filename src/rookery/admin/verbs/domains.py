@@ -8,7 +8,9 @@ from msgspec import Meta
 
 from rookery.admin import domains, names, speaking
 from rookery.admin.desk import Desk
+from rookery.admin.errors import Invalid
 from rookery.admin.verb import Given, Made, Nothing, OfDomain, Taken, UserJid, Verb
+from rookery.workers.account import challenges
 from rookery.workers.account.policies import Changes, Policy
 
 Durability = Literal["durable", "relaxed", "default"]
@@ -63,6 +65,7 @@ class Domain(Given, frozen=True, kw_only=True):
     welcome: str = ""
     federation: Federation | None = None
     joining: str = ""
+    captcha: dict[str, Any] | None = None
 
 
 class DomainList(Given, frozen=True, kw_only=True):
@@ -72,6 +75,19 @@ class DomainList(Given, frozen=True, kw_only=True):
 
 
 RoomCreation = Literal["anybody", "local", "admins", "default"]
+
+
+class PutCaptcha(Taken, frozen=True, kw_only=True):
+    """What people who make accounts without an invitation are asked (XEP-0158)."""
+
+    kind: Literal["off", "question", "work", "any"]
+    questions: Annotated[
+        tuple[Annotated[str, Meta(max_length=1000)], ...],
+        Meta(description="As QUESTION=ANSWER|ANSWER", max_length=100),
+    ] = ()
+    bits: Annotated[int, Meta(description="How much work; each bit doubles it", ge=8, le=32)] = (
+        challenges.BITS
+    )
 
 
 class PutDomain(OfDomain, frozen=True, kw_only=True):
@@ -130,6 +146,15 @@ class PutDomain(OfDomain, frozen=True, kw_only=True):
         ]
         | None
     ) = None
+    captcha: PutCaptcha | None = None
+
+
+def _captcha(said: PutCaptcha) -> dict[str, Any]:
+    """Raises Invalid."""
+    try:
+        return challenges.settings(said.kind, said.questions, said.bits)
+    except ValueError as error:
+        raise Invalid(str(error)) from None
 
 
 def shown(policy: Policy) -> Domain:
@@ -161,6 +186,7 @@ async def _put(desk: Desk, taken: PutDomain) -> Any:
         federation=None if said is None else speaking.federation(said.mode, said.allow, said.block),
         archive_days=taken.archive_days,
         joining=taken.joining,
+        captcha=None if taken.captcha is None else _captcha(taken.captcha),
     )
     policy, fresh = await domains.put(desk, names.domain(taken.domain), taken.kind, changes)
     return Made(shown(policy)) if fresh else shown(policy)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rookery.workers.s2s.outgoing.gate import Gate, Standing
+from rookery.workers.s2s.outgoing.gate import STRANGE_A_TICK, Gate, Standing
 
 
 def test_failing_domains_do_not_hold_up_good_ones() -> None:
@@ -60,3 +60,18 @@ def test_attempts_that_stall_are_bounded() -> None:
     gate.tick()
     assert went == [0, 1, 2, 3]
     assert gate.trying == 3
+
+
+def test_answers_to_strangers_cause_few_attempts_and_keep_nobody_out() -> None:
+    gate = Gate()
+    went: list[str] = []
+    for number in range(10_000):
+        gate.enter(f"n{number}.big.example", Standing.STRANGE, lambda number=number: went.append(str(number)))
+    assert len(went) == STRANGE_A_TICK
+    gate.enter("new", Standing.NEW, lambda: went.append("new"))
+    assert went[-1] == "new"
+    for _ in range(100):
+        for name in went:
+            gate.leave(f"n{name}.big.example")
+        gate.tick()
+    assert len(went) == 1 + 101 * STRANGE_A_TICK

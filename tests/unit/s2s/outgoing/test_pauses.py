@@ -16,6 +16,7 @@ from rookery.workers.s2s.outgoing.gate import Gate
 from rookery.workers.s2s.outgoing.pauses import AGAIN, KINDS, SOON, pause
 from rookery.workers.s2s.outgoing.remote import Remote
 from rookery.workers.s2s.queue.entries import Entry
+from rookery.workers.s2s.queue.room import Room
 from rookery.workers.s2s.streams import api
 from rookery.workers.s2s.streams.api import Link, Owner, Trouble
 
@@ -69,6 +70,7 @@ class Around:
     def __init__(self) -> None:
         self.now = 0.0
         self.gate = Gate()
+        self.room = Room()
         self.opener = self
         self.links: list[object] = []
 

@@ -10,6 +10,7 @@ from rookery.shared.xmpp.xml import Element
 from rookery.workers.s2s.queue import pair as module
 from rookery.workers.s2s.queue.entries import Entry, durable
 from rookery.workers.s2s.queue.pair import Pair
+from rookery.workers.s2s.queue.room import EACH, LEAST, Room
 
 BODY = Element("jabber:client", "body", None, "hi")
 STATE = Element("http://jabber.org/protocol/chatstates", "composing")
@@ -124,3 +125,51 @@ def test_rows_beyond_the_window_are_read_in_order_also_when_more_come(
     queue.read([row(4)], False, queue.pushed)
     assert ids(queue.take(10)) == ["4", "p"]
     assert not queue.behind
+
+
+def heavy(seq: int, size: int) -> Entry:
+    body = Element("jabber:client", "body", None, "x" * size)
+    entry = Entry(Stanza.build("message", body, type="chat", id=str(seq)), NOBODY, seq, 0.0, 0.0)
+    entry.ready = True
+    return entry
+
+
+def test_few_large_rows_fill_memory_as_many_small_ones_do() -> None:
+    room = Room()
+    queue = Pair("x", "y", room)
+    for seq in range(1, 41):
+        queue.push(heavy(seq, 200_000))
+    assert queue.behind
+    assert queue.size <= EACH
+    assert queue.in_memory == 20
+    assert len(queue) == 40
+    for entry in queue.take(20):
+        queue.settled(entry)
+    assert queue.wanting
+    assert room.used == 0
+
+
+def test_queues_of_dead_domains_leave_room_to_one_that_lives() -> None:
+    room = Room(1_000_000)
+    for number in range(20):
+        dead = Pair("x", f"dead{number}", room)
+        for seq in range(1, 31):
+            dead.push(heavy(seq, 30_000))
+    assert room.used < 1_000_000 + EACH + 20 * LEAST
+    queue = Pair("x", "y", room)
+    for seq in (1, 2, 3):
+        queue.push(heavy(seq, 30_000))
+    assert ids(queue.take(10)) == ["1", "2"], "its least, whatever others have"
+    assert queue.behind
+    dead.abandon()
+    assert room.used < 1_000_000 + EACH
+
+
+def test_rows_are_not_looked_through_for_what_has_none() -> None:
+    queue = Pair("x", "y")
+    queue.push(row(1))
+    assert queue.cull(1e9) == queue.requests() == []
+    queue.push(loose("q", "iq"))
+    assert ids(queue.requests()) == ["q"]
+    assert queue.cull(1e9) == []
+    assert len(queue) == 1

@@ -253,6 +253,32 @@ def test_dialback_before_tls_is_refused() -> None:
     assert side.done == []
 
 
+def test_a_forged_key_ends_a_stream_on_which_no_domain_has_proved_itself() -> None:
+    """XEP-0220 section 2.2.1."""
+    side = secure(Side(inbound(believes=True)), "other.example")
+    side.feed(header() + b"<db:result from='a.example' to='b.example'>forged</db:result>")
+    (verify,) = side.done
+    assert isinstance(verify, Verify)
+    side.do(side.machine.verified(verify.key, False))
+    assert b"type='invalid'" in side.written
+    assert side.written.endswith(b"</stream:stream>")
+    assert side.ended is not None
+
+
+def test_a_forged_key_does_not_concern_pairs_that_are_proved_but_ends_with_too_many() -> None:
+    side = secure(Side(inbound(believes=True)), A)
+    side.feed(header() + b"<db:result from='a.example' to='b.example'>k</db:result>")
+    side.done.clear()
+    for number in range(10):
+        assert side.ended is None
+        side.feed(f"<db:result from='s{number}.example' to='b.example'>forged</db:result>".encode())
+        verify = side.done.pop()
+        assert isinstance(verify, Verify)
+        side.do(side.machine.verified(verify.key, False if number % 2 else None))
+    assert side.written.count(b"<forbidden ") == side.written.count(b"<remote-server-timeout ") == 5
+    assert condition(side) == "policy-violation"
+
+
 def test_keys_under_way_are_bounded_as_pairs_are() -> None:
     side = secure(Side(inbound(believes=True, pairs=2)), "other.example")
     side.feed(header())
