@@ -16,8 +16,11 @@ CHUNKS = b"POST /c HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3;a=
 
 
 def heard(
-    data: bytes, *, cuts: tuple[int, ...] = (), limits: HttpLimits = HttpLimits()
-) -> list[Request | int]:  # noqa: B008
+    data: bytes,
+    *,
+    cuts: tuple[int, ...] = (),
+    limits: HttpLimits = HttpLimits(),  # noqa: B008  a frozen value
+) -> list[Request | int]:
     """What a connection makes of bytes that come in pieces: its requests, each answered, and the status of what is refused."""
     exchange = Exchange(limits, "192.0.2.1")
     found: list[Request | int] = []
