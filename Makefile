@@ -11,7 +11,7 @@ MINUTES ?= 10
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --require-hashes
 
 export PIP_ROOT_USER_ACTION := ignore
-.PHONY: run test check docs chaos rollout format compile clean help
+.PHONY: run test check docs chaos rollout api format compile clean help
 
 help:
 	@echo 'make run     start a whole cluster here, in the foreground (ARGS="--ephemeral" keeps nothing)'
@@ -20,6 +20,7 @@ help:
 	@echo 'make docs    write the generated documents anew'
 	@echo 'make chaos   break a whole cluster under its clients and judge it (SEED=1 MINUTES=10, docs/faults.md)'
 	@echo 'make rollout roll the Deployments of k8s/overlays/prod here, as processes, under clients (docs/faults.md)'
+	@echo 'make api     hold the administration API against its own description (fetches schemathesis into .venv-api)'
 	@echo 'make compile after a change of the sources: compile the message path again (make run does it once, where it can)'
 
 run: $(VENV)/.compiled
@@ -44,6 +45,15 @@ chaos: $(VENV)/.installed-dev
 rollout: $(VENV)/.installed-dev
 	@$(BIN)/python -m tests.cluster.rollout $(ARGS)
 
+# In a folder of its own: forty packages that nothing else needs, and a Hypothesis that need not be ours.
+api: $(VENV)/.installed-dev .venv-api/.installed
+	@$(BIN)/python -m tests.fuzz.api --schemathesis .venv-api/bin/schemathesis $(ARGS)
+
+.venv-api/.installed:
+	@$(PYTHON) -m venv .venv-api
+	@.venv-api/bin/python -m pip --disable-pip-version-check --quiet install 'schemathesis>=4.32,<5'
+	@touch $@
+
 format: $(VENV)/.installed-dev
 	@$(BIN)/ruff format --quiet .
 	@$(BIN)/ruff check --quiet --fix .
@@ -52,7 +62,7 @@ compile: $(VENV)/.compiler
 	@$(BIN)/python scripts/compile.py
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-api build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(VENV)/.installed: requirements.lock requirements-build.lock pyproject.toml scripts/venv.py
 	@echo 'making $(VENV) (once, about a minute)'

@@ -24,7 +24,7 @@ from rookery.router.pushing import Pushing
 from rookery.router.rules import IQS, MESSAGES, NORMAL, PRESENCES, Action, Case
 from rookery.shared.bus.messages import ROOM, Handle, Kind, Notified, Origin, Probe, Route, answering
 from rookery.shared.cluster.addresses import OWN
-from rookery.shared.xeps import push
+from rookery.shared.xeps import privileged_entity, push
 from rookery.shared.xeps.blocking import matches
 from rookery.shared.xeps.carbons import is_copy
 from rookery.shared.xeps.delayed_delivery import stamped
@@ -329,6 +329,8 @@ class Delivery:
             if stanza.id.startswith(push.ASKS) and stanza.type in ("result", "error"):
                 answer = push.error_of(stanza.elements()) if stanza.type == "error" else ()
                 core.post(Kind.PUBSUB, account.bare, Notified(account.bare, stanza.from_, stanza.id, answer))
+            elif component := privileged_entity.component_of(stanza.id):
+                core.route(stanza.replace(to=component))
             core.count.dropped += 1
         core.accept(part, origin)
 

@@ -377,6 +377,13 @@ class StillThere(NamedTuple):
     resources: Sequence[str]
 
 
+class ShowUsers(NamedTuple):
+    """A component that may see the users of a domain is there (XEP-0356 section 7): show it all who are available."""
+
+    component: str
+    domain: str
+
+
 class LastItems(NamedTuple):
     """The last items of nodes for a session that wants them: (stream, n, notification), whose uid is that of the publication.
 
@@ -1170,6 +1177,7 @@ Item = (
     | ToSession
     | CheckOccupants
     | StillThere
+    | ShowUsers
     | FannedOut
     | LastItems
     | Missed
@@ -1303,6 +1311,7 @@ TAGS: Final[dict[type, int]] = {
     Yield: 75,
     Claimed: 76,
     StillThere: 100,
+    ShowUsers: 420,
     Frontier: 7,
     Noted: 17,
     Enable: 80,

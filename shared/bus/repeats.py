@@ -46,6 +46,7 @@ from rookery.shared.bus.messages import (
     SendPresence,
     SessionUp,
     SharedContacts,
+    ShowUsers,
     StillThere,
     ToResources,
 )
@@ -73,6 +74,7 @@ _HARMLESS: Final = frozenset(
         SendPresence,
         SessionUp,
         SharedContacts,
+        ShowUsers,
         StillThere,
         ToResources,
     }

@@ -14,6 +14,7 @@ item gets a new `VERSION` and a line here, with what happens while the other sid
 | 3 | `Claimed` | a holder that was deposed goes on until its successor serves, or its fence refuses a write |
 | 3 | `MirrorSession.heard`, `Resumed.heard`, `ToSession.origin`, `ToSession.entrance` | what a room says may come twice to those whose router died |
 | 3 | `StillThere` | a resource whose edge and router died at once stays available to its subscribers |
+| 3 | `ShowUsers` | a component that comes later than users does not see them before they come again |
 | 3 | `FannedOut`, `CheckOccupants` | there are no rooms while a process of the former version lives |
 | 3 | `Fanout.notify`, `Interest`, `LastItems` | no client is notified of nodes that it is not subscribed to |
 | 3 | `Missed`, `NoLongerAway`, `Notified` | no phone is notified while a process of the former version lives |
@@ -109,6 +110,7 @@ from rookery.shared.bus.messages import (
     SessionList,
     SetLogLevel,
     SharedContacts,
+    ShowUsers,
     StillThere,
     ToComponent,
     ToSession,
@@ -148,6 +150,7 @@ KNOWN: Final[dict[type, int | None]] = {
     ListSessions: None,
     SessionList: None,
     StillThere: None,
+    ShowUsers: None,
     EndSessions: None,
     Ended: None,
     EditRoster: None,

@@ -66,6 +66,7 @@ WAYS: Final[dict[type, Way]] = {
     m.Fanout: _way((_ROUTER, _PRESENCE, _MUC, _PUBSUB, _COMMAND), (_ROUTER, _S2S, _COMPONENT)),
     m.FannedOut: _way((_ROUTER,), (_MUC,)),
     m.StillThere: _way((_PRESENCE,), (_ROUTER,)),
+    m.ShowUsers: _way((_COMPONENT,), (_PRESENCE,)),
     m.CheckOccupants: _way((_MUC,), (_ROUTER,)),
     m.LastItems: _way((_PUBSUB,), (_ROUTER,)),
     m.Interest: _way((_ROUTER,), (_PUBSUB,)),

@@ -19,6 +19,8 @@ CHALLENGE, QUESTION, WORK = "challenge", "qa", "SHA-256"
 REFUSED: Final = (NS, "captcha")
 #: Characters of an answer.
 LONGEST: Final = 1023
+#: What people read who see the field of work, which is for their clients.
+_DESC: Final = "For apps that calculate the answer. Leave it empty if yours does not."
 XEP = Xep(
     158,
     "1.0.1",
@@ -54,7 +56,7 @@ def fields(puzzle: Puzzle, domain: str, stanza: str) -> list[Field]:
     if puzzle.question:
         out.append(Field(QUESTION, (), "text-single", puzzle.question, required=alone))
     if puzzle.label:
-        out.append(Field(WORK, (), "text-single", puzzle.label, required=alone))
+        out.append(Field(WORK, (), "text-single", puzzle.label, required=alone, desc=_DESC))
     return out
 
 

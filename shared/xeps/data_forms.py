@@ -23,11 +23,14 @@ class Field(NamedTuple):
     label: str = ""
     required: bool = False
     options: Sequence[tuple[str, str]] = ()
+    desc: str = ""
 
     def element(self) -> Element:
         """As it stands in the form (section 3.2)."""
         said = {"var": self.var, "type": self.type, "label": self.label}
         out = Element(NS, "field", {name: value for name, value in said.items() if value})
+        if self.desc:
+            out.children.append(Element(NS, "desc", None, self.desc))
         if self.required:
             out.children.append(Element(NS, "required"))
         out.children += [Element(NS, "value", None, value) for value in self.values]

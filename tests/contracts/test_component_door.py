@@ -173,7 +173,7 @@ async def test_privileges_that_were_granted(database: Database, tmp_path: Path) 
         talk = await plain(here)
         await talk.enter()
         await talk.until(b"</privilege>")
-        assert b"type='get' push='false'" in talk.data.replace(b'"', b"'")
+        assert b"type='get' push='true'" in talk.data.replace(b'"', b"'")
         roster = "<query xmlns='jabber:iq:roster'/>"
         for type in ("get", "set"):
             await talk.stream.send_all(

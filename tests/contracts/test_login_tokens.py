@@ -6,6 +6,7 @@ import hashlib
 import hmac
 
 import pytest
+import trio
 
 from rookery.shared.bus.messages import IssueToken, Kind, LoginToken, Redeem
 from rookery.shared.config import Account, Config
@@ -102,6 +103,22 @@ async def test_a_replay_is_refused(database: Database) -> None:
         assert (await redeemed(world, token, counter=7)).failed == ""
         assert (await redeemed(world, token, counter=6)).failed == "not-authorized"
         assert (await redeemed(world, token, counter=8)).failed == ""
+        # Twice at the same moment, as somebody does who has recorded it: one of them comes in.
+        came: list[str] = []
+
+        async def come() -> None:
+            came.append((await redeemed(world, token, counter=9)).failed)
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(4):
+                nursery.start_soon(come)
+        assert sorted(came) == ["", *["not-authorized"] * 3]
+        # A count is of its token: it begins anew with the next one, and the old token's does not go back.
+        await age(database)
+        following = (await redeemed(world, token, counter=10)).token
+        assert (await redeemed(world, following, counter=1)).failed == ""
+        assert (await redeemed(world, following, counter=1)).failed == "not-authorized"
+        assert (await redeemed(world, token, counter=99)).failed == "credentials-expired"
 
 
 @pytest.mark.parametrize(

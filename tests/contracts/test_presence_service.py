@@ -16,6 +16,7 @@ from rookery.shared.bus.messages import (
     RosterChanged,
     Route,
     SendPresence,
+    ShowUsers,
 )
 from rookery.shared.db.api import Connection, Database
 from rookery.shared.xmpp.stanza import Stanza
@@ -212,3 +213,41 @@ async def test_a_cold_login_with_many_contacts_costs_few_statements(database: Da
         assert len(told(items)) == 500
         assert len(sent_presence(items)) == 500
         assert works <= 4
+
+
+async def test_a_component_that_was_granted_it_is_told_of_users_and_their_rosters(database: Database) -> None:
+    """XEP-0356 sections 4.4, 7 and 8: who becomes available and who goes, all when it comes later, and each change of a roster."""
+    irc, plain = "irc.one.org", "plain.one.org"
+    async with people(database) as world:
+        component = world.cluster.node("component1", Kind.COMPONENT)
+        rows = "INSERT INTO domain (name, kind, policy) VALUES ($1, 'component', $2)"
+        grants = '{"privileges": {"roster": "get", "presence": "managed_entity"}}'
+        await database.run(0, lambda conn: conn.execute(rows, irc, grants))
+        await database.run(0, lambda conn: conn.execute(rows, plain, "{}"))
+        for service in world.services:
+            service.domains.refresh()
+            await service.domains.known()
+
+        async def told_now() -> list[tuple[str, str, str]]:
+            await world.rest()
+            heard = [item.stanza for *_, item in component.received if isinstance(item, Route)]
+            component.received.clear()
+            return [(one.kind, one.from_, one.to) for one in heard]
+
+        await broadcast(world, initial=True)
+        assert await told_now() == [("presence", PHONE, irc)]
+        await broadcast(world)
+        assert await told_now() == [], "only what begins and ends"
+        await broadcast(world, account=EVE, initial=True)
+        assert await told_now() == [], "of another domain"
+        for name in (irc, plain):
+            for number in range(256):
+                component.bus.post(Kind.PRESENCE, number, ShowUsers(name, "one.org"))
+        await world.rest()
+        assert of(world.take(), SendPresence) == [SendPresence(ALICE, irc, True)]
+        set_ = "<query xmlns='jabber:iq:roster'><item jid='x@far.example'/></query>"
+        await world.iq(Kind.ROSTER, set_, "set")
+        assert await told_now() == [("iq", ALICE, irc)]
+        gone = Stanza.build("presence", type="unavailable", from_=PHONE)
+        world.post(Kind.PRESENCE, ALICE, Broadcast(ALICE, PHONE, gone, False))
+        assert await told_now() == [("presence", PHONE, irc)]

@@ -9,7 +9,9 @@ they use at rest::
 from __future__ import annotations
 
 import argparse
+import asyncio
 import hmac
+import json
 import re
 import secrets
 import socket
@@ -18,15 +20,15 @@ import threading
 import time
 import uuid
 from base64 import b64decode, b64encode
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
+import asyncpg
 import psutil  # type: ignore[import-untyped]
-import trio
 from tests.cluster.harness import Cluster
-from tests.measure.resume import transactions
 
 from rookery.bench.driver.scram import Keys, ScramClient
 
@@ -36,6 +38,11 @@ HEADER: Final = (
     "xmlns:stream='http://etherx.jabber.org/streams'>"
 )
 AGENT: Final = "<user-agent id='{}'><software>measure</software></user-agent>"
+_TIMES: Final = 10
+_STATEMENT: Final = re.compile(
+    r"LOG:  (?:statement|execute [^:]*): (.*?)(?=\n\d{4}-\d\d-\d\d |\Z)", re.DOTALL
+)
+_UPKEEP: Final = re.compile(r"\b(member|lease|beat|s2s_queue)\b|pg_")
 ENABLE: Final = "<enable xmlns='urn:xmpp:sm:3' resume='true'/>"
 
 
@@ -217,14 +224,13 @@ def _kind(kinds: list[str]) -> str:
 def measure(
     cluster: Cluster, what: str, users: list[User], act: Callable[[User], None], seconds: float
 ) -> float:
-    """Everybody does it again and again; returns microseconds of CPU for each, and prints them by kind, with the statements."""
-    before, written = spent(cluster), trio.run(transactions, cluster)
+    """Everybody does it again and again; returns microseconds of CPU for each, and prints them by kind."""
+    before = spent(cluster)
     time.sleep(3)
     rest = {kind: (used - before.get(kind, 0.0)) / 3 for kind, used in spent(cluster).items()}
-    quiet = (trio.run(transactions, cluster) - written) / 3
     counts = [0] * len(users)
     short = sum(user.short for user in users)
-    written, before, began = trio.run(transactions, cluster), spent(cluster), time.monotonic()
+    before, began = spent(cluster), time.monotonic()
     stop = began + seconds
 
     def run(index: int) -> None:
@@ -244,14 +250,48 @@ def measure(
         kind: (used - before.get(kind, 0.0) - rest.get(kind, 0.0) * passed) / times * 1e6
         for kind, used in spent(cluster).items()
     }
-    statements = (trio.run(transactions, cluster) - written - quiet * passed) / times
     short = sum(user.short for user in users) - short
     each = sum(parts.values())
     print(
-        f"{what}: {each:.0f} us of CPU, {times} in {took:.1f} s, {short} with a ticket taken, {statements:.2f} transactions each; "
+        f"{what}: {each:.0f} us of CPU, {times} in {took:.1f} s, {short} with a ticket taken; "
         + ", ".join(f"{kind} {part:.0f}" for kind, part in sorted(parts.items(), key=lambda pair: -pair[1]))
     )
     return each
+
+
+def statements(cluster: Cluster, what: str, user: User, act: Callable[[User], None], pause: float) -> None:
+    """Print the statements of ten times, each `pause` seconds after the other: what Postgres writes down of them, by their beginning."""
+    log = cluster.data / "postgres" / "postgres.log"
+    before = log.stat().st_size
+    for _ in range(_TIMES):
+        act(user)
+        time.sleep(pause)
+    time.sleep(1)
+    with log.open("rb") as file:
+        file.seek(before)
+        text = file.read().decode("utf-8", "replace")
+    found = Counter(" ".join(one.split())[:70] for one in _STATEMENT.findall(text))
+    # (the cluster itself: beats, leases, what is looked at now and then)
+    own = {one: times for one, times in found.items() if times >= _TIMES // 2 and not _UPKEEP.search(one)}
+    print(f"{what}, {pause} s between: {sum(own.values()) / _TIMES:.1f} statements")
+    for one, times in sorted(own.items(), key=lambda pair: -pair[1]):
+        print(f"    {times / _TIMES:.1f} {one}")
+
+
+def logged(cluster: Cluster) -> None:
+    """Let Postgres write statements down."""
+    url = json.loads((cluster.data / "cluster.json").read_text())["database_url"]
+
+    async def ask() -> None:
+        connection = await asyncpg.connect(url)
+        try:
+            await connection.execute("ALTER SYSTEM SET log_statement = 'all'")
+            await connection.execute("SELECT pg_reload_conf()")
+        finally:
+            await connection.close()
+
+    asyncio.run(ask())
+    time.sleep(1)
 
 
 def main() -> None:
@@ -261,6 +301,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--repeat", type=int, default=2)
     parser.add_argument("--only", default="", help="a part of the name of what is measured")
+    parser.add_argument("--statements", action="store_true", help="count these instead of CPU")
     arguments = parser.parse_args()
     with TemporaryDirectory() as folder, _cluster(Path(folder) / "tickets") as cluster:
         edges = [edge["ports"] for edge in cluster.processes("edge")]
@@ -275,6 +316,12 @@ def main() -> None:
             "STARTTLS, SCRAM, bind": User.full,
             "ticket, token, resumed": User.back,
         }
+        if arguments.statements:
+            logged(cluster)
+            for pause in (0.1, 1.5):
+                for what, act in acts.items():
+                    statements(cluster, what, users[0], act, pause)
+            return
         for _ in range(arguments.repeat):
             spent_by = {}
             for what, act in acts.items():

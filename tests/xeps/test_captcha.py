@@ -17,7 +17,7 @@ def test_the_form_stands_in_the_query() -> None:
     }  # fmt: skip
     xml = form.xml()
     assert "<field var='qa' type='text-single' label='Which colour?'/>" in xml, "one of two is enough"
-    assert "<field var='SHA-256' type='text-single' label='e03d7'/>" in xml
+    assert "<field var='SHA-256' type='text-single' label='e03d7'><desc>For apps " in xml
 
 
 def test_one_of_one_is_required() -> None:

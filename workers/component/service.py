@@ -21,11 +21,15 @@ from rookery.shared.bus.messages import (
     Item,
     Kind,
     Route,
+    ShowUsers,
     ToComponent,
 )
 from rookery.shared.cluster.api import Node
 from rookery.shared.cluster.domains import DomainRow
+from rookery.shared.db.api import DatabaseUnavailable
+from rookery.shared.db.secrets import shared_secrets
 from rookery.shared.observe import metrics
+from rookery.shared.xeps.privileged_entity import ANSWERS
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.workers.component.door import Door
 from rookery.workers.component.lines import Lines
@@ -86,13 +90,24 @@ class ComponentService(S2sService):
     def items(self) -> Mapping[type, Handler]:
         """Who handles what."""
         return {
-            Route: self._on_route,
+            Route: self._on_stanza,
             Fanout: self._on_fanout,
             ToComponent: lambda partition, item: self._to_component(item),
             ComponentHere: self._on_here,
             ComponentGone: lambda partition, item: self.lines.gone(item),
             ComponentAcked: lambda partition, item: self.lines.acked(item),
         }
+
+    def _on_stanza(self, partition: int, item: Route) -> None:
+        """Answers to what components asked for users are for these components (XEP-0356)."""
+        stanza = item.stanza
+        if stanza.kind == "iq" and stanza.id.startswith(ANSWERS) and stanza.type in ("result", "error"):
+            answer = self.privileges.answered(stanza)
+            if answer is None:
+                self.accept(item.origin)
+                return
+            item = item._replace(stanza=answer)
+        self._on_route(partition, item)
 
     def _to_component(self, item: Item) -> None:
         assert isinstance(item, ToComponent)
@@ -103,7 +118,10 @@ class ComponentService(S2sService):
             self.lines.here(item)
 
     def _arrived(self, domain: str) -> None:
-        """A component is there: what waits for it goes out now."""
+        """A component is there: what waits for it goes out now. Users who came before it are shown to it (XEP-0356 section 8)."""
+        if seen := self.privileges.sees(domain):
+            for partition in range(self.node.partitions):
+                self.node.bus.post(Kind.PRESENCE, partition, ShowUsers(domain, seen))
         peer = self.remotes.find(domain)
         if peer is not None:
             peer.retry()
@@ -126,7 +144,15 @@ class ComponentService(S2sService):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(super().run)
             nursery.start_soon(self.lines.run)
+            nursery.start_soon(self._read_secret)
             nursery.start_soon(partial(self.door.run, self.domains.known))
+
+    async def _read_secret(self) -> None:
+        while not self.privileges.secret:
+            try:
+                self.privileges.secret = (await shared_secrets(self.node.db, "privileged-iq"))[-1]
+            except DatabaseUnavailable:
+                await trio.sleep(1.0)
 
     def reload(self) -> None:
         """Read changed certificates now (SIGHUP)."""

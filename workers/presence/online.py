@@ -46,9 +46,13 @@ class Online:
         """Another process holds the partition."""
         self._count -= len(self._partitions.pop(partition, ()))
 
+    def all(self, partition: int) -> list[str]:
+        """All of a partition."""
+        return list(self._partitions.get(partition, ()))
+
     def questions(self, partition: int) -> Iterator[list[str]]:
         """All of a partition, in portions."""
-        known = list(self._partitions.get(partition, ()))
+        known = self.all(partition)
         for at in range(0, len(known), CHUNK):
             yield known[at : at + CHUNK]
 

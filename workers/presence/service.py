@@ -19,12 +19,14 @@ from rookery.shared.bus.messages import (
     RosterChanged,
     Route,
     SendPresence,
+    ShowUsers,
     StillThere,
 )
 from rookery.shared.cluster.addresses import Place
 from rookery.shared.cluster.api import Node
 from rookery.shared.cluster.domains import DomainRow
 from rookery.shared.cluster.fanout import fan_out
+from rookery.shared.cluster.privileges import told
 from rookery.shared.observe.metrics import PRESENCE_FANOUT
 from rookery.shared.xeps.registry import refusal
 from rookery.shared.xmpp.jid import bare_of
@@ -56,6 +58,8 @@ class PresenceService(HostedWorker):
         self.domains.changed = self._domains_changed
         self.checks = Checks(self.database)
         self.online = Online()
+        #: Components that are told of the presence of a domain's users (XEP-0356), by domain.
+        self._watchers: Mapping[str, tuple[str, ...]] = {}
         node.on_holder.append(self._on_holder)
 
     def items(self) -> Mapping[type, Handler]:
@@ -65,12 +69,22 @@ class PresenceService(HostedWorker):
             Probe: self._on_rule,
             Gate: self._on_gate,
             RosterChanged: self._on_roster_changed,
+            ShowUsers: self._on_show_users,
             AccountChanged: self._on_account_changed,
         }
 
     def _on_broadcast(self, partition: int, item: Broadcast) -> None:
         self.online.heard(partition, item.full, item.stanza.type != "unavailable")
         self._on_rule(partition, item)
+
+    def _on_show_users(self, partition: int, item: ShowUsers) -> None:
+        """XEP-0356 section 8: a component that comes later sees who is there."""
+        if item.component not in self._watchers.get(item.domain, ()):
+            return
+        for account in {bare_of(full) for full in self.online.all(partition)}:
+            if account.rpartition("@")[2] == item.domain:
+                shown = SendPresence(account, item.component, available=True)
+                self.node.bus.post(Kind.ROUTER, self.node.partition(account), shown)
 
     def _on_holder(self, kind: Kind, partition: int) -> None:
         """A router that knows only the sessions of edges that live: who was at one that died with its router is gone."""
@@ -170,6 +184,7 @@ class PresenceService(HostedWorker):
 
     def _domains_changed(self, rows: Sequence[DomainRow]) -> None:
         self.cache.clear()
+        self._watchers = told(rows, lambda grants: grants.presence != "none")
 
     # --- the rules -----------------------------------------------------------------------------------------------
 
@@ -204,6 +219,9 @@ class PresenceService(HostedWorker):
 
     def _broadcast(self, item: Broadcast, known: Subscriptions) -> None:
         bus = self.node.bus
+        if self._watchers and not item.quiet and (item.initial or item.stanza.type == "unavailable"):
+            for component in self._watchers.get(item.account.rpartition("@")[2], ()):
+                self.route(item.stanza.replace(to=component))
         if not item.quiet:
             for kind in known.kinds(known.seen_by):
                 PRESENCE_FANOUT.inc(self._fan_out(item.stanza, known.audience(kind), kind))

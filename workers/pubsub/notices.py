@@ -12,7 +12,6 @@ from typing import Final, NamedTuple
 import msgpack
 
 from rookery.shared.bus.messages import NODE, Origin
-from rookery.shared.cluster.fanout import fan_out
 from rookery.shared.xeps.blocking import matches
 from rookery.shared.xmpp.jid import bare_of
 from rookery.shared.xmpp.stanza import Stanza
@@ -21,6 +20,7 @@ from rookery.workers.hosted import HostedWorker
 from rookery.workers.pubsub.changes import Event
 from rookery.workers.pubsub.node import MEMBER, OUTCAST, OWNER, PUBLISH_ONLY, PUBLISHER, Node
 from rookery.workers.pubsub.nodes import Seen
+from rookery.workers.pubsub.recent import Notice, Recent
 
 #: Who has one of these reads nothing (section 4.1).
 _DEAF: Final = (OUTCAST, PUBLISH_ONLY)
@@ -126,6 +126,7 @@ class Notices:
 
     def __init__(self, worker: HostedWorker) -> None:
         self._worker = worker
+        self.recent = Recent(worker.node)
         #: Recipients of all notifications, for the operator.
         self.count = 0
 
@@ -153,7 +154,7 @@ class Notices:
                 worker.route(stanza.replace(to=jid), origin)
                 self.count += 1
         if local:
-            self.count += fan_out(worker.node.bus, stanza, local, origin)
+            self.count += self.recent.send(Notice(stanza, local, origin))
 
     def _filtered(self, stanza: Stanza, bares: Iterable[str], origin: Origin, name: str) -> None:
         worker = self._worker
@@ -161,7 +162,7 @@ class Notices:
             (jid, worker.addresses.place(jid).partition) for jid in bares if worker.addresses.account(jid)
         ]
         if places:
-            self.count += fan_out(worker.node.bus, stanza, places, origin, notify=name)
+            self.count += self.recent.send(Notice(stanza, places, origin, name))
 
 
 def _headers(subids: Sequence[str]) -> Element:

@@ -31,8 +31,9 @@ from rookery.workers.pubsub.last_items import LastItemsOf
 from rookery.workers.pubsub.push.pushes import Pushes
 from rookery.workers.pubsub.requests import answer
 
-#: What was told so many seconds before a takeover is told again: longer than a death goes unnoticed.
-AGAIN_SECONDS: Final = 20
+#: What was told so many seconds before a takeover is told again: longer than a death goes unnoticed and a database is away; routers
+#: know for a minute at least what they were told.
+AGAIN_SECONDS: Final = 45
 #: How long requests are remembered that a former holder has committed, and how long after a takeover they are looked for.
 REMEMBERED_SECONDS: Final = 120
 _SWEEP_SECONDS: Final = 15.0
@@ -50,6 +51,7 @@ class PubsubService(HostedWorker):
         self.last_items = LastItemsOf(self)
         self.pushes = Pushes(self)
         self.keeping.on_push_changed = self.pushes.changed
+        node.on_holder.append(self.keeping.notices.recent.on_holder)
         #: When each partition was acquired.
         self._since: dict[int, float] = {}
 
@@ -146,6 +148,7 @@ class PubsubService(HostedWorker):
         """Background work; runs until cancelled."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(super().run)
+            nursery.start_soon(self.keeping.notices.recent.run)
             nursery.start_soon(self.last_items.run)
             nursery.start_soon(self.pushes.run)
             nursery.start_soon(self._sweep)

@@ -1,17 +1,9 @@
-"""Whom a change of a roster concerns beside its account: the resources that want pushes, the presence worker, contacts."""
+"""Whom a change of a roster concerns beside its account: the presence worker, contacts."""
 
 from __future__ import annotations
 
-from rookery.shared.bus.messages import AccountChanged, Kind, RosterChanged, SendPresence, ToResources
+from rookery.shared.bus.messages import AccountChanged, Kind, RosterChanged, SendPresence
 from rookery.shared.cluster.api import Node
-from rookery.shared.xeps.registry import INTERESTED
-from rookery.workers.roster import roster
-
-
-def push(node: Node, account: str, account_id: int, item: roster.Item) -> None:
-    """Push an item to the interested resources (RFC 6121 section 2.1.6)."""
-    stanza = roster.push(item, account_id)
-    node.bus.post(Kind.ROUTER, node.partition(account), ToResources(account, INTERESTED, stanza))
 
 
 def subscription(node: Node, account: str, contact: str, state: str) -> None:

@@ -13,6 +13,7 @@ from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element
 from rookery.workers.hosted import HostedWorker, uid
 from rookery.workers.roster import notices, roster, store
+from rookery.workers.roster.pushing import Pushing
 from rookery.workers.roster.subscription import State, removal
 
 
@@ -55,7 +56,8 @@ async def edit(worker: HostedWorker, partition: int, item: Handle) -> Stanza | N
         item.origin.deadline,
     )
     worker.reply(item.stanza.result(), item.origin)
-    notices.push(node, account, edited.account_id, edited.item)
+    assert isinstance(worker, Pushing)
+    worker.push(account, edited.account_id, edited.item)
     if change.remove and not edited.stays:
         _removed(worker, partition, item.origin, change.contact, edited.before, account)
     return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -23,6 +23,7 @@ from rookery.shared.bus.messages import (
     ToResources,
 )
 from rookery.shared.cluster.api import Node
+from rookery.shared.cluster.domains import DomainRow
 from rookery.shared.observe.metrics import ROSTER_OPS
 from rookery.shared.xeps import preauth_subscription
 from rookery.shared.xeps.invitations import digest
@@ -30,10 +31,11 @@ from rookery.shared.xeps.registry import INTERESTED
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.jid import bare_of
 from rookery.shared.xmpp.stanza import Stanza
-from rookery.workers.hosted import Answerer, Handler, HostedWorker, uid
+from rookery.workers.hosted import Answerer, Handler, uid
 from rookery.workers.requests import is_request, serve
 from rookery.workers.roster import notices, store
 from rookery.workers.roster.motd import MessageOfTheDay
+from rookery.workers.roster.pushing import Pushing
 from rookery.workers.roster.quiet import Quiet
 from rookery.workers.roster.requests import REQUESTS
 from rookery.workers.roster.sharing import Sharing
@@ -44,7 +46,7 @@ _KEPT_BYTES: Final = 4096
 _OPS: Final = {op: ROSTER_OPS.labels(op) for op in ("get", "set", "outbound", "inbound")}
 
 
-class RosterService(HostedWorker):
+class RosterService(Pushing):
     """Rosters and subscriptions of the accounts in the held partitions (RFC 6121 sections 2 and 3)."""
 
     kind = Kind.ROSTER
@@ -55,7 +57,11 @@ class RosterService(HostedWorker):
         self._quiet = Quiet()
         self._motd = MessageOfTheDay(self)
         self._sharing = Sharing(self)
-        self.domains.changed = self._motd.learn
+        self.domains.changed = self._learn
+
+    def _learn(self, rows: Sequence[DomainRow]) -> None:
+        self._motd.learn(rows)
+        self.learn_watchers(rows)
 
     def items(self) -> Mapping[type, Handler]:
         """Everything waits in the lane of its account."""
@@ -85,7 +91,7 @@ class RosterService(HostedWorker):
         except StanzaError as error:
             self.node.bus.reply(call, error)
             return
-        notices.push(self.node, request.account, account_id, item)
+        self.push(request.account, account_id, item)
         notices.subscription(self.node, request.account, request.contact, item.subscription)
         self.node.bus.reply(call, Done())
 
@@ -155,7 +161,7 @@ class RosterService(HostedWorker):
             self._bounce(item, "resource-constraint")
             return
         if changed.step.push:
-            notices.push(self.node, account, changed.account_id, changed.item)
+            self.push(account, changed.account_id, changed.item)
         self._changed(account, contact, changed)
         shown = self._shown(account, contact, changed)
         if changed.step.forward and self.addresses.serves(contact):
@@ -189,7 +195,7 @@ class RosterService(HostedWorker):
         before = self.derived(item.origin, "approves")
         changed = await self._commit(partition, before, account, contact, True, "subscribed", b"")
         if changed is not None and changed.step.push:
-            notices.push(self.node, account, changed.account_id, changed.item)
+            self.push(account, changed.account_id, changed.item)
         return changed is not None
 
     async def _arrived(self, partition: int, item: Handle) -> None:
@@ -208,7 +214,7 @@ class RosterService(HostedWorker):
                     Kind.ROUTER, self.node.partition(account), ToResources(account, which, stanza)
                 )
             if changed.step.push:
-                notices.push(self.node, account, changed.account_id, changed.item)
+                self.push(account, changed.account_id, changed.item)
             self._changed(account, contact, changed)
             shown = self._shown(account, contact, changed)
             if changed.step.reply:
@@ -290,7 +296,7 @@ class RosterService(HostedWorker):
             stanza = Stanza.build("presence", type=type, to=item.account, from_=item.contact)
             self.node.bus.post(router, partition, ToResources(item.account, which, stanza))
         if now.listed or now.mark:
-            notices.push(self.node, item.account, account_id, now)
+            self.push(item.account, account_id, now)
         notices.subscription(self.node, item.account, item.contact, now.subscription)
 
 

@@ -17,8 +17,8 @@ from rookery.shared.bus.group_notices import shared_contacts
 from rookery.shared.bus.messages import AccountChanged, Kind, RosterChanged, SharedContacts
 from rookery.shared.db.api import Connection, Fenced
 from rookery.shared.xmpp.jid import Jid
-from rookery.workers.hosted import HostedWorker
 from rookery.workers.roster import notices, shared
+from rookery.workers.roster.pushing import Pushing
 from rookery.workers.roster.roster import Item
 
 #: Pairs in one statement.
@@ -44,7 +44,7 @@ class _Question:
 class Sharing:
     """What follows a change of groups, for the accounts in the held partitions."""
 
-    def __init__(self, worker: HostedWorker) -> None:
+    def __init__(self, worker: Pushing) -> None:
         self._worker = worker
         self._waiting: deque[_Question] = deque()
         self._some = trio.Event()
@@ -111,7 +111,7 @@ class Sharing:
         for kind in (Kind.PRESENCE, Kind.PUBSUB, Kind.ROUTER):
             node.bus.post(kind, node.partition(account), changed)
         for account_id, item in found:
-            notices.push(node, account, account_id, item)
+            self._worker.push(account, account_id, item)
             if len(found) <= MAX_SHOWN:
                 told = RosterChanged(account, item.contact, item.subscription)
                 node.bus.post(Kind.PUBSUB, node.partition(account), told)

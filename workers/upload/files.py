@@ -114,17 +114,23 @@ class Files:
 
 async def _blocks(whole: int, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """What comes, in larger pieces. Raises RefuseError for more or less than the size of the slot."""
-    block, size = bytearray(), 0
+    parts: list[bytes] = []
+    held = size = 0
     async for data in body:
-        block += data
+        parts.append(data)
+        held += len(data)
         size += len(data)
         if size > whole:
             raise RefuseError(413)
-        if len(block) >= BLOCK:
+        if held >= BLOCK:
+            # One copy at a time: a hundred clients wait here for the disk.
+            block, held = b"".join(parts), 0
+            parts.clear()
+            del data
             _RECEIVED.inc(len(block))
-            yield bytes(block)
-            block.clear()
+            yield block
+            del block
     if size != whole:
         raise RefuseError(400, "not the size of the slot")
-    _RECEIVED.inc(len(block))
-    yield bytes(block)
+    _RECEIVED.inc(held)
+    yield b"".join(parts)

@@ -20,7 +20,7 @@ from rookery.workers.upload.place import AwayError
 from rookery.workers.upload.store import File
 
 _HEAD_BYTES: Final = 16_384
-_READ: Final = 65_536
+_READ: Final = 32_768
 #: How long the last answer may take to be read while the client still sends what nobody wants. Seconds.
 _LINGER: Final = 2.0
 _SENT: Final = UPLOAD_BYTES.labels("out")

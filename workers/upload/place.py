@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple, Protocol
 
-#: Bytes that are passed on at once.
-BLOCK = 262_144
+#: Bytes that are passed on at once, and so what each client that puts or gets a file costs in memory, two or three times.
+BLOCK = 65_536
 
 
 class AwayError(OSError):

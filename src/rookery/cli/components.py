@@ -17,7 +17,7 @@ from rookery.cli.domain_change import change, domain_name
 from rookery.cli.options import resolve, target_options
 from rookery.cli.users import Target
 from rookery.shared.bus.kinds import COMPONENTS
-from rookery.shared.xeps.privileged_entity import MESSAGE, ROSTER
+from rookery.shared.xeps.privileged_entity import MESSAGE, NAMESPACES, PRESENCE, ROSTER
 
 _LIST: Final = """
 SELECT d.name, coalesce(d.policy ->> 'for', '') AS "for", c.secret IS NOT NULL AS secret,
@@ -33,6 +33,7 @@ GROUP BY d.name, d.policy, c.secret ORDER BY d.name"""
 _GRANT: Final = """
 UPDATE domain SET policy = jsonb_set(policy, '{privileges}', coalesce(policy -> 'privileges', '{}') || $2::jsonb)
 WHERE name = $1 AND kind = 'component' RETURNING true"""
+_SPACES: Final = "SELECT policy #>> '{privileges, iq}' FROM domain WHERE name = $1 FOR UPDATE"
 _KIND: Final = "SELECT kind FROM domain WHERE name = $1"
 
 
@@ -116,19 +117,52 @@ def remove(name: str, **target: Unpack[Target]) -> None:
 @click.option(
     "--message", type=click.Choice(MESSAGE), help="Send messages in the name of that domain and of its users."
 )
+@click.option(
+    "--push/--no-push",
+    default=None,
+    help="Whether it hears of changes of rosters that it may read; it does unless said otherwise.",
+)
+@click.option(
+    "--presence",
+    type=click.Choice(PRESENCE),
+    help="Be told when these users come and go (not their contacts).",
+)
+@click.option(
+    "--iq",
+    "iqs",
+    multiple=True,
+    metavar="NAMESPACE=ACCESS",
+    help="Make requests of a namespace in the name of these users: get, set, both, none. May be repeated.",
+)
 @target_options
-def set_(name: str, roster: str | None, message: str | None, **target: Unpack[Target]) -> None:
+def set_(
+    name: str,
+    roster: str | None,
+    message: str | None,
+    push: bool | None,
+    presence: str | None,
+    iqs: tuple[str, ...],
+    **target: Unpack[Target],
+) -> None:
     """Grant the component NAME privileges, or take them back; what is not named stays. It is told when it connects the next time."""
-    said = {key: word for key, word in (("roster", roster), ("message", message)) if word}
-    if not said:
+    words = {"roster": roster, "message": message, "push": push, "presence": presence}
+    said: dict[str, Any] = {key: word for key, word in words.items() if word is not None}
+    spaces = dict(_space(text) for text in iqs)
+    if not said and not spaces:
         raise click.UsageError("nothing to set: see `rookery component set --help`")
     config, _ = resolve(**target)
 
     async def put(conn: Any) -> None:
+        if spaces:
+            known = json.loads(await conn.fetchval(_SPACES, name) or "{}")
+            kept = {uri: access for uri, access in {**known, **spaces}.items() if access != "none"}
+            if len(kept) > NAMESPACES:
+                raise CommandError(f"no more than {NAMESPACES} namespaces")
+            said["iq"] = kept
         if not await conn.fetchval(_GRANT, name, json.dumps(said)):
             raise CommandError(f"{name} is no component here: see `rookery component list`")
 
-    change(config, put, lambda _: audit("component set", name, roster=roster, message=message))
+    change(config, put, lambda _: audit("component set", name, **words, iq=sorted(iqs)))
     click.echo(f"set {name}")
 
 
@@ -177,8 +211,21 @@ def _line(one: dict[str, Any]) -> str:
     parts.append("was reached" if one["reached"] else "never reached")
     if one["for"]:
         parts.append(f"listed by {one['for']}")
-    parts += [f"{access} {type}" for access, type in sorted(one["privileges"].items()) if type != "none"]
+    for access, type in sorted(one["privileges"].items()):
+        if access == "iq":
+            parts += [f"iq {uri} {word}" for uri, word in sorted(type.items())]
+        elif access == "push":
+            parts += [] if type else ["no pushes"]
+        elif type != "none":
+            parts.append(f"{access} {type}")
     return "  ".join(parts)
+
+
+def _space(text: str) -> tuple[str, str]:
+    uri, _, access = text.rpartition("=")
+    if not uri or access not in ROSTER:
+        raise click.UsageError(f"{text!r} is not NAMESPACE=ACCESS, with an access of {', '.join(ROSTER)}")
+    return uri, access
 
 
 def _read() -> str:

@@ -16,13 +16,10 @@ CHUNKS = b"POST /c HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3;a=
 
 
 def heard(
-    data: bytes,
-    *,
-    cuts: tuple[int, ...] = (),
-    limits: HttpLimits = HttpLimits(),  # noqa: B008  a frozen value
+    data: bytes, *, cuts: tuple[int, ...] = (), limits: HttpLimits | None = None
 ) -> list[Request | int]:
     """What a connection makes of bytes that come in pieces: its requests, each answered, and the status of what is refused."""
-    exchange = Exchange(limits, "192.0.2.1")
+    exchange = Exchange(limits or HttpLimits(), "192.0.2.1")
     found: list[Request | int] = []
     ends = sorted({cut for cut in cuts if 0 < cut < len(data)} | {len(data)})
     for start, end in zip([0, *ends], ends, strict=False):

@@ -17,7 +17,9 @@ from rookery.shared.observe import log
 @pytest.fixture(autouse=True)
 def _restore() -> Iterator[None]:
     handlers, level = logging.getLogger().handlers[:], logging.getLogger().level
+    quick = log.quick.level
     yield
+    log.quick.level = quick
     structlog.reset_defaults()
     logging.getLogger().handlers[:] = handlers
     logging.getLogger().setLevel(level)
@@ -102,3 +104,39 @@ def test_console_has_no_control_characters(capsys: pytest.CaptureFixture[str]) -
     log.configure(form="console")
     structlog.get_logger().warning("odd", jid="a\nb\x1b[31m\u202ec")
     assert capsys.readouterr().err.strip("\n").isprintable()
+
+
+def test_lines_of_clients_are_those_that_the_processors_would_write(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    log.configure(form="json", kind="edge", incarnation="e1")
+    fields: dict[str, object] = {
+        "account": "a@x\x1b[2J\n",
+        "token": "hunter2",
+        "address": "x" * 3000,
+        "url": "nats://user:pass@host",
+        "count": 3,
+        "secure": True,
+        "nothing": None,
+        "raw": b"\xff",
+        "jid": "ä@x",
+    }
+    assert log.quick("client_login", dict(fields))
+    structlog.get_logger().info("client_login", **fields)
+    one, other = lines(capsys)
+    assert str(one.pop("ts")).endswith("Z")
+    other.pop("ts")
+    assert one == other
+    kept = log.tail("info")[-2:]
+    assert [{**line, "ts": ""} for line in kept] == [{**one, "ts": ""}] * 2
+
+
+def test_they_keep_to_the_level_and_leave_other_forms_to_others(capsys: pytest.CaptureFixture[str]) -> None:
+    log.configure(form="json", level="warning")
+    assert log.quick("x", {})
+    log.level("info")
+    assert log.quick("y", {})
+    assert [line["event"] for line in lines(capsys)] == ["y"]
+    log.configure(form="console")
+    assert not log.quick("z", {})
+    assert capsys.readouterr().err == ""

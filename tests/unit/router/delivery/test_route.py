@@ -594,3 +594,28 @@ async def test_a_request_that_comes_again_to_a_new_holder_is_answered_once() -> 
             await it.settle()
             assert it.accepted(origin)
             assert alice.news() == []
+
+
+async def test_an_answer_to_what_a_component_asked_for_a_user_goes_to_the_component() -> None:
+    """XEP-0356 section 6.3: the answer comes to the bare address of the user, who need not be there."""
+    async with rig() as it:
+        irc = f"irc.{DOMAIN}"
+        it.db.domains.append(irc)
+        it.db.kinds[irc] = "component"
+        it.workers[Kind.COMPONENT] = it.cluster.node("component1", Kind.COMPONENT)
+        it.router.domains.reader.refresh()
+        it.account("bob")
+        alice = await it.online("alice")
+        await it.settle()
+        for type in ("result", "error"):
+            origin = alice.route(iq(type, BOB, None, id=f"privileged:{irc}/sealed"))
+            await it.settle()
+            assert it.accepted(origin)
+        told = [item.stanza for item in it.seen(Kind.COMPONENT, Route)]
+        assert [(one.type, one.from_, one.to) for one in told] == [
+            (type, alice.full, irc) for type in ("result", "error")
+        ]
+        for id in ("q1", "privileged:/x", f"privileged:{DOMAIN}/x", "privileged:nobody.example/x"):
+            alice.route(iq("result", BOB, None, id=id))
+        await it.settle()
+        assert it.seen(Kind.COMPONENT, Route) == []
