@@ -39,6 +39,11 @@ async def test_sizes_and_numbers(database: Database) -> None:
                 "policy-violation",
             ),
             ("set", "<retract node='urn:d'>" + "<item id='x'/>" * 2000 + "</retract>", None),
+            ("set", f"<retract node='urn:d'><item id='{NAME}'/></retract>", "item-not-found"),
+            ("set", f"<publish node='urn:d'>{'<item/>' * 2000}</publish>", "bad-request"),
+            ("set", f"<subscribe node='urn:d' jid='{NAME}@one.org'/>", None),
+            ("set", f"<unsubscribe node='urn:d' jid='{ALICE}' subid='{NAME}'/>", None),
+            ("get", f"<options node='urn:d' jid='{ALICE}' subid='{NAME}'/>", None),
         ]
         for type, inner, expected in cases:
             answer = await world.ask(inner, type=type)
@@ -87,6 +92,33 @@ async def test_forms(database: Database, where: str) -> None:
                 assert errors(answer).split()[0] in (expected, "not-acceptable", "bad-request"), x[:80]
         if where == "configure":
             assert item_ids(await world.ask("<items node='urn:d'/>", type="get")) == ["1"]
+
+
+LISTS = [
+    (
+        "affiliations",
+        "".join(f"<affiliation jid='u{n}@one.org' affiliation='member'/>" for n in range(12_000)),
+    ),
+    ("affiliations", f"<affiliation jid='{NAME}@one.org' affiliation='member'/>"),
+    ("affiliations", "<affiliation jid='@@' affiliation='member'/>"),
+    ("affiliations", "<affiliation jid='bob@one.org' affiliation='emperor'/>"),
+    ("affiliations", "<affiliation affiliation='member'/>"),
+    ("subscriptions", "<subscription jid='@@' subscription='subscribed'/>"),
+    ("subscriptions", "<subscription jid='bob@one.org' subscription='perhaps'/>"),
+]
+
+
+async def test_lists_of_an_owner(database: Database) -> None:
+    """What is no list is refused as a whole, and nobody is in it then."""
+    async with nodes(database) as world:
+        await world.publish("urn:d", ITEM)
+        for name, inner in LISTS:
+            answer = await world.ask(f"<{name} node='urn:d'>{inner}</{name}>", ns=OWNER)
+            assert answer.type == "error", inner[:80]
+        for name in ("affiliations", "subscriptions"):
+            answer = await world.ask(f"<{name} node='urn:d'/>", ns=OWNER, type="get")
+            assert b"u1@one.org" not in answer.inner
+            assert b"bob@" not in answer.inner
 
 
 async def test_services_that_notify_one_another_do_not_answer(database: Database) -> None:

@@ -362,6 +362,9 @@ class Rooms:
                     live.checked = now
                     loading.check(self._shell, live.part, live)
                     self.abroad.look(live, now)
+                    if now - live.used >= IDLE:
+                        live.room.rest()
+                        live.speaker.rest()
 
     async def note(self, parts: Sequence[Part]) -> None:
         """Write up to which numbers all is heard, where that has changed."""

@@ -26,7 +26,7 @@ _OVERHEAD: Final = 200
 #: Calls of `tick` for which nothing is trimmed after something was sent again: a router may confirm what it got before, meanwhile.
 HOLD: Final = 5
 #: Occupants from which on they are kept sorted by partition: sorting all for each who comes in or goes would cost more than telling them.
-SORTED: Final = 100
+SORTED: Final = 24
 #: What is kept for routers that do not confirm: about a minute of a busy room. More is forgotten, oldest first.
 MAX_TAIL: Final = 8192
 
@@ -112,6 +112,10 @@ class Speaker:
                 if not there:
                     del self.strangers[domain]
             self._unsort(full)
+
+    def rest(self) -> None:
+        """Nothing was said for a while: plans are forgotten, and made anew when they are needed."""
+        self._here = self._loads = self._some = None
 
     def _unsort(self, full: str) -> None:
         here = self._here

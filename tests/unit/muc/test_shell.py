@@ -148,10 +148,13 @@ def test_a_large_room_is_kept_sorted_and_reaches_the_same_people() -> None:
     assert first == (1001, sorted({BOB, *crowd} - {crowd[7]}))
     assert second == (1003, sorted({ALICE, BOB, "late@example.org/r", *crowd} - {crowd[3]}))
     assert [one.to for one in away] == [FAR]
+    voice.rest()
+    voice.say(1004, Say(MESSAGE, None, but=(BOB, *crowd[1:])))
+    assert heard(news(cluster)) == [(1004, sorted({ALICE, "late@example.org/r", crowd[0]}))]
     for full in crowd:
         voice.leave(full)
-    voice.say(1004, Say(MESSAGE, None, but=(BOB,)))
-    assert heard(news(cluster)) == [(1004, sorted({ALICE, "late@example.org/r"}))]
+    voice.say(1005, Say(MESSAGE, None, but=(BOB,)))
+    assert heard(news(cluster)) == [(1005, sorted({ALICE, "late@example.org/r"}))]
 
 
 def test_who_left_hears_nothing_more() -> None:

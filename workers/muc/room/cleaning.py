@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from rookery.shared.xeps.delayed_delivery import NS as DELAY
@@ -19,6 +20,8 @@ _OURS: Final = frozenset({NS, USER, OCCUPANT_ID, HATS})
 #: What may be forged and what may be honest look alike here: they are looked at.
 _DOUBTFUL: Final = frozenset({(SID, "stanza-id"), (DELAY, "delay")})
 _BYTES_OF_PRIORITY: Final = 5
+#: What presences say that is kept once for all who say it.
+_SHARED: Final = 512
 
 
 def cleaned(stanza: Stanza, room: str, *, keep: str = "") -> tuple[bytes, Payloads]:
@@ -61,7 +64,14 @@ def presence(stanza: Stanza, room: str, options: Options) -> tuple[bytes, Payloa
                 raise StanzaError("policy-violation", f"a status has at most {options.status_bytes} bytes")
             if element.name == "priority":
                 priority = _priority(element.text.strip())
+    inner, payloads = shared(inner, payloads)
     return inner, payloads, priority
+
+
+@lru_cache(maxsize=_SHARED)
+def shared(inner: bytes, payloads: Payloads) -> tuple[bytes, Payloads]:
+    """The same values; those that many presences have, such as the capabilities of one client, are the same objects."""
+    return inner, payloads
 
 
 def _priority(text: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Final
 
 from rookery.shared.xeps.delayed_delivery import stamped
@@ -16,6 +17,8 @@ from rookery.workers.muc.room.facts import Told
 from rookery.workers.muc.room.presences import to
 from rookery.workers.muc.room.values import Wanted
 
+#: Limits that are kept once for all who ask for them.
+_LIMITS: Final = 64
 _NUMBER: Final = re.compile(r"\s*[+]?[0-9]{1,12}\s*\Z")
 #: XEP-0082 section 3.2.
 _MOMENT: Final = re.compile(
@@ -27,14 +30,20 @@ def wanted(join: Element, now: float) -> Wanted:
     """What the element `<x/>` of a join asks for. Raises StanzaError bad-request for what is neither a number nor a date."""
     element = join.find(NS, "history")
     if element is None:
-        return Wanted()
+        return _limits(None, None)
     seconds = _number(element, "seconds")
     since = None if seconds is None else now - seconds
     moment = element.get("since")
     if moment is not None:
         at = _moment(moment)
         since = at if since is None else max(since, at)
-    return Wanted(_number(element, "maxchars"), _number(element, "maxstanzas"), since)
+    most = _number(element, "maxchars"), _number(element, "maxstanzas")
+    return _limits(*most) if since is None else Wanted(*most, since)
+
+
+@lru_cache(maxsize=_LIMITS)
+def _limits(maxchars: int | None, maxstanzas: int | None) -> Wanted:
+    return Wanted(maxchars, maxstanzas)
 
 
 def _number(element: Element, name: str) -> int | None:

@@ -20,12 +20,14 @@ _BLANK: Final = " \u2800\u3164\uffa0\u115f\u1160"
 
 @lru_cache(maxsize=_CACHED)
 def _shown(nick: str) -> str:
-    return str(_SHOWN.enforce(nick))
+    shown = str(_SHOWN.enforce(nick))
+    return nick if shown == nick else shown  # (one string for both)
 
 
 @lru_cache(maxsize=_CACHED)
 def _compared(nick: str) -> str:
-    return str(_COMPARED.enforce(nick))
+    compared = str(_COMPARED.enforce(nick))
+    return nick if compared == nick else compared
 
 
 def prepare(nick: str, options: Options) -> str:

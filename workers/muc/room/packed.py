@@ -8,6 +8,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
+from rookery.workers.muc.room.cleaning import shared
 from rookery.workers.muc.room.config import Config
 from rookery.workers.muc.room.evolve import restored
 from rookery.workers.muc.room.state import Occupant, Seat, State
@@ -122,7 +123,8 @@ def _seated(state: State, full: str, row: _Occupant) -> None:
         seat.role, seat.service_admin, seat.shown = Role(row.role), row.service_admin, row.shown
         state.seats[seat.key] = seat
     one = Occupant(full, seat)
-    one.inner, one.payloads, one.priority = row.inner, row.payloads, row.priority
+    one.inner, one.payloads = shared(row.inner, row.payloads)
+    one.priority = row.priority
     one.changed, one.codes, one.wanted, one.stream = row.changed, row.codes, row.wanted, row.stream
     restored(state, one)
     if seat.affiliation is Affiliation.OUTCAST:

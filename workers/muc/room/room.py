@@ -150,6 +150,10 @@ class Room:
             touched.seat(seat)
         return Deed(outs, bool(outs), occupants=tuple(touched.occupants))
 
+    def rest(self) -> None:
+        """Nothing has happened for a while: what can be made anew is forgotten, so that idle occupants cost little."""
+        self.state.stale()
+
     @property
     def late(self) -> bool:
         """Whether somebody is in of whom not everybody was told."""

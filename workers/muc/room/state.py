@@ -23,13 +23,13 @@ _PRIVATES: Final = 512
 class Seat:
     """One nick that is in use: all sessions under it are of one bare JID, and share role and affiliation."""
 
-    __slots__ = ("affiliation", "from_", "key", "mark", "nick", "role", "service_admin", "sessions", "shown")
+    __slots__ = ("affiliation", "key", "mark", "nick", "role", "room", "service_admin", "sessions", "shown")
 
     def __init__(self, room: str, nick: str, mark: bytes) -> None:
+        #: The room's bare JID, which all its seats share.
+        self.room = room
         self.nick = nick
         self.key = nicks.key(nick)
-        #: The occupant JID.
-        self.from_ = f"{room}/{nick}"
         #: The element of XEP-0421.
         self.mark = mark
         self.affiliation = Affiliation.NONE
@@ -38,6 +38,11 @@ class Seat:
         #: Whether everybody was told of it; else only moderators and itself.
         self.shown = False
         self.sessions: list[Occupant] = []
+
+    @property
+    def from_(self) -> str:
+        """The occupant JID."""
+        return f"{self.room}/{self.nick}"
 
     @property
     def bare(self) -> str:
