@@ -237,7 +237,9 @@ class WebSocket:
         """Put the parts of a message together: what is not whole yet costs no more than its bytes."""
         data = event.data.encode()
         text = self._text
-        if (0 if text is None else len(text)) + len(data) > self._limit:
+        if (0 if text is None else len(text)) + len(data) > self._limit or (
+            not event.frame_finished and self._announced() > self._limit
+        ):
             self._give_up(TOO_BIG)
         elif event.message_finished:
             if text is not None:
@@ -251,6 +253,12 @@ class WebSocket:
             self._fragments += event.frame_finished
             if self._fragments >= FRAGMENTS:
                 self._give_up(POLICY)
+
+    def _announced(self) -> int:
+        """The length of the frame that has come in part: what is too long is refused before its bytes are waited for."""
+        # (events do not tell it, and an extension that is asked would cost every frame)
+        header = self._frames._proto._frame_decoder.header
+        return 0 if header is None else header.payload_len
 
     def _send(self, event: TextMessage | Ping | Pong | CloseConnection) -> None:
         self._channel.write(bytes(self._frames.send(event)))

@@ -140,6 +140,8 @@ HOSTILE = {
     "half a character at the end": (frame(1, "ü".encode()[:1]), 1007),
     "no UTF-8 in a later fragment": (frame(1, b"a", fin=False) + frame(0, b"\xc3\x28"), 1007),
     "too big": (frame(1, b"a" * 60_000, fin=False) + frame(0, b"a" * 60_000), 1009),
+    "a length of 8 MiB and a few bytes": (b"\x81\xff" + struct.pack("!Q", 8 << 20) + b"abcd" + b"abc", 1009),
+    "a length of 2^62 and one byte": (b"\x81\xff" + struct.pack("!Q", 2**62) + b"abcd" + b"a", 1009),
     "a huge length": (b"\x81\xff" + struct.pack("!Q", 2**62) + b"abcd" + b"a" * (LIMIT + 9), 1009),
     "binary": (frame(2, b"a"), 1003),
     "no mask": (b"\x81\x01a", 1002),
