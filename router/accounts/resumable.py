@@ -22,7 +22,7 @@ class Resumable:
     """
 
     __slots__ = (
-        "_answered", "base_in", "base_out", "copied", "former", "frontier", "known", "requests", "seconds", "store_at", "stored", "token", "until",
+        "_answered", "base_in", "base_out", "copied", "former", "frontier", "known", "requests", "row", "seconds", "store_at", "stored", "token", "until",
     )  # fmt: skip
 
     def __init__(self, token: bytes, seconds: int, base_in: int, base_out: int) -> None:
@@ -45,6 +45,8 @@ class Resumable:
         #: When its row has to be written (0.0: it is as it should be), and whether there is one.
         self.store_at = 0.0
         self.stored = False
+        #: Whether there may be a row that has to be deleted, also one that is being written.
+        self.row = False
 
     def describe(self) -> Management:
         """For an edge."""

@@ -113,8 +113,11 @@ class Hibernation:
             left = max(left, self._longer)
         resumable.until = self._core.ticks() + left
         self._asleep[session] = (part, account)
-        self._leaving.pop((session.full, session.grant), None)
-        self._left.pop((session.full, session.grant), None)
+        # (the row of before is kept, or was just read)
+        key = session.full, session.grant
+        resumable.row = resumable.row or seconds is not None or key in self._leaving or key in self._left
+        self._leaving.pop(key, None)
+        self._left.pop(key, None)
         self.changed(part, session)
 
     def changed(self, part: Part, session: Session) -> None:
@@ -131,8 +134,7 @@ class Hibernation:
 
     def woke(self, session: Session) -> None:
         """A sleeping session goes on."""
-        if self._asleep.pop(session, None) is not None:
-            self._awake(session)
+        if self._asleep.pop(session, None) is not None and self._awake(session):
             self._leaving[session.full, session.grant] = None
 
     def ended(self, part: Part, session: Session) -> None:
@@ -148,21 +150,23 @@ class Hibernation:
             self._ended.popitem(last=False)
         if self._asleep.pop(session, None) is None:
             return
-        self._awake(session)
-        self.forget_row(session.full, session.grant)
+        if self._awake(session):
+            self.forget_row(session.full, session.grant)
         edge, sid = resumable.former
         if edge:
             end = End(sid, session.grant, "reset", "the session has ended")
             self._core.bus.post_to(edge, end, partition=part.number, epoch=part.epoch)
 
-    def _awake(self, session: Session) -> None:
+    def _awake(self, session: Session) -> bool:
+        """Whether it may have left a row: who is back within STORE_SECONDS never had one, and costs no statement."""
         resumable = session.resumable
         assert resumable is not None
         resumable.until = resumable.store_at = 0.0
         self._due.discard(session)
         self.moved += self._lacking.pop(session, None) is not None
         # A row may be on its way even when none is known of yet.
-        resumable.stored = False
+        row, resumable.row, resumable.stored = resumable.row, False, False
+        return row
 
     def forget_row(self, full: str, grant: int) -> None:
         """Delete the rows of this grant and older ones, soon."""
@@ -294,6 +298,7 @@ class Hibernation:
             rows.append((account.id, part.number, session.full, session.grant, session.stream, state, left))
             assert session.resumable is not None
             session.resumable.store_at = 0.0
+            session.resumable.row = True
             self._due.discard(session)
         incarnation = self._core.node.incarnation
 

@@ -160,6 +160,8 @@ class FakeDb:
         self.domains = [DOMAIN]
         #: Kinds of domains that have no accounts.
         self.kinds: dict[str, str] = {}
+        #: Statements that deleted rows of sessions.
+        self.forgets = 0
         self.policy = "{}"
         #: Archiving preferences: (fallback, always, never, contacts); a fallback of None has chosen nothing.
         self.archiving: dict[
@@ -185,6 +187,7 @@ class FakeDb:
 
     async def execute(self, query: str, *args: Any) -> str:
         assert query == FORGET
+        self.forgets += 1
         for jid, grant in zip(*args[1:], strict=True):
             for key in [key for key in self.sessions if key[0] == jid and key[1] <= grant]:
                 del self.sessions[key]

@@ -157,6 +157,29 @@ async def test_a_row_goes_when_the_session_goes_on() -> None:
         assert world.rows == []
 
 
+async def test_who_is_back_before_a_row_was_due_costs_no_statement() -> None:
+    async with running() as world:
+        for _ in range(3):
+            session = world.asleep()
+            await world.pass_time(STORE_SECONDS / 2)
+            world.hibernation.woke(session)
+            for _ in range(3):
+                world.arrived()
+                await world.pass_time(1)
+        assert (world.rows, world.db.forgets) == ([], 0)
+        # One that had a row costs one, and its next short sleep none again.
+        session = world.asleep()
+        await world.pass_time(2 * STORE_SECONDS)
+        for _ in range(2):
+            world.hibernation.woke(session)
+            for _ in range(3):
+                world.arrived()
+                await world.pass_time(1)
+            session.edge = "edge1"
+            world.hibernation.sleep(world.part, world.account, session)
+        assert world.db.forgets == 1
+
+
 async def test_a_session_that_sleeps_again_keeps_its_row() -> None:
     async with running() as world:
         session = world.asleep()
