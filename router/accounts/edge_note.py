@@ -47,7 +47,7 @@ def unpack(note: bytes, session: Session) -> bool:
         if inactive is not None:
             postponed = Postponed(bool(inactive[0]), [str(sender) for sender in inactive[1][:MAX_DIRECTED]])
         stanza = None if presence is None else Stanza.unpack(presence)
-        targets = {str(target): True for target in directed[:MAX_DIRECTED]}
+        targets = {str(target): False for target in directed[:MAX_DIRECTED]}
         named = tuple(str(mark) for mark in marks)
         numbers = int(priority), int(since)
         wants = frozenset(str(name) for name in more[0]) if more else None

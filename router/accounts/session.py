@@ -78,8 +78,8 @@ class Session:
         self.wants: frozenset[str] | None = None
         #: What it asked to be told about: "interested", "blocklist" (registry `Forward.marks`).
         self.marks: tuple[str, ...] = ()
-        #: Targets of directed presence that have not had unavailable yet, in order; and whether a former holder had noted it, so that
-        #: a room among them may have let the session in without this holder's knowing.
+        #: Targets of directed presence that have not had unavailable yet, in order; and whether a room among them may have let the session
+        #: in without this holder's knowing (see `forgotten`).
         self.directed: dict[str, bool] | None = None
         #: The highest number of each room's stream that it was given: what comes again is not given again.
         self.heard: dict[bytes, int] = {}
@@ -187,17 +187,13 @@ class Session:
         room = bare_of(said_by)
         return any(noted and bare_of(target) == room for target, noted in (self.directed or {}).items())
 
+    def forgotten(self) -> None:
+        """A former holder or its edge could not remember all rooms that it has heard: any that it wants to be in may be one of them."""
+        self.directed = dict.fromkeys(self.directed or (), True) or None
+
     def enters(self, room: str) -> bool:
         """Whether it wants to be in the room that lets it in now."""
         return any(bare_of(target) == room for target in self.directed or ())
-
-    def found_in(self, room: str) -> bool:
-        """Remember that a room has let it in, of which only the room knows; False when it has too many targets."""
-        if not self.direct(room, True):
-            return False
-        assert self.directed is not None
-        self.directed[room] = True
-        return True
 
     def direct(self, target: str, available: bool) -> bool:
         """Remember a target of directed presence, or forget it after unavailable; False when there are too many."""

@@ -79,7 +79,7 @@ class Rooms:
             if account is not None and session is not None:
                 if session.enters(item.room):
                     continue
-                if session.stream == stream and session.found_in(item.room):
+                if session.stream == stream and session.direct(item.room, True):
                     # The former holder died before the edge had noted that it is in; had it left, the room would know or be told.
                     self._note_session(part, account, session)
                     continue

@@ -17,7 +17,7 @@ from rookery.router.accounts.account import Account
 from rookery.router.accounts.edge_note import unpack
 from rookery.router.accounts.kept import GONE, OVERHEAD, Kept, Parcel
 from rookery.router.accounts.resumable import Resumable
-from rookery.router.accounts.session import Session
+from rookery.router.accounts.session import MAX_DIRECTED, Session
 from rookery.router.core import Core
 from rookery.router.partition import Part
 from rookery.router.sessions.hibernation import Hibernation
@@ -304,7 +304,12 @@ def _whole(parts: list[tuple[str, MirrorSession]]) -> list[tuple[str, MirrorSess
 
 
 def _split(part: Part, session: Session) -> None:
-    """What a session was told of nodes came together with what it has heard of rooms."""
+    """What a session was told of nodes came together with what it has heard of rooms.
+
+    A session that was let into a room has heard so, and its edge knows: what it has not heard of may be an entrance that is under way.
+    """
+    if len(session.heard) >= MAX_DIRECTED:
+        session.forgotten()
     for stream in [stream for stream in session.heard if stream.startswith(NODE)]:
         part.told.new(session.stream, stream, session.heard.pop(stream))
 

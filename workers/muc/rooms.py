@@ -229,13 +229,14 @@ class Rooms:
         live = self._add(part, loaded.room.id, room)
         loading.remember(live, rows)
         part.unsaid.discard(jid)
+        if room.exists and occupants:
+            loading.check(self._shell, part, live)
         loading.say_again(live, rows)
         if not room.exists:
             # A former holder had no time to remove it.
             live.removing = trio.Event()
             self._remove(live)
         elif occupants:
-            loading.check(self._shell, part, live)
             self._banish(live)
         return live
 
@@ -309,8 +310,9 @@ class Rooms:
         for rooms in self._by_part.values():
             for live in rooms.values():
                 if live.speaker.since or live.speaker.unheard:
-                    live.speaker.again(partition)
+                    # (first, so that who had just come in, of whom the former holder has left no note, hears of the entrance)
                     loading.check(self._shell, live.part, live, partition)
+                    live.speaker.again(partition)
 
     def returned(self, partition: int, item: Fanout | ToSession) -> None:
         """Something that a room said came back from a router."""

@@ -317,11 +317,14 @@ def test_what_a_room_owes_to_a_session_that_died_is_not_for_the_next_one_of_its_
     assert session.occupies(stream, room), "its own leave is told, too"
 
 
-def test_the_next_holder_takes_a_session_for_let_in_where_it_wanted_to_be() -> None:
+def test_for_the_next_holder_an_entrance_is_under_way_where_nothing_was_heard() -> None:
     former = Session(f"{BARE}/r", 1, "e", 1, b"")
     former.direct("tea@rooms.example/Bob", True)
     session = Session(f"{BARE}/r", 1, "e", 1, b"")
     assert unpack(pack(former), session)
+    assert session.enters("tea@rooms.example")
+    assert not session.occupies(b"room:tea@rooms.example", "tea@rooms.example/Alice")
+    session.forgotten()
     assert session.occupies(b"room:tea@rooms.example", "tea@rooms.example/Alice")
     assert not session.occupies(b"room:other@rooms.example", "other@rooms.example/Alice")
 
