@@ -1,0 +1,58 @@
+"""What comes while a room is being read."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from rookery.shared.bus.messages import Origin, Route
+from rookery.shared.xmpp.stanza import Stanza
+from rookery.workers.muc.part import Part
+from rookery.workers.muc.rooms import Rooms
+
+ROOM = "room@conference.example.org"
+JOIN = Stanza.build("presence", from_="alice@example.org/r", to=f"{ROOM}/Alice")
+
+
+class Scene:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.accepted: list[Origin] = []
+        self.handled: list[Stanza] = []
+        self.work: list[Any] = []
+        self.part = Part(3, 1, 0)
+        lanes = SimpleNamespace(
+            busy=lambda *_: False, submit=lambda partition, jid, work: self.work.append(work)
+        )
+        shell: Any = SimpleNamespace(
+            accept=lambda part, origin: self.accepted.append(origin), clock=lambda: 0.0
+        )
+        worker: Any = SimpleNamespace(lanes=lanes)
+        self.rooms = Rooms(worker, shell, SimpleNamespace())  # type: ignore[arg-type]
+        monkeypatch.setattr(self.rooms, "_handle", lambda live, item: self.handled.append(item.stanza))
+
+    async def read(self, item: Route, monkeypatch: pytest.MonkeyPatch, *, done: bool) -> None:
+        """The stanza comes; then the room's rows are there, and say whether it is done."""
+        self.rooms.take(self.part, item)
+
+        async def there(part: Part, jid: str) -> object:
+            if done:
+                part.uids.done(item.origin._replace(custodian=""))
+            return object()
+
+        monkeypatch.setattr(self.rooms, "there", there)
+        for work in self.work:
+            await work()
+
+
+@pytest.mark.parametrize("done", [True, False])
+async def test_what_the_rows_say_is_done_is_not_done_again(
+    done: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A former holder let somebody in and died before the router knew: it sends the join to the next one, which reads the room first."""
+    scene = Scene(monkeypatch)
+    origin = Origin(b"s" * 16, 5, "router1")
+    await scene.read(Route(origin, JOIN), monkeypatch, done=done)
+    assert scene.handled == ([] if done else [JOIN])
+    assert scene.accepted == ([origin] if done else [])
