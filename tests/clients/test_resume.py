@@ -92,5 +92,5 @@ def test_slixmpp_resumes_wherever_it_gets(cluster: Cluster) -> None:
     assert other["got"] == [str(number) for number in range(one["sent"])]
     for each in (one, other):
         assert each["session_start"] == 1
-        assert each["session_resumed"] >= 2
-        assert each["session_resumed"] == each["disconnected"]
+        # (a connection that its edge did not live to answer is one more that ends)
+        assert 2 <= each["session_resumed"] <= each["disconnected"]
