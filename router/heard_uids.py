@@ -52,6 +52,13 @@ class Heard:
         heard[to] = known | 1 << behind
         return True
 
+    def next(self, stream: bytes, n: int, to: str) -> bool:
+        """Whether number `n` of a stream that is given in order is above all that `to` has heard of it; from now on it has heard that."""
+        if self.past(stream, n, to):
+            return False
+        self.reached(stream, n, to)
+        return True
+
     def reached(self, stream: bytes, n: int, to: str) -> None:
         """A former holder gave `to` number `n` of a stream that is given in order: and all before it."""
         heard = self._now.setdefault(stream, {})

@@ -18,7 +18,7 @@ from rookery.router.delivery.rooms import Rooms
 from rookery.router.delivery.route import Delivery
 from rookery.router.partition import Part
 from rookery.router.pushing import Pushing
-from rookery.shared.bus.messages import ROOM, Fanout, Kind
+from rookery.shared.bus.messages import NODE, ROOM, Fanout, Kind
 from rookery.shared.xeps.blocking import matches
 from rookery.shared.xmpp.errors import StanzaError
 
@@ -49,6 +49,9 @@ class Fanouts:
         elsewhere: dict[int, list[str]] = {}
         targets: _Targets = []
         room = item.origin.stream.startswith(ROOM)
+        stream, n = item.origin.stream, item.origin.n
+        # What a node tells again when its process was lost comes to nobody behind something newer.
+        node = stream.startswith(NODE)
         partition_of = self._core.node.partition
         for to in item.recipients:
             bare = to.partition("/")[0]
@@ -65,7 +68,7 @@ class Fanouts:
                 self._later(its, account, bare, to, item)
             elif item.notify:
                 self._interested(its, account, item, targets)
-            elif not item.origin.stream or its.heard.new(item.origin.stream, item.origin.n, to):
+            elif not stream or (its.heard.next(stream, n, to) if node else its.heard.new(stream, n, to)):
                 self._give(its, account, to, item, targets)
         if targets:
             parcel = Parcel(stanza, item.origin, self._core.clock())

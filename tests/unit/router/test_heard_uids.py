@@ -103,3 +103,20 @@ def test_who_was_given_a_number_in_order_was_given_all_before_it() -> None:
     assert [heard.new(b"node", n, "b") for n in (4, 5, 6)] == [False, False, True]
     heard.reached(b"node", 8, "b")
     assert [heard.new(b"node", n, "b") for n in (7, 9)] == [False, True]
+
+
+def test_what_is_given_in_order_is_never_given_behind_something_newer() -> None:
+    heard = Heard()
+    assert [heard.next(b"node", n, "a") for n in (5, 5, 4, 7, 6, 8)] == [
+        True,
+        False,
+        False,
+        True,
+        False,
+        True,
+    ]
+    assert heard.next(b"node", 4, "b")
+    assert heard.next(b"other", 1, "a")
+    for _ in range(2 * KEEP_TURNS - 1):
+        heard.rotate()
+    assert not heard.next(b"node", 7, "a")
