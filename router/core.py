@@ -19,6 +19,7 @@ from rookery.shared.bus.messages import (
     Origin,
     Route,
     answering,
+    ending,
 )
 from rookery.shared.cluster.addresses import OWN, Addresses
 from rookery.shared.cluster.api import Node
@@ -186,6 +187,14 @@ class Core:
     def route(self, stanza: Stanza, origin: Origin = NOBODY) -> None:
         """Give a stanza to whoever serves its addressee; nobody gets it when nobody does, or when that is a domain of accounts."""
         kind, partition = self.addresses.place(stanza.to)
+        self._give(kind, partition, stanza, origin)
+
+    def route_end(self, stanza: Stanza, stream: bytes) -> None:
+        """The same for what tells that the session `stream` is over: a room hears which one it was."""
+        kind, partition = self.addresses.place(stanza.to)
+        self._give(kind, partition, stanza, ending(stream) if kind is Kind.MUC else NOBODY)
+
+    def _give(self, kind: Kind, partition: int, stanza: Stanza, origin: Origin) -> None:
         if partition != OWN and (kind is Kind.ROUTER or self.addresses.serves(stanza.to)):
             self.bus.post(kind, partition, Route(origin, stanza))
 

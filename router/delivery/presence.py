@@ -17,7 +17,6 @@ from rookery.router.partition import Part
 from rookery.router.pushing import Pushing
 from rookery.router.rules import SUBSCRIPTIONS
 from rookery.shared.bus.messages import (
-    NOBODY,
     Broadcast,
     Handle,
     Kind,
@@ -27,7 +26,6 @@ from rookery.shared.bus.messages import (
     SendPresence,
     SessionUp,
     StillThere,
-    ending,
 )
 from rookery.shared.cluster.addresses import OWN
 from rookery.shared.xeps.avatar_conversion import with_hash
@@ -169,8 +167,7 @@ class Presence:
         """Unavailable also goes to those who had directed presence (section 4.6.3)."""
         directed, session.directed = session.directed, None
         for target in directed or ():
-            room = self._core.addresses.place(target)[0] is Kind.MUC
-            self._core.route(stanza.replace(to=target), ending(session.stream) if room else NOBODY)
+            self._core.route_end(stanza.replace(to=target), session.stream)
 
     # --- with `to` ---------------------------------------------------------------------------------------------------
 

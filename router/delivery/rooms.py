@@ -15,7 +15,7 @@ from rookery.router.accounts.session import Session
 from rookery.router.core import Core
 from rookery.router.partition import Part
 from rookery.shared.bus.api import Mark
-from rookery.shared.bus.messages import CheckOccupants, FannedOut, Kind, Origin, ending
+from rookery.shared.bus.messages import CheckOccupants, FannedOut, Kind, Origin
 from rookery.shared.xmpp.stanza import Stanza
 
 
@@ -84,4 +84,4 @@ class Rooms:
                     self._note_session(part, account, session)
                     continue
             gone = Stanza.build("presence", type="unavailable", from_=full, to=item.room)
-            self._core.route(gone, ending(stream))
+            self._core.route_end(gone, stream)
