@@ -17,9 +17,10 @@ from rookery.router.accounts.account import MAX_WAITING, NEGATIVE_SECONDS, Accou
 from rookery.router.core import Core
 from rookery.router.partition import Part
 from rookery.shared.bus.api import Call
-from rookery.shared.bus.messages import Origin
+from rookery.shared.bus.messages import Origin, Route
 from rookery.shared.db.api import Connection, DatabaseUnavailable, Fenced
 from rookery.shared.db.groups import contacts
+from rookery.shared.store.reader import stored_uids
 from rookery.shared.xeps import archive_preferences
 from rookery.shared.xeps.archive_preferences import Default, Preferences
 from rookery.shared.xeps.avatar_conversion import announced
@@ -59,7 +60,11 @@ LEFT JOIN LATERAL (
 ) AS m ON true
 """  # noqa: S608  constants only
 
+#: (owner, stream, n) of what was stored -> (archive id, owed).
+Stored = dict[tuple[int, bytes, int], tuple[int, bool]]
 Row = tuple[int, bool, frozenset[str] | None, int, int, Preferences | None, str, frozenset[str] | None]
+#: Accounts, what was looked up for them, and what of that is stored.
+_Read = tuple[dict[str, Row], frozenset[tuple[bytes, int]], Stored]
 #: What happens in a relaxed domain until a user asks for an archive.
 NOTHING: Final = Preferences("never")
 
@@ -108,6 +113,8 @@ class Accounts:
         self._guard = guard
         self._wanted: dict[int, tuple[Part, list[Account]]] = {}
         self._wake = trio.Event()
+        #: Uids of messages that were looked up, while what waited for that is handled.
+        self._looked_up: frozenset[tuple[bytes, int]] = frozenset()
         self._default = core.node.config.options(archive_preferences.Options).default
         #: Called with an account whose row has changed under its sessions.
         self.on_loaded: Callable[[Part, Account], None] = _ignore
@@ -131,6 +138,20 @@ class Accounts:
         else:
             waiting.append((handler, item))
         return None
+
+    def looks_up(
+        self, part: Part, account: Account, handler: Callable[[Part, Route], None], item: Route
+    ) -> bool:
+        """Whether a message for a doubtful account (`router.unclear`) is looked up in the store first: then `handler` runs again afterwards."""
+        if account.doubtful <= self._core.clock():
+            account.doubtful = 0.0
+            return False
+        stream, n, custodian, *_ = item.origin
+        if not custodian or (stream, n) in self._looked_up or account.waiting is not None:
+            return False
+        account.waiting = [(handler, item)]
+        self._want(part, account)
+        return True
 
     def adopt(self, part: Part, bare: str) -> Account:
         """Begin to know an account: it is loading."""
@@ -202,14 +223,17 @@ class Accounts:
     async def _load(self, part: Part, accounts: list[Account], limit: trio.CapacityLimiter) -> None:
         holder = accounts[0]
         try:
-            rows = await self._read(part, accounts)
+            read = await self._read(part, accounts)
         finally:
             limit.release_on_behalf_of(holder)
-        if rows is None:
+        if read is None:
             if part.live:
                 for account in accounts:
                     self._unreadable(part, account)
             return
+        rows, self._looked_up, stored = read
+        for _, stream, n in stored:
+            part.recent.mark(stream, n, True)
         for account in accounts:
             unclear.resolved(account)
             if account.stale:
@@ -217,15 +241,24 @@ class Accounts:
                 self._want(part, account)
             else:
                 self._loaded(part, account, rows.get(account.bare))
+        self._looked_up = frozenset()
 
-    async def _read(self, part: Part, accounts: list[Account]) -> dict[str, Row] | None:
+    async def _read(self, part: Part, accounts: list[Account]) -> _Read | None:
         bares = [account.bare for account in accounts]
-        doubted = unclear.doubts(accounts)
+        doubted = unclear.doubts(part, accounts)
 
-        async def work(conn: Connection) -> dict[str, Row]:
+        async def work(conn: Connection) -> _Read:
             if doubted:
                 await unclear.owe(conn, self._core.node.incarnation, part, doubted)
-            return await load(conn, bares, self._default)
+            rows = await load(conn, bares, self._default)
+            uids = [
+                uid
+                for account in accounts
+                if account.doubtful and account.bare in rows
+                for uid in unclear.looked_up(account, rows[account.bare][0])
+            ]
+            stored = await stored_uids(conn, uids) if uids else {}
+            return rows, frozenset((stream, n) for _, stream, n in uids), stored
 
         pause = 0.1
         while part.live:

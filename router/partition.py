@@ -7,8 +7,8 @@ from typing import Final
 from rookery.router.accounts.account import Account
 from rookery.router.heard_uids import Heard
 from rookery.router.recent_uids import Recent
-from rookery.router.told_nodes import ToldNodes
 from rookery.shared.bus.messages import NODE, Origin
+from rookery.shared.custody.told_nodes import ToldNodes
 from rookery.shared.store.ids import ArchiveIds
 
 #: What stands before the stream in the uid of a carbon: it is not the message itself that was delivered.

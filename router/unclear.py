@@ -3,7 +3,8 @@
 Their senders were told that they are accepted, and their rows are committed, but no mirror and no row of a session says who was given
 them. A new holder reads the newest rows of such accounts once, when it loads them, and owes them again. A client that had some of
 them gets these twice, under the same stanza ids (XEP-0359), and in another session: the copy of a session that goes on says itself from when
-on something may lack, and a client that has more than its copy begins anew (`session_outdated`).
+on something may lack, and a client that has more than its copy begins anew (`session_outdated`). Their senders may not have been told, and send
+them again: for a while what comes for such an account is looked up in the store, and accepted without another delivery when it is there.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import structlog
 from rookery.router.accounts.account import Account
 from rookery.router.accounts.resumable import RESOLVED
 from rookery.router.partition import Part
+from rookery.shared.bus.messages import Route
 from rookery.shared.db.api import Connection
 from rookery.shared.store.reader import newest_incoming
 from rookery.shared.store.rows import offline_eligible, unpack_stanza
@@ -27,6 +29,8 @@ _log = structlog.get_logger()
 LOST_SECONDS: Final = 60.0
 #: Accounts that are loaded so long (seconds) after that are looked at; later they were offline anyway, or have been looked at.
 LOOK_SECONDS: Final = 600.0
+#: So long (seconds) after it the senders of such messages may send them again: their edges, or clients that resume.
+AGAIN_SECONDS: Final = 120.0
 
 
 class Doubt(NamedTuple):
@@ -44,8 +48,11 @@ def begins(part: Part, now: float) -> float:
     return 0.0
 
 
-def doubts(accounts: Iterable[Account]) -> list[Doubt]:
-    """Those accounts none of whose sessions is whole: sessions whose edge lives, or has told all it had, lack nothing."""
+def doubts(part: Part, accounts: Iterable[Account]) -> list[Doubt]:
+    """Those accounts none of whose sessions is whole: sessions whose edge lives, or has told all it had, lack nothing.
+
+    From now on, for a while, what comes for those that have sessions is looked up.
+    """
     found = []
     for account in accounts:
         if not account.unclear:
@@ -60,8 +67,19 @@ def doubts(accounts: Iterable[Account]) -> list[Doubt]:
             # What the older copies lack the newest one has been given, or it begins before that.
             since = max(copies) if all(copies) else 0.0
         if since:
+            if copies:
+                account.doubtful = part.since + AGAIN_SECONDS
             found.append(Doubt(account.bare, since, frozenset(known)))
     return found
+
+
+def looked_up(account: Account, owner: int) -> list[tuple[int, bytes, int]]:
+    """What waits for an account whose messages are looked up: (owner, stream, n) of each message that a custodian keeps."""
+    return [
+        (owner, item.origin.stream, item.origin.n)
+        for _, item in account.waiting or ()
+        if isinstance(item, Route) and item.origin.custodian and item.stanza.kind == "message"
+    ]
 
 
 def resolved(account: Account) -> None:

@@ -25,14 +25,14 @@ MODULES = """
     shared.xmpp: body errors events jid longtag names parse reader stanza stream xml
     shared.bus: api batch calls core fanout links moves parking pump wire
     shared.cluster: addresses map parts
-    shared.custody: custodian inflight kept successors
+    shared.custody: custodian inflight kept successors told_nodes
     shared.net: addresses channel limits timers transport
     shared.store: ids rows
     edge: context counters
     edge.client: connection deadlines inbox limits
     edge.sessions: acks asked attachments early endings line mirror open_iqs recent_messages session streams successors surroundings table
     edge.sessions.management: machine manager
-    router: account_cache core counters heard_uids partition pushing recent_uids rules service told_nodes
+    router: account_cache core counters heard_uids partition pushing recent_uids rules service
     router.accounts: account answerable edge_note flush kept postponed resources session
     router.delivery: carbons copies fanout forged_marks route submit
     router.keeping: flushes rows

@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Final
 
 from rookery.edge.sessions.recent_messages import RecentMessages
-from rookery.shared.bus.messages import ROOM, Management, Mirror, MirrorSession
+from rookery.shared.bus.messages import NODE, ROOM, Management, Mirror, MirrorSession
 from rookery.shared.xmpp.stanza import Stanza
 
 #: Bytes of messages in one session's description, and in one chunk: both have to fit into a bus message.
@@ -44,6 +44,7 @@ class SessionMirror:
         "_partition",
         "_rows",
         "_seen",
+        "_stream",
         "acked",
         "grant",
         "heard",
@@ -52,8 +53,11 @@ class SessionMirror:
         "note",
     )
 
-    def __init__(self, grant: int, late: RecentMessages | None = None, partition: int = 0) -> None:
+    def __init__(
+        self, grant: int, late: RecentMessages | None = None, partition: int = 0, stream: bytes = b""
+    ) -> None:
         self.grant = grant
+        self._stream = stream
         self._partition = partition
         #: Remembers for a while what was acknowledged.
         self._late = late
@@ -112,6 +116,8 @@ class SessionMirror:
                         self._heard_of(stream, origin_n)
                     elif message is not None and message.kind == "message":
                         late.add(stream, origin_n, message)
+                        if stream.startswith(NODE):
+                            late.add_told(self._stream, stream, origin_n)
                     else:
                         late.add_iq(self._partition, stream, origin_n)
             if not between:
@@ -126,6 +132,16 @@ class SessionMirror:
         elif len(heard) >= MAX_ROOMS and stream not in heard:
             del heard[next(iter(heard))]
         heard[stream] = n
+
+    def take_over(self, heard: Iterable[tuple[bytes, int]]) -> None:
+        """What the session has heard of rooms and nodes elsewhere, (stream, number): it goes on here."""
+        rooms = {}
+        for stream, n in heard:
+            if not stream.startswith(NODE):
+                rooms[stream] = n
+            elif self._late is not None:
+                self._late.add_told(self._stream, stream, n)
+        self.heard = rooms or None
 
     def inflight(self) -> list[tuple[int, bytes, int]]:
         """(n, origin stream, origin n) of what was taken and is not acked, in order."""
@@ -156,8 +172,9 @@ class SessionMirror:
         """This session for a new holder."""
         return self._session(sid, stream, full, self._settling() + self.inflight(), self.messages(), ())
 
-    def _rooms(self) -> tuple[tuple[bytes, int], ...]:
-        return () if self.heard is None else tuple(self.heard.items())
+    def _heard(self) -> tuple[tuple[bytes, int], ...]:
+        rooms = () if self.heard is None else tuple(self.heard.items())
+        return rooms if self._late is None else rooms + self._late.told_of(self._stream)
 
     def _settling(self) -> list[tuple[int, bytes, int]]:
         return [(n, b"", row) for n, row in self._rows or () if n <= self.acked]
@@ -198,7 +215,7 @@ class SessionMirror:
             inflight,
             stanzas,
             managed,
-            self._rooms(),
+            self._heard(),
         )
 
 

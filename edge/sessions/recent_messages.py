@@ -2,7 +2,8 @@
 
 A pure machine for the whole edge. A client may acknowledge a message sooner than Postgres. When the router dies in between, the sender's
 edge sends the message again, and the next holder must know that it was delivered: it stores it, and delivers nothing. A request or an answer, too, may come again to the next
-holder, from who does not know that it arrived (the bus of a worker, a client that resumes its stream): of these the uids are enough.
+holder, from who does not know that it arrived (the bus of a worker, a client that resumes its stream): of these the uids are enough. And who tells of nodes tells again what it
+has told lately, which is longer ago: of that, which session was told how far.
 """
 
 from __future__ import annotations
@@ -11,10 +12,15 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from rookery.shared.bus.messages import Mirror
+from rookery.shared.custody.told_nodes import ToldNodes
 from rookery.shared.xmpp.stanza import Stanza
 
 #: What is remembered at least so long, and for as long as commits are slow: a takeover fits in.
 SECONDS: Final = 8.0
+#: What sessions were told of nodes is remembered at least so long: workers tell again what is younger (`workers.pubsub`).
+TOLD_SECONDS: Final = 45.0
+#: Beyond so many notifications it is remembered for a shorter time.
+MAX_TOLD: Final = 65536
 #: Beyond so many bytes it is remembered for a shorter time.
 MAX_BYTES: Final = 16 * 1024 * 1024
 #: What a stanza weighs besides its inner XML.
@@ -35,7 +41,18 @@ Left = tuple[bytes, int, Stanza]
 class RecentMessages:
     """The newest deliveries that are acknowledged, in two generations."""
 
-    __slots__ = ("_at", "_bytes", "_forgotten", "_iqs", "_old", "_older_iqs", "_young")
+    __slots__ = (
+        "_at",
+        "_bytes",
+        "_forgotten",
+        "_iqs",
+        "_old",
+        "_older_iqs",
+        "_told",
+        "_told_at",
+        "_told_count",
+        "_young",
+    )
 
     def __init__(self) -> None:
         self._young: list[Left] = []
@@ -47,6 +64,8 @@ class RecentMessages:
         self._older_iqs: dict[int, list[tuple[bytes, int]]] = {}
         self._bytes = 0
         self._at = 0.0
+        self._told = ToldNodes()
+        self._told_at, self._told_count = 0.0, 0
 
     def add(self, stream: bytes, n: int, stanza: Stanza) -> None:
         """A message with this uid was acknowledged."""
@@ -63,6 +82,21 @@ class RecentMessages:
             iqs = self._iqs[partition] = []
         iqs.append((stream, n))
         self._grow(_UID_BYTES)
+
+    def add_told(self, session: bytes, node: bytes, n: int) -> None:
+        """A session (its stream) has acknowledged number `n` of a node."""
+        self._told.new(session, node, n)
+        self._told_count += 1
+        if self._told_count >= MAX_TOLD:
+            self._rotate_told()
+
+    def told_of(self, session: bytes) -> tuple[tuple[bytes, int], ...]:
+        """(node, number): how far a session was told of nodes lately."""
+        return self._told.of(session)
+
+    def _rotate_told(self) -> None:
+        self._told.rotate()
+        self._told_count = 0
 
     def inherit(self, item: Mirror) -> None:
         """Another edge has ended and leaves us what it remembered of a partition."""
@@ -88,6 +122,9 @@ class RecentMessages:
         `slow`: commits take long just now, so what was acknowledged may have no row yet: nothing is forgotten for its age.
         """
         del self._forgotten[-_FREED_A_TICK:]
+        if now - self._told_at >= TOLD_SECONDS:
+            self._told_at = now
+            self._rotate_told()
         if slow:
             self._at = now
         elif now - self._at >= SECONDS:

@@ -91,7 +91,7 @@ class Session(Managed):
     def __init__(self, sessions: Table, connection: Line, sid: int, stream: bytes, bound: Bound) -> None:
         bare = bare_of(bound.full)
         partition = sessions.partition(bare)
-        mirror = SessionMirror(bound.grant, sessions.late, partition)
+        mirror = SessionMirror(bound.grant, sessions.late, partition, stream)
         super().__init__(connection, sid, bound, partition, mirror)
         self.sessions = sessions
         self._inflight: Inflight | None = None

@@ -35,6 +35,7 @@ class Account:
         "bare",
         "blocked",
         "disabled",
+        "doubtful",
         "flush",
         "id",
         "id_prefix",
@@ -81,6 +82,9 @@ class Account:
         #: From when on (Unix seconds) it may have been given messages that died with their session; 0.0: nothing is in doubt
         #: (`router.unclear`).
         self.unclear = 0.0
+        #: Until when (Unix seconds) a message that comes may be one that a former holder has stored, and that is owed, or was given to a session
+        #: of which only a copy is left; 0.0: none is.
+        self.doubtful = 0.0
         #: Messages that offline delivery owes, uncommitted ones included, and their bytes.
         self.owed = 0
         self.owed_bytes = 0

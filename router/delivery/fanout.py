@@ -132,7 +132,7 @@ class Fanouts:
         if not resource and stanza.kind == "presence":
             targets.extend((part, session, to) for session in account.resources.available())
             return
-        if not resource and stanza.type == "headline" and self._each(part, account, to, targets):
+        if not resource and stanza.type == "headline" and self._each(part, account, to, item, targets):
             return
         session = account.resources.by_resource.get(resource)
         if resource and session is None:
@@ -140,11 +140,13 @@ class Fanouts:
         elif session is not None and (
             stanza.kind == "presence" or (stanza.type in _SPREAD and not session.behind)
         ):
-            targets.append((part, session, to))
+            if _new(part, session, item):
+                targets.append((part, session, to))
         else:
             self._alone(part, account, resource, to, item)
 
-    def _each(self, part: Part, account: Account, to: str, targets: _Targets) -> bool:
+    @staticmethod
+    def _each(part: Part, account: Account, to: str, item: Fanout, targets: _Targets) -> bool:
         """A headline for all resources that may have it (RFC 6121 section 8.5.2.1.1): nothing is kept of it. False: one has to wait for others."""
         if not account.id:
             return False
@@ -152,8 +154,7 @@ class Fanouts:
         for session in sessions:
             if session.behind:
                 return False
-        for session in sessions:
-            targets.append((part, session, to))
+        targets.extend((part, session, to) for session in sessions if _new(part, session, item))
         return True
 
     def _alone(self, part: Part, account: Account, resource: str, to: str, item: Fanout) -> None:
@@ -173,3 +174,9 @@ class Fanouts:
     def _refuses(account: Account, sender: str) -> bool:
         blocked = account.blocked
         return blocked is not None and sender.partition("/")[0] != account.bare and matches(blocked, sender)
+
+
+def _new(part: Part, session: Session, item: Fanout) -> bool:
+    """Whether the session was not told of this, or of something newer of the same node: that it knows wherever it goes, unlike its address."""
+    stream = item.origin.stream
+    return not stream.startswith(NODE) or part.told.new(session.stream, stream, item.origin.n)

@@ -83,6 +83,8 @@ class Delivery:
             return
         kind = stanza.kind
         if kind == "message":
+            if account.doubtful and self._accounts.looks_up(part, account, self.on_route, item):
+                return
             account.tally.messages += 1
             # What the parser noted of the children clears almost every message.
             for uri, _ in stanza.payloads:

@@ -103,8 +103,6 @@ class Takeover:
             self._wake(part, session, seconds)
         for stream, n, stanza in gathering.late:
             part.delivered(Origin(stream, n, ""), stanza.to)
-            if stream.startswith(NODE):
-                self._told_late(part, stanza.to, Origin(stream, n, ""))
         for stream, n in gathering.iqs:
             part.delivered(Origin(stream, n, ""), "")
         return gathering.late
@@ -116,14 +114,6 @@ class Takeover:
             self._tell_at = now + SLOW
             waiting = [one.missing for one in self._gathering.values() if one.missing]
             _log.info("mirrors_awaited", partitions=len(waiting), edges=sorted(set().union(*waiting)))
-
-    @staticmethod
-    def _told_late(part: Part, full: str, origin: Origin) -> None:
-        bare, _, resource = full.partition("/")
-        account = part.accounts.get(bare)
-        session = None if account is None else account.resources.by_resource.get(resource)
-        if session is not None:
-            _told(part, session, origin)
 
     def _ask(self, edge: str, part: Part) -> None:
         request = MirrorRequest(part.number, part.epoch, self._core.node.incarnation)
@@ -247,8 +237,11 @@ class Takeover:
         session.n, session.acked = mirrored.n, mirrored.acked
         unpack(mirrored.note, session)
         now = self._core.clock()
-        for room, heard in mirrored.heard:
-            session.hear(room, heard)
+        for stream, heard in mirrored.heard:
+            if stream.startswith(NODE):
+                part.told.new(session.stream, stream, heard)
+            else:
+                session.hear(stream, heard)
         _split(part, session)
         # Where the edge still has the stanza, it finds another way should this session die.
         stanzas = dict(mirrored.stanzas)

@@ -31,9 +31,9 @@ from rookery.workers.pubsub.last_items import LastItemsOf
 from rookery.workers.pubsub.push.pushes import Pushes
 from rookery.workers.pubsub.requests import answer
 
-#: What was told so many seconds before a takeover is told again: longer than a death goes unnoticed. (Longer than edges remember what was
-#: acknowledged, so where a router and edges change, too, some may come twice.)
-AGAIN_SECONDS: Final = 20
+#: What was told so many seconds before a takeover is told again: longer than a death goes unnoticed, also when the next holder dies, too; and
+#: shorter than edges and routers remember what sessions were told (`edge.sessions.recent_messages`).
+AGAIN_SECONDS: Final = 40
 #: How long requests are remembered that a former holder has committed, and how long after a takeover they are looked for.
 REMEMBERED_SECONDS: Final = 120
 _SWEEP_SECONDS: Final = 15.0

@@ -332,7 +332,7 @@ def take_up(sessions: Surroundings, session: Managed, resumed: Resumed) -> None:
     mirror = session.mirror
     mirror.n = mirror.acked = resumed.n
     mirror.note = resumed.note
-    mirror.heard = dict(resumed.heard) or None
+    mirror.take_over(resumed.heard)
     mirror.managed = True
     session.manager = Manager(sessions, session, machine)
     session.manager.answered_before(management.answered)

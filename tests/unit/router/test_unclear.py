@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import trio
 from tests.unit.router.rig import Client, Rig, bodies, chat, rig
 from tests.unit.router.sessions.test_resume import enable, managed, pass_time, resume, resumed, sleep
 
-from rookery.router.unclear import LOOK_SECONDS, LOST_SECONDS
+from rookery.router.unclear import AGAIN_SECONDS, LOOK_SECONDS, LOST_SECONDS
 from rookery.shared.bus.messages import NotResumed
 
 BOB = "bob@example.org"
@@ -158,3 +159,72 @@ async def test_of_two_copies_the_newer_one_says_what_lacks() -> None:
         again = await resumed(set_up, BOB, 1, token=b"another token of the client")
         await set_up.settle()
         assert bodies(again.news()) == []
+
+
+async def test_what_a_copy_lacks_and_its_sender_sends_again_comes_once() -> None:
+    async with rig() as set_up:
+        alice = await slept_and_went_on(set_up)
+        n = alice.route(chat(BOB, "three")).n
+        alice.route(chat(BOB, "two"), n - 1)
+        await set_up.settle()
+        set_up.store.commit()
+        again = await resumed(set_up, BOB, 0)
+        await set_up.settle()
+        assert bodies(again.news()) == ["one", "two", "three"]
+
+
+async def acknowledged_and_slept(set_up: Rig) -> tuple[Client, int]:
+    """His client has "one", his session slept, and both die that knew its uid."""
+    bob = await managed(set_up, "bob")
+    alice = await set_up.online("alice")
+    n = alice.route(chat(BOB, "one")).n
+    await set_up.settle()
+    assert bodies(bob.news()) == ["one"]
+    bob.ack()
+    await set_up.settle()
+    await sleep(set_up, bob)
+    await pass_time(set_up, 1)
+    await both_die(set_up)
+    return alice, n
+
+
+async def test_what_a_client_has_acknowledged_and_its_sender_sends_again_is_accepted_and_does_not_come() -> (
+    None
+):
+    async with rig() as set_up:
+        alice, n = await acknowledged_and_slept(set_up)
+        alice.route(chat(BOB, "one"), n)
+        alice.route(chat(BOB, "two"), n + 1)
+        await set_up.settle()
+        set_up.store.commit()
+        await set_up.settle()
+        assert alice.edge.accepted[-2:] == [(alice.stream, n), (alice.stream, n + 1)]
+        again = await resumed(set_up, BOB, 1)
+        alice.route(chat(BOB, "three"), n + 2)
+        alice.route(chat(BOB, "one"), n)
+        await set_up.settle()
+        assert bodies(again.news()) == ["two", "three"]
+
+
+async def test_messages_are_looked_up_for_a_while_and_their_order_is_kept() -> None:
+    async with rig() as set_up:
+        alice, n = await acknowledged_and_slept(set_up)
+        again = await resumed(set_up, BOB, 1)
+        loads = set_up.db.loads
+        set_up.db.up = False
+        alice.route(chat(BOB, "two"), n + 1)
+        await set_up.settle()
+        alice.route(chat(BOB, "one"), n)
+        alice.route(chat(BOB, "three"), n + 2)
+        await set_up.settle()
+        assert bodies(again.news()) == []
+        set_up.db.up = True
+        await trio.sleep(0.6)  # (the pause between two attempts, at most 0.5)
+        await set_up.settle()
+        assert bodies(again.news()) == ["two", "three"]
+        assert set_up.db.loads > loads
+        await pass_time(set_up, AGAIN_SECONDS)
+        loads = set_up.db.loads
+        alice.route(chat(BOB, "four"), n + 3)
+        await set_up.settle()
+        assert (bodies(again.news()), set_up.db.loads) == (["four"], loads)

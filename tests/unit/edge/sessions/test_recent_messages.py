@@ -128,3 +128,39 @@ def test_another_edge_inherits_what_is_remembered() -> None:
     assert (told(heir), told(heir, 2)) == ([1], [2])
     (chunk,) = heir.chunks("edge2", 3, lambda bare: int(bare[0]))
     assert chunk.iqs == [(b"q", 7)]
+
+
+def test_how_far_a_session_was_told_of_nodes_outlasts_the_messages() -> None:
+    """Workers tell again what is older than messages are remembered; a new session of the same resource was told nothing."""
+    machine = RecentMessages()
+    mirror = SessionMirror(1, machine, 1, b"s")
+    for n in (1, 2):
+        mirror.take(1, n, b"node:1", 40 + n, message("1@x/r"))
+    assert mirror.describe(1, b"s", "1@x/r").heard == ()  # (it stands in what is in flight)
+    mirror.written(2)
+    machine.rotate()
+    machine.rotate()
+    assert mirror.describe(1, b"s", "1@x/r").heard == ((b"node:1", 42),)
+    assert SessionMirror(2, machine, 1, b"t").describe(2, b"t", "1@x/r").heard == ()
+
+
+def test_what_was_told_of_nodes_is_forgotten_by_age_and_by_number() -> None:
+    machine = RecentMessages()
+    machine.add_told(b"s", b"node:1", 1)
+    machine.tick(recent_messages.TOLD_SECONDS)
+    assert machine.told_of(b"s") == ((b"node:1", 1),)
+    machine.tick(2 * recent_messages.TOLD_SECONDS - 1)
+    assert machine.told_of(b"s")
+    machine.tick(2 * recent_messages.TOLD_SECONDS)
+    assert not machine.told_of(b"s")
+    machine.add_told(b"s", b"node:1", 1)
+    for n in range(2 * recent_messages.MAX_TOLD):
+        machine.add_told(b"t", b"node:2", n)
+    assert not machine.told_of(b"s")
+
+
+def test_a_session_that_goes_on_here_was_told_of_nodes_elsewhere() -> None:
+    machine = RecentMessages()
+    mirror = SessionMirror(1, machine, 1, b"s")
+    mirror.take_over([(b"room:a", 3), (b"node:1", 42)])
+    assert (mirror.heard, machine.told_of(b"s")) == ({b"room:a": 3}, ((b"node:1", 42),))

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from tests.unit.router.rig import DOMAIN, Client, Rig, bodies, chat, condition, rig
+from tests.unit.router.sessions.test_resume import managed, pass_time, resumed, sleep
+from tests.unit.router.test_unclear import both_die
 
-from rookery.shared.bus.messages import DeliverMany, Fanout, Kind, Origin
+from rookery.shared.bus.messages import NODE, DeliverMany, Fanout, Kind, Origin
 from rookery.shared.cluster.fanout import fan_out
 from rookery.shared.xmpp.stanza import Stanza
 
@@ -192,3 +194,22 @@ async def test_a_sender_of_the_former_version_is_understood() -> None:
         await it.settle()
         for client in clients:
             assert [one.to for one in client.news()] == [client.bare]
+
+
+async def test_what_a_session_was_told_of_a_node_it_knows_wherever_it_goes() -> None:
+    """XEP-0060: its router and its edge die after it slept and was resumed; nobody else knows what came for its address."""
+    async with rig() as it:
+        bob = await managed(it, "bob")
+        news = said(1).replace(type="headline")
+        node = Origin(NODE + b"1", 5, "")
+        await spread(it, news, [bob.bare], node)
+        assert bodies(bob.news()) == ["1"]
+        bob.ack()
+        await sleep(it, bob)
+        await pass_time(it, 1)
+        await both_die(it)
+        await spread(it, news, [bob.bare], node)
+        again = await resumed(it, bob.bare, 1)
+        await spread(it, news, [bob.full], node)
+        await spread(it, said(2).replace(type="headline"), [bob.bare], node._replace(n=6))
+        assert bodies(again.news()) == ["2"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rookery.router.told_nodes import MOST, ToldNodes
+from rookery.shared.custody.told_nodes import MOST, ToldNodes
 
 
 def test_each_number_is_told_once_and_none_behind_a_newer_one() -> None:
