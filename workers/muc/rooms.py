@@ -151,7 +151,7 @@ class Rooms:
             self.abroad.heard(live, item.stanza, work.at)
         facts = self._policy.facts(item.stanza, work.at, live.history)
         if item.stanza.kind == "presence" and self._shell.local(item.stanza.from_):
-            facts = facts._replace(stream=item.origin.stream, ended=not item.origin.n)
+            facts = facts._replace(stream=item.origin.stream, n=item.origin.n, ended=not item.origin.n)
         try:
             if self._requests.reads(item.stanza):
                 self._requests.archive(live, item, facts)

@@ -36,10 +36,11 @@ class Synchronized(NamedTuple):
 
 
 class Moved(NamedTuple):
-    """A session that is in was replaced by another one of the same full JID."""
+    """A session that is in was replaced by another one of the same full JID; `joined`: the number of its presence there."""
 
     occupant: Occupant
     stream: bytes
+    joined: int
 
 
 class Showed(NamedTuple):

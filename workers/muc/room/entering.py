@@ -36,10 +36,12 @@ def available(ask: Ask) -> list[c.Step]:
         if join is None and not ask.facts.options.old_joins:
             return [Send(_not_in(ask))]
         return _enter(ask, join)
+    if ask.facts.stream and ask.facts.stream == occupant.stream and 0 < ask.facts.n <= occupant.joined:
+        return []  # (whoever sent it was not told that it was taken, and the process that took it died)
     nick = nicks.prepare(ask.nick, ask.facts.options)
     steps = _again(ask, occupant, join) if nick == occupant.nick else _rename(ask, occupant, nick)
     if ask.facts.stream and ask.facts.stream != occupant.stream:
-        steps.append(c.Moved(occupant, ask.facts.stream))
+        steps.append(c.Moved(occupant, ask.facts.stream, ask.facts.n))
     return steps
 
 
@@ -111,7 +113,7 @@ def _enter(ask: Ask, join: Element | None) -> list[c.Step]:
     occupant.inner, occupant.payloads, occupant.priority = inner, payloads, priority
     occupant.changed = facts.now
     occupant.codes, occupant.wanted = codes, asked
-    occupant.stream = facts.stream
+    occupant.stream, occupant.joined = facts.stream, facts.n
     steps.append(c.Entered(occupant))
     return steps
 

@@ -64,7 +64,7 @@ def _entered(state: State, change: c.Entered, touched: Touched) -> None:
 
 
 def _moved(state: State, change: c.Moved, touched: Touched) -> None:
-    change.occupant.stream = change.stream
+    change.occupant.stream, change.occupant.joined = change.stream, change.joined
     touched.occupants[change.occupant.full] = None
     touched.durable = True
 

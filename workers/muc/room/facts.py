@@ -29,7 +29,7 @@ class Facts(NamedTuple):
     """`now` in Unix seconds; `history` has the newest messages of the archive, oldest first.
 
     `admin`: the sender administers the service, and is like an owner everywhere. `may_create`: it may make rooms; `banned`: it comes into no room of the service;
-    `listed`: into none where it has no affiliation. `stream` is the session of a user of ours that presence comes from; `ended`: it comes
+    `listed`: into none where it has no affiliation. `stream` is the session of a user of ours that presence comes from, `n` its number there; `ended`: it comes
     because that session is over. `secret` is constant for the
     service (XEP-0421). `token` is new and cannot be guessed.
     """
@@ -44,4 +44,5 @@ class Facts(NamedTuple):
     banned: bool = False
     listed: bool = False
     stream: bytes = b""
+    n: int = 0
     ended: bool = False

@@ -43,6 +43,7 @@ class _Occupant(Struct):
     shown: bool = True
     mark: bytes = b""
     stream: bytes = b""
+    joined: int = 0
 
 
 _rooms = msgspec.msgpack.Decoder(_Room)
@@ -82,6 +83,7 @@ def occupant(state: State, full: str) -> bytes:
             seat.shown,
             seat.mark,
             one.stream,
+            one.joined,
         )
     )
 
@@ -125,7 +127,8 @@ def _seated(state: State, full: str, row: _Occupant) -> None:
     one = Occupant(full, seat)
     one.inner, one.payloads = shared(row.inner, row.payloads)
     one.priority = row.priority
-    one.changed, one.codes, one.wanted, one.stream = row.changed, row.codes, row.wanted, row.stream
+    one.changed, one.codes, one.wanted = row.changed, row.codes, row.wanted
+    one.stream, one.joined = row.stream, row.joined
     restored(state, one)
     if seat.affiliation is Affiliation.OUTCAST:
         seat.affiliation = Affiliation.NONE

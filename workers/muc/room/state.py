@@ -69,6 +69,7 @@ class Occupant:
         "codes",
         "full",
         "inner",
+        "joined",
         "payloads",
         "priority",
         "seat",
@@ -90,6 +91,8 @@ class Occupant:
         self.wanted = _EVERYTHING
         #: The session of the user in which it is here (`Origin.stream`); empty for other servers', and where nobody knows.
         self.stream = b""
+        #: The number that its presence had there with which it came in; what is not newer comes again, from a client that could not know.
+        self.joined = 0
         #: Made when needed: most occupants only listen.
         self._messages: Bucket | None = None
         self._presences: Bucket | None = None

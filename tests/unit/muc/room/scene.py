@@ -49,8 +49,9 @@ class Scene:
         self.may_create = True
         self.deed = Deed()
         self.n = 0
-        #: The session that a user's presence comes from, and whether it comes because that is over.
+        #: The session that a user's presence comes from, its number there, and whether it comes because that is over.
         self.streams: dict[str, bytes] = {}
+        self.number = 0
         self.ended = False
 
     def facts(self, full: str = "") -> Facts:
@@ -65,8 +66,18 @@ class Scene:
             full in self.banned,
             full in self.senders,
             self.streams.get(full, b""),
+            self.number,
             self.ended,
         )
+
+    def reload(self) -> None:
+        """Another process takes the room from its rows."""
+        room = self.room
+        lists = {
+            jid: row[1] for jid in room.state.affiliates if (row := room.pack_affiliation(jid)) is not None
+        }
+        occupants = {full: room.pack_occupant(full) for full in room.occupants}
+        self.room = Room.load(ROOM, room.pack(), lists, occupants)
 
     def send(self, stanza: Stanza) -> Deed:
         """One stanza; raises StanzaError as the room does."""

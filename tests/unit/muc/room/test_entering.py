@@ -191,6 +191,20 @@ def test_a_join_again_tells_all_again() -> None:
     assert [stanza.inner for stanza in scene.join(CAROL, "Carol")] == [stanza.inner for stanza in first]
 
 
+def test_a_join_that_comes_once_more_is_not_another_one() -> None:
+    """Its sender was not told that it was taken: the process that took it died, and so did who knew that it had been said."""
+    scene = opened()
+    scene.streams[CAROL], scene.number = b"session", 5
+    assert scene.join(CAROL, "Carol")
+    scene.reload()
+    assert scene.join(CAROL, "Carol") == []
+    scene.number = 6
+    assert scene.join(CAROL, "Carol")
+    scene.streams[CAROL], scene.number = b"another", 2
+    assert scene.join(CAROL, "Carol")
+    assert scene.join(CAROL, "Carol") == []
+
+
 def test_the_end_of_a_replaced_session_does_not_put_the_new_one_out() -> None:
     """Its resource was taken by another one, which came in before the room heard of the end."""
     scene = opened()

@@ -327,8 +327,8 @@ def test_a_room_comes_back_from_its_rows() -> None:
     scene.admin(ALICE, {"nick": "Bob", "role": "participant"})
     scene.join("bob@example.org/desk", "Bob")
     room = scene.room
-    lists = {jid: row[1] for jid in room.state.affiliates if (row := room.pack_affiliation(jid)) is not None}
-    again = Room.load(ROOM, room.pack(), lists, {full: room.pack_occupant(full) for full in room.occupants})
+    scene.reload()
+    again = scene.room
     assert again.state.config == room.state.config
     assert again.state.affiliates == room.state.affiliates
     assert again.state.reserved == room.state.reserved

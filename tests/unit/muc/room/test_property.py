@@ -14,7 +14,6 @@ from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element
 from rookery.workers.muc.room import nicks
-from rookery.workers.muc.room.room import Room
 from rookery.workers.muc.room.values import Affiliation, Role
 
 PEOPLE = [f"{name}@example.org" for name in ("alice", "bob", "carol", "dave")]
@@ -148,12 +147,7 @@ class RoomMachine(RuleBasedStateMachine):
     @rule()
     def another_holder(self) -> None:
         """The room is loaded from its rows."""
-        room = self.scene.room
-        lists = {
-            jid: row[1] for jid in room.state.affiliates if (row := room.pack_affiliation(jid)) is not None
-        }
-        occupants = {full: room.pack_occupant(full) for full in room.occupants}
-        self.scene.room = Room.load(ROOM, room.pack(), lists, occupants)
+        self.scene.reload()
 
     # --- what is always so -------------------------------------------------------------------------------------------
 
