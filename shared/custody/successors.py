@@ -7,12 +7,17 @@ send again before anything newer goes there; when the same holder gave a link up
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from itertools import chain
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
+
+import structlog
 
 from rookery.shared.bus.messages import Item, Kind
 from rookery.shared.custody.inflight import Place
+
+_log: Final = structlog.get_logger()
 
 
 class Sent(Protocol):
@@ -58,11 +63,17 @@ class Successors(Generic[K]):
 
         `same`: their holders are those that had it, so at-most-once items go, too.
         """
-        asked = self._waiting(places) if before == math.inf else list(self._keepers())
+        late = before < math.inf
+        asked = list(self._keepers()) if late else self._waiting(places)
+        count: Counter[Place] = Counter()
         for keeper in asked:
             for sent in keeper.again(places, before, same):
                 kind, partition = sent.place
                 self._post(kind, partition, sent.item)
+                count[sent.place] += 1
+        if late and count:
+            (kind, partition), _ = count.most_common(1)[0]
+            _log.warning("stanzas_sent_again", count=count.total(), to=kind.label, partition=partition)
         return asked
 
     def _waiting(self, places: Collection[Place]) -> list[K]:
