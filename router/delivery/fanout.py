@@ -137,11 +137,13 @@ class Fanouts:
         session = account.resources.by_resource.get(resource)
         if resource and session is None:
             self._absent(to, item)
+        elif session is not None and stanza.type == "headline" and item.origin.stream.startswith(NODE):
+            if _tells(part, session, item):
+                targets.append((part, session, to))
         elif session is not None and (
             stanza.kind == "presence" or (stanza.type in _SPREAD and not session.behind)
         ):
-            if _new(part, session, item):
-                targets.append((part, session, to))
+            targets.append((part, session, to))
         else:
             self._alone(part, account, resource, to, item)
 
@@ -151,10 +153,12 @@ class Fanouts:
         if not account.id:
             return False
         sessions = account.resources.non_negative
-        for session in sessions:
-            if session.behind:
-                return False
-        targets.extend((part, session, to) for session in sessions if _new(part, session, item))
+        if item.origin.stream.startswith(NODE):
+            targets.extend((part, session, to) for session in sessions if _tells(part, session, item))
+            return True
+        if any(session.behind for session in sessions):
+            return False
+        targets.extend((part, session, to) for session in sessions)
         return True
 
     def _alone(self, part: Part, account: Account, resource: str, to: str, item: Fanout) -> None:
@@ -176,7 +180,9 @@ class Fanouts:
         return blocked is not None and sender.partition("/")[0] != account.bare and matches(blocked, sender)
 
 
-def _new(part: Part, session: Session, item: Fanout) -> bool:
-    """Whether the session was not told of this, or of something newer of the same node: that it knows wherever it goes, unlike its address."""
-    stream = item.origin.stream
-    return not stream.startswith(NODE) or part.told.new(session.stream, stream, item.origin.n)
+def _tells(part: Part, session: Session, item: Fanout) -> bool:
+    """Whether a headline of a node goes to the session now: it was not told of this, nor of something newer. That it knows wherever it goes.
+
+    It need not stay behind stored messages, since it belongs to no conversation; a session that is full misses it, since nothing is kept of it.
+    """
+    return not session.stalled and part.told.new(session.stream, item.origin.stream, item.origin.n)

@@ -213,3 +213,26 @@ async def test_what_a_session_was_told_of_a_node_it_knows_wherever_it_goes() -> 
         await spread(it, news, [bob.full], node)
         await spread(it, said(2).replace(type="headline"), [bob.bare], node._replace(n=6))
         assert bodies(again.news()) == ["2"]
+
+
+async def test_a_node_is_heard_once_while_stored_messages_come() -> None:
+    """A headline is kept nowhere: behind stored messages it could be lost, or come once more."""
+    async with rig() as it:
+        alice, bob = await it.online("alice"), await it.online("bob")
+        bob.unbind()
+        await it.settle()
+        alice.route(chat(bob.bare, "stored"))
+        await it.settle()
+        it.store.commit()
+        await it.settle()
+        it.offline_answers = False
+        bob = await it.online("bob")
+        news = said(1).replace(type="headline")
+        for to in (bob.bare, bob.full, bob.bare):
+            await spread(it, news, [to], Origin(NODE + b"1", 5, ""))
+        assert bodies(bob.news()) == ["1"]
+        it.offline_answers = True
+        await pass_time(it, 4)
+        it.router.flushes.tick()
+        await it.settle()
+        assert bodies(bob.news()) == ["stored"]
