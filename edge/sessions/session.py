@@ -30,6 +30,7 @@ from rookery.shared.bus.messages import (
     Route,
     Submit,
 )
+from rookery.shared.bus.oversize import LARGEST, fitting, too_large
 from rookery.shared.custody.inflight import Entry, Inflight, Place
 from rookery.shared.custody.successors import Successors
 from rookery.shared.observe import metrics
@@ -43,18 +44,8 @@ _REQUESTS: Final = frozenset({"get", "set"})
 _ANSWERS: Final = frozenset({"result", "error"})
 #: RFC 6121 section 4.7.1; "" is availability.
 _PRESENCE: Final = frozenset(
-    {
-        "",
-        "available",
-        "unavailable",
-        "error",
-        "probe",
-        "subscribe",
-        "subscribed",
-        "unsubscribe",
-        "unsubscribed",
-    }
-)
+    ("", "available", "unavailable", "error", "probe", "subscribe", "subscribed", "unsubscribe", "unsubscribed")
+)  # fmt: skip
 #: Message types that are delivered at most once.
 _ONCE: Final = frozenset({"headline", "error"})
 #: What a kept stanza weighs besides its inner XML.
@@ -138,6 +129,12 @@ class Session(Managed):
         """One stanza of the client: give it to the cluster, or answer it with an error."""
         sessions = self.sessions
         self.n = n = self.n + 1
+        if len(stanza.inner) > LARGEST:
+            less = fitting(stanza.replace(from_=self.full))
+            if less is None:
+                self._refuse(stanza, too_large(stanza) or StanzaError("policy-violation"))
+                return
+            stanza = less
         kind, type_, to, _, id_, lang, attrs, payloads, inner = stanza
         sessions.counters.stanzas_in[kind] += 1
         if self.watch is not None:
