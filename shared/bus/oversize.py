@@ -14,9 +14,9 @@ LARGEST: Final = 786_432
 _TEXT: Final = "larger than this server passes on"
 
 
-def too_large(stanza: Stanza) -> StanzaError | None:
-    """Why a stanza is not taken (RFC 6120 section 8.3.3.12), None when it is small enough."""
-    return StanzaError("policy-violation", _TEXT, type="modify") if len(stanza.inner) > LARGEST else None
+def too_large() -> StanzaError:
+    """Why such a stanza is not taken (RFC 6120 section 8.3.3.12)."""
+    return StanzaError("policy-violation", _TEXT, type="modify")
 
 
 def fitting(stanza: Stanza) -> Stanza | None:
