@@ -83,7 +83,7 @@ _OPTIONS: Final[tuple[tuple[str, Any, str], ...]] = (
     ("--rate", float, "Operations per second of all together (open loop); 0 is a closed loop."),
     ("--arrivals", click.Choice(["even", "poisson"]), "How an open loop's operations are spread."),
     ("--count", int, "Operations of each user or pair; the run is over when all are done."),
-    ("--concurrency", int, "Logins at once in a closed loop."),
+    ("--concurrency", int, "Logins at once in a closed loop (login, back, pep)."),
     ("--body", int, "Bytes of a message body."),
     ("--address", click.Choice(["full", "bare"]), "Address messages to full or bare JIDs."),
     ("--contacts", int, "Contacts of each user."),

@@ -174,7 +174,8 @@ class Driver:
         elif self._phases:
             self._begun = self._well = 0
             phase = self._phases.popleft()
-            self._each(phase.name, partial(self._in_phase, phase), self._next_phase)
+            begin = partial(self._in_phase, phase)
+            self._each(phase.name, begin, self._next_phase, at_once=phase.at_once or _AT_ONCE)
             return
         self.scenario.gather()
         self._settle(self.loop.clock(), 0)
@@ -219,15 +220,17 @@ class Driver:
         begin: Callable[[Client, int], None],
         following: Callable[[], None],
         clients: Sequence[Client] | None = None,
+        *,
+        at_once: int = _AT_ONCE,
     ) -> None:
-        """Run `begin` for each client (of `clients`), at the ramp rate and not too many at once; then `following`."""
+        """Run `begin` for each client (of `clients`), at the ramp rate and `at_once` at most; then `following`."""
         self._waiting = deque(self.clients if clients is None else clients)
         self._phase, self._total, self._done, self._told = phase, len(self._waiting), 0, 0
         gap = int(SECOND * self.order.of / self.plan.ramp)
         total = self._total
 
         def due(now: int) -> None:
-            if self._waiting and self._under_way < _AT_ONCE:
+            if self._waiting and self._under_way < at_once:
                 self._under_way += 1
                 begin(self._waiting.popleft(), now)
             if self._done == total:

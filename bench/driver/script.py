@@ -6,7 +6,7 @@ A script yields steps. `Send` goes on at once; `None` waits for the next first-l
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import Final, NamedTuple
 
 from rookery.shared.xmpp import ns
@@ -94,6 +94,25 @@ def ask(id: str, type: str, payload: str, to: str = "") -> Generator[Step, Eleme
             if element.get("type") == "error":
                 raise ScriptError(condition_of(element))
             return element
+
+
+def ask_all(id: str, type: str, payloads: Sequence[str]) -> Script:
+    """Send them all at once and await all results, in whatever order. Raises ScriptError for the first error."""
+    waiting = {f"{id}{number}" for number in range(len(payloads))}
+    for number, payload in enumerate(payloads):
+        yield Send(
+            f"<iq xmlns='{ns.CLIENT}' type='{type}' id='{escape_attr(id)}{number}'>{payload}</iq>".encode()
+        )
+    while waiting:
+        element = yield from receive()
+        if (
+            element.name == "iq"
+            and element.get("id") in waiting
+            and element.get("type") in ("result", "error")
+        ):
+            if element.get("type") == "error":
+                raise ScriptError(condition_of(element))
+            waiting.discard(element.get("id") or "")
 
 
 def answer(element: bytes, xmlns: bytes) -> bytes:

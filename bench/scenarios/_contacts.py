@@ -1,14 +1,15 @@
-"""Rosters in which everybody knows K others, both ways, made over XMPP alone (RFC 6121 section 3).
+"""Rosters in which everybody, or each of some guests, knows K others, both ways, made over XMPP alone (RFC 6121 section 3).
 
 Of two who shall know each other one asks, and the other approves and asks back: requests that cross make servers write the
-same two roster items at once. What does not come to an end is read, approved and asked for again, which changes nothing where
-all is well. At the end all rosters are read until that goes fast: some servers still work on the presence that subscriptions
+same two roster items at once. One asks a few at a time: requests that wait for a server that writes whole rosters would be asked for again
+meanwhile. What does not come to an end is read, approved and asked for again, which changes nothing where all is well. At the end all rosters are read until that goes fast: some servers still work on the presence that subscriptions
 bring long after the last of them is granted, and would be measured with that.
 """
 
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterable
 from html import unescape
 from typing import Final
@@ -32,20 +33,27 @@ _AGAIN_NS: Final = 5 * SECOND
 #: A server that tells all rosters in this time has nothing else to do.
 _QUIET_NS: Final = SECOND
 _MOST_CHECKS: Final = 60
+#: Contacts that one asks at a time.
+_ASKED: Final = 10
 _FROM: Final = re.compile(rb" from=['\"]([^'\"/]+)[^'\"]*['\"]")
 
 
 class Contacts:
-    """The K nearest of a ring of the process's clients, made friends."""
+    """The K nearest of a ring of the process's clients, made friends; with `guests`, each of these and K of the others, who are not friends among
+    themselves: that needs guests x K relations, not clients x K / 2.
+    """
 
-    def __init__(self, driver: Driver) -> None:
+    def __init__(self, driver: Driver, guests: int = 0) -> None:
         self._driver = driver
+        self._guests = guests
         self._place = {client: place for place, client in enumerate(driver.clients)}
         #: Bare JIDs that a client shall know and does not yet know both ways.
         self._wanted: dict[Client, set[bytes]] = {}
         self._clients = {client.session.account.bare.encode(): client for client in driver.clients}
         #: Whose presence a client gets besides, from rosters of earlier runs.
         self.further: dict[Client, set[bytes]] = {}
+        #: Whom it has not asked yet, of those whom it asks.
+        self._later: dict[Client, deque[bytes]] = {}
         #: All that it shall know.
         self._all: dict[Client, set[bytes]] = {}
         self._checks = self._checked = 0
@@ -55,11 +63,25 @@ class Contacts:
     def of(self, client: Client) -> list[Client]:
         """The contacts of a client: a relation both ways (for odd K, the one opposite in a ring of even size)."""
         clients, place = self._driver.clients, self._place[client]
+        if self._guests:
+            return self._across(place)
         size, half = len(clients), self._driver.plan.contacts // 2
         steps = [step for near in range(1, half + 1) for step in (near, -near)]
         if self._driver.plan.contacts % 2:
             steps.append(size // 2 if size % 2 == 0 else 0)
         return [clients[(place + step) % size] for step in steps if step]
+
+    def guest(self, client: Client) -> bool:
+        """Whether it is one of the guests."""
+        return self._place[client] < self._guests
+
+    def _across(self, place: int) -> list[Client]:
+        """Guests come first among the clients; each begins one place further among the others."""
+        clients, guests, most = self._driver.clients, self._guests, self._driver.plan.contacts
+        others = len(clients) - guests
+        if place < guests:
+            return [clients[guests + (place + step) % others] for step in range(min(most, others))]
+        return [clients[one] for one in range(guests) if (place - guests - one) % others < most]
 
     def phases(self) -> Iterable[Phase]:
         """Fetch the roster, then ask those who are not there."""
@@ -102,13 +124,13 @@ class Contacts:
     def _repeat(self, client: Client, wanted: set[bytes]) -> None:
         """Read the roster; approve and ask, whoever should have: what is granted or asked already stays as it is."""
         client.write(_ROSTER % client.xmlns)
-        for bare in sorted(wanted):
+        later = self._later.get(client, ())
+        for bare in sorted(wanted.difference(later)):
             self._say(client, bare, b"subscribed")
             self._say(client, bare, b"subscribe")
 
     def _say(self, client: Client, bare: bytes, kind: bytes) -> None:
-        to = escape_attr(bare.decode()).encode()
-        client.write(b"<presence%b to='%b' type='%b'/>" % (client.xmlns, to, kind))
+        client.write(_presence(client, bare, kind))
 
     def _first(self, client: Client, bare: bytes) -> bool:
         """Whether the client is the one of the two who asks first."""
@@ -135,11 +157,11 @@ class Contacts:
         if not wanted:
             return None
 
+        self._later[client] = later = deque(bare for bare in sorted(wanted) if self._first(client, bare))
+
         def script() -> Script:
-            for bare in sorted(wanted):
-                if self._first(client, bare):
-                    to = escape_attr(bare.decode()).encode()
-                    yield Send(b"<presence%b to='%b' type='subscribe'/>" % (client.xmlns, to))
+            for _ in range(min(_ASKED, len(later))):
+                yield Send(_presence(client, later.popleft(), b"subscribe"))
 
         return script()
 
@@ -164,8 +186,18 @@ class Contacts:
     def _pushed(self, client: Client, element: bytes) -> None:
         for item in _ITEM.findall(element):
             jid = _JID.search(item)
-            if jid is not None and _BOTH.search(item) and client in self._wanted:
-                self._wanted[client].discard(unescape(jid[1].decode()).encode())
+            if jid is None or not _BOTH.search(item) or client not in self._wanted:
+                continue
+            bare, wanted = unescape(jid[1].decode()).encode(), self._wanted[client]
+            if bare in wanted:
+                wanted.discard(bare)
+                later = self._later.get(client)
+                if later and self._first(client, bare):
+                    self._say(client, later.popleft(), b"subscribe")
+
+
+def _presence(client: Client, bare: bytes, kind: bytes) -> bytes:
+    return b"<presence%b to='%b' type='%b'/>" % (client.xmlns, escape_attr(bare.decode()).encode(), kind)
 
 
 class Acquainted(Scenario):
@@ -173,7 +205,11 @@ class Acquainted(Scenario):
 
     def __init__(self, driver: Driver) -> None:
         super().__init__(driver)
-        self.contacts = Contacts(driver)
+        self.contacts = Contacts(driver, self.guests())
+
+    def guests(self) -> int:
+        """How many of this process's users alone have K contacts, among the others; 0: everybody has."""
+        return 0
 
     @classmethod
     def check(cls, plan: Plan) -> None:

@@ -24,10 +24,14 @@ class Window(NamedTuple):
 
 
 class Phase(NamedTuple):
-    """A step of the preparation that each client takes, once all have taken the one before; None: this one need not."""
+    """A step of the preparation that each client takes, once all have taken the one before; None: this one need not.
+
+    `at_once` clients of a process take it at the same time; 0: as many as the driver likes.
+    """
 
     name: str
     script: Callable[[Client], Script | None]
+    at_once: int = 0
 
 
 class Scenario:

@@ -1,9 +1,10 @@
 """Logins of people whose contacts have nodes (XEP-0163): each new session is told the last item of all of them (section 4.3.4).
 
-Everybody has `contacts` contacts, both ways, and `nodes` nodes on the own account. An operation is one login of a user, whose former session ends before:
-from the connection to the last of these items, the own ones included. The client says by its capabilities which nodes it wants (XEP-0115) and answers the
-server's question for them. Exact: an item that did not come is lost, one that came again before the client left is doubled. All others are
-online meanwhile, so a login also costs presence to contacts and theirs.
+The first users are guests, twice as many as log in at once (`concurrency`): each has `contacts` contacts among the others, both ways. Everybody has `nodes`
+nodes on the own account. An operation is one login of a guest, whose former session ends before: from the connection to the last of these items, the own
+ones included. The client says by its capabilities which nodes it wants (XEP-0115) and answers the server's question for them. Exact: an item that did
+not come is lost, one that came again before the client left is doubled. All others are online meanwhile, so a login also costs presence to
+contacts and theirs.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Final
 from rookery.bench.driver.client import Client
 from rookery.bench.driver.driver import SECOND, Driver
 from rookery.bench.driver.scan import split
-from rookery.bench.driver.script import Script, ScriptError, Send, ask
+from rookery.bench.driver.script import Script, ScriptError, Send, ask, ask_all
 from rookery.bench.result import Messages
 from rookery.bench.scenarios._contacts import Acquainted
 from rookery.bench.scenarios._rounds import Rounds
@@ -85,7 +86,7 @@ class Arrival:
 
 
 class Pep(Acquainted, Rounds):
-    """Users log in anew, one at a time each."""
+    """Guests log in anew, one at a time each."""
 
     operation = "login"
     parts = ("items",)
@@ -101,19 +102,35 @@ class Pep(Acquainted, Rounds):
 
     def at_once(self) -> int:
         """As many as the plan says, shared by the processes."""
-        return max(1, self.plan.concurrency // self.driver.order.of)
+        return min(max(1, self.plan.concurrency // self.driver.order.of), self.guests())
+
+    def guests(self) -> int:
+        """Who logs in: two for each login at once, so that a session has ended before its user is back; the others are enough for the contacts."""
+        return max(
+            1,
+            min(
+                2 * self.plan.concurrency // self.driver.order.of,
+                len(self.driver.clients) - self.plan.contacts,
+            ),
+        )
+
+    def takes_part(self, client: Client) -> bool:
+        """Guests come first."""
+        return self.contacts.guest(client)
 
     def phases(self) -> Iterable[Phase]:
-        """Nodes, then rosters: whoever publishes reads no requests of others meanwhile."""
-        yield Phase("publishing", self._publish)
+        """Nodes, then rosters: whoever publishes reads no requests of others meanwhile. ejabberd 23.01 loses nodes that several clients make at once."""
+        yield Phase("publishing", self._publish, at_once=1)
         yield from super().phases()
 
     def _publish(self, client: Client) -> Script:
         """The node of an earlier run, or a new one, with the defaults of the server: for contacts, the last item is kept."""
-        for node in self._nodes:
-            item = "<item id='current'><x xmlns='urn:rookery:bench'/></item>"
-            publish = f"<publish node='{escape_attr(node)}'>{item}</publish>"
-            yield from ask("publish", "set", f"<pubsub xmlns='{PUBSUB}'>{publish}</pubsub>")
+        item = "<item id='current'><x xmlns='urn:rookery:bench'/></item>"
+        publish = [
+            f"<pubsub xmlns='{PUBSUB}'><publish node='{escape_attr(node)}'>{item}</publish></pubsub>"
+            for node in self._nodes
+        ]
+        yield from ask_all("publish", "set", publish)
 
     def one(self, client: Client, intended: int) -> None:
         """End the former session and log in."""

@@ -16,7 +16,7 @@ from rookery.edge.sessions.line import Line
 from rookery.edge.sessions.management.manager import Managed
 from rookery.edge.sessions.mirror import SessionMirror, Verdict
 from rookery.edge.sessions.open_iqs import IqKey
-from rookery.edge.sessions.surroundings import Surroundings
+from rookery.edge.sessions.surroundings import PRESENCE_TYPES, Surroundings
 from rookery.edge.sessions.watching import Watch
 from rookery.shared.bus.messages import (
     NOBODY,
@@ -30,6 +30,7 @@ from rookery.shared.bus.messages import (
     Route,
     Submit,
 )
+from rookery.shared.bus.oversize import LARGEST, fitting, too_large
 from rookery.shared.custody.inflight import Entry, Inflight, Place
 from rookery.shared.custody.successors import Successors
 from rookery.shared.observe import metrics
@@ -41,20 +42,6 @@ from rookery.shared.xmpp.stanza import NO_LANG, Stanza
 
 _REQUESTS: Final = frozenset({"get", "set"})
 _ANSWERS: Final = frozenset({"result", "error"})
-#: RFC 6121 section 4.7.1; "" is availability.
-_PRESENCE: Final = frozenset(
-    {
-        "",
-        "available",
-        "unavailable",
-        "error",
-        "probe",
-        "subscribe",
-        "subscribed",
-        "unsubscribe",
-        "unsubscribed",
-    }
-)
 #: Message types that are delivered at most once.
 _ONCE: Final = frozenset({"headline", "error"})
 #: What a kept stanza weighs besides its inner XML.
@@ -138,6 +125,9 @@ class Session(Managed):
         """One stanza of the client: give it to the cluster, or answer it with an error."""
         sessions = self.sessions
         self.n = n = self.n + 1
+        if len(stanza.inner) > LARGEST:
+            self._take_large(stanza)
+            return
         kind, type_, to, _, id_, lang, attrs, payloads, inner = stanza
         sessions.counters.stanzas_in[kind] += 1
         if self.watch is not None:
@@ -155,14 +145,11 @@ class Session(Managed):
         if self.manager is not None:
             n = uid_number(n, to, id_, inner)
         deadline = 0
-        if kind == "iq":
-            if not self._check_iq(stanza, target, n):
+        if kind != "message":
+            if not self._check(stanza, target, n):
                 return
             if type_ in _REQUESTS:
                 deadline = sessions.iq_deadline
-        elif kind == "presence" and type_ not in _PRESENCE:
-            self._refuse(stanza, StanzaError("bad-request"))
-            return
         if not lang and NO_LANG not in attrs:
             lang = self.lang
         stamped = _new(Stanza, (kind, type_, to, self.full, id_, lang, attrs, payloads, inner))
@@ -184,7 +171,7 @@ class Session(Managed):
         copy: Entry | None = None
         if kind == "message":
             once = type_ in _ONCE
-            # (in rooms, the room gives it to everybody and archives it; errors and headlines may have carbons)
+            # (a room archives what it is told; errors and headlines may have carbons)
             if self.copies and type_ != "groupchat" and target is not None and target.bare != self.bare:
                 copy = self._copy(origin, item, stamped)
         else:
@@ -192,6 +179,15 @@ class Session(Managed):
         self._keep(
             n, _new(Entry, (_ROUTERS[partition], item, len(inner) + _OVERHEAD, once, sessions.now)), copy
         )
+
+    def _take_large(self, stanza: Stanza) -> None:
+        """No bus message carries it: whoever waits for this answer gets an error, else the client does."""
+        less = fitting(stanza)
+        if less is None:
+            self._refuse(stanza, too_large())
+            return
+        self.n -= 1  # (it counts once)
+        self.take(less)
 
     def _copy(self, origin: Origin, item: Submit | Route, stanza: Stanza) -> Entry:
         """The second leg of a message: what goes to the own router first says both."""
@@ -212,8 +208,12 @@ class Session(Managed):
         if inflight.add(n, entry, copy) and self.connection is not None:
             self.connection.full()
 
-    def _check_iq(self, iq: Stanza, target: Jid | None, n: int) -> bool:
-        """RFC 6120 section 8.2.3. True when the iq is to be sent on; `n` is its number in its uid."""
+    def _check(self, iq: Stanza, target: Jid | None, n: int) -> bool:
+        """RFC 6120 section 8.2.3, RFC 6121 section 4.7.1. True when it is to be sent on; `n` is its number in its uid."""
+        if iq.kind == "presence":
+            if iq.type not in PRESENCE_TYPES:
+                self._refuse(iq, StanzaError("bad-request"))
+            return iq.type in PRESENCE_TYPES
         if iq.type in _REQUESTS:
             if not iq.id or len(iq.payloads) != 1:
                 self._refuse(iq, StanzaError("bad-request"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from typing import Final
 
 from rookery.edge.counters import EdgeCounters
 from rookery.edge.sessions.open_iqs import OpenIqs
@@ -11,6 +12,21 @@ from rookery.shared.bus.api import Bus
 from rookery.shared.bus.messages import Item, Kind
 from rookery.shared.custody.inflight import Inflight
 from rookery.shared.xeps import stream_management
+
+#: RFC 6121 section 4.7.1; "" is availability.
+PRESENCE_TYPES: Final = frozenset(
+    (
+        "",
+        "available",
+        "unavailable",
+        "error",
+        "probe",
+        "subscribe",
+        "subscribed",
+        "unsubscribe",
+        "unsubscribed",
+    )
+)
 
 
 class Surroundings:

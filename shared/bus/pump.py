@@ -9,6 +9,7 @@ import structlog
 from rookery.shared.bus.batch import Entry, pack_batch, pack_item
 from rookery.shared.bus.links import Link
 from rookery.shared.bus.messages import VERSION
+from rookery.shared.bus.oversize import lesser
 from rookery.shared.bus.versions import Unspoken
 
 _log = structlog.get_logger()
@@ -86,7 +87,8 @@ class Pump:
         if link.reply_due:
             transport.send(subject, pack_batch(link.head(version, source, paused=paused), ()))
 
-    def _pack(self, entry: Entry) -> bytes | None:
+    def _pack(self, entry: Entry, instead: bool = False) -> bytes | None:
+        """The bytes of an item, or of what goes instead of one that is too long; None: nothing goes."""
         size = 0
         try:
             packed = pack_item(entry, self._version)
@@ -101,6 +103,12 @@ class Pump:
             if size <= self._transport.max_payload - HEAD_BYTES:
                 return packed
             error = "longer than the transport carries"
+            kind, partition, epoch, item, call = entry
+            less = None if instead else lesser(item)
+            if less is not None:
+                # (an answer of many items: whoever asked hears that it is too long)
+                _log.warning("bus_answer_too_long", kind=kind.label, item=type(item).__name__, size=size)
+                return self._pack((kind, partition, epoch, less, call), True)
         # A mistake of ours, not of a client: stanzas are bounded far below, and lists are chunked by who makes them.
         self._stats.unsendable += 1
         _log.error(

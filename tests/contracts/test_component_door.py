@@ -155,6 +155,28 @@ async def test_users_of_other_servers_reach_a_component_over_tls_and_are_answere
         assert (answer.to, answer.from_, answer.id) == (ROMEO, f"bot@{IRC}/x", "back")
 
 
+async def test_what_is_larger_than_the_bus_carries_comes_back(database: Database, tmp_path: Path) -> None:
+    """A stanza of a permitted size grows when it is read: `>` becomes four octets. Streams of other servers go the same way."""
+    async with world(database, tmp_path) as (here, _):
+        talk = await plain(here)
+        await talk.enter()
+        await talk.until(b"<handshake")
+        body = f"<body>{'>' * 200_000}</body></message>"
+        for name in ("large", "small"):
+            head = f"<message from='bot@{IRC}/x' to='{ROMEO}' id='{name}'>"
+            await talk.stream.send_all(
+                (head + (body if name == "large" else "<body>hi</body></message>")).encode()
+            )
+        with trio.fail_after(5):
+            while not here.routed(Kind.S2S):  # noqa: ASYNC110
+                await trio.sleep(0.01)
+        await talk.until(b"</error>")
+        assert [one.id for one in here.routed(Kind.S2S)] == ["small"]
+        said = talk.data.replace(b'"', b"'")
+        assert b"id='large'" in said
+        assert b"<policy-violation " in said
+
+
 def _named(context: ssl.SSLContext) -> ssl.SSLContext:
     # (the certificate is for a domain, the connection goes to an address)
     context.check_hostname = False

@@ -11,6 +11,7 @@ from rookery.shared.cluster.privileges import told
 from rookery.shared.xeps.registry import INTERESTED
 from rookery.workers.hosted import HostedWorker
 from rookery.workers.roster import roster
+from rookery.workers.roster.quiet import Quiet
 
 
 class Pushing(HostedWorker):
@@ -18,6 +19,7 @@ class Pushing(HostedWorker):
 
     def __init__(self, node: Node) -> None:
         super().__init__(node)
+        self.quiet = Quiet()
         self._watchers: Mapping[str, tuple[str, ...]] = {}
 
     def learn_watchers(self, rows: Sequence[DomainRow]) -> None:

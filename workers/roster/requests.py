@@ -37,6 +37,10 @@ async def get(worker: HostedWorker, partition: int, item: Handle) -> Stanza | No
     )
     if found is None:
         raise StanzaError("item-not-found")
+    if found.quiet:
+        # A login reads the roster, then becomes available: it need not ask again.
+        assert isinstance(worker, Pushing)
+        worker.quiet.add(partition, item.account)
     if found.full:
         return roster.result(item.stanza, found.items, found.ver)
     worker.reply(item.stanza.result(), item.origin)

@@ -36,7 +36,6 @@ from rookery.workers.requests import is_request, serve
 from rookery.workers.roster import notices, store
 from rookery.workers.roster.motd import MessageOfTheDay
 from rookery.workers.roster.pushing import Pushing
-from rookery.workers.roster.quiet import Quiet
 from rookery.workers.roster.requests import REQUESTS
 from rookery.workers.roster.sharing import Sharing
 from rookery.workers.roster.subscription import TYPES
@@ -54,7 +53,6 @@ class RosterService(Pushing):
     def __init__(self, node: Node) -> None:
         super().__init__(node)
         self._limit = node.config.limits.roster_items
-        self._quiet = Quiet()
         self._motd = MessageOfTheDay(self)
         self._sharing = Sharing(self)
         self.domains.changed = self._learn
@@ -84,7 +82,7 @@ class RosterService(Pushing):
         """Write what an operator says of a contact, and push it. The contact's own roster is another account's."""
         try:
             incarnation, limit = self.node.incarnation, self._limit
-            self._quiet.discard(partition, request.account)
+            self.quiet.discard(partition, request.account)
             account_id, item = await self.database(
                 partition, lambda conn: store.place(conn, incarnation, request, limit)
             )
@@ -112,7 +110,7 @@ class RosterService(Pushing):
         self.handle(partition, item, partial(self._handle, partition, item))
 
     def _on_session_up(self, partition: int, item: SessionUp) -> None:
-        if not self._quiet.known(partition, item.account):
+        if not self.quiet.known(partition, item.account):
             self.job(partition, item.account, partial(self._session_up, partition, item))
         if self._motd.wanted(item.account):
             self.job(partition, item.account, partial(self._motd.tell, partition, item))
@@ -123,7 +121,7 @@ class RosterService(Pushing):
     def forget(self, partition: int) -> None:
         """Forget what was read of Postgres, too."""
         super().forget(partition)
-        self._quiet.forget(partition)
+        self.quiet.forget(partition)
 
     async def _handle(self, partition: int, item: Handle) -> None:
         stanza = item.stanza
@@ -243,7 +241,7 @@ class RosterService(Pushing):
         pending: bytes,
     ) -> store.Changed | None:
         incarnation, key, limit = self.node.incarnation, uid(origin), self._limit
-        self._quiet.discard(partition, account)
+        self.quiet.discard(partition, account)
         return await self.database(
             partition,
             lambda conn: store.subscription(
@@ -274,7 +272,7 @@ class RosterService(Pushing):
         """A resource that becomes available gets the open requests (section 3.1.3)."""
         waiting = await self.database(partition, lambda conn: store.pending(conn, item.account))
         if not waiting:
-            self._quiet.add(partition, item.account)
+            self.quiet.add(partition, item.account)
         for packed in waiting:
             stanza = _unpack(packed)
             self.node.bus.post(

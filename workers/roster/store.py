@@ -87,12 +87,16 @@ class Edited(NamedTuple):
 
 
 class Roster(NamedTuple):
-    """What a roster get answers: all items when `full`, else those that changed after the client's version."""
+    """What a roster get answers: all items when `full`, else those that changed after the client's version.
+
+    `quiet`: nobody waits for an answer to a request of presence (RFC 6121 section 3.1.3), as far as was read.
+    """
 
     account_id: int
     ver: str
     full: bool
     items: Sequence[Item]
+    quiet: bool = False
 
 
 class _Row(NamedTuple):
@@ -178,8 +182,9 @@ async def get(conn: Connection, account: str, ver: str | None) -> Roster | None:
         return None
     account_id, current = records[0]["id"], records[0]["roster_ver"]
     items = [_row(record, "").item for record in records if record["contact"] is not None]
+    quiet = all(record["pending_in"] is None for record in records)
     seen = await shared.seen(conn, account_id) if records[0]["grouped"] else shared.NOBODY
-    return Roster(account_id, marked(version(account_id, current), seen.mark), True, seen.among(items))
+    return Roster(account_id, marked(version(account_id, current), seen.mark), True, seen.among(items), quiet)
 
 
 async def _changed(conn: Connection, account: str, ver: str) -> Roster | None:

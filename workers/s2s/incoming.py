@@ -14,6 +14,7 @@ from typing import Final, NamedTuple, Protocol
 import trio
 
 from rookery.shared.bus.messages import Handle, Kind, Origin, Route
+from rookery.shared.bus.oversize import LARGEST, fitting, too_large
 from rookery.shared.cluster.addresses import OWN, Addresses
 from rookery.shared.cluster.api import Node
 from rookery.shared.custody.custodian import Custodian
@@ -173,6 +174,9 @@ class Incoming:
             self._over(came)
             return
         error = _wrong(stanza)
+        if len(stanza.inner) > LARGEST:
+            less = fitting(stanza)
+            error, stanza = (too_large(), stanza) if less is None else (None, less)
         if error is None:
             try:
                 meant = self.special(origin, stanza)

@@ -7,7 +7,17 @@ from base64 import b64decode
 import pytest
 
 from rookery.bench.driver.login import Session, login
-from rookery.bench.driver.script import Note, OpenStream, Script, ScriptError, Send, StartTls, ask, parse
+from rookery.bench.driver.script import (
+    Note,
+    OpenStream,
+    Script,
+    ScriptError,
+    Send,
+    StartTls,
+    ask,
+    ask_all,
+    parse,
+)
 from rookery.bench.users import Account
 
 ACCOUNT = Account(0, "alice", "localhost", "secret")
@@ -113,3 +123,10 @@ def test_a_question_waits_for_its_own_answer() -> None:
 
     others = [b"<presence/>", b"<iq type='result' id='2'/>", b"<iq type='set' id='1'/>"]
     assert len(play(script(), [*others, b"<iq type='result' id='1'/>"])) == 1
+
+
+def test_of_several_requests_the_first_error_ends_the_script() -> None:
+    script = ask_all("many", "set", ["<a/>", "<b/>"])
+    error = b"<iq type='error' id='many1'><error type='cancel'><conflict xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>"
+    with pytest.raises(ScriptError, match="conflict"):
+        play(script, [b"<iq type='result' id='other'/>", b"<iq type='result' id='many0'/>", error])

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from tests.unit.bench.scenes import SECOND, WINDOW, Person, Scene
 
+from rookery.bench.driver.script import Send, parse
 from rookery.bench.result import Messages
 from rookery.bench.scenarios.pep import Pep
 
@@ -53,7 +54,7 @@ def begun(scene: Connecting) -> tuple[Pep, Person, list[Person]]:
     pep.one(client, 0)  # type: ignore[arg-type]
     pep._under_way += 1
     pep._arrivals[client].began = 1  # type: ignore[index]
-    return pep, client, [scene.people[at] for at in (0, 1, 3)]
+    return pep, client, [scene.people[at] for at in (0, 2, 3)]
 
 
 def test_a_login_ends_behind_the_last_item_and_one_that_comes_again_is_counted(scene: Connecting) -> None:
@@ -73,7 +74,7 @@ def test_a_login_ends_behind_the_last_item_and_one_that_comes_again_is_counted(s
 
 def test_what_does_not_come_is_lost_and_what_nobody_waits_for_is_an_error(scene: Connecting) -> None:
     pep, client, owners = begun(scene)
-    client.hear(item(owners[1], 0) + item(scene.people[2], 0))
+    client.hear(item(owners[1], 0) + item(scene.people[1], 0))
     assert scene.errors("items") == {"misdelivered": 1}
     pep.watch(3600 * SECOND)
     assert scene.errors("login") == {"timeout": 1}
@@ -93,3 +94,45 @@ def test_the_answer_for_capabilities_has_their_hash(scene: Connecting) -> None:
         "urn:rookery:bench:0+notify",
         "urn:rookery:bench:1+notify",
     ]
+
+
+def test_guests_log_in_and_know_others_both_ways() -> None:
+    scene = Scene(scenario="pep", users=12, contacts=6, nodes=2, concurrency=2)
+    pep = Pep(scene.driver)
+    known = {client: pep.contacts.of(client) for client in scene.driver.clients}
+    guests = [client for client in scene.driver.clients if pep.takes_part(client)]
+    assert guests == scene.driver.clients[:4]
+    assert pep.at_once() == 2
+    for client, contacts in known.items():
+        assert len(set(contacts)) == len(contacts)
+        assert all(
+            client in known[other] and pep.takes_part(other) != pep.takes_part(client) for other in contacts
+        )
+    assert {len(known[guest]) for guest in guests} == {6}
+    scene.close()
+
+
+def test_few_users_leave_fewer_guests_than_logins() -> None:
+    scene = Scene(scenario="pep", users=9, contacts=7, nodes=1, concurrency=8)
+    pep = Pep(scene.driver)
+    assert (pep.guests(), pep.at_once()) == (2, 2)
+    scene.close()
+
+
+def test_nodes_are_made_by_one_at_a_time_all_at_once(scene: Connecting) -> None:
+    """ejabberd 23.01 loses nodes that several clients make at the same time."""
+    pep = Pep(scene.driver)
+    first, *_ = pep.phases()
+    assert (first.name, first.at_once) == ("publishing", 1)
+    script = first.script(scene.driver.clients[0])
+    assert script is not None
+    sent = [next(script), script.send(None)]
+    assert [
+        b"node='urn:rookery:bench:%d'" % number in step.data
+        for number, step in enumerate(sent)
+        if isinstance(step, Send)
+    ] == [True, True]
+    assert script.send(None) is None
+    assert script.send(parse(b"<iq type='result' id='publish1'/>")) is None
+    with pytest.raises(StopIteration):
+        script.send(parse(b"<iq type='result' id='publish0'/>"))

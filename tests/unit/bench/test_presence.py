@@ -176,6 +176,17 @@ def test_each_two_ask_once_each(scene: Scene) -> None:
     assert rosters.requests == 10
 
 
+def test_one_asks_a_few_at_a_time() -> None:
+    scene = Scene(scenario="presence", users=40, contacts=36)
+    presence = Presence(scene.driver)
+    rosters = asked(scene, presence)
+    assert len(scene.people[0].written) == 10
+    rosters.serve()
+    assert rosters.requests == 40 * 36
+    assert all(len(known) == 36 for known in rosters.known.values())
+    scene.close()
+
+
 def test_a_server_that_is_slow_to_tell_is_waited_for(scene: Scene) -> None:
     presence = Presence(scene.driver)
     rosters = asked(scene, presence)

@@ -13,6 +13,7 @@ from rookery.shared.bus.messages import (
     Route,
     Submit,
 )
+from rookery.shared.bus.oversize import LARGEST
 from rookery.shared.xmpp.stanza import NO_LANG, Stanza
 from rookery.shared.xmpp.xml import Element
 
@@ -208,4 +209,36 @@ def test_the_answer_to_our_ping_goes_nowhere(world: World) -> None:
     session.ping = "ping-1"
     session.take(stanza("iq", "example.org", "result", "ping-1"))
     assert session.ping == ""
+    assert world.arrived() == []
+
+
+BIG = Element("urn:example:big", "x", None, "x" * (LARGEST + 1))
+
+
+def test_what_is_larger_than_the_bus_carries_comes_back(world: World) -> None:
+    """RFC 6120 section 8.3.3.12: `>` grows to four octets, so a stanza of a permitted size may be too large inside."""
+    session, _ = world.bind()
+    for number, kind in enumerate(("message", "iq", "presence")):
+        session.take(stanza(kind, "bob@example.org", "set" if kind == "iq" else "", f"m{number}", BIG))
+        (item,) = world.arrived()
+        assert isinstance(item, Route)
+        assert (item.stanza.kind, item.stanza.type, item.stanza.id) == (kind, "error", f"m{number}")
+        assert (item.stanza.to, item.stanza.from_) == (FULL, "bob@example.org")
+        assert b"<policy-violation " in item.stanza.inner
+    assert session.unaccepted == 0
+    assert session.n == 3
+
+
+def test_an_answer_that_is_too_large_becomes_an_error_for_whoever_asked(world: World) -> None:
+    session, _ = world.bind()
+    session.take(stanza("iq", "bob@example.org/r", "result", "7", BIG))
+    (item,) = world.arrived()
+    assert isinstance(item, Route)
+    assert (item.stanza.type, item.stanza.to, item.stanza.from_) == ("error", "bob@example.org/r", FULL)
+    assert b"<policy-violation " in item.stanza.inner
+
+
+def test_an_error_that_is_too_large_is_answered_by_nobody(world: World) -> None:
+    session, _ = world.bind()
+    session.take(stanza("message", "bob@example.org/r", "error", "7", BIG))
     assert world.arrived() == []
