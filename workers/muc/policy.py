@@ -66,8 +66,10 @@ class Policy:
             return self.admin(service, bare)
         return self._local(bare) and (said == "local" or self._options.create)
 
-    def facts(self, stanza: Stanza, now: float, history: Sequence[Told]) -> Facts:
-        """What the machine is told with a stanza."""
+    def facts(
+        self, stanza: Stanza, now: float, history: Sequence[Told], stream: bytes = b"", ended: bool = False
+    ) -> Facts:
+        """What the machine is told with a stanza; `stream` and `ended` as in `Facts`."""
         service = bare_of(stanza.to).rpartition("@")[2]
         bare = bare_of(stanza.from_)
         return Facts(
@@ -81,4 +83,6 @@ class Policy:
             "" if stanza.kind == "presence" else secrets.token_urlsafe(12),
             self.banned(service, bare) is not None,
             self.listed(service, bare),
+            stream,
+            ended,
         )
