@@ -94,11 +94,11 @@ class Options(Section, frozen=True):
     large: Annotated[
         int,
         about(
-            "Rooms with more occupants do not tell everybody of everybody: only moderators see all",
+            "Rooms with more occupants do not tell everybody of everybody: only moderators see all, newcomers see these",
             "occupants",
             ge=1,
         ),
-    ] = 2000
+    ] = 1000
     rooms_owned_max: Annotated[
         int,
         about(
