@@ -34,10 +34,10 @@ MODULES = """
     edge.sessions.management: machine manager
     router: account_cache core counters heard_uids partition pushing recent_uids rules service
     router.accounts: account answerable edge_note flush kept postponed resources session
-    router.delivery: carbons copies fanout forged_marks route submit
+    router.delivery: carbons copies fanout forged_marks from_workers presence rooms route submit
     router.keeping: flushes rows
     router.sessions: binding client_state
-    workers.muc: live packed part queue shell speaker uids
+    workers.muc: live packed part policy queue rooms shell speaker uids
     workers.muc.room: asking cleaning entering entrance evolve history leaving nicks presences render room speaking state
 """
 

@@ -6,6 +6,7 @@ elements that go to the script. Nothing here allocates per stanza but the bytes.
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 from collections.abc import Callable
@@ -15,7 +16,17 @@ from rookery.bench.driver import loop as loops
 from rookery.bench.driver.bosh import Bosh
 from rookery.bench.driver.login import Session
 from rookery.bench.driver.scan import split
-from rookery.bench.driver.script import Note, OpenStream, Script, ScriptError, Send, StartTls, answer, parse
+from rookery.bench.driver.script import (
+    Note,
+    OpenStream,
+    Script,
+    ScriptError,
+    Send,
+    StartTls,
+    Until,
+    answer,
+    parse,
+)
 from rookery.bench.driver.target import Target
 from rookery.bench.driver.websocket import Socket, WebSocket
 
@@ -26,6 +37,8 @@ Outcome = Callable[["Client", str], None]
 _CHUNK: Final = 65_536
 _AGAIN: Final = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 _SKIPPED: Final = (b"<?xml", b"<stream:stream", b"<open")
+#: What concerns every script, whatever it waits for.
+_HEEDED: Final = (b"<iq", b"<stream:error")
 _CLOSE: Final = (b"</stream:stream", b"<close")
 
 
@@ -45,6 +58,7 @@ class Client:
         "_send",
         "_since",
         "_target",
+        "_until",
         "_web",
         "gone",
         "hold",
@@ -88,6 +102,8 @@ class Client:
         self._script: Script | None = None
         self._outcome: Outcome = gone
         self._since = 0
+        #: What the script looks for among much that it has no use for.
+        self._until: re.Pattern[bytes] | None = None
         #: How many decrypted bytes TLS keeps.
         self._pending: Callable[[], int] | None = None
         self._recv: Callable[[int], bytes]
@@ -306,6 +322,9 @@ class Client:
             if element.startswith(_CLOSE):
                 self._end("closed")
                 return
+            until = self._until
+            if until is not None and not element.startswith(_HEEDED) and not until.search(element):
+                continue
             try:
                 parsed = parse(element)
             except ScriptError as error:
@@ -319,6 +338,7 @@ class Client:
     def _advance(self, value: Any, first: bool = False) -> None:
         script = self._script
         assert script is not None
+        self._until = None
         try:
             step = next(script) if first else script.send(value)
             while step is not None:
@@ -331,6 +351,9 @@ class Client:
                     self._noted(step.operation)
                 elif isinstance(step, StartTls):
                     self._handshake()
+                    return
+                elif isinstance(step, Until):
+                    self._until = step.pattern
                     return
                 if self._script is None:
                     return

@@ -1,11 +1,12 @@
 """Conversations as generators: what a client sends and awaits in order, without I/O or a clock of its own.
 
-A script yields steps. `Send` goes on at once; `None` waits for the next first-level element and gets it; `StartTls`,
+A script yields steps. `Send` goes on at once; `None` waits for the next first-level element and gets it, `Until` for one of many; `StartTls`,
 `Restart` and `Mark` are performed by the connection and go on when that is done.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Sequence
 from typing import Final, NamedTuple
 
@@ -31,13 +32,19 @@ class OpenStream(NamedTuple):
     """Send a stream header (or `<open/>`): the stream begins anew."""
 
 
+class Until(NamedTuple):
+    """Wait for the next first-level element in whose bytes this is found; what else comes, requests apart, is not even parsed."""
+
+    pattern: re.Pattern[bytes]
+
+
 class Note(NamedTuple):
     """The operation of this name is over now; the next one begins."""
 
     operation: str
 
 
-Step = Send | StartTls | OpenStream | Note | None
+Step = Send | StartTls | OpenStream | Note | Until | None
 Script = Generator[Step, Element | None, None]
 
 
@@ -72,9 +79,9 @@ def condition_of(element: Element) -> str:
     return "undefined-condition"
 
 
-def receive() -> Generator[Step, Element | None, Element]:
-    """The next element that is not an error of the stream. Raises ScriptError."""
-    element = yield None
+def receive(pattern: re.Pattern[bytes] | None = None) -> Generator[Step, Element | None, Element]:
+    """The next element (in which a pattern is found) that is not an error of the stream. Raises ScriptError."""
+    element = yield None if pattern is None else Until(pattern)
     if element is None:
         raise ScriptError("closed")
     if element.ns == ns.STREAM and element.name == "error":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -13,6 +14,8 @@ from rookery.shared.xmpp.xml import Element, escape_attr
 
 MUC: Final = "http://jabber.org/protocol/muc"
 _USER: Final = f"{MUC}#user"
+#: What may be one's own presence, or the answer to it: of a large room one hears thousands before that.
+_MINE: Final = re.compile(rb"code=['\"]110['\"]|type=['\"]error['\"]")
 #: An instant room (section 10.1.2): servers that lock a new one open it.
 _INSTANT: Final = f"<query xmlns='{MUC}#owner'><x xmlns='jabber:x:data' type='submit'/></query>"
 
@@ -65,7 +68,7 @@ def enter(client: Client, address: str) -> Script:
         f"<presence xmlns='{ns.CLIENT}' to='{escape_attr(own)}'><x xmlns='{MUC}'><history maxstanzas='0'/></x></presence>".encode()
     )
     while True:
-        element = yield from receive()
+        element = yield from receive(_MINE)
         if element.name == "presence" and element.get("type") == "error" and _of(element, address):
             raise ScriptError(condition_of(element))
         if (
@@ -86,7 +89,7 @@ def leave(client: Client, address: str) -> Script:
         f"<presence xmlns='{ns.CLIENT}' to='{escape_attr(address)}/{nick(client)}' type='unavailable'/>".encode()
     )
     while True:
-        element = yield from receive()
+        element = yield from receive(_MINE)
         if (
             element.name == "presence"
             and element.get("type") == "unavailable"

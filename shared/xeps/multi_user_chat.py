@@ -94,7 +94,7 @@ class Options(Section, frozen=True):
     large: Annotated[
         int,
         about(
-            "Rooms with more occupants do not tell everybody of everybody: only moderators see all",
+            "Rooms with more occupants do not tell everybody of everybody: only moderators see all, newcomers see these",
             "occupants",
             ge=1,
         ),

@@ -149,9 +149,8 @@ class Rooms:
         work = Work(item.origin, item.stanza, self._shell.clock())
         if live.speaker.strangers:
             self.abroad.heard(live, item.stanza, work.at)
-        facts = self._policy.facts(item.stanza, work.at, live.history)
-        if item.stanza.kind == "presence" and self._shell.local(item.stanza.from_):
-            facts = facts._replace(stream=item.origin.stream, n=item.origin.n, ended=not item.origin.n)
+        ours = item.stanza.kind == "presence" and self._shell.local(item.stanza.from_)
+        facts = self._policy.facts(item.stanza, work.at, live.history, item.origin if ours else None)
         try:
             if self._requests.reads(item.stanza):
                 self._requests.archive(live, item, facts)

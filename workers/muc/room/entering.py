@@ -148,7 +148,10 @@ def _admit(ask: Ask, affiliation: Affiliation, join: Element | None) -> None:
         most += options.occupants_reserved
     if len(state.occupants) >= most:
         raise StanzaError("service-unavailable", "this room is full", type="wait")
-    if sum(len(seat.sessions) for seat in state.seats_of(ask.bare)) >= options.sessions_max:
+    if (
+        len(state.occupants) >= options.sessions_max
+        and sum(len(seat.sessions) for seat in state.seats_of(ask.bare)) >= options.sessions_max
+    ):
         raise StanzaError("resource-constraint", "too many sessions of yours are in this room")
 
 

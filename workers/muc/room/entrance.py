@@ -20,10 +20,14 @@ def entrance(state: State, occupant: Occupant, history: Sequence[Told], options:
     full, mine = occupant.full, occupant.seat
     known = state.sees(occupant)
     moderator = mine.role is Role.MODERATOR
+    # A crowd is not told of a newcomer, and a newcomer not of the crowd: only of those who moderate it.
+    crowded = state.crowded and not moderator
     found = [
         to(presences.available(state, seat.face, known), full)
         for seat in state.seats.values()
-        if seat is not mine and (seat.shown or moderator)
+        if seat is not mine
+        and (seat.shown or moderator)
+        and (not crowded or seat.role is Role.MODERATOR or seat.bare == occupant.bare)
     ]
     found.append(to(presences.own(state, mine.face, _codes(state, occupant)), full))
     config = state.config

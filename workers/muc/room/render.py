@@ -34,7 +34,7 @@ def visible(state: State, seat: Seat) -> bool:
     role = seat.role
     if role.label not in state.config.broadcast:
         return False
-    return seat.shown or role is Role.MODERATOR or len(state.occupants) <= state.large
+    return seat.shown or role is Role.MODERATOR or not state.crowded
 
 
 def _broadcast(
@@ -167,6 +167,8 @@ def _left(state: State, change: c.Left, facts: Facts, outs: Outs) -> None:
     ended = Ending((statuses.SELF, *codes), actor, reason, inner, payloads, destroy)
     own = presences.gone(seat, ended, jid=occupant.full)
     outs.append(Tell(occupant.full, (to(own, occupant.full),)))
+    # (no crowd any more: those of whom nobody was told are shown soon)
+    state.late = state.late or len(state.occupants) == state.large
     if change.quiet:
         return
     if state.seats.get(seat.key) is seat:
@@ -198,11 +200,9 @@ def _insight(state: State, seat: Seat, former: Role, outs: Outs) -> None:
     if gains is loses:
         return
     known = gains or state.config.non_anonymous
-    seats = [
-        one
-        for one in state.seats.values()
-        if one is not seat and (not one.shown or (gains and not state.config.non_anonymous))
-    ]
+    # (who came into a crowd was told of those who moderate it, and of nobody else)
+    anew = gains and (state.crowded or not state.config.non_anonymous)
+    seats = [one for one in state.seats.values() if one is not seat and (not one.shown or anew)]
     for session in seat.sessions if seats else ():
         full = session.full
         stanzas = [

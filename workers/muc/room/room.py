@@ -237,6 +237,7 @@ class Room:
 
     def entrance(self, full: str, history: Sequence[Told], options: Options) -> list[Stanza]:
         """What an occupant is told who came in (section 7.1), as the room is now."""
+        self.state.large = options.large
         return entrance(self.state, self.state.occupants[full], history, options)
 
     def may_read_archive(self, full: str, facts: Facts) -> None:

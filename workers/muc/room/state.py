@@ -228,6 +228,11 @@ class State:
             self._moderators = found
         return found
 
+    @property
+    def crowded(self) -> bool:
+        """Whether there are so many that not everybody is shown to everybody."""
+        return len(self.occupants) > self.large
+
     def sees(self, occupant: Occupant) -> bool:
         """Whether an occupant sees real JIDs."""
         return self.config.non_anonymous or occupant.seat.role is Role.MODERATOR

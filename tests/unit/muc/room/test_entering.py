@@ -314,9 +314,25 @@ def test_a_large_room_shows_newcomers_to_moderators_only() -> None:
     assert 110 in codes_of(told[-2])
     assert [stanza.from_ for stanza in scene.got(ALICE)] == [f"{ROOM}/Carol"]
     assert not scene.got(BOB)
+    # Nor is the newcomer told of more than of those who moderate, whoever holds the room meanwhile.
+    others = [stanza.from_ for stanza in told if stanza.kind == "presence"]
+    assert others == [f"{ROOM}/Alice", f"{ROOM}/Carol"]
+    again = scene.room.entrance(CAROL, (), scene.facts(CAROL).options)
+    assert [stanza.from_ for stanza in again if stanza.kind == "presence"] == others
     scene.leave(CAROL, "Carol")
     assert [stanza.type for stanza in scene.got(ALICE)] == ["unavailable"]
     assert not scene.got(BOB)
+
+
+def test_who_came_into_a_crowd_is_shown_when_it_is_none_any_more() -> None:
+    scene = opened(Options(large=2))
+    scene.join(CAROL, "Carol")
+    scene.leave(ALICE, "Alice")
+    assert scene.room.late
+    scene.quiet()
+    scene.take(scene.room.introduce(scene.facts(BOB)))
+    assert [stanza.from_ for stanza in scene.got(BOB)] == [f"{ROOM}/Carol"]
+    assert not scene.room.late
 
 
 def test_who_comes_in_with_too_many_others_is_shown_later() -> None:
