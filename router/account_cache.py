@@ -20,7 +20,7 @@ from rookery.shared.bus.api import Call
 from rookery.shared.bus.messages import Origin, Route
 from rookery.shared.db.api import Connection, DatabaseUnavailable, Fenced
 from rookery.shared.db.groups import contacts
-from rookery.shared.store.reader import stored_uids
+from rookery.shared.store.reader import uids_had
 from rookery.shared.xeps import archive_preferences
 from rookery.shared.xeps.archive_preferences import Default, Preferences
 from rookery.shared.xeps.avatar_conversion import announced
@@ -60,11 +60,9 @@ LEFT JOIN LATERAL (
 ) AS m ON true
 """  # noqa: S608  constants only
 
-#: (owner, stream, n) of what was stored -> (archive id, owed).
-Stored = dict[tuple[int, bytes, int], tuple[int, bool]]
 Row = tuple[int, bool, frozenset[str] | None, int, int, Preferences | None, str, frozenset[str] | None]
-#: Accounts, what was looked up for them, and what of that is stored.
-_Read = tuple[dict[str, Row], frozenset[tuple[bytes, int]], Stored]
+#: Accounts, the uids that were looked up for them, and those of them that need no other delivery.
+_Read = tuple[dict[str, Row], frozenset[tuple[bytes, int]], list[tuple[bytes, int]]]
 #: What happens in a relaxed domain until a user asks for an archive.
 NOTHING: Final = Preferences("never")
 
@@ -188,6 +186,8 @@ class Accounts:
         for bare, account in accounts.items():
             if account.flush is None:
                 account.settled = None
+            if not account.resources.by_resource:
+                account.repeats = None
             if not account.idle:
                 continue
             if not account.used or surplus > 0 or (not account.id and account.until <= now):
@@ -231,8 +231,8 @@ class Accounts:
                 for account in accounts:
                     self._unreadable(part, account)
             return
-        rows, self._looked_up, stored = read
-        for _, stream, n in stored:
+        rows, self._looked_up, had = read
+        for stream, n in had:
             part.recent.mark(stream, n, True)
         for account in accounts:
             unclear.resolved(account)
@@ -257,8 +257,8 @@ class Accounts:
                 if account.doubtful and account.bare in rows
                 for uid in unclear.looked_up(account, rows[account.bare][0])
             ]
-            stored = await stored_uids(conn, uids) if uids else {}
-            return rows, frozenset((stream, n) for _, stream, n in uids), stored
+            had = await uids_had(conn, uids) if uids else []
+            return rows, frozenset((stream, n) for _, stream, n, _ in uids), had
 
         pause = 0.1
         while part.live:

@@ -4,7 +4,8 @@ Their senders were told that they are accepted, and their rows are committed, bu
 them. A new holder reads the newest rows of such accounts once, when it loads them, and owes them again. A client that had some of
 them gets these twice, under the same stanza ids (XEP-0359), and in another session: the copy of a session that goes on says itself from when
 on something may lack, and a client that has more than its copy begins anew (`session_outdated`). Their senders may not have been told, and send
-them again: for a while what comes for such an account is looked up in the store, and accepted without another delivery when it is there.
+them again: for a while what comes for such an account is looked up in the store, and accepted without another delivery when it is owed there, or was stored
+before the copy was made, which then has it.
 """
 
 from __future__ import annotations
@@ -68,15 +69,15 @@ def doubts(part: Part, accounts: Iterable[Account]) -> list[Doubt]:
             since = max(copies) if all(copies) else 0.0
         if since:
             if copies:
-                account.doubtful = part.since + AGAIN_SECONDS
+                account.doubtful, account.copied = part.since + AGAIN_SECONDS, since
             found.append(Doubt(account.bare, since, frozenset(known)))
     return found
 
 
-def looked_up(account: Account, owner: int) -> list[tuple[int, bytes, int]]:
-    """What waits for an account whose messages are looked up: (owner, stream, n) of each message that a custodian keeps."""
+def looked_up(account: Account, owner: int) -> list[tuple[int, bytes, int, float]]:
+    """What waits for an account whose messages are looked up: (owner, stream, n) of each message that a custodian keeps, and when the copy was made."""
     return [
-        (owner, item.origin.stream, item.origin.n)
+        (owner, item.origin.stream, item.origin.n, account.copied)
         for _, item in account.waiting or ()
         if isinstance(item, Route) and item.origin.custodian and item.stanza.kind == "message"
     ]

@@ -9,6 +9,7 @@ from rookery.router.accounts.answerable import Answerable
 from rookery.router.accounts.flush import Flush
 from rookery.router.accounts.resources import Resources
 from rookery.router.tallies import tally_of
+from rookery.shared.store.rows import Row
 from rookery.shared.xeps.archive_preferences import Preferences
 from rookery.shared.xeps.stanza_ids import prefix
 
@@ -34,6 +35,7 @@ class Account:
         "avatar",
         "bare",
         "blocked",
+        "copied",
         "disabled",
         "doubtful",
         "flush",
@@ -44,6 +46,7 @@ class Account:
         "pushes",
         "puts",
         "relaxed",
+        "repeats",
         "resources",
         "settled",
         "stale",
@@ -83,13 +86,16 @@ class Account:
         #: (`router.unclear`).
         self.unclear = 0.0
         #: Until when (Unix seconds) a message that comes may be one that a former holder has stored, and that is owed, or was given to a session
-        #: of which only a copy is left; 0.0: none is.
+        #: of which only a copy is left; 0.0: none is. And when that copy was made.
         self.doubtful = 0.0
+        self.copied = 0.0
         #: Messages that offline delivery owes, uncommitted ones included, and their bytes.
         self.owed = 0
         self.owed_bytes = 0
         #: Archive ids that were settled lately: a reader may still find them owed.
         self.settled: set[int] | None = None
+        #: Rows that were not stored since they repeat others: sessions have been given these ids. None for none.
+        self.repeats: dict[int, Row] | None = None
         #: Owed rows on their way into the store.
         self.puts = 0
         #: The resource that is being given what is owed.

@@ -87,13 +87,18 @@ class Keeping:
             self._core.accept(part, origin)
         elif origin.custodian:
             part.recent.mark(origin.stream, origin.n, False)
-        self._store.put(row, partial(self._accept, part, account.relaxed, origin), part)
+        self._store.put(row, partial(self._accept, part, account, account.relaxed, origin), part)
         if archived:
             assert self.seal is not None
             stanza = identified(stanza, account.id_prefix, self.seal.seal(account.id, row.id))
         return _new(Parcel, (stanza, origin, at, fate, row.id, owed))
 
-    def _accept(self, part: Part, accepted: bool, origin: Origin, row: Row, new: bool | None) -> None:
+    def _accept(
+        self, part: Part, account: Account, accepted: bool, origin: Origin, row: Row, new: bool | None
+    ) -> None:
+        if new is False and row.stream:
+            account.repeats = account.repeats or {}
+            account.repeats[row.id] = row
         # Refused (`new` is None): a resource was given it, so nobody is told that it failed; the archive misses it.
         if not accepted:
             self._core.accept(part, origin)
@@ -104,7 +109,12 @@ class Keeping:
         account.owed_bytes += len(parcel.stanza.inner)
         account.puts += 1
         self._core.count.offline += 1
-        self._store.owe(account.id, parcel.row, partial(self._landed, part, account))
+        repeat = None if account.repeats is None else account.repeats.pop(parcel.row, None)
+        done = partial(self._landed, part, account)
+        if repeat is None:
+            self._store.owe(account.id, parcel.row, done)
+        else:
+            self._store.owe_again(repeat, done)
         return parcel.row
 
     def acknowledged(self, account: Account, ids: list[int]) -> None:

@@ -186,11 +186,15 @@ class Takeover:
         account = part.accounts.get(bare) or self._accounts.adopt(part, bare)
         other = account.resources.by_resource.get(session.resource)
         if other is not None and (
-            other.grant > session.grant or (other.grant == session.grant and other.edge)
+            other.grant > session.grant
+            or (other.grant == session.grant and (other.edge or other.n > session.n))
         ):
             # It went on, and the row is a former holder's leftover.
             self._complete(part, account, other, session)
-            self._hibernation.forget_row(session.full, session.grant)
+            if other.edge or other.grant > session.grant:
+                self._hibernation.forget_row(session.full, session.grant)
+            elif other.resumable is not None:
+                other.resumable.row = True  # (it is written anew)
             return
         resumable = session.resumable
         assert resumable is not None

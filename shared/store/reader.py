@@ -89,6 +89,25 @@ UNION ALL
 SELECT m.account_id, m.stream, m.n, m.id, m.owed
 FROM unnest($1::bigint[], $2::bytea[], $3::bigint[]) AS want(account_id, stream, n)
 JOIN message m ON m.account_id = want.account_id AND m.stream = want.stream AND m.n = want.n AND NOT m.outgoing"""
+#: Not what the archive alone has, from after that time.
+_HAD: Final = """
+SELECT want.stream, want.n
+FROM unnest($1::bigint[], $2::bytea[], $3::bigint[], $4::float8[]) AS want(owner_id, stream, n, until)
+CROSS JOIN LATERAL (
+    SELECT t.id FROM taken t
+    WHERE t.stream = want.stream AND t.n = want.n AND t.owner_id = want.owner_id AND t.mark & 1 = 0 LIMIT 8
+) AS t
+WHERE EXISTS (SELECT FROM owed o WHERE o.owner_id = want.owner_id AND o.id = t.id)
+   OR NOT EXISTS (
+    SELECT FROM archive a
+    WHERE a.owner_id = want.owner_id AND a.id = t.id AND a.stamp > to_timestamp(want.until)
+      AND a.day >= (now() AT TIME ZONE 'UTC')::date - DATE '1970-01-01' - 1
+   )
+UNION ALL
+SELECT want.stream, want.n
+FROM unnest($1::bigint[], $2::bytea[], $3::bigint[], $4::float8[]) AS want(account_id, stream, n, until)
+JOIN message m ON m.account_id = want.account_id AND m.stream = want.stream AND m.n = want.n AND NOT m.outgoing
+WHERE m.owed OR m.stamp <= to_timestamp(want.until)"""
 #: Of what an owner is owed, that which its archive has, too, up to an id.
 _FORGO: Final = f"""{FENCE},
 paid AS (
@@ -188,6 +207,16 @@ async def stored_uids(
         (row["owner_id"], bytes(row["stream"]), row["n"]): (row["id"], row["owed"])
         for row in await conn.fetch(_STORED, *columns)
     }
+
+
+async def uids_had(
+    conn: Connection, uids: Sequence[tuple[int, bytes, int, float]]
+) -> list[tuple[bytes, int]]:
+    """Of incoming messages (owner, stream, n, Unix seconds) those, (stream, n), that were stored lately and are owed, or settled, or were stored
+    before that time.
+    """
+    rows = await conn.fetch(_HAD, *[list(column) for column in zip(*uids, strict=True)])
+    return [(bytes(row["stream"]), row["n"]) for row in rows]
 
 
 async def erase(conn: Connection, incarnation: str, before: float, limit: int = 1000) -> int:

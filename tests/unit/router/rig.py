@@ -213,6 +213,8 @@ class FakeDb:
         if "AS bare" in query:
             bares = [f"{local}@{domain}" for local, domain in zip(*args, strict=True)]
             return [{"bare": bare, "id": self.ids[bare]} for bare in bares if bare in self.ids]
+        if "want.until" in query:
+            return self._had(*args)
         if "JOIN message" in query:
             wanted = set(zip(*args, strict=True))
             return [
@@ -270,6 +272,18 @@ class FakeDb:
                     }
                 )
         return rows
+
+    def _had(
+        self, owners: list[int], streams: list[bytes], ns: list[int], until: list[float]
+    ) -> list[dict[str, Any]]:
+        before = dict(zip(zip(owners, streams, ns, strict=True), until, strict=True))
+        return [
+            {"stream": row.stream, "n": row.n}
+            for row in self.store.rows
+            if not row.outgoing
+            and (uid := (row.owner_id, row.stream, row.n)) in before
+            and (row.owed or row.stamp <= before[uid])
+        ]
 
     def _newest(
         self, localparts: list[str], domains: list[str], since: list[float], before: int, limit: int

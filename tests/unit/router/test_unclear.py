@@ -99,7 +99,7 @@ async def test_a_session_whose_edge_lives_lacks_nothing() -> None:
         assert not set_up.store.owed(set_up.db.ids[BOB])
 
 
-async def slept_and_went_on(set_up: Rig) -> Client:
+async def slept_and_went_on(set_up: Rig, seen: bool = False) -> Client:
     """His session slept when "one" came, and its row is there still when both die that have brought him "two"."""
     bob = await managed(set_up, "bob")
     alice = await set_up.online("alice")
@@ -112,6 +112,8 @@ async def slept_and_went_on(set_up: Rig) -> Client:
     alice.route(chat(BOB, "two"))
     await set_up.settle()
     assert bodies(again.news()) == ["one", "two"]
+    if seen:
+        set_up.db.seen[BOB] = set_up.now  # (so nothing is owed)
     await both_die(set_up, row)
     return alice
 
@@ -228,3 +230,37 @@ async def test_messages_are_looked_up_for_a_while_and_their_order_is_kept() -> N
         alice.route(chat(BOB, "four"), n + 3)
         await set_up.settle()
         assert (bodies(again.news()), set_up.db.loads) == (["four"], loads)
+
+
+async def test_what_the_copy_lacks_and_nobody_owes_is_delivered_when_it_comes_again() -> None:
+    async with rig() as set_up:
+        alice = await slept_and_went_on(set_up, seen=True)
+        n = alice.route(chat(BOB, "three")).n
+        alice.route(chat(BOB, "two"), n - 1)
+        await set_up.settle()
+        set_up.store.commit()
+        again = await resumed(set_up, BOB, 0)
+        await set_up.settle()
+        assert sorted(bodies(again.news())) == ["one", "three", "two"]
+
+
+async def test_what_was_stored_twice_is_owed_when_its_second_session_dies() -> None:
+    """The first delivery was lost with the router that had stored it; the second one has an id that stands nowhere."""
+    async with rig() as set_up:
+        bob, alice = await set_up.online("bob"), await set_up.online("alice")
+        n = alice.route(chat(BOB, "one")).n
+        await set_up.settle()
+        set_up.store.commit()
+        bob.taken.pop()
+        bob.news()
+        set_up.cluster.lose("router1")
+        await pass_time(set_up, 5)
+        await set_up.start_router("router2")
+        alice.route(chat(BOB, "one"), n)
+        await set_up.settle()
+        assert len(bob.taken) == 2
+        bob.unbind()
+        await set_up.settle()
+        set_up.store.commit()
+        await set_up.settle()
+        assert await anew(set_up) == ["one"]
