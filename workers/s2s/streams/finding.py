@@ -128,6 +128,13 @@ class Finder:
             raise NotFoundError(Trouble(_NOT_FOUND, f"{host} has no address", True, "dns-nxdomain"))
         return found[:MAX_ADDRESSES]
 
+    async def open_addresses(self, host: str) -> list[str]:
+        """Those of any host that we may connect to; none when there are none."""
+        try:
+            return await self.addresses(host, routed=False)
+        except NotFoundError:
+            return []
+
     async def _both(self, host: str) -> list[str]:
         found: list[list[str]] = []
         troubles: list[NotFoundError] = []
