@@ -39,6 +39,12 @@ class S2s(Section, frozen=True):
             "The resolver validates DNSSEC and cannot be forged on the way: TLSA decides which certificates are believed (RFC 7673)"
         ),
     ] = False
+    posh: Annotated[
+        bool,
+        about(
+            "Where nobody vouches for the certificate of a server that we connect to, ask its domain over HTTPS which ones it may show (RFC 7711)"
+        ),
+    ] = False
     ca_file: Annotated[
         str, about("Certificate authorities (PEM) that other servers may use besides those of the system")
     ] = ""

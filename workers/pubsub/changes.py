@@ -98,11 +98,16 @@ class Outcome(NamedTuple):
 
 def event(node: Node, child: Element, n: int, to: Sequence[str] = ()) -> Event:
     """A notification of the node's type (section 7.1.2)."""
+    return Event(n, type_of(node), (Element(NS_EVENT, "event", None, child),), to)
+
+
+def type_of(node: Node) -> str:
+    """The type of the messages that notify of a node."""
     type = node.config.text("notification_type")
     if node.config.on("presence_based_delivery"):
         # A headline is for available resources, and nobody keeps it for others (RFC 6121 section 8.5).
-        type = "headline"
-    return Event(n, "" if type == "normal" else type, (Element(NS_EVENT, "event", None, child),), to)
+        return "headline"
+    return "" if type == "normal" else type
 
 
 def evolve(node: Node, change: Change) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from rookery.shared.db.api import Connection
@@ -95,6 +96,12 @@ class Last(NamedTuple):
         return model in ("open", "presence") or (model == "authorize" and self.subscribed)
 
 
+@lru_cache(maxsize=256)
+def _settings(packed: bytes) -> Config:
+    """Those of an account's node, to be looked at: most are alike."""
+    return Config.unpack(True, packed)
+
+
 def _item(row: Any) -> Item:
     return Item(row["id"], row["n"], row["publisher"], bytes(row["payload"]), row["published"])
 
@@ -141,7 +148,7 @@ async def last_items(conn: Connection, asked: Sequence[tuple[str, Sequence[str]]
     )
     found = []
     for row in rows:
-        node = Node(row["owner"], row["name"], Config.unpack(True, bytes(row["config"])), "")
+        node = Node(row["owner"], row["name"], _settings(bytes(row["config"])), "")
         node.id = row["node_id"]
         if row["affiliation"] is not None:
             node.affiliations[""] = row["affiliation"]

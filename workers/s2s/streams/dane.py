@@ -49,11 +49,15 @@ class Pin(NamedTuple):
 
 
 class Expected(NamedTuple):
-    """What the DNS, validated, says of the server `host` of the domain `domain`; `pins` are usable, and there is one at least."""
+    """What the DNS, validated, says of the server `host` of the domain `domain`; `pins` are usable, and there is one at least.
+
+    `problem`: what is said of a certificate that fits none.
+    """
 
     domain: str
     host: str
     pins: Sequence[Pin]
+    problem: str = NO_MATCH
 
 
 def judge(
@@ -64,7 +68,7 @@ def judge(
 ) -> Proof:
     """What a certificate and its chain prove. `holds(authority)`: why the chain does not lead to this one ("": it does)."""
     leaf, found = shown[0], Names(xmpp=frozenset((expected.domain,)))
-    problem = NO_MATCH
+    problem = expected.problem
     for pin in expected.pins:
         if pin.usage == _SERVER and pin.fits(leaf):
             # Names and dates in the certificate do not matter (RFC 7671 section 5.1).

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import random
 import socket
+import time
 from collections.abc import Sequence
-from functools import partial
+from functools import lru_cache, partial
 from ipaddress import ip_address
 from typing import Any, Final
 
@@ -31,6 +32,8 @@ QUESTIONS: Final = 2048
 MAX_RECORDS: Final = 16
 MAX_ADDRESSES: Final = 8
 _SERVICES: Final = (("_xmpps-server._tcp.", True), ("_xmpp-server._tcp.", False))
+#: How long an address counts as one of this machine, or not.
+_OWN_SECONDS: Final = 60.0
 _NOT_FOUND: Final = "remote-server-not-found"
 
 
@@ -40,6 +43,10 @@ class NotFoundError(Exception):
     def __init__(self, trouble: Trouble) -> None:
         super().__init__(trouble.text)
         self.trouble = trouble
+
+
+#: The records of a question, or why there are none.
+_Answer = Sequence[Any] | EmptyError | NotFoundError
 
 
 class Finder:
@@ -78,16 +85,12 @@ class Finder:
             raise NotFoundError(Trouble(_NOT_FOUND, str(error), True, "dns-nxdomain")) from None
         found: list[Record] = []
         outcomes: list[Exception] = []
-
-        async def ask(prefix: str, tls: bool) -> None:
-            try:
-                found.extend(await self._services(prefix + name, tls))
-            except (EmptyError, NotFoundError) as outcome:
-                outcomes.append(outcome)
-
-        async with trio.open_nursery() as nursery:
-            for prefix, tls in _SERVICES:
-                nursery.start_soon(ask, prefix, tls)
+        told = await self._all([(prefix + name, questions.SRV) for prefix, _ in _SERVICES])
+        for answer, (_, tls) in zip(told, _SERVICES, strict=True):
+            if isinstance(answer, Exception):
+                outcomes.append(answer)
+            else:
+                found += [_record(data, tls) for data in answer]
         servers = order(found, partial(random.randint, 0))[:MAX_RECORDS]
         if servers:
             return servers
@@ -97,12 +100,6 @@ class Finder:
         if found or len(outcomes) < len(_SERVICES):
             raise NotFoundError(Trouble(_NOT_FOUND, "it says that it has no server", True, "dns-none"))
         return [Record(0, 0, DEFAULT_PORT, name)]
-
-    async def _services(self, name: str, tls: bool) -> list[Record]:
-        return [
-            Record(data.priority, data.weight, data.port, data.target.lower().removesuffix("."), tls)
-            for data in await self._ask(name, questions.SRV)
-        ]
 
     async def expected(self, domain: str, server: Record) -> Expected | None:
         """What the DNS, validated, says of the certificate of a server (DANE); None when nothing, or when it is not trusted with that."""
@@ -131,22 +128,21 @@ class Finder:
             raise NotFoundError(Trouble(_NOT_FOUND, f"{host} has no address", True, "dns-nxdomain"))
         return found[:MAX_ADDRESSES]
 
+    async def open_addresses(self, host: str) -> list[str]:
+        """Those of any host that we may connect to; none when there are none."""
+        try:
+            return await self.addresses(host, routed=False)
+        except NotFoundError:
+            return []
+
     async def _both(self, host: str) -> list[str]:
-        found: dict[int, list[str]] = {}
+        found: list[list[str]] = []
         troubles: list[NotFoundError] = []
-
-        async def ask(kind: int) -> None:
-            try:
-                found[kind] = [data.addr for data in await self._ask(host, kind)]
-            except EmptyError:
-                return
-            except NotFoundError as error:
-                troubles.append(error)
-
-        async with trio.open_nursery() as nursery:
-            for kind in (questions.AAAA, questions.A):
-                nursery.start_soon(ask, kind)
-        addresses = interleave(found.get(questions.AAAA, []), found.get(questions.A, []))
+        for answer in await self._all([(host, questions.AAAA), (host, questions.A)]):
+            found.append([] if isinstance(answer, Exception) else [data.addr for data in answer])
+            if isinstance(answer, NotFoundError):
+                troubles.append(answer)
+        addresses = interleave(*found)
         if not addresses and troubles:
             raise troubles[0]
         return addresses
@@ -156,17 +152,45 @@ class Finder:
             return True
         return host not in self._denied and not is_own(host)
 
-    async def _ask(self, name: str, kind: int) -> Sequence[Any]:
-        """One question; aliases are followed by the resolver. Raises EmptyError, NotFoundError."""
+    async def _all(self, asked: Sequence[tuple[str, int]]) -> list[_Answer]:
+        """The answers to these questions, in their order. What is known costs neither a task nor a turn of the loop: most attempts are repeated."""
+        answers: list[_Answer | None] = [self._known(*question) for question in asked]
+        unknown = [place for place, answer in enumerate(answers) if answer is None]
+
+        async def ask(place: int) -> None:
+            answers[place] = await self._ask(*asked[place])
+
+        if len(unknown) == 1:
+            await ask(unknown[0])
+        elif unknown:
+            async with trio.open_nursery() as nursery:
+                for place in unknown:
+                    nursery.start_soon(ask, place)
+        return [answer for answer in answers if answer is not None]
+
+    def _known(self, name: str, kind: int) -> _Answer | None:
+        try:
+            return self._questions.known(name, kind)
+        except EmptyError as error:
+            return error
+
+    async def _ask(self, name: str, kind: int) -> _Answer:
+        """One question; aliases are followed by the resolver."""
         try:
             async with self._limiter:
                 return await self._questions.ask(name, kind)
+        except EmptyError as error:
+            return error
         except DnsError as error:
             text = (
                 f"no answer of the DNS about {name}" if error.silent else f"the DNS fails for {name}: {error}"
             )
             how = "dns-timeout" if error.silent else "dns-servfail"
-            raise NotFoundError(Trouble("remote-server-timeout", text, False, how)) from None
+            return NotFoundError(Trouble("remote-server-timeout", text, False, how))
+
+
+def _record(data: Any, tls: bool) -> Record:
+    return Record(data.priority, data.weight, data.port, data.target.lower().removesuffix("."), tls)
 
 
 async def _system(host: str) -> list[str]:
@@ -179,7 +203,12 @@ async def _system(host: str) -> list[str]:
 
 
 def is_own(host: str) -> bool:
-    """Whether an address is one of this machine: only those can be bound."""
+    """Whether an address is one of this machine: only those can be bound. Believed for a minute."""
+    return _bindable(host, int(time.monotonic() / _OWN_SECONDS))
+
+
+@lru_cache(maxsize=4096)
+def _bindable(host: str, _minute: int) -> bool:
     try:
         family = socket.AF_INET6 if ip_address(host).version == 6 else socket.AF_INET
         with socket.socket(family, socket.SOCK_DGRAM) as sock:

@@ -13,6 +13,7 @@ from rookery.shared.net.reactor import Reactor
 from rookery.shared.xmpp.events import StreamLimits
 from rookery.workers.s2s.streams.finding import Finder
 from rookery.workers.s2s.streams.policies import Domains
+from rookery.workers.s2s.streams.posh import Posh
 from rookery.workers.s2s.streams.trust import Tls
 
 #: Shapers of domains that are kept when no stream needs them.
@@ -68,6 +69,8 @@ class Ground:
     secrets: Callable[[], Sequence[bytes]]
     token: Callable[[], str]
     dialback: Domains
+    #: What domains say over HTTPS of their certificates; None where that does not count.
+    posh: Posh | None = None
     exempt: Nets = field(init=False)
     before: StreamLimits = field(init=False)
     after: StreamLimits = field(init=False)

@@ -82,12 +82,21 @@ class OutgoingLink:
             async for way in ways(self._ground, self.remote):
                 if self._closed:
                     break
-                trouble = way if isinstance(way, Trouble) else await self._try(way)
+                trouble = way if isinstance(way, Trouble) else await self._try_all(way)
                 if self._begun or trouble.kind not in _TRY_NEXT:
                     break
         except NotFoundError as error:
             return error.trouble
         return trouble
+
+    async def _try_all(self, way: Way) -> Trouble:
+        """With what the DNS says of the certificate, or the authorities; where nobody vouches for it perhaps the domain itself does (RFC 7711)."""
+        trouble = await self._try(way)
+        posh = self._ground.posh
+        if posh is None or trouble.kind != "untrusted" or way.expected is not None or self._closed:
+            return trouble
+        expected = await posh.expected(self.remote)
+        return trouble if expected is None else await self._try(way._replace(expected=expected))
 
     async def _try(self, way: Way) -> Trouble:
         channel = await connect(self._ground, way)

@@ -23,6 +23,7 @@ from rookery.workers.s2s.streams.initiating import Terms
 from rookery.workers.s2s.streams.marks import Marks
 from rookery.workers.s2s.streams.outgoing import OutgoingLink
 from rookery.workers.s2s.streams.policies import Domains
+from rookery.workers.s2s.streams.posh import Posh
 from rookery.workers.s2s.streams.source import Inlet
 from rookery.workers.s2s.streams.trust import Tls
 from rookery.workers.s2s.streams.verifying import Verifier
@@ -53,10 +54,11 @@ class Streams:
     def __init__(self, surroundings: Surroundings) -> None:
         given = surroundings
         settings = given.config.s2s
+        finder = Finder(settings)
         self._ground = Ground(
             reactor=given.reactor,
             tls=Tls(given.pool, given.certificates, settings),
-            finder=Finder(settings),
+            finder=finder,
             settings=settings,
             limits=given.config.limits,
             name=given.name,
@@ -65,6 +67,7 @@ class Streams:
             secrets=given.secrets,
             token=lambda: secrets.token_urlsafe(18),
             dialback=Domains(settings.dialback_domains),
+            posh=Posh(finder.open_addresses, settings.ca_file) if settings.posh else None,
         )
         self._queues = given.queues
         self.marks = Marks(given.name)
