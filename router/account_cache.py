@@ -258,7 +258,7 @@ class Accounts:
                 for uid in unclear.looked_up(account, rows[account.bare][0])
             ]
             had = await uids_had(conn, uids) if uids else []
-            return rows, frozenset((stream, n) for _, stream, n, _ in uids), had
+            return rows, frozenset((stream, n) for _, stream, n, *_ in uids), had
 
         pause = 0.1
         while part.live:

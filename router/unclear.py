@@ -5,7 +5,7 @@ them. A new holder reads the newest rows of such accounts once, when it loads th
 them gets these twice, under the same stanza ids (XEP-0359), and in another session: the copy of a session that goes on says itself from when
 on something may lack, and a client that has more than its copy begins anew (`session_outdated`). Their senders may not have been told, and send
 them again: for a while what comes for such an account is looked up in the store, and accepted without another delivery when it is owed there, or was stored
-before the copy was made, which then has it.
+before the copy was made by the process that made it: then the copy has it. (What an earlier holder stored may have been lost on its way to the session.)
 """
 
 from __future__ import annotations
@@ -59,25 +59,26 @@ def doubts(part: Part, accounts: Iterable[Account]) -> list[Doubt]:
         if not account.unclear:
             continue
         since, known = account.unclear, set(account.settled or ())
-        copies = []
+        copies: list[tuple[float, int]] = []
         for session in account.resources.by_resource.values():
             resumable = session.resumable
-            copies.append(0.0 if session.edge or resumable is None else max(0.0, resumable.copied))
+            whole = session.edge or resumable is None or resumable.copied <= 0.0
+            copies.append((0.0, 0) if whole or resumable is None else (resumable.copied, resumable.copier))
             known.update(one.parcel.row for one in session.kept)
         if copies:
             # What the older copies lack the newest one has been given, or it begins before that.
-            since = max(copies) if all(copies) else 0.0
+            since = max(copies)[0] if all(copied for copied, _ in copies) else 0.0
         if since:
             if copies:
-                account.doubtful, account.copied = part.since + AGAIN_SECONDS, since
+                account.doubtful, account.copied = part.since + AGAIN_SECONDS, max(copies)
             found.append(Doubt(account.bare, since, frozenset(known)))
     return found
 
 
-def looked_up(account: Account, owner: int) -> list[tuple[int, bytes, int, float]]:
-    """What waits for an account whose messages are looked up: (owner, stream, n) of each message that a custodian keeps, and when the copy was made."""
+def looked_up(account: Account, owner: int) -> list[tuple[int, bytes, int, float, int]]:
+    """What waits for an account whose messages are looked up: (owner, stream, n) of each message that a custodian keeps, when the copy was made and by the holder of which epoch."""
     return [
-        (owner, item.origin.stream, item.origin.n, account.copied)
+        (owner, item.origin.stream, item.origin.n, *account.copied)
         for _, item in account.waiting or ()
         if isinstance(item, Route) and item.origin.custodian and item.stanza.kind == "message"
     ]

@@ -86,9 +86,9 @@ class Account:
         #: (`router.unclear`).
         self.unclear = 0.0
         #: Until when (Unix seconds) a message that comes may be one that a former holder has stored, and that is owed, or was given to a session
-        #: of which only a copy is left; 0.0: none is. And when that copy was made.
+        #: of which only a copy is left; 0.0: none is. And when that copy was made (Unix seconds), by the holder of which epoch.
         self.doubtful = 0.0
-        self.copied = 0.0
+        self.copied = (0.0, 0)
         #: Messages that offline delivery owes, uncommitted ones included, and their bytes.
         self.owed = 0
         self.owed_bytes = 0

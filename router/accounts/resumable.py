@@ -22,7 +22,7 @@ class Resumable:
     """
 
     __slots__ = (
-        "_answered", "base_in", "base_out", "copied", "former", "frontier", "known", "requests", "row", "seconds", "store_at", "stored", "token", "until",
+        "_answered", "base_in", "base_out", "copied", "copier", "former", "frontier", "known", "requests", "row", "seconds", "store_at", "stored", "token", "until",
     )  # fmt: skip
 
     def __init__(self, token: bytes, seconds: int, base_in: int, base_out: int) -> None:
@@ -39,6 +39,8 @@ class Resumable:
         self.known = -1
         #: When that copy was made (Unix seconds): what came since is not in it; RESOLVED: that is owed; 0.0: the copy was complete.
         self.copied = 0.0
+        #: The epoch of the holder that made it.
+        self.copier = 0
         #: While it sleeps: when it ends (the router's ticks); the edge that still has its mirror, as (edge, sid).
         self.until = 0.0
         self.former = ("", 0)

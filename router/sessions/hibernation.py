@@ -293,7 +293,7 @@ class Hibernation:
         now = self._core.ticks()
         rows: list[_Row] = []
         for session, part, account in batch:
-            state = pack_session(session, self._core.clock(), part.told.of(session.stream))
+            state = pack_session(session, self._core.clock(), part.epoch, part.told.of(session.stream))
             left = max(0.0, _until(session) - now) if session in self._asleep else _seconds(session)
             rows.append((account.id, part.number, session.full, session.grant, session.stream, state, left))
             assert session.resumable is not None

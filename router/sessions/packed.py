@@ -18,8 +18,8 @@ from rookery.shared.xmpp.stanza import Stanza
 VERSION: Final = 2
 
 
-def pack_session(session: Session, now: float, told: Sequence[tuple[bytes, int]] = ()) -> bytes:
-    """The row of a session without a socket `now` (Unix seconds): everything but its name, grant and stream.
+def pack_session(session: Session, now: float, epoch: int, told: Sequence[tuple[bytes, int]] = ()) -> bytes:
+    """The row of a session without a socket `now` (Unix seconds): everything but its name, grant and stream. `epoch` is that of its holder.
 
     `told`: of which nodes it was told lately; whoever reads the row finds that in `Session.heard`.
     """
@@ -40,7 +40,7 @@ def pack_session(session: Session, now: float, told: Sequence[tuple[bytes, int]]
                 kept,
                 [*session.heard.items(), *told],
                 resumable.known,
-                resumable.copied if resumable.copied > 0.0 else now,
+                *((resumable.copied, resumable.copier) if resumable.copied > 0.0 else (now, epoch)),
             )
         )
     )
@@ -59,6 +59,7 @@ def unpack_session(full: str, grant: int, stream: bytes, state: bytes) -> Sessio
         session.heard.update(more[0] if more else ())
         session.resumable.known = int(more[1]) if len(more) > 1 and more[1] >= 0 else session.n
         session.resumable.copied = float(more[2]) if len(more) > 2 else 0.0
+        session.resumable.copier = int(more[3]) if len(more) > 3 else 0
         for one in kept:
             session.kept.append(_kept(one))
             session.kept_bytes += len(session.kept[-1].parcel.stanza.inner) + OVERHEAD

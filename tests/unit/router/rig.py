@@ -274,15 +274,16 @@ class FakeDb:
         return rows
 
     def _had(
-        self, owners: list[int], streams: list[bytes], ns: list[int], until: list[float]
+        self, owners: list[int], streams: list[bytes], ns: list[int], until: list[float], epochs: list[int]
     ) -> list[dict[str, Any]]:
-        before = dict(zip(zip(owners, streams, ns, strict=True), until, strict=True))
+        copies = zip(until, epochs, strict=True)
+        before = dict(zip(zip(owners, streams, ns, strict=True), copies, strict=True))
         return [
             {"stream": row.stream, "n": row.n}
             for row in self.store.rows
             if not row.outgoing
             and (uid := (row.owner_id, row.stream, row.n)) in before
-            and (row.owed or row.stamp <= before[uid])
+            and (row.owed or (row.stamp <= before[uid][0] and row.id >> 40 == before[uid][1]))
         ]
 
     def _newest(

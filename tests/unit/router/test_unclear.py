@@ -264,3 +264,16 @@ async def test_what_was_stored_twice_is_owed_when_its_second_session_dies() -> N
         set_up.store.commit()
         await set_up.settle()
         assert await anew(set_up) == ["one"]
+
+
+async def test_what_an_earlier_holder_than_that_of_the_copy_stored_is_delivered_when_it_comes_again() -> None:
+    """It may have been lost on its way to the session, of which the copy was made afterwards."""
+    async with rig() as set_up:
+        alice, n = await acknowledged_and_slept(set_up)
+        set_up.store.rows = [row._replace(id=row.id + (1 << 40)) for row in set_up.store.rows]
+        alice.route(chat(BOB, "one"), n)
+        await set_up.settle()
+        set_up.store.commit()
+        again = await resumed(set_up, BOB, 1)
+        await set_up.settle()
+        assert bodies(again.news()) == ["one"]
