@@ -38,6 +38,7 @@ MODULES = """
     router.keeping: flushes rows
     router.sessions: binding client_state
     workers.muc: live packed part policy queue rooms shell speaker uids
+    workers.muc.store: writer
     workers.muc.room: asking cleaning entering entrance evolve history leaving nicks presences render room speaking state
 """
 

@@ -12,25 +12,26 @@ from rookery.shared.xmpp.stanza import Stanza
 
 #: Format of a note. A note of another version is ignored: the session then stands as bound and unavailable.
 VERSION: Final = 1
+#: (a packer of its own for each note would take a megabyte each time)
+_pack: Final = msgpack.Packer().pack
 
 
 def pack(session: Session) -> bytes:
     """Pack presence, its order, marks, directed targets, whether its client is inactive, and which notifications it wants."""
     postponed = session.postponed
-    return bytes(
-        msgpack.packb(
-            (
-                VERSION,
-                session.presence,
-                session.priority,
-                session.since,
-                session.marks,
-                tuple(session.directed or ()),
-                None if postponed is None else (bool(postponed), postponed.gone),
-                *(() if session.wants is None else (tuple(session.wants),)),
-            )
+    packed: bytes = _pack(
+        (
+            VERSION,
+            session.presence,
+            session.priority,
+            session.since,
+            session.marks,
+            tuple(session.directed or ()),
+            None if postponed is None else (bool(postponed), postponed.gone),
+            *(() if session.wants is None else (tuple(session.wants),)),
         )
     )
+    return packed
 
 
 def unpack(note: bytes, session: Session) -> bool:

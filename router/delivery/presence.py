@@ -165,7 +165,8 @@ class Presence:
 
     def end_directed(self, session: Session, stanza: Stanza) -> None:
         """Unavailable also goes to those who had directed presence (section 4.6.3)."""
-        directed, session.directed = session.directed, None
+        directed = session.directed
+        session.directed = None
         for target in directed or ():
             self._core.route_end(stanza.replace(to=target), session.stream)
 

@@ -15,6 +15,8 @@ VERSION: Final = 1
 #: An audience of up to so many is always spelled out.
 _SPELLED: Final = 16
 _SAY, _TELL, _ENTRANCE = 0, 1, 2
+#: (a packer of its own for each saying would take a megabyte each time)
+_pack: Final = msgpack.Packer().pack
 
 Numbered = tuple[Sequence[int], Out]
 
@@ -36,7 +38,8 @@ def pack(outs: Sequence[Numbered], everybody: Collection[str] = ()) -> bytes:
                 parts.append((_TELL, tuple(numbers), out.full, tuple(out.stanzas)))
         else:
             assert isinstance(out, Send)
-    return bytes(msgpack.packb((VERSION, parts)))
+    packed: bytes = _pack((VERSION, parts))
+    return packed
 
 
 def _audience(out: Say, everybody: Collection[str]) -> tuple[Sequence[str] | None, Sequence[str]]:

@@ -21,7 +21,9 @@ from rookery.workers.muc.store.sql import Batch
 
 #: Changes in one statement.
 MAX_CHANGES: Final = 500
-_BACKOFF: Final = (0.05, 0.25)
+#: Seconds between attempts while Postgres is away: at first, and at most.
+_PAUSE: Final = 0.05
+_LONGEST_PAUSE: Final = 0.25
 _log = structlog.get_logger()
 
 
@@ -117,7 +119,7 @@ class RoomWriter:
             self._landed = trio.Event()
 
     async def _commit(self, batch: list[_Change]) -> None:
-        pause = _BACKOFF[0]
+        pause = _PAUSE
         while True:
             live = [change for change in batch if change.holding.live]
             if not live:
@@ -127,7 +129,7 @@ class RoomWriter:
                 await self._db.run(0, work, op="room_write")
                 break
             except DatabaseUnavailable as exc:
-                if pause == _BACKOFF[0]:
+                if pause == _PAUSE:
                     _log.warning("rooms_wait", reason=str(exc), changes=len(batch))
             except Fenced:
                 self._fail("the fence is closed")
@@ -142,7 +144,7 @@ class RoomWriter:
                     await self._commit([change])
                 return
             await trio.sleep(pause)
-            pause = min(pause * 2, _BACKOFF[1])
+            pause = min(pause * 2, _LONGEST_PAUSE)
         if len(live) > 1 or self._pending:
             self._busy_until = trio.current_time() + 2 * self._delay
         for change in live:
