@@ -2,8 +2,9 @@
 
 Of two who shall know each other one asks, and the other approves and asks back: requests that cross make servers write the
 same two roster items at once. One asks a few at a time: requests that wait for a server that writes whole rosters would be asked for again
-meanwhile. What does not come to an end is read, approved and asked for again, which changes nothing where all is well. At the end all rosters are read until that goes fast: some servers still work on the presence that subscriptions
-bring long after the last of them is granted, and would be measured with that.
+meanwhile. What does not come to an end is read, approved and asked for again, which changes nothing where all is well. At the end all rosters are
+read until that goes fast: some servers still work on the presence that subscriptions bring long after the last of them is granted, and would be
+measured with that.
 """
 
 from __future__ import annotations

@@ -7,7 +7,9 @@ from typing import Any
 from tests.contracts.nodes import ALICE, BOB, DESK, EVE, NS, PHONE, SERVICE, form, nodes, options
 
 from rookery.shared.bus.messages import Interest
+from rookery.shared.config import Config as Settings
 from rookery.shared.db.api import Connection, Database
+from rookery.shared.xeps.pubsub import Options
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.workers.pubsub.config import Config
 
@@ -244,3 +246,18 @@ async def test_a_login_costs_one_statement_whatever_the_contacts(database: Datab
         await world.rest()
         assert sum(len(one.items) for one in world.last()) == 500
         assert len(runs) == 1
+        # Accounts that nobody asks for keep nothing in memory, whatever they have: rows are read for a login, and forgotten.
+        keeping = world.service.keeping
+        assert (len(keeping.nodes), len(keeping.audiences._known), len(keeping.notices.recent)) == (0, 0, 0)
+        assert not world.service.lanes.any()
+
+
+async def test_what_accounts_that_publish_keep_in_memory_is_bounded_by_the_cache(database: Database) -> None:
+    """Whatever the number of accounts: nodes give way by what they weigh, told notices go once they have arrived."""
+    config = Settings(pubsub=Options(cache_bytes=20_000))
+    async with nodes(database, config) as world:
+        sizes = []
+        for name in range(40):
+            assert (await world.publish(f"urn:n{name}", LIST)).type == "result"
+            sizes.append(world.service.keeping.nodes.weight)
+        assert max(sizes) <= 20_000 < 40 * min(sizes)

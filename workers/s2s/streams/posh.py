@@ -15,7 +15,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
-import httpx
 import msgspec
 import trio
 
@@ -120,6 +119,8 @@ class Posh:
         return None
 
     async def _fetch(self, address: str, host: str, port: int, path: str) -> bytes | None:
+        import httpx  # most processes never ask, and need not carry it
+
         if self._context is None:
             self._context = ssl.create_default_context()
             if self._ca_file:
