@@ -167,18 +167,23 @@ class Exchange:
 
     def again(self) -> bool:
         """Whether another request may follow on this connection; bytes of it may be there already (`begun`)."""
-        current, self._current = self._current, None
+        current = self._current
+        self._current = None
         if current is None or not current.more or self._served >= self._limits.requests:
             return False
         self._answered = False
         if current.upgrade and self._rest is not None:
             # It was not given the protocol that it wanted: it goes on in this one.
-            rest, self._rest = self._rest, None
-            if rest:
-                self.feed(rest)
+            self._go_back()
         reading = self._reading
         self.begun = bool(reading.ready or reading.open or reading.status or self._rest)
         return True
+
+    def _go_back(self) -> None:
+        rest = self._rest
+        self._rest = None
+        if rest:
+            self.feed(rest)
 
     def switch(self, headers: list[tuple[str, str]]) -> bytes:
         """`101 Switching Protocols`: after it the connection is no HTTP any more."""
