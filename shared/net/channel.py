@@ -311,7 +311,7 @@ class Channel:
                 self.since = self.reactor.clock() or 1e-9
         else:
             self.since = 0.0
-        if (self._watch & WRITE != 0) != (self._rest != b""):
+        if bool(self._watch & WRITE) != bool(self._rest):
             self._rearm()
         self.peer.on_progress(not self._rest)
         if self.held & FINISHING and not self.waiting and self.state == State.OPEN:
