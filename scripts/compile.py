@@ -26,9 +26,11 @@ MODULES = """
     shared.bus: api batch calls core fanout links moves parking pump wire
     shared.cluster: addresses map parts
     shared.custody: custodian inflight kept successors told_nodes
-    shared.net: addresses channel limits timers transport
+    shared.net: addresses channel http limits reactor timers transport
+    shared.observe: exchange requests
     shared.store: ids rows
     edge: context counters
+    edge.bosh: hub machine terms transport wrapper
     edge.client: connection deadlines inbox limits
     edge.sessions: acks asked attachments early endings line mirror open_iqs recent_messages session streams successors surroundings table
     edge.sessions.management: machine manager

@@ -19,7 +19,7 @@ from rookery.edge.context import Context
 from rookery.shared.bus.messages import BoshAsk, BoshTold, Kind
 from rookery.shared.observe.exchange import Response
 from rookery.shared.xeps.bosh import Options
-from rookery.shared.xmpp.body import BodyParser, Wrapped
+from rookery.shared.xmpp.body import BodyParser, Wrapped, empty
 from rookery.shared.xmpp.errors import JidError, StreamError
 from rookery.shared.xmpp.events import StreamLimits
 from rookery.shared.xmpp.jid import prepare_domain
@@ -101,13 +101,15 @@ class Hub:
         return limits
 
     def _take(self, body: bytes, host: str, secure: bool, token: Local | _Remote) -> None:
-        parser = BodyParser(partial(self._choose, len(body)))
-        try:
-            wrapped = parser.parse(body)
-        except StreamError as error:
-            condition = "policy-violation" if error.condition == "policy-violation" else "bad-request"
-            self._unreadable(parser.attributes, condition, token)
-            return
+        wrapped = empty(body)
+        if wrapped is None:
+            parser = BodyParser(partial(self._choose, len(body)))
+            try:
+                wrapped = parser.parse(body)
+            except StreamError as error:
+                condition = "policy-violation" if error.condition == "policy-violation" else "bad-request"
+                self._unreadable(parser.attributes, condition, token)
+                return
         try:
             ask = read(wrapped, len(body))
             if not ask.sid:
@@ -165,9 +167,13 @@ class Hub:
     # --- answers ---
 
     def _reply(self, answer: Answer, content: str) -> None:
-        token = answer.token
-        assert isinstance(token, Local | _Remote)
-        self._answer(token, answer.status, answer.data, content)
+        """What a session answers, at the end of a turn."""
+        token, status, data = answer
+        if isinstance(token, Local):
+            token.client.reply(Response(status, data, content, token.headers))
+        else:
+            assert isinstance(token, _Remote)
+            self._answer(token, status, data, content)
 
     def _answer(self, token: Local | _Remote, status: int, data: bytes, content: str = TEXT_XML) -> None:
         if isinstance(token, _Remote):

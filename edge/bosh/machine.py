@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from hashlib import sha1
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from rookery.edge.bosh.terms import Terms
-from rookery.edge.bosh.wrapper import REPEAT, Ask, terminal, write
+from rookery.edge.bosh.wrapper import NOTHING, REPEAT, Ask, terminal, write
 
 NEVER: Final = float("inf")
 #: How often a client may repeat one request (section 14.3).
@@ -26,10 +26,17 @@ REPORT_SECONDS: Final = 2.0
 _HTTP: Final = {"bad-request": 400, "policy-violation": 403, "item-not-found": 404}
 
 
+_new: Final = tuple.__new__
+
+
+class Token(Protocol):
+    """Where an answer goes: anything, it is handed back as it came."""
+
+
 class Answer(NamedTuple):
     """What the request that came under `token` is answered with."""
 
-    token: object
+    token: Token
     status: int
     data: bytes
 
@@ -39,7 +46,7 @@ class _Open:
 
     __slots__ = ("ask", "at", "repeats", "token")
 
-    def __init__(self, ask: Ask, token: object, at: float) -> None:
+    def __init__(self, ask: Ask, token: Token, at: float) -> None:
         self.ask = ask
         self.token = token
         self.at = at
@@ -88,10 +95,10 @@ class Machine:
 
     # --- requests ---
 
-    def request(self, ask: Ask, token: object, now: float) -> None:
+    def request(self, ask: Ask, token: Token, now: float) -> None:
         """A request came. What is wrong with it ends the session: see `over`."""
         rid = ask.rid
-        known = next((one for one in self._open if one.ask.rid == rid), None) or self._early.get(rid)
+        known = self._early.get(rid) if rid > self._last else self._waiting(rid)
         if known is not None:
             self._repeated(known, token)
         elif rid <= self._last:
@@ -103,7 +110,13 @@ class Machine:
         else:
             self._early[rid] = _Open(ask, token, now)
 
-    def _repeated(self, known: _Open, token: object) -> None:
+    def _waiting(self, rid: int) -> _Open | None:
+        for one in self._open:
+            if one.ask.rid == rid:
+                return one
+        return None
+
+    def _repeated(self, known: _Open, token: Token) -> None:
         """Section 14.3: the client has lost the connection of a request that waits."""
         self._answers.append(Answer(known.token, 200, REPEAT))
         known.token = token
@@ -111,7 +124,7 @@ class Machine:
         if known.repeats > REPEATS:
             self.fail("policy-violation", None)
 
-    def _again(self, rid: int, token: object) -> None:
+    def _again(self, rid: int, token: Token) -> None:
         """The client has not got the answer to a request: it gets the same again."""
         said = self._said.get(rid)
         count = self._repeats[rid] = self._repeats.get(rid, 0) + 1
@@ -179,7 +192,7 @@ class Machine:
             return
         acked = ask.ack if self.terms.acks and ask.ack >= 0 else next(reversed(said))
         self._report = None
-        for rid, answer in list(said.items()):
+        for rid, answer in said.items():
             if rid > acked:
                 if now - answer.at >= REPORT_SECONDS:
                     self._report = rid, int((now - answer.at) * 1000)
@@ -208,7 +221,7 @@ class Machine:
             self._ending = terminal(condition, said)
             self.over = True
 
-    def fail(self, condition: str, token: object | None) -> None:
+    def fail(self, condition: str, token: Token | None) -> None:
         """The client has broken a rule: the session is over. The request of `token` is told why, or the oldest one."""
         if not self.over:
             self.over = True
@@ -218,7 +231,7 @@ class Machine:
         if token is not None:
             self._end_with(token)
 
-    def _end_with(self, token: object) -> None:
+    def _end_with(self, token: Token) -> None:
         ending = self._ending
         assert ending is not None
         if self.terms.legacy and self.condition in _HTTP:
@@ -251,7 +264,7 @@ class Machine:
             self._end_with(one.token)
             self._said[one.ask.rid] = _Said(self._ending or b"", now, self.queued)
         for one in waiting[1:]:
-            self._answers.append(Answer(one.token, 200, write({})))
+            self._answers.append(Answer(one.token, 200, NOTHING))
         if waiting or self._idle_since == NEVER:
             self._idle_since = now
 
@@ -269,10 +282,10 @@ class Machine:
         if self._report is not None:
             attrs = attrs | {"report": self._report[0], "time": self._report[1]}
             self._report = None
-        data = write(attrs, payloads)
+        data = write(attrs, payloads) if attrs or payloads else NOTHING
         self._said_nothing = not payloads
-        self._said[one.ask.rid] = _Said(data, now, self._written)
-        self._answers.append(Answer(one.token, 200, data))
+        self._said[one.ask.rid] = _new(_Said, (data, now, self._written))
+        self._answers.append(_new(Answer, (one.token, 200, data)))
         if not self._open:
             self._idle_since = now
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from rookery.edge.bosh.machine import Answer, Machine
+from rookery.edge.bosh.machine import Answer, Machine, Token
 from rookery.edge.bosh.wrapper import Ask
 from rookery.shared.net.reactor import Reactor
 from rookery.shared.net.timers import NEVER
@@ -71,12 +71,12 @@ class BoshTransport:
         """What an element may cost; None when nothing is heard any more."""
         return self._peer.limits if self.open else None
 
-    def request(self, ask: Ask, token: object) -> None:
+    def request(self, ask: Ask, token: Token) -> None:
         """A request came for this session."""
-        self.machine.request(ask, token, self._reactor.clock())
+        self.machine.request(ask, token, self._reactor.now)
         self._pull()
 
-    def refuse(self, condition: str, token: object) -> None:
+    def refuse(self, condition: str, token: Token) -> None:
         """A request of this session cannot be read."""
         self.machine.fail(condition, token)
         self._pull()
@@ -89,7 +89,7 @@ class BoshTransport:
         self._pulling = True
         machine = self.machine
         while self.open and not self.held:
-            ask = machine.following(self._reactor.clock())
+            ask = machine.following(self._reactor.now)
             if ask is None:
                 break
             self._peer.on_progress(self.waiting == 0)
@@ -177,7 +177,7 @@ class BoshTransport:
     def flush(self) -> None:
         """The end of a turn: answer what is due."""
         machine = self.machine
-        for answer in machine.flush(self._reactor.clock()):
+        for answer in machine.flush(self._reactor.now):
             self._reply(answer, machine.terms.content)
         if machine.over and self.open:
             self._lost("closed")

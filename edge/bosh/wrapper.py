@@ -21,7 +21,7 @@ TEXT_XML: Final = "text/xml; charset=utf-8"
 _TYPES: Final = re.compile(
     r"(text/xml|application/xml|text/plain)(\s*;\s*charset=\"?utf-8\"?)?", re.IGNORECASE
 )
-_NUMBER: Final = re.compile(r"[0-9]{1,16}")
+_NUMBER_DIGITS: Final = 16
 _VERSION: Final = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})")
 _TRUE: Final = frozenset({"true", "1"})
 _RESTART: Final = f"{{{XBOSH}}}restart"
@@ -77,13 +77,19 @@ class Wish(NamedTuple):
     acks: bool
 
 
+_new: Final = tuple.__new__
+
+
 def _number(attrs: Mapping[str, str], name: str, most: int) -> int:
     text = attrs.get(name)
     if text is None:
         return -1
-    if not _NUMBER.fullmatch(text) or int(text) > most:
+    if len(text) > _NUMBER_DIGITS or not (text.isdecimal() and text.isascii()):
         raise BadBodyError
-    return int(text)
+    number = int(text)
+    if number > most:
+        raise BadBodyError
+    return number
 
 
 def read(wrapped: Wrapped, size: int) -> Ask:
@@ -94,22 +100,12 @@ def read(wrapped: Wrapped, size: int) -> Ask:
     type_ = get("type", "")
     if rid < 1 or type_ not in ("", "terminate"):
         raise BadBodyError
-    return Ask(
-        rid=rid,
-        sid=get("sid", ""),
-        to=get("to", ""),
-        from_=get("from", ""),
-        lang=get("xml:lang", ""),
-        version=get(_XMPP_VERSION, ""),
-        type=type_,
-        restart=get(_RESTART, "") in _TRUE,
-        pause=_number(attrs, "pause", 65_535),
-        ack=_number(attrs, "ack", MAX_RID),
-        key=get("key", "").lower(),
-        newkey=get("newkey", "").lower(),
-        events=events,
-        size=size,
-    )
+    pause, ack = _number(attrs, "pause", 65_535), _number(attrs, "ack", MAX_RID)
+    restart = get(_RESTART, "") in _TRUE
+    addresses = get("sid", ""), get("to", ""), get("from", ""), get("xml:lang", ""), get(_XMPP_VERSION, "")
+    keys = get("key", "").lower(), get("newkey", "").lower()
+    # Ask's own constructor is a Python function around this call.
+    return _new(Ask, (rid, *addresses, type_, restart, pause, ack, *keys, events, size))
 
 
 def read_wish(wrapped: Wrapped) -> Wish:
@@ -130,8 +126,12 @@ def read_wish(wrapped: Wrapped) -> Wish:
 
 def write(attrs: Mapping[str, str | int], payloads: bytes = b"") -> bytes:
     """An answer's document."""
-    said = "".join([f" {name}='{escape_attr(str(value))}'" for name, value in attrs.items()])
-    if any(name.startswith("xmpp:") for name in attrs):
+    said = ""
+    prefixed = False
+    for name, value in attrs.items():
+        said += f" {name}='{escape_attr(str(value))}'"
+        prefixed = prefixed or name.startswith("xmpp:")
+    if prefixed:
         said += f" xmlns:xmpp='{XBOSH}'"
     if b"<stream:" in payloads:
         said += f" xmlns:stream='{STREAM}'"
@@ -147,5 +147,7 @@ def terminal(condition: str, payloads: bytes = b"") -> bytes:
     return write(attrs, payloads)
 
 
+#: An answer that has nothing to say.
+NOTHING: Final = write({})
 #: A recoverable condition (section 17.3): the client shall repeat its requests.
 REPEAT: Final = write({"type": "error"})

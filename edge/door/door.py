@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+from functools import lru_cache
+from typing import Final
 
 from rookery.edge.bosh.transport import BoshTransport
 from rookery.edge.client.connection import Connection
@@ -20,6 +22,8 @@ from rookery.shared.net.transport import Transport
 from rookery.shared.observe import metrics
 from rookery.shared.xeps import channel_binding
 
+#: To find a label's gauge takes longer than to count.
+_connections: Final = lru_cache(maxsize=64)(metrics.C2S_CONNECTIONS.labels)
 _REFUSED = metrics.RATELIMIT.labels("connections")
 
 
@@ -148,7 +152,7 @@ class Door:
     def _add(self, connection: Connection, transport: str) -> None:
         self.connections.add(connection)
         labels = self._gauges[connection] = (transport, family(connection.host))
-        metrics.C2S_CONNECTIONS.labels(*labels).inc()
+        _connections(*labels).inc()
 
     def left(self, connection: Connection) -> None:
         """A connection is closed."""
@@ -157,6 +161,6 @@ class Door:
         self.connections.discard(connection)
         self._direct.discard(connection)
         labels = self._gauges.pop(connection)
-        metrics.C2S_CONNECTIONS.labels(*labels).dec()
+        _connections(*labels).dec()
         if connection.host and labels[0] != "ws":
             self._keeper.leave(connection.host)

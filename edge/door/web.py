@@ -6,7 +6,7 @@ It stands on the same channels as the other ports: handshakes, limits and PROXY 
 from __future__ import annotations
 
 import socket
-from functools import partial
+from functools import lru_cache, partial
 from typing import Final, NamedTuple
 
 import structlog
@@ -292,6 +292,7 @@ class WebDoor:
         socket.begin(self._door.adopt(host, socket, secure=secure), rest)
 
 
+@lru_cache(maxsize=64)
 def _headers(origin: str) -> tuple[tuple[str, str], ...]:
     """What every answer of BOSH has: the page that may read it, and that it is never shown as a page itself."""
     safe = (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"))

@@ -45,11 +45,11 @@ from rookery.shared.xmpp.xml import Element
 class Authentication:
     """All attempts of one stream. What takes an event raises SaslFailure, which `failed` then answers."""
 
-    __slots__ = ("_exchange", "_failures", "_inline", "_mechanism", "_stream", "_style")
+    __slots__ = ("_exchange", "_failures", "_mechanism", "_stream", "_style", "_wanted")
 
     def __init__(self, stream: Stream, inline: Inline) -> None:
         self._stream = stream
-        self._inline = inline
+        self._wanted = inline
         self._style: Style = RFC6120
         self._exchange: Exchange | None = None
         self._mechanism = ""
@@ -61,7 +61,7 @@ class Authentication:
         """`<auth/>`."""
         assert isinstance(event, Element)
         self._style = RFC6120
-        self._inline.end()
+        self._wanted.end()
         return self._start(event.get("mechanism") or "", event.text or None)
 
     def authenticate(self, event: Event) -> list[Effect]:
@@ -72,7 +72,7 @@ class Authentication:
             raise SaslFailure("encryption-required")
         request = sasl2.parse(event)
         self._check_version(request.version)
-        self._inline.begin(request)
+        self._wanted.begin(request)
         if request.mechanism in ht.BINDINGS and (request.fast is None or not request.agent.id):
             # (XEP-0484 sections 3.4 and 4.1)
             raise SaslFailure("malformed-request", "a token comes with <fast/> and the id of its client")
@@ -188,7 +188,7 @@ class Authentication:
         exchange = self._running()
         if exchange is None:
             return []
-        self._inline.token = answer
+        self._wanted.token = answer
         try:
             return self._went(exchange.redeemed(answer))
         except SaslFailure as failure:
@@ -209,20 +209,20 @@ class Authentication:
         stream.asking = False
         if isinstance(outcome, NeedCredentials):
             stream.asking = True
-            return [AskCredentials(outcome.account, outcome.mechanism, self._inline.agent)]
+            return [AskCredentials(outcome.account, outcome.mechanism, self._wanted.agent)]
         if isinstance(outcome, NeedCheck):
             stream.asking = True
             return [CheckPassword(outcome.password, outcome.credentials)]
         if isinstance(outcome, NeedLogin):
             stream.asking = True
             ask = AskLogin(
-                stream.domain, outcome.account, self._mechanism, outcome.secret, self._inline.agent
+                stream.domain, outcome.account, self._mechanism, outcome.secret, self._wanted.agent
             )
             return [ask]
         if isinstance(outcome, NeedRedeem):
             self._check_sender(outcome.account)
             stream.asking = True
-            return [AskRedeem(self._inline.redeem(outcome, self._mechanism))]
+            return [AskRedeem(self._wanted.redeem(outcome, self._mechanism))]
         if isinstance(outcome, Challenge):
             stream.phase = Phase.EXCHANGE
             return [self._send(self._style.challenge(outcome.text))]
@@ -241,8 +241,8 @@ class Authentication:
         proved, missing = self._exchange.proved, self._exchange.missing
         self._exchange = None
         if self._style is SASL2:
-            ended = AuthEnded(self._mechanism, "success", agent=self._inline.agent)
-            return [ended, *self._inline.succeeded(outcome.text, proved, missing)]
+            ended = AuthEnded(self._mechanism, "success", agent=self._wanted.agent)
+            return [ended, *self._wanted.succeeded(outcome.text, proved, missing)]
         stream.renew()
         return [
             self._send(Element(ns.SASL, "success", None, outcome.text or None)),
@@ -259,7 +259,7 @@ class Authentication:
         # A task that fails takes the authentication back (XEP-0388 section 2.6.3).
         stream.account = ""
         stream.phase = Phase.FEATURES
-        self._inline.end()
+        self._wanted.end()
         out: list[Effect] = [
             self._send(self._style.failure(failure)),
             AuthEnded(self._mechanism or "unknown", failure.condition, account),

@@ -6,8 +6,8 @@ It exists from the first byte until a resource is bound; then its client's conne
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from functools import partial
-from typing import Protocol, assert_never
+from functools import lru_cache, partial
+from typing import Final, Protocol, assert_never
 
 from rookery.edge.admission import Rank
 from rookery.edge.context import Context
@@ -53,6 +53,9 @@ from rookery.shared.xeps import message_archive
 from rookery.shared.xmpp.errors import StanzaError, StreamError
 from rookery.shared.xmpp.sasl import ht
 from rookery.shared.xmpp.stream import Event
+
+#: To find a label's counter takes longer than to count. Mechanisms that a client makes up are counted under one name.
+_ended: Final = lru_cache(maxsize=64)(metrics.AUTH.labels)
 
 
 def _nothing() -> None:
@@ -110,8 +113,10 @@ class Login:
         "_counted",
         "_mechanism",
         "_negotiation",
+        "_question",
         "_release",
         "_resumed",
+        "_running",
         "_session",
     )
 
@@ -126,6 +131,9 @@ class Login:
         self._resumed = False
         #: Whether it had its turn: a client whose stream cannot be resumed binds without a second one.
         self._counted = False
+        #: What is to be asked next, and whether a task is there that will.
+        self._question: Callable[[], Awaitable[list[Effect]]] | None = None
+        self._running = False
         #: What to call once the session has begun.
         self._release: Callable[[], None] = _nothing
 
@@ -210,7 +218,7 @@ class Login:
                 assert_never(effect)
 
     def _auth_ended(self, effect: AuthEnded) -> None:
-        metrics.AUTH.labels(effect.mechanism, effect.result).inc()
+        _ended(effect.mechanism, effect.result).inc()
         if effect.result != "success":
             self._log_failure("authentication", effect.account, effect.result, effect.mechanism)
         if effect.result == "not-authorized" and self._client.host not in self._context.exempt:
@@ -250,15 +258,22 @@ class Login:
     # --- questions to the cluster ---
 
     def _ask(self, question: Callable[[], Awaitable[list[Effect]]]) -> None:
-        async def run() -> None:
+        self._question = question
+        if not self._running:
+            self._running = True
+            self._client.ask(self._run)
+
+    async def _run(self) -> None:
+        """Ask one thing after the other in one task, while each answer leads to the next question."""
+        while (question := self._question) is not None:
+            self._question = None
             effects = await question()
             if self._client.reason:
                 return
             self._apply(effects)
-            if not self._negotiation.stream.asking:
-                self._client.answered()
-
-        self._client.ask(run)
+        self._running = False
+        if not self._negotiation.stream.asking:
+            self._client.answered()
 
     async def _admitted(self, rank: Rank, step: str) -> list[Effect] | None:
         """Wait for a turn. None: go on; else the stream ends so (RFC 6120 section 4.9.3.17)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import lru_cache
 from typing import Final, cast
 
 import trio
@@ -13,6 +14,8 @@ from rookery.shared.bus.messages import TAGS, Failed, Item, Kind, Return
 from rookery.shared.observe.metrics import REQUEST_SECONDS
 from rookery.shared.xmpp.errors import STANZA_CONDITIONS, StanzaError
 
+#: To find a label's histogram takes longer than to observe.
+_seconds: Final = lru_cache(maxsize=64)(REQUEST_SECONDS.labels)
 _TYPES: Final = frozenset({"auth", "cancel", "continue", "modify", "wait"})
 
 
@@ -51,7 +54,7 @@ class Calls:
                 await waiter.event.wait()
         finally:
             del self._open[number]
-        REQUEST_SECONDS.labels(kind.label).observe(time.monotonic() - waiter.began)
+        _seconds(kind.label).observe(time.monotonic() - waiter.began)
         if waiter.error is not None:
             raise waiter.error
         if waiter.answer is None:

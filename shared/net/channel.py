@@ -191,10 +191,8 @@ class Channel:
         self._want(mask)
 
     def hold(self, reason: int) -> None:
-        """Stop reading for `reason` (a bit)."""
+        """Stop reading for `reason` (a bit). Epoll is told when something comes meanwhile: most reasons are gone sooner."""
         self.held |= reason
-        if self.state == State.OPEN:
-            self._rearm()
 
     def release(self, reason: int) -> None:
         """`reason` is gone; read again when no other is left."""
@@ -231,10 +229,13 @@ class Channel:
         if state == State.OPEN:
             if mask & WRITE:
                 self.flush()
-            if mask & GONE and self.held:
-                self.abort("reset")
-            elif mask & (READ | GONE) and not self.held and self.open:
-                self._read()
+            if mask & (READ | GONE) and self.open:
+                if not self.held:
+                    self._read()
+                elif mask & GONE:
+                    self.abort("reset")
+                else:
+                    self._rearm()
         elif state == State.HANDSHAKE:
             if self._watch:
                 self._step()
@@ -310,7 +311,8 @@ class Channel:
                 self.since = self.reactor.clock() or 1e-9
         else:
             self.since = 0.0
-        self._rearm()
+        if bool(self._watch & WRITE) != bool(self._rest):
+            self._rearm()
         self.peer.on_progress(not self._rest)
         if self.held & FINISHING and not self.waiting and self.state == State.OPEN:
             self._shutdown()

@@ -112,11 +112,11 @@ class HttpConnection:
         exchange = self._exchange
         if exchange is None or self._phase in (_Phase.LINGER, _Phase.OVER):
             return
-        if not exchange.begun:
-            # The clock of the request runs from its first byte, so a trickle gains nothing.
-            self._until(_Phase.REQUEST, self._site.limits.request_seconds)
         exchange.feed(data)
         self._look()
+        if self._phase is _Phase.IDLE and exchange.begun:
+            # The clock of a request that is not whole runs from its first byte, so a trickle gains nothing.
+            self._until(_Phase.REQUEST, self._site.limits.request_seconds)
 
     def on_again(self) -> None:
         """Another turn for the request that came with the last one."""

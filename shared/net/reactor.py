@@ -67,6 +67,8 @@ class Reactor:
 
     def __init__(self, standstill: float = STANDSTILL_SECONDS) -> None:
         self._standstill = standstill
+        #: The clock now, for what happens outside of turns: trio's, without the calls around it once this runs.
+        self.clock: Callable[[], float] = trio.current_time
         self.wheel = Wheel()
         #: The clock of the current turn (trio's clock, seconds).
         self.now = 0.0
@@ -123,17 +125,13 @@ class Reactor:
         if not self._in_turn and self._lot:
             self._lot.unpark()
 
-    def clock(self) -> float:
-        """The clock now, for what happens outside of turns."""
-        return trio.current_time()
-
     def touch(self) -> None:
         """Something other than a turn begins to work: its time is now."""
-        self.now = trio.current_time()
+        self.now = self.clock()
 
     def at(self, timed: Timed, when: float) -> None:
         """Let the wheel ask `timed` at `when`."""
-        if self.wheel.schedule(timed, when, trio.current_time()):
+        if self.wheel.schedule(timed, when, self.clock()):
             self._wake(when)
 
     def _wake(self, when: float) -> None:
@@ -144,6 +142,7 @@ class Reactor:
 
     async def run(self) -> None:
         """Serve until cancelled."""
+        self.clock = trio.lowlevel.current_clock().current_time
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._flusher)
             nursery.start_soon(self._heart)
@@ -172,7 +171,7 @@ class Reactor:
         """Serve everything that is ready now, within the bounds of one turn."""
         self.turns += 1
         self._in_turn = self._serving = True
-        self.now = now = trio.current_time()
+        self.now = now = self.clock()
         if now > self._expected:
             self.stood_still()
         self.wheel.advance(now)
@@ -201,7 +200,7 @@ class Reactor:
 
     async def _heart(self) -> None:
         while True:
-            now = trio.current_time()
+            now = self.clock()
             if now > self._expected:
                 self.stood_still()
             self._expected = now + _HEART_SECONDS + self._standstill
@@ -226,7 +225,7 @@ class Reactor:
         """Ends the turns of others: what the bus delivers between two turns is sent when its task yields."""
         while True:
             await self._lot.park()
-            self.now = trio.current_time()
+            self.now = self.clock()
             self._finish()
 
     def _finish(self) -> None:

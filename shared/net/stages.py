@@ -77,11 +77,13 @@ class FirstByte:
 class Alpn:
     """TLS comes at once, and a client that offers protocols must offer ours (XEP-0368, RFC 7301 section 3.2)."""
 
-    __slots__ = ("_context", "_protocol")
+    __slots__ = ("_context", "_part", "_protocol")
 
     def __init__(self, context: TlsContext, protocol: bytes) -> None:
         self._context = context
         self._protocol = protocol
+        #: Whether a part of the ClientHello has come.
+        self._part = False
 
     def on_ready(self, channel: Channel) -> None:
         """Wait for the whole ClientHello, then let OpenSSL have it, or refuse."""
@@ -89,8 +91,10 @@ class Alpn:
         if data is None:
             return
         missing = hello.missing(data)
-        # Until all of it is there the socket shall not count as readable, or the loop would spin.
-        channel.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, missing or 1)
+        if missing or self._part:
+            # Until all of it is there the socket shall not count as readable, or the loop would spin.
+            channel.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, missing or 1)
+        self._part = missing > 0
         if missing:
             return
         names = hello.offered(data)

@@ -72,5 +72,5 @@ def feature(mechanisms: Iterable[str]) -> Element:
 
 def token(token: str, expires: int) -> Element:
     """`<token/>`; `expires` in Unix seconds (section 3.3)."""
-    stamp = datetime.fromtimestamp(expires, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    stamp = f"{datetime.fromtimestamp(expires, UTC).isoformat()[:19]}Z"
     return Element(NS, "token", {"token": token, "expiry": stamp})

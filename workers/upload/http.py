@@ -1,4 +1,4 @@
-"""HTTP/1.1 for files on a trio stream: h11 is the parser; bodies pass in blocks, and each side waits for the other."""
+"""HTTP/1.1 for files on a trio stream: h11 is the parser; bodies pass it by in blocks, and each side waits for the other."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from rookery.workers.upload.store import File
 
 _HEAD_BYTES: Final = 16_384
 _READ: Final = 32_768
+#: Bytes of a body that are read at once.
+_BODY: Final = 65_536
 #: How long the last answer may take to be read while the client still sends what nobody wants. Seconds.
 _LINGER: Final = 2.0
 _SENT: Final = UPLOAD_BYTES.labels("out")
@@ -40,6 +42,8 @@ class Connection:
         self._options: Options = files.options
         self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=_HEAD_BYTES)
         self._cors: Headers = []
+        #: What came behind a body that was read whole.
+        self._behind: bytes | None = None
 
     async def serve(self) -> None:
         """Answer requests until the connection ends; closes it. Never raises for what the client does."""
@@ -57,7 +61,7 @@ class Connection:
 
     async def _next(self) -> bool:
         """Serve one request; False when the connection is at its end."""
-        self._cors = []
+        self._cors, self._behind = [], None
         try:
             with trio.move_on_after(self._options.stall_seconds) as clock:
                 request = await self._event()
@@ -70,8 +74,18 @@ class Connection:
         except RefuseError as error:
             UPLOADS.labels("refused").inc()
             await self._refuse(error)
-        # What is left of a small body is read, so that the connection can go on; a client with a large one is told to close.
-        if self._h11.our_state is not h11.DONE or self._h11.their_state is not h11.DONE:
+        return self._goes_on()
+
+    def _goes_on(self) -> bool:
+        """Whether another request may come: behind a body that was read; a client that still sends one is told to close."""
+        if self._h11.our_state is not h11.DONE:
+            return False
+        if self._behind is not None:
+            self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=_HEAD_BYTES)
+            if self._behind:
+                self._h11.receive_data(self._behind)
+            return True
+        if self._h11.their_state is not h11.DONE:
             return False
         self._h11.start_next_cycle()
         return True
@@ -107,24 +121,30 @@ class Connection:
         if "transfer-encoding" in headers:
             raise RefuseError(411)
         with trio.move_on_after(self._options.put_seconds) as clock:
-            async with aclosing(self._body()) as body:
+            async with aclosing(self._body(slot.size)) as body:
                 await self._files.put(slot, body)
         if clock.cancelled_caught:
             raise RefuseError(408)
         await self._answer(201, [])
 
-    async def _body(self) -> AsyncGenerator[bytes, None]:
-        while True:
+    async def _body(self, size: int) -> AsyncGenerator[bytes, None]:
+        """A body of a known length, which h11 is not given: it would copy it three times."""
+        if self._h11.they_are_waiting_for_100_continue:
+            await self._proceed()
+        came, _ = self._h11.trailing_data
+        while len(came) < size:
+            if came:
+                size -= len(came)
+                yield came
             with trio.move_on_after(self._options.stall_seconds) as clock:
-                event = await self._event()
+                came = await self._receive(_BODY)
             if clock.cancelled_caught:
                 raise RefuseError(408)
-            if isinstance(event, h11.Data):
-                yield bytes(event.data)
-            elif isinstance(event, h11.EndOfMessage):
-                return
-            else:
+            if not came:
                 raise _GoneError
+        self._behind = came[size:]
+        if size:
+            yield came[:size] if self._behind else came
 
     async def _end_of_body(self) -> None:
         """Requests without a body: something that has one is none of ours."""
@@ -168,13 +188,17 @@ class Connection:
             if isinstance(event, h11.Event):
                 return event
             if self._h11.they_are_waiting_for_100_continue:
-                await self._send(
-                    self._h11.send(h11.InformationalResponse(status_code=100, headers=[])) or b""
-                )
-            try:
-                self._h11.receive_data(bytes(await self._stream.receive_some(_READ)))
-            except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-                raise _GoneError from error
+                await self._proceed()
+            self._h11.receive_data(await self._receive(_READ))
+
+    async def _proceed(self) -> None:
+        await self._send(self._h11.send(h11.InformationalResponse(status_code=100, headers=[])) or b"")
+
+    async def _receive(self, most: int) -> bytes:
+        try:
+            return bytes(await self._stream.receive_some(most))
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            raise _GoneError from error
 
     def _head(self, status: int, headers: Headers) -> bytes:
         said = [("Date", formatdate(usegmt=True)), *headers, *self._cors]
@@ -197,7 +221,7 @@ class Connection:
         if self._h11.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             raise _GoneError
         headers: Headers = [*GUARDS]
-        if self._h11.their_state is not h11.DONE:
+        if self._h11.their_state is not h11.DONE and self._behind is None:
             headers.append(("Connection", "close"))
         if error.status == HTTPStatus.METHOD_NOT_ALLOWED:
             headers.append(("Allow", "GET, HEAD, PUT, OPTIONS"))
@@ -221,13 +245,9 @@ class Connection:
     async def _linger(self) -> None:
         """Let the client read the last answer: what it still sends is thrown away for a moment, or it would be reset."""
         try:
-            if isinstance(self._stream, trio.SSLStream):
-                stream: trio.abc.Stream = self._stream.transport_stream
-            else:
-                stream = self._stream
-            if isinstance(stream, trio.SocketStream):
-                await stream.send_eof()
-            while await stream.receive_some(_READ):
+            if isinstance(self._stream, trio.abc.HalfCloseableStream):
+                await self._stream.send_eof()
+            while await self._stream.receive_some(_READ):
                 pass
         except (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):
             pass

@@ -18,6 +18,7 @@ from rookery.shared.observe.metrics import RATELIMIT
 from rookery.shared.xeps.upload import Options
 from rookery.workers.upload.files import Files
 from rookery.workers.upload.http import Connection
+from rookery.workers.upload.secured import Secured
 
 WEB: Final = "web"
 _BACKLOG: Final = 256
@@ -101,7 +102,7 @@ class Port:
                 context = self._certificates.context("", WEB) if first else None
                 if context is None:
                     return None
-                secured = trio.SSLStream(stream, context, server_side=True, https_compatible=True)
+                secured = Secured(stream, context)
                 await secured.do_handshake()
                 return secured
             except (OSError, ssl.SSLError, trio.BrokenResourceError):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rookery.shared.observe.exchange import Exchange, HttpError, HttpLimits, Pause, Request, Response
+from rookery.shared.observe.requests import KNOWN_BYTES, KNOWN_HEADS, KnownHeads
 
 GET = b"GET /a%20b?q=1&r=%41 HTTP/1.1\r\nHost: x.org\r\nX-Y:\t a  b \r\nX-Y: c\r\n\r\n"
 POST = (
@@ -175,3 +178,58 @@ def test_no_answer_breaks_its_lines() -> None:
     exchange.next()
     with pytest.raises(ValueError, match="line break"):
         exchange.answer(Response(headers=(("X", "a\r\nSet-Cookie: b"),)))
+
+
+def test_a_known_head_is_read_as_the_parser_reads_it() -> None:
+    first, second = POST[:-7] + b"<body/>", POST[:-7] + b"<bodyx>"
+    exchange = Exchange(HttpLimits(), "192.0.2.1")
+    bodies = []
+    for data in (first, second, second):
+        exchange.feed(data)
+        request = exchange.next()
+        assert isinstance(request, Request)
+        bodies.append(request.body)
+        exchange.answer(Response())
+        assert exchange.again()
+    assert bodies == [b"<body/>", b"<bodyx>", b"<bodyx>"]
+    # Another client's request has its own address, and its own limits hold.
+    other = Exchange(HttpLimits(), "192.0.2.2")
+    other.feed(first)
+    assert other.next() == heard(first)[0]._replace(peer="192.0.2.2")  # type: ignore[union-attr]
+    small = Exchange(HttpLimits(body_bytes=6))
+    small.feed(first)
+    with pytest.raises(HttpError) as refused:
+        small.next()
+    assert refused.value.status == 413
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        GET,
+        CHUNKS,
+        POST + POST,
+        POST[:-1],
+        POST + b"x",
+        POST.replace(b"Keep-Alive", b"close"),
+        POST.replace(b"Keep-Alive", b"keep-alive\r\nExpect: 100-continue"),
+        POST.replace(b"Keep-Alive", b"upgrade\r\nUpgrade: x"),
+        POST.replace(b"HTTP/1.1", b"HTTP/1.0"),
+        POST.replace(b"/http-bind", b"/" + b"x" * KNOWN_BYTES),
+    ],
+)
+def test_only_plain_requests_are_remembered(data: bytes) -> None:
+    known = KnownHeads()
+    exchange = Exchange(HttpLimits(), heads=known)
+    exchange.feed(data)
+    with contextlib.suppress(HttpError):
+        exchange.next()
+    assert len(known) == 0
+
+
+def test_heads_that_are_remembered_are_few() -> None:
+    known = KnownHeads()
+    for number in range(KNOWN_HEADS + 10):
+        exchange = Exchange(HttpLimits(), heads=known)
+        exchange.feed(POST.replace(b"x.org", b"x%d.org" % number))
+    assert len(known) == 10

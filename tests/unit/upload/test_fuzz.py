@@ -191,5 +191,18 @@ async def test_what_is_right_is_kept(autojump_clock: trio.testing.MockClock) -> 
     assert shelf.kept == {ID: BODY}
 
 
+@pytest.mark.parametrize("pieces", [1, 2, 7, 400])
+async def test_what_comes_behind_a_body_is_the_next_request(
+    pieces: int, autojump_clock: trio.testing.MockClock
+) -> None:
+    shelf = Shelf()
+    waiting = PUT.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n", 1)
+    got = await served(shelf, waiting + SEEDS[3] + PUT + SEEDS[3], pieces)
+    statuses = [int(found) for found in re.findall(rb"HTTP/1\.1 (\d{3}) ", got)]
+    # A body that nobody wants is not read, so nothing behind it is.
+    assert [one for one in statuses if one != 100] == [201, 200, 409]
+    assert shelf.kept == {ID: BODY}
+
+
 if __name__ == "__main__":  # python -m tests.unit.upload.test_fuzz SEED ROUNDS
     trio.run(attack, int(sys.argv[1]), int(sys.argv[2]), clock=trio.testing.MockClock(autojump_threshold=0))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rookery.shared.xmpp.body import NS, BodyParser, Wrapped
+from rookery.shared.xmpp.body import NS, BodyParser, Wrapped, empty
 from rookery.shared.xmpp.errors import StreamError
 from rookery.shared.xmpp.events import StreamLimits
 from rookery.shared.xmpp.stanza import Stanza
@@ -113,3 +113,57 @@ def test_the_same_events_as_a_websocket(kinds: list[str], text: str) -> None:
     frames = FrameParser(LIMITS)
     wanted = [event for stanza in stanzas for event in frames.feed_message(stanza.encode())]
     assert parse(f"{HEAD}{''.join(stanzas)}</body>").events == wanted
+
+
+@st.composite
+def bare(draw: st.DrawFn) -> bytes:
+    """A body with nothing inside, or nearly so."""
+    names = draw(
+        st.lists(
+            st.sampled_from(
+                [
+                    "rid",
+                    "sid",
+                    "xml:lang",
+                    "xmpp:restart",
+                    "xmlns:xmpp",
+                    "xmlns",
+                    "xmlns:x",
+                    "x:y",
+                    "xml:id",
+                    "to",
+                    "a_b",
+                    ":",
+                    "xml:",
+                ]
+            ),
+            max_size=6,
+        )
+    )
+    values = st.sampled_from(
+        ["7", NS, "urn:xmpp:xbosh", "", "a b", "&amp;", "<", ">", "\t", "\n", "é", '"', "'", "]]>", "x" * 600]
+    )
+    space = st.sampled_from([" ", " ", " ", "", "\n"])
+    quote = st.sampled_from(["'", '"'])
+    said = f" xmlns='{NS}'" if draw(st.booleans()) else ""
+    for name in names:
+        mark = draw(quote)
+        said += f"{draw(space)}{name}={mark}{draw(values)}{mark}"
+    return (
+        f"<body{said}{draw(st.sampled_from(['/>', '></body>', ' />', '> </body>', '>', '></bod>']))}".encode()
+    )
+
+
+@given(bare())
+def test_what_is_read_without_a_parser_is_what_the_parser_reads(document: bytes) -> None:
+    quick = empty(document)
+    if quick is None:
+        return
+    assert quick == parse(document)
+
+
+def test_a_poll_needs_no_parser() -> None:
+    assert empty(f"<body rid='8' sid='s' xmlns='{NS}'/>".encode()) == Wrapped({"rid": "8", "sid": "s"}, [])
+    restart = f"{HEAD}</body>".encode()
+    assert empty(restart) == parse(restart)
+    assert empty(f"{HEAD}<presence/></body>".encode()) is None

@@ -6,7 +6,6 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qsl, unquote
 
@@ -138,7 +137,7 @@ class Site:
         if login.foreign(request.headers):
             raise Problem(403, "forbidden", "another site has sent this form")
         secret = _form(request).get("token", "").strip()
-        shown = replace(request, headers={**request.headers, "authorization": f"Bearer {secret}"})
+        shown = request._replace(headers={**request.headers, "authorization": f"Bearer {secret}"})
         token = await self._access.token(self._desk("?"), shown)
         called[1] = token.name
         fresh = Login(token.name, _micros(token), int(time.time()), secrets.token_hex(8))
@@ -198,7 +197,7 @@ def _moved(to: str, *headers: tuple[str, str]) -> Response:
 def _problem(problem: Problem, known: _Known | None) -> Response:
     values = {"status": problem.status, "detail": str(problem), "path": ""}
     retry = tuple((name, value) for name, value in problem.headers if name == "Retry-After")
-    return replace(_page("problem.html", values, known), status=problem.status, headers=(*retry, *HEADERS))
+    return _page("problem.html", values, known)._replace(status=problem.status, headers=(*retry, *HEADERS))
 
 
 def _page(template: str, values: Mapping[str, Any], known: _Known | None, done: str = "") -> Response:

@@ -67,7 +67,7 @@ class World:
         self.edge = self.cluster.node("edge1", Kind.EDGE)
         self.router = self.cluster.node("router1", Kind.ROUTER)
         self.reactor = Reactor()
-        self.reactor.clock = self.clock  # type: ignore[method-assign]
+        self.reactor.clock = self.clock
         self.reactor.at = lambda timed, when: None  # type: ignore[method-assign]
         self.reactor.now = self.clock.now
         addresses = Addresses(self.edge.partition)
