@@ -13,20 +13,11 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from rookery.bench.driver import loop as loops
+from rookery.bench.driver import script as scripts
 from rookery.bench.driver.bosh import Bosh
 from rookery.bench.driver.login import Session
 from rookery.bench.driver.scan import split
-from rookery.bench.driver.script import (
-    Note,
-    OpenStream,
-    Script,
-    ScriptError,
-    Send,
-    StartTls,
-    Until,
-    answer,
-    parse,
-)
+from rookery.bench.driver.script import Note, OpenStream, Script, ScriptError, Send, StartTls, Until
 from rookery.bench.driver.target import Target
 from rookery.bench.driver.websocket import Socket, WebSocket
 
@@ -161,13 +152,7 @@ class Client:
             self._begin()
             return
         assert self._raw is not None
-        loop, fd = self._loop, self._fd
-        web = WebSocket(
-            self._raw,
-            self._target.domain,
-            self._target.path,
-            lambda: loop.change(fd, loops.READ | loops.WRITE),
-        )
+        web = WebSocket(self._raw, self._target.domain, self._target.path, self._blocked)
         self._web = web
         web.flush()
         self._plug(web)
@@ -185,16 +170,12 @@ class Client:
 
         self._loop.handlers[self._fd] = opened
 
+    def _blocked(self) -> None:
+        self._loop.change(self._fd, loops.READ | loops.WRITE)
+
     def _bosh(self) -> None:
         assert self._raw is not None
-        loop, fd = self._loop, self._fd
-        bosh = Bosh(
-            loop,
-            self._target,
-            self._raw,
-            self._on_ready,
-            lambda: loop.change(fd, loops.READ | loops.WRITE),
-        )
+        bosh = Bosh(self._loop, self._target, self._raw, self._on_ready, self._blocked)
         self._web = bosh
         self._plug(bosh)
         self._begin()
@@ -326,12 +307,12 @@ class Client:
             if until is not None and not element.startswith(_HEEDED) and not until.search(element):
                 continue
             try:
-                parsed = parse(element)
+                parsed = scripts.parse(element)
             except ScriptError as error:
                 self._fail(error.condition, error.text)
                 return
             if parsed.name == "iq" and parsed.get("type") in ("get", "set"):
-                self.write(answer(element, self.xmlns))
+                self.write(scripts.answer(element, self.xmlns))
             else:
                 self._advance(parsed)
 

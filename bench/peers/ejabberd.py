@@ -75,20 +75,7 @@ def configuration(site: Site, ports: Ports, *, database: Archive | None = None) 
         "max_stanza_size": 262_144,
         "backlog": 4096,
     }
-    modules: dict[str, Any] = {name: {} for name in MODULES}
-    modules |= {
-        # (its defaults are 200 occupants, and that rooms with more than 1000 tell nobody who comes and goes)
-        "mod_muc": {
-            "max_users": OCCUPANTS,
-            "max_users_presence": OCCUPANTS,
-            "default_room_options": {"max_users": OCCUPANTS},
-        },
-        "mod_pubsub": {"plugins": ["flat", "pep"]},
-        "mod_register": {"ip_access": "all", "access": "all"},
-        "mod_roster": {"versioning": True},
-        "mod_stream_mgmt": {"resend_on_timeout": "if_offline"},
-        "mod_vcard": {"search": False},
-    }
+    modules = _modules()
     config: dict[str, Any] = {
         "loglevel": "info",
         "log_rotate_count": 0,
@@ -131,6 +118,23 @@ def configuration(site: Site, ports: Ports, *, database: Archive | None = None) 
         }
         modules["mod_mam"] = {"db_type": "sql", "default": "always", "assume_mam_usage": True}
     return config
+
+
+def _modules() -> dict[str, Any]:
+    modules: dict[str, Any] = {name: {} for name in MODULES}
+    return modules | {
+        # (its defaults are 200 occupants, and that rooms with more than 1000 tell nobody who comes and goes)
+        "mod_muc": {
+            "max_users": OCCUPANTS,
+            "max_users_presence": OCCUPANTS,
+            "default_room_options": {"max_users": OCCUPANTS},
+        },
+        "mod_pubsub": {"plugins": ["flat", "pep"]},
+        "mod_register": {"ip_access": "all", "access": "all"},
+        "mod_roster": {"versioning": True},
+        "mod_stream_mgmt": {"resend_on_timeout": "if_offline"},
+        "mod_vcard": {"search": False},
+    }
 
 
 def check(*, sql: bool = False) -> None:
