@@ -232,6 +232,10 @@ def _reset(stage: Stage) -> Script:
 def _handshake(stage: Stage) -> Script:
     chosen = stage.some(0.3)
     stage.cuts += [stage.next_position() for _ in range(4 * len(chosen))]
+    if not stage.cuts:
+        stage.say("nobody is connected")
+        yield 0.5
+        return
     first, last = stage.cuts[0], stage.cuts[-1]
     stage.say(f"{len(chosen)} clients log in with cuts at bytes {first} to {last}")
     for client in chosen:
