@@ -151,7 +151,11 @@ class Rooms:
             self.abroad.heard(live, item.stanza, work.at)
         ours = item.stanza.kind == "presence" and self._shell.local(item.stanza.from_)
         facts = self._policy.facts(
-            item.stanza, work.at, live.history, item.origin.stream if ours else b"", ours and not item.origin.n
+            item.stanza,
+            work.at,
+            live.history,
+            item.origin.stream if ours else b"",
+            ours and not item.origin.n,
         )
         try:
             if self._requests.reads(item.stanza):
