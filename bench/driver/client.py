@@ -6,7 +6,6 @@ elements that go to the script. Nothing here allocates per stanza but the bytes.
 
 from __future__ import annotations
 
-import re
 import socket
 import ssl
 from collections.abc import Callable
@@ -17,7 +16,7 @@ from rookery.bench.driver import script as scripts
 from rookery.bench.driver.bosh import Bosh
 from rookery.bench.driver.login import Session
 from rookery.bench.driver.scan import split
-from rookery.bench.driver.script import Note, OpenStream, Script, ScriptError, Send, StartTls, Until
+from rookery.bench.driver.script import Note, OpenStream, Script, ScriptError, Send, StartTls, answer, parse
 from rookery.bench.driver.target import Target
 from rookery.bench.driver.websocket import Socket, WebSocket
 
@@ -28,8 +27,6 @@ Outcome = Callable[["Client", str], None]
 _CHUNK: Final = 65_536
 _AGAIN: Final = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 _SKIPPED: Final = (b"<?xml", b"<stream:stream", b"<open")
-#: What concerns every script, whatever it waits for.
-_HEEDED: Final = (b"<iq", b"<stream:error")
 _CLOSE: Final = (b"</stream:stream", b"<close")
 
 
@@ -93,8 +90,7 @@ class Client:
         self._script: Script | None = None
         self._outcome: Outcome = gone
         self._since = 0
-        #: What the script looks for among much that it has no use for.
-        self._until: re.Pattern[bytes] | None = None
+        self._until: scripts.Until | None = None
         #: How many decrypted bytes TLS keeps.
         self._pending: Callable[[], int] | None = None
         self._recv: Callable[[int], bytes]
@@ -152,7 +148,13 @@ class Client:
             self._begin()
             return
         assert self._raw is not None
-        web = WebSocket(self._raw, self._target.domain, self._target.path, self._blocked)
+        loop, fd = self._loop, self._fd
+        web = WebSocket(
+            self._raw,
+            self._target.domain,
+            self._target.path,
+            lambda: loop.change(fd, loops.READ | loops.WRITE),
+        )
         self._web = web
         web.flush()
         self._plug(web)
@@ -170,12 +172,16 @@ class Client:
 
         self._loop.handlers[self._fd] = opened
 
-    def _blocked(self) -> None:
-        self._loop.change(self._fd, loops.READ | loops.WRITE)
-
     def _bosh(self) -> None:
         assert self._raw is not None
-        bosh = Bosh(self._loop, self._target, self._raw, self._on_ready, self._blocked)
+        loop, fd = self._loop, self._fd
+        bosh = Bosh(
+            loop,
+            self._target,
+            self._raw,
+            self._on_ready,
+            lambda: loop.change(fd, loops.READ | loops.WRITE),
+        )
         self._web = bosh
         self._plug(bosh)
         self._begin()
@@ -303,16 +309,15 @@ class Client:
             if element.startswith(_CLOSE):
                 self._end("closed")
                 return
-            until = self._until
-            if until is not None and not element.startswith(_HEEDED) and not until.search(element):
+            if self._until is not None and not self._until.heeds(element):
                 continue
             try:
-                parsed = scripts.parse(element)
+                parsed = parse(element)
             except ScriptError as error:
                 self._fail(error.condition, error.text)
                 return
             if parsed.name == "iq" and parsed.get("type") in ("get", "set"):
-                self.write(scripts.answer(element, self.xmlns))
+                self.write(answer(element, self.xmlns))
             else:
                 self._advance(parsed)
 
@@ -322,7 +327,7 @@ class Client:
         self._until = None
         try:
             step = next(script) if first else script.send(value)
-            while step is not None:
+            while step is not None and not isinstance(step, scripts.Until):
                 if isinstance(step, Send):
                     self.write(step.data)
                 elif isinstance(step, OpenStream):
@@ -333,12 +338,10 @@ class Client:
                 elif isinstance(step, StartTls):
                     self._handshake()
                     return
-                elif isinstance(step, Until):
-                    self._until = step.pattern
-                    return
                 if self._script is None:
                     return
                 step = script.send(None)
+            self._until = step
         except StopIteration:
             self._finish("")
         except ScriptError as error:

@@ -15,6 +15,7 @@ from rookery.shared.xmpp.parse import parse_element
 from rookery.shared.xmpp.xml import Element, escape_attr
 
 PING: Final = "urn:xmpp:ping"
+_HEEDED: Final = (b"<iq", b"<stream:error")
 _WRAP: Final = f"<w xmlns='{ns.CLIENT}' xmlns:stream='{ns.STREAM}'>".encode()
 
 
@@ -33,9 +34,13 @@ class OpenStream(NamedTuple):
 
 
 class Until(NamedTuple):
-    """Wait for the next first-level element in whose bytes this is found; what else comes, requests apart, is not even parsed."""
+    """Wait for the next first-level element in whose bytes this is found; most of what else comes is not even parsed."""
 
     pattern: re.Pattern[bytes]
+
+    def heeds(self, element: bytes) -> bool:
+        """Whether the element is looked at: requests, answers and errors of the stream concern every script."""
+        return element.startswith(_HEEDED) or self.pattern.search(element) is not None
 
 
 class Note(NamedTuple):

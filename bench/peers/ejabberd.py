@@ -26,8 +26,12 @@ _PLACES: Final = ("*/{0}-*/ebin/{0}.app", "{0}-*/ebin/{0}.app", "erlang/lib/{0}-
 _SCHEMA: Final = Path("/usr/share/ejabberd/sql/pg.sql")
 #: Cached entries for each user: rosters of 20 to 40 contacts are kept by item.
 _ENTRIES: Final = 50
-#: Occupants of one room: as many as a scenario has users.
-OCCUPANTS: Final = 20_000
+#: Rooms with as many occupants as a scenario has users: the defaults are 200, and that rooms with more than 1000 tell nobody who comes and goes.
+ROOMS: Final = {
+    "max_users": 20_000,
+    "max_users_presence": 20_000,
+    "default_room_options": {"max_users": 20_000},
+}
 #: Busy-waiting schedulers count CPU that serves nobody, four to five times what the work costs.
 SLEEPING: Final = ("+sbwt", "none", "+sbwtdcpu", "none", "+sbwtdio", "none")
 #: What is served over HTTP.
@@ -75,7 +79,15 @@ def configuration(site: Site, ports: Ports, *, database: Archive | None = None) 
         "max_stanza_size": 262_144,
         "backlog": 4096,
     }
-    modules = _modules()
+    modules: dict[str, Any] = {name: {} for name in MODULES}
+    modules |= {
+        "mod_muc": ROOMS,
+        "mod_pubsub": {"plugins": ["flat", "pep"]},
+        "mod_register": {"ip_access": "all", "access": "all"},
+        "mod_roster": {"versioning": True},
+        "mod_stream_mgmt": {"resend_on_timeout": "if_offline"},
+        "mod_vcard": {"search": False},
+    }
     config: dict[str, Any] = {
         "loglevel": "info",
         "log_rotate_count": 0,
@@ -118,23 +130,6 @@ def configuration(site: Site, ports: Ports, *, database: Archive | None = None) 
         }
         modules["mod_mam"] = {"db_type": "sql", "default": "always", "assume_mam_usage": True}
     return config
-
-
-def _modules() -> dict[str, Any]:
-    modules: dict[str, Any] = {name: {} for name in MODULES}
-    return modules | {
-        # (its defaults are 200 occupants, and that rooms with more than 1000 tell nobody who comes and goes)
-        "mod_muc": {
-            "max_users": OCCUPANTS,
-            "max_users_presence": OCCUPANTS,
-            "default_room_options": {"max_users": OCCUPANTS},
-        },
-        "mod_pubsub": {"plugins": ["flat", "pep"]},
-        "mod_register": {"ip_access": "all", "access": "all"},
-        "mod_roster": {"versioning": True},
-        "mod_stream_mgmt": {"resend_on_timeout": "if_offline"},
-        "mod_vcard": {"search": False},
-    }
 
 
 def check(*, sql: bool = False) -> None:

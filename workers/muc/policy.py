@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Sequence
 
-from rookery.shared.bus.messages import Origin
+from rookery.shared.bus.messages import NOBODY, Origin
 from rookery.shared.cluster.domains import DomainRow
 from rookery.shared.config import Config
 from rookery.shared.xeps.multi_user_chat import Options
@@ -67,12 +67,11 @@ class Policy:
             return self.admin(service, bare)
         return self._local(bare) and (said == "local" or self._options.create)
 
-    def facts(
-        self, stanza: Stanza, now: float, history: Sequence[Told], origin: Origin | None = None
-    ) -> Facts:
-        """What the machine is told with a stanza; `origin` is that of presence of a user of ours."""
+    def facts(self, stanza: Stanza, now: float, history: Sequence[Told], origin: Origin = NOBODY) -> Facts:
+        """What the machine is told with a stanza that came with this origin."""
         service = bare_of(stanza.to).rpartition("@")[2]
         bare = bare_of(stanza.from_)
+        ours = stanza.kind == "presence" and bool(origin.stream) and self._local(stanza.from_)
         return Facts(
             now,
             self._options,
@@ -84,7 +83,7 @@ class Policy:
             "" if stanza.kind == "presence" else secrets.token_urlsafe(12),
             self.banned(service, bare) is not None,
             self.listed(service, bare),
-            b"" if origin is None else origin.stream,
-            0 if origin is None else origin.n,
-            origin is not None and not origin.n,
+            origin.stream if ours else b"",
+            origin.n if ours else 0,
+            ours and not origin.n,
         )

@@ -149,8 +149,7 @@ class Rooms:
         work = Work(item.origin, item.stanza, self._shell.clock())
         if live.speaker.strangers:
             self.abroad.heard(live, item.stanza, work.at)
-        ours = item.stanza.kind == "presence" and self._shell.local(item.stanza.from_)
-        facts = self._policy.facts(item.stanza, work.at, live.history, item.origin if ours else None)
+        facts = self._policy.facts(item.stanza, work.at, live.history, item.origin)
         try:
             if self._requests.reads(item.stanza):
                 self._requests.archive(live, item, facts)

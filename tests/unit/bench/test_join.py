@@ -7,10 +7,24 @@ from collections.abc import Iterator
 import pytest
 from tests.unit.bench.scenes import SECOND, WINDOW, Scene
 
+from rookery.bench.driver.client import Client
+from rookery.bench.driver.login import Session
+from rookery.bench.driver.loop import Loop
+from rookery.bench.driver.target import Target
 from rookery.bench.plan import PlanError, make
+from rookery.bench.scenarios._rooms import enter
 from rookery.bench.scenarios.join import Join
+from rookery.bench.users import accounts
 
 ROOM = b"bench1-0-0@conference.localhost"
+OWN = (
+    b"<presence from='%b/u0'><x xmlns='http://jabber.org/protocol/muc#user'><status code='110'/></x></presence>"
+    % ROOM
+)
+REFUSED = (
+    b"<presence type='error' from='%b/u0'><error type='cancel'>"
+    b"<conflict xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></presence>" % ROOM
+)
 
 
 @pytest.fixture
@@ -75,3 +89,33 @@ def test_a_room_needs_its_guests() -> None:
     plan = make({"scenario": "join", "users": 4, "transport": "plain"}, {"rooms": 2, "talkers": 3})
     with pytest.raises(PlanError, match="talkers"):
         Join.check(plan)
+
+
+@pytest.mark.parametrize(
+    ("last", "condition"),
+    [
+        (OWN, ""),
+        (REFUSED, "conflict"),
+        (b"<stream:error><conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>", "conflict"),
+    ],
+)
+def test_who_enters_a_large_room_looks_at_what_concerns_it_only(last: bytes, condition: str) -> None:
+    """A thousand presences come before the own one; the first of these would not even be parsed."""
+    plan = make({"scenario": "join", "users": 2, "rooms": 1, "talkers": 1})
+    ends: list[str] = []
+    writes: list[bytes] = []
+
+    class Dry(Client):
+        """One without a socket."""
+
+        def write(self, data: bytes) -> None:
+            writes.append(data)
+
+    client = Dry(Loop(), Target(plan), Session(accounts(plan)[0]), lambda _client, end: ends.append(end))
+    client.run(enter(client, ROOM.decode()), client.gone)
+    crowd = b"".join(presence(f"other{n}", b"<undeclared:x/>") for n in range(1000))
+    client._elements(crowd + b"<iq type='get' id='p' from='localhost'><ping xmlns='urn:xmpp:ping'/></iq>")
+    assert ends == []
+    assert [one.partition(b" ")[0] for one in writes] == [b"<presence", b"<iq"], "requests are answered"
+    client._elements(last)
+    assert ends == [condition]
