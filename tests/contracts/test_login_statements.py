@@ -70,3 +70,15 @@ async def test_a_request_that_comes_behind_the_roster_is_told(database: Database
         world.post(Kind.ROSTER, ALICE, SessionUp(ALICE, PHONE, 1, 0))
         await world.rest()
         assert delivered(world.take(), ALICE) == [(PHONE, "subscribe", BOB)]
+
+
+async def test_a_request_of_who_is_not_in_the_roster_is_told_behind_the_roster(database: Database) -> None:
+    """RFC 6121 section 3.1.3, state "None + Pending In": the roster does not show who asks."""
+    async with people(database) as world:
+        await world.presence(f"{BOB}/desk", "subscribe", ALICE)
+        await world.rest()
+        world.take()
+        assert (await world.iq(Kind.ROSTER, ROSTER)).type == "result"
+        world.post(Kind.ROSTER, ALICE, SessionUp(ALICE, PHONE, 1, 0))
+        await world.rest()
+        assert delivered(world.take(), ALICE) == [(PHONE, "subscribe", BOB)]

@@ -16,20 +16,28 @@ class Quiet:
 
     def __init__(self) -> None:
         self._accounts: dict[int, set[str]] = {}
+        self._changes: dict[int, int] = {}
+
+    def changes(self, partition: int) -> int:
+        """How often something of the partition was discarded: `add` wants to know how often it was before Postgres was asked."""
+        return self._changes.get(partition, 0)
 
     def known(self, partition: int, account: str) -> bool:
         """Whether the account has no open request for sure."""
         return account in self._accounts.get(partition, ())
 
-    def add(self, partition: int, account: str) -> None:
-        """Postgres says that it has none."""
+    def add(self, partition: int, account: str, since: int) -> None:
+        """Postgres says that it has none; `since`: `changes` before it was asked. A request may have been committed meanwhile: then nothing is known."""
+        if self.changes(partition) != since:
+            return
         accounts = self._accounts.setdefault(partition, set())
         if len(accounts) >= MAX_ACCOUNTS:
             accounts.clear()
         accounts.add(account)
 
     def discard(self, partition: int, account: str) -> None:
-        """It may have one from now on."""
+        """It may have one from now on. To be called before a request is committed, and after it."""
+        self._changes[partition] = self.changes(partition) + 1
         self._accounts.get(partition, set()).discard(account)
 
     def forget(self, partition: int) -> None:

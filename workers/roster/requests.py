@@ -32,6 +32,8 @@ async def get(worker: HostedWorker, partition: int, item: Handle) -> Stanza | No
     if next(query.elements(), None) is not None:
         raise StanzaError("bad-request", "a roster get has no items")
     ver = query.get("ver")
+    assert isinstance(worker, Pushing)
+    since = worker.quiet.changes(partition)
     found = await worker.database(
         partition, lambda conn: store.get(conn, item.account, ver), item.origin.deadline
     )
@@ -39,8 +41,7 @@ async def get(worker: HostedWorker, partition: int, item: Handle) -> Stanza | No
         raise StanzaError("item-not-found")
     if found.quiet:
         # A login reads the roster, then becomes available: it need not ask again.
-        assert isinstance(worker, Pushing)
-        worker.quiet.add(partition, item.account)
+        worker.quiet.add(partition, item.account, since)
     if found.full:
         return roster.result(item.stanza, found.items, found.ver)
     worker.reply(item.stanza.result(), item.origin)

@@ -242,12 +242,15 @@ class RosterService(Pushing):
     ) -> store.Changed | None:
         incarnation, key, limit = self.node.incarnation, uid(origin), self._limit
         self.quiet.discard(partition, account)
-        return await self.database(
-            partition,
-            lambda conn: store.subscription(
-                conn, incarnation, account, contact, outbound, type, key, pending, limit
-            ),
-        )
+        try:
+            return await self.database(
+                partition,
+                lambda conn: store.subscription(
+                    conn, incarnation, account, contact, outbound, type, key, pending, limit
+                ),
+            )
+        finally:
+            self.quiet.discard(partition, account)
 
     def _changed(self, account: str, contact: str, changed: store.Changed) -> None:
         """After the commit: who may see whom has changed. The presence worker hears of it before presence is sent."""
@@ -270,9 +273,10 @@ class RosterService(Pushing):
 
     async def _session_up(self, partition: int, item: SessionUp) -> None:
         """A resource that becomes available gets the open requests (section 3.1.3)."""
+        since = self.quiet.changes(partition)
         waiting = await self.database(partition, lambda conn: store.pending(conn, item.account))
         if not waiting:
-            self.quiet.add(partition, item.account)
+            self.quiet.add(partition, item.account, since)
         for packed in waiting:
             stanza = _unpack(packed)
             self.node.bus.post(

@@ -34,8 +34,9 @@ _COLUMNS: Final = "contact, name, groups, sub_to, sub_from, pending_out, pending
 _ACCOUNT: Final = f"""SELECT id, roster_ver, roster_floor, {shared.GROUPED} AS grouped FROM account
 WHERE domain = $1 AND localpart = $2"""  # noqa: S608
 _ITEM: Final = f"SELECT {_COLUMNS} FROM roster_item WHERE account_id = $1 AND contact = $2"  # noqa: S608
-#: The account has a row even when its roster is empty; items and version are of one snapshot.
-_WHOLE: Final = f"""SELECT a.id, a.roster_ver, a.grouped, {_COLUMNS}
+#: The account has a row even when its roster is empty; items and version are of one snapshot. Who only asks is not listed.
+_WHOLE: Final = f"""SELECT a.id, a.roster_ver, a.grouped, {_COLUMNS},
+    EXISTS (SELECT FROM roster_item p WHERE p.account_id = a.id AND p.pending_in IS NOT NULL) AS asked
 FROM (SELECT id, roster_ver, domain, localpart, {shared.GROUPED} AS grouped FROM account) a
 LEFT JOIN roster_item i ON i.account_id = a.id AND i.listed
 WHERE a.domain = $1 AND a.localpart = $2 ORDER BY contact"""  # noqa: S608
@@ -182,7 +183,7 @@ async def get(conn: Connection, account: str, ver: str | None) -> Roster | None:
         return None
     account_id, current = records[0]["id"], records[0]["roster_ver"]
     items = [_row(record, "").item for record in records if record["contact"] is not None]
-    quiet = all(record["pending_in"] is None for record in records)
+    quiet = not records[0]["asked"]
     seen = await shared.seen(conn, account_id) if records[0]["grouped"] else shared.NOBODY
     return Roster(account_id, marked(version(account_id, current), seen.mark), True, seen.among(items), quiet)
 
