@@ -14,7 +14,7 @@ import pytest
 import trio
 from tests.cluster.federated import CLIENT, Lab, chat, heard
 from tests.cluster.theirs import OUR_ROOMS, OURS, THEIR_ROOMS, THEIRS, TheirProsody, Theirs, between
-from tests.contracts.s2s_peers import need
+from tests.contracts.s2s_peers import need_prosody
 from tests.stories.client import Client, Endpoint
 
 NS_INFO: Final = "http://jabber.org/protocol/disco#info"
@@ -56,7 +56,7 @@ class World:
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[World]:
-    need("prosody", "prosody lua-unbound")
+    need_prosody()
     with between(TheirProsody) as (lab, theirs):
         yield World(lab, theirs)
 
