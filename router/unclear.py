@@ -61,9 +61,8 @@ def doubts(part: Part, accounts: Iterable[Account]) -> list[Doubt]:
         since, known = account.unclear, set(account.settled or ())
         copies: list[tuple[float, int]] = []
         for session in account.resources.by_resource.values():
-            resumable = session.resumable
-            whole = session.edge or resumable is None or resumable.copied <= 0.0
-            copies.append((0.0, 0) if whole or resumable is None else (resumable.copied, resumable.copier))
+            resumable = None if session.edge else session.resumable
+            copies.append((0.0, 0) if resumable is None else (max(0.0, resumable.copied), resumable.copier))
             known.update(one.parcel.row for one in session.kept)
         if copies:
             # What the older copies lack the newest one has been given, or it begins before that.
