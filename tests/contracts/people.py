@@ -191,3 +191,18 @@ async def people(database: Database, config: Config | None = None) -> AsyncItera
         yield world
         assert not worker.failures
         nursery.cancel_scope.cancel()
+
+
+_BEFRIEND = """
+    WITH made AS (
+        INSERT INTO account (localpart, domain) SELECT 'c' || n, 'one.org' FROM generate_series(1, $2) n
+        RETURNING id, localpart || '@one.org' AS jid
+    ), theirs AS (INSERT INTO roster_item (account_id, contact, sub_from, sub_to) SELECT id, $1, true, true FROM made)
+    INSERT INTO roster_item (account_id, contact, sub_from, sub_to)
+    SELECT a.id, jid, true, true FROM made, account a WHERE a.localpart = 'alice'
+"""
+
+
+async def befriend_many(conn: Connection, count: int) -> None:
+    """Make so many accounts that are alice's contacts, and she theirs."""
+    await conn.execute(_BEFRIEND, ALICE, count)

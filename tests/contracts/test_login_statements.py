@@ -8,21 +8,13 @@ from __future__ import annotations
 
 import trio
 from tests.contracts.counted import Counted
-from tests.contracts.people import ALICE, BOB, PHONE, People, delivered, people, pushes
+from tests.contracts.people import ALICE, BOB, PHONE, People, befriend_many, delivered, people, pushes
 
 from rookery.shared.bus.messages import Broadcast, Kind, SessionUp
-from rookery.shared.db.api import Connection, Database
+from rookery.shared.db.api import Database
 from rookery.shared.xmpp.stanza import Stanza
 
 ROSTER = "<query xmlns='jabber:iq:roster'/>"
-BEFRIEND = """
-    WITH made AS (
-        INSERT INTO account (localpart, domain) SELECT 'c' || n, 'one.org' FROM generate_series(1, 100) n
-        RETURNING id, localpart || '@one.org' AS jid
-    ), theirs AS (INSERT INTO roster_item (account_id, contact, sub_from, sub_to) SELECT id, $1, true, true FROM made)
-    INSERT INTO roster_item (account_id, contact, sub_from, sub_to)
-    SELECT a.id, jid, true, true FROM made, account a WHERE a.localpart = 'alice'
-"""
 
 
 async def login(world: People, counted: Counted) -> int:
@@ -38,10 +30,6 @@ async def login(world: People, counted: Counted) -> int:
     return counted.statements
 
 
-async def befriend(conn: Connection) -> None:
-    await conn.execute(BEFRIEND, ALICE)
-
-
 async def quiet(counted: Counted) -> None:
     """Until the workers have read what they begin with."""
     before = -1
@@ -53,7 +41,7 @@ async def quiet(counted: Counted) -> None:
 async def test_contacts_make_no_statements(database: Database) -> None:
     counted = Counted(database)
     async with people(counted) as world:
-        await database.run(0, befriend)
+        await database.run(0, lambda conn: befriend_many(conn, 100))
         await quiet(counted)
         # The roster, who sees the account and whom it sees, and all probes together.
         assert await login(world, counted) == 3

@@ -21,7 +21,7 @@ from rookery.shared.bus.messages import (
 from rookery.shared.db.api import Connection, Database
 from rookery.shared.xmpp.stanza import Stanza
 
-from .people import ALICE, BOB, EVE, PHONE, People, of, people, sent_presence, told
+from .people import ALICE, BOB, EVE, PHONE, People, befriend_many, of, people, sent_presence, told
 
 DESK = f"{BOB}/desk"
 AVAILABLE = Stanza.build("presence", from_=PHONE)
@@ -183,21 +183,7 @@ async def test_contacts_elsewhere_are_left_alone(database: Database) -> None:
 async def test_a_cold_login_with_many_contacts_costs_few_statements(database: Database) -> None:
     """Every contact is asked, nobody of them was used lately: it was a statement for each."""
     async with people(database) as world:
-
-        async def befriend_many(conn: Connection) -> None:
-            await conn.execute(
-                """
-                WITH made AS (
-                    INSERT INTO account (localpart, domain) SELECT 'c' || n, 'one.org' FROM generate_series(1, 500) n
-                    RETURNING id, localpart || '@one.org' AS jid
-                ), theirs AS (INSERT INTO roster_item (account_id, contact, sub_from, sub_to) SELECT id, $1, true, true FROM made)
-                INSERT INTO roster_item (account_id, contact, sub_from, sub_to)
-                SELECT a.id, jid, true, true FROM made, account a WHERE a.localpart = 'alice'
-                """,
-                ALICE,
-            )
-
-        await database.run(0, befriend_many)
+        await database.run(0, lambda conn: befriend_many(conn, 500))
         works = 0
         service = world.services[1]
         database_of = service.database
