@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from rookery.router.accounts.account import Account
+from rookery.router.accounts.session import Session
 from rookery.router.heard_uids import Heard
 from rookery.router.recent_uids import Recent
 from rookery.shared.bus.messages import NODE, Origin
@@ -55,6 +56,12 @@ class Part:
         self.heard = Heard()
         #: What sessions that want notifications of nodes were told.
         self.told = ToldNodes()
+
+    def known(self, full: str) -> tuple[Account | None, Session | None]:
+        """The account of a full JID, and its session there; None for what this holder does not know."""
+        bare, _, resource = full.partition("/")
+        account = self.accounts.get(bare)
+        return account, None if account is None else account.resources.by_resource.get(resource)
 
     def delivered(self, uid: Origin, to: str) -> None:
         """A former holder gave what has this uid to the session, or account, `to`: it is not given again."""

@@ -376,6 +376,8 @@ class Edge:
         self.copied: list[tuple[bytes, int]] = []
         #: What its sessions acknowledged lately: (origin stream, origin n, stanza).
         self.late: list[tuple[bytes, int, Stanza]] = []
+        #: The same of iqs: (partition, origin stream, origin n).
+        self.iqs: list[tuple[int, bytes, int]] = []
         self.answers_mirrors = True
         self._asked: dict[tuple[str, int], MirrorRequest] = {}
         self.node.on_reset.append(self._on_reset)
@@ -407,6 +409,9 @@ class Edge:
             self.clients[item.sid].note = item.note
             self.clients[item.sid].own_first = item.own_first
             self.clients[item.sid].copies = item.copies
+        elif isinstance(item, Mirror):
+            self.late.extend((stream, n, Stanza.unpack(stanza)) for stream, n, stanza in item.late)
+            self.iqs.extend((item.partition, stream, n) for stream, n in item.iqs)
         elif isinstance(item, MirrorRequest) and self.answers_mirrors:
             self._asked[source, item.partition] = item
             self._mirror(source, item)
@@ -468,7 +473,8 @@ class Edge:
 
     def _iqs(self, partition: int) -> list[tuple[bytes, int]]:
         """Requests and answers that its clients of that partition have acknowledged."""
-        return [
+        inherited = [(stream, n) for its, stream, n in self.iqs if its == partition]
+        return inherited + [
             (one.origin_stream, one.origin_n)
             for client in self.clients.values()
             if self.node.partition(client.bare) == partition

@@ -6,8 +6,9 @@ import math
 from typing import NamedTuple
 
 import pytest
-from tests.unit.router.rig import Client, Rig, rig
+from tests.unit.router.rig import PARTITIONS, Client, Rig, rig
 
+from rookery.router.absences import GRACE
 from rookery.router.core import Core
 from rookery.router.delivery.rooms import Rooms
 from rookery.router.partition import Part
@@ -194,3 +195,39 @@ async def test_a_new_session_that_did_not_come_in_is_not_in() -> None:
         (told,) = await asked(it, again, alice.stream)
         assert (told.stanza.from_, told.stanza.type) == (alice.full, "unavailable")
         assert told.origin == Origin(alice.stream, 0, ""), "it is about the former session only"
+
+
+async def test_a_session_that_a_new_holder_does_not_know_has_time_to_come_back() -> None:
+    """Its edge was silent when the partition moved, and the holder after that learns it from there."""
+    async with rig() as it:
+        alice = await occupant(it)
+        clients = dict(it.edge().clients)
+        it.edge().clients.clear()
+        router = await it.start_router("router2")
+        assert await asked(it, alice, alice.stream) == []
+        it.now += GRACE - 1.0
+        router.core.absences.tick()
+        assert it.seen(Kind.MUC, Route) == []
+        it.edge().clients.update(clients)
+        for number in range(PARTITIONS):
+            router.drop(number)
+        await it.start_router("router3")
+        assert await asked(it, alice, alice.stream) == []
+        it.now += 1.0
+        router.core.absences.tick()
+        await it.settle()
+        assert it.seen(Kind.MUC, Route) == [], "who no longer holds the partition says nothing"
+
+
+async def test_a_session_that_does_not_come_back_is_gone() -> None:
+    async with rig() as it:
+        alice = await occupant(it)
+        it.edge().clients.clear()
+        router = await it.start_router("router2")
+        assert await asked(it, alice, alice.stream) == []
+        it.now += GRACE
+        router.core.absences.tick()
+        await it.settle()
+        (told,) = it.seen(Kind.MUC, Route)
+        assert (told.stanza.from_, told.stanza.type) == (alice.full, "unavailable")
+        assert told.origin == Origin(alice.stream, 0, "")
