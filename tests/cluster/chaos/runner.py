@@ -78,8 +78,9 @@ class Report(NamedTuple):
     messages: Sequence[Message]
     slowest_round: float
     stuck: int
-    #: (client, id, request) of what was answered too late.
+    #: (client, id, request) of what was answered too late, and more than once.
     late: Sequence[tuple[int, str, Request]]
+    twice: Sequence[tuple[int, str, Request]]
     rooms: RoomVerdict
     #: (when it was said, seconds until the last occupant had it) of what was said to rooms.
     spoken: Sequence[tuple[float, float]]
@@ -235,6 +236,7 @@ class Runner:
             loop.longest,
             self.stuck,
             self.ledger.late(),
+            self.ledger.answered_again(),
             rooms,
             [(one.sent, one.last - one.sent) for one in self.rooms.fates.values() if one.last],
             press,
