@@ -193,9 +193,13 @@ class Ledger:
             if not message.acked and not message.void:
                 yield message
 
-    def open_requests(self) -> int:
-        """Requests without an answer whose session lives."""
-        return sum(1 for one in self.requests.values() if not one.answered and not one.void)
+    def open_requests(self) -> list[tuple[int, str, Request]]:
+        """Requests without an answer whose session lives: (client, id, request)."""
+        return [
+            (client, id, one)
+            for (client, id), one in self.requests.items()
+            if not one.answered and not one.void
+        ]
 
     def late(self) -> list[tuple[int, str, Request]]:
         """Requests that were answered too late: (client, id, request)."""
@@ -230,7 +234,7 @@ class Ledger:
             duplicates=duplicates,
             inversions=self.inversions,
             bounced_and_delivered=[m for m in messages if m.bounced and m.got],
-            unanswered=self.open_requests(),
+            unanswered=len(self.open_requests()),
             never_acked=list(self.unacked()) if self._managed else [],
             violations=self.violations,
             sent=len(messages),

@@ -78,7 +78,8 @@ class Report(NamedTuple):
     messages: Sequence[Message]
     slowest_round: float
     stuck: int
-    #: (client, id, request) of what was answered too late, and more than once.
+    #: (client, id, request) of what was not answered, too late, and more than once.
+    unanswered: Sequence[tuple[int, str, Request]]
     late: Sequence[tuple[int, str, Request]]
     twice: Sequence[tuple[int, str, Request]]
     rooms: RoomVerdict
@@ -235,6 +236,7 @@ class Runner:
             list(self.ledger.messages.values()),
             loop.longest,
             self.stuck,
+            self.ledger.open_requests(),
             self.ledger.late(),
             self.ledger.answered_again(),
             rooms,
