@@ -346,7 +346,8 @@ class ToSession(NamedTuple):
     """Give these stanzas to one session, in order (answers that are many stanzas). Ignored when `grant` is not its grant.
 
     `grant` 0 is whatever session has the resource now. With an `origin` they are given once, as in Fanout. `entrance`: a room lets the
-    session in with them; what the room says to that full JID before is not for it.
+    session in with them; what the room says to that full JID before is not for it. `stream` says which session that is (empty: whatever
+    wants to be in).
     """
 
     full: str
@@ -354,6 +355,7 @@ class ToSession(NamedTuple):
     stanzas: Sequence[Stanza]
     origin: Origin = NOBODY
     entrance: bool = False
+    stream: bytes = b""
 
 
 class CheckOccupants(NamedTuple):

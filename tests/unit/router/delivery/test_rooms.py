@@ -12,8 +12,9 @@ from rookery.router.absences import GRACE
 from rookery.router.core import Core
 from rookery.router.delivery.rooms import Rooms
 from rookery.router.partition import Part
-from rookery.shared.bus.messages import Acked, CheckOccupants, FannedOut, Kind, Origin, Route
+from rookery.shared.bus.messages import Acked, CheckOccupants, FannedOut, Kind, Origin, Route, ToSession
 from rookery.shared.cluster.fake import FakeCluster
+from rookery.shared.xmpp.stanza import Stanza
 
 STREAM = b"room:room@conference.example.org"
 ROOM = "room@conference.example.org"
@@ -171,6 +172,26 @@ async def test_who_is_in_stays_in() -> None:
     async with rig() as it:
         alice = await occupant(it)
         assert await asked(it, alice, alice.stream) == []
+
+
+async def test_a_session_is_not_let_in_by_what_a_former_one_is_told() -> None:
+    """The next holder of a room says again what may not have been heard, to whatever session has the full JID by then."""
+    async with rig() as it:
+        alice = await occupant(it)
+        node, partition = it.workers[Kind.MUC], it.workers[Kind.MUC].partition(alice.bare)
+        shown = Stanza.build("presence", from_=f"{ROOM}/Alice", to=alice.full)
+        alice.news()
+
+        async def lets_in(n: int, stream: bytes) -> list[str]:
+            entrance = ToSession(alice.full, 0, (shown,), Origin(STREAM, n, ""), True, stream)
+            node.bus.post(Kind.ROUTER, partition, entrance)
+            await it.settle()
+            return [one.from_ for one in alice.news()]
+
+        assert await lets_in(7, b"former") == []
+        assert await lets_in(8, alice.stream) == [shown.from_]
+        assert await lets_in(9, b"former") == []
+        assert await lets_in(10, b"") == [shown.from_], "a former version does not say whom it means"
 
 
 async def test_a_session_of_which_only_the_room_knows_is_in() -> None:
