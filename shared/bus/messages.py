@@ -25,7 +25,7 @@ class Origin(NamedTuple):
 
     The custodian is the process that has passed the stanza on last: its edge first, then each hop that hands it to another one; empty
     when nobody keeps it. Whoever takes a stanza over tells the custodian that it came with, and puts itself there for the next hop.
-    `deadline` is in Unix milliseconds (0: none); `trace` correlates log lines of all processes. A stanza that the server
+    `deadline` is in Unix milliseconds (0: none); `trace` is 0 (former versions read five fields). A stanza that the server
     made by itself has NOBODY as origin.
     """
 
