@@ -25,6 +25,7 @@ class Part:
         "copied",
         "counter",
         "epoch",
+        "given",
         "heard",
         "ids",
         "live",
@@ -54,6 +55,8 @@ class Part:
         self.wrapped = Recent()
         #: What of a stream that goes to many each of them has heard.
         self.heard = Heard()
+        #: Uids of messages that sessions of a former holder have acknowledged: what is stored of these is not given again.
+        self.given: set[tuple[bytes, int]] = set()
         #: What sessions that want notifications of nodes were told.
         self.told = ToldNodes()
 

@@ -142,8 +142,9 @@ class Mirror(NamedTuple):
     """An edge's answer to MirrorRequest: its sessions of one partition, in chunks; `last` ends the answer.
 
     `late` are messages (origin stream, origin n, stanza) that were delivered and acknowledged lately, perhaps before their commit;
-    `iqs` are the uids of requests and answers of which the same is true: each is given once. An edge that ends while
-    commits are slow gives these to another edge, which tells them in its place.
+    `iqs` are the uids of requests and answers of which the same is true: each is given once; `given` those of messages, for longer: what is
+    stored of these is not given again. An edge that ends gives all this to another edge, which tells it in its place; so
+    does a router whose session goes on at another edge.
     """
 
     edge: str
@@ -152,6 +153,7 @@ class Mirror(NamedTuple):
     last: bool
     late: Sequence[tuple[bytes, int, Stanza]] = ()
     iqs: Sequence[tuple[bytes, int]] = ()
+    given: Sequence[tuple[bytes, int]] = ()
 
 
 class Copy(NamedTuple):
