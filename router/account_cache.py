@@ -140,11 +140,18 @@ class Accounts:
     def looks_up(
         self, part: Part, account: Account, handler: Callable[[Part, Route], None], item: Route
     ) -> bool:
-        """Whether a message for a doubtful account (`router.unclear`) is looked up in the store first: then `handler` runs again afterwards."""
-        if account.doubtful <= self._core.clock():
-            account.doubtful = 0.0
-            return False
+        """Whether a message is looked up in the store first: then `handler` runs again afterwards.
+
+        So are those for a doubtful account (`router.unclear`), and what sessions have acknowledged under a former holder.
+        """
         stream, n, custodian, *_ = item.origin
+        now = self._core.clock()
+        if account.doubtful <= now:
+            account.doubtful = 0.0
+        if part.since + unclear.AGAIN_SECONDS <= now:
+            part.given.clear()
+        if not account.doubtful and (stream, n) not in part.given:
+            return False
         if not custodian or (stream, n) in self._looked_up or account.waiting is not None:
             return False
         account.waiting = [(handler, item)]
@@ -254,8 +261,8 @@ class Accounts:
             uids = [
                 uid
                 for account in accounts
-                if account.doubtful and account.bare in rows
-                for uid in unclear.looked_up(account, rows[account.bare][0])
+                if (account.doubtful or part.given) and account.bare in rows
+                for uid in unclear.looked_up(part, account, rows[account.bare][0])
             ]
             had = await uids_had(conn, uids) if uids else []
             return rows, frozenset((stream, n) for _, stream, n, *_ in uids), had

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from rookery.router.absences import Absences
 from rookery.router.accounts.resources import Resources
 from rookery.router.counters import Counters
 from rookery.router.partition import Part
@@ -60,6 +61,8 @@ class Core:
         self._accepted: dict[str, list[tuple[bytes, int]]] = {}
         self._copied: dict[str, list[tuple[bytes, int]]] = {}
         self._armed = False
+        #: What is said of sessions that this process does not know.
+        self.absences = Absences(clock)
         #: What this process has handed on to other routers and to workers.
         self.custodian = Custodian(node, self._settled, ticks)
 
@@ -70,6 +73,11 @@ class Core:
             partition not in parts and epoch(Kind.ROUTER, partition) is not None
             for partition in range(self.node.partitions)
         )
+
+    def tick(self) -> None:
+        """Call about twice a second."""
+        self.absences.tick()
+        self.flush_accepted()
 
     # --- acceptance --------------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from rookery.router.accounts.account import Account
+from rookery.router.accounts.session import Session
 from rookery.router.heard_uids import Heard
 from rookery.router.recent_uids import Recent
 from rookery.shared.bus.messages import NODE, Origin
@@ -24,6 +25,7 @@ class Part:
         "copied",
         "counter",
         "epoch",
+        "given",
         "heard",
         "ids",
         "live",
@@ -53,8 +55,16 @@ class Part:
         self.wrapped = Recent()
         #: What of a stream that goes to many each of them has heard.
         self.heard = Heard()
+        #: Uids of messages that sessions of a former holder have acknowledged: what is stored of these is not given again.
+        self.given: set[tuple[bytes, int]] = set()
         #: What sessions that want notifications of nodes were told.
         self.told = ToldNodes()
+
+    def known(self, full: str) -> tuple[Account | None, Session | None]:
+        """The account of a full JID, and its session there; None for what this holder does not know."""
+        bare, _, resource = full.partition("/")
+        account = self.accounts.get(bare)
+        return account, None if account is None else account.resources.by_resource.get(resource)
 
     def delivered(self, uid: Origin, to: str) -> None:
         """A former holder gave what has this uid to the session, or account, `to`: it is not given again."""

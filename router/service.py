@@ -337,7 +337,7 @@ class RouterService:
                 self.client_states.tick()
                 self.rooms.tick()
                 self.presence.interests.tick()
-                self.core.flush_accepted()
+                self.core.tick()
                 self.pushing.end_overrun()
                 self.totals.export()
                 if self.core.ticks() - swept >= SWEEP:

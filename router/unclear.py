@@ -74,13 +74,19 @@ def doubts(part: Part, accounts: Iterable[Account]) -> list[Doubt]:
     return found
 
 
-def looked_up(account: Account, owner: int) -> list[tuple[int, bytes, int, float, int]]:
-    """What waits for an account whose messages are looked up: (owner, stream, n) of each message that a custodian keeps, when the copy was made and by the holder of which epoch."""
-    return [
-        (owner, item.origin.stream, item.origin.n, *account.copied)
-        for _, item in account.waiting or ()
-        if isinstance(item, Route) and item.origin.custodian and item.stanza.kind == "message"
-    ]
+def looked_up(part: Part, account: Account, owner: int) -> list[tuple[int, bytes, int, float, int]]:
+    """What waits for an account and is looked up: (owner, stream, n) of each message that a custodian keeps, when the copy was made and by the holder
+    of which epoch. Of what sessions have acknowledged under a former holder it is enough that it is stored.
+    """
+    found = []
+    for _, item in account.waiting or ():
+        if isinstance(item, Route) and item.origin.custodian and item.stanza.kind == "message":
+            uid = item.origin.stream, item.origin.n
+            if uid in part.given:
+                found.append((owner, *uid, 0.0, -1))
+            elif account.doubtful:
+                found.append((owner, *uid, *account.copied))
+    return found
 
 
 def resolved(account: Account) -> None:

@@ -115,7 +115,7 @@ class SessionMirror:
                     if stream.startswith(ROOM):
                         self._heard_of(stream, origin_n)
                     elif message is not None and message.kind == "message":
-                        late.add(stream, origin_n, message)
+                        late.add(self._partition, stream, origin_n, message)
                         if stream.startswith(NODE):
                             late.add_told(self._stream, stream, origin_n)
                     else:

@@ -3,7 +3,8 @@
 A pure machine for the whole edge. A client may acknowledge a message sooner than Postgres. When the router dies in between, the sender's
 edge sends the message again, and the next holder must know that it was delivered: it stores it, and delivers nothing. A request or an answer, too, may come again to the next
 holder, from who does not know that it arrived (the bus of a worker, a client that resumes its stream): of these the uids are enough. And who tells of nodes tells again what it
-has told lately, which is longer ago: of that, which session was told how far.
+has told lately, which is longer ago: of that, which session was told how far. Of messages, too, the uids are remembered for longer: a sender whose own
+edge and router were away for a while sends again what was committed long ago.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ SECONDS: Final = 8.0
 TOLD_SECONDS: Final = 45.0
 #: Beyond so many notifications it is remembered for a shorter time.
 MAX_TOLD: Final = 65536
+#: So long the uids of messages are remembered at least, and beyond so many for a shorter time.
+GIVEN_SECONDS: Final = 60.0
+MAX_GIVEN: Final = 65536
 #: Beyond so many bytes it is remembered for a shorter time.
 MAX_BYTES: Final = 16 * 1024 * 1024
 #: What a stanza weighs besides its inner XML.
@@ -45,8 +49,12 @@ class RecentMessages:
         "_at",
         "_bytes",
         "_forgotten",
+        "_given",
+        "_given_at",
+        "_given_count",
         "_iqs",
         "_old",
+        "_older_given",
         "_older_iqs",
         "_told",
         "_told_at",
@@ -62,18 +70,36 @@ class RecentMessages:
         #: Uids of iqs by the partition of who got them.
         self._iqs: dict[int, list[tuple[bytes, int]]] = {}
         self._older_iqs: dict[int, list[tuple[bytes, int]]] = {}
+        #: Uids of messages, likewise.
+        self._given: dict[int, list[tuple[bytes, int]]] = {}
+        self._older_given: dict[int, list[tuple[bytes, int]]] = {}
+        self._given_at, self._given_count = 0.0, 0
         self._bytes = 0
         self._at = 0.0
         self._told = ToldNodes()
         self._told_at, self._told_count = 0.0, 0
 
-    def add(self, stream: bytes, n: int, stanza: Stanza) -> None:
-        """A message with this uid was acknowledged."""
+    def add(self, partition: int, stream: bytes, n: int, stanza: Stanza) -> None:
+        """A message with this uid was acknowledged, by a session of this partition."""
         self._young.append((stream, n, stanza))
+        self._add_given(partition, stream, n)
         forgotten = self._forgotten
         if forgotten:
             del forgotten[-_FREED:]
         self._grow(len(stanza.inner) + _OVERHEAD)
+
+    def _add_given(self, partition: int, stream: bytes, n: int) -> None:
+        given = self._given.get(partition)
+        if given is None:
+            given = self._given[partition] = []
+        given.append((stream, n))
+        self._given_count += 1
+        if self._given_count >= MAX_GIVEN // 2:
+            self._rotate_given()
+
+    def _rotate_given(self) -> None:
+        self._older_given, self._given = self._given, {}
+        self._given_count = 0
 
     def add_iq(self, partition: int, stream: bytes, n: int) -> None:
         """An iq with this uid was acknowledged, by a session of this partition."""
@@ -98,17 +124,21 @@ class RecentMessages:
         self._told.rotate()
         self._told_count = 0
 
-    def inherit(self, item: Mirror) -> None:
-        """Another edge has ended and leaves us what it remembered of a partition."""
-        for stream, n, stanza in item.late:
-            self.add(stream, n, Stanza.unpack(stanza))
+    def inherit(self, item: Mirror, partition_of: Callable[[str], int]) -> None:
+        """What sessions have acknowledged at an edge that has ended, or when they resumed here."""
+        for stream, n, packed in item.late:
+            stanza = Stanza.unpack(packed)
+            self.add(partition_of(stanza.to.partition("/")[0]), stream, n, stanza)
+        for stream, n in item.given:
+            self._add_given(item.partition, stream, n)
         for stream, n in item.iqs:
             self.add_iq(item.partition, stream, n)
 
     def legacy(self, edge: str) -> Iterator[Mirror]:
         """All that is remembered, for an edge that inherits it: in bounded chunks, messages of any partition together."""
         yield from self._messages(edge, 0, (*self._old, *self._young))
-        for partition in self._older_iqs.keys() | self._iqs.keys():
+        partitions = self._older_iqs.keys() | self._iqs.keys() | self._older_given.keys() | self._given.keys()
+        for partition in partitions:
             yield from self._uids(edge, partition)
 
     def _grow(self, size: int) -> None:
@@ -125,6 +155,9 @@ class RecentMessages:
         if now - self._told_at >= TOLD_SECONDS:
             self._told_at = now
             self._rotate_told()
+        if now - self._given_at >= GIVEN_SECONDS:
+            self._given_at = now
+            self._rotate_given()
         if slow:
             self._at = now
         elif now - self._at >= SECONDS:
@@ -161,9 +194,12 @@ class RecentMessages:
             yield Mirror(edge, partition, (), False, chunk)
 
     def _uids(self, edge: str, partition: int) -> Iterator[Mirror]:
-        uids = [*self._older_iqs.get(partition, ()), *self._iqs.get(partition, ())]
-        for at in range(0, len(uids), _CHUNK_UIDS):
-            yield Mirror(edge, partition, (), False, (), uids[at : at + _CHUNK_UIDS])
+        iqs = [*self._older_iqs.get(partition, ()), *self._iqs.get(partition, ())]
+        for at in range(0, len(iqs), _CHUNK_UIDS):
+            yield Mirror(edge, partition, (), False, (), iqs[at : at + _CHUNK_UIDS])
+        given = [*self._older_given.get(partition, ()), *self._given.get(partition, ())]
+        for at in range(0, len(given), _CHUNK_UIDS):
+            yield Mirror(edge, partition, (), False, (), (), given[at : at + _CHUNK_UIDS])
 
     def __len__(self) -> int:
         return len(self._old) + len(self._young)

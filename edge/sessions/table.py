@@ -265,7 +265,7 @@ class Sessions(Table):
             Note: self._on_note,
             Noted: self._on_noted,
             MirrorRequest: lambda _, item: self.successors.mirror(item),
-            Mirror: lambda _, item: self.late.inherit(item),
+            Mirror: lambda _, item: self.late.inherit(item, self.partition),
         }
 
     def _on_accepted(self, source: str, item: Accepted) -> None:

@@ -57,14 +57,19 @@ class FromWorkers:
         """What a room tells one occupant: its presence, what was said before."""
         origin = item.origin
         first = item.stanzas[0].from_
-        if (
-            session is not None
-            and (session.occupies(origin.stream, first) or (item.entrance and session.enters(bare_of(first))))
-            and session.hear(origin.stream, origin.n)
-        ):
+        if session is not None and self._meant_for(session, item) and session.hear(origin.stream, origin.n):
             for stanza in item.stanzas:
                 self._pushing.push(part, session, Parcel(stanza, origin))
         self._rooms.took(first.partition("/")[0], origin)
+
+    @staticmethod
+    def _meant_for(session: Session, item: ToSession) -> bool:
+        if item.entrance and item.stream and item.stream != session.stream:
+            return False  # (a former session of this full JID was let in; this one is on its way)
+        first = item.stanzas[0].from_
+        return session.occupies(item.origin.stream, first) or (
+            item.entrance and session.enters(bare_of(first))
+        )
 
     @staticmethod
     def _meant(session: Session, which: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from rookery.router.accounts.account import Account
@@ -143,19 +145,31 @@ class Presence:
 
     def on_still_there(self, part: Part, item: StillThere) -> None:
         """Tell that resources went away which this partition does not know: their edge died with the former holder."""
+        unknown = []
         for full in item.resources:
-            bare, _, resource = full.partition("/")
-            account = part.accounts.get(bare)
-            session = None if account is None else account.resources.by_resource.get(resource)
-            if session is not None and session.presence is not None:
-                continue
-            stanza = Stanza.build("presence", type="unavailable", from_=full)
-            available = [] if account is None else account.resources.available()
-            self._pushing.spread(plain(stanza), [(part, one, one.full) for one in available])
-            self._core.count.presence += 1
-            self._core.bus.post(Kind.PRESENCE, part.number, Broadcast(bare, full, stanza, False))
-            if not available:
-                self._last_seen(part, bare, "")
+            _, session = part.known(full)
+            if session is None:
+                unknown.append(full)
+            elif session.presence is None:
+                self._say_gone(part, full)
+        if unknown:
+            self._core.absences.judge(part, partial(self._say_unknown, part, unknown))
+
+    def _say_unknown(self, part: Part, resources: Sequence[str]) -> None:
+        for full in resources:
+            if part.known(full)[1] is None:
+                self._say_gone(part, full)
+
+    def _say_gone(self, part: Part, full: str) -> None:
+        bare = bare_of(full)
+        account = part.accounts.get(bare)
+        stanza = Stanza.build("presence", type="unavailable", from_=full)
+        available = [] if account is None else account.resources.available()
+        self._pushing.spread(plain(stanza), [(part, one, one.full) for one in available])
+        self._core.count.presence += 1
+        self._core.bus.post(Kind.PRESENCE, part.number, Broadcast(bare, full, stanza, False))
+        if not available:
+            self._last_seen(part, bare, "")
 
     def _hand_over(self, part: Part, account: Account, session: Session) -> None:
         """The session may have stored messages now, or may not any more."""

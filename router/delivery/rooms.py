@@ -7,7 +7,8 @@ acquired here whose items wait.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 from rookery.router.accounts.account import Account
@@ -72,16 +73,25 @@ class Rooms:
 
     def on_check(self, part: Part, item: CheckOccupants) -> None:
         """Tell a room of those that it holds for occupants and that are none any more (XEP-0045 section 7.14)."""
+        unknown = []
         for full, stream in zip(item.occupants, item.streams, strict=True):
-            bare, _, resource = full.partition("/")
-            account = part.accounts.get(bare)
-            session = None if account is None else account.resources.by_resource.get(resource)
-            if account is not None and session is not None:
-                if session.enters(item.room):
-                    continue
-                if session.stream == stream and session.direct(item.room, True):
-                    # The former holder died before the edge had noted that it is in; had it left, the room would know or be told.
-                    self._note_session(part, account, session)
-                    continue
-            gone = Stanza.build("presence", type="unavailable", from_=full, to=item.room)
-            self._core.route_end(gone, stream)
+            account, session = part.known(full)
+            if account is None or session is None:
+                unknown.append((full, stream))
+            elif (
+                session.stream == stream and not session.enters(item.room) and session.direct(item.room, True)
+            ):
+                # The former holder died before the edge had noted that it is in; had it left, the room would know or be told.
+                self._note_session(part, account, session)
+            elif not session.enters(item.room):
+                self._say_gone(item.room, full, stream)
+        if unknown:
+            self._core.absences.judge(part, partial(self._say_unknown, part, item.room, unknown))
+
+    def _say_unknown(self, part: Part, room: str, asked: Sequence[tuple[str, bytes]]) -> None:
+        for full, stream in asked:
+            if part.known(full)[1] is None:
+                self._say_gone(room, full, stream)
+
+    def _say_gone(self, room: str, full: str, stream: bytes) -> None:
+        self._core.route_end(Stanza.build("presence", type="unavailable", from_=full, to=room), stream)

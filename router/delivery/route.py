@@ -83,7 +83,9 @@ class Delivery:
             return
         kind = stanza.kind
         if kind == "message":
-            if account.doubtful and self._accounts.looks_up(part, account, self.on_route, item):
+            if (account.doubtful or part.given) and self._accounts.looks_up(
+                part, account, self.on_route, item
+            ):
                 return
             account.tally.messages += 1
             # What the parser noted of the children clears almost every message.

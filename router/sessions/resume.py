@@ -18,6 +18,7 @@ from rookery.router.core import Core
 from rookery.router.keeping.flushes import Flushes
 from rookery.router.partition import Part
 from rookery.router.pushing import Pushing
+from rookery.router.sessions.bequest import bequest
 from rookery.router.sessions.binding import Bindings
 from rookery.router.sessions.client_state import ClientStates
 from rookery.router.sessions.hibernation import Hibernation
@@ -123,6 +124,8 @@ class Resumptions:
         if count is None:
             bus.reply(call, NotResumed(sent=sent))
             return
+        for left in bequest(session, resumable.base_out + count, part.number):
+            bus.post_to(request.edge, left, partition=part.number, epoch=part.epoch)
         self._bindings.acked(part, account, session, resumable.base_out + count)
         resumable.answered(session.kept)  # these are delivered again
         self._move(part, account, session, request.edge, request.sid)

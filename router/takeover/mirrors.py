@@ -19,7 +19,7 @@ from rookery.router.accounts.kept import GONE, OVERHEAD, Kept, Parcel
 from rookery.router.accounts.resumable import Resumable
 from rookery.router.accounts.session import MAX_DIRECTED, Session
 from rookery.router.core import Core
-from rookery.router.partition import Part
+from rookery.router.partition import CARBON, Part
 from rookery.router.sessions.hibernation import Hibernation
 from rookery.shared.bus.messages import (
     NODE,
@@ -46,7 +46,7 @@ SLOW: Final = 3.0
 class _Gathering:
     """The answers that one partition waits for."""
 
-    __slots__ = ("done", "iqs", "late", "missing", "part", "sessions")
+    __slots__ = ("done", "given", "iqs", "late", "missing", "part", "sessions")
 
     def __init__(self, part: Part, edges: list[str]) -> None:
         self.part = part
@@ -54,6 +54,7 @@ class _Gathering:
         self.sessions: list[tuple[str, MirrorSession]] = []
         self.late: list[tuple[bytes, int, Stanza]] = []
         self.iqs: list[tuple[bytes, int]] = []
+        self.given: list[tuple[bytes, int]] = []
         self.done = trio.Event()
         self.check()
 
@@ -105,6 +106,11 @@ class Takeover:
             part.delivered(Origin(stream, n, ""), stanza.to)
         for stream, n in gathering.iqs:
             part.delivered(Origin(stream, n, ""), "")
+        for stream, n in gathering.given:
+            if stream.startswith(CARBON):
+                part.delivered(Origin(stream, n, ""), "")
+            else:
+                part.given.add((stream, n))
         return gathering.late
 
     def _tell_awaited(self) -> None:
@@ -140,6 +146,7 @@ class Takeover:
             return
         gathering.late.extend((stream, n, Stanza.unpack(stanza)) for stream, n, stanza in item.late)
         gathering.iqs.extend((stream, n) for stream, n in item.iqs)
+        gathering.given.extend((stream, n) for stream, n in item.given)
         gathering.sessions.extend((item.edge, MirrorSession._make(one)) for one in item.sessions)
         if item.last:
             gathering.missing.discard(item.edge)

@@ -25,7 +25,7 @@ class Origin(NamedTuple):
 
     The custodian is the process that has passed the stanza on last: its edge first, then each hop that hands it to another one; empty
     when nobody keeps it. Whoever takes a stanza over tells the custodian that it came with, and puts itself there for the next hop.
-    `deadline` is in Unix milliseconds (0: none); `trace` correlates log lines of all processes. A stanza that the server
+    `deadline` is in Unix milliseconds (0: none); `trace` is 0 (former versions read five fields). A stanza that the server
     made by itself has NOBODY as origin.
     """
 
@@ -142,8 +142,9 @@ class Mirror(NamedTuple):
     """An edge's answer to MirrorRequest: its sessions of one partition, in chunks; `last` ends the answer.
 
     `late` are messages (origin stream, origin n, stanza) that were delivered and acknowledged lately, perhaps before their commit;
-    `iqs` are the uids of requests and answers of which the same is true: each is given once. An edge that ends while
-    commits are slow gives these to another edge, which tells them in its place.
+    `iqs` are the uids of requests and answers of which the same is true: each is given once; `given` those of messages, for longer: what is
+    stored of these is not given again. An edge that ends gives all this to another edge, which tells it in its place; so
+    does a router whose session goes on at another edge.
     """
 
     edge: str
@@ -152,6 +153,7 @@ class Mirror(NamedTuple):
     last: bool
     late: Sequence[tuple[bytes, int, Stanza]] = ()
     iqs: Sequence[tuple[bytes, int]] = ()
+    given: Sequence[tuple[bytes, int]] = ()
 
 
 class Copy(NamedTuple):
@@ -346,7 +348,8 @@ class ToSession(NamedTuple):
     """Give these stanzas to one session, in order (answers that are many stanzas). Ignored when `grant` is not its grant.
 
     `grant` 0 is whatever session has the resource now. With an `origin` they are given once, as in Fanout. `entrance`: a room lets the
-    session in with them; what the room says to that full JID before is not for it.
+    session in with them; what the room says to that full JID before is not for it. `stream` says which session that is (empty: whatever
+    wants to be in).
     """
 
     full: str
@@ -354,6 +357,7 @@ class ToSession(NamedTuple):
     stanzas: Sequence[Stanza]
     origin: Origin = NOBODY
     entrance: bool = False
+    stream: bytes = b""
 
 
 class CheckOccupants(NamedTuple):

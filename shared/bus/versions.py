@@ -9,10 +9,11 @@ item gets a new `VERSION` and a line here, with what happens while the other sid
 | 3 | `DeliverMany.origin_stream`, `origin_n` | after a takeover a message to many may come twice to those whose router died |
 | 3 | `Fanout.origin`, `runs` | a router knows no full JIDs among the recipients, and may give a message twice after a takeover |
 | 3 | `Mirror.iqs` | a request or an answer that was written just before its router died may be given twice |
+| 3 | `Mirror.given` | a message that its sender sends again long after may be given twice when its router died |
 | 3 | `Frontier.taken`, `Management.answered` | a request that a client sends again when it resumes may get a time-out behind its answer |
 | 3 | `Beat.about` | `rookery status` does not show host, pid, ports and age of a process |
 | 3 | `Claimed` | a holder that was deposed goes on until its successor serves, or its fence refuses a write |
-| 3 | `MirrorSession.heard`, `Resumed.heard`, `ToSession.origin`, `ToSession.entrance` | what a room says may come twice to those whose router died |
+| 3 | `MirrorSession.heard`, `Resumed.heard`, `ToSession.origin`, `ToSession.entrance`, `ToSession.stream` | what a room says may come twice to those whose router died |
 | 3 | `StillThere` | a resource whose edge and router died at once stays available to its subscribers |
 | 3 | `ShowUsers` | a component that comes later than users does not see them before they come again |
 | 3 | `FannedOut`, `CheckOccupants` | there are no rooms while a process of the former version lives |

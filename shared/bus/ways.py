@@ -51,7 +51,7 @@ WAYS: Final[dict[type, Way]] = {
     m.Unbind: _way((_EDGE,), (_ROUTER,)),
     m.Acked: _way((_EDGE,), (_ROUTER,)),
     m.ClientState: _way((_EDGE,), (_ROUTER,)),
-    m.Mirror: _way((_EDGE,), (_ROUTER, _EDGE)),
+    m.Mirror: _way((_EDGE, _ROUTER), (_ROUTER, _EDGE)),
     m.Copy: _way((_EDGE,), (_ROUTER,)),
     m.Frontier: _way((_EDGE,), (_ROUTER,)),
     m.Deliver: _way((_ROUTER,), (_EDGE,)),

@@ -6,6 +6,7 @@ while Postgres is away: holders keep what they have and serve it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
@@ -79,6 +80,8 @@ class Holder:
         #: Whether the lease rows were seen at least once, so that what is held is known.
         self.settled = False
         self._served: dict[Kind, list[tuple[int, int]]] = {}
+        #: Partitions that others took, not told in the log yet.
+        self._dropped: Counter[Kind] = Counter()
         #: The last epoch under which we gave a partition up: rows that were read before must not bring it back.
         self._gave: dict[tuple[Kind, int], int] = {}
         self._leaving = False
@@ -284,8 +287,17 @@ class Holder:
         """A higher epoch exists."""
         if (part := self._parts.get(kind, partition)) is not None:
             self._gave[kind, partition] = part.epoch
-        _log.warning("partition_dropped", kind=kind.label, partition=partition)
+        if not self._dropped:
+            self._nursery.start_soon(self._tell_dropped)
+        self._dropped[kind] += 1
         self._parts.drop(kind, partition)
+
+    async def _tell_dropped(self) -> None:
+        """One line for all that a claim of another process took at once: there may be thousands."""
+        await trio.sleep(0.1)
+        dropped, self._dropped = self._dropped, Counter()
+        for kind, count in dropped.items():
+            _log.warning("partitions_dropped", kind=kind.label, count=count)
 
     # --- moves ---
 

@@ -100,14 +100,14 @@ CROSS JOIN LATERAL (
 WHERE EXISTS (SELECT FROM owed o WHERE o.owner_id = want.owner_id AND o.id = t.id)
    OR NOT EXISTS (
     SELECT FROM archive a
-    WHERE a.owner_id = want.owner_id AND a.id = t.id AND (a.id >> 40 <> want.epoch OR a.stamp > to_timestamp(want.until))
+    WHERE a.owner_id = want.owner_id AND a.id = t.id AND want.epoch <> -1 AND (a.id >> 40 <> want.epoch OR a.stamp > to_timestamp(want.until))
       AND a.day >= (now() AT TIME ZONE 'UTC')::date - DATE '1970-01-01' - 1
    )
 UNION ALL
 SELECT want.stream, want.n
 FROM unnest($1::bigint[], $2::bytea[], $3::bigint[], $4::float8[], $5::bigint[]) AS want(account_id, stream, n, until, epoch)
 JOIN message m ON m.account_id = want.account_id AND m.stream = want.stream AND m.n = want.n AND NOT m.outgoing
-WHERE m.owed OR (m.id >> 40 = want.epoch AND m.stamp <= to_timestamp(want.until))"""
+WHERE m.owed OR want.epoch = -1 OR (m.id >> 40 = want.epoch AND m.stamp <= to_timestamp(want.until))"""
 #: Of what an owner is owed, that which its archive has, too, up to an id.
 _FORGO: Final = f"""{FENCE},
 paid AS (
@@ -213,7 +213,7 @@ async def uids_had(
     conn: Connection, uids: Sequence[tuple[int, bytes, int, float, int]]
 ) -> list[tuple[bytes, int]]:
     """Of incoming messages (owner, stream, n, Unix seconds, epoch) those, (stream, n), that were stored lately and are owed, or settled, or were
-    stored before that time by the holder of that epoch.
+    stored before that time by the holder of that epoch; epoch -1: by anybody, at any time.
     """
     rows = await conn.fetch(_HAD, *[list(column) for column in zip(*uids, strict=True)])
     return [(bytes(row["stream"]), row["n"]) for row in rows]

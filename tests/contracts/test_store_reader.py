@@ -198,3 +198,26 @@ async def test_the_newest_that_came_for_accounts_and_after_they_were_seen(databa
     assert await left(database) == [
         (1, False), (2, True), (3, True), (4, False), (5, True), (6, False), (9, False),
     ]  # fmt: skip
+
+
+async def test_which_messages_need_no_other_delivery(database: Database) -> None:
+    """Owed, settled, or stored by the holder that made a copy before it did; where the client acknowledged it, stored at all."""
+    now, epoch = time.time(), 3
+    id = epoch << 40
+    await seed(
+        database,
+        (1, id + 1, "before the copy", True, False, now - 20),
+        (1, id + 2, "after it", True, False, now),
+        (1, id + 3, "owed", True, True, now),
+        (1, (4 << 40) + 4, "by another holder", True, False, now - 20),
+    )
+    stream = b"s" * 16
+    ns = [id + 1, id + 2, id + 3, (4 << 40) + 4, id + 9]
+
+    async def had(until: float, by: int) -> list[int]:
+        uids = [(1, stream, n, until, by) for n in ns]
+        return sorted(n for _, n in await database.run(0, lambda conn: reader.uids_had(conn, uids)))
+
+    assert await had(now - 10, epoch) == [id + 1, id + 3]
+    assert await had(0.0, 0) == [id + 3]
+    assert await had(0.0, -1) == sorted(ns[:4])

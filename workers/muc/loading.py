@@ -73,7 +73,7 @@ def say_again(live: Live, rows: Rows) -> None:
                     rest = [one for some in parts[len(numbers) - 1 :] for one in some]
                     parts = [*parts[: len(numbers) - 1], rest]
                     said += [
-                        Said(n, Tell(out.full, some, out.entrance))
+                        Said(n, Tell(out.full, some, out.entrance, out.stream))
                         for n, some in zip(numbers, parts, strict=False)
                     ]
     said.sort(key=_number)

@@ -23,11 +23,12 @@ class Say(NamedTuple):
 
 
 class Tell(NamedTuple):
-    """Stanzas for one full JID, in order. `entrance`: it is what somebody is told who comes in; live stanzas follow."""
+    """Stanzas for one full JID, in order. `entrance`: it is what somebody is told who comes in, in the session `stream`; live stanzas follow."""
 
     full: str
     stanzas: Sequence[Stanza]
     entrance: bool = False
+    stream: bytes = b""
 
 
 class Send(NamedTuple):

@@ -33,7 +33,7 @@ def pack(outs: Sequence[Numbered], everybody: Collection[str] = ()) -> bytes:
                 parts.append((_SAY, tuple(numbers), _audience(out, everybody), out.stanza))
         elif isinstance(out, Tell):
             if out.entrance:
-                parts.append((_ENTRANCE, tuple(numbers), out.full, None))
+                parts.append((_ENTRANCE, tuple(numbers), out.full, out.stream))
             else:
                 parts.append((_TELL, tuple(numbers), out.full, tuple(out.stanzas)))
         else:
@@ -69,4 +69,4 @@ def _out(kind: int, numbers: Sequence[int], whom: Any, what: Any) -> Numbered:
         return numbers, Say(Stanza.unpack(what), audience, but=but)
     if kind == _TELL:
         return numbers, Tell(str(whom), tuple(Stanza.unpack(one) for one in what))
-    return numbers, Tell(str(whom), (), entrance=True)
+    return numbers, Tell(str(whom), (), True, what or b"")  # (a former version did not say which session)

@@ -207,7 +207,7 @@ class Speaker:
         full = out.full
         partition = self._node.partition(bare_of(full))
         for n, some in zip(numbers, chunks(out.stanzas), strict=False):
-            part = Tell(full, some, out.entrance)
+            part = Tell(full, some, out.entrance, out.stream)
             self._keep(n, part)
             if not self._local(full):
                 for stanza in some:
@@ -218,7 +218,7 @@ class Speaker:
     def _told(self, n: int, partition: int, out: Tell) -> None:
         bus = self._node.bus
         holder = bus.holder(Kind.ROUTER, partition)
-        item = ToSession(out.full, 0, out.stanzas, Origin(self.stream, n, ""), out.entrance)
+        item = ToSession(out.full, 0, out.stanzas, Origin(self.stream, n, ""), out.entrance, out.stream)
         bus.post(Kind.ROUTER, partition, item)
         self._sent_to(holder[0] if holder else "", partition, n)
 

@@ -378,9 +378,9 @@ class Client:
         request = ledger.requests.get((self.index, id))
         if request is None:
             return
+        error = element.find(f"{{{CLIENT}}}error")
+        how = local(error[0]) if error is not None and len(error) else element.get("type", "")
         if request.answered:
-            request.again = element.get("type", "")
+            request.again, request.again_at = how, self._world.loop.now
         else:
-            request.answered = self._world.loop.now
-            error = element.find(f"{{{CLIENT}}}error")
-            request.how = local(error[0]) if error is not None and len(error) else element.get("type", "")
+            request.answered, request.how = self._world.loop.now, how

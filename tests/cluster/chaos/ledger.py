@@ -44,7 +44,7 @@ class Message:
 class Request:
     """One iq of a client."""
 
-    __slots__ = ("again", "answered", "chain", "how", "sent", "up", "void")
+    __slots__ = ("again", "again_at", "answered", "chain", "how", "sent", "up", "void")
 
     def __init__(self, chain: int, now: float) -> None:
         self.chain = chain
@@ -52,8 +52,9 @@ class Request:
         self.answered = 0.0
         #: "result", or the condition of an error.
         self.how = ""
-        #: How it was answered after its first answer.
+        #: How it was answered after its first answer, and when; 0.0: it was not.
         self.again = ""
+        self.again_at = 0.0
         self.void = False
         #: Since when its client has been connected without a break (an answer needs somebody who can hear it).
         self.up = now
@@ -192,9 +193,13 @@ class Ledger:
             if not message.acked and not message.void:
                 yield message
 
-    def open_requests(self) -> int:
-        """Requests without an answer whose session lives."""
-        return sum(1 for one in self.requests.values() if not one.answered and not one.void)
+    def open_requests(self) -> list[tuple[int, str, Request]]:
+        """Requests without an answer whose session lives: (client, id, request)."""
+        return [
+            (client, id, one)
+            for (client, id), one in self.requests.items()
+            if not one.answered and not one.void
+        ]
 
     def late(self) -> list[tuple[int, str, Request]]:
         """Requests that were answered too late: (client, id, request)."""
@@ -203,6 +208,10 @@ class Ledger:
             for (client, id), one in self.requests.items()
             if one.answered and one.answered - max(one.sent, one.up) > IQ_SECONDS + 1
         ]
+
+    def answered_again(self) -> list[tuple[int, str, Request]]:
+        """Requests that had more than one answer: (client, id, request)."""
+        return [(client, id, one) for (client, id), one in self.requests.items() if one.again_at]
 
     def settled(self) -> bool:
         """Whether there is nothing left to wait for."""
@@ -225,7 +234,7 @@ class Ledger:
             duplicates=duplicates,
             inversions=self.inversions,
             bounced_and_delivered=[m for m in messages if m.bounced and m.got],
-            unanswered=self.open_requests(),
+            unanswered=len(self.open_requests()),
             never_acked=list(self.unacked()) if self._managed else [],
             violations=self.violations,
             sent=len(messages),
@@ -237,7 +246,7 @@ class Ledger:
             bounced=sum(1 for m in messages if m.bounced),
             requests=len(self.requests),
             late_answers=len(self.late()),
-            answered_twice=sum(1 for one in self.requests.values() if one.again),
+            answered_twice=len(self.answered_again()),
             ack_stall=max((m.acked - m.sent for m in messages if m.acked), default=0.0),
             delivery_stall=max((m.got[0].at - m.sent for m in messages if m.got), default=0.0),
             lost_chains=self.lost_chains,

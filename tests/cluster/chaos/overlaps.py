@@ -59,6 +59,19 @@ def _stopped(kind: str, *others: str) -> Callable[[Stage], Script]:
     return run
 
 
+def _power(stage: Stage) -> Script:
+    """The machine loses its power: SIGKILL of every process, servers too."""
+    counts = {kind: len(stage.pids(kind)) for kind in _KINDS}
+    pids = {kind: stage.pids(kind) for kind in (*_KINDS, "nats", "postgres")}
+    for kind, those in pids.items():
+        stage.say(f"SIGKILL {kind} {' '.join(map(str, those))}")
+        for pid in those:
+            stage.signal(pid, signal.SIGKILL)
+    for kind, count in counts.items():
+        for pid in pids[kind]:
+            yield from stage.replaced(pid, count, kind)
+
+
 OVERLAPS: Final = (
     Fault("O01", "edge-router", "SIGKILL of an edge and a router within a second", _kills("edge", "router")),
     Fault("O02", "router-room", "SIGKILL of a router and a holder of rooms", _kills("router", "muc")),
@@ -75,3 +88,5 @@ OVERLAPS: Final = (
         "O06", "postgres-room", "SIGKILL of Postgres and a holder of rooms", _kills("postgres", "muc"), INSIDE
     ),
 )
+#: Only when it is named: no session outlives it.
+POWER: Final = Fault("O07", "power", "SIGKILL of everything at once", _power, INSIDE)

@@ -47,7 +47,7 @@ class Fate:
 class Stay:
     """One session in one room."""
 
-    __slots__ = ("chain", "client", "ended", "entered", "heard", "nicks", "room")
+    __slots__ = ("chain", "client", "ended", "entered", "heard", "nicks", "room", "times")
 
     def __init__(self, client: int, chain: int, room: int, now: float) -> None:
         self.client = client
@@ -56,6 +56,8 @@ class Stay:
         self.entered = now
         self.ended = 0.0
         self.heard: list[Spoken] = []
+        #: When each was heard, and whether as history.
+        self.times: list[tuple[float, bool]] = []
         #: Who it believes to be in.
         self.nicks: set[int] = set()
 
@@ -129,6 +131,7 @@ class RoomBook:
     def heard(self, stay: Stay, spoken: Spoken, now: float, up: float, delayed: bool) -> None:
         """A message has come; `up`: since when its hearer is connected. One of the history is in the order, too."""
         stay.heard.append(spoken)
+        stay.times.append((now, delayed))
         fate = self.fates.get(spoken)
         if fate is None:
             self.tell(now, stay.client, stay.room, f"heard {spoken.name}, which nobody said", stay.client, 0)
@@ -205,7 +208,7 @@ class RoomBook:
         gaps = sorted(self.gaps)
         return RoomVerdict(
             lost=list(self._unheard(self._live())),
-            doubled=[text for stay in self.stays.values() for text in _doubled(stay)],
+            doubled=[text for stay in self.stays.values() for text in _doubled(stay, self.started)],
             turned=[
                 f"{self._about(spoken)}, by client {stay.client} in chain {stay.chain}"
                 for stay in self.stays.values()
@@ -246,12 +249,15 @@ class RoomBook:
                 yield f"client {nick} is {how} for client {stay.client} in room {stay.room}"
 
 
-def _doubled(stay: Stay) -> Iterable[str]:
-    seen: set[Spoken] = set()
-    for spoken in stay.heard:
+def _doubled(stay: Stay, started: float) -> Iterable[str]:
+    seen: dict[Spoken, tuple[float, bool]] = {}
+    for spoken, when in zip(stay.heard, stay.times, strict=True):
         if spoken in seen:
-            yield f"{spoken.name} for client {stay.client} in chain {stay.chain}"
-        seen.add(spoken)
+            times = " and ".join(
+                f"at {at - started:.2f} s{' as history' * delayed}" for at, delayed in (seen[spoken], when)
+            )
+            yield f"{spoken.name} for client {stay.client} in chain {stay.chain}, in since {stay.entered - started:.2f} s, {times}"
+        seen[spoken] = when
 
 
 def _turned(stay: Stay, places: dict[Spoken, int]) -> Iterable[Spoken]:

@@ -78,8 +78,10 @@ class Report(NamedTuple):
     messages: Sequence[Message]
     slowest_round: float
     stuck: int
-    #: (client, id, request) of what was answered too late.
+    #: (client, id, request) of what was not answered, too late, and more than once.
+    unanswered: Sequence[tuple[int, str, Request]]
     late: Sequence[tuple[int, str, Request]]
+    twice: Sequence[tuple[int, str, Request]]
     rooms: RoomVerdict
     #: (when it was said, seconds until the last occupant had it) of what was said to rooms.
     spoken: Sequence[tuple[float, float]]
@@ -234,7 +236,9 @@ class Runner:
             list(self.ledger.messages.values()),
             loop.longest,
             self.stuck,
+            self.ledger.open_requests(),
             self.ledger.late(),
+            self.ledger.answered_again(),
             rooms,
             [(one.sent, one.last - one.sent) for one in self.rooms.fates.values() if one.last],
             press,

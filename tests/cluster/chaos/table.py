@@ -8,7 +8,7 @@ from typing import Final
 
 from tests.cluster.chaos.faults import FAULTS, INSIDE, OUTSIDE, Fault
 from tests.cluster.chaos.net_faults import NET_FAULTS
-from tests.cluster.chaos.overlaps import OVERLAPS
+from tests.cluster.chaos.overlaps import OVERLAPS, POWER
 
 #: One at a time.
 ALL: Final = (*FAULTS, *NET_FAULTS)
@@ -23,7 +23,7 @@ def chosen(names: str, *, overlap: bool = False) -> list[Fault]:
         return []
     without = {name[1:] for name in wanted if name.startswith("-")}
     named = {name for name in wanted if not name.startswith("-")}
-    every = (*ALL, *OVERLAPS)
+    every = (*ALL, *OVERLAPS, POWER)
     known = {fault.name for fault in every} | {fault.id for fault in every}
     if unknown := (named - {"all", "net"} | without) - known:
         raise ValueError(f"no such fault: {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}")
@@ -31,7 +31,7 @@ def chosen(names: str, *, overlap: bool = False) -> list[Fault]:
     named -= {"all", "net"}
     found = [
         fault
-        for fault in (every if overlap or named else ALL)
+        for fault in (every if named else (*ALL, *OVERLAPS) if overlap else ALL)
         if (fault.servers != other if not named else bool(named & {fault.name, fault.id}))
         and not without & {fault.name, fault.id}
     ]

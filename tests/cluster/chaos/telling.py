@@ -139,6 +139,22 @@ def render(report: Report, settings: Settings) -> str:
             ],
         ),
         (
+            "not answered",
+            [
+                f"client {client} {id} sent {one.sent - report.started:.2f} s in chain {one.chain}, connected since "
+                f"{one.up - report.started:.2f} s"
+                for client, id, one in report.unanswered[:SLOWEST]
+            ],
+        ),
+        (
+            "answered twice",
+            [
+                f"client {client} {id} sent {one.sent - report.started:.2f} s, answered {one.answered - report.started:.2f} s: "
+                f"{one.how}, again {one.again_at - report.started:.2f} s: {one.again}"
+                for client, id, one in report.twice[:SLOWEST]
+            ],
+        ),
+        (
             "refused log-ins and resumptions",
             [f"{count} x {why}" for why, count in sorted(report.refusals.items())],
         ),

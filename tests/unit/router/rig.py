@@ -283,7 +283,11 @@ class FakeDb:
             for row in self.store.rows
             if not row.outgoing
             and (uid := (row.owner_id, row.stream, row.n)) in before
-            and (row.owed or (row.stamp <= before[uid][0] and row.id >> 40 == before[uid][1]))
+            and (
+                row.owed
+                or before[uid][1] == -1
+                or (row.stamp <= before[uid][0] and row.id >> 40 == before[uid][1])
+            )
         ]
 
     def _newest(
@@ -376,6 +380,10 @@ class Edge:
         self.copied: list[tuple[bytes, int]] = []
         #: What its sessions acknowledged lately: (origin stream, origin n, stanza).
         self.late: list[tuple[bytes, int, Stanza]] = []
+        #: The same of iqs: (partition, origin stream, origin n).
+        self.iqs: list[tuple[int, bytes, int]] = []
+        #: The same of messages, for longer.
+        self.given: list[tuple[int, bytes, int]] = []
         self.answers_mirrors = True
         self._asked: dict[tuple[str, int], MirrorRequest] = {}
         self.node.on_reset.append(self._on_reset)
@@ -407,6 +415,10 @@ class Edge:
             self.clients[item.sid].note = item.note
             self.clients[item.sid].own_first = item.own_first
             self.clients[item.sid].copies = item.copies
+        elif isinstance(item, Mirror):
+            self.late.extend((stream, n, Stanza.unpack(stanza)) for stream, n, stanza in item.late)
+            self.iqs.extend((item.partition, stream, n) for stream, n in item.iqs)
+            self.given.extend((item.partition, stream, n) for stream, n in item.given)
         elif isinstance(item, MirrorRequest) and self.answers_mirrors:
             self._asked[source, item.partition] = item
             self._mirror(source, item)
@@ -461,6 +473,7 @@ class Edge:
                 True,
                 self._late_of(item.partition),
                 self._iqs(item.partition),
+                [(stream, n) for its, stream, n in self.given if its == item.partition],
             ),
             kind=Kind.ROUTER,
             partition=item.partition,
@@ -468,7 +481,8 @@ class Edge:
 
     def _iqs(self, partition: int) -> list[tuple[bytes, int]]:
         """Requests and answers that its clients of that partition have acknowledged."""
-        return [
+        inherited = [(stream, n) for its, stream, n in self.iqs if its == partition]
+        return inherited + [
             (one.origin_stream, one.origin_n)
             for client in self.clients.values()
             if self.node.partition(client.bare) == partition

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import trio
 from tests.unit.router.rig import Client, Rig, bodies, chat, rig
 from tests.unit.router.sessions.test_resume import enable, managed, pass_time, resume, resumed, sleep
@@ -277,3 +278,35 @@ async def test_what_an_earlier_holder_than_that_of_the_copy_stored_is_delivered_
         again = await resumed(set_up, BOB, 1)
         await set_up.settle()
         assert bodies(again.news()) == ["one"]
+
+
+@pytest.mark.parametrize("stored", [True, False])
+async def test_what_a_session_acknowledged_under_a_former_holder_comes_again_only_if_it_is_not_stored(
+    stored: bool,
+) -> None:
+    """Its sender, whose own router was away, sends it again long after; the session's edge remembers the uid alone."""
+    async with rig() as set_up:
+        bob = await managed(set_up, "bob")
+        alice = await set_up.online("alice", edge="edge2")
+        sent = alice.route(chat(BOB, "one"))
+        await set_up.settle()
+        assert bodies(bob.news()) == ["one"]
+        bob.ack()
+        set_up.store.commit()
+        await set_up.settle()
+        if not stored:
+            set_up.store.rows.clear()
+        bob.edge.given.append((bob.edge.node.partition(BOB), sent.stream, sent.n))
+        await set_up.start_router("router2")
+        set_up.edge("edge2").accepted.clear()
+        alice.route(chat(BOB, "one"), sent.n)
+        alice.route(chat(BOB, "two"))
+        await set_up.settle()
+        set_up.store.commit()
+        await set_up.settle()
+        assert bodies(bob.news()) == (["two"] if stored else ["one", "two"])
+        assert (sent.stream, sent.n) in set_up.edge("edge2").accepted
+        set_up.now += AGAIN_SECONDS
+        alice.route(chat(BOB, "three"))
+        await set_up.settle()
+        assert set_up.router.core.parts[bob.edge.node.partition(BOB)].given == set()

@@ -39,9 +39,13 @@ def available(ask: Ask) -> list[c.Step]:
     if ask.facts.stream and ask.facts.stream == occupant.stream and 0 < ask.facts.n <= occupant.joined:
         return []  # (whoever sent it was not told that it was taken, and the process that took it died)
     nick = nicks.prepare(ask.nick, ask.facts.options)
-    steps = _again(ask, occupant, join) if nick == occupant.nick else _rename(ask, occupant, nick)
+    former = occupant.nick
+    steps = _again(ask, occupant, join) if nick == former else _rename(ask, occupant, nick)
     if ask.facts.stream and ask.facts.stream != occupant.stream:
-        steps.append(c.Moved(occupant, ask.facts.stream, ask.facts.n))
+        # First: what follows is for the new session, which knows nothing yet, whatever its nick.
+        steps.insert(0, c.Moved(occupant, ask.facts.stream, ask.facts.n))
+        if nick != former and join is not None:
+            steps.append(c.Synchronized(occupant, wanted(join, ask.facts.now)))
     return steps
 
 

@@ -119,12 +119,13 @@ def _entered(state: State, change: c.Entered, facts: Facts, outs: Outs) -> None:
         )
         _own(state, seat, outs, but=occupant.full)
     told = entrance(state, occupant, facts.history, facts.options)
-    outs.append(Tell(occupant.full, told, True))
+    outs.append(Tell(occupant.full, told, True, occupant.stream))
 
 
 def _synchronized(state: State, change: c.Synchronized, facts: Facts, outs: Outs) -> None:
     occupant = change.occupant
-    outs.append(Tell(occupant.full, entrance(state, occupant, facts.history, facts.options), True))
+    told = entrance(state, occupant, facts.history, facts.options)
+    outs.append(Tell(occupant.full, told, True, occupant.stream))
 
 
 def _showed(state: State, change: c.Showed, facts: Facts, outs: Outs) -> None:

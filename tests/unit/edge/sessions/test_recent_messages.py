@@ -3,6 +3,7 @@ from __future__ import annotations
 from rookery.edge.sessions import recent_messages
 from rookery.edge.sessions.mirror import SessionMirror
 from rookery.edge.sessions.recent_messages import RecentMessages
+from rookery.shared.bus.messages import Mirror
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element
 
@@ -19,10 +20,10 @@ def told(machine: RecentMessages, partition: int = 1) -> list[int]:
 
 def test_a_partition_is_told_its_own_in_order_for_two_generations() -> None:
     machine = RecentMessages()
-    machine.add(b"s", 1, message("1@x/r"))
-    machine.add(b"s", 2, message("2@x"))
+    machine.add(1, b"s", 1, message("1@x/r"))
+    machine.add(1, b"s", 2, message("2@x"))
     machine.rotate()
-    machine.add(b"s", 3, message("1@x"))
+    machine.add(1, b"s", 3, message("1@x"))
     assert (told(machine), told(machine, 2)) == ([1, 3], [2])
     machine.rotate()
     assert told(machine) == [3]
@@ -34,11 +35,11 @@ def test_much_is_told_in_pieces_and_too_much_is_forgotten_early() -> None:
     machine = RecentMessages()
     size = recent_messages._CHUNK_BYTES // 2
     for n in range(5):
-        machine.add(b"s", n, message("1@x", "x" * size))
-    assert len(list(machine.chunks("edge1", 1, lambda bare: 1))) == 3
+        machine.add(1, b"s", n, message("1@x", "x" * size))
+    assert [len(chunk.late) for chunk in machine.chunks("edge1", 1, lambda bare: 1)] == [2, 2, 1, 0]
     assert told(machine) == list(range(5))
     for n in range(recent_messages.MAX_BYTES * 2 // size):
-        machine.add(b"s", n, message("1@x", "x" * size))
+        machine.add(1, b"s", n, message("1@x", "x" * size))
     assert len(machine) * size <= recent_messages.MAX_BYTES
 
 
@@ -93,7 +94,7 @@ def test_many_uids_are_told_in_pieces_and_too_many_are_forgotten_early() -> None
 def test_nothing_is_forgotten_for_its_age_while_commits_are_slow() -> None:
     """A client may acknowledge what Postgres has not taken for a minute: its router may die at the end of that."""
     machine = RecentMessages()
-    machine.add(b"s", 1, message("1@x"))
+    machine.add(1, b"s", 1, message("1@x"))
     for second in range(1, 61):
         machine.tick(float(second), slow=True)
     assert len(machine) == 1
@@ -106,12 +107,12 @@ def test_nothing_is_forgotten_for_its_age_while_commits_are_slow() -> None:
 def test_what_is_forgotten_is_freed_in_portions() -> None:
     machine = RecentMessages()
     for n in range(10):
-        machine.add(b"s", n, message("1@x"))
+        machine.add(1, b"s", n, message("1@x"))
     machine.rotate()
     machine.rotate()
     assert (len(machine), len(machine._forgotten)) == (0, 10)
     for n in range(4):
-        machine.add(b"s", n, message("1@x"))
+        machine.add(1, b"s", n, message("1@x"))
     assert len(machine._forgotten) == 2
     machine.tick(1.0)
     assert machine._forgotten == []
@@ -119,12 +120,12 @@ def test_what_is_forgotten_is_freed_in_portions() -> None:
 
 def test_another_edge_inherits_what_is_remembered() -> None:
     machine, heir = RecentMessages(), RecentMessages()
-    machine.add(b"s", 1, message("1@x/r"))
+    machine.add(1, b"s", 1, message("1@x/r"))
     machine.rotate()
-    machine.add(b"s", 2, message("2@x"))
+    machine.add(1, b"s", 2, message("2@x"))
     machine.add_iq(3, b"q", 7)
     for chunk in machine.legacy("edge1"):
-        heir.inherit(chunk)
+        heir.inherit(chunk, lambda bare: int(bare[0]))
     assert (told(heir), told(heir, 2)) == ([1], [2])
     (chunk,) = heir.chunks("edge2", 3, lambda bare: int(bare[0]))
     assert chunk.iqs == [(b"q", 7)]
@@ -164,3 +165,34 @@ def test_a_session_that_goes_on_here_was_told_of_nodes_elsewhere() -> None:
     mirror = SessionMirror(1, machine, 1, b"s")
     mirror.take_over([(b"room:a", 3), (b"node:1", 42)])
     assert (mirror.heard, machine.told_of(b"s")) == ({b"room:a": 3}, ((b"node:1", 42),))
+
+
+def given(machine: RecentMessages, partition: int = 1) -> list[int]:
+    chunks = machine.chunks("edge1", partition, lambda bare: int(bare[0]))
+    return [n for chunk in chunks for _, n in chunk.given]
+
+
+def test_of_messages_the_uids_outlast_the_stanzas() -> None:
+    """Who sent them may have been away for a minute, and sends them again to another holder."""
+    machine, heir = RecentMessages(), RecentMessages()
+    mirror = SessionMirror(1, machine, 2)
+    mirror.take(1, 1, b"a", 7, message("2@x/r"))
+    mirror.written(1)
+    for second in range(1, int(recent_messages.GIVEN_SECONDS)):
+        machine.tick(float(second))
+    assert (told(machine, 2), given(machine, 2), given(machine)) == ([], [7], [])
+    for chunk in machine.legacy("edge1"):
+        heir.inherit(chunk, lambda bare: int(bare[0]))
+    assert given(heir, 2) == [7]
+    machine.tick(recent_messages.GIVEN_SECONDS)
+    assert given(machine, 2) == [7]
+    machine.tick(2 * recent_messages.GIVEN_SECONDS)
+    assert given(machine, 2) == []
+
+
+def test_too_many_uids_of_messages_are_forgotten_early() -> None:
+    machine = RecentMessages()
+    for n in range(2 * recent_messages.MAX_GIVEN):
+        machine.inherit(Mirror("edge2", 1, (), False, (), (), ((b"s", n),)), len)
+    assert len(given(machine)) <= recent_messages.MAX_GIVEN
+    assert given(machine)[-1] == 2 * recent_messages.MAX_GIVEN - 1

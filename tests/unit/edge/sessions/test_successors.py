@@ -141,9 +141,10 @@ def test_what_left_lately_is_told_before_the_sessions() -> None:
     message = Stanza.build("message", to=FULL, from_="bob@example.org/r")
     world.sessions.receive("router1", Deliver(session.sid, session.grant, 1, b"origin", 9, message))
     session.progress(0, drained=True)
-    late, last = (item for item in reset(world) if isinstance(item, Mirror))
+    late, given, last = (item for item in reset(world) if isinstance(item, Mirror))
     assert [(stream, n) for stream, n, _ in late.late] == [(b"origin", 9)]
-    assert (late.sessions, late.last, last.last) == ((), False, True)
+    assert list(given.given) == [(b"origin", 9)]
+    assert (late.sessions, late.last, given.last, last.last) == ((), False, False, True)
 
 
 def test_a_frontier_that_may_be_lost_is_told_again() -> None:
@@ -281,7 +282,7 @@ def test_what_is_sent_once_at_most_is_not_sent_to_who_has_claimed() -> None:
 def test_an_edge_that_ends_leaves_to_another_what_may_have_no_row_yet() -> None:
     world = World()
     heir = world.cluster.node("edge2", Kind.EDGE)
-    world.sessions.late.add(b"s", 4, stanza("message", to=FULL))
+    world.sessions.late.add(1, b"s", 4, stanza("message", to=FULL))
     world.sessions.late.add_iq(9, b"q", 5)
     world.sessions.successors.bequeath()
     world.cluster.network.settle()

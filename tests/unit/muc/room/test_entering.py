@@ -23,6 +23,7 @@ from rookery.shared.xmpp import ns
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element
+from rookery.workers.muc.outs import Tell
 
 JOIN = Element(NS, "x")
 
@@ -222,6 +223,20 @@ def test_the_end_of_a_replaced_session_does_not_put_the_new_one_out() -> None:
     scene.streams[CAROL] = b"new"
     scene.leave(CAROL, "Carol")
     assert CAROL not in scene.room.occupants
+
+
+@pytest.mark.parametrize("nick", ["Carol", "Caroline"])
+def test_a_session_that_replaces_another_is_let_in_itself(nick: str) -> None:
+    """Its entrance says for which session it is: the former one's may still be on its way to the same full JID."""
+    scene = opened()
+    scene.streams[CAROL] = b"old"
+    scene.join(CAROL, "Carol")
+    assert [out.stream for out in scene.deed.outs if isinstance(out, Tell) and out.entrance] == [b"old"]
+    scene.streams[CAROL] = b"new"
+    told = scene.join(CAROL, nick)
+    assert [out.stream for out in scene.deed.outs if isinstance(out, Tell) and out.entrance] == [b"new"]
+    assert told[-1].kind == "message", "all that somebody hears who comes in, the subject last"
+    assert scene.room.occupants[CAROL].nick == nick
 
 
 @pytest.mark.parametrize(("known", "ended"), [(b"", True), (b"old", False)])

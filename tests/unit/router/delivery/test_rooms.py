@@ -6,13 +6,15 @@ import math
 from typing import NamedTuple
 
 import pytest
-from tests.unit.router.rig import Client, Rig, rig
+from tests.unit.router.rig import PARTITIONS, Client, Rig, rig
 
+from rookery.router.absences import GRACE
 from rookery.router.core import Core
 from rookery.router.delivery.rooms import Rooms
 from rookery.router.partition import Part
-from rookery.shared.bus.messages import Acked, CheckOccupants, FannedOut, Kind, Origin, Route
+from rookery.shared.bus.messages import Acked, CheckOccupants, FannedOut, Kind, Origin, Route, ToSession
 from rookery.shared.cluster.fake import FakeCluster
+from rookery.shared.xmpp.stanza import Stanza
 
 STREAM = b"room:room@conference.example.org"
 ROOM = "room@conference.example.org"
@@ -172,6 +174,26 @@ async def test_who_is_in_stays_in() -> None:
         assert await asked(it, alice, alice.stream) == []
 
 
+async def test_a_session_is_not_let_in_by_what_a_former_one_is_told() -> None:
+    """The next holder of a room says again what may not have been heard, to whatever session has the full JID by then."""
+    async with rig() as it:
+        alice = await occupant(it)
+        node, partition = it.workers[Kind.MUC], it.workers[Kind.MUC].partition(alice.bare)
+        shown = Stanza.build("presence", from_=f"{ROOM}/Alice", to=alice.full)
+        alice.news()
+
+        async def lets_in(n: int, stream: bytes) -> list[str]:
+            entrance = ToSession(alice.full, 0, (shown,), Origin(STREAM, n, ""), True, stream)
+            node.bus.post(Kind.ROUTER, partition, entrance)
+            await it.settle()
+            return [one.from_ for one in alice.news()]
+
+        assert await lets_in(7, b"former") == []
+        assert await lets_in(8, alice.stream) == [shown.from_]
+        assert await lets_in(9, b"former") == []
+        assert await lets_in(10, b"") == [shown.from_], "a former version does not say whom it means"
+
+
 async def test_a_session_of_which_only_the_room_knows_is_in() -> None:
     """The router died before the edge had its note."""
     async with rig() as it:
@@ -194,3 +216,39 @@ async def test_a_new_session_that_did_not_come_in_is_not_in() -> None:
         (told,) = await asked(it, again, alice.stream)
         assert (told.stanza.from_, told.stanza.type) == (alice.full, "unavailable")
         assert told.origin == Origin(alice.stream, 0, ""), "it is about the former session only"
+
+
+async def test_a_session_that_a_new_holder_does_not_know_has_time_to_come_back() -> None:
+    """Its edge was silent when the partition moved, and the holder after that learns it from there."""
+    async with rig() as it:
+        alice = await occupant(it)
+        clients = dict(it.edge().clients)
+        it.edge().clients.clear()
+        router = await it.start_router("router2")
+        assert await asked(it, alice, alice.stream) == []
+        it.now += GRACE - 1.0
+        router.core.absences.tick()
+        assert it.seen(Kind.MUC, Route) == []
+        it.edge().clients.update(clients)
+        for number in range(PARTITIONS):
+            router.drop(number)
+        await it.start_router("router3")
+        assert await asked(it, alice, alice.stream) == []
+        it.now += 1.0
+        router.core.absences.tick()
+        await it.settle()
+        assert it.seen(Kind.MUC, Route) == [], "who no longer holds the partition says nothing"
+
+
+async def test_a_session_that_does_not_come_back_is_gone() -> None:
+    async with rig() as it:
+        alice = await occupant(it)
+        it.edge().clients.clear()
+        router = await it.start_router("router2")
+        assert await asked(it, alice, alice.stream) == []
+        it.now += GRACE
+        router.core.absences.tick()
+        await it.settle()
+        (told,) = it.seen(Kind.MUC, Route)
+        assert (told.stanza.from_, told.stanza.type) == (alice.full, "unavailable")
+        assert told.origin == Origin(alice.stream, 0, "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.unit.router.rig import rig
 
+from rookery.router.absences import GRACE
 from rookery.shared.bus.messages import Broadcast, Kind, LastSeen, StillThere
 
 ALICE, BOB = "alice@example.org", "bob@example.org"
@@ -17,7 +18,7 @@ async def test_only_those_that_are_gone_are_told_so() -> None:
         unavailable_yet = await it.bind("bob", "bound", edge="edge2")
         # The edge and the router die together: the next router hears of no session of that edge.
         it.edge().clients.clear()
-        await it.start_router("router2")
+        router = await it.start_router("router2")
         stays.news()
         for kind in (Kind.PRESENCE, Kind.ACCOUNT):
             it.workers[kind].received.clear()
@@ -26,15 +27,19 @@ async def test_only_those_that_are_gone_are_told_so() -> None:
             item = StillThere([f"{bare}/{one}" for one in resources])
             worker.bus.post(Kind.ROUTER, worker.partition(bare), item)
         await it.settle()
+        assert [one.full for one in it.seen(Kind.PRESENCE, Broadcast)] == [unavailable_yet.full]
+        assert it.seen(Kind.ACCOUNT, LastSeen) == [], "an edge that is silent may come back with them"
+        stays.news()
+        it.now += GRACE
+        router.core.absences.tick()
+        await it.settle()
         told = [(one.full, one.stanza.type, one.initial) for one in it.seen(Kind.PRESENCE, Broadcast)]
         assert told == [
             (f"{BOB}/dies", "unavailable", False),
-            (unavailable_yet.full, "unavailable", False),
             (f"{ALICE}/r", "unavailable", False),
         ]
         # Bob's other resource hears of it, as of any end.
         assert [(one.from_, one.type) for one in stays.news()] == [
             (f"{BOB}/dies", "unavailable"),
-            (unavailable_yet.full, "unavailable"),
         ]
         assert [one.account for one in it.seen(Kind.ACCOUNT, LastSeen)] == [ALICE]

@@ -144,6 +144,27 @@ async def test_what_the_client_has_is_not_delivered_again() -> None:
         assert bodies(again.news()) == ["three"]
 
 
+async def test_what_the_client_had_when_it_came_back_is_not_given_to_it_by_the_next_holder() -> None:
+    """Its former edge does not know that it has it, and who sent it may not know that it was accepted."""
+    async with rig() as set_up:
+        bob = await managed(set_up, "bob")
+        alice = await set_up.online("alice")
+        question = Stanza.build("iq", Element("urn:x", "q"), type="get", id="1", to=bob.full)
+        said = alice.route(chat(BOB, "one"))
+        asked = alice.route(question)
+        unknown = alice.route(chat(BOB, "two"))
+        await set_up.settle()
+        again = await resumed(set_up, BOB, 2)
+        assert bodies(again.news()) == ["two"]
+        await set_up.start_router("router2")
+        alice.route(chat(BOB, "one"), said.n)
+        alice.route(question, asked.n)
+        alice.route(chat(BOB, "two"), unknown.n)
+        alice.route(chat(BOB, "three"))
+        await set_up.settle()
+        assert bodies(again.news()) == ["three"]
+
+
 async def test_the_frontier_is_what_was_recorded() -> None:
     async with rig() as set_up:
         bob = await managed(set_up, "bob")
