@@ -9,7 +9,8 @@ import re
 from typing import Final
 
 #: A tag: slash of an end tag, name, slash of an empty element. Quoted values may hold `>`.
-_TAG: Final = re.compile(rb"<(/?)([^\s/>]++)(?:[^>\"'/]++|\"[^\"]*+\"|'[^']*+'|/(?!>))*+(/?)>")
+#: (Possessive inside only: Python below 3.11.5 loses its way in a possessive group of possessive parts, cpython issue 106052.)
+_TAG: Final = re.compile(rb"<(/?)([^\s/>]++)(?:[^>\"'/]++|\"[^\"]*+\"|'[^']*+'|/(?!>))*(/?)>")
 #: The mark at the beginning of a body, a status or an id: sender, sequence number, intended time in nanoseconds.
 MARK: Final = re.compile(rb"~([0-9a-f]{6})\.([0-9a-f]{8})\.([0-9a-f]{16})~")
 #: A request for an answer, in the bytes of an iq.

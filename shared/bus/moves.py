@@ -63,6 +63,8 @@ class Moves:
         """Give an item back to its sender."""
         core = self._core
         core.stats.refused += 1
+        if kind is Kind.EDGE and not isinstance(item, Call):
+            return  # it was for this process alone: nobody else could be given it
         plain, call = (item.request, item.id) if isinstance(item, Call) else (item, 0)
         back = Refused(kind, partition, epoch, TAGS[type(plain)], plain, call)
         core.put(source, (Kind.EDGE, 0, 0, back, 0))

@@ -52,6 +52,16 @@ def translate(exc: Exception, *, closed: bool) -> Exception:
     return exc
 
 
+def misfit(exc: BaseException) -> str:
+    """What to do about a database that is not as this version needs it: other tables, another owner. "" for any other error."""
+    match exc:
+        case asyncpg.UndefinedTableError() | asyncpg.UndefinedColumnError():
+            return f"the database has not the schema of this version ({exc}): run `rookery migrate`"
+        case asyncpg.InsufficientPrivilegeError():
+            return f"Postgres refuses that ({exc}): is the user in database.url the owner of the database?"
+    return ""
+
+
 #: What can be done when no connection is made, by the first class that fits.
 _REMEDIES: Final[tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...]] = (
     (ConnectionRefusedError, "start it, or mend database.url or --database-url"),

@@ -9,7 +9,7 @@ XEP = Xep(
     "0.3.3",
     "complete",
     implemented_in="workers.roster",
-    note="The server takes the tokens of its own invitations (`rookery invite --inviter`); tokens that clients make themselves reach the other client.",
+    note="The server takes the tokens of its own invitations (`rookery invite create --inviter`); tokens that clients make themselves reach the other client.",
 )
 
 

@@ -73,6 +73,9 @@ class Options(Section, frozen=True):
         int, about("From the slot to the beginning of the PUT", "seconds", ge=60, le=86_400)
     ] = 600
     put_seconds: Annotated[float, about("A whole PUT", "seconds", ge=1)] = 3600.0
+    sweep_seconds: Annotated[
+        float, about("How often files that are over, or whose account is gone, are removed", "seconds", ge=1)
+    ] = 300.0
     stall_seconds: Annotated[
         float, about("A client that sends or takes nothing is closed after this", "seconds", ge=1)
     ] = 30.0

@@ -134,6 +134,7 @@ def test_domains(cluster: Cluster) -> None:
     said = cluster.cli("domain", "add", "Example.ORG", "--registration", "open").stdout.splitlines()
     assert "added example.org" in said
     assert "added conference.example.org for chat rooms" in said
+    assert any("upload.example.org, pubsub.example.org, proxy.example.org" in line for line in said)
     assert "example.org  registration open\n" in cluster.cli("domain", "list").stdout
     assert "hosted already" in cluster.cli("domain", "add", "example.org").stdout
     listed = [json.loads(line) for line in cluster.cli("domain", "list", "--json").stdout.splitlines()]

@@ -12,6 +12,7 @@ import pytest
 import trio
 from click.testing import CliRunner
 from tests.conftest import run_sql
+from tests.needles import TABLES, found
 
 from rookery.cli import cli
 from rookery.moving import dump, load, pie_out
@@ -233,25 +234,6 @@ def test_a_domain_that_is_not_hosted_is_told_before_anything_comes_in(
 
 # --- removal ------------------------------------------------------------------------------------------------------------
 
-_TABLES = """
-SELECT c.oid::regclass::text AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p') AND NOT c.relispartition ORDER BY 1"""
-
-
-async def found(conn: Connection, needle: str) -> dict[str, int]:
-    """Tables that have a text somewhere, in whatever type of column, as text or as bytes."""
-    out = {}
-    for row in await conn.fetch(_TABLES):
-        count = await conn.fetchval(
-            f"SELECT count(*) FROM {row['name']} AS t WHERE position(lower($1) IN lower(t::text)) > 0 OR position($2 IN t::text) > 0",
-            needle,
-            needle.encode().hex(),
-        )
-        if count:
-            out[row["name"]] = count
-    return out
-
-
 _PLANT = (
     "INSERT INTO upload (id, account_id, name, media_type, size) VALUES ('u1', {id}, '{s}', 'text/plain', 1)",
     "INSERT INTO upload_day VALUES ({id}, '2026-01-01', 1, 1)",
@@ -303,7 +285,7 @@ async def test_nothing_of_a_person_is_in_any_table_after_removal(database: Datab
         # (the last ones are views)
         known = owned | {"credential", "erased", "message", "registration_request", "upload_day", "roster_group_member", "group_member", "shared_contact"}  # fmt: skip
         assert {re.sub(r"^message_\d+$", "message", row["table_name"]) for row in columns} <= known
-        tables = {re.sub(r"^message_\d+$", "message", row["name"]) for row in await conn.fetch(_TABLES)}
+        tables = {re.sub(r"^message_\d+$", "message", row["name"]) for row in await conn.fetch(TABLES)}
         # A table that keeps something of a person is planted in; of any other this test says why it is not.
         assert tables - known - {"invitation", "pubsub_affiliation"} == _NOBODYS
         if many:

@@ -53,15 +53,35 @@ def test_every_limit_is_told_with_its_default() -> None:
         assert told.strip() == str(options[name].default), name
 
 
-def test_every_command_that_the_readme_names_exists() -> None:
+#: A command as pages write it, up to what ends a piece of code.
+_COMMAND = re.compile(r"\brookery (-{0,2}[a-z][a-z0-9-]*)((?: [^\n`|#]*)?)")
+_WORD, _OPTION = re.compile("[a-z][a-z0-9-]*"), re.compile("--[a-z][a-z0-9-]+")
+
+
+def unknown(said: re.Match[str]) -> str:
+    """The word of a command that there is not; "" when all are known."""
     context = click.Context(cli)
-    for line in re.findall(r"rookery ([a-z]+(?: [a-z]+)?)", (ROOT / "README.md").read_text("utf-8")):
-        first, _, second = line.partition(" ")
-        if first not in COMMANDS:
-            continue
-        command = cli.get_command(context, first)
-        if isinstance(command, click.Group) and second:
-            assert command.get_command(context, second) is not None, line
+    command = cli.get_command(context, said[1]) if said[1] in COMMANDS else None
+    words = said[2].split() if command else []
+    while isinstance(command, click.Group) and words and _WORD.fullmatch(words[0]):
+        name = words.pop(0)
+        command = command.get_command(context, name)
+        if command is None:
+            return name
+    known = {"--help", *(one for param in (command.params if command else ()) for one in param.opts)}
+    known |= {one for param in (command.params if command else ()) for one in param.secondary_opts}
+    options = [word.rstrip(".,;:)").partition("=")[0] for word in words]
+    return next((one for one in options if _OPTION.fullmatch(one) and one not in known), "")
+
+
+def test_every_command_that_a_page_names_exists_with_its_options() -> None:
+    pages = [
+        ROOT / "README.md",
+        *(page for part in ("docs", "packaging", "k8s") for page in (ROOT / part).rglob("*.md")),
+    ]
+    said = [(page, one) for page in pages for one in _COMMAND.finditer(page.read_text("utf-8"))]
+    assert len(said) > 150
+    assert [(page.name, one[0], word) for page, one in said if (word := unknown(one))] == []
 
 
 #: Folders that the page has a table of, and how a table begins.

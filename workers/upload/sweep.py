@@ -15,8 +15,7 @@ from rookery.shared.observe.metrics import UPLOADS
 from rookery.workers.upload import store
 from rookery.workers.upload.files import Files
 
-#: Between looks, between batches (seconds), and files of a batch.
-INTERVAL: Final = 300.0
+#: Between batches (seconds), and files of a batch.
 PAUSE: Final = 1.0
 BATCH: Final = 100
 _EXPIRED: Final = UPLOADS.labels("expired")
@@ -46,9 +45,9 @@ async def sweep(node: Node, files: Files) -> int:
 
 
 async def run(node: Node, files: Files) -> None:
-    """Sweep every INTERVAL until cancelled."""
+    """Sweep every `upload.sweep_seconds` until cancelled."""
     while True:
-        await trio.sleep(INTERVAL)
+        await trio.sleep(files.options.sweep_seconds)
         try:
             await sweep(node, files)
         except DatabaseUnavailable:

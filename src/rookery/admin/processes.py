@@ -91,6 +91,8 @@ def missing(found: Status, kinds: list[str]) -> list[str]:
     if not (found["nats"]["ok"] and found["postgres"]["ok"]):
         return []
     lines = []
+    if pending := found["postgres"].get("pending"):
+        lines.append(f"schema: {pending} migrations: run `rookery migrate`")
     if not any("edge" in process["kinds"] and process["state"] != "silent" for process in found["processes"]):
         lines.append("edge: no process runs, clients cannot connect")
     for kind in dict.fromkeys((*kinds, *found["partitions"])):
@@ -154,6 +156,8 @@ async def _ask_database(config: Config, db: Database, found: Status, held: dict[
 
     async def read(conn: Connection) -> None:
         told["version"] = await conn.fetchval("SHOW server_version")
+        if not told["schema"]:
+            return  # an empty database: there are no tables yet
         total = await conn.fetchval("SELECT partitions FROM installation")
         for row in await conn.fetch("SELECT DISTINCT kind FROM lease ORDER BY kind"):
             found["partitions"][row["kind"]] = {"held": 0, "total": total}

@@ -5,7 +5,10 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 69 NATS, Postgres or the cluster ca
 
 from __future__ import annotations
 
+import os
+import pwd
 import sys
+from contextlib import suppress
 from difflib import get_close_matches
 from importlib import import_module
 from typing import Final, NoReturn
@@ -101,6 +104,7 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """Run the command line: a mistake is one line and an exit code, never a traceback."""
+    _find_home()
     try:
         code = cli.main(standalone_mode=False)
     except click.exceptions.Exit as stop:
@@ -122,6 +126,16 @@ def main() -> NoReturn:
     sys.exit(code if isinstance(code, int) else 0)
 
 
+def _find_home() -> None:
+    """A HOME that this account may not enter (`runuser -u`, `setpriv` and some `sudo` keep that of the caller): take its own.
+
+    Libraries look for files there, and stop at one that they may not even look for.
+    """
+    if not os.access(os.environ.get("HOME", "/"), os.X_OK):
+        with suppress(KeyError):  # an account without a name, as in a container
+            os.environ["HOME"] = pwd.getpwuid(os.geteuid()).pw_dir
+
+
 def _meant(error: click.NoSuchOption) -> click.NoSuchOption:
     """Suggest the one option that was meant, or none: three that look like it by a letter or two are no help."""
     command = error.ctx.command if error.ctx is not None else None
@@ -135,6 +149,7 @@ def _told(error: Exception) -> int:
     # Imported here: these cost time that `rookery --help` does not need.
     from rookery.embedded.child import EmbeddedError
     from rookery.shared.db.api import DatabaseUnavailable
+    from rookery.shared.db.errors import misfit
     from rookery.shared.db.migrate import SchemaError
     from rookery.shared.settings import SettingsError
     from rookery.up.plan import UpError
@@ -157,6 +172,8 @@ def _told(error: Exception) -> int:
         case click.ClickException():
             inner.show()
             return inner.exit_code
+        case _ if said := misfit(inner):
+            lines, code = [said], EX_FAILED
         case _:
             raise error
     for line in lines:

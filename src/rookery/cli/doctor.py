@@ -7,16 +7,16 @@ import platform
 import pyexpat
 import resource
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Final, Literal, NamedTuple
+from typing import Final
 
 import click
 import msgspec
 
 from rookery.admin.processes import Heard
 from rookery.cli import EX_FAILED
+from rookery.cli.doctor_names import Finding, certificates, records
 from rookery.cli.options import config_option, load, run
 from rookery.cli.zones import one_zone_only
 from rookery.shared import settings
@@ -25,16 +25,7 @@ from rookery.shared.settings import SettingsError
 from rookery.shared.xmpp import expat
 
 _FILES: Final = 4096
-_EXPIRY_DAYS: Final = 14
 _EXPAT: Final = ".".join(map(str, pyexpat.version_info))
-
-
-class Finding(NamedTuple):
-    """One thing that was looked at; `remedy` for what is not well."""
-
-    level: Literal["ok", "warn", "FAIL"]
-    what: str
-    remedy: str = ""
 
 
 @click.command()
@@ -71,8 +62,9 @@ def _examine(data: Path | None, config_file: Path | None) -> Iterator[Finding]:
         yield from run(_nats, config)
     else:
         embedded.append(_nats_server)
+    hosted: dict[str, str] = {}
     if ("database", "url") in loaded.sources:
-        yield from run(_postgres, config)
+        yield from run(_postgres, config, hosted)
     else:
         embedded.append(_postgres_binaries)
     for check in embedded:
@@ -80,7 +72,9 @@ def _examine(data: Path | None, config_file: Path | None) -> Iterator[Finding]:
     if embedded:
         yield _data_directory(data)
     yield from _ports(config, data)
-    yield from _certificates(config)
+    yield from _uploads(config)
+    yield from certificates(config, hosted)
+    yield from run(records, config, hosted)
 
 
 def _machine() -> Iterator[Finding]:
@@ -159,29 +153,19 @@ def _ports(config: Config, data: Path | None) -> Iterator[Finding]:
     try:
         check_ports(config, config.admin.port)
     except UpError as error:
-        yield Finding("warn", str(error), "fine when that is another edge of this cluster")
+        yield Finding("warn", str(error).partition(":")[0], "fine when that is a process of this cluster")
     else:
         yield Finding("ok", f"ports {edge.c2s_port}, {edge.c2s_tls_port}, {edge.http_port} are free")
 
 
-def _certificates(config: Config) -> Iterator[Finding]:
-    if not config.tls.directory:
-        return
-    from rookery.edge.door.tls import USES
-    from rookery.shared.net.certificates import CertificateStore
+def _uploads(config: Config) -> Iterator[Finding]:
+    """The folder of files, as the user who asks may use it."""
+    from rookery.shared.xeps import upload
 
-    store = CertificateStore(config.tls, USES)
-    store.reload()
-    if not len(store):
-        wanted = "<domain>/fullchain.pem and <domain>/privkey.pem"
-        yield Finding(
-            "FAIL", f"certificates: none can be used in {config.tls.directory}", f"put {wanted} there"
-        )
-    for certificate in store:
-        days = (certificate.not_after.timestamp() - time.time()) / 86_400
-        level: Literal["ok", "warn", "FAIL"] = "ok" if days > _EXPIRY_DAYS else "warn" if days > 0 else "FAIL"
-        remedy = "" if level == "ok" else "renew it; edges read it again without a restart"
-        yield Finding(level, f"certificate of {certificate.domain}: ends in {days:.0f} days", remedy)
+    folder = config.options(upload.Options).directory
+    if folder and not os.access(folder, os.W_OK | os.X_OK):
+        remedy = "make it, and give it to the user of the upload workers; fine where none of them runs"
+        yield Finding("warn", f"upload.directory: {folder} cannot be written by this user", remedy)
 
 
 async def _nats(config: Config) -> list[Finding]:
@@ -202,7 +186,8 @@ def _zones(beats: Iterable[Heard]) -> Iterator[Finding]:
         yield Finding("warn", line, "start one more in another zone: the loss of this zone ends all of them")
 
 
-async def _postgres(config: Config) -> list[Finding]:
+async def _postgres(config: Config, hosted: dict[str, str]) -> list[Finding]:
+    """The database and its schema; `hosted` is filled with the kinds of its domains by name."""
     from rookery.shared.db import migrate
     from rookery.shared.db.api import DatabaseUnavailable
     from rookery.shared.db.bridge import open_database
@@ -213,6 +198,9 @@ async def _postgres(config: Config) -> list[Finding]:
         try:
             number = int(await db.run(0, lambda conn: conn.fetchval("SHOW server_version_num")))
             state = await migrate.status(db)
+            if not state.pending:
+                rows = await db.run(0, lambda conn: conn.fetch("SELECT name, kind FROM domain ORDER BY name"))
+                hosted.update((row["name"], row["kind"]) for row in rows)
         except DatabaseUnavailable as error:
             return [
                 Finding(

@@ -53,7 +53,7 @@ def add(
 ) -> None:
     """Host the domain NAME, or change its registration or kind.
 
-    A new domain of accounts gets a service of chat rooms. It needs a certificate: `rookery up` makes one; else put it into <tls.directory>/NAME/.
+    A new domain of accounts gets services of chat rooms, files, nodes and byte streams. It needs a certificate: `rookery up` makes one; else put it into <tls.directory>/NAME/.
     """
     if kind is not None and not domain_kinds()[kind].built:
         hosted = ", ".join(name for name, row in domain_kinds().items() if row.built)
@@ -72,6 +72,9 @@ def add(
     _refuse_users(name, users)
     if rooms:
         click.echo(f"added {rooms} for chat rooms")
+    if fresh and kind in (None, ACCOUNTS):
+        others = [prefix + name for service, prefix in SERVICES.items() if service != ROOMS]
+        click.echo(f"added {', '.join(others)}: each needs a certificate, too, but for that of the proxy")
     click.echo(
         f"added {name}"
         if fresh

@@ -130,6 +130,15 @@ def test_refused_item_waits_until_a_higher_epoch_is_known(world: World) -> None:
     assert world.got["router2"] == [1]
 
 
+def test_what_was_for_one_process_alone_does_not_come_back(world: World) -> None:
+    """Nobody else can be given it, so it would wait here for nothing (`bus_item_expired`)."""
+    world.refusing.add("router1")
+    world.edge.post_to("router1", Acked("a@x/r", 1, 1))
+    world.net.settle()
+    assert world.net.buses["router1"].stats.refused == 1
+    assert world.edge.parking.count == 0
+
+
 def test_kept_items_go_before_what_waited_when_the_holder_is_lost(world: World) -> None:
     world.holder = ("router1", 1)
     world.post(1)
