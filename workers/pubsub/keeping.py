@@ -251,13 +251,14 @@ class Keeping:
         names = await self.worker.database(partition, lambda conn: reader.shown(conn, account))
         for name in names:
             node = await self.find(partition, account, name)
-            if node is None or node.last is None:
+            last = None if node is None else node.newest(time.time())
+            if node is None or last is None:
                 continue
             whom = await self._audience(partition, node)
             if contact in whom.contacts:
-                last = event(node, items_element(node, (node.last,)), node.last.n)
                 only = notices.Audience((), (contact,))
-                self.notices.tell(account, name, node.id, notices.written((last,)), only)
+                told = event(node, items_element(node, (last,)), last.n)
+                self.notices.tell(account, name, node.id, notices.written((told,)), only)
 
     # --- the end of what is known ------------------------------------------------------------------------------------
 
