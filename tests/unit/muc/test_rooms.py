@@ -56,3 +56,28 @@ async def test_what_the_rows_say_is_done_is_not_done_again(
     await scene.read(Route(origin, JOIN), monkeypatch, done=done)
     assert scene.handled == ([] if done else [JOIN])
     assert scene.accepted == ([origin] if done else [])
+
+
+@pytest.mark.parametrize(
+    ("kind", "type", "answer"),
+    [
+        ("presence", "", b"<error type='modify'><jid-malformed"),
+        ("presence", "unavailable", b""),
+        ("message", "groupchat", b"<error type='cancel'><item-not-found"),
+    ],
+)
+async def test_a_room_that_does_not_exist_answers_what_has_no_nick(
+    kind: str, type: str, answer: bytes
+) -> None:
+    """XEP-0045 section 7.2.1: a join needs a nick, whether the room is there or not."""
+    sent: list[Stanza] = []
+    accepted: list[Origin] = []
+    shell: Any = SimpleNamespace(
+        accept=lambda part, origin: accepted.append(origin), ways=SimpleNamespace(route=sent.append)
+    )
+    rooms = Rooms(SimpleNamespace(), shell, SimpleNamespace())  # type: ignore[arg-type]
+    stanza = Stanza.build(kind, from_="alice@example.org/r", to=ROOM, type=type)
+    origin = Origin(b"s" * 16, 5, "router1")
+    assert await rooms._create(Part(3, 1, 0), ROOM, Route(origin, stanza)) is None
+    assert [one.inner.startswith(answer) for one in sent] == ([True] if answer else [])
+    assert accepted == [origin]
