@@ -57,3 +57,21 @@ async def test_an_item_that_is_too_old_is_nowhere(database: Database) -> None:
         assert world.told() == []
         assert (await put(world, "two")).type == "result"
         assert item_ids(await world.ask("<items node='n'/>", SERVICE, DESK, "get")) == ["two"]
+
+
+async def test_who_subscribes_once_more_gets_the_last_item_once_more(database: Database) -> None:
+    """Section 6.1.7. Its number is a new one, and committed: routers give each number once to a recipient, and the next holder goes on behind it."""
+    bare = DESK.partition("/")[0]
+    async with nodes(database) as world:
+        await make(world)
+        await put(world, "one")
+        seen = [one.origin.n for one in world.told()]
+        for _ in range(2):
+            await world.ask(f"<subscribe node='n' jid='{bare}'/>", SERVICE, DESK)
+            (told,) = world.told()
+            assert b"<item id='one'" in told.stanza.inner
+            assert told.origin.n > max(seen, default=0)
+            seen.append(told.origin.n)
+            world.service.keeping.forget_owner(SERVICE)
+        await put(world, "two")
+        assert world.told()[0].origin.n > max(seen)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
 
 from rookery.shared.xmpp.errors import JidError, StanzaError
@@ -24,6 +24,7 @@ from rookery.workers.pubsub.changes import (
     Subscribed,
     Unsubscribed,
     event,
+    numbered,
 )
 from rookery.workers.pubsub.config import Config, Value
 from rookery.workers.pubsub.errors import error, unsupported
@@ -87,11 +88,7 @@ def configure(node: Node, ask: Ask, settings: Mapping[str, Value]) -> Outcome:
     if config.on("notify_config"):
         form = config.form(ask.limits, "result") if config.on("deliver_payloads") else None
         events.append(event(after, Element(NS_EVENT, "configuration", {"node": node.name}, form), 0))
-    return Outcome(changes, None, _numbered(node, events))
-
-
-def _numbered(node: Node, events: Sequence[Event]) -> list[Event]:
-    return [one._replace(n=node.n + i) for i, one in enumerate(events, 1)]
+    return Outcome(changes, None, numbered(node, events))
 
 
 def purge(node: Node, ask: Ask) -> Outcome:
@@ -166,7 +163,7 @@ def set_affiliations(node: Node, ask: Ask, query: Element) -> Outcome:
         raise StanzaError("conflict", "a node has an owner")
     if sum(one != NONE for one in after.values()) > MAX_AFFILIATIONS:
         raise StanzaError("not-acceptable", f"a node has at most {MAX_AFFILIATIONS} affiliations")
-    return Outcome(changes, None, _numbered(node, events))
+    return Outcome(changes, None, numbered(node, events))
 
 
 def _resubscribe(
@@ -220,4 +217,4 @@ def set_subscriptions(node: Node, ask: Ask, query: Element, most: int) -> Outcom
             events.append(state_event(node, now, (jid,)))
     if len(node.subscriptions) + added > most:
         raise error("policy-violation", "too-many-subscriptions")
-    return Outcome(changes, None, _numbered(node, events))
+    return Outcome(changes, None, numbered(node, events))
