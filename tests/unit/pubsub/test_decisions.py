@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from rookery.shared.xeps.data_forms import Field, form
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.parse import parse_element
 from rookery.shared.xmpp.xml import Element
 from rookery.workers.pubsub import owner, publisher, subscriber
 from rookery.workers.pubsub.changes import NS_OWNER, Unsubscribed
-from rookery.workers.pubsub.config import Limits, Value
+from rookery.workers.pubsub.config import FORM, Limits, Value, read_form
 from rookery.workers.pubsub.node import Ask, Item, Node, Subscription
 
 LIMITS = Limits(20, 1000)
@@ -93,3 +94,32 @@ def test_the_last_item_for_a_new_subscriber_has_its_age_and_is_not_too_old(expir
         assert one.children[1].encode() == (
             b"<delay xmlns='urn:xmpp:delay' from='s.x' stamp='1970-01-01T00:16:30.000Z'/>"
         )
+
+
+@pytest.mark.parametrize(
+    ("account", "model", "supported"),
+    [
+        (False, "presence", False),
+        (False, "roster", False),
+        (False, "authorize", True),
+        (True, "roster", True),
+        (True, "x", False),
+    ],
+)
+def test_access_models_that_are_not_supported_are_refused_by_name(
+    account: bool, model: str, supported: bool
+) -> None:
+    """Section 8.1.3; a service sees nobody's presence and has no roster."""
+    node = owner.new_node("a@x" if account else "s.x", "n", ASK, {}, account=account)
+    asked = form("submit", FORM, [Field("pubsub#access_model", (model,), "list-single")])
+    if supported:
+        owner.configure(node, ASK, read_form(asked, FORM, LIMITS))
+        assert f"<value>{model}</value>".encode() in node.config.form(LIMITS).encode()
+        return
+    with pytest.raises(StanzaError) as caught:
+        owner.configure(node, ASK, read_form(asked, FORM, LIMITS))
+    assert (caught.value.condition, (caught.value.app or ("", ""))[1]) == (
+        "not-acceptable",
+        "unsupported-access-model",
+    )
+    assert f"<option><value>{model}</value>".encode() not in node.config.form(LIMITS).encode()
