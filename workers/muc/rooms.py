@@ -151,8 +151,7 @@ class Rooms:
             self.abroad.heard(live, item.stanza, work.at)
         facts = self._policy.facts(item.stanza, work.at, live.history, item.origin)
         try:
-            if self._requests.reads(item.stanza):
-                self._requests.archive(live, item, facts)
+            if self._requests.answers(live, item, facts):
                 return
             deed = live.room.handle(item.stanza, facts)
         except StanzaError as error:

@@ -38,7 +38,7 @@ from rookery.workers.muc.room.evolve import Touched, evolve
 from rookery.workers.muc.room.facts import Facts, Told
 from rookery.workers.muc.room.render import introduce, render
 from rookery.workers.muc.room.state import Occupant, State
-from rookery.workers.muc.room.values import Affiliation, Ending
+from rookery.workers.muc.room.values import Affiliation, Ending, Role
 
 Decide = Callable[[Ask], list[Step]]
 
@@ -243,6 +243,10 @@ class Room:
     def may_read_archive(self, full: str, facts: Facts) -> None:
         """Raise StanzaError for whoever may not read the archive (XEP-0313 section 5.1.2)."""
         archive.readable(self.state, full, facts)
+
+    def moderates(self, stanza: Stanza, facts: Facts) -> bool:
+        """Whether the sender is a moderator."""
+        return Ask(self.state, facts, stanza, "").standing.role >= Role.MODERATOR
 
     def archive_view(self, stanza: Stanza, author: str, full: str) -> Stanza:
         """An archived message as this reader may see it; `author` is the real bare JID of who said it."""
