@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from tests.contracts.nodes import DESK, PHONE, SERVICE, Nodes, form, nodes
+from tests.contracts.nodes import DESK, KEYS, NS, PHONE, SERVICE, Nodes, form, nodes
 from tests.contracts.test_pubsub_service import errors, item_ids
 
+from rookery.shared.bus.messages import ContactRemoved
 from rookery.shared.db.api import Connection, Database
 from rookery.shared.xmpp.stanza import Stanza
+from rookery.workers.account import store
 
 
 async def make(world: Nodes, **fields: str) -> None:
@@ -75,3 +77,23 @@ async def test_who_subscribes_once_more_gets_the_last_item_once_more(database: D
             world.service.keeping.forget_owner(SERVICE)
         await put(world, "two")
         assert world.told()[0].origin.n > max(seen)
+
+
+async def test_who_has_the_name_of_a_removed_account_next_inherits_nothing(database: Database) -> None:
+    bare = DESK.partition("/")[0]
+
+    async def removed(conn: Connection) -> None:
+        await store.delete_account(conn, "bob", "one.org")
+        await store.create_account(conn, "bob", "one.org", KEYS)
+
+    async with nodes(database) as world:
+        await make(world, access_model="whitelist")
+        rows = f"<affiliations node='n'><affiliation jid='{bare}' affiliation='owner'/></affiliations>"
+        await world.ask(rows, SERVICE, ns=f"{NS}#owner")
+        await world.ask(f"<subscribe node='n' jid='{bare}'/>", SERVICE, DESK)
+        await database.run(0, removed)
+        world.post(SERVICE, ContactRemoved(SERVICE, bare))
+        await world.rest()
+        assert errors(await world.ask("<purge node='n'/>", SERVICE, DESK, ns=f"{NS}#owner")) == "forbidden"
+        await put(world, "one")
+        assert world.told() == []
