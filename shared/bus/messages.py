@@ -528,7 +528,10 @@ class RosterChanged(NamedTuple):
 
 
 class ContactRemoved(NamedTuple):
-    """The account `contact` is gone, and so is, committed, its subscription in the roster of `account`: tell its resources."""
+    """The account `contact` is gone, and so is, committed, its subscription in the roster of `account`: tell its resources.
+
+    For rooms and nodes `account` is a room, or an owner of nodes, in whose lists it was: who has its name next is somebody else.
+    """
 
     account: str
     contact: str

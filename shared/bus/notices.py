@@ -11,11 +11,19 @@ from rookery.shared.bus.messages import AccountChanged, ContactRemoved, Item
 Post = tuple[Kind, str, Item]
 
 
-def account_changed(account: str, what: str, contacts: Iterable[str] = (), full: str = "") -> Iterator[Post]:
-    """What follows a change of `account` (see AccountChanged); `contacts` had it in their rosters when it was removed."""
+def account_changed(
+    account: str,
+    what: str,
+    contacts: Iterable[str] = (),
+    full: str = "",
+    places: Iterable[tuple[Kind, str]] = (),
+) -> Iterator[Post]:
+    """What follows a change of `account` (see AccountChanged); `contacts` had it in their rosters when it was removed, `places` in their lists."""
     changed = AccountChanged(account, what, full)
     for kind in told(Notice.ACCOUNT_CHANGED):
         yield kind, account, changed
     for contact in contacts:
         for kind in told(Notice.CONTACT_REMOVED):
             yield kind, contact, ContactRemoved(contact, account)
+    for kind, place in places:
+        yield kind, place, ContactRemoved(place, account)

@@ -90,7 +90,9 @@ def address(domain: str, username: str, inviter: str, token: str, *, joins: bool
 
 
 def page(options: Options, domain: str, port: int, token: str) -> str:
-    """The address of the page for people."""
+    """The address of the page for people; "" where nothing says at which port edges listen."""
+    if not options.url and not port:
+        return ""
     base = options.url.replace("{domain}", domain) or f"https://{domain}{f':{port}' if port != 443 else ''}"
     return f"{base.rstrip('/')}{PATH}?t={token}"
 

@@ -59,7 +59,7 @@ _COMMANDS: Final = "rookery.admin.adhoc.commands"
 _ANNOUNCEMENTS: Final = "rookery.admin.adhoc.announcements"
 #: Signals so soon after the first one are taken for the same.
 _REPEATED: Final = 0.2
-#: An edge says ready after so long even when some partitions have no holder: they may come later, and items wait for them.
+#: An edge that listens says ready after so long even when some partitions have no holder: they may come later, and items wait for them.
 _PATIENCE: Final = 10.0
 
 
@@ -298,22 +298,21 @@ class _Process:
 
     async def _announce(self, node: ClusterNode, admin_port: int) -> None:
         """Report once that this process is ready, with its ports."""
-        with trio.move_on_after(_PATIENCE if self._kinds == (Kind.EDGE,) else float("inf")):
-            while not self._ready(node):  # noqa: ASYNC110  it depends on three modules that announce nothing
-                await trio.sleep(_POLL)
+        limit = trio.current_time() + (_PATIENCE if self._kinds == (Kind.EDGE,) else float("inf"))
+        # (it depends on three modules that announce nothing)
+        while not self._ready(node, patient=trio.current_time() < limit):  # noqa: ASYNC110
+            await trio.sleep(_POLL)
         ports = {**_listening(self._services), "admin": admin_port}
         self._report({"say": "ready", "incarnation": self._incarnation, "ports": ports})
 
-    def _ready(self, node: ClusterNode) -> bool:
+    def _ready(self, node: ClusterNode, *, patient: bool) -> bool:
         state = node.readiness()
         # Our own kinds must have a holder for every partition, us or another; an edge needs those that it logs in with.
         edge = self._kinds == (Kind.EDGE,)
         needed = tuple(row.kind for row in built() if row.needed) if edge else self._kinds
-        return (
-            state.ready
-            and (not edge or bool(_listening(self._services)))
-            and all(state.known.get(kind.label, 0) == node.partitions for kind in needed)
-        )
+        if edge and not (_listening(self._services) and patient):
+            return bool(_listening(self._services))
+        return state.ready and all(state.known.get(kind.label, 0) == node.partitions for kind in needed)
 
     async def _signals(self, signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
         async for number in signals:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rookery.shared.bus.messages import LastSeen
+from rookery.shared.bus.messages import Kind, LastSeen
 from rookery.shared.db.api import Connection, Database, Fenced
 from rookery.shared.store import partitions
 from rookery.shared.xmpp.errors import StanzaError
@@ -146,7 +146,9 @@ async def test_removal_leaves_no_trace(database: Database) -> None:
             alice,
         )
         await conn.execute("INSERT INTO owed VALUES ($1, 6000, now(), true, 'p', 'x')", alice)
-        assert await store.delete_account(conn, "alice", "example.org", "here") == ["bob@example.org"]
+        assert await store.delete_account(conn, "alice", "example.org", "here") == store.Gone(
+            ["bob@example.org"], []
+        )
         assert not await conn.fetchval("SELECT count(*) FROM stored WHERE owner_id = $1", alice)
         for table in ("credential", "roster_item", "private_xml", "vcard", "blocked", "message"):
             assert not await conn.fetchval(f"SELECT count(*) FROM {table} WHERE account_id = $1", alice), (
@@ -163,6 +165,51 @@ async def test_removal_leaves_no_trace(database: Database) -> None:
             5,
         )
         assert await store.delete_account(conn, "alice", "example.org", "here") is None
+
+    await database.run(0, work)
+
+
+#: Where `listed` puts an account.
+LISTS = [(Kind.MUC, "room@rooms.org"), (Kind.PUBSUB, "nodes.org"), (Kind.PUBSUB, "told.org")]
+
+
+async def listed(conn: Connection, *jids: str) -> None:
+    """Accounts in the lists of a room and of nodes: affiliated with those of one owner, subscribed to those of another."""
+    room = (
+        "INSERT INTO archive_owner (kind, domain, name) VALUES ('room', 'example.org', 'room') RETURNING id"
+    )
+    id = await conn.fetchval(room)
+    await conn.execute(
+        "INSERT INTO room (id, partition, jid, state) VALUES ($1, 0, 'room@rooms.org', '')", id
+    )
+    made = "INSERT INTO pubsub_node (owner, name, domain, creator, config) VALUES ($1, $2, 'example.org', 'c', '') RETURNING id"
+    nodes = [
+        await conn.fetchval(made, owner, name)
+        for owner, name in (("nodes.org", "a"), ("nodes.org", "b"), ("told.org", "c"))
+    ]
+    for jid in jids:
+        await conn.execute("INSERT INTO room_affiliation VALUES ($1, $2, 'owner', '')", id, jid)
+        await conn.execute(
+            "INSERT INTO pubsub_affiliation (node_id, jid, affiliation) SELECT unnest($1::bigint[]), $2, 'owner'",
+            nodes[:2],
+            jid,
+        )
+        await conn.execute(
+            "INSERT INTO pubsub_subscription (node_id, jid, bare, subid, state, options) "
+            "VALUES ($1, $2 || '/r', $2, 's', 'subscribed', '')",
+            nodes[2],
+            jid,
+        )
+
+
+async def test_one_removal_names_the_lists_that_it_was_in(database: Database) -> None:
+    """Rooms and nodes that are in memory forget it: who has the name next is somebody else."""
+
+    async def work(conn: Connection) -> None:
+        await prepare(conn)
+        await store.create_account(conn, "carol", "example.org", KEYS)
+        await listed(conn, "carol@example.org")
+        assert await store.delete_account(conn, "carol", "example.org") == store.Gone([], LISTS)
 
     await database.run(0, work)
 
@@ -186,13 +233,14 @@ async def test_many_removals_leave_what_single_ones_leave(database: Database) ->
             "SELECT $1, i, 's', i, 'd', 'p', false, true, true, now(), 'x' FROM generate_series(1, 5100) AS i",
             ids["a1"],
         )
+        await listed(conn, "a1@example.org", "a3@example.org")
         wanted = [(name, "example.org") for name in ("a1", "a2", "a3", "nobody")]
         bob, eve = "bob@example.org", "eve@example.org"
         found = await bulk.delete_accounts(conn, wanted)
-        assert {jid: sorted(who) for jid, who in found.items()} == {
-            "a1@example.org": [bob],
-            "a2@example.org": [bob, eve],
-            "a3@example.org": [],
+        assert {jid: (sorted(one.contacts), sorted(one.places)) for jid, one in found.items()} == {
+            "a1@example.org": ([bob], LISTS),
+            "a2@example.org": ([bob, eve], []),
+            "a3@example.org": ([], LISTS),
         }
         gone = [ids[name] for name in ("a1", "a2", "a3")]
         for table in ("credential", "roster_item", "message"):

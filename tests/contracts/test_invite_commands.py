@@ -118,6 +118,11 @@ async def test_who_may_not(database: Database) -> None:
         ):
             with pytest.raises(StanzaError, match="forbidden"):
                 await command(world, node, to=to, full=full)
+        for full in (f"{BOB}/r", PHONE):
+            with pytest.raises(
+                StanzaError, match="item-not-found"
+            ):  # XEP-0050 section 4.4: there is no such command
+                await command(world, "no-command", full=full)
         with pytest.raises(StanzaError, match="item-not-found"):
             await command(world, invitations.INVITE, to="nowhere.org", full="a@nowhere.org/r")
         most = invitations.Options().open_per_user

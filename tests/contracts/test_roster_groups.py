@@ -194,8 +194,9 @@ async def test_everybody_of_a_domain(database: Database) -> None:
         items = world.take()
         assert pushes(items, ALICE) == pushes(items, BOB) == [item("carol@one.org", "One")]
         assert await presence(world, "carol@one.org") == {ALICE, BOB}
-        contacts = await database.run(0, lambda conn: store.delete_account(conn, "carol", "one.org"))
-        assert sorted(contacts or ()) == [ALICE, BOB]
+        gone = await database.run(0, lambda conn: store.delete_account(conn, "carol", "one.org"))
+        assert gone is not None
+        assert sorted(gone.contacts) == [ALICE, BOB]
         with pytest.raises(Conflict, match="everybody"):
             await groups.join(desk, "all", [EVE])
         assert await groups.listed(desk) == [groups.Group("all", "One", "one.org", 2)]

@@ -19,6 +19,7 @@ def test_addresses() -> None:
     assert (
         page(Options(url="https://x.{domain}/"), "example.org", 1, "T") == "https://x.example.org/invite?t=T"
     )
+    assert page(Options(), "example.org", 0, "T") == ""
     assert when(1_600_000_000.9) == "2020-09-13T12:26:40Z"
 
 

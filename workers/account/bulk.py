@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from rookery.shared.bus.kinds import Kind
 from rookery.shared.db.api import Connection
-from rookery.workers.account.store import empty
+from rookery.workers.account.store import Gone, empty
+
+_PLACES: Final = {kind.label: kind for kind in (Kind.MUC, Kind.PUBSUB)}
 
 _CLOSE: Final = """
 UPDATE account a SET disabled = true FROM unnest($1::text[], $2::text[]) AS w (l, d)
@@ -33,11 +36,11 @@ WITH hits AS (
 ), gone AS (
     DELETE FROM account WHERE id = ANY ($1::bigint[]) RETURNING id
 ), unlisted AS (
-    DELETE FROM room_affiliation WHERE jid = ANY ($2::text[])
+    DELETE FROM room_affiliation WHERE jid = ANY ($2::text[]) RETURNING room_id, jid
 ), unaffiliated AS (
-    DELETE FROM pubsub_affiliation WHERE jid = ANY ($2::text[])
+    DELETE FROM pubsub_affiliation WHERE jid = ANY ($2::text[]) RETURNING node_id, jid
 ), unsubscribed AS (
-    DELETE FROM pubsub_subscription WHERE bare = ANY ($2::text[])
+    DELETE FROM pubsub_subscription WHERE bare = ANY ($2::text[]) RETURNING node_id, bare
 ), uninvited AS (
     DELETE FROM invitation WHERE localpart || '@' || domain = ANY ($2::text[]) AND uses = 0
 ), disowned AS (
@@ -46,23 +49,31 @@ WITH hits AS (
 ), noted AS (
     INSERT INTO erased (account_id) SELECT id FROM gone
 )
-SELECT hits.contact, others.jid FROM hits JOIN others ON others.id = hits.account_id
+SELECT hits.contact, others.jid, 'roster' AS kind FROM hits JOIN others ON others.id = hits.account_id
 UNION
-SELECT a.localpart || '@' || a.domain, s.contact FROM account a JOIN shared_contact s ON s.account_id = a.id
+SELECT u.jid, r.jid, 'muc' FROM unlisted u JOIN room r ON r.id = u.room_id
+UNION
+SELECT u.jid, n.owner, 'pubsub' FROM (TABLE unaffiliated UNION TABLE unsubscribed) u JOIN pubsub_node n ON n.id = u.node_id
+UNION
+SELECT a.localpart || '@' || a.domain, s.contact, 'roster' FROM account a JOIN shared_contact s ON s.account_id = a.id
 WHERE a.id = ANY ($1::bigint[]) AND s.contact <> ALL ($2::text[])"""
 
 
-async def delete_accounts(conn: Connection, accounts: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
+async def delete_accounts(conn: Connection, accounts: Sequence[tuple[str, str]]) -> dict[str, Gone]:
     """Remove accounts (localpart, domain) with every trace, as `store.delete_account` does for one.
 
-    Returns what was there: the JID, and who had it in their rosters (they get ContactRemoved). All are closed to logins first and emptied
+    Returns what was there: the JID, and who had it in their lists (they get ContactRemoved). All are closed to logins first and emptied
     in pieces: what was interrupted is only to be repeated.
     """
     names, domains = [name for name, _ in accounts], [domain for _, domain in accounts]
     found = {row["id"]: row["jid"] for row in await conn.fetch(_CLOSE, names, domains)}
     for account_id in found:
         await empty(conn, account_id)
-    removed: dict[str, list[str]] = {jid: [] for jid in found.values()}
+    removed = {jid: Gone([], []) for jid in found.values()}
     for row in await conn.fetch(_DELETE, list(found), list(removed)):
-        removed[row["contact"]].append(row["jid"])
+        gone, kind = removed[row["contact"]], _PLACES.get(row["kind"])
+        if kind is None:
+            gone.contacts.append(row["jid"])
+        else:
+            gone.places.append((kind, row["jid"]))
     return removed

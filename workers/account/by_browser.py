@@ -41,7 +41,7 @@ async def change(
         worker.client_log("password_changed", account=account.bare, by=_BY, address=request.address)
         worker.tell(account_changed(account.bare, "password"))
     else:
-        contacts = await registration.take_out(worker, partition, account)
+        gone = await registration.take_out(worker, partition, account)
         worker.client_log("account_removed", account=account.bare, by=_BY, address=request.address)
-        registration.removed(worker, account.bare, contacts or ())
+        registration.removed(worker, account.bare, gone)
     return Done()

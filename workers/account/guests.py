@@ -155,8 +155,8 @@ class Guests:
             work = partial(
                 store.delete_account, localpart=localpart, domain=domain, incarnation=worker.node.incarnation
             )
-            contacts = await worker.database(partition, work, int(time.time() * 1000) + _CALL_MS)
+            removed = await worker.database(partition, work, int(time.time() * 1000) + _CALL_MS)
             worker.client_log("guest_gone", account=account)
-            registration.removed(worker, account, contacts or ())
+            registration.removed(worker, account, removed)
             gone += 1
         return gone

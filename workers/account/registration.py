@@ -258,24 +258,25 @@ async def put_password(
 async def _remove(worker: HostedWorker, partition: int, item: Handle) -> None:
     """Remove the account; a removal that was begun is finished however long Postgres is away."""
     account = Jid.trusted(item.account)
-    contacts = await take_out(worker, partition, account)
+    gone = await take_out(worker, partition, account)
     worker.client_log("account_removed", account=account.bare, by=item.full)
     # The answer first: the router ends the sessions when it hears of the removal (section 3.2).
     worker.route(item.stanza.result())
-    removed(worker, account.bare, contacts or ())
+    removed(worker, account.bare, gone)
 
 
-async def take_out(worker: HostedWorker, partition: int, account: Jid) -> list[str] | None:
-    """Remove an account with all that it has; returns its contacts, whom `removed` tells."""
+async def take_out(worker: HostedWorker, partition: int, account: Jid) -> store.Gone | None:
+    """Remove an account with all that it has; returns those whom `removed` tells."""
     return await worker.database(
         partition,
         lambda conn: store.delete_account(conn, account.local or "", account.domain, worker.node.incarnation),
     )
 
 
-def removed(worker: HostedWorker, account: str, contacts: list[str] | tuple[()]) -> None:
+def removed(worker: HostedWorker, account: str, gone: store.Gone | None) -> None:
     """Tell everybody whom a committed removal concerns."""
-    worker.tell(account_changed(account, "removed", contacts))
+    contacts, places = gone or ((), ())
+    worker.tell(account_changed(account, "removed", contacts, places=places))
 
 
 def _email(text: str) -> str:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from rookery.shared.bus.kinds import ACCOUNTS, SERVICES
+from rookery.shared.bus.kinds import ACCOUNTS, SERVICES, Kind
 from rookery.shared.db.api import FENCE, Connection, Fenced
 from rookery.shared.db.groups import contacts
 from rookery.shared.store.owners import CHUNK, EMPTY
@@ -318,11 +318,11 @@ _DELETE: Final = f"""
 ), gone AS (
     DELETE FROM account a USING fence_ok WHERE a.id = $2 RETURNING a.id
 ), unlisted AS (
-    DELETE FROM room_affiliation WHERE jid = $3 AND EXISTS (SELECT FROM fence_ok)
+    DELETE FROM room_affiliation WHERE jid = $3 AND EXISTS (SELECT FROM fence_ok) RETURNING room_id
 ), unaffiliated AS (
-    DELETE FROM pubsub_affiliation WHERE jid = $3 AND EXISTS (SELECT FROM fence_ok)
+    DELETE FROM pubsub_affiliation WHERE jid = $3 AND EXISTS (SELECT FROM fence_ok) RETURNING node_id
 ), unsubscribed AS (
-    DELETE FROM pubsub_subscription WHERE bare = $3 AND EXISTS (SELECT FROM fence_ok)
+    DELETE FROM pubsub_subscription WHERE bare = $3 AND EXISTS (SELECT FROM fence_ok) RETURNING node_id
 ), uninvited AS (
     DELETE FROM invitation WHERE localpart || '@' || domain = $3 AND uses = 0 AND EXISTS (SELECT FROM fence_ok)
 ), disowned AS (
@@ -331,7 +331,16 @@ _DELETE: Final = f"""
 ), noted AS (
     INSERT INTO erased (account_id) SELECT id FROM gone
 )
-SELECT EXISTS (SELECT FROM fence_ok) AS alive, ARRAY(SELECT jid FROM others UNION {contacts("$2")}) AS contacts, EXISTS (SELECT FROM gone) AS deleted"""  # noqa: S608  constants only
+SELECT EXISTS (SELECT FROM fence_ok) AS alive, ARRAY(SELECT jid FROM others UNION {contacts("$2")}) AS contacts, EXISTS (SELECT FROM gone) AS deleted,
+    ARRAY(SELECT r.jid FROM room r JOIN unlisted u ON u.room_id = r.id ORDER BY 1) AS rooms,
+    ARRAY(SELECT DISTINCT n.owner FROM pubsub_node n JOIN (TABLE unaffiliated UNION TABLE unsubscribed) u ON u.node_id = n.id ORDER BY 1) AS owners"""  # noqa: S608  constants only
+
+
+class Gone(NamedTuple):
+    """Whom the removal of an account concerns: who had it in their rosters, and the rooms and owners of nodes that had it in their lists."""
+
+    contacts: list[str]
+    places: list[tuple[Kind, str]]
 
 
 async def empty(conn: Connection, account_id: int, incarnation: str = "") -> None:
@@ -340,12 +349,10 @@ async def empty(conn: Connection, account_id: int, incarnation: str = "") -> Non
         pass
 
 
-async def delete_account(
-    conn: Connection, localpart: str, domain: str, incarnation: str = ""
-) -> list[str] | None:
+async def delete_account(conn: Connection, localpart: str, domain: str, incarnation: str = "") -> Gone | None:
     """Remove an account with every trace: its own rows, what it is in the rosters of other accounts, in rooms and at nodes.
 
-    Returns the accounts that had it in their rosters (they get ContactRemoved), None when there is no such account. It
+    Returns those who had it in their lists (they get ContactRemoved), None when there is no such account. It
     is closed to logins first and emptied in pieces, so that a removal that was interrupted is only to be repeated. What a router
     still stores for it is deleted by the sweep (`shared.store.reader.erase`). Raises Fenced.
     """
@@ -355,4 +362,7 @@ async def delete_account(
         return None
     await empty(conn, account_id, incarnation)
     row = await fenced(conn, incarnation, _DELETE, account_id, f"{localpart}@{domain}")
-    return list(row["contacts"]) if row["deleted"] else None
+    if not row["deleted"]:
+        return None
+    places = [(Kind.MUC, jid) for jid in row["rooms"]] + [(Kind.PUBSUB, jid) for jid in row["owners"]]
+    return Gone(list(row["contacts"]), places)

@@ -53,7 +53,7 @@ class Note(NamedTuple):
 class Tombstone(NamedTuple):
     """The message with this id of XEP-0359 is taken back: `room.moderating.buried(it, grave)` takes its place, in the archive and in the history.
 
-    With an `author` (bare JID) only when that one said it. An id that nothing has is ignored (XEP-0424 section 5, XEP-0425 section 4).
+    With an `author` (bare JID) only when that one said it. An id that nothing has any more is ignored (XEP-0424 section 5).
     """
 
     id: str

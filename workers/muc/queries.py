@@ -24,7 +24,7 @@ from rookery.workers.muc.outs import Tombstone
 from rookery.workers.muc.part import Part
 from rookery.workers.muc.policy import Policy
 from rookery.workers.muc.room.facts import Facts
-from rookery.workers.muc.room.moderating import buried
+from rookery.workers.muc.room.moderating import buried, named
 from rookery.workers.muc.room.service_iqs import Listed, ServiceView, service_iq
 from rookery.workers.muc.shell import Shell
 from rookery.workers.muc.store import sql
@@ -46,10 +46,22 @@ class Requests:
         self._shell = shell
         self._policy = policy
 
+    def answers(self, live: Live, item: Route, facts: Facts) -> bool:
+        """Answer what the archive answers; False for what the room decides. Raises StanzaError."""
+        if self._reads(item.stanza):
+            self._archive(live, item, facts)
+            return True
+        id = named(item.stanza)
+        if id and live.room.moderates(item.stanza, facts):
+            assert self._shell.seal is not None
+            if self._shell.seal.open(live.id, id) is None:
+                raise StanzaError("item-not-found", "this room has no such message")
+        return False
+
     # --- archives ----------------------------------------------------------------------------------------------------
 
     @staticmethod
-    def reads(stanza: Stanza) -> bool:
+    def _reads(stanza: Stanza) -> bool:
         """Whether it asks a room for its archive."""
         return (
             stanza.kind == "iq"
@@ -59,7 +71,7 @@ class Requests:
             and stanza.payloads[0][0] == MAM
         )
 
-    def archive(self, live: Live, item: Route, facts: Facts) -> None:
+    def _archive(self, live: Live, item: Route, facts: Facts) -> None:
         """Answer from the archive, if the sender may read it. Raises StanzaError."""
         live.room.may_read_archive(item.stanza.from_, facts)
         if item.stanza.type == "get" and item.stanza.payloads[0][1] == "query":

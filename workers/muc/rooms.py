@@ -151,8 +151,7 @@ class Rooms:
             self.abroad.heard(live, item.stanza, work.at)
         facts = self._policy.facts(item.stanza, work.at, live.history, item.origin)
         try:
-            if self._requests.reads(item.stanza):
-                self._requests.archive(live, item, facts)
+            if self._requests.answers(live, item, facts):
                 return
             deed = live.room.handle(item.stanza, facts)
         except StanzaError as error:
@@ -251,11 +250,13 @@ class Rooms:
     async def _create(self, part: Part, jid: str, item: Route) -> Live | None:
         """Somebody addresses a room that does not exist: presence makes it, if its sender may (XEP-0045 section 10.1)."""
         stanza = item.stanza
-        if stanza.kind != "presence" or stanza.type or "/" not in stanza.to:
-            if stanza.kind == "presence" and stanza.type != "error":
-                self._shell.accept(part, item.origin)
-            else:
-                self._refuse(part, item, StanzaError("item-not-found", "there is no such room"))
+        if stanza.kind == "presence" and stanza.type:
+            self._shell.accept(part, item.origin)
+            return None
+        if stanza.kind != "presence" or "/" not in stanza.to:
+            nameless = stanza.kind == "presence"  # (section 7.2.1, as in a room that exists)
+            why = "a nick is needed" if nameless else "there is no such room"
+            self._refuse(part, item, StanzaError("jid-malformed" if nameless else "item-not-found", why))
             return None
         # Asked first, so that who may not make rooms leaves no rows.
         facts = self._policy.facts(stanza, self._shell.clock(), ())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Final
 
 import structlog
@@ -10,8 +11,10 @@ import trio
 
 from rookery.shared.bus.api import Call
 from rookery.shared.bus.messages import (
+    NOBODY,
     Accepted,
     AskRoom,
+    ContactRemoved,
     FannedOut,
     Fanout,
     Item,
@@ -28,7 +31,9 @@ from rookery.shared.db.persist import persist
 from rookery.shared.db.secrets import shared_secrets
 from rookery.shared.store.ids import cluster_seal
 from rookery.shared.store.writer import StoreWriter
+from rookery.shared.xmpp.stanza import Stanza
 from rookery.workers.hosted import Answerer, Handler, HostedWorker
+from rookery.workers.muc.live import Work
 from rookery.workers.muc.operators import Operators
 from rookery.workers.muc.part import Part
 from rookery.workers.muc.policy import Policy
@@ -81,6 +86,7 @@ class MucService(HostedWorker):
             FannedOut: self._on_fanned_out,
             Accepted: self._on_accepted,
             RemoteBroken: self._on_remote_broken,
+            ContactRemoved: self._on_contact_removed,
         }
 
     def calls(self) -> Mapping[type, Answerer]:
@@ -110,6 +116,22 @@ class MucService(HostedWorker):
 
     def _on_remote_broken(self, partition: int, item: RemoteBroken) -> None:
         self.rooms.abroad.shaken(item.domain)
+
+    def _on_contact_removed(self, partition: int, item: ContactRemoved) -> None:
+        """An account is gone that was in the lists of a room; a room that is not in memory has read nothing of it."""
+        part = self.parts.get(partition)
+        if part is not None:
+            self.job(partition, item.account, partial(self._unlist, part, item))
+
+    async def _unlist(self, part: Part, item: ContactRemoved) -> None:
+        live = self.rooms.find(part, item.account)
+        if live is None or live.removing is not None:
+            return
+        now = self.shell.clock()
+        stanza = Stanza.build("presence", from_=item.account, to=item.account)
+        deed = live.room.unlist(item.contact, stanza, self.policy.facts(stanza, now, live.history))
+        if deed.affiliations:
+            self.rooms.done(live, deed, Work(NOBODY, stanza, now))
 
     def _on_accepted(self, partition: int, item: Accepted) -> None:
         self.shell.flush_accepted()

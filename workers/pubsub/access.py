@@ -5,7 +5,7 @@ from __future__ import annotations
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.workers.pubsub.errors import error
 from rookery.workers.pubsub.node import (
-    MEMBER,
+    INSIDE,
     NONE,
     OUTCAST,
     OWNER,
@@ -15,8 +15,6 @@ from rookery.workers.pubsub.node import (
     Ask,
     Node,
 )
-
-_INSIDE = frozenset({OWNER, PUBLISHER, MEMBER})
 
 
 def owner(node: Node, ask: Ask) -> None:
@@ -30,7 +28,7 @@ def subscribe(node: Node, ask: Ask) -> bool:
     affiliation = node.affiliation(ask.bare)
     if affiliation in (OUTCAST, PUBLISH_ONLY):
         raise StanzaError("forbidden")
-    if affiliation in _INSIDE or ask.admin:
+    if affiliation in INSIDE or ask.admin:
         return True
     model = node.config.text("access_model")
     if model == "authorize":
@@ -44,7 +42,7 @@ def retrieve(node: Node, ask: Ask) -> None:
     affiliation = node.affiliation(ask.bare)
     if affiliation in (OUTCAST, PUBLISH_ONLY):
         raise StanzaError("forbidden")
-    if affiliation in _INSIDE or ask.admin:
+    if affiliation in INSIDE or ask.admin:
         return
     model = node.config.text("access_model")
     if model == "authorize":

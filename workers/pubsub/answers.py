@@ -28,7 +28,7 @@ def form_in(element: Element | None) -> Element | None:
 
 async def publish(keeping: Keeping, request: Request, pubsub: Element, child: Element) -> Element | None:
     """Publish an item (section 7.1); the node is made when there is none."""
-    id, payload = publisher.read_item(child)
+    item, id, payload = publisher.read_item(child)
     name = child.get("node") or ""
     x = form_in(pubsub.find(NS, "publish-options"))
     wanted: Mapping[str, Value] = {}
@@ -44,15 +44,29 @@ async def publish(keeping: Keeping, request: Request, pubsub: Element, child: El
     taken = ""
     if id and not fresh and (not owner_of(node, request) or node.config["publish_node_full"] == "reject"):
         found = await keeping.worker.database(
-            request.partition, lambda conn: reader.publishers(conn, node.id, (id,)), request.deadline
+            request.partition,
+            lambda conn: reader.publishers(conn, node.id, node.config.expire(), (id,)),
+            request.deadline,
         )
         taken = found.get(id, "")
     id = id or secrets.token_urlsafe(12)
+    full = not fresh and not taken and await _full(keeping, request, node)
     oldest = () if fresh else await _oldest(keeping, request, node, id)
-    what = publisher.Publication(id, payload, wanted, taken, oldest)
+    what = publisher.Publication(id, payload, wanted, taken, oldest, full, item)
     outcome = publisher.publish(node, ask, what, fresh=fresh)
     await keeping.may_store(request, len(payload))
     return await keeping.apply(request, node, outcome)
+
+
+async def _full(keeping: Keeping, request: Request, node: Node) -> bool:
+    """Whether a node that drops nothing has no room for one more item (section 7.1.3.6)."""
+    keep = node.config.max_items(keeping.limits)
+    if not keep or node.count < keep or node.config["publish_node_full"] != "reject":
+        return False
+    there = await keeping.worker.database(
+        request.partition, lambda conn: reader.count(conn, node.id, node.config.expire()), request.deadline
+    )
+    return there >= keep
 
 
 async def _oldest(keeping: Keeping, request: Request, node: Node, id: str) -> Sequence[str]:
@@ -93,7 +107,9 @@ async def retract(keeping: Keeping, request: Request, pubsub: Element, child: El
     if len(ids) > MAX_RETRACTED:
         raise StanzaError("policy-violation", f"at most {MAX_RETRACTED} items at a time")
     publishers = await keeping.worker.database(
-        request.partition, lambda conn: reader.publishers(conn, node.id, ids), request.deadline
+        request.partition,
+        lambda conn: reader.publishers(conn, node.id, node.config.expire(), ids),
+        request.deadline,
     )
     notify = child.get("notify") in _TRUE
     outcome = publisher.retract(node, ask, publishers, ids, notify=notify)

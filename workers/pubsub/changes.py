@@ -101,6 +101,11 @@ def event(node: Node, child: Element, n: int, to: Sequence[str] = ()) -> Event:
     return Event(n, type_of(node), (Element(NS_EVENT, "event", None, child),), to)
 
 
+def numbered(node: Node, events: Sequence[Event]) -> list[Event]:
+    """Events with numbers behind the node's last one."""
+    return [one._replace(n=node.n + i) for i, one in enumerate(events, 1)]
+
+
 def type_of(node: Node) -> str:
     """The type of the messages that notify of a node."""
     type = node.config.text("notification_type")

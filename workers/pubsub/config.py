@@ -42,6 +42,8 @@ class Field(NamedTuple):
 
 
 ACCESS: Final = ("open", "presence", "roster", "authorize", "whitelist")
+#: Of these, what a service cannot know: whose presence its owners see, and their rosters.
+OF_ACCOUNTS: Final = frozenset({"presence", "roster"})
 _LIST, _TEXT, _BOOL, _MANY, _JIDS = "list-single", "text-single", "boolean", "list-multi", "jid-multi"
 
 FIELDS: Final[Mapping[str, Field]] = {
@@ -141,7 +143,9 @@ class Config:
         return 0 if text == MAX else int(text)
 
     def with_(self, changes: Mapping[str, Value]) -> Config:
-        """Other settings: what is as by default is not kept."""
+        """Other settings: what is as by default is not kept. Raises StanzaError for what only accounts can have."""
+        if not self.account and changes.get("access_model") in OF_ACCOUNTS:
+            raise _unacceptable("access_model")
         defaults = _DEFAULTS[self.account]
         merged = {**self.changed, **changes}
         return Config(
@@ -178,6 +182,7 @@ class Config:
                 element.children += [
                     Element(data_forms.NS, "option", None, Element(data_forms.NS, "value", None, choice))
                     for choice in field.choices
+                    if self.account or choice not in OF_ACCOUNTS
                 ]
             out.children.append(element)
         return out
@@ -270,7 +275,10 @@ _READ: Final[dict[str, Callable[[str, Sequence[str], Limits], Value]]] = {
 
 
 def _unacceptable(name: str) -> StanzaError:
-    return StanzaError("not-acceptable", f"this is no {_PREFIX}{name}", type="modify")
+    text = f"this is no {_PREFIX}{name}"
+    if name == "access_model":
+        return error("not-acceptable", "unsupported-access-model", text)
+    return StanzaError("not-acceptable", text, type="modify")
 
 
 def precondition(text: str) -> StanzaError:

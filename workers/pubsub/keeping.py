@@ -171,7 +171,7 @@ class Keeping:
         if deleted and told:
             whom = await self._audience(partition, node)
         n = max([node.n, *(one.n for one in told), *_numbers(outcome.changes)])
-        if outcome.changes:
+        if outcome.changes or n > node.n:
             reply = b"" if outcome.reply is None else outcome.reply.encode()
             record = store.Record(partition, uid(request.origin), reply, notices.pack(node, told, whom))
             await self._commit(request, node, outcome.changes, n, record)
@@ -194,9 +194,9 @@ class Keeping:
         self, request: Request, node: Node, changes: Sequence[Change], n: int, record: store.Record
     ) -> None:
         incarnation = self.worker.node.incarnation
-        only = changes[0]
+        only = changes[0] if len(changes) == 1 else None
         try:
-            if len(changes) == 1 and isinstance(only, Published):
+            if isinstance(only, Published):
                 trim = node.count >= only.keep or only.expire > 0
                 await self.worker.database(
                     request.partition,
@@ -251,13 +251,14 @@ class Keeping:
         names = await self.worker.database(partition, lambda conn: reader.shown(conn, account))
         for name in names:
             node = await self.find(partition, account, name)
-            if node is None or node.last is None:
+            last = None if node is None else node.newest(time.time())
+            if node is None or last is None:
                 continue
             whom = await self._audience(partition, node)
             if contact in whom.contacts:
-                last = event(node, items_element(node, (node.last,)), node.last.n)
                 only = notices.Audience((), (contact,))
-                self.notices.tell(account, name, node.id, notices.written((last,)), only)
+                told = event(node, items_element(node, (last,)), last.n)
+                self.notices.tell(account, name, node.id, notices.written((told,)), only)
 
     # --- the end of what is known ------------------------------------------------------------------------------------
 

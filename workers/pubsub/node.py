@@ -17,6 +17,8 @@ OWNER, PUBLISHER, PUBLISH_ONLY, MEMBER, NONE, OUTCAST = (
     "outcast",
 )
 AFFILIATIONS: Final = (OWNER, PUBLISHER, PUBLISH_ONLY, MEMBER, NONE, OUTCAST)
+#: Those who may read whatever the access model is (section 4.1).
+INSIDE: Final = frozenset({OWNER, PUBLISHER, MEMBER})
 SUBSCRIBED, PENDING = "subscribed", "pending"
 
 
@@ -99,6 +101,15 @@ class Node:
     def of_bare(self, bare: str) -> list[Subscription]:
         """The subscriptions of an entity, whatever its resource."""
         return [one for one in self.subscriptions.values() if bare_of(one.jid) == bare]
+
+    def has(self, item: Item, now: float) -> bool:
+        """Whether an item is not too old yet."""
+        seconds = self.config.expire()
+        return not seconds or item.published >= now - seconds
+
+    def newest(self, now: float) -> Item | None:
+        """The last item, as long as it is there."""
+        return self.last if self.last is not None and self.has(self.last, now) else None
 
     @property
     def weight(self) -> int:

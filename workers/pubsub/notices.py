@@ -18,7 +18,7 @@ from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element
 from rookery.workers.hosted import HostedWorker
 from rookery.workers.pubsub.changes import Event
-from rookery.workers.pubsub.node import MEMBER, OUTCAST, OWNER, PUBLISH_ONLY, PUBLISHER, Node
+from rookery.workers.pubsub.node import INSIDE, OUTCAST, PUBLISH_ONLY, Node
 from rookery.workers.pubsub.nodes import Seen
 from rookery.workers.pubsub.recent import Notice, Recent
 
@@ -94,7 +94,7 @@ def audience(node: Node, seen: Seen, groups: frozenset[str] | None) -> Audience:
 def _still(node: Node, bare: str, seen: Seen, groups: frozenset[str] | None) -> bool:
     """Whether a subscriber may still be told (section 12.6): an account's contact may have left meanwhile."""
     affiliation = node.affiliation(bare)
-    if affiliation in (OWNER, PUBLISHER, MEMBER):
+    if affiliation in INSIDE:
         return True
     model = node.config.text("access_model")
     if affiliation in _DEAF or (node.account and seen.blocked and matches(seen.blocked, bare)):
@@ -111,7 +111,7 @@ def _may(node: Node, bare: str, seen: Seen, groups: frozenset[str] | None) -> bo
     affiliation = node.affiliation(bare)
     if affiliation in _DEAF or (seen.blocked and matches(seen.blocked, bare)):
         return False
-    if affiliation in (OWNER, PUBLISHER, MEMBER):
+    if affiliation in INSIDE:
         return True
     model = node.config.text("access_model")
     if model == "roster":

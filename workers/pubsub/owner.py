@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
 
 from rookery.shared.xmpp.errors import JidError, StanzaError
@@ -24,17 +24,18 @@ from rookery.workers.pubsub.changes import (
     Subscribed,
     Unsubscribed,
     event,
+    numbered,
 )
 from rookery.workers.pubsub.config import Config, Value
 from rookery.workers.pubsub.errors import error, unsupported
 from rookery.workers.pubsub.node import (
     AFFILIATIONS,
-    MEMBER,
+    INSIDE,
     NONE,
     OUTCAST,
     OWNER,
     PENDING,
-    PUBLISHER,
+    PUBLISH_ONLY,
     SUBSCRIBED,
     Ask,
     Node,
@@ -81,17 +82,13 @@ def configure(node: Node, ask: Ask, settings: Mapping[str, Value]) -> Outcome:
     after.affiliations = node.affiliations
     if config.text("access_model") == "whitelist" != node.config.text("access_model"):
         for one in node.subscriptions.values():
-            if node.affiliation(Jid.trusted(one.jid).bare) not in (OWNER, PUBLISHER, MEMBER):
+            if node.affiliation(Jid.trusted(one.jid).bare) not in INSIDE:
                 changes.append(Unsubscribed(one.jid, one.subid))
                 events.append(state_event(after, one._replace(state="none"), (one.jid,)))
     if config.on("notify_config"):
         form = config.form(ask.limits, "result") if config.on("deliver_payloads") else None
         events.append(event(after, Element(NS_EVENT, "configuration", {"node": node.name}, form), 0))
-    return Outcome(changes, None, _numbered(node, events))
-
-
-def _numbered(node: Node, events: Sequence[Event]) -> list[Event]:
-    return [one._replace(n=node.n + i) for i, one in enumerate(events, 1)]
+    return Outcome(changes, None, numbered(node, events))
 
 
 def purge(node: Node, ask: Ask) -> Outcome:
@@ -147,7 +144,7 @@ def _jid(element: Element) -> Jid:
 
 
 def set_affiliations(node: Node, ask: Ask, query: Element) -> Outcome:
-    """Change some of them. A node keeps an owner; who is cast out is unsubscribed, who becomes a member needs no approval (section 8.6)."""
+    """Change some of them. A node keeps an owner; who may read no more is unsubscribed, who becomes a member needs no approval (section 8.6)."""
     access.owner(node, ask)
     after = dict(node.affiliations)
     changes: list[Change] = []
@@ -166,17 +163,18 @@ def set_affiliations(node: Node, ask: Ask, query: Element) -> Outcome:
         raise StanzaError("conflict", "a node has an owner")
     if sum(one != NONE for one in after.values()) > MAX_AFFILIATIONS:
         raise StanzaError("not-acceptable", f"a node has at most {MAX_AFFILIATIONS} affiliations")
-    return Outcome(changes, None, _numbered(node, events))
+    return Outcome(changes, None, numbered(node, events))
 
 
 def _resubscribe(
     node: Node, one: Subscription, affiliation: str, changes: list[Change], events: list[Event]
 ) -> None:
-    """What another affiliation means for a subscription (section 8.6 and 8.9)."""
-    if affiliation == OUTCAST:
+    """What another affiliation means for a subscription (sections 4.1, 4.5, 8.6 and 8.9): who may read no more is unsubscribed."""
+    closed = node.config.text("access_model") == "whitelist"
+    if affiliation in (OUTCAST, PUBLISH_ONLY) or (closed and affiliation not in INSIDE):
         changes.append(Unsubscribed(one.jid, one.subid))
         events.append(state_event(node, one._replace(state="none"), (one.jid,)))
-    elif one.state == PENDING and affiliation in (OWNER, PUBLISHER, MEMBER):
+    elif one.state == PENDING and affiliation in INSIDE:
         now = one._replace(state=SUBSCRIBED)
         changes.append(Subscribed(now))
         events.append(state_event(node, now, (one.jid,)))
@@ -219,4 +217,4 @@ def set_subscriptions(node: Node, ask: Ask, query: Element, most: int) -> Outcom
             events.append(state_event(node, now, (jid,)))
     if len(node.subscriptions) + added > most:
         raise error("policy-violation", "too-many-subscriptions")
-    return Outcome(changes, None, _numbered(node, events))
+    return Outcome(changes, None, numbered(node, events))

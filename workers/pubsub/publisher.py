@@ -29,24 +29,30 @@ MAX_ID: Final = 1024
 
 
 class Publication(NamedTuple):
-    """What is to be published. `options` are the publisher's preconditions; `taken` is who published the item of this id before, "" for nobody; `oldest` are the items that it drives out of a full node."""
+    """What is to be published.
+
+    `item`: whether the request has one. `options` are the publisher's preconditions; `taken` is who published the item of this id
+    before, "" for nobody; `oldest` are the items that it drives out of a node, `full`: there is no room, and none is made.
+    """
 
     id: str
     payload: bytes
     options: Mapping[str, Value]
     taken: str = ""
     oldest: Sequence[str] = ()
+    full: bool = False
+    item: bool = True
 
 
-def read_item(publish: Element) -> tuple[str, bytes]:
-    """The id ("" when the service shall choose) and the payload of a publish request (section 7.1.3). Raises StanzaError."""
+def read_item(publish: Element) -> tuple[bool, str, bytes]:
+    """Whether a publish request has an item, its id ("" when the service shall choose) and its payload (section 7.1.3). Raises StanzaError."""
     if not publish.get("node"):
         raise error("bad-request", "nodeid-required")
     items = list(publish.elements(NS, "item"))
     if len(items) > 1:
         raise StanzaError("bad-request", "one item at a time")
     if not items:
-        return "", b""
+        return False, "", b""
     item = items[0]
     payloads = list(item.elements())
     if len(payloads) > 1:
@@ -54,7 +60,7 @@ def read_item(publish: Element) -> tuple[str, bytes]:
     id = item.get("id") or ""
     if len(id.encode()) > MAX_ID:
         raise StanzaError("not-acceptable", f"an item's id has at most {MAX_ID} bytes")
-    return id, payloads[0].encode() if payloads else b""
+    return True, id, payloads[0].encode() if payloads else b""
 
 
 def publish(node: Node, ask: Ask, what: Publication, *, fresh: bool = False) -> Outcome:
@@ -66,7 +72,7 @@ def publish(node: Node, ask: Ask, what: Publication, *, fresh: bool = False) -> 
     _check_payload(node, ask, what, keep)
     if what.taken and node.affiliation(ask.bare) != OWNER and what.taken.partition("/")[0] != ask.bare:
         raise StanzaError("forbidden", "somebody else published the item of this id")
-    if keep and node.config.text("publish_node_full") == "reject" and node.count >= keep and not what.taken:
+    if what.full:
         raise error("conflict", "node-full")
     n = node.n + 1
     changes: list[Change] = []
@@ -81,21 +87,21 @@ def publish(node: Node, ask: Ask, what: Publication, *, fresh: bool = False) -> 
             n += 1
     item = Item(what.id, n, ask.jid, what.payload, ask.now)
     changes.append(Published(item, keep, node.config.expire()))
-    reply = Element(
-        NS,
-        "pubsub",
-        None,
-        Element(NS, "publish", {"node": node.name}, Element(NS, "item", {"id": item.id})),
-    )
-    events.append(event(node, items_element(node, (item,)), n))
+    named = Element(NS, "item", {"id": item.id}) if what.item else None
+    reply = Element(NS, "pubsub", None, Element(NS, "publish", {"node": node.name}, named))
+    events.append(event(node, items_element(node, (item,) if what.item else ()), n))
     return Outcome(changes, reply, events if node.config.on("deliver_notifications") else ())
 
 
 def _check_payload(node: Node, ask: Ask, what: Publication, keep: int) -> None:
-    """Section 7.1.3.6: what a node needs and takes."""
-    needs = keep > 0 or node.config.on("deliver_payloads")
-    if needs and not what.payload:
+    """Section 7.1.3.6: what a node needs and takes, by what its events are (section 4.3)."""
+    told = node.config.on("deliver_payloads")
+    if keep and not what.item:
+        raise error("bad-request", "item-required")
+    if told and not what.payload:
         raise error("bad-request", "payload-required")
+    if what.item and not keep and not told:
+        raise error("bad-request", "item-forbidden")
     most = node.config.max_payload(ask.limits)
     if len(what.payload) > most:
         raise error("not-acceptable", "payload-too-big", f"a payload has at most {most} bytes")

@@ -12,7 +12,7 @@ from rookery.shared.xmpp.jid import Jid
 from rookery.workers.pubsub import options
 from rookery.workers.pubsub.config import Config
 from rookery.workers.pubsub.entity import Relation
-from rookery.workers.pubsub.node import MEMBER, OWNER, PUBLISHER, Contact, Item, Node, Subscription
+from rookery.workers.pubsub.node import INSIDE, OWNER, Contact, Item, Node, Subscription
 
 _ITEM: Final = "i.id, i.n, i.publisher, i.payload, extract(epoch FROM i.published)::float8 AS published"
 # One statement for all of a node but its items; lists as arrays in one order.
@@ -44,7 +44,7 @@ AND NOT EXISTS (SELECT FROM blocked b WHERE b.account_id = a.id AND b.jid IN ($3
 _LAST: Final = f"""
 SELECT asked.k, n.id AS node_id, n.owner, n.name, n.config, r.groups, f.affiliation,
     EXISTS (SELECT FROM pubsub_subscription s WHERE s.node_id = n.id AND s.bare = asked.bare AND s.state = 'subscribed') AS subscribed,
-    {_ITEM}
+    {_ITEM}, extract(epoch FROM now())::float8 AS now
 FROM unnest($1::int[], $2::text[], $3::text[]) AS asked (k, bare, name)
 CROSS JOIN LATERAL (
     SELECT account_id, groups || {labels_if_any("roster_item.account_id", "asked.bare")} AS groups
@@ -67,9 +67,10 @@ LEFT JOIN pubsub_affiliation f ON f.node_id = n.id AND f.jid = asked.bare
 WHERE NOT EXISTS (
     SELECT FROM blocked b WHERE b.account_id = r.account_id AND b.jid IN (asked.bare, split_part(asked.bare, '@', 2)))
 ORDER BY n.owner, n.name"""  # noqa: S608  constants only
+# What is not too old yet, of items `i`; $2 are the seconds after which they go, 0 for never.
+_FRESH: Final = "($2::bigint = 0 OR i.published >= now() - make_interval(secs => $2::bigint))"
 _PAGE: Final = f"""
-SELECT {_ITEM} FROM pubsub_item i WHERE i.node_id = $1 AND i.n < $2 AND i.n > $3
-AND ($4::bigint = 0 OR i.published >= now() - make_interval(secs => $4::bigint)) ORDER BY i.n """  # noqa: S608
+SELECT {_ITEM} FROM pubsub_item i WHERE i.node_id = $1 AND {_FRESH} AND i.n < $3 AND i.n > $4 ORDER BY i.n """  # noqa: S608
 
 
 class Last(NamedTuple):
@@ -86,7 +87,7 @@ class Last(NamedTuple):
         """Whether the node's access model lets the asker, who sees the account's presence, have it."""
         node = self.node
         affiliation = next(iter(node.affiliations.values()), "none")
-        if self.groups is None or affiliation in (OWNER, PUBLISHER, MEMBER):
+        if self.groups is None or affiliation in INSIDE:
             return True
         model = node.config.text("access_model")
         if affiliation != "none":
@@ -152,17 +153,34 @@ async def last_items(conn: Connection, asked: Sequence[tuple[str, Sequence[str]]
         node.id = row["node_id"]
         if row["affiliation"] is not None:
             node.affiliations[""] = row["affiliation"]
-        if node.config.text("send_last_published_item") == "on_sub_and_presence":
-            found.append(Last(row["k"], node, row["groups"], row["subscribed"], _item(row)))
+        item = _item(row)
+        if node.config.text("send_last_published_item") == "on_sub_and_presence" and node.has(
+            item, row["now"]
+        ):
+            found.append(Last(row["k"], node, row["groups"], row["subscribed"], item))
     return found
 
 
-async def publishers(conn: Connection, node: int, ids: Sequence[str]) -> dict[str, str]:
+async def publishers(conn: Connection, node: int, expire: int, ids: Sequence[str]) -> dict[str, str]:
     """Who published which of these items, of those that are there."""
     rows = await conn.fetch(
-        "SELECT id, publisher FROM pubsub_item WHERE node_id = $1 AND id = ANY ($2::text[])", node, list(ids)
+        f"SELECT i.id, i.publisher FROM pubsub_item i WHERE i.node_id = $1 AND {_FRESH} AND i.id = ANY ($3::text[])",  # noqa: S608
+        node,
+        expire,
+        list(ids),
     )
     return {row["id"]: row["publisher"] for row in rows}
+
+
+async def count(conn: Connection, node: int, expire: int) -> int:
+    """How many items there are."""
+    return int(
+        await conn.fetchval(
+            f"SELECT count(*) FROM pubsub_item i WHERE i.node_id = $1 AND {_FRESH}",  # noqa: S608
+            node,
+            expire,
+        )
+    )
 
 
 async def beyond(conn: Connection, node: int, id: str, keep: int) -> list[str]:
@@ -176,11 +194,12 @@ async def beyond(conn: Connection, node: int, id: str, keep: int) -> list[str]:
     return [row["id"] for row in reversed(rows)]
 
 
-async def some(conn: Connection, node: int, ids: Sequence[str]) -> list[Item]:
+async def some(conn: Connection, node: int, expire: int, ids: Sequence[str]) -> list[Item]:
     """These items, of those that are there, in the order of `ids`."""
     rows = await conn.fetch(
-        f"SELECT {_ITEM} FROM pubsub_item i WHERE i.node_id = $1 AND i.id = ANY ($2::text[])",  # noqa: S608
+        f"SELECT {_ITEM} FROM pubsub_item i WHERE i.node_id = $1 AND {_FRESH} AND i.id = ANY ($3::text[])",  # noqa: S608
         node,
+        expire,
         list(ids),
     )
     found = {row["id"]: _item(row) for row in rows}
@@ -210,7 +229,10 @@ async def page(conn: Connection, node: int, most: int, where: Where) -> Page | N
     place: int | None = None
     if after or before:
         place = await conn.fetchval(
-            "SELECT n FROM pubsub_item WHERE node_id = $1 AND id = $2", node, after or before
+            f"SELECT i.n FROM pubsub_item i WHERE i.node_id = $1 AND {_FRESH} AND i.id = $3",  # noqa: S608
+            node,
+            expire,
+            after or before,
         )
         if place is None:
             return None
@@ -220,13 +242,14 @@ async def page(conn: Connection, node: int, most: int, where: Where) -> Page | N
     elif before and place is not None:
         low = place
     order = "ASC" if before is not None else "DESC"
-    rows = await conn.fetch(_PAGE + f"{order} OFFSET $5 LIMIT $6", node, high, low, expire, start, most)
+    rows = await conn.fetch(_PAGE + f"{order} OFFSET $5 LIMIT $6", node, expire, high, low, start, most)
     items = [_item(row) for row in rows]
     if before is not None:
         items.reverse()
     counts = await conn.fetchrow(
-        "SELECT count(*) AS count, count(*) FILTER (WHERE n > $2) AS before FROM pubsub_item WHERE node_id = $1",
+        f"SELECT count(*) AS count, count(*) FILTER (WHERE i.n > $3) AS before FROM pubsub_item i WHERE i.node_id = $1 AND {_FRESH}",  # noqa: S608
         node,
+        expire,
         items[0].n if items else 1 << 62,
     )
     return Page(items, counts["before"], counts["count"])

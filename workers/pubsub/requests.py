@@ -59,12 +59,19 @@ def _of(ns: str, verbs: Mapping[str, Verb]) -> Callable[[Keeping, Request], Awai
                 return result(request, await verb(keeping, request, pubsub, child))
         if next(pubsub.elements(), None) is None:
             raise StanzaError("bad-request", "what is wanted?")
-        raise unsupported(_FEATURES.get(next(pubsub.elements()).name, "collections"))
+        feature = _FEATURES.get(next(pubsub.elements()).name)
+        if feature is None:
+            raise StanzaError("bad-request", "there is no such request")
+        raise unsupported(feature)
 
     return answer
 
 
-_FEATURES: Final = {"configure": "create-and-configure", "publish-options": "publish-options"}
+_FEATURES: Final = {
+    "configure": "create-and-configure",
+    "publish-options": "publish-options",
+    "collection": "collections",
+}
 _ANSWERS: Final = {
     ("get", NS, "pubsub"): _of(NS, _GET),
     ("set", NS, "pubsub"): _of(NS, _SET),

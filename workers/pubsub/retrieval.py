@@ -66,7 +66,9 @@ async def _named(keeping: Keeping, request: Request, node: Node, ids: Sequence[s
     if node.last is not None and list(ids) == [node.last.id] and not node.config.expire():
         return (node.last,)
     found = await keeping.worker.database(
-        request.partition, lambda conn: reader.some(conn, node.id, ids), request.deadline
+        request.partition,
+        lambda conn: reader.some(conn, node.id, node.config.expire(), ids),
+        request.deadline,
     )
     return _fitting(found)[0]
 

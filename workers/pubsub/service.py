@@ -10,6 +10,7 @@ import trio
 
 from rookery.shared.bus.messages import (
     AccountChanged,
+    ContactRemoved,
     Handle,
     Interest,
     Kind,
@@ -66,6 +67,7 @@ class PubsubService(HostedWorker):
             Interest: self._on_interest,
             RosterChanged: self._on_roster_changed,
             AccountChanged: self._on_account_changed,
+            ContactRemoved: self._on_contact_removed,
         }
 
     # --- items ---------------------------------------------------------------------------------------------------
@@ -91,7 +93,11 @@ class PubsubService(HostedWorker):
         if item.what in ("removed", "blocklist", "created", "roster"):
             self.job(partition, item.account, partial(self._account_changed, item))
 
-    async def _account_changed(self, item: AccountChanged) -> None:
+    def _on_contact_removed(self, partition: int, item: ContactRemoved) -> None:
+        """Nodes of this owner had the account in their lists: they are read again."""
+        self.job(partition, item.account, partial(self._account_changed, item))
+
+    async def _account_changed(self, item: AccountChanged | ContactRemoved) -> None:
         self.keeping.forget_owner(item.account)
 
     async def _new_contact(self, partition: int, item: RosterChanged) -> None:

@@ -6,11 +6,21 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from rookery.shared.xeps import data_forms
+from rookery.shared.xeps.delayed_delivery import delay
 from rookery.shared.xmpp.errors import JidError, StanzaError
 from rookery.shared.xmpp.jid import Jid
 from rookery.shared.xmpp.xml import Element
 from rookery.workers.pubsub import access, options
-from rookery.workers.pubsub.changes import NS, NS_EVENT, Event, Outcome, Subscribed, Unsubscribed, event
+from rookery.workers.pubsub.changes import (
+    NS,
+    NS_EVENT,
+    Event,
+    Outcome,
+    Subscribed,
+    Unsubscribed,
+    event,
+    numbered,
+)
 from rookery.workers.pubsub.errors import error, no_node, unsupported
 from rookery.workers.pubsub.node import OWNER, PENDING, SUBSCRIBED, Ask, Node, Subscription
 from rookery.workers.pubsub.publisher import items_element
@@ -53,40 +63,30 @@ def subscribe(node: Node, ask: Ask, jid: str, wanted: Mapping[str, str] | None, 
         if before[0].state == PENDING and not at_once:
             raise error("not-authorized", "pending-subscription")
         if before[0].state == SUBSCRIBED or not at_once:
-            return Outcome((), _pubsub(element(node.name, before[0])), _last(node, jid))
+            events = numbered(node, _last(node, jid, ask.now))
+            return Outcome((), _pubsub(element(node.name, before[0])), events)
     if len(before) >= MAX_EACH or len(node.subscriptions) >= most:
         raise error("policy-violation", "too-many-subscriptions")
     subid = before[0].subid if before and wanted is None else ask.subid
     one = Subscription(jid, subid, SUBSCRIBED if at_once else PENDING, wanted or {})
-    shown = element(node.name, one)
-    if not at_once:
-        shown.children.append(Element(NS, "subscribe-options", None, Element(NS, "required")))
-        shown.children.clear()
-    events = [*(_last(node, jid) if at_once else ()), *_to_owners(node, one, ask)]
-    return Outcome((Subscribed(one),), _pubsub(shown), _numbered(node, events))
+    events = [*(_last(node, jid, ask.now) if at_once else ()), *_to_owners(node, one, ask)]
+    return Outcome((Subscribed(one),), _pubsub(element(node.name, one)), numbered(node, events))
 
 
 def _pubsub(child: Element) -> Element:
     return Element(NS, "pubsub", None, child)
 
 
-def _last(node: Node, jid: str) -> list[Event]:
-    """The last published item for a new subscriber (section 6.1.7); it has the number of its publication."""
-    if node.last is None or node.config.text("send_last_published_item") == "never":
+def _last(node: Node, jid: str, now: float) -> list[Event]:
+    """The last published item for a new subscriber, with its age (section 6.1.7).
+
+    It is numbered anew: under the number of its publication who subscribes once more, or from a new client, would not be told.
+    """
+    last = node.newest(now)
+    if last is None or node.config.text("send_last_published_item") == "never":
         return []
-    return [event(node, items_element(node, (node.last,)), node.last.n, (jid,))]
-
-
-def _numbered(node: Node, events: Sequence[Event]) -> list[Event]:
-    """New events get numbers behind the node's last one; those that are told again keep theirs."""
-    n = node.n
-    out = []
-    for one in events:
-        if one.n == 0:
-            n += 1
-            one = one._replace(n=n)
-        out.append(one)
-    return out
+    told = event(node, items_element(node, (last,)), 0, (jid,))
+    return [told._replace(children=(*told.children, delay(last.published, node.owner)))]
 
 
 def state_event(node: Node, one: Subscription, to: Sequence[str]) -> Event:
@@ -123,10 +123,10 @@ def approve(node: Node, ask: Ask, jid: str, subid: str, allow: bool) -> Outcome:
     one = pending[0]
     if allow:
         now = one._replace(state=SUBSCRIBED)
-        events = [state_event(node, now, (jid,)), *_last(node, jid)]
-        return Outcome((Subscribed(now),), None, _numbered(node, events))
+        events = [state_event(node, now, (jid,)), *_last(node, jid, ask.now)]
+        return Outcome((Subscribed(now),), None, numbered(node, events))
     gone = one._replace(state="none")
-    return Outcome((Unsubscribed(jid, one.subid),), None, _numbered(node, [state_event(node, gone, (jid,))]))
+    return Outcome((Unsubscribed(jid, one.subid),), None, numbered(node, [state_event(node, gone, (jid,))]))
 
 
 def find(node: Node, jid: str, subid: str | None) -> Subscription:
@@ -149,7 +149,7 @@ def unsubscribe(node: Node, ask: Ask, jid: str, subid: str | None) -> Outcome:
     one = find(node, jid, subid)
     events = []
     if node.config.on("notify_sub") and (owners := node.owners()):
-        events = _numbered(node, [state_event(node, one._replace(state="none"), owners)])
+        events = numbered(node, [state_event(node, one._replace(state="none"), owners)])
     gone = element(node.name, one._replace(state="none"))
     return Outcome((Unsubscribed(one.jid, one.subid),), _pubsub(gone), events)
 

@@ -163,8 +163,11 @@ async def remove(desk: Desk, jids: Sequence[Jid], command: str = "user del") -> 
         removed = await desk.run(partial(delete_accounts, accounts=names[start : start + BATCH]))
         posts: list[Post] = [
             post
-            for jid, contacts in removed.items()
-            for post in (*account_changed(jid, "removed", contacts), desk.audit(command, jid))
+            for jid, (contacts, places) in removed.items()
+            for post in (
+                *account_changed(jid, "removed", contacts, places=places),
+                desk.audit(command, jid),
+            )
         ]
         await desk.tell(posts)
         gone += removed

@@ -69,7 +69,8 @@ def create(
         click.echo(json.dumps(told))
         return
     click.echo(made.uri)
-    click.echo(made.page)
+    if made.page:
+        click.echo(made.page)
     if qr:
         import segno
 

@@ -38,12 +38,15 @@ class _Removal:
         self._db = db
         self._reached = True
 
-    async def batch(self, names: Sequence[Name]) -> dict[str, list[str]]:
+    async def batch(self, names: Sequence[Name]) -> dict[str, store.Gone]:
         removed = await self._db.run(0, partial(delete_accounts, accounts=names))
         posts: list[Post] = [
             post
-            for jid, contacts in removed.items()
-            for post in (*account_changed(jid, "removed", contacts), audit("user del", jid))
+            for jid, (contacts, places) in removed.items()
+            for post in (
+                *account_changed(jid, "removed", contacts, places=places),
+                audit("user del", jid),
+            )
         ]
         if self._reached and not await notify(self._config.bus, self._db, posts):
             self._reached = False

@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 
 from rookery.shared.bus.messages import Origin, Route
+from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.stanza import Stanza
+from rookery.shared.xmpp.xml import Element
 from rookery.workers.muc.part import Part
+from rookery.workers.muc.queries import Requests
 from rookery.workers.muc.rooms import Rooms
 
 ROOM = "room@conference.example.org"
@@ -56,3 +59,56 @@ async def test_what_the_rows_say_is_done_is_not_done_again(
     await scene.read(Route(origin, JOIN), monkeypatch, done=done)
     assert scene.handled == ([] if done else [JOIN])
     assert scene.accepted == ([origin] if done else [])
+
+
+@pytest.mark.parametrize(
+    ("kind", "type", "answer"),
+    [
+        ("presence", "", b"<error type='modify'><jid-malformed"),
+        ("presence", "unavailable", b""),
+        ("message", "groupchat", b"<error type='cancel'><item-not-found"),
+    ],
+)
+async def test_a_room_that_does_not_exist_answers_what_has_no_nick(
+    kind: str, type: str, answer: bytes
+) -> None:
+    """XEP-0045 section 7.2.1: a join needs a nick, whether the room is there or not."""
+    sent: list[Stanza] = []
+    accepted: list[Origin] = []
+    shell: Any = SimpleNamespace(
+        accept=lambda part, origin: accepted.append(origin), ways=SimpleNamespace(route=sent.append)
+    )
+    rooms = Rooms(SimpleNamespace(), shell, SimpleNamespace())  # type: ignore[arg-type]
+    stanza = Stanza.build(kind, from_="alice@example.org/r", to=ROOM, type=type)
+    origin = Origin(b"s" * 16, 5, "router1")
+    assert await rooms._create(Part(3, 1, 0), ROOM, Route(origin, stanza)) is None
+    assert [one.inner.startswith(answer) for one in sent] == ([True] if answer else [])
+    assert accepted == [origin]
+
+
+@pytest.mark.parametrize(
+    ("id", "moderator", "answer"),
+    [
+        ("given", True, "decide"),
+        ("other", True, "item-not-found"),
+        ("other", False, "decide"),
+        ("", True, "decide"),
+    ],
+)
+def test_a_message_that_the_room_never_gave_out_is_not_taken_back(
+    id: str, moderator: bool, answer: str
+) -> None:
+    """XEP-0425 section 4.2: an error when it cannot be done; who may not hears that from the room first."""
+    seal = SimpleNamespace(open=lambda owner, text: 7 if (owner, text) == (3, "given") else None)
+    requests = Requests(SimpleNamespace(), SimpleNamespace(seal=seal), SimpleNamespace())  # type: ignore[arg-type]
+    live: Any = SimpleNamespace(id=3, room=SimpleNamespace(moderates=lambda stanza, facts: moderator))
+    retract = Element("urn:xmpp:message-retract:1", "retract")
+    asked = Element("urn:xmpp:message-moderate:1", "moderate", {"id": id} if id else None, retract)
+    stanza = Stanza.build("iq", asked, type="set", id="q", from_="alice@example.org/r", to=ROOM)
+    item = Route(Origin(b"s" * 16, 5, "router1"), stanza)
+    facts: Any = None
+    if answer == "decide":
+        assert not requests.answers(live, item, facts)
+        return
+    with pytest.raises(StanzaError, match=answer):
+        requests.answers(live, item, facts)

@@ -22,7 +22,7 @@ from rookery.workers.pubsub.changes import (
     Retracted,
     evolve,
 )
-from rookery.workers.pubsub.config import ACCESS, Config, Limits
+from rookery.workers.pubsub.config import ACCESS, OF_ACCOUNTS, Config, Limits
 from rookery.workers.pubsub.node import (
     AFFILIATIONS,
     MEMBER,
@@ -93,7 +93,7 @@ class NodeMachine(RuleBasedStateMachine):
     @initialize(account=st.booleans(), model=st.sampled_from(ACCESS), keep=st.sampled_from(["1", "3", "max"]))
     def make(self, account: bool, model: str, keep: str) -> None:
         ask = Ask("a@x/r", 0.0, LIMITS)
-        wanted = {"access_model": model, "max_items": keep}
+        wanted = {"access_model": model if account or model not in OF_ACCOUNTS else "open", "max_items": keep}
         self.node = owner.new_node("a@x" if account else "s.x", "n", ask, wanted, account=account)
         self.shelf = Shelf()
         self.apply(owner.create(self.node))

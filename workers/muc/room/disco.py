@@ -16,6 +16,8 @@ from rookery.shared.xeps.data_forms import Field, form
 from rookery.shared.xeps.hats import INFO_FIELD as HATS
 from rookery.shared.xeps.message_archive import EXTENDED
 from rookery.shared.xeps.message_archive import NS as MAM
+from rookery.shared.xeps.message_moderation import NS as MODERATE
+from rookery.shared.xeps.message_retraction import TOMBSTONE
 from rookery.shared.xeps.multi_user_chat import INFO, RESERVED_NICK, TRAFFIC
 from rookery.shared.xeps.registration import NS as REGISTER
 from rookery.shared.xeps.registry import FEATURES
@@ -58,6 +60,9 @@ def features(config: Config) -> list[str]:
         found.add(REGISTER)
     if config.archive:
         found |= {MAM, EXTENDED}
+    else:
+        # Without ids of an archive (XEP-0359) a moderator cannot name a message, and there is nothing to put in its place.
+        found -= {MODERATE, TOMBSTONE}
     return sorted(found)
 
 

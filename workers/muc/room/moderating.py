@@ -27,6 +27,14 @@ def retracted(ask: Ask, occupant: Occupant) -> list[c.Step]:
     return [Tombstone(id, grave.encode(), occupant.bare)]
 
 
+def named(stanza: Stanza) -> str:
+    """The id of the message that a request wants to have taken back; "" for other stanzas."""
+    if stanza.type != "set" or not stanza.has(NS, "moderate"):
+        return ""
+    element = stanza.find(NS, "moderate")
+    return "" if element is None else element.get("id") or ""
+
+
 def moderate(ask: Ask) -> list[c.Step]:
     """A moderator's request to retract a message of somebody."""
     state, stanza = ask.state, ask.stanza

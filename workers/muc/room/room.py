@@ -31,6 +31,7 @@ from rookery.workers.muc.room import (
     speaking,
     statuses,
 )
+from rookery.workers.muc.room.affiliations import Gift, given
 from rookery.workers.muc.room.asking import Ask
 from rookery.workers.muc.room.changes import Step
 from rookery.workers.muc.room.entrance import entrance
@@ -38,7 +39,7 @@ from rookery.workers.muc.room.evolve import Touched, evolve
 from rookery.workers.muc.room.facts import Facts, Told
 from rookery.workers.muc.room.render import introduce, render
 from rookery.workers.muc.room.state import Occupant, State
-from rookery.workers.muc.room.values import Affiliation, Ending
+from rookery.workers.muc.room.values import Affiliation, Ending, Role
 
 Decide = Callable[[Ask], list[Step]]
 
@@ -243,6 +244,16 @@ class Room:
     def may_read_archive(self, full: str, facts: Facts) -> None:
         """Raise StanzaError for whoever may not read the archive (XEP-0313 section 5.1.2)."""
         archive.readable(self.state, full, facts)
+
+    def unlist(self, bare: str, stanza: Stanza, facts: Facts) -> Deed:
+        """An account is gone: it is nothing here any more, also if it was the last owner. `stanza` is the room's own."""
+        listed = bare in self.state.affiliates
+        ask = Ask(self.state, facts, stanza, "")
+        return self._done(given(ask, Gift(bare, Affiliation.NONE)) if listed else (), facts)
+
+    def moderates(self, stanza: Stanza, facts: Facts) -> bool:
+        """Whether the sender is a moderator."""
+        return Ask(self.state, facts, stanza, "").standing.role >= Role.MODERATOR
 
     def archive_view(self, stanza: Stanza, author: str, full: str) -> Stanza:
         """An archived message as this reader may see it; `author` is the real bare JID of who said it."""

@@ -60,8 +60,8 @@ class Commands:
         node = asked.get("node") or ""
         if node in COMMANDS:
             return await self._invite(iq, asked, desk, to)
-        policy = await allowed(desk, sender, to.domain)
         command = _known(node)
+        policy = await allowed(desk, sender, to.domain)
         id, begins = await self._session(
             iq, asked, Bearer(command.node, iq.from_, str(to)), bool(command.fields)
         )

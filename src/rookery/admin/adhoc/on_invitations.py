@@ -60,9 +60,10 @@ async def made(desk: Desk, sender: Jid, node: str, said: Mapping[str, Sequence[s
         raise StanzaError("conflict", str(error)) from None
     except (Invalid, NotFound) as error:
         raise bad_payload(str(error)) from None
-    fields = (
+    fields = [
         Field("uri", (found.uri,), "text-single"),
-        Field("landing-url", (found.page,), "text-single"),
         Field("expire", (when(found.invitation.expires.timestamp()),), "text-single"),
-    )
+    ]
+    if found.page:
+        fields.insert(1, Field("landing-url", (found.page,), "text-single"))
     return form("result", INVITATION, fields)

@@ -317,3 +317,18 @@ def test_whoever_administers_the_service_is_an_owner_everywhere() -> None:
         {"jid": "carol@example.org", "affiliation": "owner"},
     )
     assert scene.room.state.affiliate("alice@example.org").affiliation is Affiliation.ADMIN
+
+
+def test_an_account_that_is_gone_is_nothing_any_more() -> None:
+    """Who has its name next is somebody else; also where it was the last owner, and nobody can take that from it."""
+    scene = opened()
+    bare, facts = ALICE.partition("/")[0], scene.facts()
+    own = Stanza.build("presence", from_=ROOM, to=ROOM)
+    deed = scene.room.unlist(bare, own, facts)
+    scene.take(deed)
+    assert deed.affiliations == (bare,)
+    assert scene.room.pack_affiliation(bare) is None
+    (told,) = scene.got(BOB)
+    assert b"affiliation='none'" in told.inner
+    again = scene.room.unlist(bare, own, facts)
+    assert (again.affiliations, again.outs) == ((), [])
