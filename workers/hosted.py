@@ -8,7 +8,6 @@ from typing import Any, Final, TypeVar
 
 import structlog
 import trio
-from mypy_extensions import mypyc_attr
 
 from rookery.shared.bus.api import Call
 from rookery.shared.bus.messages import NOBODY, Accepted, Handle, Item, Kind, Origin, Route, answering
@@ -41,7 +40,6 @@ class DeadlineError(Exception):
     """A request's deadline passed while the database could not be reached; nobody waits for the answer any more."""
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
 class HostedWorker:
     """Base of the small workers' services: a table of handlers, and one lane for each bare JID.
 
