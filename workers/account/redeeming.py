@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
 from typing import Final
 
 import structlog
@@ -20,7 +19,6 @@ from rookery.workers.account.logins.checking import Logins
 from rookery.workers.account.token_store import Next, Used
 from rookery.workers.account.tokens import Kept, Seal
 from rookery.workers.hosted import HostedWorker
-from rookery.workers.together import Together
 
 _RETRY: Final = 0.5
 #: Expired tokens are looked for about once in so many seconds, and so many are deleted by one statement.
@@ -39,12 +37,6 @@ class Tokens:
         self._logins = logins
         self._options = worker.node.config.options(fast.Options)
         self._seal: Seal | None = None
-        rotate = self._options.rotate_hours * 3600
-
-        async def read(conn: Connection, clients: Sequence[token_store.Whose]) -> list[list[Kept]]:
-            return await token_store.read(conn, clients, rotate)
-
-        self._kept = Together(worker, "tokens", read)
 
     async def run(self) -> None:
         """Delete what has expired, until cancelled."""
@@ -60,10 +52,15 @@ class Tokens:
     async def redeem(self, partition: int, request: Redeem) -> LoginToken:
         """Check a proof. One statement, and a second one when a token is used for the first time, is due, counted or ended."""
         account, seal = Jid.trusted(request.account), await self._sealed()
+        rotate = self._options.rotate_hours * 3600
         local, domain = account.local or "", account.domain
+
+        async def work(conn: Connection) -> list[Kept]:
+            return await token_store.read(conn, local, domain, request.agent, rotate)
+
         if not self._options.enabled:
             return LoginToken(failed="credentials-expired")
-        kept = await self._kept.ask((local, domain, request.agent), _deadline())
+        kept = await self._worker.database(partition, work, _deadline())
         verdict = tokens.judge(seal, kept, request)
         if verdict.failed or verdict.kept is None:
             return LoginToken(failed=verdict.failed)

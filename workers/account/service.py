@@ -60,7 +60,6 @@ from rookery.workers.account.requests import REQUESTS
 from rookery.workers.account.seen import Seen
 from rookery.workers.hosted import Answerer, DeadlineError, Handler, HostedWorker
 from rookery.workers.requests import is_request, serve
-from rookery.workers.together import Together
 
 #: A call waits for Postgres no longer than this; its caller gives up soon after.
 _CALL_MS: Final = 8000
@@ -85,7 +84,6 @@ class AccountService(HostedWorker):
         self._puzzles = challenges.Puzzles()
         self.domains.changed = self.logins.learn
         self.tokens = Tokens(self, self.logins)
-        self._keys = Together[store.Login, "store.Known | None"](self, "keys", store.login_keys)
         self._secret = b""
         self._secret_known = trio.Event()
         self._counts: dict[str, dict[int, int]] = {}
@@ -270,7 +268,11 @@ class AccountService(HostedWorker):
         account, settings = Jid.trusted(whose), self.node.config.account
         mechanism = base_mechanism(mechanism, settings.mechanisms)
         await self._secret_known.wait()
-        found = await self._keys.ask((account.local or "", account.domain, mechanism), _deadline())
+        found = await self.database(
+            partition,
+            lambda conn: store.login_keys(conn, account.local or "", account.domain, mechanism),
+            _deadline(),
+        )
         if found is None:
             counts = await self._counted(partition)
             return invented(account.bare, mechanism, settings.iterations, self._secret, counts.get(mechanism))

@@ -199,30 +199,30 @@ async def set_password(
     return row["id"] is not None
 
 
-#: Whose keys are asked for: localpart, domain, mechanism.
-Login = tuple[str, str, str]
-#: The keys, and all mechanisms that the account has keys for.
-Known = tuple[Keys, Sequence[str]]
-_LOGIN_KEYS: Final = """
-SELECT q.n, c.mechanism, c.iterations, c.salt, c.stored_key, c.server_key,
-    ARRAY(SELECT o.mechanism FROM credential o WHERE o.account_id = a.id) AS had
-FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS q (localpart, domain, mechanism, n)
-JOIN account a ON a.domain = q.domain AND a.localpart = q.localpart AND NOT a.disabled
-JOIN credential c ON c.account_id = a.id AND c.mechanism = q.mechanism"""
-
-
-async def login_keys(conn: Connection, logins: Sequence[Login]) -> list[Known | None]:
-    """The keys of each, in order; None for an unknown or disabled user, or one without such keys."""
-    found: list[Known | None] = [None] * len(logins)
-    columns = [list(column) for column in zip(*logins, strict=True)]
-    for n, *keys, had in [row.values() for row in await conn.fetch(_LOGIN_KEYS, *columns)]:
-        found[n - 1] = Keys(*keys), had
-    return found
+async def login_keys(
+    conn: Connection, localpart: str, domain: str, mechanism: str
+) -> tuple[Keys, Sequence[str]] | None:
+    """The keys of one mechanism, and all mechanisms that the account has keys for; None for an unknown or disabled user, or one without such
+    keys.
+    """
+    row = await conn.fetchrow(
+        "SELECT c.mechanism, c.iterations, c.salt, c.stored_key, c.server_key, "
+        "ARRAY(SELECT o.mechanism FROM credential o WHERE o.account_id = a.id) AS had FROM credential c "
+        "JOIN account a ON a.id = c.account_id "
+        "WHERE a.domain = $1 AND a.localpart = $2 AND c.mechanism = $3 AND NOT a.disabled",
+        domain,
+        localpart,
+        mechanism,
+    )
+    if row is None:
+        return None
+    *keys, had = row.values()
+    return Keys(*keys), had
 
 
 async def get_credentials(conn: Connection, localpart: str, domain: str, mechanism: str) -> Keys | None:
     """The keys of one mechanism; None for an unknown or disabled user, or one without such keys."""
-    (found,) = await login_keys(conn, [(localpart, domain, mechanism)])
+    found = await login_keys(conn, localpart, domain, mechanism)
     return None if found is None else found[0]
 
 

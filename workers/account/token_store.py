@@ -12,24 +12,20 @@ from rookery.workers.account.tokens import Kept
 
 #: A token of another password than the account has now is none.
 _READ: Final = """
-SELECT q.n, t.serial, t.mechanism, t.verifier, t.salt, t.used, t.count, t.expires > now() AS live,
+SELECT t.serial, t.mechanism, t.verifier, t.salt, t.used, t.count, t.expires > now() AS live,
     t.created < now() - make_interval(secs => $4) AS due
-FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS q (localpart, domain, agent, n)
-JOIN account a ON a.domain = q.domain AND a.localpart = q.localpart AND NOT a.disabled
-JOIN login_token t ON t.account_id = a.id AND t.agent = q.agent
-WHERE t.salt = ''::bytea OR EXISTS (SELECT FROM credential c WHERE c.account_id = a.id AND c.salt = t.salt)
+FROM account a JOIN login_token t ON t.account_id = a.id
+WHERE a.domain = $1 AND a.localpart = $2 AND NOT a.disabled AND t.agent = $3
+    AND (t.salt = ''::bytea OR EXISTS (SELECT FROM credential c WHERE c.account_id = a.id AND c.salt = t.salt))
 ORDER BY t.serial DESC"""
-#: Localpart, domain, and the id of the client.
-Whose = tuple[str, str, str]
 
 
-async def read(conn: Connection, clients: Sequence[Whose], rotate_seconds: float) -> list[list[Kept]]:
-    """The tokens of each client, newest first; one is due for rotation when it is so old."""
-    found: list[list[Kept]] = [[] for _ in clients]
-    columns = [list(column) for column in zip(*clients, strict=True)]
-    for n, *kept in [row.values() for row in await conn.fetch(_READ, *columns, rotate_seconds)]:
-        found[n - 1].append(Kept(*kept))
-    return found
+async def read(
+    conn: Connection, localpart: str, domain: str, agent: str, rotate_seconds: float
+) -> list[Kept]:
+    """The tokens of one client, newest first; one is due for rotation when it is so old."""
+    rows = await conn.fetch(_READ, domain, localpart, agent, rotate_seconds)
+    return [Kept(*row.values()) for row in rows]
 
 
 _HOLDS: Final = """
