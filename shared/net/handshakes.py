@@ -22,11 +22,11 @@ _log = structlog.get_logger()
 
 
 #: The share of the time that goes to steps done at once, and how many seconds of them may come together.
-SHARE: Final = 0.5
-BURST: Final = 0.004
-#: A step that took longer is slow: it counts so many times over, and its like go to the threads meanwhile.
+SHARE: Final = 0.25
+BURST: Final = 0.002
+#: A step that took longer is slow: its like go to the threads for the next seconds.
 SLOW: Final = 0.001
-PENALTY: Final = 200
+PENALTY: Final = 1.0
 
 
 class Step(Enum):
@@ -107,7 +107,7 @@ class Budget:
 
     def spend(self, took: float) -> None:
         """A step was done at once."""
-        self._spent += took if took < SLOW else took * PENALTY
+        self._spent += took if took < SLOW else PENALTY
 
 
 class HandshakePool:
