@@ -22,23 +22,25 @@ ROOT = Path(__file__).resolve().parent.parent
 #: are made from), `bus.nats` (except*), and shells that work once for each batch or connection.
 MODULES = """
     shared: bucket
-    shared.xmpp: body errors events jid longtag names parse reader stanza stream xml
+    shared.xmpp: body errors events header jid longtag names parse reader stanza stream xml
     shared.bus: api batch calls core fanout links moves parking pump wire
     shared.cluster: addresses map parts
     shared.custody: custodian inflight kept successors told_nodes
-    shared.net: addresses channel http limits reactor timers transport
+    shared.net: addresses channel handshakes hello http limits reactor stages timers transport
     shared.observe: exchange requests
     shared.store: ids rows
     edge: context counters
     edge.bosh: hub machine terms transport wrapper
     edge.client: connection deadlines inbox limits
+    edge.door: door tls
+    edge.login: answering asking authentication binding effects exchange features framing inline login negotiation registering stream styles upgrading
     edge.sessions: acks asked attachments early endings line mirror open_iqs recent_messages session streams successors surroundings table
     edge.sessions.management: machine manager
     router: account_cache core counters heard_uids partition pushing recent_uids rules service
-    router.accounts: account answerable edge_note flush kept postponed resources session
+    router.accounts: account answerable edge_note flush kept postponed resources resumable session
     router.delivery: carbons copies fanout forged_marks from_workers presence rooms route submit
     router.keeping: flushes rows
-    router.sessions: binding client_state
+    router.sessions: binding client_state hibernation resume
     workers.muc: live packed part policy queue rooms shell speaker uids
     workers.muc.store: writer
     workers.muc.room: asking cleaning entering entrance evolve history leaving nicks presences render room speaking state

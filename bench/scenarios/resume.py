@@ -76,7 +76,7 @@ class Resume(Rounds):
             recorder = self.driver.recorder
             if self._window.first <= intended < self._window.last:
                 for operation, spent in client.marks.items():
-                    if operation != "resume":
+                    if operation != self.operation:
                         recorder.latency(operation).append(spent)
             if condition and client.open:
                 client.close()

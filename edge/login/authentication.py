@@ -95,8 +95,10 @@ class Authentication:
         offered = mechanisms(stream.policy, stream.security, stream.host)
         if not offered:
             raise SaslFailure("encryption-required")
+        # (a token's exchange has neither a nonce nor a signature of what was offered)
+        by_token = mechanism in ht.BINDINGS
         signed = b""
-        if stream.policy.downgrade_protection:
+        if stream.policy.downgrade_protection and not by_token:
             signed = advertised(offered, None if stream.security.binding is None else [BINDING])
         if self._style is SASL2:
             offered += token_mechanisms(stream.policy, stream.security)
@@ -107,7 +109,7 @@ class Authentication:
         keys = stream.policy.mechanisms[0]
         terms = Terms(
             stream.domain,
-            stream.token(),
+            "" if by_token else stream.token(),
             stream.security.binding,
             keys,
             external,

@@ -5,6 +5,7 @@ It exists from the first byte until a resource is bound; then its client's conne
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Awaitable, Callable
 from functools import lru_cache, partial
 from typing import Final, Protocol, assert_never
@@ -293,7 +294,7 @@ class Login:
         if (refused := await self._admitted(rank, "bind")) is not None:
             return refused
         sessions = self._context.sessions
-        sid, stream = sessions.reserve()
+        sid, stream = sessions.reserve(), secrets.token_bytes(16)
         partition = sessions.partition(ask.account)
         request = Bind(ask.account, ask.resource, sessions.incarnation, sid, stream, ask.marks)
         try:
@@ -346,7 +347,7 @@ class Login:
             nonlocal sid
             # What came for an earlier attempt is of a router that has a successor now: it is given again.
             sessions.forget(sid)
-            sid, _ = sessions.reserve()
+            sid = sessions.reserve()
             return Resume(ask.account, ask.token, ask.h, sessions.incarnation, sid)
 
         try:

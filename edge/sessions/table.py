@@ -136,11 +136,11 @@ class Sessions(Table):
 
     # --- the life of a session ---
 
-    def reserve(self) -> tuple[int, bytes]:
-        """A stream number and a stream id for a binding; deliveries to it are kept until `begin` or `forget`."""
+    def reserve(self) -> int:
+        """A stream number for a binding or a resumption; deliveries to it are kept until `begin` or `forget`."""
         self._next_sid += 1
         self._early.expect(self._next_sid)
-        return self._next_sid, secrets.token_bytes(16)
+        return self._next_sid
 
     def outdated(self, partition: int, grant: int) -> bool:
         """Whether a new router was told of our sessions after this was granted, and so without it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Final, cast
 
@@ -16,16 +16,19 @@ from rookery.shared.xmpp.errors import STANZA_CONDITIONS, StanzaError
 
 #: To find a label's histogram takes longer than to observe.
 _seconds: Final = lru_cache(maxsize=64)(REQUEST_SECONDS.labels)
+#: A call that may take so many seconds is timed with all others once a second: a scope of its own would cost more than all else of it.
+COARSE: Final = 5.0
 _TYPES: Final = frozenset({"auth", "cancel", "continue", "modify", "wait"})
 
 
 class Waiter:
-    """One open call: `peer` is the process that was asked last."""
+    """One open call: `peer` is the process that was asked last; `until` is when it is given up, 0.0 when something else looks after that."""
 
-    __slots__ = ("answer", "began", "error", "event", "peer")
+    __slots__ = ("answer", "began", "error", "event", "peer", "until")
 
-    def __init__(self) -> None:
-        self.began = time.monotonic()
+    def __init__(self, began: float) -> None:
+        self.began = began
+        self.until = 0.0
         self.event = trio.Event()
         self.answer: Item | None = None
         self.error: Exception | None = None
@@ -33,9 +36,10 @@ class Waiter:
 
 
 class Calls:
-    """The open calls by number."""
+    """The open calls by number. `clock` gives monotonic seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
         self._open: dict[int, Waiter] = {}
 
     def __contains__(self, number: int) -> bool:
@@ -43,23 +47,34 @@ class Calls:
 
     def begin(self, number: int) -> Waiter:
         """Open a call."""
-        waiter = self._open[number] = Waiter()
+        waiter = self._open[number] = Waiter(self._clock())
         return waiter
 
     async def finish(self, number: int, kind: Kind, partition: int, timeout: float) -> Item:
         """Wait for the answer, then close the call. Raises BusTimeout (PeerLost) or the StanzaError of the answer."""
         waiter = self._open[number]
         try:
-            with trio.move_on_after(timeout):
+            if timeout < COARSE:
+                with trio.move_on_after(timeout):
+                    await waiter.event.wait()
+            else:
+                waiter.until = waiter.began + timeout
                 await waiter.event.wait()
         finally:
             del self._open[number]
-        _seconds(kind.label).observe(time.monotonic() - waiter.began)
+        _seconds(kind.label).observe(self._clock() - waiter.began)
         if waiter.error is not None:
             raise waiter.error
         if waiter.answer is None:
             raise BusTimeout(f"{kind.label} {partition}: no answer within {timeout:g} s")
         return waiter.answer
+
+    def tick(self) -> None:
+        """Give up what has waited too long. Call it about once a second."""
+        now = self._clock()
+        for waiter in self._open.values():
+            if 0.0 < waiter.until <= now:
+                waiter.event.set()
 
     def asked(self, number: int, peer: str) -> None:
         """The request goes to this process (now)."""

@@ -32,7 +32,6 @@ from rookery.shared.bus.versions import OLDEST, Unspoken
 from rookery.shared.xmpp.errors import StanzaError
 
 _log = structlog.get_logger()
-
 #: Peers that we remember: bounds what forged sources can make us keep.
 MAX_LINKS: Final = 8192
 
@@ -81,7 +80,7 @@ class BusCore:
         self.parking = Parking()
         self._awake = False
         self._serial = self._paused = 0
-        self.calls = Calls()
+        self.calls = Calls(clock)
         self._moves = Moves(self)
         self._internal: dict[type, Callable[[str, Item], None]] = {
             Return: self.calls.on_return,
@@ -340,6 +339,7 @@ class BusCore:
 
     def tick(self) -> None:
         """Call once a second: time-outs, acknowledgements that are owed, links that got no answer."""
+        self.calls.tick()
         self._moves.tick()
         for peer, link in self._links.items():
             link.tick()

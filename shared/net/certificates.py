@@ -12,6 +12,7 @@ import hashlib
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -144,6 +145,7 @@ def _server_context(folder: Folder, use: str, serving: Serving) -> ssl.SSLContex
     return context
 
 
+@lru_cache(maxsize=1024)
 def _canonical(name: str) -> str:
     """One form for all that name the same domain: capitals, a full stop at the end, A-labels (RFC 5890) as in an SNI.
 

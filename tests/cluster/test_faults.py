@@ -116,7 +116,7 @@ async def test_contacts_learn_that_a_killed_edge_took_a_session(fragile: Cluster
         await other.wait_end()
         with trio.fail_after(60):
             while True:
-                node = await one.receive()
+                node = await one.receive(60.0)
                 if node.get("from") == other.jid and node.get("type") == "unavailable":
                     break
         assert trio.current_time() - began < (60 if routers else TAKEOVER)

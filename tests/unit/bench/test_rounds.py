@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from tests.unit.bench.scenes import SECOND, WINDOW, Scene
 
 from rookery.bench.driver.client import Client
 from rookery.bench.scenarios._rounds import Rounds
+from rookery.bench.scenarios.back import Back, Token
+from rookery.bench.scenarios.resume import Managed, Resume
 
 
 class Slow(Rounds):
@@ -43,3 +46,37 @@ def test_what_finds_nobody_or_no_end_failed(scene: Scene) -> None:
     part = scene.recorder.tick(0).parts["slow"]
     assert part.errors == {"not-begun": 2, "unfinished": 4}
     assert sum(count for _, count in part.counts) == 1
+
+
+class Returning:
+    """A client that is back at once, with what it noted on its way."""
+
+    open = True
+
+    def __init__(self, hold: Managed) -> None:
+        self.hold = hold
+        self.marks: dict[str, int] = {}
+
+    def close(self) -> None:
+        """It was cut."""
+
+
+@pytest.mark.parametrize(("kind", "hold"), [(Resume, Managed("id")), (Back, Token())])
+def test_who_comes_back_counts_once(scene: Scene, kind: type[Resume], hold: Managed) -> None:
+    """The script notes its end, too."""
+
+    def start(client: Any, script: object, over: Callable[[Any, str], None]) -> None:
+        scene.now += SECOND
+        client.marks = {"connect": SECOND // 2, kind.operation: SECOND}
+        over(client, "")
+
+    scene.start = start  # type: ignore[attr-defined]
+    returning = kind(scene.driver)
+    returning._window = WINDOW
+    client: Any = Returning(hold)
+    returning.one(client, 0)
+    parts = scene.recorder.tick(0).parts
+    assert {name: sum(count for _, count in part.counts) for name, part in parts.items()} == {
+        "connect": 1,
+        kind.operation: 1,
+    }

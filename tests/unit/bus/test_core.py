@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from rookery.shared.bus.api import BusTimeout, Call
 from rookery.shared.bus.core import BusCore
@@ -220,6 +220,28 @@ async def test_call_without_holder_times_out(autojump_clock: MockClock) -> None:
     with pytest.raises(BusTimeout):
         await world.edge.call(Kind.ACCOUNT, 1, GetDomains(), timeout=3)
     assert trio.current_time() - begin == pytest.approx(3)
+
+
+async def test_a_long_call_ends_with_the_tick_after_its_time(nursery: trio.Nursery) -> None:
+    world = World()
+    failed: list[BusTimeout] = []
+
+    async def ask() -> None:
+        try:
+            await world.edge.call(Kind.ACCOUNT, 1, GetDomains(), timeout=10)
+        except BusTimeout as error:
+            failed.append(error)
+
+    world.clock.now = 100.0
+    nursery.start_soon(ask)
+    await wait_all_tasks_blocked()
+    for now, ended in ((109.5, 0), (110.0, 1)):
+        world.clock.now = now
+        world.net.tick()
+        await wait_all_tasks_blocked()
+        assert len(failed) == ended
+    world.net.tick()  # it is forgotten
+    assert len(failed) == 1
 
 
 async def test_call_fails_at_once_when_the_holder_is_lost(autojump_clock: MockClock) -> None:

@@ -192,7 +192,7 @@ def test_acknowledgements_are_not_forgotten_over_a_reset() -> None:
 
 def test_a_binding_that_is_being_asked_for_is_not_told() -> None:
     world = World()
-    sid, stream = world.sessions.reserve()
+    sid, stream = world.sessions.reserve(), bytes(16)
     partition = world.sessions.partition(ALICE)
     assert mirrors(asks(world, partition, 1)) == [(partition, [], True)]
     line = cast("Connection", object())

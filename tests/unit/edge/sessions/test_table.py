@@ -194,7 +194,7 @@ def test_a_session_that_the_edge_does_not_have_is_unbound(world: World) -> None:
 
 
 def test_what_comes_before_our_binding_returns_is_not_lost(world: World) -> None:
-    sid, stream = world.sessions.reserve()
+    sid, stream = world.sessions.reserve(), bytes(16)
     grant = 1 << 32 | 5
     message = Stanza.build("message", to=FULL)
     world.sessions.receive("router1", Deliver(sid, grant, 1, b"", 0, message))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import cast
 
 from rookery.edge.client.connection import Connection
@@ -85,7 +86,7 @@ class World:
 
     def bind(self, full: str = FULL, grant: int = 1 << 32 | 1) -> tuple[Session, Line]:
         line = Line()
-        sid, stream = self.sessions.reserve()
+        sid, stream = self.sessions.reserve(), secrets.token_bytes(16)
         session = self.sessions.begin(cast("Connection", line), sid, stream, Bound(full, grant))
         self.sessions.replay_early(session)
         return session, line

@@ -101,7 +101,7 @@ def bound(world: World) -> tuple[Session, Line]:
 def managed(world: World, frontier: int = 0, n: int = 0) -> tuple[Session, Line]:
     """A stream that was resumed here."""
     line = Line()
-    sid, _ = world.sessions.reserve()
+    sid = world.sessions.reserve()
     management = Management(b"token", 600, 0, 0, frontier)
     resumed = Resumed(FULL, 2 << 32 | 1, b"stream", n, management, b"note")
     session = world.sessions.resume(cast("Connection", line), sid, resumed)
@@ -320,7 +320,7 @@ async def test_requests_of_a_resumed_stream_expire_when_they_would_have() -> Non
     world.reactor.at = lambda timed, when: wakes.append(when)  # type: ignore[method-assign]
     soon = int((time.time() + 5) * 1000)
     management = Management(b"token", 600, 0, 0, 0, (("q1", BOB, soon), ("q2", "", soon + 20_000)))
-    sid, _ = world.sessions.reserve()
+    sid = world.sessions.reserve()
     resumed = Resumed(FULL, 2 << 32 | 1, b"stream", 0, management, b"")
     session = world.sessions.resume(cast("Connection", Line()), sid, resumed)
     world.sessions.replay_early(session)
@@ -343,7 +343,7 @@ def _asks(world: World, session: Session, id: str) -> None:
 async def test_a_request_that_was_answered_and_is_sent_again_is_not_waited_for() -> None:
     world = World()
     management = Management(b"token", 600, 0, 0, 0, (), False, (("q1", BOB),))
-    sid, _ = world.sessions.reserve()
+    sid = world.sessions.reserve()
     resumed = Resumed(FULL, 2 << 32 | 1, b"stream", 0, management, b"")
     session = world.sessions.resume(cast("Connection", Line()), sid, resumed)
     world.sessions.replay_early(session)
