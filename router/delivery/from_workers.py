@@ -36,9 +36,7 @@ class FromWorkers:
 
     def on_to_session(self, part: Part, item: ToSession) -> None:
         """The answer of a worker that is many stanzas. A session that does not read gets an error instead of the last one."""
-        bare, _, resource = item.full.partition("/")
-        account = part.accounts.get(bare)
-        session = None if account is None else account.resources.by_resource.get(resource)
+        _, session = part.known(item.full)
         if item.origin.stream:
             self._from_room(part, session, item)
             return

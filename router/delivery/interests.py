@@ -184,16 +184,14 @@ class Interests:
 
     def on_last_items(self, part: Part, item: LastItems) -> None:
         """The last items that a session asked for by its presence."""
-        bare, _, resource = item.full.partition("/")
-        account = part.accounts.get(bare)
-        session = None if account is None else account.resources.by_resource.get(resource)
+        account, session = part.known(item.full)
         if account is None or session is None or session.presence is None or session.stream != item.stream:
             return
         now = self._core.clock()
         for stream, n, fields in item.items:
             stanza = Stanza.unpack(fields)
             sender = stanza.from_
-            if account.blocked is not None and sender != bare and matches(account.blocked, sender):
+            if account.blocked is not None and sender != account.bare and matches(account.blocked, sender):
                 continue
             if part.told.new(session.stream, stream, n):
                 parcel = Parcel(stanza.replace(to=session.full), Origin(stream, n, ""), now)

@@ -78,12 +78,12 @@ class Rooms:
             account, session = part.known(full)
             if account is None or session is None:
                 unknown.append((full, stream))
-            elif (
-                session.stream == stream and not session.enters(item.room) and session.direct(item.room, True)
-            ):
+            elif session.enters(item.room):
+                continue
+            elif session.stream == stream and session.direct(item.room, True):
                 # The former holder died before the edge had noted that it is in; had it left, the room would know or be told.
                 self._note_session(part, account, session)
-            elif not session.enters(item.room):
+            else:
                 self._say_gone(item.room, full, stream)
         if unknown:
             self._core.absences.judge(part, partial(self._say_unknown, part, item.room, unknown))
