@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
+
+import trio
+
 from rookery.shared.db.api import Connection, Database, T, UnitOfWork
 
 
@@ -11,26 +16,38 @@ class Counted:
     def __init__(self, db: Database) -> None:
         self._db = db
         self.statements = 0
+        self._by: Counter[trio.lowlevel.Task] = Counter()
 
     @property
     def healthy(self) -> bool:
         """As the other database."""
         return self._db.healthy
 
+    @property
+    def mine(self) -> int:
+        """Statements that the task which asks has made: without those of services that still start beside it."""
+        return self._by[trio.lowlevel.current_task()]
+
     async def run(self, partition: int, work: UnitOfWork[T], *, op: str = "") -> T:
         """Run and count."""
+        task = trio.lowlevel.current_task()
+
+        def count() -> None:
+            self.statements += 1
+            self._by[task] += 1
 
         async def counting(conn: Connection) -> T:
-            return await work(_Connection(conn, self))  # type: ignore[arg-type]
+            return await work(_Connection(conn, count))  # type: ignore[arg-type]
 
         return await self._db.run(partition, counting, op=op)
 
 
 class _Connection:
-    def __init__(self, conn: Connection, counted: Counted) -> None:
+    def __init__(self, conn: Connection, count: Callable[[], None]) -> None:
         self._conn = conn
-        self._counted = counted
+        self._count = count
 
     def __getattr__(self, name: str) -> object:
-        self._counted.statements += name in ("fetch", "fetchrow", "fetchval", "execute")
+        if name in ("fetch", "fetchrow", "fetchval", "execute"):
+            self._count()
         return getattr(self._conn, name)

@@ -267,9 +267,9 @@ async def test_500_join_with_few_statements(database: Database) -> None:
         desk = Silent(world.worker, "tester")
         await groups.put(desk, "staff")
         jids = [f"{name}@one.org" for name in names]
-        counted.statements = 0
+        before = counted.mine
         assert len(await groups.join(desk, "staff", jids)) == 500
-        assert counted.statements < 5
+        assert counted.mine - before < 5
         assert len(desk.posts) <= 256 + 1
         sql = "SELECT (SELECT count(*) FROM roster_item) + (SELECT count(*) FROM roster_group_member)"
         assert await database.run(0, lambda conn: conn.fetchval(sql)) == 500
