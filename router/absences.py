@@ -1,7 +1,7 @@
 """A new holder says of nobody that they are gone until edges that are silent have had time to come back with them.
 
 An edge that was given up and is heard again still has its sessions. Who was told meanwhile that they are gone would never hear otherwise: the holder after this one
-learns them from that edge and goes on with them.
+learns them from that edge and goes on with them. Rooms keep for that one what such sessions did not get here.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ class Absences:
         self._clock = clock
         #: (Unix seconds, partition, what to do then), in the order in which it was asked.
         self._later: deque[tuple[float, Part, Callable[[], None]]] = deque()
+        #: Until when (Unix seconds) the holder after this one may learn of a session that has missed something.
+        self._missed = 0.0
 
     def judge(self, part: Part, say: Callable[[], None]) -> None:
         """Call `say`, which looks whether they are still unknown: now, or once `part` is held for GRACE seconds.
@@ -34,6 +36,16 @@ class Absences:
             say()
         else:
             self._later.append((due, part, say))
+
+    def missed(self, part: Part) -> None:
+        """Somebody who is not known here did not get something."""
+        if part.since:
+            self._missed = max(self._missed, part.since + GRACE)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether somebody who has missed something may still be learnt of."""
+        return self._clock() < self._missed
 
     def tick(self) -> None:
         """Say what is due. Call about twice a second."""

@@ -125,7 +125,9 @@ class Accounts:
         if account is None:
             account = self.adopt(part, bare)
         elif account.waiting is None:
-            if account.id or account.until > self._core.ticks():
+            if (account.id or account.until > self._core.ticks()) and not (
+                account.unclear and self._owes(part, account)
+            ):
                 account.used = True
                 return account
             self.reload(part, account)
@@ -157,6 +159,18 @@ class Accounts:
         account.waiting = [(handler, item)]
         self._want(part, account)
         return True
+
+    def begins_anew(
+        self, part: Part, account: Account, handler: Callable[[Part, Any], None], item: Any
+    ) -> bool:
+        """A client binds. Whether what is in doubt is owed first: then `handler(part, item)` runs again afterwards."""
+        if not account.unclear:
+            return False
+        account.binds = True
+        return self.ready(part, account.bare, handler, item) is None
+
+    def _owes(self, part: Part, account: Account) -> bool:
+        return not unclear.early(part, account, self._core.clock())
 
     def adopt(self, part: Part, bare: str) -> Account:
         """Begin to know an account: it is loading."""
@@ -197,6 +211,10 @@ class Accounts:
                 account.repeats = None
             if not account.idle:
                 continue
+            if account.unclear:
+                if self._owes(part, account):
+                    self.reload(part, account)
+                continue
             if not account.used or surplus > 0 or (not account.id and account.until <= now):
                 gone.append(bare)
                 surplus -= 1
@@ -229,8 +247,10 @@ class Accounts:
 
     async def _load(self, part: Part, accounts: list[Account], limit: trio.CapacityLimiter) -> None:
         holder = accounts[0]
+        now = self._core.clock()
+        clear = [account for account in accounts if not unclear.early(part, account, now)]
         try:
-            read = await self._read(part, accounts)
+            read = await self._read(part, accounts, unclear.doubts(part, clear))
         finally:
             limit.release_on_behalf_of(holder)
         if read is None:
@@ -241,8 +261,9 @@ class Accounts:
         rows, self._looked_up, had = read
         for stream, n in had:
             part.recent.mark(stream, n, True)
-        for account in accounts:
+        for account in clear:
             unclear.resolved(account)
+        for account in accounts:
             if account.stale:
                 account.stale = False
                 self._want(part, account)
@@ -250,9 +271,8 @@ class Accounts:
                 self._loaded(part, account, rows.get(account.bare))
         self._looked_up = frozenset()
 
-    async def _read(self, part: Part, accounts: list[Account]) -> _Read | None:
+    async def _read(self, part: Part, accounts: list[Account], doubted: list[unclear.Doubt]) -> _Read | None:
         bares = [account.bare for account in accounts]
-        doubted = unclear.doubts(part, accounts)
 
         async def work(conn: Connection) -> _Read:
             if doubted:

@@ -124,7 +124,7 @@ class RouterService:
         self.presence = Presence(core, self.pushing, self.flushes)
         self.rooms = Rooms(core, self.hibernation, self.presence.note)
         self.fanouts = Fanouts(core, self.accounts, self.pushing, self.delivery, self.rooms)
-        self.from_workers = FromWorkers(self.pushing, self.rooms)
+        self.from_workers = FromWorkers(core, self.pushing, self.rooms)
         self.client_states = ClientStates(core, self.pushing, self.presence)
         self.copies = Copies(core, self.accounts, self.keeping, self.carbons)
         self.submits = Submits(

@@ -6,6 +6,9 @@ them gets these twice, under the same stanza ids (XEP-0359), and in another sess
 on something may lack, and a client that has more than its copy begins anew (`session_outdated`). Their senders may not have been told, and send
 them again: for a while what comes for such an account is looked up in the store, and accepted without another delivery when it is owed there, or was stored
 before the copy was made by the process that made it: then the copy has it. (What an earlier holder stored may have been lost on its way to the session.)
+
+An edge that was silent may come back with its sessions, and be heard by the holder after this one, where they go on. So for a while nothing is owed to an account of
+which no session is known, until one binds: then its client has begun anew.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from typing import Final, NamedTuple
 
 import structlog
 
+from rookery.router.absences import GRACE
 from rookery.router.accounts.account import Account
 from rookery.router.accounts.resumable import RESOLVED
 from rookery.router.partition import Part
@@ -47,6 +51,16 @@ def begins(part: Part, now: float) -> float:
     if part.since and now < part.since + LOOK_SECONDS:
         return part.since - LOST_SECONDS
     return 0.0
+
+
+def early(part: Part, account: Account, now: float) -> bool:
+    """Whether it is too early to owe what is in doubt: sessions of the account may still be somewhere."""
+    return (
+        account.unclear > 0.0
+        and not account.binds
+        and not account.resources.by_resource
+        and now < part.since + GRACE
+    )
 
 
 def doubts(part: Part, accounts: Iterable[Account]) -> list[Doubt]:
@@ -91,7 +105,7 @@ def looked_up(part: Part, account: Account, owner: int) -> list[tuple[int, bytes
 
 def resolved(account: Account) -> None:
     """What was in doubt is owed."""
-    account.unclear = 0.0
+    account.unclear, account.binds = 0.0, False
     for session in account.resources.by_resource.values():
         if session.resumable is not None and session.resumable.copied > 0.0:
             session.resumable.copied = RESOLVED

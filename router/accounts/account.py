@@ -34,6 +34,7 @@ class Account:
         "archiving",
         "avatar",
         "bare",
+        "binds",
         "blocked",
         "copied",
         "disabled",
@@ -85,6 +86,8 @@ class Account:
         #: From when on (Unix seconds) it may have been given messages that died with their session; 0.0: nothing is in doubt
         #: (`router.unclear`).
         self.unclear = 0.0
+        #: A client begins anew: what is in doubt is owed before it does.
+        self.binds = False
         #: Until when (Unix seconds) a message that comes may be one that a former holder has stored, and that is owed, or was given to a session
         #: of which only a copy is left; 0.0: none is. And when that copy was made (Unix seconds), by the holder of which epoch.
         self.doubtful = 0.0

@@ -87,6 +87,7 @@ class Fanouts:
         """
         session = None if account is None else account.resources.by_resource.get(to.partition("/")[2])
         if account is None or session is None:
+            self._core.absences.missed(part)
             self._absent(to, item)
         elif not session.occupies(item.origin.stream, item.stanza.from_):
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rookery.router.accounts.kept import Parcel, plain
 from rookery.router.accounts.session import Session
+from rookery.router.core import Core
 from rookery.router.delivery.rooms import Rooms
 from rookery.router.partition import Part
 from rookery.router.pushing import Pushing
@@ -15,7 +16,8 @@ from rookery.shared.xmpp.jid import bare_of
 class FromWorkers:
     """Handles ToResources and ToSession."""
 
-    def __init__(self, pushing: Pushing, rooms: Rooms) -> None:
+    def __init__(self, core: Core, pushing: Pushing, rooms: Rooms) -> None:
+        self._core = core
         self._pushing = pushing
         self._rooms = rooms
 
@@ -55,7 +57,9 @@ class FromWorkers:
         """What a room tells one occupant: its presence, what was said before."""
         origin = item.origin
         first = item.stanzas[0].from_
-        if session is not None and self._meant_for(session, item) and session.hear(origin.stream, origin.n):
+        if session is None:
+            self._core.absences.missed(part)
+        elif self._meant_for(session, item) and session.hear(origin.stream, origin.n):
             for stanza in item.stanzas:
                 self._pushing.push(part, session, Parcel(stanza, origin))
         self._rooms.took(first.partition("/")[0], origin)

@@ -2,7 +2,7 @@
 
 A room keeps what it has sent until each router has confirmed it, and sends it again to whoever holds the partition next. So a router
 confirms only what has a second copy: edges have taken it, the rows of sessions without a socket have it, and no partition is being
-acquired here whose items wait.
+acquired here whose items wait. While a session may still come back with an edge that was silent (`router.absences`), nothing is confirmed after it has missed something.
 """
 
 from __future__ import annotations
@@ -69,7 +69,12 @@ class Rooms:
         if self._moved != self._rows.moved:
             # What a row lacked has gone to an edge meanwhile.
             self._note()
-        return self._mark.passed() and self._rows.unwritten() > self._looked and not self._core.acquiring()
+        return (
+            self._mark.passed()
+            and self._rows.unwritten() > self._looked
+            and not self._core.acquiring()
+            and not self._core.absences.waiting
+        )
 
     def on_check(self, part: Part, item: CheckOccupants) -> None:
         """Tell a room of those that it holds for occupants and that are none any more (XEP-0045 section 7.14)."""

@@ -62,7 +62,7 @@ class Bindings:
         request = call.request
         assert isinstance(request, Bind)
         account = self._accounts.ready(part, request.account, self.on_bind, call)
-        if account is None:
+        if account is None or self._accounts.begins_anew(part, account, self.on_bind, call):
             return
         try:
             if not account.id or account.disabled:

@@ -1,12 +1,14 @@
 """What was told a moment ago: the next holder of a partition of routers is told it again, before anything newer.
 
 A router that dies may have taken notifications that no edge has; those for which there is no router wait, but not for ever. So each is
-kept until all of it has arrived and a look later, and given again where a partition changes hands; routers drop what was told already.
+kept until all of it has arrived and a look later, and given again where a partition changes hands; routers drop what was told already. A new holder may not know of
+sessions whose edge was silent; when that edge is heard again, they go on with the holder after it. So for a while after a takeover everything is kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 import trio
@@ -19,6 +21,8 @@ from rookery.shared.xmpp.stanza import Stanza
 
 #: Seconds between looks.
 LOOK: Final = 1.0
+#: Seconds since a takeover for which all is kept: an edge that is silent for longer has ended its sessions.
+GRACE: Final = 20.0
 #: Recipients of what is kept at most; beyond them the oldest is forgotten.
 MOST: Final = 500_000
 
@@ -35,8 +39,9 @@ class Notice(NamedTuple):
 class Recent:
     """The notices of one process."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, clock: Callable[[], float] = trio.current_time) -> None:
         self._node = node
+        self._clock = clock
         #: Since the last look, and before it.
         self._young: list[Notice] = []
         self._old: list[Notice] = []
@@ -45,6 +50,7 @@ class Recent:
         #: Of all of them, by partition; made when partitions change hands, which many do at once.
         self._index: dict[int, list[Notice]] | None = None
         self._count = 0
+        self._taken_over = -math.inf
 
     def __len__(self) -> int:
         return len(self._young) + len(self._old)
@@ -65,7 +71,10 @@ class Recent:
 
     def on_holder(self, kind: Kind, partition: int) -> None:
         """Another process holds a partition now, or the same is back."""
-        if kind is not Kind.ROUTER or not len(self):
+        if kind is not Kind.ROUTER:
+            return
+        self._taken_over = self._clock()
+        if not len(self):
             return
         if self._index is None:
             self._index = {}
@@ -82,6 +91,8 @@ class Recent:
         """Forget what had arrived by the last look but one. Call it every LOOK seconds while there is something."""
         bus = self._node.bus
         if self._mark is not None and not self._mark.passed():
+            return
+        if self._clock() < self._taken_over + GRACE:
             return
         if any(bus.holder(Kind.ROUTER, number) is None for number in range(self._node.partitions)):
             return

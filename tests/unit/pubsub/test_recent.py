@@ -15,11 +15,13 @@ ALICE, BOB = "alice@example.org", "bob@example.org"
 
 class World:
     def __init__(self) -> None:
-        self.cluster = FakeCluster(clock=lambda: 100.0)
+        self.now = 100.0
+        self.cluster = FakeCluster(clock=lambda: self.now)
         self.routers = [self.cluster.node("router1", Kind.ROUTER)]
         self.node = self.cluster.node("pubsub1", Kind.PUBSUB)
-        self.recent = Recent(self.node)
+        self.recent = Recent(self.node, lambda: self.now)
         self.node.on_holder.append(self.recent.on_holder)
+        self.now += recent.GRACE
 
     def send(self, n: int, *jids: str) -> None:
         stanza = Stanza("message", "headline", "", "owner@example.org", f"1-{n}", "", (), (), b"")
@@ -69,6 +71,20 @@ def test_what_has_arrived_is_forgotten_after_two_looks(world: World) -> None:
     assert len(world.recent) == 0
     world.router_dies()
     assert world.told() == []
+
+
+def test_what_a_new_holder_has_taken_is_kept_for_the_next_one_for_a_while(world: World) -> None:
+    """It may not know of a session whose edge is silent, and which goes on when that edge is heard again."""
+    world.router_dies()
+    world.send(1, ALICE)
+    world.look()
+    world.now += recent.GRACE - 1
+    world.look()
+    world.router_dies()
+    assert (1, ALICE) in world.told()
+    world.now += recent.GRACE
+    world.look()
+    assert len(world.recent) == 0
 
 
 def test_what_is_told_after_a_look_is_kept(world: World) -> None:

@@ -9,6 +9,7 @@ import trio
 from tests.unit.router.rig import Client, Rig, bodies, chat, rig
 from tests.unit.router.sessions.test_resume import enable, managed, pass_time, resume, resumed, sleep
 
+from rookery.router.absences import GRACE
 from rookery.router.unclear import AGAIN_SECONDS, LOOK_SECONDS, LOST_SECONDS
 from rookery.shared.bus.messages import NotResumed
 
@@ -48,6 +49,61 @@ async def test_what_a_lost_session_was_given_comes_in_the_next_one_before_what_i
         await set_up.settle()
         set_up.store.commit()
         assert await anew(set_up) == ["one", "two", "three"]
+
+
+async def test_a_session_that_its_edge_brings_back_to_the_next_holder_gets_what_is_new_alone() -> None:
+    """Its edge was silent when its router died, and is heard again when the one after it is dead, too: it goes on there."""
+    async with rig() as set_up:
+        bob = await managed(set_up, "bob")
+        alice = await set_up.online("alice", edge="edge2")
+        alice.route(chat(BOB, "one"))
+        await set_up.settle()
+        assert bodies(bob.news()) == ["one"]
+        await both_die(set_up)
+        alice.route(chat(BOB, "two"))
+        await set_up.settle()
+        set_up.store.commit()
+        await set_up.settle()
+        assert [row.owed for row in set_up.store.rows] == [False, True]
+        bob.edge.clients[bob.sid] = bob
+        set_up.cluster.lose("router2")
+        await set_up.start_router("router3")
+        await pass_time(set_up, 1)
+        alice.route(chat(BOB, "three"))
+        await set_up.settle()
+        assert bodies(bob.news()) == ["two", "three"]
+
+
+@pytest.mark.parametrize("sweeps", [False, True])
+async def test_who_does_not_come_back_soon_is_owed_it_nevertheless(sweeps: bool) -> None:
+    """When something comes for him later, or the cache looks at what it may forget."""
+    async with rig() as set_up:
+        await managed(set_up, "bob")
+        alice = await set_up.online("alice", edge="edge2")
+        alice.route(chat(BOB, "one"))
+        await set_up.settle()
+        await both_die(set_up)
+        alice.route(chat(BOB, "two"))
+        await set_up.settle()
+        set_up.store.commit()
+        await set_up.settle()
+        owed = set_up.db.ids[BOB]
+        assert len(set_up.store.owed(owed)) == 1
+        part = set_up.router.core.parts[set_up.router.core.node.partition(BOB)]
+        set_up.router.accounts.sweep(part)
+        await set_up.settle()
+        assert len(set_up.store.owed(owed)) == 1
+        assert BOB in part.accounts
+        set_up.now = part.since + GRACE
+        if sweeps:
+            set_up.router.accounts.sweep(part)
+        else:
+            alice.route(chat(BOB, "three"))
+        await set_up.settle()
+        set_up.store.commit()
+        await set_up.settle()
+        set_up.now = part.since + LOOK_SECONDS
+        assert await anew(set_up) == ["one", "two", *(() if sweeps else ("three",))]
 
 
 async def test_what_was_there_before_he_was_last_seen_does_not_come_again() -> None:

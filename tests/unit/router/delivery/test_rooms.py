@@ -12,7 +12,16 @@ from rookery.router.absences import GRACE
 from rookery.router.core import Core
 from rookery.router.delivery.rooms import Rooms
 from rookery.router.partition import Part
-from rookery.shared.bus.messages import Acked, CheckOccupants, FannedOut, Kind, Origin, Route, ToSession
+from rookery.shared.bus.messages import (
+    Acked,
+    CheckOccupants,
+    FannedOut,
+    Fanout,
+    Kind,
+    Origin,
+    Route,
+    ToSession,
+)
 from rookery.shared.cluster.fake import FakeCluster
 from rookery.shared.xmpp.stanza import Stanza
 
@@ -64,7 +73,7 @@ def world() -> World:
     cluster.node("edge1", Kind.EDGE)
     cluster.node("muc1", Kind.MUC)
     node = cluster.node("router1", Kind.ROUTER)
-    core = Core(node, ticks=lambda: now[0])
+    core = Core(node, clock=lambda: now[0], ticks=lambda: now[0])
     for partition in range(node.partitions):
         core.parts[partition] = Part(partition, 1)
     rows = Rows()
@@ -133,6 +142,26 @@ def test_nothing_is_confirmed_while_items_wait_for_a_partition(world: World) -> 
     assert world.confirmed() == [5]
 
 
+def test_nothing_is_confirmed_while_somebody_who_missed_something_may_come_back(world: World) -> None:
+    """Their edge was silent when this process took over: the next holder may learn of them, and the room gives it all again."""
+    part = world.core.parts[9]
+    part.since = world.now[0]
+    world.core.absences.missed(part)
+    world.rooms.took(ROOM, Origin(STREAM, 5, ""))
+    for _ in range(4):
+        world.step()
+    assert world.confirmed() == []
+    world.step(GRACE)
+    world.step()
+    assert world.confirmed() == [5]
+    world.core.absences.missed(part)
+    world.rooms.took(ROOM, Origin(STREAM, 6, ""))
+    world.acknowledge()
+    world.step()
+    world.step()
+    assert world.confirmed() == [6]
+
+
 # --- who is in -------------------------------------------------------------------------------------------------------
 
 
@@ -172,6 +201,25 @@ async def test_who_is_in_stays_in() -> None:
     async with rig() as it:
         alice = await occupant(it)
         assert await asked(it, alice, alice.stream) == []
+
+
+@pytest.mark.parametrize("many", [True, False])
+async def test_who_misses_something_is_waited_for(many: bool) -> None:
+    async with rig() as it:
+        alice = await occupant(it)
+        node, number = it.workers[Kind.MUC], it.router.core.node.partition(alice.bare)
+        stanza = Stanza.build("message", type="groupchat", from_=f"{ROOM}/Bob")
+
+        async def said(n: int, full: str) -> bool:
+            told = ToSession(full, 0, (stanza,), Origin(STREAM, n, ""))
+            node.bus.post(
+                Kind.ROUTER, number, Fanout(stanza, (full,), Origin(STREAM, n, "")) if many else told
+            )
+            await it.settle()
+            return it.router.core.absences.waiting
+
+        assert not await said(1, alice.full)
+        assert await said(2, f"{alice.bare}/away")
 
 
 async def test_a_session_is_not_let_in_by_what_a_former_one_is_told() -> None:
