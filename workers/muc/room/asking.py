@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from rookery.shared.xeps.multi_user_chat import NS, Options
 from rookery.shared.xmpp.errors import StanzaError
@@ -13,6 +13,10 @@ from rookery.workers.muc.room.facts import Facts
 from rookery.workers.muc.room.privileges import Privilege, Standing
 from rookery.workers.muc.room.state import Occupant, State
 from rookery.workers.muc.room.values import Affiliation, Role
+
+#: Deliveries that one occupant may cause at once, but for so many messages that are let through in any room.
+_DELIVERIES: Final = 30_000
+_ALWAYS: Final = 50
 
 
 class Ask(NamedTuple):
@@ -71,9 +75,10 @@ class Ask(NamedTuple):
     def paced(self, occupant: Occupant) -> None:
         """Take one message of the sender's rate. Raises StanzaError."""
         options: Options = self.facts.options
-        if not occupant.messages.configure(options.messages_per_second, options.messages_burst).spend(
-            self.facts.now
-        ):
+        burst = options.messages_burst
+        if burst > _ALWAYS:
+            burst = max(_ALWAYS, min(burst, _DELIVERIES // len(self.state.occupants)))
+        if not occupant.messages.configure(options.messages_per_second, burst).spend(self.facts.now):
             raise StanzaError("policy-violation", "too many messages", type="wait")
 
 

@@ -20,6 +20,7 @@ from rookery.shared.xeps.multi_user_chat import NS, Options
 from rookery.shared.xmpp import ns
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element
+from rookery.workers.muc.room import asking
 from rookery.workers.muc.room.moderating import buried
 
 RETRACT = "urn:xmpp:message-retract:1"
@@ -78,6 +79,19 @@ def test_messages_are_paced() -> None:
     assert refused(scene, message(BOB, body())) == ("policy-violation", "wait")
     scene.now += 1
     scene.say(BOB)
+
+
+@pytest.mark.parametrize(("deliveries", "most"), [(30_000, 300), (200, 100), (20, 50)])
+def test_what_was_kept_while_a_server_stood_still_may_come_at_once(
+    monkeypatch: pytest.MonkeyPatch, deliveries: int, most: int
+) -> None:
+    """In a large room less of it."""
+    monkeypatch.setattr(asking, "_DELIVERIES", deliveries)
+    scene = opened(Options())
+    assert len(scene.inside) == 2
+    for _ in range(most):
+        scene.say(BOB)
+    assert refused(scene, message(BOB, body())) == ("policy-violation", "wait")
 
 
 @pytest.mark.parametrize(
