@@ -96,6 +96,7 @@ class Live:
         archived: list[Row] = []
         numbered: list[Numbered] = [self._numbered(out, work, archived) for out in deed.outs]
         entry = Entry(origin, numbered, 0)
+        entry.at = work.at
         entry.gone = tuple(full for full in deed.occupants if full not in self.room.occupants)
         part.uids.begin(origin, entry)
         changed = deed.room or deed.affiliations or deed.occupants
@@ -141,7 +142,7 @@ class Live:
             if isinstance(out, Say):
                 speaker.say(numbers[0], out)
                 if out.archived:
-                    self.history.append(Told(numbers[0], self.shell.clock(), out.stanza))
+                    self.history.append(Told(numbers[0], entry.at, out.stanza))
             elif isinstance(out, Tell):
                 speaker.tell(numbers, out)
                 if out.entrance:

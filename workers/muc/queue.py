@@ -12,12 +12,14 @@ from rookery.workers.muc.outs import Out
 class Entry:
     """One thing that a room does: what leaves, each with its numbers, once `waits` commits are there; and who is told then."""
 
-    __slots__ = ("gone", "origins", "outs", "then", "waits")
+    __slots__ = ("at", "gone", "origins", "outs", "then", "waits")
 
     def __init__(self, origin: Origin | None, outs: Sequence[tuple[Sequence[int], Out]], waits: int) -> None:
         #: Custodians of the stanza that it came of: more than one when it was sent again meanwhile.
         self.origins = [] if origin is None else [origin]
         self.outs = outs
+        #: When the room decided on it (Unix seconds), which is what its archive says.
+        self.at = 0.0
         #: Full JIDs that are in the room no more: they hear nothing that is said to all from here on.
         self.gone: tuple[str, ...] = ()
         self.waits = waits
