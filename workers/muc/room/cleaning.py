@@ -1,4 +1,4 @@
-"""What only a room may say is taken out of what occupants say (sections 16.2, 16.3; XEP-0421 section 3; XEP-0359 section 4)."""
+"""What only a room may say is taken out of what occupants say (sections 7.2.14, 16.2, 16.3; XEP-0421 section 3; XEP-0359 section 4)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Final
 from rookery.shared.xeps.delayed_delivery import NS as DELAY
 from rookery.shared.xeps.hats import NS as HATS
 from rookery.shared.xeps.multi_user_chat import NS, USER, Options
+from rookery.shared.xeps.multicast import NS as ADDRESS
 from rookery.shared.xeps.occupant_ids import NS as OCCUPANT_ID
 from rookery.shared.xeps.stanza_ids import NS as SID
 from rookery.shared.xmpp import ns
@@ -18,7 +19,7 @@ from rookery.shared.xmpp.xml import Element
 Payloads = tuple[tuple[str, str], ...]
 _OURS: Final = frozenset({NS, USER, OCCUPANT_ID, HATS})
 #: What may be forged and what may be honest look alike here: they are looked at.
-_DOUBTFUL: Final = frozenset({(SID, "stanza-id"), (DELAY, "delay")})
+_DOUBTFUL: Final = frozenset({(SID, "stanza-id"), (DELAY, "delay"), (ADDRESS, "addresses")})
 _BYTES_OF_PRIORITY: Final = 5
 #: What presences say that is kept once for all who say it.
 _SHARED: Final = 512
@@ -47,6 +48,9 @@ def _forged(element: Element, room: str) -> bool:
         return True
     if element.ns == SID and element.name == "stanza-id":
         return element.get("by") == room
+    if element.ns == ADDRESS:
+        # (the real JID of who said what is in a history)
+        return any(one.get("type") == "ofrom" for one in element.elements())
     return element.ns == DELAY and element.get("from") == room
 
 

@@ -17,6 +17,7 @@ from tests.unit.muc.room.scene import (
 )
 
 from rookery.shared.xeps.multi_user_chat import NS, Options
+from rookery.shared.xeps.multicast import NS as ADDRESS
 from rookery.shared.xmpp import ns
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element
@@ -124,11 +125,17 @@ def test_what_only_the_room_may_say_is_taken_out() -> None:
             Element("http://jabber.org/protocol/muc#user", "status", {"code": "100"}),
         ),
         Element("urn:xmpp:delay", "delay", {"from": ROOM, "stamp": "2020-01-01T00:00:00Z"}),
+        Element(ADDRESS, "addresses", None, Element(ADDRESS, "address", {"type": "ofrom", "jid": ALICE})),
+        Element(
+            ADDRESS, "addresses", None, Element(ADDRESS, "address", {"type": "replyto", "jid": "b@kept"})
+        ),
     )
     inner = scene.got(ALICE)[0].inner
     assert b"forged" not in inner
     assert b"status" not in inner
     assert b"delay" not in inner
+    assert b"ofrom" not in inner
+    assert b"b@kept" in inner
     assert b"honest" in inner
     assert b"mine" in inner
 
