@@ -15,7 +15,7 @@ import trio
 from rookery.shared.bus.messages import Gate, Handle, Kind, Origin, Route
 from rookery.shared.cluster.api import Node
 from rookery.shared.custody.inflight import Place
-from rookery.shared.custody.kept import Handed, Kept
+from rookery.shared.custody.kept import LEFT, Handed, Kept
 from rookery.shared.custody.successors import Successors
 
 #: What one process keeps at most before it refuses more: twice what one edge may have un-accepted.
@@ -78,11 +78,13 @@ class Custodian:
 
     def forget(self, came: int) -> None:
         """Another process holds this partition of the owner now: it is sent again what came here."""
-        self.kept.forget(came)
+        self.kept.leave(came, self._clock())
 
     def repeat(self) -> None:
         """Send again what was not accepted for too long."""
-        self._again(tuple(self.kept.places()), self._clock() - AGAIN_SECONDS)
+        late = self._clock() - AGAIN_SECONDS
+        self.kept.expire(late)
+        self._again(tuple(self.kept.places()), late)
 
     async def run(self) -> None:
         """Repeat now and then; runs until cancelled."""
@@ -97,7 +99,7 @@ class Custodian:
         if len(kept):
             for stream, n in uids:
                 for handed in kept.accepted(stream, n):
-                    self._settled(handed)
+                    self._ended(handed)
 
     def _on_holder(self, kind: Kind, partition: int) -> None:
         """Another process holds the place now, or the same is back: it gets again what was not accepted, before anything newer."""
@@ -126,4 +128,8 @@ class Custodian:
             self._successors.again(places, before, same)
             given_up, self.kept.given_up = self.kept.given_up, []
             for handed in given_up:
-                self._settled(handed)
+                self._ended(handed)
+
+    def _ended(self, handed: Handed) -> None:
+        if handed.came != LEFT:
+            self._settled(handed)

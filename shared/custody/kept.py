@@ -17,6 +17,8 @@ Key = tuple[bytes, int, bool]
 #: What a kept stanza weighs besides its inner XML.
 OVERHEAD: Final = 500
 _SIDES: Final = (True, False)
+#: `Handed.came` of what came to a partition that is another process's by now.
+LEFT: Final = -2
 
 
 class Handed(NamedTuple):
@@ -60,6 +62,11 @@ class Kept:
         """Keep it. False when it is kept already: see `reclaim`."""
         if self.reclaim(key, handed.former, handed.came):
             return False
+        left = self._entries.get(key)
+        if left is not None and left.place == handed.place:
+            self.bytes -= _weight(left)  # (it stays where it is: before what came later)
+        elif left is not None:
+            self.take(key)
         self._entries[key] = handed
         place = self._places.get(handed.place)
         if place is None:
@@ -69,9 +76,9 @@ class Kept:
         return True
 
     def reclaim(self, key: Key, former: Origin, came: int) -> bool:
-        """It comes again, perhaps from another custodian, who is told in the end. False when it is not kept."""
+        """It comes again, perhaps from another custodian, who is told in the end. False when it is not kept, or was left behind: then it is sent again."""
         known = self._entries.get(key)
-        if known is None:
+        if known is None or known.came == LEFT:
             return False
         if known.former != former or known.came != came:
             self._entries[key] = self._places[known.place][key] = known._replace(former=former, came=came)
@@ -92,9 +99,18 @@ class Kept:
                 del self._places[handed.place]
         return handed
 
-    def forget(self, came: int) -> None:
-        """The partition is another process's now: that one is sent again what came to it."""
-        for key in [key for key, handed in self._entries.items() if handed.came == came]:
+    def leave(self, came: int, at: float) -> None:
+        """The partition is another process's now, which is sent again what came to it.
+
+        What was on its way to a place that has no holder, or a dead one, may still arrive in part: what came before it goes first there, so all of it is kept a while.
+        """
+        for key, handed in self._entries.items():
+            if handed.came == came:
+                self._entries[key] = self._places[handed.place][key] = handed._replace(came=LEFT, at=at)
+
+    def expire(self, before: float) -> None:
+        """Forget what was left before then."""
+        for key in [key for key, one in self._entries.items() if one.came == LEFT and one.at < before]:
             self.take(key)
 
     def places(self) -> Collection[Place]:

@@ -152,6 +152,31 @@ def test_a_partition_that_went_away_is_seen_through_by_its_next_holder(world: Wo
     assert world.told == [("edge1", 2)]
 
 
+def test_what_was_on_its_way_when_a_partition_went_away_stays_in_order(world: World) -> None:
+    """The first was with a process that died, the second waits for the next one, which the next holder of the first partition sends both to."""
+    world.hand(1)
+    assert world.numbers() == [1]
+    world.cluster.network.settle()
+    world.cluster.lose("router1")
+    world.hand(2)
+    world.custodian.forget(CAME)
+    successor = world.successor()
+    assert list(dict.fromkeys(world.numbers(successor))) == [1, 2]
+    world.accept(1, 2, node=successor)
+    assert (world.told, len(world.custodian.kept)) == ([], 0)
+
+
+def test_what_a_partition_left_behind_is_forgotten_after_a_while(world: World) -> None:
+    world.hand(1, 2)
+    world.custodian.forget(CAME)
+    world.hand(2, came=4)  # (this one came again)
+    world.arrived()
+    world.now = AGAIN_SECONDS + 1
+    world.custodian.repeat()
+    assert world.numbers() == [2]
+    assert len(world.custodian.kept) == 1
+
+
 def test_what_a_hop_gives_back_is_its_former_custodians_again(world: World) -> None:
     world.hand(1)
     (item,) = world.arrived()

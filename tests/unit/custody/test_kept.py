@@ -8,7 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from rookery.shared.bus.messages import Handle, Kind, Origin, Route
 from rookery.shared.custody.inflight import Place
-from rookery.shared.custody.kept import OVERHEAD, Handed, Kept
+from rookery.shared.custody.kept import LEFT, OVERHEAD, Handed, Kept
 from rookery.shared.xmpp.stanza import Stanza
 
 MESSAGE = Stanza.build("message", to="b@x", from_="a@x/r")
@@ -68,14 +68,24 @@ def test_what_comes_again_is_kept_once_in_its_place_for_whoever_sent_it_last() -
     assert numbers(found) == [1, 2]
     assert (found[0].former.custodian, found[0].came, found[0].at) == ("edge2", 8, 0.0)
     assert machine.bytes == 2 * (OVERHEAD + len(MESSAGE.inner))
-    machine.forget(9)
-    assert numbers(machine.again({at(1)})) == [1]
+    machine.leave(9, 6.0)
+    assert [one.came for one in machine.again({at(1)})] == [8, LEFT]
 
 
-def test_a_partition_that_went_to_another_is_forgotten() -> None:
+def test_what_a_partition_left_behind_keeps_its_place_for_a_while() -> None:
     machine = kept(handed(1, came=1), handed(2, came=2), handed(3, came=1))
-    machine.forget(1)
-    assert numbers(machine.again({at(1)})) == [2]
+    machine.leave(1, 5.0)
+    assert numbers(machine.again({at(1)})) == [1, 2, 3]
+    assert not machine.reclaim(key(1), Origin(b"s", 1, "edge2"), 7)
+    assert machine.add(key(1), handed(1, came=7)), "it comes here again, and is sent again"
+    assert numbers(machine.again({at(1)})) == [1, 2, 3]
+    machine.expire(5.0)
+    assert len(machine) == 3
+    machine.expire(5.1)
+    assert numbers(machine.again({at(1)})) == [1, 2]
+    machine.leave(7, 6.0)
+    assert machine.add(key(1), handed(1, 3, came=7)), "its address is somebody else's by now"
+    assert (numbers(machine.again({at(1)})), numbers(machine.again({at(3)}))) == ([2], [1])
 
 
 def test_again_is_in_order_for_those_places_only() -> None:
@@ -139,8 +149,14 @@ class Against(RuleBasedStateMachine):
     def add(self, n: int, sent: bool, partition: int, once: bool, came: int) -> None:
         new = handed(n, partition, once=once, came=came)
         known = [one for one in self.model if one[0] == key(n, sent)]
-        assert self.machine.add(key(n, sent), new) is not bool(known)
-        if known:
+        left = bool(known) and known[0][1].came == LEFT
+        assert self.machine.add(key(n, sent), new) is (left or not known)
+        if left and known[0][1].place == new.place:
+            self.model[self.model.index(known[0])] = (key(n, sent), new)
+        elif left:
+            self.model.remove(known[0])
+            self.model.append((key(n, sent), new))
+        elif known:
             at_ = self.model.index(known[0])
             self.model[at_] = (key(n, sent), known[0][1]._replace(came=came))
         else:
@@ -154,9 +170,16 @@ class Against(RuleBasedStateMachine):
         self.model = [one for one in self.model if one[0][1] != n]
 
     @rule(came=st.integers(0, 2))
-    def forget(self, came: int) -> None:
-        self.machine.forget(came)
-        self.model = [one for one in self.model if one[1].came != came]
+    def leave(self, came: int) -> None:
+        self.machine.leave(came, 0.0)
+        self.model = [
+            (key, one._replace(came=LEFT, at=0.0) if one.came == came else one) for key, one in self.model
+        ]
+
+    @rule()
+    def expire(self) -> None:
+        self.machine.expire(1.0)
+        self.model = [one for one in self.model if one[1].came != LEFT]
 
     @rule(partition=st.integers(0, 2), same=st.booleans())
     def again(self, partition: int, same: bool) -> None:
