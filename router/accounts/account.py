@@ -51,6 +51,7 @@ class Account:
         "resources",
         "settled",
         "stale",
+        "stored",
         "tally",
         "unclear",
         "until",
@@ -99,6 +100,8 @@ class Account:
         self.settled: set[int] | None = None
         #: Rows that were not stored since they repeat others: sessions have been given these ids. None for none.
         self.repeats: dict[int, Row] | None = None
+        #: The archive id of the newest row that this holder has committed.
+        self.stored = 0
         #: Owed rows on their way into the store.
         self.puts = 0
         #: The resource that is being given what is owed.

@@ -33,6 +33,7 @@ class Session:
 
     __slots__ = (
         "acked",
+        "ahead",
         "behind",
         "copies",
         "directed",
@@ -69,6 +70,8 @@ class Session:
         self.acked = 0
         self.kept: deque[Kept] = deque()
         self.kept_bytes = 0
+        #: What its client has acknowledged before it was committed, None for nothing.
+        self.ahead: deque[Kept] | None = None
         #: The last available presence, None while unavailable (RFC 6121 section 4).
         self.presence: Stanza | None = None
         self.priority = 0
@@ -139,6 +142,24 @@ class Session:
                 fate.got = True
             gone.append(one)
         return gone
+
+    def was_ahead(self, one: Kept, stored: int) -> None:
+        """Its client has this message, whose row is not committed; everything up to the archive id `stored` is."""
+        ahead = self.ahead
+        if ahead is None:
+            ahead = self.ahead = deque(maxlen=MAX_KEPT)
+        while ahead and ahead[0].parcel.row <= stored:
+            ahead.popleft()
+        ahead.append(one)
+
+    def not_stored(self, stored: int) -> list[Kept]:
+        """What its client has acknowledged and is not committed; everything up to the archive id `stored` is."""
+        self.ahead = (
+            None
+            if self.ahead is None
+            else deque((one for one in self.ahead if one.parcel.row > stored), MAX_KEPT)
+        )
+        return list(self.ahead or ())
 
     def abandon(self) -> list[Kept]:
         """The session is dead: what it did not get and nobody else got or may still get, in order."""

@@ -96,6 +96,7 @@ class Keeping:
     def _accept(
         self, part: Part, account: Account, accepted: bool, origin: Origin, row: Row, new: bool | None
     ) -> None:
+        account.stored = row.id
         if new is False and row.stream:
             account.repeats = account.repeats or {}
             account.repeats[row.id] = row

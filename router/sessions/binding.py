@@ -209,7 +209,11 @@ class Bindings:
             session.resumable.answered(gone)
         rows: list[tuple[int, int]] = []
         live: list[int] = []
-        for _, (stanza, origin, _, _, row, owed), _ in gone:
+        stored = account.stored
+        for one in gone:
+            stanza, origin, _, _, row, owed = one.parcel
+            if row > stored and origin.stream:
+                session.was_ahead(one, stored)
             if owed and origin.stream:
                 live.append(row)
             elif owed:

@@ -124,7 +124,7 @@ class Resumptions:
         if count is None:
             bus.reply(call, NotResumed(sent=sent))
             return
-        for left in bequest(session, resumable.base_out + count, part.number):
+        for left in bequest(session, resumable.base_out + count, account.stored, part.number):
             bus.post_to(request.edge, left, partition=part.number, epoch=part.epoch)
         self._bindings.acked(part, account, session, resumable.base_out + count)
         resumable.answered(session.kept)  # these are delivered again

@@ -165,6 +165,32 @@ async def test_what_the_client_had_when_it_came_back_is_not_given_to_it_by_the_n
         assert bodies(again.news()) == ["three"]
 
 
+async def test_what_the_client_has_acknowledged_and_is_not_stored_is_known_when_edge_and_router_die() -> None:
+    """First its edge, which remembered it; its sender was not told that it is accepted, and sends it again."""
+    async with rig() as set_up:
+        bob = await managed(set_up, "bob")
+        alice = await set_up.online("alice", edge="edge3")
+        set_up.store.hold = True
+        said = [alice.route(chat(BOB, body)) for body in ("one", "two", "three")]
+        await set_up.settle()
+        bob.ack()
+        await set_up.settle()
+        set_up.cluster.lose("edge1")
+        del set_up.edges["edge1"]
+        await set_up.settle()
+        again = await resumed(set_up, BOB, 3)
+        set_up.store.live.clear()  # (nothing of it is ever committed)
+        set_up.cluster.lose("router1")
+        set_up.store.hold = False
+        await set_up.start_router("router2")
+        for body, sent in zip(("one", "two", "three"), said, strict=True):
+            alice.route(chat(BOB, body), sent.n)
+        alice.route(chat(BOB, "four"))
+        await set_up.settle()
+        assert bodies(again.news()) == ["four"]
+        assert [row.owed for row in set_up.store.rows if row.owner_id == set_up.db.ids[BOB]] == [False] * 4
+
+
 async def test_the_frontier_is_what_was_recorded() -> None:
     async with rig() as set_up:
         bob = await managed(set_up, "bob")
