@@ -364,7 +364,7 @@ class Session(Managed):
             if stanza.type in _ANSWERS:
                 key = IqKey(self.sid, stanza.id, "" if sender == self.bare else sender)
                 asked = self.sessions.iqs.answered(key)
-                if manager is not None and asked > 0:
+                if manager is not None:
                     manager.answered(key, asked >> DIGEST_BITS)
             elif origin_stream:
                 if self.asked is None:

@@ -24,6 +24,9 @@ from rookery.shared.xmpp.xml import Element
 
 #: An SM-ID: so many random bytes that nobody guesses one.
 TOKEN_BYTES: Final = 24
+#: So long (seconds) after a stream went on its client may send again what was answered meanwhile, and so many requests are remembered for that.
+AGAIN_SECONDS: Final = 30.0
+MOST_AGAIN: Final = 1000
 #: Arguments of `Session.deliver`.
 Delivery = tuple[int, int, bytes, int, Stanza, "str | None"]
 
@@ -70,7 +73,9 @@ class Managed:
 class Manager:
     """A managed session's machine in its session. `waiting` holds deliveries back while `<enabled/>` is under way."""
 
-    __slots__ = ("_answered", "_before", "machine", "requests", "session", "sessions", "until", "waiting")
+    __slots__ = (
+        "_again_until", "_answered", "_before", "machine", "requests", "session", "sessions", "until", "waiting",
+    )  # fmt: skip
 
     def __init__(self, sessions: Surroundings, session: Managed, machine: StreamManagement) -> None:
         self.sessions = sessions
@@ -83,8 +88,10 @@ class Manager:
         self.requests: tuple[tuple[str, str, int], ...] = ()
         #: Requests that were answered and whose numbers the router has not recorded yet, (id, `to`); None for none.
         self._answered: dict[tuple[str, str], int] | None = None
-        #: Those that were answered before the stream went on here, None once none is left.
+        #: Those that were answered before the stream went on here, or soon after, and may be sent again; None once none is left.
         self._before: set[tuple[str, str]] | None = None
+        #: Until when such requests are noted.
+        self._again_until = 0.0
 
     @property
     def resumable(self) -> bool:
@@ -137,14 +144,20 @@ class Manager:
     # --- requests of the client ---
 
     def answered(self, key: IqKey, n: int) -> None:
-        """The client was given the answer to its request `key`, which had the inbound number `n`."""
-        if n > self.machine.noted and self.machine.token:
+        """The client was given the answer to its request `key`, which had the inbound number `n` (0 or less: it came before the stream went on here)."""
+        if n <= 0:
+            if self.sessions.clock() < self._again_until:
+                before = self._before = self._before or set()
+                if len(before) < MOST_AGAIN:
+                    before.add((key.id, key.to))
+        elif n > self.machine.noted and self.machine.token:
             if self._answered is None:
                 self._answered = {}
             self._answered[key.id, key.to] = n
 
     def answered_before(self, requests: Iterable[tuple[str, str]]) -> None:
-        """The stream goes on here: these were answered before, and may be sent again."""
+        """The stream goes on here: these were answered before, and may be sent again; so may those that are answered in a moment."""
+        self._again_until = self.sessions.clock() + AGAIN_SECONDS
         self._before = {(id_, to) for id_, to in requests} or None
 
     def was_answered(self, key: IqKey) -> bool:
@@ -152,6 +165,7 @@ class Manager:
         before = self._before
         if before is None or (key.id, key.to) not in before:
             return False
+        # (a new request under an old id is asked like any other, too: only its time is not watched)
         before.discard((key.id, key.to))
         if not before:
             self._before = None

@@ -10,7 +10,7 @@ import pytest
 from tests.unit.edge.sessions.world import FULL, World, stanza
 
 from rookery.edge.client.connection import Connection
-from rookery.edge.sessions.management.manager import on_element
+from rookery.edge.sessions.management.manager import AGAIN_SECONDS, on_element
 from rookery.edge.sessions.session import Session
 from rookery.shared.bus.messages import (
     Accepted,
@@ -358,6 +358,28 @@ async def test_a_request_that_was_answered_and_is_sent_again_is_not_waited_for()
     # The next request with this id is another one.
     _asks(world, session, "q1")
     assert len(world.sessions.iqs) == 1
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_a_request_whose_answer_comes_before_it_is_sent_again_is_not_waited_for(known: bool) -> None:
+    """The answer waited for the stream to go on; its client has sent the request again before it saw that."""
+    world = World()
+    soon = int((time.time() + 30) * 1000)
+    management = Management(b"token", 600, 0, 0, 0, (("q1", BOB, soon),) if known else ())
+    sid = world.sessions.reserve()
+    resumed = Resumed(FULL, 2 << 32 | 1, b"stream", 0, management, b"")
+    session = world.sessions.resume(cast("Connection", Line()), sid, resumed)
+    world.sessions.replay_early(session)
+    world.deliver(session, 1, Stanza.build("iq", type="result", id="q1", to=FULL, from_=BOB))
+    _asks(world, session, "q1")
+    assert [route.stanza.id for route in of(world.arrived(), Route)] == ["q1"]  # type: ignore[attr-defined]
+    assert len(world.sessions.iqs) == 0
+    world.clock.now += AGAIN_SECONDS
+    world.sessions.on_timer(world.clock.now)
+    assert of(world.arrived(), Route) == []
+    world.deliver(session, 2, Stanza.build("iq", type="result", id="q2", to=FULL, from_=BOB))
+    _asks(world, session, "q2")
+    assert len(world.sessions.iqs) == 1, "long after that an answer that nobody asked for means nothing"
 
 
 async def test_a_mirror_tells_answered_requests_until_they_are_recorded() -> None:
