@@ -56,8 +56,7 @@ class Options(Section, frozen=True):
     messages_burst: Annotated[
         int,
         about(
-            "Messages of one occupant at once: clients whose connection or server stood still send all that they kept; in rooms of more than 100 "
-            "as many as make 30 000 deliveries, but 50",
+            "Messages of one occupant at once; where over 100 are in, as many as make 30 000 deliveries, but 50",
             "messages",
             ge=1,
         ),
