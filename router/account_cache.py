@@ -119,12 +119,20 @@ class Accounts:
 
     # --- for handlers ------------------------------------------------------------------------------------------------
 
-    def ready(self, part: Part, bare: str, handler: Callable[[Part, Any], None], item: Any) -> Account | None:
-        """The account; or None when it has to be loaded first: then `handler(part, item)` runs again afterwards."""
+    def ready(
+        self, part: Part, bare: str, handler: Callable[[Part, Any], None], item: Any, anew: bool = False
+    ) -> Account | None:
+        """The account; or None when it has to be loaded first: then `handler(part, item)` runs again afterwards.
+
+        `anew`: a client binds, so what is in doubt is owed first (`router.unclear`).
+        """
         account = part.accounts.get(bare)
         if account is None:
             account = self.adopt(part, bare)
+            account.binds = anew
         elif account.waiting is None:
+            if anew:
+                account.binds = account.unclear > 0.0
             if (account.id or account.until > self._core.ticks()) and not (
                 account.unclear and self._owes(part, account)
             ):
@@ -159,15 +167,6 @@ class Accounts:
         account.waiting = [(handler, item)]
         self._want(part, account)
         return True
-
-    def begins_anew(
-        self, part: Part, account: Account, handler: Callable[[Part, Any], None], item: Any
-    ) -> bool:
-        """A client binds. Whether what is in doubt is owed first: then `handler(part, item)` runs again afterwards."""
-        if not account.unclear:
-            return False
-        account.binds = True
-        return self.ready(part, account.bare, handler, item) is None
 
     def _owes(self, part: Part, account: Account) -> bool:
         return not unclear.early(part, account, self._core.clock())

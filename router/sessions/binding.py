@@ -61,8 +61,8 @@ class Bindings:
         """Answer a Call with a Bind: Bound, or a StanzaError."""
         request = call.request
         assert isinstance(request, Bind)
-        account = self._accounts.ready(part, request.account, self.on_bind, call)
-        if account is None or self._accounts.begins_anew(part, account, self.on_bind, call):
+        account = self._accounts.ready(part, request.account, self.on_bind, call, anew=True)
+        if account is None:
             return
         try:
             if not account.id or account.disabled:

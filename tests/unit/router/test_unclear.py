@@ -74,6 +74,20 @@ async def test_a_session_that_its_edge_brings_back_to_the_next_holder_gets_what_
         assert bodies(bob.news()) == ["two", "three"]
 
 
+@pytest.mark.parametrize(("early", "loads"), [(False, 1), (True, 2)])
+async def test_who_binds_is_read_once_more_only_when_it_was_read_before(early: bool, loads: int) -> None:
+    async with rig() as set_up:
+        await managed(set_up, "bob")
+        alice = await set_up.online("alice", edge="edge2")
+        await both_die(set_up)
+        before = set_up.db.loads
+        if early:
+            alice.route(chat(BOB, "one"))
+            await set_up.settle()
+        await set_up.bind("bob", "anew")
+        assert set_up.db.loads - before == loads
+
+
 @pytest.mark.parametrize("sweeps", [False, True])
 async def test_who_does_not_come_back_soon_is_owed_it_nevertheless(sweeps: bool) -> None:
     """When something comes for him later, or the cache looks at what it may forget."""
