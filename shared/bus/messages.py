@@ -502,10 +502,14 @@ class Gate(NamedTuple):
 
 
 class Probe(NamedTuple):
-    """A presence probe from `from_` for `account` (RFC 6121 section 4.3)."""
+    """A presence probe from `from_` for `account` (RFC 6121 section 4.3).
+
+    `open`: Postgres said a moment ago that the account lets the asker see it. Who has heard of no change since needs not ask again.
+    """
 
     from_: str
     account: str
+    open: bool = False
 
 
 class LastSeen(NamedTuple):
@@ -525,6 +529,19 @@ class RosterChanged(NamedTuple):
     account: str
     contact: str
     subscription: str
+
+
+class RosterRead(NamedTuple):
+    """The roster worker has read the whole roster of an account: bare JIDs that see it and that it sees, and its block list.
+
+    `open` are accounts among those that it sees which let it. The account's presence comes next: its worker need not read all that once more.
+    """
+
+    account: str
+    seen_by: Sequence[str]
+    sees: Sequence[str]
+    blocked: Sequence[str]
+    open: Sequence[str]
 
 
 class ContactRemoved(NamedTuple):
@@ -1198,6 +1215,7 @@ Item = (
     | Probe
     | LastSeen
     | RosterChanged
+    | RosterRead
     | ContactRemoved
     | SharedContacts
     | OperatorCommand
@@ -1294,6 +1312,7 @@ TAGS: Final[dict[type, int]] = {
     Probe: 34,
     LastSeen: 35,
     RosterChanged: 40,
+    RosterRead: 440,
     ContactRemoved: 41,
     SharedContacts: 280,
     Bind: 50,

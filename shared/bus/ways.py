@@ -88,6 +88,7 @@ WAYS: Final[dict[type, Way]] = {
     m.Probe: _way((_ROUTER, _PRESENCE), (_PRESENCE,)),
     m.LastSeen: _way((_ROUTER,), (_ACCOUNT,)),
     m.RosterChanged: _way((_ROSTER,), (_PRESENCE, _PUBSUB)),
+    m.RosterRead: _way((_ROSTER,), (_PRESENCE,)),
     m.ContactRemoved: _way((_ACCOUNT, _COMMAND), (*told(Notice.CONTACT_REMOVED), _MUC, _PUBSUB)),
     m.SharedContacts: _way((_ROSTER, _COMMAND), (_ROSTER,)),
     m.OperatorCommand: _way((_COMMAND,), (_ACCOUNT,)),
