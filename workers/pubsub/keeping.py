@@ -20,6 +20,7 @@ from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element
 from rookery.workers.hosted import HostedWorker, uid
 from rookery.workers.pubsub import notices, reader, store
+from rookery.workers.pubsub.cancelled import Cancelled
 from rookery.workers.pubsub.changes import Change, Deleted, Outcome, Published, event, evolve
 from rookery.workers.pubsub.config import Limits
 from rookery.workers.pubsub.errors import no_node
@@ -69,6 +70,7 @@ class Keeping:
         self.nodes = Nodes(self.options.cache_bytes)
         self.audiences = Audiences()
         self.notices = notices.Notices(worker)
+        self.cancelled = Cancelled()
         #: Called with an account whose clients want to be notified, or do not any more.
         self.on_push_changed: Callable[[str], None] = _ignore
         self._used: OrderedDict[str, int] = OrderedDict()
@@ -247,7 +249,8 @@ class Keeping:
             node.bus.post(Kind.ROUTER, node.partition(owner), AccountChanged(owner, "avatar"))
 
     async def show(self, partition: int, account: str, contact: str) -> None:
-        """Send the last items of an account to a contact who may see it from now on."""
+        """Send the last items of an account to a contact who may see it from now on (XEP-0163 section 4.3.2)."""
+        again = self.cancelled.take(account, contact, trio.current_time())
         names = await self.worker.database(partition, lambda conn: reader.shown(conn, account))
         for name in names:
             node = await self.find(partition, account, name)
@@ -257,8 +260,19 @@ class Keeping:
             whom = await self._audience(partition, node)
             if contact in whom.contacts:
                 only = notices.Audience((), (contact,))
-                told = event(node, items_element(node, (last,)), last.n)
+                n = await self._next(partition, node) if again else last.n
+                told = event(node, items_element(node, (last,)), n)
                 self.notices.tell(account, name, node.id, notices.written((told,)), only)
+
+    async def _next(self, partition: int, node: Node) -> int:
+        """A new number of a node, committed: for what is told once more."""
+        record = store.Record(partition, b"", b"", b"")
+        incarnation, n = self.worker.node.incarnation, node.n + 1
+        await self.worker.database(
+            partition, lambda conn: store.commit(conn, incarnation, node, (), n, record)
+        )
+        node.n = n
+        return n
 
     # --- the end of what is known ------------------------------------------------------------------------------------
 

@@ -88,6 +88,8 @@ class PubsubService(HostedWorker):
         self.keeping.audiences.forget(item.account)
         if item.subscription in ("from", "both"):
             self.job(partition, item.account, partial(self._new_contact, partition, item))
+        else:
+            self.keeping.cancelled.add(item.account, item.contact, trio.current_time())
 
     def _on_account_changed(self, partition: int, item: AccountChanged) -> None:
         if item.what in ("removed", "blocklist", "created", "roster"):
