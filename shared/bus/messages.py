@@ -388,6 +388,27 @@ class ShowUsers(NamedTuple):
     domain: str
 
 
+class TheirPresence(NamedTuple):
+    """Presence of a user of another server came for an account: its client's capabilities (XEP-0115, XEP-0390; fields as in
+    `shared.xeps.client_caps.Caps`), or, with an empty `ver`, the resource is gone."""
+
+    account: str
+    full: str
+    hash: str
+    ver: str
+    node: str
+    second: bool = False
+
+
+class TheirAnswer(NamedTuple):
+    """A client at another server has answered what its capabilities are: the encoded query, empty for an error."""
+
+    account: str
+    full: str
+    id: str
+    query: bytes
+
+
 class LastItems(NamedTuple):
     """The last items of nodes for a session that wants them: (stream, n, notification), whose uid is that of the publication.
 
@@ -1204,6 +1225,8 @@ Item = (
     | ShowUsers
     | FannedOut
     | LastItems
+    | TheirPresence
+    | TheirAnswer
     | Missed
     | NoLongerAway
     | Notified
@@ -1313,6 +1336,8 @@ TAGS: Final[dict[type, int]] = {
     LastSeen: 35,
     RosterChanged: 40,
     RosterRead: 440,
+    TheirPresence: 441,
+    TheirAnswer: 442,
     ContactRemoved: 41,
     SharedContacts: 280,
     Bind: 50,

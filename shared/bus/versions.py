@@ -39,6 +39,7 @@ item gets a new `VERSION` and a line here, with what happens while the other sid
 | 3 | `LoggedIn`, `GetCredentials.address`, `.agent` | guesses at a password are slowed down by their address alone |
 | 3 | `AddKeys`, `Credentials.missing` | no client is asked for the keys that its account lacks |
 | 3 | `RosterRead`, `Probe.open` | the presence worker reads the roster itself, and asks about each contact |
+| 3 | `TheirPresence`, `TheirAnswer` | contacts at other servers are told what they subscribe to |
 | 3 | `RemoteBroken` | occupants whose server was restarted stay in a room until something is said there |
 
 Version 3 also gives `Origin.edge` another meaning in the same place: it is the custodian. A process of version 2 passes on what it got and keeps
@@ -116,6 +117,8 @@ from rookery.shared.bus.messages import (
     SharedContacts,
     ShowUsers,
     StillThere,
+    TheirAnswer,
+    TheirPresence,
     ToComponent,
     ToSession,
     TryRemote,
@@ -162,6 +165,8 @@ KNOWN: Final[dict[type, int | None]] = {
     SetLogLevel: None,
     SharedContacts: None,
     Probe: 2,
+    TheirPresence: None,
+    TheirAnswer: None,
     RosterRead: None,
     AskProcess: None,
     ProcessTold: None,

@@ -70,6 +70,8 @@ WAYS: Final[dict[type, Way]] = {
     m.CheckOccupants: _way((_MUC,), (_ROUTER,)),
     m.LastItems: _way((_PUBSUB,), (_ROUTER,)),
     m.Interest: _way((_ROUTER,), (_PUBSUB,)),
+    m.TheirPresence: _way((_ROUTER,), (_PUBSUB,)),
+    m.TheirAnswer: _way((_ROUTER,), (_PUBSUB,)),
     m.Missed: _way((_ROUTER,), (_PUBSUB,)),
     m.NoLongerAway: _way((_ROUTER,), (_PUBSUB,)),
     m.Notified: _way((_ROUTER,), (_PUBSUB,)),

@@ -73,6 +73,8 @@ class Keeping:
         self.cancelled = Cancelled()
         #: Called with an account whose clients want to be notified, or do not any more.
         self.on_push_changed: Callable[[str], None] = _ignore
+        #: Called when contacts of an account were told of something, with its partition and their bare JIDs.
+        self.on_told: Callable[[int, str, Sequence[str]], None] = _nothing
         self._used: OrderedDict[str, int] = OrderedDict()
 
     # --- what is known -----------------------------------------------------------------------------------------------
@@ -190,6 +192,8 @@ class Keeping:
             await worker.domains.known()
             whom = whom or await self._audience(partition, node)
             self.notices.tell(node.owner, node.name, node.id, told, whom)
+            if whom.contacts:
+                self.on_told(partition, node.owner, whom.contacts)
         return outcome.reply
 
     async def _commit(
@@ -248,18 +252,28 @@ class Keeping:
             node = self.worker.node
             node.bus.post(Kind.ROUTER, node.partition(owner), AccountChanged(owner, "avatar"))
 
-    async def show(self, partition: int, account: str, contact: str) -> None:
-        """Send the last items of an account to a contact who may see it from now on (XEP-0163 section 4.3.2)."""
+    async def show(
+        self,
+        partition: int,
+        account: str,
+        contact: str,
+        full: str = "",
+        wants: frozenset[str] = frozenset(),
+    ) -> None:
+        """Send the last items of an account to a contact who may see it from now on (XEP-0163 section 4.3.2); or those of nodes
+        that a client at another server `wants`, which is there from now on, to that one alone."""
         again = self.cancelled.take(account, contact, trio.current_time())
         names = await self.worker.database(partition, lambda conn: reader.shown(conn, account))
         for name in names:
+            if full and name not in wants:
+                continue
             node = await self.find(partition, account, name)
             last = None if node is None else node.newest(time.time())
             if node is None or last is None:
                 continue
             whom = await self._audience(partition, node)
             if contact in whom.contacts:
-                only = notices.Audience((), (contact,))
+                only = notices.Audience(((full, ()),), ()) if full else notices.Audience((), (contact,))
                 n = await self._next(partition, node) if again else last.n
                 told = event(node, items_element(node, (last,)), n)
                 self.notices.tell(account, name, node.id, notices.written((told,)), only)
@@ -298,4 +312,8 @@ def result(request: Request, payload: Element | None) -> Stanza:
 
 
 def _ignore(account: str) -> None:
+    pass
+
+
+def _nothing(partition: int, owner: str, contacts: Sequence[str]) -> None:
     pass

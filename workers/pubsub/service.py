@@ -19,6 +19,8 @@ from rookery.shared.bus.messages import (
     Notified,
     RosterChanged,
     Route,
+    TheirAnswer,
+    TheirPresence,
 )
 from rookery.shared.cluster.api import Node
 from rookery.shared.xmpp.errors import StanzaError
@@ -27,6 +29,7 @@ from rookery.shared.xmpp.parse import parse_element
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.workers.hosted import Handler, HostedWorker, uid
 from rookery.workers.pubsub import approval, reader, store
+from rookery.workers.pubsub.elsewhere import Elsewhere
 from rookery.workers.pubsub.keeping import Keeping, Request
 from rookery.workers.pubsub.last_items import LastItemsOf
 from rookery.workers.pubsub.push.pushes import Pushes
@@ -51,6 +54,7 @@ class PubsubService(HostedWorker):
         self.keeping = Keeping(self)
         self.last_items = LastItemsOf(self)
         self.pushes = Pushes(self)
+        self.elsewhere = Elsewhere(self, self.keeping)
         self.keeping.on_push_changed = self.pushes.changed
         node.on_holder.append(self.keeping.notices.recent.on_holder)
         #: When each partition was acquired.
@@ -68,6 +72,8 @@ class PubsubService(HostedWorker):
             RosterChanged: self._on_roster_changed,
             AccountChanged: self._on_account_changed,
             ContactRemoved: self._on_contact_removed,
+            TheirPresence: lambda partition, item: self.elsewhere.on_presence(partition, item),
+            TheirAnswer: lambda _, item: self.elsewhere.on_answer(item),
         }
 
     # --- items ---------------------------------------------------------------------------------------------------
@@ -90,6 +96,7 @@ class PubsubService(HostedWorker):
             self.job(partition, item.account, partial(self._new_contact, partition, item))
         else:
             self.keeping.cancelled.add(item.account, item.contact, trio.current_time())
+            self.elsewhere.forget_contact(item.account, item.contact)
 
     def _on_account_changed(self, partition: int, item: AccountChanged) -> None:
         if item.what in ("removed", "blocklist", "created", "roster"):
@@ -107,6 +114,9 @@ class PubsubService(HostedWorker):
         self.keeping.audiences.forget(item.account)
         if self.addresses.account(item.contact):
             await self.keeping.show(partition, item.account, item.contact)
+        elif item.subscription == "both":
+            # What its presence said before it was let in was not looked at.
+            self.elsewhere.probe(item.account, item.contact)
 
     # --- requests ------------------------------------------------------------------------------------------------
 
@@ -175,6 +185,7 @@ class PubsubService(HostedWorker):
         super().forget(partition)
         self.keeping.forget(partition)
         self.pushes.forget(partition)
+        self.elsewhere.forget(partition)
         self._since.pop(partition, None)
 
     async def _sweep(self) -> None:
@@ -182,4 +193,5 @@ class PubsubService(HostedWorker):
         incarnation = self.node.incarnation
         while True:
             await trio.sleep(_SWEEP_SECONDS)
+            self.elsewhere.tick()
             await self.database(0, lambda conn: store.forget(conn, incarnation, REMEMBERED_SECONDS))
