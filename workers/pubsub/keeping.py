@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import trio
@@ -13,6 +13,7 @@ import trio
 from rookery.shared.bus.messages import NOBODY, AccountChanged, Handle, Kind, Origin
 from rookery.shared.xeps.avatar_conversion import METADATA
 from rookery.shared.xeps.blocking import matches
+from rookery.shared.xeps.bookmarks import NODE as BOOKMARKS
 from rookery.shared.xeps.pubsub import Options
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.jid import bare_of
@@ -30,6 +31,8 @@ from rookery.workers.pubsub.publisher import items_element
 
 #: Owners whose used octets are remembered.
 _USED: Final = 10_000
+#: Accounts that are remembered for their clients of the old bookmarks.
+_READERS: Final = 50_000
 _NOBODY: Final = Seen(0, frozenset(), frozenset(), 0.0)
 
 
@@ -75,6 +78,10 @@ class Keeping:
         self.on_push_changed: Callable[[str], None] = _ignore
         #: Called when contacts of an account were told of something, with its partition and their bare JIDs.
         self.on_told: Callable[[int, str, Sequence[str]], None] = _nothing
+        #: Called when the bookmarks of an account have changed that has clients of the old node (`bookmarks`), with its partition.
+        self.on_bookmarks: Callable[[int, Node], Awaitable[None]] = _nobody
+        #: Such accounts, with their partitions.
+        self.old_readers: OrderedDict[str, int] = OrderedDict()
         self._used: OrderedDict[str, int] = OrderedDict()
 
     # --- what is known -----------------------------------------------------------------------------------------------
@@ -194,6 +201,8 @@ class Keeping:
             self.notices.tell(node.owner, node.name, node.id, told, whom)
             if whom.contacts:
                 self.on_told(partition, node.owner, whom.contacts)
+            if node.name == BOOKMARKS and node.owner in self.old_readers:
+                await self.on_bookmarks(partition, node)
         return outcome.reply
 
     async def _commit(
@@ -233,6 +242,13 @@ class Keeping:
                 partition, lambda conn: reader.in_groups(conn, node.owner, allowed)
             )
         return notices.audience(node, seen, groups)
+
+    def reads_old(self, partition: int, account: str) -> None:
+        """A client of the account wants to be told of its old bookmarks."""
+        self.old_readers[account] = partition
+        self.old_readers.move_to_end(account)
+        if len(self.old_readers) > _READERS:
+            self.old_readers.popitem(last=False)
 
     async def tell_again(self, partition: int, id: int, data: bytes) -> None:
         """What a former holder has committed, and perhaps not told to everybody."""
@@ -293,6 +309,8 @@ class Keeping:
     def forget(self, partition: int) -> None:
         """Another process holds the partition now."""
         self.nodes.forget_partition(partition)
+        for account in [name for name, number in self.old_readers.items() if number == partition]:
+            del self.old_readers[account]
         self.audiences.forget_partition(partition)
 
     def forget_owner(self, owner: str) -> None:
@@ -312,6 +330,10 @@ def result(request: Request, payload: Element | None) -> Stanza:
 
 
 def _ignore(account: str) -> None:
+    pass
+
+
+async def _nobody(partition: int, node: Node) -> None:
     pass
 
 

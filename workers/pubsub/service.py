@@ -23,12 +23,13 @@ from rookery.shared.bus.messages import (
     TheirPresence,
 )
 from rookery.shared.cluster.api import Node
+from rookery.shared.xeps.bookmarks import LEGACY
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.jid import bare_of
 from rookery.shared.xmpp.parse import parse_element
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.workers.hosted import Handler, HostedWorker, uid
-from rookery.workers.pubsub import approval, reader, store
+from rookery.workers.pubsub import approval, bookmarks, reader, store
 from rookery.workers.pubsub.elsewhere import Elsewhere
 from rookery.workers.pubsub.keeping import Keeping, Request
 from rookery.workers.pubsub.last_items import LastItemsOf
@@ -55,6 +56,7 @@ class PubsubService(HostedWorker):
         self.last_items = LastItemsOf(self)
         self.pushes = Pushes(self)
         self.elsewhere = Elsewhere(self, self.keeping)
+        self.keeping.on_bookmarks = partial(bookmarks.tell, self.keeping)
         self.keeping.on_push_changed = self.pushes.changed
         node.on_holder.append(self.keeping.notices.recent.on_holder)
         #: When each partition was acquired.
@@ -88,6 +90,8 @@ class PubsubService(HostedWorker):
         self.handle(partition, handle, partial(self._serve, partition, handle))
 
     def _on_interest(self, partition: int, item: Interest) -> None:
+        if LEGACY in item.names:
+            self.keeping.reads_old(partition, item.account)
         self.last_items.ask(partition, item)
 
     def _on_roster_changed(self, partition: int, item: RosterChanged) -> None:
