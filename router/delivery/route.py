@@ -10,6 +10,7 @@ from rookery.router.accounts.account import Account
 from rookery.router.accounts.kept import Fate, Kept, Parcel, plain
 from rookery.router.accounts.session import Session
 from rookery.router.core import Core
+from rookery.router.delivery import abroad
 from rookery.router.delivery.amp import NS as AMP
 from rookery.router.delivery.amp import Rules
 from rookery.router.delivery.carbons import Carbons
@@ -275,6 +276,8 @@ class Delivery:
 
     def _presence(self, part: Part, account: Account, resource: str, origin: Origin, stanza: Stanza) -> None:
         core = self._core
+        if account.id and (stanza.type == "unavailable" or (stanza.payloads and not stanza.type)):
+            abroad.presence(core, part, account.bare, stanza)
         session = account.resources.by_resource.get(resource) if resource else None
         actions = PRESENCES.get(stanza.type)
         if actions is None:
@@ -333,6 +336,8 @@ class Delivery:
             if stanza.id.startswith(push.ASKS) and stanza.type in ("result", "error"):
                 answer = push.error_of(stanza.elements()) if stanza.type == "error" else ()
                 core.post(Kind.PUBSUB, account.bare, Notified(account.bare, stanza.from_, stanza.id, answer))
+            elif abroad.answered(core, part, account.bare, stanza):
+                pass
             elif component := privileged_entity.component_of(stanza.id):
                 core.route(stanza.replace(to=component))
             core.count.dropped += 1

@@ -20,6 +20,7 @@ from rookery.router.sessions.hibernation import Hibernation
 from rookery.shared.bus.api import Call
 from rookery.shared.bus.messages import AccountChanged, Acked, Bind, Bound, End, Origin, Unbind
 from rookery.shared.xeps import carbons, message_archive
+from rookery.shared.xeps.avatar_conversion import refreshed
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.stanza import Stanza
 
@@ -242,6 +243,8 @@ class Bindings:
             if not account.id or account.disabled:
                 self.terminate(part, account, session, *ENDS["disabled" if account.id else "removed"])
             else:
+                if account.avatar and session.presence is not None:
+                    session.presence = refreshed(session.presence, account.avatar)
                 self._presence.note(part, account, session)
         self._flushes.wanted(part, account)
 

@@ -388,6 +388,27 @@ class ShowUsers(NamedTuple):
     domain: str
 
 
+class TheirPresence(NamedTuple):
+    """Presence of a user of another server came for an account: its client's capabilities (XEP-0115, XEP-0390; fields as in
+    `shared.xeps.client_caps.Caps`), or, with an empty `ver`, the resource is gone."""
+
+    account: str
+    full: str
+    hash: str
+    ver: str
+    node: str
+    second: bool = False
+
+
+class TheirAnswer(NamedTuple):
+    """A client at another server has answered what its capabilities are: the encoded query, empty for an error."""
+
+    account: str
+    full: str
+    id: str
+    query: bytes
+
+
 class LastItems(NamedTuple):
     """The last items of nodes for a session that wants them: (stream, n, notification), whose uid is that of the publication.
 
@@ -502,10 +523,14 @@ class Gate(NamedTuple):
 
 
 class Probe(NamedTuple):
-    """A presence probe from `from_` for `account` (RFC 6121 section 4.3)."""
+    """A presence probe from `from_` for `account` (RFC 6121 section 4.3).
+
+    `open`: Postgres said a moment ago that the account lets the asker see it. Who has heard of no change since needs not ask again.
+    """
 
     from_: str
     account: str
+    open: bool = False
 
 
 class LastSeen(NamedTuple):
@@ -525,6 +550,19 @@ class RosterChanged(NamedTuple):
     account: str
     contact: str
     subscription: str
+
+
+class RosterRead(NamedTuple):
+    """The roster worker has read the whole roster of an account: bare JIDs that see it and that it sees, and its block list.
+
+    `open` are accounts among those that it sees which let it. The account's presence comes next: its worker need not read all that once more.
+    """
+
+    account: str
+    seen_by: Sequence[str]
+    sees: Sequence[str]
+    blocked: Sequence[str]
+    open: Sequence[str]
 
 
 class ContactRemoved(NamedTuple):
@@ -1187,6 +1225,8 @@ Item = (
     | ShowUsers
     | FannedOut
     | LastItems
+    | TheirPresence
+    | TheirAnswer
     | Missed
     | NoLongerAway
     | Notified
@@ -1198,6 +1238,7 @@ Item = (
     | Probe
     | LastSeen
     | RosterChanged
+    | RosterRead
     | ContactRemoved
     | SharedContacts
     | OperatorCommand
@@ -1294,6 +1335,9 @@ TAGS: Final[dict[type, int]] = {
     Probe: 34,
     LastSeen: 35,
     RosterChanged: 40,
+    RosterRead: 440,
+    TheirPresence: 441,
+    TheirAnswer: 442,
     ContactRemoved: 41,
     SharedContacts: 280,
     Bind: 50,

@@ -48,6 +48,7 @@ from rookery.shared.bus.messages import (
     SharedContacts,
     ShowUsers,
     StillThere,
+    TheirPresence,
     ToResources,
 )
 from rookery.shared.bus.parking import Key
@@ -76,6 +77,7 @@ _HARMLESS: Final = frozenset(
         SharedContacts,
         ShowUsers,
         StillThere,
+        TheirPresence,
         ToResources,
     }
 )

@@ -38,6 +38,8 @@ item gets a new `VERSION` and a line here, with what happens while the other sid
 | 3 | `AskArchive`, `ArchiveEnds`, `Bound.owed` | a client of Bind 2 is told nothing of its archive, and gets offline messages as others do |
 | 3 | `LoggedIn`, `GetCredentials.address`, `.agent` | guesses at a password are slowed down by their address alone |
 | 3 | `AddKeys`, `Credentials.missing` | no client is asked for the keys that its account lacks |
+| 3 | `RosterRead`, `Probe.open` | the presence worker reads the roster itself, and asks about each contact |
+| 3 | `TheirPresence`, `TheirAnswer` | contacts at other servers are told what they subscribe to |
 | 3 | `RemoteBroken` | occupants whose server was restarted stay in a room until something is said there |
 
 Version 3 also gives `Origin.edge` another meaning in the same place: it is the custodian. A process of version 2 passes on what it got and keeps
@@ -99,6 +101,7 @@ from rookery.shared.bus.messages import (
     NoLongerAway,
     Notified,
     OperatorCommand,
+    Probe,
     ProcessTold,
     Puzzled,
     Redeem,
@@ -108,11 +111,14 @@ from rookery.shared.bus.messages import (
     Resumed,
     Return,
     RoomTold,
+    RosterRead,
     SessionList,
     SetLogLevel,
     SharedContacts,
     ShowUsers,
     StillThere,
+    TheirAnswer,
+    TheirPresence,
     ToComponent,
     ToSession,
     TryRemote,
@@ -158,6 +164,10 @@ KNOWN: Final[dict[type, int | None]] = {
     DrainProcess: None,
     SetLogLevel: None,
     SharedContacts: None,
+    Probe: 2,
+    TheirPresence: None,
+    TheirAnswer: None,
+    RosterRead: None,
     AskProcess: None,
     ProcessTold: None,
     OperatorCommand: None,

@@ -78,6 +78,11 @@ class DomainReader:
         """The domains may have changed: read them again soon."""
         self._stale.set()
 
+    @property
+    def loaded(self) -> bool:
+        """Whether the rows were read once."""
+        return self._known.is_set()
+
     async def known(self) -> None:
         """Wait until the domains were read once."""
         await self._known.wait()

@@ -70,6 +70,20 @@ def with_hash(presence: Stanza, digest: str) -> Stanza:
     return presence.replace(inner=b"".join(one.encode() for one in children))
 
 
+def refreshed(presence: Stanza, digest: str) -> Stanza:
+    """A presence that was sent before the account had this avatar: the hash of another one, its client's or ours, gives way (section 4); none stays none."""
+    said = presence.find(UPDATE, "x")
+    photo = None if said is None else said.find(UPDATE, "photo")
+    text = "" if photo is None else photo.text.strip()
+    if photo is None:
+        return with_hash(presence, digest) if digest else presence
+    if not text or text == digest or not digest:
+        return presence
+    bare = [one for one in presence.elements() if (one.ns, one.name) != (UPDATE, "x")]
+    x = Element(UPDATE, "x", None, Element(UPDATE, "photo", None, digest))
+    return presence.replace(inner=b"".join(one.encode() for one in (*bare, x)))
+
+
 def photo_of(card: Element) -> tuple[bytes, str] | None:
     """The octets and the media type of a card's picture; None when it has none, or none that can be read."""
     photo = card.find(vcard_temp.NS, "PHOTO")

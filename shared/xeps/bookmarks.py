@@ -11,5 +11,5 @@ XEP = Xep(
     "complete",
     features={Target.ACCOUNT: (f"{NODE}#compat", f"{NODE}#compat-pep")},
     implemented_in="workers.pubsub",
-    note="Old clients read and write the same bookmarks in private XML and at the node storage:bookmarks; that node tells nobody of changes.",
+    note="Old clients read and write the same bookmarks in private XML and at the node storage:bookmarks.",
 )

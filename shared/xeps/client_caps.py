@@ -42,6 +42,8 @@ _FUNCTIONS: Final = {
 MAX_NAMES: Final = 256
 MAX_NAME: Final = 512
 _NOTIFY: Final = "+notify"
+#: Ids of questions to clients at other servers begin so.
+THEIRS: Final = "their-caps:"
 _BEGIN: Final = b"<c xmlns='http://jabber.org/protocol/caps'"
 _BEGIN2: Final = b"<c xmlns='urn:xmpp:caps'"
 #: Longest element that is read.

@@ -16,6 +16,8 @@ class Counted:
     def __init__(self, db: Database) -> None:
         self._db = db
         self.statements = 0
+        #: Each of them.
+        self.texts: list[str] = []
         self._by: Counter[trio.lowlevel.Task] = Counter()
 
     @property
@@ -32,8 +34,9 @@ class Counted:
         """Run and count."""
         task = trio.lowlevel.current_task()
 
-        def count() -> None:
+        def count(text: str) -> None:
             self.statements += 1
+            self.texts.append(text)
             self._by[task] += 1
 
         async def counting(conn: Connection) -> T:
@@ -43,11 +46,17 @@ class Counted:
 
 
 class _Connection:
-    def __init__(self, conn: Connection, count: Callable[[], None]) -> None:
+    def __init__(self, conn: Connection, count: Callable[[str], None]) -> None:
         self._conn = conn
         self._count = count
 
     def __getattr__(self, name: str) -> object:
-        if name in ("fetch", "fetchrow", "fetchval", "execute"):
-            self._count()
-        return getattr(self._conn, name)
+        found = getattr(self._conn, name)
+        if name not in ("fetch", "fetchrow", "fetchval", "execute"):
+            return found
+
+        def counted(text: str, *args: object) -> object:
+            self._count(text)
+            return found(text, *args)
+
+        return counted

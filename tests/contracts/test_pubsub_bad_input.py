@@ -167,14 +167,14 @@ def replies(world: Nodes) -> list[Stanza]:
 
 
 async def test_many_items_go_out_in_pages(database: Database) -> None:
-    """A node with the most items that a service keeps answers a page, not all."""
+    """A node with 100 000 items, more than a service keeps now, answers a page, not all; the next publication leaves as many as it keeps."""
     async with nodes(database) as world:
         await world.publish("urn:d", ITEM, more=options(max_items="max"))
 
         async def fill(conn: Connection) -> None:
             await conn.execute(
                 "INSERT INTO pubsub_item (node_id, id, n, publisher, payload) "
-                "SELECT id, 'i' || k, 10 + k, 'x', '<x xmlns=''urn:x''/>' FROM pubsub_node, generate_series(1, 5000) k WHERE name = 'urn:d'"
+                "SELECT id, 'i' || k, 10 + k, 'x', '<x xmlns=''urn:x''/>' FROM pubsub_node, generate_series(1, 100000) k WHERE name = 'urn:d'"
             )
 
         await database.run(0, fill)
@@ -182,3 +182,7 @@ async def test_many_items_go_out_in_pages(database: Database) -> None:
         assert answer.type == "result"
         assert 0 < len(item_ids(answer)) <= 1000
         assert len(answer.inner) < 400_000
+        world.service.keeping.forget_owner(ALICE)  # what was written behind its back
+        assert (await world.publish("urn:d", ITEM)).type == "result"
+        left = await database.run(0, lambda conn: conn.fetchval("SELECT count(*) FROM pubsub_item"))
+        assert left == 10_000

@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 
-from tests.contracts.nodes import ALICE, DESK, PHONE, SERVICE, Nodes, form, nodes, options
+from tests.contracts.nodes import ALICE, BOB, DESK, PHONE, SERVICE, Nodes, form, nodes, options
 
-from rookery.shared.bus.messages import AccountChanged
+from rookery.shared.bus.messages import AccountChanged, Interest
 from rookery.shared.db.api import Database
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.workers.account import userdata
@@ -94,6 +94,35 @@ async def test_the_old_node_writes_items_too_and_mends_their_node(database: Data
         assert (await world.ask(f"<items node='{BOOKMARKS}'/>", full=DESK, type="get")).type == "error"
         bad = "<item id='current'><storage xmlns='urn:other'/></item>"
         assert b"invalid-payload" in (await world.publish("storage:bookmarks", bad)).inner
+
+
+async def test_the_old_node_tells_of_changes(database: Database) -> None:
+    """XEP-0048 section 3.2: all bookmarks, to those of the account's clients that want that node, whoever has changed them."""
+    async with nodes(database) as world:
+        url = "<url xmlns='storage:bookmarks' name='U' url='http://x'/>"
+        await private(world, "set", room("a@r.org") + url)
+        assert {one.notify for one in world.told()} == {BOOKMARKS}
+        world.post(ALICE, Interest(ALICE, PHONE, b"stream", ["storage:bookmarks"]))
+        await world.rest()
+        item = f"<item id='b@r.org'><conference xmlns='{BOOKMARKS}' name='B'/></item>"
+        settings = options(access_model="whitelist", max_items="max", send_last_published_item="never")
+        await world.publish(BOOKMARKS, item, more=settings)
+        new, old = world.told()
+        assert (new.notify, old.notify, list(old.recipients)) == (BOOKMARKS, "storage:bookmarks", [ALICE])
+        # Its numbers are its own: who wants both is told of both.
+        assert new.origin.stream != old.origin.stream
+        for part in (b"jid='a@r.org'", b"jid='b@r.org'", b"url='http://x'", b"<item id='current'>"):
+            assert part in old.stanza.inner
+        await world.ask(f"<retract node='{BOOKMARKS}' notify='true'><item id='a@r.org'/></retract>")
+        *_, old = world.told()
+        assert b"a@r.org" not in old.stanza.inner
+        assert b"b@r.org" in old.stanza.inner
+        # Another account costs nothing, nor does one whose partition has gone.
+        await world.publish(BOOKMARKS, item, to=BOB, full=DESK, more=settings)
+        assert {one.notify for one in world.told()} == {BOOKMARKS}
+        world.service.keeping.forget(world.worker.partition(ALICE))
+        await world.publish(BOOKMARKS, item)
+        assert {one.notify for one in world.told()} == {BOOKMARKS}
 
 
 async def test_only_the_account_itself_reaches_its_old_bookmarks(database: Database) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.contracts.nodes import ALICE, BOB, DESK, EVE, NS, PHONE, SERVICE, form, nodes, options
 
-from rookery.shared.bus.messages import Interest
+from rookery.shared.bus.messages import Interest, RosterChanged
 from rookery.shared.config import Config as Settings
 from rookery.shared.db.api import Connection, Database
 from rookery.shared.xeps.pubsub import Options
@@ -66,6 +66,28 @@ async def test_a_session_gets_the_last_items_of_whom_it_sees_and_its_own(databas
             await world.rest()
             found = [(stanza.from_, n) for one in world.last() for _, n, stanza in one.items]
             assert found == expected, full
+
+
+async def test_a_contact_that_is_cancelled_and_approved_again_is_told_again(database: Database) -> None:
+    """XEP-0163 section 4.3.2. Routers give a session each number of a node once: what is told once more has a new one, committed."""
+    async with nodes(database) as world:
+        await world.publish("urn:d", LIST)
+        world.told()
+
+        async def change(subscription: str) -> list[tuple[tuple[str, ...], int]]:
+            world.post(ALICE, RosterChanged(ALICE, BOB, subscription))
+            await world.rest()
+            return [(tuple(one.recipients), one.origin.n) for one in world.told()]
+
+        assert await change("from") == [((BOB,), 1)]
+        assert await change("none") == []
+        assert await change("both") == [((BOB,), 2)]
+        # The next publication comes behind it, also for the next holder of the partition.
+        world.service.keeping.forget_owner(ALICE)
+        await world.publish("urn:d", LIST)
+        assert {one.origin.n for one in world.told()} == {3}
+        # Nothing new for one that was there all the time.
+        assert await change("from") == [((BOB,), 3)]
 
 
 async def test_errors_by_name(database: Database) -> None:

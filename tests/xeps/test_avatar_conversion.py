@@ -14,6 +14,7 @@ from rookery.shared.xeps.avatar_conversion import (
     Picture,
     announced,
     photo_of,
+    refreshed,
     sha1,
     shown,
     with_hash,
@@ -73,6 +74,29 @@ def test_presence(said: str, expected: str) -> None:
     assert presence.find(UPDATE, "x") == parse_element(expected.encode())
     assert presence.find("jabber:client", "show") is not None
     assert len(presence.payloads) == 2
+
+
+@pytest.mark.parametrize(
+    ("said", "digest", "expected"),
+    [
+        (f"<x xmlns='{UPDATE}'><photo>{'b' * 40}</photo></x>", ID, ID),
+        (f"<x xmlns='{UPDATE}'><photo>{ID}</photo></x>", ID, ID),
+        (f"<x xmlns='{UPDATE}'><photo/></x>", ID, ""),
+        (f"<x xmlns='{UPDATE}'/>", ID, ID),
+        ("", ID, ID),
+        ("", "", None),
+        (f"<x xmlns='{UPDATE}'><photo>{'b' * 40}</photo></x>", "", "b" * 40),
+    ],
+)
+def test_presence_of_before(said: str, digest: str, expected: str | None) -> None:
+    """Section 4: what is told later of a presence that was sent before."""
+    children = [parse_element(said.encode())] if said else []
+    show = Element("jabber:client", "show", None, "away")
+    presence = refreshed(Stanza.build("presence", *children, show), digest)
+    x = presence.find(UPDATE, "x")
+    assert (None if x is None else x.find_text(UPDATE, "photo")) == expected
+    assert presence.find("jabber:client", "show") is not None
+    assert sorted(presence.payloads) == sorted((one.ns, one.name) for one in presence.elements())
 
 
 def test_a_card_shows_the_avatar_only_if_that_is_what_its_hash_says() -> None:

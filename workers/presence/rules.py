@@ -30,10 +30,10 @@ class Subscriptions:
     """What the presence of one account depends on; `exists` is False for an account that is not there.
 
     `seen_by` and `sees` map bare JIDs of contacts to their places; `blocked` is the account's block list. A contact is an account here
-    or an address of another server.
+    or an address of another server. `opened` are accounts that let it see them, as was read with the rest; believed until `opened_until`.
     """
 
-    __slots__ = ("blocked", "exists", "seen_by", "sees")
+    __slots__ = ("blocked", "exists", "opened", "opened_until", "seen_by", "sees")
 
     def __init__(
         self, exists: bool, seen_by: dict[str, Place], sees: dict[str, Place], blocked: frozenset[str]
@@ -42,6 +42,12 @@ class Subscriptions:
         self.seen_by = seen_by
         self.sees = sees
         self.blocked = blocked
+        self.opened: frozenset[str] = frozenset()
+        self.opened_until = 0.0
+
+    def open(self, now: float) -> frozenset[str]:
+        """Who was read a moment ago to let the account see them."""
+        return self.opened if now < self.opened_until else frozenset()
 
     def update(self, contact: str, place: Place, subscription: str) -> None:
         """Apply a committed change of the roster."""

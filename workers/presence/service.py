@@ -17,6 +17,7 @@ from rookery.shared.bus.messages import (
     Kind,
     Probe,
     RosterChanged,
+    RosterRead,
     Route,
     SendPresence,
     ShowUsers,
@@ -34,10 +35,15 @@ from rookery.shared.xmpp.stanza import Stanza
 from rookery.workers.hosted import Handler, HostedWorker
 from rookery.workers.presence import store
 from rookery.workers.presence.cache import Cache
+from rookery.workers.presence.changes import Changes
 from rookery.workers.presence.checks import Checks
 from rookery.workers.presence.online import Online
 from rookery.workers.presence.rules import Relation, Subscriptions
 
+#: How long what was read of contacts is believed: shorter than `changes.REMEMBERED` by more than items are under way.
+_OPEN_SECONDS: Final = 10.0
+#: An account that lets the asker see it, whoever that is: this was read before.
+_OPEN: Final = Relation(True, True, frozenset())
 #: How long the subscribers of a removed account are remembered.
 _REMOVED_SECONDS: Final = 30.0
 
@@ -58,6 +64,7 @@ class PresenceService(HostedWorker):
         self.domains.changed = self._domains_changed
         self.checks = Checks(self.database)
         self.online = Online()
+        self.changes = Changes()
         #: Components that are told of the presence of a domain's users (XEP-0356), by domain.
         self._watchers: Mapping[str, tuple[str, ...]] = {}
         node.on_holder.append(self._on_holder)
@@ -69,6 +76,7 @@ class PresenceService(HostedWorker):
             Probe: self._on_rule,
             Gate: self._on_gate,
             RosterChanged: self._on_roster_changed,
+            RosterRead: self._on_roster_read,
             ShowUsers: self._on_show_users,
             AccountChanged: self._on_account_changed,
         }
@@ -102,17 +110,37 @@ class PresenceService(HostedWorker):
         """At once when the cache can answer, else in the lane of the account."""
         if not self.lanes.busy(partition, item.account):
             known = self.cache.get(item.account, trio.current_time())
-            if known is not None and self._handle(item, known, False):
+            if known is not None:
+                if self._handle(item, known, False):
+                    return
+            elif isinstance(item, Probe) and item.open and self._unchanged(partition, item.account):
+                self._answer_probe(item, _OPEN)
                 return
         self.job(partition, item.account, partial(self._later, partition, item))
 
+    def _unchanged(self, partition: int, account: str) -> bool:
+        return self.changes.none(partition, account, trio.current_time())
+
+    def _on_roster_read(self, partition: int, item: RosterRead) -> None:
+        """The session that has asked for its roster comes online next."""
+        now = trio.current_time()
+        if (
+            self.cache.get(item.account, now) is None
+            and not self.lanes.busy(partition, item.account)
+            and self._unchanged(partition, item.account)
+            and self.domains.loaded
+        ):
+            self._keep(partition, item.account, store.Loaded(*item[1:]))
+
     def _on_roster_changed(self, partition: int, item: RosterChanged) -> None:
+        self.changes.heard(item.account, trio.current_time())
         if self.lanes.busy(partition, item.account):
             self.job(partition, item.account, partial(self._roster_changed, item))
         else:
             self._apply(item)
 
     def _on_account_changed(self, partition: int, item: AccountChanged) -> None:
+        self.changes.heard(item.account, trio.current_time())
         if item.what == "removed":
             # Its router ends the sessions now; their unavailable presence goes to those who were subscribed.
             self.cache.outlast(item.account, trio.current_time() + _REMOVED_SECONDS)
@@ -128,9 +156,14 @@ class PresenceService(HostedWorker):
             nursery.start_soon(super().run)
             nursery.start_soon(self.checks.run)
 
+    async def acquire(self, partition: int, epoch: int) -> None:
+        """What changed before was told to somebody else."""
+        self.changes.acquired(partition, trio.current_time())
+
     def forget(self, partition: int) -> None:
         """Forget what was read of Postgres, too."""
         super().forget(partition)
+        self.changes.forget(partition)
         self.cache.forget_partition(partition)
         self.online.forget(partition)
 
@@ -144,17 +177,24 @@ class PresenceService(HostedWorker):
             relation = await self.checks.ask(partition, item.account, bare_of(item.from_))
             self._answer_probe(item, relation)
         else:
-            self._handle(item, await self._load(partition, item.account), True)
+            opened = isinstance(item, Broadcast) and item.initial
+            self._handle(item, await self._load(partition, item.account, opened), True)
 
-    async def _load(self, partition: int, account: str) -> Subscriptions:
-        loaded = await self.database(partition, lambda conn: store.load(conn, account))
+    async def _load(self, partition: int, account: str, opened: bool) -> Subscriptions:
+        loaded = await self.database(partition, lambda conn: store.load(conn, account, opened))
         await self.domains.known()
         if loaded is None:
             return Subscriptions(False, {}, {}, frozenset())
+        return self._keep(partition, account, loaded)
+
+    def _keep(self, partition: int, account: str, loaded: store.Loaded) -> Subscriptions:
         known = Subscriptions(
             True, self._places(loaded.seen_by), self._places(loaded.sees), frozenset(loaded.blocked)
         )
-        self.cache.put(account, partition, known, trio.current_time())
+        now = trio.current_time()
+        if loaded.open:
+            known.opened, known.opened_until = frozenset(loaded.open), now + _OPEN_SECONDS
+        self.cache.put(account, partition, known, now)
         return known
 
     def _places(self, contacts: Sequence[str]) -> dict[str, Place]:
@@ -226,8 +266,9 @@ class PresenceService(HostedWorker):
             for kind in known.kinds(known.seen_by):
                 PRESENCE_FANOUT.inc(self._fan_out(item.stanza, known.audience(kind), kind))
         if item.initial:
+            opened = known.open(trio.current_time())
             for contact, partition in known.probed(Kind.ROUTER):
-                bus.post(Kind.PRESENCE, partition, Probe(item.full, contact))
+                bus.post(Kind.PRESENCE, partition, Probe(item.full, contact, contact in opened))
             probe = Stanza.build("presence", type="probe", from_=item.full)
             for kind in known.kinds(known.sees) - {Kind.ROUTER}:
                 self._fan_out(probe, known.probed(kind), kind)

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from rookery.shared.db.api import Connection
 from rookery.shared.db.groups import contacts, shares
+from rookery.shared.db.seeing import opens
 from rookery.shared.xmpp.jid import Jid
 from rookery.workers.presence.rules import Relation
 
@@ -17,6 +18,13 @@ SELECT
     ARRAY(SELECT jid FROM blocked WHERE account_id = a.id) AS blocked
 FROM account a WHERE domain = $1 AND localpart = $2"""  # noqa: S608  constants only
 
+#: And the contacts that let it see them: for an account that becomes available.
+_LOAD_OPEN: Final = _LOAD.replace(
+    " AS blocked",
+    f""" AS blocked,
+    ARRAY(SELECT i.contact FROM roster_item i WHERE i.account_id = a.id AND i.sub_to
+        AND {opens("i.contact", "a.localpart || '@' || a.domain")}) AS open""",  # noqa: S608  constants only
+)
 
 # For each pair (account, asker), in order: point look-ups of one statement.
 _RELATIONS: Final = f"""
@@ -29,18 +37,21 @@ ORDER BY asked.n"""  # noqa: S608  constants only
 
 
 class Loaded(NamedTuple):
-    """Bare JIDs of contacts, and the block list."""
+    """Bare JIDs of contacts, the block list, and the contacts that let the account see them, if that was asked for."""
 
     seen_by: Sequence[str]
     sees: Sequence[str]
     blocked: Sequence[str]
+    open: Sequence[str] = ()
 
 
-async def load(conn: Connection, account: str) -> Loaded | None:
+async def load(conn: Connection, account: str, opened: bool = False) -> Loaded | None:
     """The subscriptions and the block list of an account, in one statement; None when there is no such account."""
     jid = Jid.trusted(account)
-    row = await conn.fetchrow(_LOAD, jid.domain, jid.local or "")
-    return None if row is None else Loaded(row["seen_by"], row["sees"], row["blocked"])
+    row = await conn.fetchrow(_LOAD_OPEN if opened else _LOAD, jid.domain, jid.local or "")
+    if row is None:
+        return None
+    return Loaded(row["seen_by"], row["sees"], row["blocked"], row["open"] if opened else ())
 
 
 async def relations(conn: Connection, pairs: Sequence[tuple[str, str]]) -> list[Relation]:

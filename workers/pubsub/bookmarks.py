@@ -10,11 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
+from rookery.shared.bus.messages import NODE as NODE_STREAM
+from rookery.shared.bus.messages import Origin
 from rookery.shared.xeps import private_xml
 from rookery.shared.xeps.bookmarks import LEGACY, NODE
 from rookery.shared.xmpp.errors import JidError, StanzaError
 from rookery.shared.xmpp.jid import Jid
 from rookery.shared.xmpp.parse import parse_element
+from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element
 from rookery.workers.pubsub import owner, reader, remainder
 from rookery.workers.pubsub.changes import (
@@ -34,6 +37,7 @@ from rookery.workers.pubsub.errors import error, no_node
 from rookery.workers.pubsub.keeping import Keeping, Request
 from rookery.workers.pubsub.node import Ask, Item, Node
 from rookery.workers.pubsub.publisher import items_element
+from rookery.workers.pubsub.recent import Notice
 
 #: How the node must be (XEP-0402 section 3.3): nobody else sees it, and everything stays.
 SETTINGS: Final[Mapping[str, Value]] = {
@@ -44,6 +48,8 @@ SETTINGS: Final[Mapping[str, Value]] = {
 }
 _TRUE: Final = frozenset({"1", "true"})
 _TEXTS: Final = ("nick", "password")
+#: Octets of what the old node tells; more bookmarks than fit are not told at once.
+MAX_TOLD: Final = 262_144
 #: The item of the old node.
 CURRENT: Final = "current"
 
@@ -193,6 +199,24 @@ async def _get(keeping: Keeping, request: Request) -> Element:
     )
     kept = tuple(parse_element(rest).elements()) if rest else ()
     return storage(there, kept)
+
+
+async def tell(keeping: Keeping, partition: int, node: Node) -> None:
+    """The bookmarks have changed: the account's clients that want the old node get its item, with all of them (XEP-0048 section 3.2)."""
+    page = await keeping.worker.database(
+        partition, lambda conn: reader.page(conn, node.id, keeping.limits.items, reader.Where())
+    )
+    rest = await keeping.worker.database(partition, lambda conn: remainder.get(conn, node.owner))
+    kept = tuple(parse_element(rest).elements()) if rest else ()
+    there = () if page is None else page.items[::-1]
+    item = Element(NS_EVENT, "item", {"id": CURRENT}, storage(there, kept))
+    told = Element(NS_EVENT, "event", None, Element(NS_EVENT, "items", {"node": LEGACY}, item))
+    stanza = Stanza.build("message", told, type="headline", from_=node.owner, id=f"{node.id}-{node.n}-old")
+    if len(stanza.inner) <= MAX_TOLD:
+        # A stream of its own: who wants both nodes is told of both.
+        stream = NODE_STREAM + (node.id | 1 << 63).to_bytes(8, "big")
+        whom = ((node.owner, keeping.worker.node.partition(node.owner)),)
+        keeping.notices.recent.send(Notice(stanza, whom, Origin(stream, node.n, ""), LEGACY))
 
 
 async def private(keeping: Keeping, request: Request) -> Element | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import trio
@@ -13,6 +13,7 @@ import trio
 from rookery.shared.bus.messages import NOBODY, AccountChanged, Handle, Kind, Origin
 from rookery.shared.xeps.avatar_conversion import METADATA
 from rookery.shared.xeps.blocking import matches
+from rookery.shared.xeps.bookmarks import NODE as BOOKMARKS
 from rookery.shared.xeps.pubsub import Options
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.jid import bare_of
@@ -20,6 +21,7 @@ from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element
 from rookery.workers.hosted import HostedWorker, uid
 from rookery.workers.pubsub import notices, reader, store
+from rookery.workers.pubsub.cancelled import Cancelled
 from rookery.workers.pubsub.changes import Change, Deleted, Outcome, Published, event, evolve
 from rookery.workers.pubsub.config import Limits
 from rookery.workers.pubsub.errors import no_node
@@ -29,6 +31,8 @@ from rookery.workers.pubsub.publisher import items_element
 
 #: Owners whose used octets are remembered.
 _USED: Final = 10_000
+#: Accounts that are remembered for their clients of the old bookmarks.
+_READERS: Final = 50_000
 _NOBODY: Final = Seen(0, frozenset(), frozenset(), 0.0)
 
 
@@ -69,8 +73,15 @@ class Keeping:
         self.nodes = Nodes(self.options.cache_bytes)
         self.audiences = Audiences()
         self.notices = notices.Notices(worker)
+        self.cancelled = Cancelled()
         #: Called with an account whose clients want to be notified, or do not any more.
         self.on_push_changed: Callable[[str], None] = _ignore
+        #: Called when contacts of an account were told of something, with its partition and their bare JIDs.
+        self.on_told: Callable[[int, str, Sequence[str]], None] = _nothing
+        #: Called when the bookmarks of an account have changed that has clients of the old node (`bookmarks`), with its partition.
+        self.on_bookmarks: Callable[[int, Node], Awaitable[None]] = _nobody
+        #: Such accounts, with their partitions.
+        self.old_readers: OrderedDict[str, int] = OrderedDict()
         self._used: OrderedDict[str, int] = OrderedDict()
 
     # --- what is known -----------------------------------------------------------------------------------------------
@@ -188,6 +199,10 @@ class Keeping:
             await worker.domains.known()
             whom = whom or await self._audience(partition, node)
             self.notices.tell(node.owner, node.name, node.id, told, whom)
+            if whom.contacts:
+                self.on_told(partition, node.owner, whom.contacts)
+            if node.name == BOOKMARKS and node.owner in self.old_readers:
+                await self.on_bookmarks(partition, node)
         return outcome.reply
 
     async def _commit(
@@ -228,6 +243,13 @@ class Keeping:
             )
         return notices.audience(node, seen, groups)
 
+    def reads_old(self, partition: int, account: str) -> None:
+        """A client of the account wants to be told of its old bookmarks."""
+        self.old_readers[account] = partition
+        self.old_readers.move_to_end(account)
+        if len(self.old_readers) > _READERS:
+            self.old_readers.popitem(last=False)
+
     async def tell_again(self, partition: int, id: int, data: bytes) -> None:
         """What a former holder has committed, and perhaps not told to everybody."""
         owner, name, told, gone = notices.unpack(data)
@@ -246,25 +268,49 @@ class Keeping:
             node = self.worker.node
             node.bus.post(Kind.ROUTER, node.partition(owner), AccountChanged(owner, "avatar"))
 
-    async def show(self, partition: int, account: str, contact: str) -> None:
-        """Send the last items of an account to a contact who may see it from now on."""
+    async def show(
+        self,
+        partition: int,
+        account: str,
+        contact: str,
+        full: str = "",
+        wants: frozenset[str] = frozenset(),
+    ) -> None:
+        """Send the last items of an account to a contact who may see it from now on (XEP-0163 section 4.3.2); or those of nodes
+        that a client at another server `wants`, which is there from now on, to that one alone."""
+        again = self.cancelled.take(account, contact, trio.current_time())
         names = await self.worker.database(partition, lambda conn: reader.shown(conn, account))
         for name in names:
+            if full and name not in wants:
+                continue
             node = await self.find(partition, account, name)
             last = None if node is None else node.newest(time.time())
             if node is None or last is None:
                 continue
             whom = await self._audience(partition, node)
             if contact in whom.contacts:
-                only = notices.Audience((), (contact,))
-                told = event(node, items_element(node, (last,)), last.n)
+                only = notices.Audience(((full, ()),), ()) if full else notices.Audience((), (contact,))
+                n = await self._next(partition, node) if again else last.n
+                told = event(node, items_element(node, (last,)), n)
                 self.notices.tell(account, name, node.id, notices.written((told,)), only)
+
+    async def _next(self, partition: int, node: Node) -> int:
+        """A new number of a node, committed: for what is told once more."""
+        record = store.Record(partition, b"", b"", b"")
+        incarnation, n = self.worker.node.incarnation, node.n + 1
+        await self.worker.database(
+            partition, lambda conn: store.commit(conn, incarnation, node, (), n, record)
+        )
+        node.n = n
+        return n
 
     # --- the end of what is known ------------------------------------------------------------------------------------
 
     def forget(self, partition: int) -> None:
         """Another process holds the partition now."""
         self.nodes.forget_partition(partition)
+        for account in [name for name, number in self.old_readers.items() if number == partition]:
+            del self.old_readers[account]
         self.audiences.forget_partition(partition)
 
     def forget_owner(self, owner: str) -> None:
@@ -284,4 +330,12 @@ def result(request: Request, payload: Element | None) -> Stanza:
 
 
 def _ignore(account: str) -> None:
+    pass
+
+
+async def _nobody(partition: int, node: Node) -> None:
+    pass
+
+
+def _nothing(partition: int, owner: str, contacts: Sequence[str]) -> None:
     pass

@@ -6,12 +6,13 @@ the partition, or as the last item beside the publication.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
 import msgpack
 
-from rookery.shared.bus.messages import NODE, Origin
+from rookery.shared.bus.messages import NODE, Kind, Origin
+from rookery.shared.cluster.fanout import fan_out
 from rookery.shared.xeps.blocking import matches
 from rookery.shared.xmpp.jid import bare_of
 from rookery.shared.xmpp.stanza import Stanza
@@ -127,6 +128,8 @@ class Notices:
     def __init__(self, worker: HostedWorker) -> None:
         self._worker = worker
         self.recent = Recent(worker.node)
+        #: The full JIDs at other servers, of these contacts of an account, that want notifications of a node.
+        self.wanting: Callable[[str, Sequence[str], str], Sequence[str]] = _nobody
         #: Recipients of all notifications, for the operator.
         self.count = 0
 
@@ -147,22 +150,37 @@ class Notices:
 
     def _send(self, stanza: Stanza, jids: Iterable[str], origin: Origin) -> None:
         worker, local = self._worker, []
+        elsewhere: list[tuple[str, int]] = []
         for jid in jids:
             if worker.addresses.account(jid):
                 local.append((jid, worker.addresses.place(jid).partition))
             elif worker.addresses.serves(jid):
-                worker.route(stanza.replace(to=jid), origin)
+                place = worker.addresses.place(jid)
+                if place.kind is Kind.S2S:
+                    elsewhere.append((jid, place.partition))
+                    continue
+                # A number counts once for whoever takes it: so each of them has numbers of its own.
+                own = Origin(origin.stream + b"/" + jid.encode(), origin.n, "")
+                worker.route(stanza.replace(to=jid), own)
                 self.count += 1
         if local:
             self.count += self.recent.send(Notice(stanza, local, origin))
+        if elsewhere:
+            self.count += fan_out(worker.node.bus, stanza, elsewhere, origin, kind=Kind.S2S)
 
-    def _filtered(self, stanza: Stanza, bares: Iterable[str], origin: Origin, name: str) -> None:
+    def _filtered(self, stanza: Stanza, bares: Sequence[str], origin: Origin, name: str) -> None:
         worker = self._worker
+        if theirs := self.wanting(stanza.from_, bares, name):
+            self._send(stanza, theirs, origin)
         places = [
             (jid, worker.addresses.place(jid).partition) for jid in bares if worker.addresses.account(jid)
         ]
         if places:
             self.count += self.recent.send(Notice(stanza, places, origin, name))
+
+
+def _nobody(owner: str, contacts: Sequence[str], name: str) -> Sequence[str]:
+    return ()
 
 
 def _headers(subids: Sequence[str]) -> Element:

@@ -134,6 +134,18 @@ async def audience(conn: Connection, account: str) -> tuple[Sequence[str], froze
     return ((), frozenset()) if row is None else (row["seen_by"], frozenset(row["blocked"]))
 
 
+async def mutual(conn: Connection, account: str) -> list[str]:
+    """The contacts of an account that it sees and that see it."""
+    jid = Jid.trusted(account)
+    rows = await conn.fetch(
+        "SELECT r.contact FROM account a JOIN roster_item r ON r.account_id = a.id "
+        "WHERE a.domain = $1 AND a.localpart = $2 AND r.sub_from AND r.sub_to ORDER BY r.contact",
+        jid.domain,
+        jid.local or "",
+    )
+    return [row["contact"] for row in rows]
+
+
 async def contact(conn: Connection, account: str, bare: str) -> Contact:
     """How an account stands to somebody."""
     jid = Jid.trusted(account)

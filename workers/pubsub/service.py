@@ -19,14 +19,18 @@ from rookery.shared.bus.messages import (
     Notified,
     RosterChanged,
     Route,
+    TheirAnswer,
+    TheirPresence,
 )
 from rookery.shared.cluster.api import Node
+from rookery.shared.xeps.bookmarks import LEGACY
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.jid import bare_of
 from rookery.shared.xmpp.parse import parse_element
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.workers.hosted import Handler, HostedWorker, uid
-from rookery.workers.pubsub import approval, reader, store
+from rookery.workers.pubsub import approval, bookmarks, reader, store
+from rookery.workers.pubsub.elsewhere import Elsewhere
 from rookery.workers.pubsub.keeping import Keeping, Request
 from rookery.workers.pubsub.last_items import LastItemsOf
 from rookery.workers.pubsub.push.pushes import Pushes
@@ -51,6 +55,8 @@ class PubsubService(HostedWorker):
         self.keeping = Keeping(self)
         self.last_items = LastItemsOf(self)
         self.pushes = Pushes(self)
+        self.elsewhere = Elsewhere(self, self.keeping)
+        self.keeping.on_bookmarks = partial(bookmarks.tell, self.keeping)
         self.keeping.on_push_changed = self.pushes.changed
         node.on_holder.append(self.keeping.notices.recent.on_holder)
         #: When each partition was acquired.
@@ -68,6 +74,8 @@ class PubsubService(HostedWorker):
             RosterChanged: self._on_roster_changed,
             AccountChanged: self._on_account_changed,
             ContactRemoved: self._on_contact_removed,
+            TheirPresence: lambda partition, item: self.elsewhere.on_presence(partition, item),
+            TheirAnswer: lambda _, item: self.elsewhere.on_answer(item),
         }
 
     # --- items ---------------------------------------------------------------------------------------------------
@@ -82,12 +90,17 @@ class PubsubService(HostedWorker):
         self.handle(partition, handle, partial(self._serve, partition, handle))
 
     def _on_interest(self, partition: int, item: Interest) -> None:
+        if LEGACY in item.names:
+            self.keeping.reads_old(partition, item.account)
         self.last_items.ask(partition, item)
 
     def _on_roster_changed(self, partition: int, item: RosterChanged) -> None:
         self.keeping.audiences.forget(item.account)
         if item.subscription in ("from", "both"):
             self.job(partition, item.account, partial(self._new_contact, partition, item))
+        else:
+            self.keeping.cancelled.add(item.account, item.contact, trio.current_time())
+            self.elsewhere.forget_contact(item.account, item.contact)
 
     def _on_account_changed(self, partition: int, item: AccountChanged) -> None:
         if item.what in ("removed", "blocklist", "created", "roster"):
@@ -105,6 +118,9 @@ class PubsubService(HostedWorker):
         self.keeping.audiences.forget(item.account)
         if self.addresses.account(item.contact):
             await self.keeping.show(partition, item.account, item.contact)
+        elif item.subscription == "both":
+            # What its presence said before it was let in was not looked at.
+            self.elsewhere.probe(item.account, item.contact)
 
     # --- requests ------------------------------------------------------------------------------------------------
 
@@ -173,6 +189,7 @@ class PubsubService(HostedWorker):
         super().forget(partition)
         self.keeping.forget(partition)
         self.pushes.forget(partition)
+        self.elsewhere.forget(partition)
         self._since.pop(partition, None)
 
     async def _sweep(self) -> None:
@@ -180,4 +197,5 @@ class PubsubService(HostedWorker):
         incarnation = self.node.incarnation
         while True:
             await trio.sleep(_SWEEP_SECONDS)
+            self.elsewhere.tick()
             await self.database(0, lambda conn: store.forget(conn, incarnation, REMEMBERED_SECONDS))

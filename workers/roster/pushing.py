@@ -12,6 +12,7 @@ from rookery.shared.xeps.registry import INTERESTED
 from rookery.workers.hosted import HostedWorker
 from rookery.workers.roster import roster
 from rookery.workers.roster.quiet import Quiet
+from rookery.workers.roster.reading import Reading
 
 
 class Pushing(HostedWorker):
@@ -20,6 +21,7 @@ class Pushing(HostedWorker):
     def __init__(self, node: Node) -> None:
         super().__init__(node)
         self.quiet = Quiet()
+        self.reading = Reading()
         self._watchers: Mapping[str, tuple[str, ...]] = {}
 
     def learn_watchers(self, rows: Sequence[DomainRow]) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
-from rookery.shared.bus.messages import Handle, Origin
+import trio
+
+from rookery.shared.bus.messages import Handle, Kind, Origin
 from rookery.shared.xeps.registry import answered_by
 from rookery.shared.xmpp import ns
 from rookery.shared.xmpp.errors import StanzaError
@@ -14,6 +16,7 @@ from rookery.shared.xmpp.xml import Element
 from rookery.workers.hosted import HostedWorker, uid
 from rookery.workers.roster import notices, roster, store
 from rookery.workers.roster.pushing import Pushing
+from rookery.workers.roster.reading import MOST_CONTACTS
 from rookery.workers.roster.subscription import State, removal
 
 
@@ -34,11 +37,14 @@ async def get(worker: HostedWorker, partition: int, item: Handle) -> Stanza | No
     ver = query.get("ver")
     assert isinstance(worker, Pushing)
     since = worker.quiet.changes(partition)
+    read = worker.reading.due(partition, item.account, trio.current_time())
     found = await worker.database(
-        partition, lambda conn: store.get(conn, item.account, ver), item.origin.deadline
+        partition, lambda conn: store.get(conn, item.account, ver, read), item.origin.deadline
     )
     if found is None:
         raise StanzaError("item-not-found")
+    if found.read is not None and len(found.read.sees) + len(found.read.seen_by) <= MOST_CONTACTS:
+        worker.node.bus.post(Kind.PRESENCE, partition, found.read)
     if found.quiet:
         # A login reads the roster, then becomes available: it need not ask again.
         worker.quiet.add(partition, item.account, since)

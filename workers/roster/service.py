@@ -122,6 +122,7 @@ class RosterService(Pushing):
         """Forget what was read of Postgres, too."""
         super().forget(partition)
         self.quiet.forget(partition)
+        self.reading.forget(partition)
 
     async def _handle(self, partition: int, item: Handle) -> None:
         stanza = item.stanza

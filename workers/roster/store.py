@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-from rookery.shared.bus.messages import EditRoster
+from rookery.shared.bus.messages import EditRoster, RosterRead
 from rookery.shared.db.api import FENCE, Connection, Fenced
+from rookery.shared.db.seeing import opens, seeing
 from rookery.shared.xmpp.errors import StanzaError
 from rookery.shared.xmpp.jid import Jid
 from rookery.workers.roster import shared
@@ -33,6 +34,8 @@ _TRIES: Final = 5
 _COLUMNS: Final = "contact, name, groups, sub_to, sub_from, pending_out, pending_in, approved, listed, ver, last_uid, last_state"
 _ACCOUNT: Final = f"""SELECT id, roster_ver, roster_floor, {shared.GROUPED} AS grouped FROM account
 WHERE domain = $1 AND localpart = $2"""  # noqa: S608
+#: And what the presence worker reads of an account.
+_ACCOUNT_READ: Final = _ACCOUNT.replace(" AS grouped", f" AS grouped, {seeing('account')}")
 _ITEM: Final = f"SELECT {_COLUMNS} FROM roster_item WHERE account_id = $1 AND contact = $2"  # noqa: S608
 #: The account has a row even when its roster is empty; items and version are of one snapshot. Who only asks is not listed.
 _WHOLE: Final = f"""SELECT a.id, a.roster_ver, a.grouped, {_COLUMNS},
@@ -40,6 +43,13 @@ _WHOLE: Final = f"""SELECT a.id, a.roster_ver, a.grouped, {_COLUMNS},
 FROM (SELECT id, roster_ver, domain, localpart, {shared.GROUPED} AS grouped FROM account) a
 LEFT JOIN roster_item i ON i.account_id = a.id AND i.listed
 WHERE a.domain = $1 AND a.localpart = $2 ORDER BY contact"""  # noqa: S608
+#: And what the presence worker reads of an account: the block list once.
+_WHOLE_READ: Final = _WHOLE.replace(
+    " AS asked",
+    f""" AS asked,
+    i.sub_to AND {opens("i.contact", "a.localpart || '@' || a.domain")} AS open,
+    CASE WHEN row_number() OVER () = 1 THEN ARRAY(SELECT jid FROM blocked WHERE account_id = a.id) END AS blocked""",  # noqa: S608  constants only
+)
 _DELTA: Final = f"SELECT {_COLUMNS} FROM roster_item WHERE account_id = $1 AND ver > $2 ORDER BY ver LIMIT $3"  # noqa: S608
 _WRITE: Final = f"""{FENCE},
 bumped AS (
@@ -90,7 +100,8 @@ class Edited(NamedTuple):
 class Roster(NamedTuple):
     """What a roster get answers: all items when `full`, else those that changed after the client's version.
 
-    `quiet`: nobody waits for an answer to a request of presence (RFC 6121 section 3.1.3), as far as was read.
+    `quiet`: nobody waits for an answer to a request of presence (RFC 6121 section 3.1.3), as far as was read. `read` is for the presence worker,
+    if that was asked for, and the account is in no group.
     """
 
     account_id: int
@@ -98,6 +109,7 @@ class Roster(NamedTuple):
     full: bool
     items: Sequence[Item]
     quiet: bool = False
+    read: RosterRead | None = None
 
 
 class _Row(NamedTuple):
@@ -123,9 +135,9 @@ def _row(record: Any, contact: str) -> _Row:
     return _Row(item, record["pending_in"], record["last_uid"], record["last_state"])
 
 
-async def _account(conn: Connection, account: str) -> Any:
+async def _account(conn: Connection, account: str, read: bool = False) -> Any:
     jid = Jid.trusted(account)
-    return await conn.fetchrow(_ACCOUNT, jid.domain, jid.local or "")
+    return await conn.fetchrow(_ACCOUNT_READ if read else _ACCOUNT, jid.domain, jid.local or "")
 
 
 async def _write(
@@ -171,26 +183,39 @@ async def _room(conn: Connection, incarnation: str, account_id: int, limit: int,
     return bool(await conn.fetchval(count, account_id, listed) < limit)
 
 
-async def get(conn: Connection, account: str, ver: str | None) -> Roster | None:
-    """The roster, or what changed since `ver` (RFC 6121 section 2.6); None when there is no such account."""
+async def get(conn: Connection, account: str, ver: str | None, read: bool = False) -> Roster | None:
+    """The roster, or what changed since `ver` (RFC 6121 section 2.6); None when there is no such account. `read`: tell the presence worker's part, too."""
     if ver:
-        changed = await _changed(conn, account, ver)
+        changed = await _changed(conn, account, ver, read)
         if changed is not None:
             return changed
     jid = Jid.trusted(account)
-    records = await conn.fetch(_WHOLE, jid.domain, jid.local or "")
+    records = await conn.fetch(_WHOLE_READ if read else _WHOLE, jid.domain, jid.local or "")
     if not records:
         return None
     account_id, current = records[0]["id"], records[0]["roster_ver"]
     items = [_row(record, "").item for record in records if record["contact"] is not None]
     quiet = not records[0]["asked"]
-    seen = await shared.seen(conn, account_id) if records[0]["grouped"] else shared.NOBODY
-    return Roster(account_id, marked(version(account_id, current), seen.mark), True, seen.among(items), quiet)
+    grouped = records[0]["grouped"]
+    seen = await shared.seen(conn, account_id) if grouped else shared.NOBODY
+    ver = marked(version(account_id, current), seen.mark)
+    told = _read(account, records) if read and not grouped else None
+    return Roster(account_id, ver, True, seen.among(items), quiet, told)
 
 
-async def _changed(conn: Connection, account: str, ver: str) -> Roster | None:
+def _read(account: str, records: Sequence[Any]) -> RosterRead:
+    return RosterRead(
+        account,
+        [record["contact"] for record in records if record["sub_from"]],
+        [record["contact"] for record in records if record["sub_to"]],
+        next((record["blocked"] for record in records if record["blocked"] is not None), ()),
+        [record["contact"] for record in records if record["open"]],
+    )
+
+
+async def _changed(conn: Connection, account: str, ver: str, read: bool) -> Roster | None:
     """What changed since `ver`; None when the whole roster is to be told."""
-    row = await _account(conn, account)
+    row = await _account(conn, account, read)
     if row is None:
         return None
     account_id, current = row["id"], row["roster_ver"]
@@ -202,12 +227,15 @@ async def _changed(conn: Connection, account: str, ver: str) -> Roster | None:
     if mark != seen.mark:
         return None
     now = marked(version(account_id, current), mark)
+    told = None
+    if read and not row["grouped"]:
+        told = RosterRead(account, row["seen_by"], row["sees"], row["blocked"], row["open"])
     if known == current:
-        return Roster(account_id, now, False, [])
+        return Roster(account_id, now, False, [], read=told)
     records = await conn.fetch(_DELTA, account_id, known, MAX_DELTA + 1)
     if len(records) > MAX_DELTA:
         return None
-    return Roster(account_id, now, False, [seen.of(_row(record, "").item) for record in records])
+    return Roster(account_id, now, False, [seen.of(_row(record, "").item) for record in records], read=told)
 
 
 async def edit(

@@ -75,7 +75,7 @@ def test_the_previous_version_of_each_item_is_what_was_released() -> None:
             "Redeem": None, "IssueToken": None, "LoginToken": None, "CheckLogin": None, "LoginChecked": None,
         "AskProcess": None, "ProcessTold": None,
         "AddKeys": None, "LoggedIn": None, "AskArchive": None, "ArchiveEnds": None, "Missed": None, "NoLongerAway": None, "Notified": None,
-        "SharedContacts": None, "ShowUsers": None,
+        "SharedContacts": None, "ShowUsers": None, "RosterRead": None, "TheirPresence": None, "TheirAnswer": None,
     }  # fmt: skip
 
 

@@ -147,3 +147,23 @@ async def test_last_items_come_once_and_never_behind_newer_ones() -> None:
             node.bus.post(Kind.ROUTER, node.partition(client.bare), LastItems(client.full, stream, items))
         await it.settle()
         assert heard(client) == ["1"]
+
+
+async def test_the_last_items_of_a_blocked_sender_are_left_out() -> None:
+    """XEP-0191 section 3.3: the worker may have read them before the sender was blocked."""
+    async with rig() as it:
+        client = await learned(it, MOOD)
+        node = it.workers[Kind.PUBSUB]
+        other, own = NODE + b"\0" * 7 + b"\2", NODE + b"\0" * 7 + b"\3"
+        senders = {STREAM: OWNER, other: f"friend@{DOMAIN}", own: client.bare}
+        # A whole domain, too, but never what the account itself has.
+        for n, blocked, expected in ((1, [OWNER], 2), (2, [DOMAIN], 1), (3, [], 3)):
+            it.db.blocked[client.bare] = blocked
+            await it.change(client.bare.partition("@")[0], "blocklist")
+            items = [(stream, n, told(n).replace(from_=sender)) for stream, sender in senders.items()]
+            node.bus.post(
+                Kind.ROUTER, node.partition(client.bare), LastItems(client.full, client.stream, items)
+            )
+            await it.settle()
+            from_ = [one.from_ for one in client.news() if one.kind == "message"]
+            assert from_ == list(senders.values())[3 - expected :], blocked

@@ -313,6 +313,24 @@ async def test_to_resources_names_its_targets_by_mark_availability_or_full_jid()
         assert len(ids) == len(set(ids)) == 5
 
 
+async def test_a_new_avatar_is_in_presence_that_is_told_later() -> None:
+    """XEP-0398 section 4: every available presence; what was sent before is not sent again."""
+    async with rig() as it:
+        bob, carol = await it.online("bob", "one"), await it.online("carol")
+        for digest in ("a" * 40, "b" * 40):
+            metadata = f"<metadata xmlns='{METADATA}'><info id='{digest}' type='image/png'/></metadata>"
+            it.db.avatars[BOB] = metadata.encode()
+            await it.change("bob", "avatar")
+            assert carol.news() == []
+            await from_worker(it, BOB, SendPresence(BOB, carol.full, True, probe=True))
+            (told,) = carol.news()
+            assert told.inner == f"<x xmlns='{UPDATE}'><photo>{digest}</photo></x>".encode()
+        # Its other resources see it, too, and so does the next holder.
+        another = await it.online("bob", "two")
+        assert digest.encode() in bob.note
+        assert another.bare == BOB
+
+
 async def test_presence_carries_the_hash_of_an_avatar() -> None:
     """XEP-0398 section 4: broadcast and directed; what the client says of a picture stays."""
     digest = "a" * 40
