@@ -43,10 +43,12 @@ from rookery.shared.bus.messages import (
     RemoteBroken,
     RosterChanged,
     Route,
+    Seen,
     SendPresence,
     SessionUp,
     SharedContacts,
     ShowUsers,
+    Sighted,
     StillThere,
     ToResources,
 )
@@ -74,7 +76,9 @@ _HARMLESS: Final = frozenset(
         SendPresence,
         SessionUp,
         SharedContacts,
+        Seen,
         ShowUsers,
+        Sighted,
         StillThere,
         ToResources,
     }
