@@ -198,8 +198,9 @@ def nest(query: Element, nested: Iterable[Nested], separator: str) -> None:
     query.children[:] = sorted(kept, key=_rank)
 
 
-def _rank(element: Element) -> int:
-    return 0 if element.name == "identity" else 1 if element.name == "feature" else 2
+def _rank(element: Element | str) -> int:
+    name = element.name if isinstance(element, Element) else ""
+    return {"identity": 0, "feature": 1}.get(name, 2)
 
 
 def _internal(element: Element, uri: str) -> bool:
