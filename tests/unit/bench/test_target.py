@@ -11,6 +11,7 @@ from rookery.bench.plan import Plan
 @pytest.mark.parametrize("transport", ["plain", "starttls", "tls", "ws", "bosh"])
 def test_each_server_is_asked_for_its_own_domain(transport: str) -> None:
     plan = Plan(
+        scenario="chat",
         target="127.0.0.1:5222",
         domain="a.example",
         second_target="127.0.0.1:5223",
