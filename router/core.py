@@ -24,6 +24,7 @@ from rookery.shared.bus.messages import (
 )
 from rookery.shared.cluster.addresses import OWN, Addresses
 from rookery.shared.cluster.api import Node
+from rookery.shared.cluster.delegations import Delegated
 from rookery.shared.cluster.domains import DomainRow
 from rookery.shared.cluster.federation import federated
 from rookery.shared.custody.custodian import Custodian
@@ -55,6 +56,10 @@ class Core:
         self.domains: dict[str, DomainRow] = {}
         #: The services that each hosted domain lists.
         self.services: dict[str, tuple[str, ...]] = {}
+        #: What each of them delegates to components (XEP-0355).
+        self.delegated: dict[str, Delegated] = {}
+        #: Domains of which a component hears whom their users see (XEP-0356).
+        self.watched: frozenset[str] = frozenset()
         self.count = Counters()
         #: Hosted domains whose messages are accepted on receipt.
         self.relaxed: frozenset[str] = frozenset()

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from rookery.router.core import Core
+from rookery.shared.cluster.delegations import of_domains
 from rookery.shared.cluster.domains import DomainReader, DomainRow, from_rows, services
+from rookery.shared.cluster.privileges import told
 
 
 class Domains:
@@ -22,6 +24,8 @@ class Domains:
         core = self._core
         core.domains = {row.name: row for row in rows}
         core.services = services(rows)
+        core.delegated = of_domains(rows)
+        core.watched = frozenset(told(rows, lambda grants: grants.presence == "roster"))
         default = core.config.durability
         relaxed = frozenset(row.name for row in rows if (row.durability or default) == "relaxed")
         changed, core.relaxed = relaxed ^ core.relaxed, relaxed

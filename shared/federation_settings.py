@@ -42,7 +42,7 @@ class S2s(Section, frozen=True):
     posh: Annotated[
         bool,
         about(
-            "Where nobody vouches for the certificate of a server that we connect to, ask its domain over HTTPS which ones it may show (RFC 7711)"
+            "Where nobody vouches for the certificate of another server, ask its domain over HTTPS which ones it may show (RFC 7711)"
         ),
     ] = False
     ca_file: Annotated[

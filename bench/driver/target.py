@@ -52,7 +52,7 @@ class Target:
             self.header = f"<open xmlns='{ns.FRAMING}' to='{domain}' version='1.0' xml:lang='en'/>".encode()
             self.farewell = f"<close xmlns='{ns.FRAMING}'/>".encode()
         else:
-            self.header = header.stream_header(to=plan.domain)
+            self.header = header.stream_header(to=self.domain)
             self.farewell = header.CLOSE
 
 

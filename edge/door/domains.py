@@ -51,7 +51,9 @@ class HostedDomains:
             row.name: HostedDomain(
                 row.name,
                 row.registration and not row.logins,
-                entity_caps.stream_feature(features, [(var, uris) for var, uris in row.contacts]),
+                None
+                if row.delegating
+                else entity_caps.stream_feature(features, [(var, uris) for var, uris in row.contacts]),
                 row.logins,
                 row.puzzles,
             )

@@ -47,6 +47,8 @@ class Iqs:
         gated: bool = False,
     ) -> None:
         """A request to an account. Raises StanzaError."""
+        if self._core.delegated and self._delegate(part, account.bare, origin, iq, sent=own):
+            return
         entry = self._entry(Target.ACCOUNT, iq)
         of_node = lookup(Target.NODE, iq.type, *iq.payloads[0])
         node = "" if of_node is None else _node(iq)
@@ -105,6 +107,8 @@ class Iqs:
 
     def answer_domain(self, part: Part, bare: str, origin: Origin, iq: Stanza) -> None:
         """A request of the account `bare` of this partition to a hosted domain. Raises StanzaError."""
+        if self._core.delegated and self._delegate(part, iq.to, origin, iq, sent=True):
+            return
         entry = self._entry(Target.DOMAIN, iq)
         core = self._core
         if isinstance(entry, Forward):
@@ -118,11 +122,24 @@ class Iqs:
 
     def answer_abroad(self, part: Part, origin: Origin, iq: Stanza) -> None:
         """A request of somebody who has no account here to a hosted domain; what workers keep is for users. Raises StanzaError."""
+        if self._core.delegated and self._delegate(part, iq.to, origin, iq, sent=False):
+            return
         entry = self._entry(Target.DOMAIN, iq)
         if isinstance(entry, Forward):
             raise StanzaError("service-unavailable")
         self._core.route(entry.handler(iq, self._context(iq.to, False, ())), answering(origin))
         self._core.accept(part, origin)
+
+    def _delegate(self, part: Part, asked: str, origin: Origin, iq: Stanza, *, sent: bool) -> bool:
+        """Whether the request is a component's (XEP-0355), which has it then. Raises StanzaError."""
+        core = self._core
+        delegated = core.delegated.get(asked.rpartition("@")[2])
+        component = "" if delegated is None else delegated.managing(iq, bare="@" in asked)
+        if not component:
+            return False
+        place = Kind.COMPONENT, core.node.partition(component)
+        core.pass_on(part, place, Handle(origin, component, iq.from_, False, iq), sent=sent)
+        return True
 
     @staticmethod
     def _entry(target: Target, iq: Stanza) -> Entry:
@@ -155,6 +172,7 @@ class Iqs:
             services=core.services.get(domain, ()),
             admin=row is not None and sender in row.admins,
             guests=row is not None and row.auth.get("type") == "anonymous",
+            nested=() if (found := core.delegated.get(domain)) is None else found.nested,
         )
 
 

@@ -23,7 +23,7 @@ from rookery.router.keeping.rows import Keeping
 from rookery.router.partition import Part
 from rookery.router.pushing import Pushing
 from rookery.router.rules import IQS, MESSAGES, NORMAL, PRESENCES, Action, Case
-from rookery.shared.bus.messages import ROOM, Handle, Kind, Notified, Origin, Probe, Route, answering
+from rookery.shared.bus.messages import ROOM, Handle, Kind, Notified, Origin, Probe, Route, Seen, answering
 from rookery.shared.cluster.addresses import OWN
 from rookery.shared.xeps import privileged_entity, push
 from rookery.shared.xeps.blocking import matches
@@ -282,6 +282,8 @@ class Delivery:
         actions = PRESENCES.get(stanza.type)
         if actions is None:
             raise StanzaError("bad-request", "unknown type of presence")
+        if core.watched and stanza.type in ("", "unavailable"):
+            self._seen(account, stanza)
         action = actions[self._case(account, resource, session)]
         if action is Action.DELIVER:
             assert session is not None
@@ -301,6 +303,13 @@ class Delivery:
         else:
             core.count.dropped += 1
         core.accept(part, origin)
+
+    def _seen(self, account: Account, stanza: Stanza) -> None:
+        """Somebody elsewhere is seen from a domain whose component may hear of it (XEP-0356 section 7.4), whether or not the account is there."""
+        core = self._core
+        watched = account.id and account.bare.rpartition("@")[2] in core.watched
+        if watched and core.addresses.place(stanza.from_).kind is Kind.S2S:
+            core.post(Kind.PRESENCE, account.bare, Seen(account.bare, stanza))
 
     @staticmethod
     def _case(account: Account, resource: str, session: Session | None) -> Case:

@@ -409,6 +409,20 @@ class TheirAnswer(NamedTuple):
     query: bytes
 
 
+class Seen(NamedTuple):
+    """Presence of somebody at another server has come to an account whose domain has a component that may hear of it (XEP-0356 section 7.4)."""
+
+    account: str
+    stanza: Stanza
+
+
+class Sighted(NamedTuple):
+    """Presence of somebody whom users see, for a component that may hear of it; the same of several users is given to it once."""
+
+    component: str
+    stanza: Stanza
+
+
 class LastItems(NamedTuple):
     """The last items of nodes for a session that wants them: (stream, n, notification), whose uid is that of the publication.
 
@@ -1052,6 +1066,8 @@ class Domains(NamedTuple):
     logins: Sequence[Sequence[str]] = ()
     #: Names of those that ask people who make accounts a question, or for work (XEP-0158).
     puzzles: Sequence[str] = ()
+    #: Names of those that delegate requests to components (XEP-0355): what they answer of themselves is not what edges know.
+    delegating: Sequence[str] = ()
 
 
 # --- from operators to processes --------------------------------------------------------------------------------------
@@ -1223,6 +1239,8 @@ Item = (
     | CheckOccupants
     | StillThere
     | ShowUsers
+    | Seen
+    | Sighted
     | FannedOut
     | LastItems
     | TheirPresence
@@ -1363,6 +1381,8 @@ TAGS: Final[dict[type, int]] = {
     Claimed: 76,
     StillThere: 100,
     ShowUsers: 420,
+    Seen: 450,
+    Sighted: 451,
     Frontier: 7,
     Noted: 17,
     Enable: 80,

@@ -16,6 +16,7 @@ item gets a new `VERSION` and a line here, with what happens while the other sid
 | 3 | `MirrorSession.heard`, `Resumed.heard`, `ToSession.origin`, `ToSession.entrance`, `ToSession.stream` | what a room says may come twice to those whose router died |
 | 3 | `StillThere` | a resource whose edge and router died at once stays available to its subscribers |
 | 3 | `ShowUsers` | a component that comes later than users does not see them before they come again |
+| 3 | `Seen`, `Sighted` | a component is not told of the presence of users' contacts |
 | 3 | `FannedOut`, `CheckOccupants` | there are no rooms while a process of the former version lives |
 | 3 | `Fanout.notify`, `Interest`, `LastItems` | no client is notified of nodes that it is not subscribed to |
 | 3 | `Missed`, `NoLongerAway`, `Notified` | no phone is notified while a process of the former version lives |
@@ -24,6 +25,7 @@ item gets a new `VERSION` and a line here, with what happens while the other sid
 | 3 | `BoshAsk`, `BoshTold` | a request of BOSH that reaches another edge than that of its session waits in vain; version 2 has no such sessions |
 | 3 | `ChangeAccount` | the page of accounts asks to try again |
 | 3 | `AskPuzzle`, `Puzzled`, `Register.puzzle`, `Domains.puzzles` | a domain that asks people who make accounts lets nobody in until all are new |
+| 3 | `Domains.delegating` | the capabilities that an edge tells of a domain that delegates are those without its components |
 | 3 | `AskInvitation`, `Invited`, `Register.token` | an invitation is refused until the worker is new |
 | 3 | `Domains.kinds` | an edge takes every hosted domain for one with accounts; their routers know better |
 | 3 | `ListSessions`, `SessionList`, `EndSessions`, `Ended` | operators cannot see or end sessions of a router of version 2 |
@@ -112,10 +114,12 @@ from rookery.shared.bus.messages import (
     Return,
     RoomTold,
     RosterRead,
+    Seen,
     SessionList,
     SetLogLevel,
     SharedContacts,
     ShowUsers,
+    Sighted,
     StillThere,
     TheirAnswer,
     TheirPresence,
@@ -157,7 +161,9 @@ KNOWN: Final[dict[type, int | None]] = {
     ListSessions: None,
     SessionList: None,
     StillThere: None,
+    Seen: None,
     ShowUsers: None,
+    Sighted: None,
     EndSessions: None,
     Ended: None,
     EditRoster: None,

@@ -67,6 +67,8 @@ WAYS: Final[dict[type, Way]] = {
     m.FannedOut: _way((_ROUTER,), (_MUC,)),
     m.StillThere: _way((_PRESENCE,), (_ROUTER,)),
     m.ShowUsers: _way((_COMPONENT,), (_PRESENCE,)),
+    m.Seen: _way((_ROUTER,), (_PRESENCE,)),
+    m.Sighted: _way((_PRESENCE,), (_COMPONENT,)),
     m.CheckOccupants: _way((_MUC,), (_ROUTER,)),
     m.LastItems: _way((_PUBSUB,), (_ROUTER,)),
     m.Interest: _way((_ROUTER,), (_PUBSUB,)),
@@ -83,7 +85,7 @@ WAYS: Final[dict[type, Way]] = {
     m.Gated: _way((_PRESENCE,), (_ROUTER,)),
     m.Replay: _way((_OFFLINE,), (_ROUTER,)),
     m.ToSession: _way((_OFFLINE, _MUC), (_ROUTER,)),
-    m.Handle: _way((_ROUTER, _ACCOUNT, _COMPONENT), (_ROSTER, _OFFLINE, _ACCOUNT, _PUBSUB)),
+    m.Handle: _way((_ROUTER, _ACCOUNT, _COMPONENT), (_ROSTER, _OFFLINE, _ACCOUNT, _PUBSUB, _COMPONENT)),
     m.Broadcast: _way((_ROUTER,), (_PRESENCE,)),
     m.SessionUp: _way((_ROUTER,), (_ROSTER, _OFFLINE)),
     m.Gate: _way((_ROUTER,), (_PRESENCE,)),
@@ -151,7 +153,7 @@ WAYS: Final[dict[type, Way]] = {
     m.Claimed: _way((_CLUSTER,), (_CLUSTER,)),
     m.AskHolds: _way((_CLUSTER, _COMMAND), (_CLUSTER,)),
     m.Left: _way((_CLUSTER, _COMMAND), (_CLUSTER,)),
-    m.DomainsChanged: _way((_COMMAND,), (_CLUSTER, _COMMAND)),
+    m.DomainsChanged: _way((_COMMAND, _COMPONENT), (_CLUSTER, _COMMAND)),
     m.Yield: _way((_CLUSTER,), (_CLUSTER,)),
 }
 

@@ -54,9 +54,14 @@ class DomainRow(NamedTuple):
     motd: str = ""
     federation: Mapping[str, Any] = MappingProxyType({})
     privileges: Mapping[str, Any] = MappingProxyType({})
+    #: What is delegated to a component (XEP-0355), and what it says of it.
+    delegations: Mapping[str, Any] = MappingProxyType({})
+    nested: Mapping[str, Any] = MappingProxyType({})
     bans: Mapping[str, str] = MappingProxyType({})
     #: Whether people who make accounts are asked something (XEP-0158), for edges.
     puzzles: bool = False
+    #: Whether requests to it, or its accounts, are delegated to components, for edges.
+    delegating: bool = False
 
 
 #: Reads the domains, however long it takes.
@@ -169,9 +174,16 @@ def _of_row(row: Any) -> DomainRow:
         auth,
         motd=str(policy.get("motd") or ""),
         federation=_federation(policy),
-        privileges=found if isinstance(found := policy.get("privileges"), dict) else {},
+        privileges=_mapping(policy, "privileges"),
+        delegations=_mapping(policy, "delegations"),
+        nested=_mapping(policy, "nested"),
         bans=bans_of(policy),
     )
+
+
+def _mapping(policy: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    said = policy.get(name)
+    return said if isinstance(said, dict) else {}
 
 
 def bans_of(policy: Mapping[str, Any]) -> Mapping[str, str]:
@@ -216,8 +228,8 @@ def _of_answer(answer: Domains) -> list[DomainRow]:
         kind = str(answer.kinds[i]) if i < len(answer.kinds) else ACCOUNTS
         told = tuple((str(field), tuple(map(str, uris))) for field, uris in contacts)
         logins = tuple(map(str, answer.logins[i])) if i < len(answer.logins) else ()
-        asks = name in answer.puzzles
-        found.append(DomainRow(str(name), kind, bool(registration), told, logins=logins, puzzles=asks))
+        row = DomainRow(str(name), kind, bool(registration), told, logins=logins)
+        found.append(row._replace(puzzles=name in answer.puzzles, delegating=name in answer.delegating))
     return found
 
 

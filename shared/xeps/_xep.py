@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Literal
+from typing import Any, Literal
 
 from rookery.shared.options import Chosen, Section
 from rookery.shared.xmpp.stanza import Stanza
@@ -58,6 +58,8 @@ class Context:
     admin: bool = False
     #: The domain is one of guests (XEP-0175).
     guests: bool = False
+    #: What components say of namespaces that are delegated to them (XEP-0355), in place of what the server would.
+    nested: Sequence[Any] = ()
 
 
 Handler = Callable[[Stanza, Context], Stanza]

@@ -17,16 +17,16 @@ NS: Final = "urn:xmpp:privilege:2"
 XEP = Xep(
     356,
     "0.4.1",
-    "partial",
-    note="Components by grant of the operator (`rookery component set`): rosters with pushes, messages, requests by namespace, presence of users; presence of their contacts (`roster`) is never granted",
+    "complete",
+    note="Components by grant of the operator (`rookery component set`): rosters with pushes, messages, requests by namespace, presence of users and of their contacts",
 )
 #: What requests of privileged entities in the name of users are called, before their component and its seal: the answers come to the users.
 ANSWERS: Final = "privileged:"
 #: Access to rosters and to namespaces (sections 4, 6), as rows and options have it.
 ROSTER: Final = ("none", "get", "set", "both")
 MESSAGE: Final = ("none", "outgoing")
-#: Of section 7; `roster`, the presence of everybody's contacts, is not among them.
-PRESENCE: Final = ("none", "managed_entity")
+#: Of section 7: of the users, or of the users and all that they see.
+PRESENCE: Final = ("none", "managed_entity", "roster")
 NAMESPACES: Final = 64
 
 
@@ -63,13 +63,19 @@ def of_row(said: Mapping[str, Any]) -> Grants:
     given = said.get("iq")
     spaces = given.items() if isinstance(given, Mapping) else ()
     iq = tuple((str(uri), str(access)) for uri, access in spaces if access in ROSTER[1:])
+    roster, presence = _word(said, "roster", ROSTER), _word(said, "presence", PRESENCE)
     return Grants(
-        _word(said, "roster", ROSTER),
+        roster,
         _word(said, "message", MESSAGE),
-        _word(said, "presence", PRESENCE),
+        presence if may_see(presence, roster) else "none",
         iq[:NAMESPACES],
         said.get("push", True) is True,
     )
+
+
+def may_see(presence: str, roster: str) -> bool:
+    """Whether this access to presence goes with this one to rosters: contacts are for who may read rosters (section 7.4)."""
+    return presence != "roster" or roster in ("get", "both")
 
 
 def _word(said: Mapping[str, Any], name: str, known: tuple[str, ...]) -> str:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from rookery.shared.options import Section, about
 from rookery.shared.xeps import advanced_messages as amp
+from rookery.shared.xeps import namespace_delegation as delegation
 from rookery.shared.xeps import service_administration as commands
 from rookery.shared.xeps._disco import NS_INFO, domain_info, info
 from rookery.shared.xeps._xep import Context, Target, Xep
@@ -49,9 +50,11 @@ def info_of_domain(iq: Stanza, context: Context) -> Stanza:
     if node == amp.NS:
         return iq.result(info("server", "im", "", amp.FEATURES, node=node))
     features = context.features[Target.DOMAIN]
-    if node and node != server_node(features, context.contacts):
+    if node and (context.nested or node != server_node(features, context.contacts)):
         raise StanzaError("item-not-found")
-    return iq.result(domain_info(features, context.contacts, node))
+    answer = domain_info(features, context.contacts, node)
+    delegation.nest(answer, context.nested, delegation.DOMAIN)
+    return iq.result(answer)
 
 
 @XEP.iq("get", NS_INFO, "query", Target.ACCOUNT, subscribers_only=True)
@@ -66,6 +69,7 @@ def info_of_account(iq: Stanza, context: Context) -> Stanza:
     )
     # XEP-0163 section 6.1
     answer.children.insert(1, Element(NS_INFO, "identity", {"category": "pubsub", "type": "pep"}))
+    delegation.nest(answer, context.nested, delegation.BARE)
     return iq.result(answer)
 
 

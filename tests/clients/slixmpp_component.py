@@ -9,11 +9,17 @@ import asyncio
 import json
 import os
 import sys
-from typing import Any
+from typing import Any, Final
+from xml.etree import ElementTree as ET
+
+#: The namespace that it answers in place of the server.
+DELEGATED: Final = "urn:example:delegated"
 
 
 def _component(domain: str, secret: str, port: int, said: Any) -> Any:
     from slixmpp import ComponentXMPP
+    from slixmpp.xmlstream.handler import Callback
+    from slixmpp.xmlstream.matcher import MatchXPath
 
     component = ComponentXMPP(domain, secret, "127.0.0.1", port)
     component.enable_plaintext = True
@@ -30,6 +36,29 @@ def _component(domain: str, secret: str, port: int, said: Any) -> Any:
             component.send_presence(pto=presence["from"].bare, pfrom=presence["to"].bare, ptype=kind)
         component.send_presence(pto=presence["from"].bare, pfrom=presence["to"].bare)
 
+    def on_delegated(iq: Any) -> None:
+        """XEP-0355: the result of what was delegated, wrapped as it came."""
+        [inner] = iq.xml.iter("{jabber:client}iq")
+        said({"delegated": inner.get("id"), "by": inner.get("from")})
+        result = ET.Element(
+            "{jabber:client}iq", {"type": "result", "id": inner.get("id"), "to": inner.get("from")}
+        )
+        ET.SubElement(result, f"{{{DELEGATED}}}done")
+        forwarded = ET.Element("{urn:xmpp:forward:0}forwarded")
+        forwarded.append(result)
+        wrapped = ET.Element("{urn:xmpp:delegation:2}delegation")
+        wrapped.append(forwarded)
+        answer = component.make_iq_result(id=iq["id"], ito=iq["from"], ifrom=iq["to"])
+        answer.append(wrapped)
+        answer.send()
+
+    component.register_handler(
+        Callback(
+            "delegated",
+            MatchXPath(f"{{{component.default_ns}}}iq/{{urn:xmpp:delegation:2}}delegation"),
+            on_delegated,
+        )
+    )
     component.add_event_handler("message", on_message)
     component.add_event_handler("presence_subscribe", on_subscribe)
     component.add_event_handler("presence_available", lambda p: said({"sees": str(p["from"])}))

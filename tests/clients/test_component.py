@@ -12,6 +12,7 @@ from xml.etree.ElementTree import tostring
 
 import pytest
 import trio
+from tests.clients.slixmpp_component import DELEGATED
 from tests.cluster.harness import Cluster
 from tests.cluster.people import People, bare
 
@@ -78,6 +79,16 @@ async def test_a_component_and_the_end_of_a_worker(cluster: Cluster) -> None:
             "<iq type='get' id='items' to='localhost'><query xmlns='http://jabber.org/protocol/disco#items'/></iq>"
         )
         assert DOMAIN in tostring(items, "unicode")
+        # XEP-0355: granted while it is connected; slixmpp answers in place of the server.
+        assert cluster.cli("component", "set", DOMAIN, "--delegate", DELEGATED).returncode == 0
+        await until(
+            lambda: "delegated " + DELEGATED in cluster.cli("component", "list").stdout, "not granted"
+        )
+        await trio.sleep(1.0)
+        done = await alice.request(f"<iq type='get' id='d1'><query xmlns='{DELEGATED}'/></iq>")
+        assert done.get("type") == "result"
+        assert f"{{{DELEGATED}}}done" in {one.tag for one in done.iter()}
+        assert component.all("by") == [alice.jid]
         await alice.send(f"<presence to='bot@{DOMAIN}' type='subscribe'/>")
         with trio.fail_after(20):
             while (asked := await alice.receive()).get("type") != "subscribe":

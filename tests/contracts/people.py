@@ -168,7 +168,9 @@ def told(items: list[Item]) -> set[str]:
 
 
 @asynccontextmanager
-async def people(database: Database, config: Config | None = None) -> AsyncIterator[People]:
+async def people(
+    database: Database, config: Config | None = None, *, federated: bool = False
+) -> AsyncIterator[People]:
     async def prepare(conn: Connection) -> None:
         await conn.execute("INSERT INTO fence VALUES ('worker1', true) ON CONFLICT DO NOTHING")
         await store.put_domain(conn, "one.org", registration=True)
@@ -179,7 +181,7 @@ async def people(database: Database, config: Config | None = None) -> AsyncItera
 
     await database.run(0, prepare)
     # Addresses elsewhere are nobody's here.
-    config = msgspec.structs.replace(config or Config(), s2s=S2s(enabled="off"))
+    config = msgspec.structs.replace(config or Config(), s2s=S2s(enabled="on" if federated else "off"))
     cluster = FakeCluster()
     worker = cluster.node("worker1", Kind.ROSTER, Kind.PRESENCE, Kind.ACCOUNT, config=config, db=database)
     world = People(cluster, worker, database)

@@ -257,3 +257,70 @@ async def test_what_a_component_sends_too_fast_is_read_later_and_none_is_lost(
         await say(60)
         assert [stanza.id for stanza in here.routed(Kind.S2S)] == [f"m{n}" for n in range(61)]
         assert trio.current_time() - began > 0.7
+
+
+async def test_a_request_that_was_delegated(database: Database, tmp_path: Path) -> None:
+    """XEP-0355: told when it connects and when it changes, forwarded, answered; what it brings is nested; service-unavailable while it is away."""
+    here: World
+    asked = Stanza.build("iq", Element("urn:pubsub", "pubsub"), type="get", from_=f"alice@{HERE}/r", id="1")
+
+    def delegate(n: int) -> None:
+        item = Handle(Origin(b"s" * 16, n, "router1"), IRC, asked.from_, False, asked)
+        here.others[Kind.ROUTER].bus.post(Kind.COMPONENT, partition_of(IRC, 256), item)
+
+    async def answers(count: int) -> list[Stanza]:
+        with trio.fail_after(5):
+            while len(here.routed(Kind.ROUTER)) < count:  # noqa: ASYNC110
+                await trio.sleep(0.01)
+        return here.routed(Kind.ROUTER)
+
+    async def grant(delegations: str) -> None:
+        set_ = "UPDATE domain SET policy = policy || jsonb_build_object('delegations', $2::jsonb) WHERE name = $1"
+        await database.run(0, lambda conn: conn.execute(set_, IRC, delegations))
+        here.worker.domains.refresh()
+
+    async with world(database, tmp_path) as (here, _):
+        await grant('{"urn:pubsub": []}')
+        with trio.fail_after(5):
+            while here.worker.delegating.advertised(IRC) is None or not here.worker.delegating.secret:  # noqa: ASYNC110
+                await trio.sleep(0.01)
+        delegate(1)
+        [away] = await answers(1)
+        assert (away.type, away.to, away.id) == ("error", asked.from_, "1")
+        assert b"service-unavailable" in away.inner
+        talk = await plain(here)
+        await talk.enter()
+        await talk.until(b"</delegation>")
+        node = b"urn:xmpp:delegation:2::urn:pubsub"
+        await talk.until(b"urn:xmpp:delegation:2:bare:urn:pubsub")
+        assert node in talk.data
+        info = f"<query xmlns='http://jabber.org/protocol/disco#info' node='{node.decode()}'><feature var='urn:theirs'/></query>"
+        await talk.stream.send_all(
+            f"<iq type='result' from='{IRC}' to='{HERE}' id='delegated-disco:{node.decode()}'>{info}</iq>".encode()
+        )
+        nested = "SELECT policy #>> ARRAY['nested', $2] FROM domain WHERE name = $1"
+        with trio.fail_after(5):
+            while not await database.run(0, lambda conn: conn.fetchval(nested, IRC, node.decode())):  # noqa: ASYNC110
+                await trio.sleep(0.01)
+        delegate(2)
+        await talk.until(b"</forwarded>")
+        found = re.search(rb"id=['\"](delegated:[^'\"]+)", talk.data)
+        assert found is not None
+        inner = (
+            f"<iq xmlns='jabber:client' to='{asked.from_}' id='1' type='result'><done xmlns='urn:x'/></iq>"
+        )
+        for _ in range(2):
+            await talk.stream.send_all(
+                f"<iq type='result' from='{IRC}' to='{HERE}' id='{found[1].decode()}'><delegation xmlns='urn:xmpp:delegation:2'>"
+                f"<forwarded xmlns='urn:xmpp:forward:0'>{inner}</forwarded></delegation></iq>".encode()
+            )
+        told = (await answers(2))[1]
+        assert (told.type, told.from_, told.to, told.id) == ("result", "", asked.from_, "1")
+        assert b"urn:x" in told.inner
+        # Section 8, rule 3: a change is told at once; what is taken back is not forwarded any more.
+        talk.data = b""
+        await grant("{}")
+        await talk.until(b"<delegation xmlns=")
+        delegate(3)
+        refused = (await answers(4))[-1]
+        assert b"service-unavailable" in refused.inner

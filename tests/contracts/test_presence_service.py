@@ -15,8 +15,10 @@ from rookery.shared.bus.messages import (
     Probe,
     RosterChanged,
     Route,
+    Seen,
     SendPresence,
     ShowUsers,
+    Sighted,
 )
 from rookery.shared.db.api import Connection, Database
 from rookery.shared.xmpp.stanza import Stanza
@@ -237,3 +239,55 @@ async def test_a_component_that_was_granted_it_is_told_of_users_and_their_roster
         gone = Stanza.build("presence", type="unavailable", from_=PHONE)
         world.post(Kind.PRESENCE, ALICE, Broadcast(ALICE, PHONE, gone, False))
         assert await told_now() == [("presence", PHONE, irc)]
+
+
+async def test_a_component_that_may_hears_of_whom_users_see(database: Database) -> None:
+    """XEP-0356 sections 7.4 and 8: contacts here and elsewhere, each once, also while the user is away; who comes later is shown them."""
+    pep = "pep.one.org"
+    async with people(database, federated=True) as world:
+        component = world.cluster.node("component1", Kind.COMPONENT)
+        remote = world.cluster.node("s2s1", Kind.S2S)
+        rows = "INSERT INTO domain (name, kind, policy) VALUES ($1, 'component', $2)"
+        grants = '{"privileges": {"roster": "get", "presence": "roster"}}'
+        await database.run(0, lambda conn: conn.execute(rows, pep, grants))
+        for service in world.services:
+            service.domains.refresh()
+            await service.domains.known()
+        await befriend(world, to=EVE)
+        component.received.clear()  # pushes of rosters
+        sees = "INSERT INTO roster_item (account_id, contact, sub_to) SELECT id, $2, true FROM account WHERE domain = 'one.org' AND localpart = $1"
+        for user in ("alice", "bob"):
+            await database.run(0, lambda conn, user=user: conn.execute(sees, user, "romeo@far.example"))
+
+        async def heard() -> list[tuple[str, str]]:
+            await world.rest()
+            items = [item for *_, item in component.received if isinstance(item, Sighted | Route)]
+            component.received.clear()
+            assert all(
+                one.component == pep if isinstance(one, Sighted) else one.stanza.to == pep for one in items
+            )
+            return [(type(one).__name__, one.stanza.from_) for one in items]
+
+        # Of another domain here, and seen by Alice: each change, once.
+        await broadcast(world, account=EVE, initial=True)
+        assert await heard() == [("Sighted", f"{EVE}/phone")]
+        await broadcast(world, account=EVE)
+        assert await heard() == [("Sighted", f"{EVE}/phone")]
+        # A user whom nobody of the domain sees: as with `managed_entity`.
+        await broadcast(world, account=BOB, initial=True)
+        assert await heard() == [("Route", f"{BOB}/phone")]
+        # Of another server: what the account asked for, and nothing else.
+        for sender in ("romeo@far.example/r", "mallory@far.example/r"):
+            for user in (ALICE, BOB):
+                world.post(Kind.PRESENCE, user, Seen(user, Stanza.build("presence", from_=sender, to=user)))
+        assert await heard() == [("Sighted", "romeo@far.example/r")] * 2
+        # It comes later.
+        for number in range(256):
+            component.bus.post(Kind.PRESENCE, number, ShowUsers(pep, "one.org"))
+        await world.rest()
+        shown = of(world.take(), SendPresence)
+        assert sorted(one.account for one in shown) == [BOB, EVE]
+        probes = [item.stanza for *_, item in remote.received if isinstance(item, Route)]
+        assert [(one.type, one.from_, one.to) for one in probes if one.type == "probe"] == [
+            ("probe", ALICE, "romeo@far.example")
+        ]

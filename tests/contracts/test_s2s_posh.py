@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from tests.contracts.s2s_lab import Lab, Recorded, lab, until
+from tests.contracts.s2s_lab import Lab, Recorded, Server, lab, until
 
 from rookery.bench.remotes.dns import Names, Record
 from rookery.shared.net.folder import CHAIN
@@ -75,7 +76,7 @@ class World:
     """We, and a server of b.example whose certificate no authority of ours vouches for."""
 
     def __init__(self, here: Lab, names: Names, **settings: object) -> None:
-        there = here.server("b", "b.example")
+        self.there = there = here.server("b", "b.example", resolver=f"127.0.0.1:{names.port}")
         there.certify("b.example", "elsewhere.example", authority=trustme.CA())
         there.certificates.reload()
         names.serve("b.example", there.ports["s2s_tls"], tls=True)
@@ -85,6 +86,10 @@ class World:
         der = x509.load_pem_x509_certificates(chain)[0].public_bytes(Encoding.DER)
         self.print = {"sha-256": b64encode(hashlib.sha256(der).digest()).decode()}
         self.ours = here.server("a", "a.example", resolver=f"127.0.0.1:{names.port}", **settings)
+
+    def reach(self, names: Names) -> None:
+        """Let the other server find us."""
+        names.serve("a.example", self.ours.ports["s2s_tls"], tls=True)
 
     async def outcome(self) -> str:
         """How a stream to b.example ends: "" when it opens, else why."""
@@ -184,3 +189,114 @@ async def test_who_may_not_speak_for_the_domain_does_not(
                     names._records["b.example"] = [Record("b.example", "A", "10.0.0.1")]
                 assert await world.outcome() == "untrusted"
                 assert len(server.asked) == (0 if fault in ("certificate", "denied") else 1)
+
+
+# --- streams that the other server opens ------------------------------------------------------------------------------
+
+
+async def inbound(there: Server, domain: str = "b.example") -> str:
+    """How a stream that the other server opens to us ends: "" when it opens, else why."""
+    owner = Recorded()
+    there.streams.open("a.example", domain, owner)
+    await until(lambda: owner.opened or owner.troubles)
+    return owner.troubles[0].kind if owner.troubles else ""
+
+
+@pytest.mark.parametrize(
+    ("settings", "fingerprints", "expected"),
+    [
+        pytest.param({"posh": True}, ["its"], "", id="told"),
+        pytest.param({"posh": True}, [OTHER, "its"], "", id="one of several"),
+        pytest.param({"posh": True}, [OTHER], "auth", id="another"),
+        pytest.param({"posh": True}, None, "auth", id="no document"),
+        pytest.param({}, ["its"], "auth", id="without the setting"),
+    ],
+)
+async def test_who_connects_is_believed_when_the_domain_says_so(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: dict[str, Any],
+    fingerprints: list[Any] | None,
+    expected: str,
+) -> None:
+    """RFC 7711 section 1: of either side of a connection between servers; EXTERNAL is offered, and the answer is kept."""
+    with Names() as names:
+        async with lab(tmp_path) as here:
+            world = World(here, names, **settings)
+            world.reach(names)
+            with web(here, "b.example") as server:
+                monkeypatch.setattr(posh, "PORT", server.port)
+                if fingerprints is not None:
+                    said = [world.print if one == "its" else one for one in fingerprints]
+                    server.say("b.example", fingerprints=said, expires=600)
+                assert await inbound(world.there) == expected
+                assert await inbound(world.there) == expected
+                assert server.asked == ([("b.example", PATH)] if settings else []), "it is kept"
+
+
+async def test_a_further_domain_of_the_server_that_connects_is_asked_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its key is believed when it says itself that the certificate is its own; that of another is not."""
+    with Names() as names:
+        async with lab(tmp_path) as here:
+            world = World(here, names, posh=True)
+            world.reach(names)
+            for host in ("c.example", "d.example"):
+                names.add(Record(host, "A", "127.0.0.1"))
+                world.there.domains += (host,)
+            with web(here, "b.example", "c.example", "d.example") as server:
+                monkeypatch.setattr(posh, "PORT", server.port)
+                for host, prints in (
+                    ("b.example", world.print),
+                    ("c.example", world.print),
+                    ("d.example", OTHER),
+                ):
+                    server.say(host, fingerprints=[prints], expires=600)
+                owner = Recorded()
+                link = world.there.streams.open("a.example", "b.example", owner)
+                await until(lambda: owner.opened)
+                for host in ("c.example", "d.example"):
+                    link.authenticate(host)
+                await until(lambda: len(owner.pairs) == 2)
+                assert {name: trouble is None for name, trouble in owner.pairs} == {
+                    "c.example": True,
+                    "d.example": False,
+                }
+
+
+async def test_who_connects_cannot_make_us_ask_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four questions at once for one address; a web server in a network that is denied is not asked at all."""
+    with Names() as names:
+        async with lab(tmp_path) as here:
+            world = World(here, names, posh=True)
+            world.reach(names)
+            gate = trio.Event()
+            asked: list[str] = []
+
+            async def slow(self: posh.Posh, domain: str) -> None:
+                asked.append(domain)
+                await gate.wait()
+
+            monkeypatch.setattr(posh.Posh, "expected", slow)
+            owners = [Recorded() for _ in range(7)]
+            for owner in owners:
+                world.there.streams.open("a.example", "b.example", owner)
+            await until(lambda: sum(bool(owner.troubles) for owner in owners) == 3)
+            assert len(asked) == 4
+            gate.set()
+            await until(lambda: all(owner.troubles for owner in owners))
+    with Names() as names:
+        (tmp_path / "two").mkdir()
+        async with lab(tmp_path / "two") as here:
+            world = World(here, names, posh=True)
+            world.reach(names)
+            monkeypatch.undo()
+            names._records["b.example"] = [Record("b.example", "A", "10.0.0.1")]
+            with web(here, "b.example") as server:
+                monkeypatch.setattr(posh, "PORT", server.port)
+                server.say("b.example", fingerprints=[world.print], expires=600)
+                assert await inbound(world.there) == "auth"
+                assert server.asked == []

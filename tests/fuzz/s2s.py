@@ -24,7 +24,7 @@ from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.stream import StreamParser
 from rookery.workers.s2s.streams import initiating, receiving
 from rookery.workers.s2s.streams.dialback import Key, Pair, make_key
-from rookery.workers.s2s.streams.effects import Effect, Ended, Paired, Restart, Send, StartTls, Verify
+from rookery.workers.s2s.streams.effects import Effect, Ended, Paired, Restart, Send, StartTls, Verify, Vouch
 from rookery.workers.s2s.streams.names import Names
 from rookery.workers.s2s.streams.proof import NOTHING, Proof
 
@@ -155,6 +155,9 @@ class Run:
         self.parser = StreamParser(LIMITS, content_ns=ns.SERVER)
         self.ended = False
         self.words: set[Key] = set()
+        #: Domains that vouch for the certificate, and those whose answers are still to come.
+        self.vouching: set[str] = set()
+        self.asked: list[str] = []
         self.shown = b""
         self.secure = False
         if isinstance(self.machine, initiating.Initiating):
@@ -172,6 +175,7 @@ class Run:
                     secrets=lambda: [SECRET],
                     token=lambda: "id",
                     pairs=3,
+                    posh=random.randrange(2) == 0,
                 ),
                 direct=False,
             )
@@ -189,6 +193,8 @@ class Run:
 
     def feed(self, data: bytes) -> None:
         """Bytes of the other side."""
+        while self.asked and self.random.randrange(2):
+            self._vouched(self.asked.pop(0))
         for event in self.parser.feed(data):
             machine = self.machine
             if isinstance(event, Stanza) and len(machine.pairs):
@@ -227,6 +233,10 @@ class Run:
                 self.tally.ended += 1
             elif isinstance(effect, Verify):
                 self._verify(effect.key)
+            elif isinstance(effect, Vouch):
+                if not self.secure or self.proof == NOTHING or effect.domain in self.asked:
+                    raise FuzzError(f"asks {effect.domain} about nothing")
+                self.asked.append(effect.domain)
             elif isinstance(effect, Paired) and not self.out:
                 self._justified(effect.pair.sender)
                 self.tally.proved += 1
@@ -241,6 +251,14 @@ class Run:
             self.words.add(key)
         self.do(machine.verified(key, valid))
 
+    def _vouched(self, domain: str) -> None:
+        machine = self.machine
+        assert isinstance(machine, receiving.Receiving)
+        good = self.random.randrange(2) == 0
+        if good:
+            self.vouching.add(domain)
+        self.do(machine.vouched(domain, good))
+
     def _restart(self) -> None:
         self.parser = StreamParser(LIMITS, content_ns=ns.SERVER)
 
@@ -251,7 +269,8 @@ class Run:
             assert isinstance(machine, initiating.Initiating)
             good = remote == B and machine.bidi and (self.believes or self.proof.covers(B))
         else:
-            good = self.proof.covers(remote) or any(key.pair.sender == remote for key in self.words)
+            good = self.proof.covers(remote) or remote in self.vouching
+            good = good or any(key.pair.sender == remote for key in self.words)
         if not good:
             raise FuzzError(f"{remote} is let in")
 

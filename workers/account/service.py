@@ -36,6 +36,8 @@ from rookery.shared.bus.messages import (
     Register,
 )
 from rookery.shared.cluster.api import Node
+from rookery.shared.cluster.delegations import of_components
+from rookery.shared.cluster.domains import DomainRow, read_rows
 from rookery.shared.db.api import Connection, DatabaseUnavailable, Fenced
 from rookery.shared.db.secrets import shared_secrets
 from rookery.shared.observe.bounded import OTHER, Bounded
@@ -341,7 +343,7 @@ class AccountService(HostedWorker):
         return self._bounded.label(domain) if domain in self.addresses.accounts else OTHER
 
     async def _domains(self, partition: int) -> Domains:
-        found = await self.database(partition, store.domains, _deadline())
+        found, rows = await self.database(partition, _hosted, _deadline())
         return Domains(
             tuple(
                 (
@@ -356,6 +358,7 @@ class AccountService(HostedWorker):
             else tuple(domain.kind for domain in found),
             tuple(tuple(domain.logins) for domain in found) if any(domain.logins for domain in found) else (),
             tuple(domain.name for domain in found if domain.puzzles),
+            tuple(sorted({domain for domain, _ in of_components(rows).values()})),
         )
 
     async def _load_secret(self) -> None:
@@ -367,6 +370,10 @@ class AccountService(HostedWorker):
             else:
                 self._secret_known.set()
                 return
+
+
+async def _hosted(conn: Connection) -> tuple[list[store.Domain], list[DomainRow]]:
+    return await store.domains(conn), await read_rows(conn)
 
 
 def _deadline() -> int:

@@ -24,10 +24,14 @@ from rookery.shared.net.limits import Doorkeeper
 from rookery.shared.net.listener import Listener, bind_sockets
 from rookery.shared.net.reactor import Reactor, close_quietly
 from rookery.shared.net.stages import FirstByte
+from rookery.shared.xeps import namespace_delegation, privileged_entity
 from rookery.shared.xmpp.errors import StreamError
 from rookery.shared.xmpp.events import StreamLimits
+from rookery.shared.xmpp.stanza import Stanza
+from rookery.shared.xmpp.xml import Element
 from rookery.workers.component import secret
 from rookery.workers.component.connection import Connection, Ground, Phase
+from rookery.workers.component.delegating import Delegating
 from rookery.workers.component.privileges import Privileges
 from rookery.workers.s2s.incoming import Incoming, Inlet
 from rookery.workers.s2s.streams.trust import Tls
@@ -42,11 +46,21 @@ SAY_SECONDS: Final = 1.0
 class Door:
     """`port` is what is listened to, 0 while nothing is."""
 
-    def __init__(self, node: Node, addresses: Addresses, incoming: Incoming, privileges: Privileges) -> None:
+    def __init__(
+        self,
+        node: Node,
+        addresses: Addresses,
+        incoming: Incoming,
+        privileges: Privileges,
+        delegating: Delegating,
+    ) -> None:
         self._node = node
         self._addresses = addresses
         self._incoming = incoming
         self._privileges = privileges
+        self._delegating = delegating
+        #: What each connection was told of its grants, by their elements.
+        self._told: dict[Connection, dict[str, bytes]] = {}
         self._config = config = node.config
         self._settings = settings = config.component
         self.port = 0
@@ -188,10 +202,28 @@ class Door:
     def _entered(self, one: Connection) -> Inlet:
         self._register(one)
         _log.info("component_connected", component=one.domain, host=one.host)
-        told = self._privileges.advertised(one.domain)
-        if told is not None:
-            one.channel.write(told.encode())
-        return self._incoming.open(one)
+        inlet = self._incoming.open(one)
+        self._tell(one)
+        return inlet
+
+    def _tell(self, one: Connection) -> None:
+        """What was granted (XEP-0355, XEP-0356), where that is news; what a component brings for delegated namespaces is asked for."""
+        before = self._told.setdefault(one, {})
+        domain = one.domain
+        for what, space, said in (
+            ("privilege", privileged_entity.NS, self._privileges.advertised(domain)),
+            ("delegation", namespace_delegation.NS, self._delegating.advertised(domain)),
+        ):
+            told = b"" if said is None else said.inner
+            if told == before.get(what, b""):
+                continue
+            before[what] = told
+            if said is None:
+                nothing = Element(space, what)
+                said = Stanza.build("message", nothing, from_=self._speaker(domain), to=domain)
+            one.channel.write(said.encode())
+            for question in self._delegating.questions(domain) if what == "delegation" else ():
+                one.channel.write(question.encode())
 
     def _register(self, one: Connection) -> None:
         one.number = next(self._numbers)
@@ -199,6 +231,7 @@ class Door:
         self._here(one)
 
     def _left(self, one: Connection, reason: str) -> None:
+        self._told.pop(one, None)
         if one in self._all:
             self._all.discard(one)
             self._keeper.leave(one.host)
@@ -211,6 +244,8 @@ class Door:
         for one in list(self._open.values()):
             if not self._hosted(one.domain):
                 one.fail(StreamError("host-gone"))
+            else:
+                self._tell(one)
 
     # --- the holders ---
 

@@ -43,6 +43,10 @@ class Privileges:
         domain, grants = self._grants.get(component, ("", Grants()))
         return domain if grants.presence != "none" else ""
 
+    def observes(self, component: str) -> bool:
+        """Whether a component is told of whom users see, too."""
+        return self._grants.get(component, ("", Grants()))[1].presence == "roster"
+
     def advertised(self, component: str) -> Stanza | None:
         """What a component is told of its grants, None without any."""
         domain, grants = self._grants.get(component, ("", Grants()))

@@ -14,14 +14,18 @@ import msgspec
 import trio
 
 from rookery.shared.bus.messages import (
+    NOBODY,
     ComponentAcked,
     ComponentGone,
     ComponentHere,
+    DomainsChanged,
     Fanout,
+    Handle,
     Item,
     Kind,
     Route,
     ShowUsers,
+    Sighted,
     ToComponent,
 )
 from rookery.shared.cluster.api import Node
@@ -29,11 +33,15 @@ from rookery.shared.cluster.domains import DomainRow
 from rookery.shared.db.api import DatabaseUnavailable
 from rookery.shared.db.secrets import shared_secrets
 from rookery.shared.observe import metrics
+from rookery.shared.xeps.namespace_delegation import QUESTION, REQUEST
 from rookery.shared.xeps.privileged_entity import ANSWERS
 from rookery.shared.xmpp.errors import StanzaError
+from rookery.shared.xmpp.stanza import Stanza
+from rookery.workers.component.delegating import Delegating, Told, write_nested
 from rookery.workers.component.door import Door
 from rookery.workers.component.lines import Lines
 from rookery.workers.component.privileges import Privileges
+from rookery.workers.component.sightings import Sightings
 from rookery.workers.hosted import Handler
 from rookery.workers.s2s.floods import Floods
 from rookery.workers.s2s.service import DRAIN_SECONDS, S2sService
@@ -61,6 +69,10 @@ class ComponentService(S2sService):
         self.incoming.requests = None
         self.privileges = Privileges(self.addresses.account)
         self.incoming.special = self.privileges.special
+        self.delegating = Delegating()
+        self._sightings = Sightings()
+        self.incoming.took = self._answered
+        self.returns.turned = self.delegating.turned
         self._config = msgspec.structs.replace(
             self._config,
             queue_seconds=settings.queue_seconds,
@@ -70,7 +82,7 @@ class ComponentService(S2sService):
         self.lines = Lines(node.incarnation, node.bus.post_to, self._arrived)
         self.remotes.opener = self.lines
         self.remotes.longest_pause = LONGEST_PAUSE
-        self.door = Door(node, self.addresses, self.incoming, self.privileges)
+        self.door = Door(node, self.addresses, self.incoming, self.privileges, self.delegating)
         self.domains.changed = self._domains_changed
         node.takers[ToComponent] = self._to_component
         node.on_lost.append(self.lines.lost)
@@ -92,6 +104,8 @@ class ComponentService(S2sService):
         return {
             Route: self._on_stanza,
             Fanout: self._on_fanout,
+            Handle: self._on_handle,
+            Sighted: self._on_sighted,
             ToComponent: lambda partition, item: self._to_component(item),
             ComponentHere: self._on_here,
             ComponentGone: lambda partition, item: self.lines.gone(item),
@@ -109,6 +123,48 @@ class ComponentService(S2sService):
             item = item._replace(stanza=answer)
         self._on_route(partition, item)
 
+    def _on_handle(self, partition: int, item: Handle) -> None:
+        """A request that is delegated to a component (XEP-0355)."""
+        held = self.remotes.held(partition + self.rows)
+        if held is None:
+            return
+        try:
+            wrapped = self.delegating.wrapped(item)
+        except StanzaError as error:
+            if not self.once.is_done(item.origin):
+                self.reply(item.stanza.error(error), item.origin)
+            self.accept(item.origin)
+        else:
+            self._take(held, item.origin, wrapped)
+
+    def _on_sighted(self, partition: int, item: Sighted) -> None:
+        """Presence that several users see comes from each of them: the component gets it once (XEP-0356 section 8, rule 2)."""
+        held = self.remotes.held(partition + self.rows)
+        stanza = item.stanza.replace(to=item.component)
+        if held is not None and self.privileges.observes(item.component) and self._sightings.fresh(stanza):
+            self._take(held, NOBODY, stanza)
+
+    def _answered(self, stanza: Stanza) -> bool:
+        """Whether a component answers a request that was delegated to it, or a question of ours: then nobody else gets it."""
+        if stanza.kind != "iq" or stanza.type not in ("result", "error"):
+            return False
+        if stanza.id.startswith(REQUEST):
+            answer = self.delegating.answered(stanza, stanza.from_)
+            if answer is not None:
+                self.route(*answer)
+            return True
+        if not stanza.id.startswith(QUESTION):
+            return False
+        told = self.delegating.told(stanza)
+        if told is not None:
+            self.job(0, told.component, partial(self._nest, told))
+        return True
+
+    async def _nest(self, told: Told) -> None:
+        work = partial(write_nested, incarnation=self.node.incarnation, told=told)
+        if await self.database(0, work):
+            self.node.bus.announce(DomainsChanged())
+
     def _to_component(self, item: Item) -> None:
         assert isinstance(item, ToComponent)
         self.door.deliver(item)
@@ -119,6 +175,7 @@ class ComponentService(S2sService):
 
     def _arrived(self, domain: str) -> None:
         """A component is there: what waits for it goes out now. Users who came before it are shown to it (XEP-0356 section 8)."""
+        self._sightings.forget(domain)
         if seen := self.privileges.sees(domain):
             for partition in range(self.node.partitions):
                 self.node.bus.post(Kind.PRESENCE, partition, ShowUsers(domain, seen))
@@ -128,6 +185,7 @@ class ComponentService(S2sService):
 
     def _domains_changed(self, domains: Sequence[DomainRow]) -> None:
         self.privileges.learn(domains)
+        self.delegating.learn(domains)
         self.door.domains_changed()
 
     def _forbidden(self, local: str, remote: str) -> StanzaError | None:
@@ -150,7 +208,8 @@ class ComponentService(S2sService):
     async def _read_secret(self) -> None:
         while not self.privileges.secret:
             try:
-                self.privileges.secret = (await shared_secrets(self.node.db, "privileged-iq"))[-1]
+                secret = (await shared_secrets(self.node.db, "privileged-iq"))[-1]
+                self.privileges.secret = self.delegating.secret = secret
             except DatabaseUnavailable:
                 await trio.sleep(1.0)
 

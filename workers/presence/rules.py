@@ -68,6 +68,18 @@ class Subscriptions:
         """Whose presence a new available resource asks for (section 4.2.2)."""
         return self._open(self.sees, kind)
 
+    def is_seen_from(self, domain: str) -> bool:
+        """Whether accounts of a domain here are told of the account's presence."""
+        end = f"@{domain}"
+        return any(jid.endswith(end) and not self._blocked(jid) for jid in self.seen_by)
+
+    def may_hear(self, sender: str) -> bool:
+        """Whether presence of this address is what the account is subscribed to."""
+        return self.exists and bare_of(sender) in self.sees and not self._blocked(sender)
+
+    def _blocked(self, address: str) -> bool:
+        return bool(self.blocked) and matches(self.blocked, address)
+
     @staticmethod
     def kinds(contacts: dict[str, Place]) -> set[Kind]:
         """The kinds that serve these contacts."""

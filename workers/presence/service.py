@@ -19,8 +19,10 @@ from rookery.shared.bus.messages import (
     RosterChanged,
     RosterRead,
     Route,
+    Seen,
     SendPresence,
     ShowUsers,
+    Sighted,
     StillThere,
 )
 from rookery.shared.cluster.addresses import Place
@@ -46,6 +48,8 @@ _OPEN_SECONDS: Final = 10.0
 _OPEN: Final = Relation(True, True, frozenset())
 #: How long the subscribers of a removed account are remembered.
 _REMOVED_SECONDS: Final = 30.0
+#: Between two pages of contacts that are asked for a component.
+_PAGE_SECONDS: Final = 1.0
 
 
 class PresenceService(HostedWorker):
@@ -67,6 +71,8 @@ class PresenceService(HostedWorker):
         self.changes = Changes()
         #: Components that are told of the presence of a domain's users (XEP-0356), by domain.
         self._watchers: Mapping[str, tuple[str, ...]] = {}
+        #: Those of them that are told of whom these users see, too.
+        self._observers: Mapping[str, tuple[str, ...]] = {}
         node.on_holder.append(self._on_holder)
 
     def items(self) -> Mapping[type, Handler]:
@@ -78,6 +84,7 @@ class PresenceService(HostedWorker):
             RosterChanged: self._on_roster_changed,
             RosterRead: self._on_roster_read,
             ShowUsers: self._on_show_users,
+            Seen: self._on_seen,
             AccountChanged: self._on_account_changed,
         }
 
@@ -89,10 +96,60 @@ class PresenceService(HostedWorker):
         """XEP-0356 section 8: a component that comes later sees who is there."""
         if item.component not in self._watchers.get(item.domain, ()):
             return
+        observes = item.component in self._observers.get(item.domain, ())
         for account in {bare_of(full) for full in self.online.all(partition)}:
             if account.rpartition("@")[2] == item.domain:
-                shown = SendPresence(account, item.component, available=True)
-                self.node.bus.post(Kind.ROUTER, self.node.partition(account), shown)
+                self._show(account, item.component)
+            elif observes:
+                self.job(partition, account, partial(self._show_contact, partition, account, item))
+        if observes and partition == self.node.partition(item.component):
+            self.job(partition, item.component, partial(self._ask_contacts, partition, item))
+
+    def _show(self, account: str, component: str) -> None:
+        shown = SendPresence(account, component, available=True)
+        self.node.bus.post(Kind.ROUTER, self.node.partition(account), shown)
+
+    async def _show_contact(self, partition: int, account: str, item: ShowUsers) -> None:
+        """Somebody of another domain of this server, if a user of the component's sees them."""
+        known = self.cache.get(account, trio.current_time()) or await self._load(partition, account)
+        if known.is_seen_from(item.domain):
+            self._show(account, item.component)
+
+    async def _ask_contacts(self, partition: int, item: ShowUsers) -> None:
+        """Nobody here knows who is there at other servers: each of those that somebody sees is asked once, in the name of one who does."""
+        after = ""
+        while True:
+            page = partial(store.seen_contacts, domain=item.domain, after=after)
+            pairs = await self.database(partition, page)
+            for contact, account in pairs:
+                if self.addresses.place(contact).kind is Kind.S2S:
+                    self.route(Stanza.build("presence", type="probe", from_=account, to=contact))
+            if len(pairs) < store.PAGE:
+                return
+            after = pairs[-1][0]
+            await trio.sleep(_PAGE_SECONDS)
+
+    def _on_seen(self, partition: int, item: Seen) -> None:
+        """XEP-0356 section 7.4: presence of other servers, as far as it is one that the account asked for."""
+        known = None
+        if not self.lanes.busy(partition, item.account):
+            known = self.cache.get(item.account, trio.current_time())
+        if known is not None:
+            self._sight(item, known)
+        else:
+            self.job(partition, item.account, partial(self._seen_later, partition, item))
+
+    async def _seen_later(self, partition: int, item: Seen) -> None:
+        known = self.cache.get(item.account, trio.current_time()) or await self._load(partition, item.account)
+        self._sight(item, known)
+
+    def _sight(self, item: Seen, known: Subscriptions) -> None:
+        if known.may_hear(item.stanza.from_):
+            for component in self._observers.get(item.account.rpartition("@")[2], ()):
+                self._sighted(component, item.stanza)
+
+    def _sighted(self, component: str, stanza: Stanza) -> None:
+        self.node.bus.post(Kind.COMPONENT, self.node.partition(component), Sighted(component, stanza))
 
     def _on_holder(self, kind: Kind, partition: int) -> None:
         """A router that knows only the sessions of edges that live: who was at one that died with its router is gone."""
@@ -180,7 +237,7 @@ class PresenceService(HostedWorker):
             opened = isinstance(item, Broadcast) and item.initial
             self._handle(item, await self._load(partition, item.account, opened), True)
 
-    async def _load(self, partition: int, account: str, opened: bool) -> Subscriptions:
+    async def _load(self, partition: int, account: str, opened: bool = False) -> Subscriptions:
         loaded = await self.database(partition, lambda conn: store.load(conn, account, opened))
         await self.domains.known()
         if loaded is None:
@@ -225,6 +282,7 @@ class PresenceService(HostedWorker):
     def _domains_changed(self, rows: Sequence[DomainRow]) -> None:
         self.cache.clear()
         self._watchers = told(rows, lambda grants: grants.presence != "none")
+        self._observers = told(rows, lambda grants: grants.presence == "roster")
 
     # --- the rules -----------------------------------------------------------------------------------------------
 
@@ -259,9 +317,8 @@ class PresenceService(HostedWorker):
 
     def _broadcast(self, item: Broadcast, known: Subscriptions) -> None:
         bus = self.node.bus
-        if self._watchers and not item.quiet and (item.initial or item.stanza.type == "unavailable"):
-            for component in self._watchers.get(item.account.rpartition("@")[2], ()):
-                self.route(item.stanza.replace(to=component))
+        if self._watchers and not item.quiet:
+            self._tell_components(item, known)
         if not item.quiet:
             for kind in known.kinds(known.seen_by):
                 PRESENCE_FANOUT.inc(self._fan_out(item.stanza, known.audience(kind), kind))
@@ -272,6 +329,19 @@ class PresenceService(HostedWorker):
             probe = Stanza.build("presence", type="probe", from_=item.full)
             for kind in known.kinds(known.sees) - {Kind.ROUTER}:
                 self._fan_out(probe, known.probed(kind), kind)
+
+    def _tell_components(self, item: Broadcast, known: Subscriptions) -> None:
+        """XEP-0356 section 7: of users when they come and go; of whom users see, all. Each component is told once (section 8, rule 2)."""
+        told: set[str] = set()
+        for domain, components in self._observers.items():
+            if known.is_seen_from(domain):
+                told.update(components)
+        for component in sorted(told):
+            self._sighted(component, item.stanza)
+        if item.initial or item.stanza.type == "unavailable":
+            for component in self._watchers.get(item.account.rpartition("@")[2], ()):
+                if component not in told:
+                    self.route(item.stanza.replace(to=component))
 
     def _fan_out(self, stanza: Stanza, recipients: list[tuple[str, int]], kind: Kind) -> int:
         """Accounts and other servers get one item for each process; other kinds one for each recipient."""

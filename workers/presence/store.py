@@ -36,6 +36,13 @@ LEFT JOIN roster_item r ON r.account_id = a.id AND r.contact = asked.asker
 ORDER BY asked.n"""  # noqa: S608  constants only
 
 
+#: Contacts of one page of `seen_contacts`.
+PAGE: Final = 500
+_SEEN_CONTACTS: Final = """
+SELECT r.contact, min(a.localpart) AS localpart FROM roster_item r JOIN account a ON a.id = r.account_id
+WHERE a.domain = $1 AND r.sub_to AND r.contact > $2 GROUP BY r.contact ORDER BY r.contact LIMIT $3"""
+
+
 class Loaded(NamedTuple):
     """Bare JIDs of contacts, the block list, and the contacts that let the account see them, if that was asked for."""
 
@@ -64,3 +71,9 @@ async def relations(conn: Connection, pairs: Sequence[tuple[str, str]]) -> list[
         [asker for _, asker in pairs],
     )
     return [Relation(row["found"], row["seen"], frozenset(row["blocked"])) for row in rows]
+
+
+async def seen_contacts(conn: Connection, domain: str, after: str) -> list[tuple[str, str]]:
+    """A page of those whom users of a domain see, in order, each with one user who does: (bare JID, bare JID)."""
+    rows = await conn.fetch(_SEEN_CONTACTS, domain, after, PAGE)
+    return [(row["contact"], f"{row['localpart']}@{domain}") for row in rows]

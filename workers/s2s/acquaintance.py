@@ -15,8 +15,9 @@ from rookery.workers.s2s.queue import sql
 
 #: Another process may have heard of it: strangers that still have streams are looked up again after this time.
 AGAIN_SECONDS: Final = 30.0
-#: New ones that come within this time are looked up together.
+#: New ones that come within this time are looked up together; once more after a while, for the row of a first message may be on its way.
 SOON_SECONDS: Final = 0.05
+LATER_SECONDS: Final = 1.0
 
 
 class Known(Protocol):
@@ -36,29 +37,50 @@ class Acquaintance:
         self._node = node
         self._known = known
         self._new = trio.Event()
+        #: Those that were not looked up yet, and those that were once.
+        self._unknown: set[str] = set()
+        self._doubtful: set[str] = set()
 
-    def new(self, _remote: str) -> None:
+    def new(self, remote: str) -> None:
         """A remote domain has proved itself, of which nothing is known here."""
+        self._unknown.add(remote)
         self._new.set()
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Until cancelled. Only now and then are all strangers looked up: there may be thousands, and new ones all the time."""
+        everybody = trio.current_time() + AGAIN_SECONDS
+        later = everybody
         while True:
-            with trio.move_on_after(AGAIN_SECONDS):
+            with trio.move_on_at(min(later, everybody)):
                 await self._new.wait()
             self._new = trio.Event()
             await trio.sleep(SOON_SECONDS)
-            strangers = self._known.strangers()
-            if not strangers:
+            now = trio.current_time()
+            if now >= everybody:
+                later = everybody = now + AGAIN_SECONDS
+                self._unknown, self._doubtful = set(), set()
+                await self._look(self._known.strangers())
                 continue
-            try:
-                friends = await self._node.db.run(
-                    0, partial(sql.friends, remotes=strangers), op="s2s_friends"
-                )
-            except DatabaseUnavailable:
-                continue
-            for remote in friends:
-                self._known.befriend(remote)
+            doubtful: set[str] = set()
+            if now >= later:
+                doubtful, self._doubtful, later = self._doubtful, set(), everybody
+            new, self._unknown = self._unknown, set()
+            if new:
+                self._doubtful |= new
+                later = min(later, now + LATER_SECONDS)
+            await self._look(sorted(new | doubtful))
+
+    async def _look(self, names: list[str]) -> None:
+        if not names:
+            return
+        try:
+            friends = await self._node.db.run(0, partial(sql.friends, remotes=names), op="s2s_friends")
+        except DatabaseUnavailable:
+            self._doubtful.update(names)
+            return
+        self._doubtful -= friends
+        for remote in friends:
+            self._known.befriend(remote)
 
 
 def speaks(stanza: Stanza, addresses: Addresses) -> bool:

@@ -34,6 +34,8 @@ class Returns:
         self._place = place
         self._forbidden = forbidden
         self.count = 0
+        #: What is said in place of an error of a request that does not wait.
+        self.turned: Callable[[Stanza], Stanza] = lambda error: error
         #: Rows whose senders are being told, by the uid of the error.
         self._leaving: dict[tuple[bytes, int], tuple[str, str, int]] = {}
 
@@ -44,7 +46,7 @@ class Returns:
         if origin.deadline and time.time() * 1000 > origin.deadline:
             return  # the edge has answered it
         self.count += 1
-        self._worker.route(stanza.error(error), answering(origin))
+        self._worker.route(self.turned(stanza.error(error)), answering(origin))
 
     def give_up(self, row: sql.Old, trouble: Trouble | None) -> None:
         """A row's time is over: its sender gets one error; the row goes when a router has accepted that."""

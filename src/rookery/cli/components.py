@@ -17,11 +17,14 @@ from rookery.cli.domain_change import change, domain_name
 from rookery.cli.options import resolve, target_options
 from rookery.cli.users import Target
 from rookery.shared.bus.kinds import COMPONENTS
-from rookery.shared.xeps.privileged_entity import MESSAGE, NAMESPACES, PRESENCE, ROSTER
+from rookery.shared.cluster.delegations import of_components
+from rookery.shared.cluster.domains import read_rows, services
+from rookery.shared.xeps import namespace_delegation
+from rookery.shared.xeps.privileged_entity import MESSAGE, NAMESPACES, PRESENCE, ROSTER, may_see
 
 _LIST: Final = """
 SELECT d.name, coalesce(d.policy ->> 'for', '') AS "for", c.secret IS NOT NULL AS secret,
-       coalesce(d.policy -> 'privileges', '{}')::text AS privileges, extract(epoch FROM max(p.worked))::float8 AS reached, coalesce(max(q.waiting), 0) AS waiting
+       coalesce(d.policy -> 'privileges', '{}')::text AS privileges, coalesce(d.policy -> 'delegations', '{}')::text AS delegations, extract(epoch FROM max(p.worked))::float8 AS reached, coalesce(max(q.waiting), 0) AS waiting
 FROM domain d LEFT JOIN component c ON c.domain = d.name LEFT JOIN s2s_peer p ON p.remote = d.name
 LEFT JOIN (
     SELECT w.remote, count(*) AS waiting FROM s2s_queue w
@@ -33,7 +36,11 @@ GROUP BY d.name, d.policy, c.secret ORDER BY d.name"""
 _GRANT: Final = """
 UPDATE domain SET policy = jsonb_set(policy, '{privileges}', coalesce(policy -> 'privileges', '{}') || $2::jsonb)
 WHERE name = $1 AND kind = 'component' RETURNING true"""
-_SPACES: Final = "SELECT policy #>> '{privileges, iq}' FROM domain WHERE name = $1 FOR UPDATE"
+_DELEGATE: Final = """
+UPDATE domain SET policy = policy - 'nested' || jsonb_build_object('delegations', $2::jsonb) WHERE name = $1"""
+_GIVEN: Final = """
+SELECT coalesce(policy -> 'privileges', '{}')::text AS privileges, coalesce(policy -> 'delegations', '{}')::text AS delegations
+FROM domain WHERE name = $1 AND kind = 'component' FOR UPDATE"""
 _KIND: Final = "SELECT kind FROM domain WHERE name = $1"
 
 
@@ -125,7 +132,7 @@ def remove(name: str, **target: Unpack[Target]) -> None:
 @click.option(
     "--presence",
     type=click.Choice(PRESENCE),
-    help="Be told when these users come and go (not their contacts).",
+    help="Be told when these users come and go; with `roster`, which needs the right to read rosters, of all whom they see, too.",
 )
 @click.option(
     "--iq",
@@ -133,6 +140,20 @@ def remove(name: str, **target: Unpack[Target]) -> None:
     multiple=True,
     metavar="NAMESPACE=ACCESS",
     help="Make requests of a namespace in the name of these users: get, set, both, none. May be repeated.",
+)
+@click.option(
+    "--delegate",
+    "delegates",
+    multiple=True,
+    metavar="NAMESPACE[=ATTRIBUTE,...]",
+    help="Answer requests of a namespace, whose payload has all these attributes, that are for that domain and its users (XEP-0355). May be repeated.",
+)
+@click.option(
+    "--undelegate",
+    "undelegates",
+    multiple=True,
+    metavar="NAMESPACE",
+    help="The server answers requests of a namespace itself again. May be repeated.",
 )
 @target_options
 def set_(
@@ -142,28 +163,70 @@ def set_(
     push: bool | None,
     presence: str | None,
     iqs: tuple[str, ...],
+    delegates: tuple[str, ...],
+    undelegates: tuple[str, ...],
     **target: Unpack[Target],
 ) -> None:
-    """Grant the component NAME privileges, or take them back; what is not named stays. It is told when it connects the next time."""
+    """Grant the component NAME privileges, or take them back; what is not named stays. It is told at once."""
     words = {"roster": roster, "message": message, "push": push, "presence": presence}
     said: dict[str, Any] = {key: word for key, word in words.items() if word is not None}
     spaces = dict(_space(text) for text in iqs)
-    if not said and not spaces:
+    delegations = dict(_delegation(text) for text in delegates)
+    if not (said or spaces or delegations or undelegates):
         raise click.UsageError("nothing to set: see `rookery component set --help`")
     config, _ = resolve(**target)
 
     async def put(conn: Any) -> None:
-        if spaces:
-            known = json.loads(await conn.fetchval(_SPACES, name) or "{}")
-            kept = {uri: access for uri, access in {**known, **spaces}.items() if access != "none"}
-            if len(kept) > NAMESPACES:
-                raise CommandError(f"no more than {NAMESPACES} namespaces")
-            said["iq"] = kept
-        if not await conn.fetchval(_GRANT, name, json.dumps(said)):
-            raise CommandError(f"{name} is no component here: see `rookery component list`")
+        async with conn.transaction():
+            given = await conn.fetchrow(_GIVEN, name)
+            if given is None:
+                raise CommandError(f"{name} is no component here: see `rookery component list`")
+            if said or spaces:
+                known = json.loads(given["privileges"])
+                await conn.execute(_GRANT, name, json.dumps(_granted(known, said, spaces)))
+            if delegations or undelegates:
+                known = json.loads(given["delegations"])
+                kept = {
+                    uri: named for uri, named in {**known, **delegations}.items() if uri not in undelegates
+                }
+                await _alone(conn, name, kept)
+                await conn.execute(_DELEGATE, name, json.dumps(kept))
 
-    change(config, put, lambda _: audit("component set", name, **words, iq=sorted(iqs)))
+    told = {"delegate": sorted(delegates), "undelegate": sorted(undelegates)}
+    change(config, put, lambda _: audit("component set", name, **words, iq=sorted(iqs), **told))
     click.echo(f"set {name}")
+
+
+def _granted(known: dict[str, Any], said: dict[str, Any], spaces: dict[str, str]) -> dict[str, Any]:
+    """What changes in the privileges of a row. Raises CommandError."""
+    changed = dict(said)
+    if spaces:
+        changed["iq"] = {
+            uri: access for uri, access in {**known.get("iq", {}), **spaces}.items() if access != "none"
+        }
+        if len(changed["iq"]) > NAMESPACES:
+            raise CommandError(f"no more than {NAMESPACES} namespaces")
+    after = {**known, **changed}
+    if not may_see(after.get("presence", "none"), after.get("roster", "none")):
+        raise CommandError(
+            "the presence of contacts is for who may read rosters: --roster get, or both (XEP-0356 section 7.4)"
+        )
+    return changed
+
+
+async def _alone(conn: Any, name: str, delegations: dict[str, list[str]]) -> None:
+    """A namespace of a domain is delegated to one component. Raises CommandError."""
+    if len(delegations) > namespace_delegation.NAMESPACES:
+        raise CommandError(f"no more than {namespace_delegation.NAMESPACES} namespaces")
+    rows = await read_rows(conn)
+    above = {service: domain for domain, listed in services(rows).items() for service in listed}
+    if name not in above:
+        raise CommandError(
+            f"{name} belongs to no domain of accounts: see `rookery component add --help`, --for"
+        )
+    for other, (domain, taken) in of_components(rows).items():
+        if other != name and domain == above[name] and (both := sorted(taken.keys() & delegations.keys())):
+            raise CommandError(f"{both[0]} is delegated to {other} already")
 
 
 @component.command("list")
@@ -202,6 +265,7 @@ async def _rows(desk: Desk, name: str) -> list[dict[str, Any]]:
     found = [dict(row) for row in await desk.run(lambda conn: conn.fetch(_LIST, name))]
     for one in found:
         one["privileges"] = json.loads(one["privileges"])
+        one["delegations"] = json.loads(one["delegations"])
     return found
 
 
@@ -218,6 +282,8 @@ def _line(one: dict[str, Any]) -> str:
             parts += [] if type else ["no pushes"]
         elif type != "none":
             parts.append(f"{access} {type}")
+    for uri, attributes in sorted(one["delegations"].items()):
+        parts.append(f"delegated {uri}" + (f" with {', '.join(attributes)}" if attributes else ""))
     return "  ".join(parts)
 
 
@@ -226,6 +292,16 @@ def _space(text: str) -> tuple[str, str]:
     if not uri or access not in ROSTER:
         raise click.UsageError(f"{text!r} is not NAMESPACE=ACCESS, with an access of {', '.join(ROSTER)}")
     return uri, access
+
+
+def _delegation(text: str) -> tuple[str, list[str]]:
+    uri, _, names = text.partition("=")
+    attributes = [one.strip() for one in names.split(",") if one.strip()]
+    if not namespace_delegation.allowed(uri):
+        raise click.UsageError(f"{uri!r} cannot be delegated")
+    if len(attributes) > namespace_delegation.ATTRIBUTES:
+        raise click.UsageError(f"no more than {namespace_delegation.ATTRIBUTES} attributes")
+    return uri, attributes
 
 
 def _read() -> str:

@@ -75,7 +75,7 @@ def test_the_previous_version_of_each_item_is_what_was_released() -> None:
             "Redeem": None, "IssueToken": None, "LoginToken": None, "CheckLogin": None, "LoginChecked": None,
         "AskProcess": None, "ProcessTold": None,
         "AddKeys": None, "LoggedIn": None, "AskArchive": None, "ArchiveEnds": None, "Missed": None, "NoLongerAway": None, "Notified": None,
-        "SharedContacts": None, "ShowUsers": None, "RosterRead": None, "TheirPresence": None, "TheirAnswer": None,
+        "SharedContacts": None, "ShowUsers": None, "RosterRead": None, "TheirPresence": None, "TheirAnswer": None, "Seen": None, "Sighted": None,
     }  # fmt: skip
 
 
@@ -89,7 +89,7 @@ def test_what_came_later_has_a_default() -> None:
 
 def test_the_previous_version_gets_the_fields_that_it_knew() -> None:
     domains = (("x", True, ()),)
-    assert fields_of(CHANGED, VERSION) == (domains, ("rooms",), (), ())
+    assert fields_of(CHANGED, VERSION) == (domains, ("rooms",), (), (), ())
     assert fields_of(CHANGED, OLDEST) == (domains,)
     same = Holds("edge1", 1, ((2, 3),))
     assert fields_of(same, OLDEST) == fields_of(same, VERSION) == tuple(same)
@@ -151,7 +151,7 @@ def test_items_within_answers_and_refusals_are_cut_too() -> None:
     tag = TAGS[Domains]
     assert fields_of(Return(5, tag, CHANGED), OLDEST)[2] == ((("x", True, ()),),)
     assert fields_of(Refused(1, 2, 3, tag, CHANGED, 0), OLDEST)[4] == ((("x", True, ()),),)
-    assert fields_of(Return(5, tag, CHANGED), VERSION)[2] == ((("x", True, ()),), ("rooms",), (), ())
+    assert fields_of(Return(5, tag, CHANGED), VERSION)[2] == ((("x", True, ()),), ("rooms",), (), (), ())
     with pytest.raises(Unspoken):
         narrowed(Refused(1, 2, 3, TAGS[Yield], Yield("router1"), 0))
     assert narrowed(Failed(1, "gone", "cancel", "", ())) == Failed(1, "gone", "cancel", "", ())

@@ -163,6 +163,8 @@ class FakeDb:
         #: Statements that deleted rows of sessions.
         self.forgets = 0
         self.policy = "{}"
+        #: Those of single domains.
+        self.policies: dict[str, str] = {}
         #: Archiving preferences: (fallback, always, never, contacts); a fallback of None has chosen nothing.
         self.archiving: dict[
             str, tuple[str | None, list[str] | None, list[str] | None, list[str] | None]
@@ -239,7 +241,7 @@ class FakeDb:
                 {
                     "name": name,
                     "registration": False,
-                    "policy": self.policy,
+                    "policy": self.policies.get(name, self.policy),
                     "kind": self.kinds.get(name, "accounts"),
                 }
                 for name in self.domains
@@ -645,6 +647,15 @@ class Rig:
                 ]
                 replay = Replay(item.full, item.grant, page, len(rows) <= 2)
                 node.bus.post(Kind.ROUTER, node.partition(item.account), replay)
+
+    async def host(self, name: str, kind: str, policy: str) -> None:
+        """Host one more domain, of a kind whose worker only listens."""
+        label = Kind[kind.upper()]
+        self.workers[label] = self.cluster.node(f"{kind}1", label)
+        self.db.domains.append(name)
+        self.db.kinds[name], self.db.policies[name] = kind, policy
+        self.router.domains.reader.refresh()
+        await self.settle()
 
     def seen(self, kind: Kind, *types: type) -> list[Any]:
         """Items that a kind of worker got since the last look."""

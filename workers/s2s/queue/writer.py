@@ -1,7 +1,8 @@
 """The group commit of the queues: rows of what came, and how far the other sides have acknowledged.
 
-Commits follow one another, so numbers are committed in their order. Only after its commit is a stanza accepted, and only then is it sent: nothing
-leaves this server that it would not remember. While Postgres is away everything waits.
+Commits of a pair of domains follow one another, so its numbers are committed in their order. What comes while a commit of few rows is under way does
+not wait for it: a second one goes beside it, of other pairs, so that messages to domains that are dead do not hold up the others. Only after its commit
+is a stanza accepted, and only then is it sent: nothing leaves this server that it would not remember. While Postgres is away everything waits.
 """
 
 from __future__ import annotations
@@ -22,6 +23,10 @@ T = TypeVar("T")
 #: Rows and bytes of one commit; rows and bytes that may wait for Postgres.
 BATCH: Final = 512
 BATCH_BYTES: Final = 4 * 1024 * 1024
+#: Beside a commit of so many rows or fewer another one may go: with more they wait for it, and go together.
+FEW: Final = 4
+#: Rows that are passed over, since rows of their pairs are under way, before the next commit is waited for.
+PASSED: Final = 64
 MOST: Final = 65_536
 MOST_BYTES: Final = 128 * 1024 * 1024
 #: How attempts ended is written together, once in so many seconds: each statement by itself would cost messages a flush of the disk.
@@ -54,6 +59,9 @@ class QueueWriter:
         self._told = trio.Event()
         self._told.set()
         self._flying = 0
+        #: Rows of the first commit that is under way; pairs (remote, local) of all that are.
+        self._first = 0
+        self._busy: set[tuple[str, str]] = set()
         #: Bytes of the rows that wait or fly.
         self._size = 0
         self._failed = False
@@ -109,31 +117,55 @@ class QueueWriter:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._tells)
             nursery.start_soon(self._outcomes_now_and_then)
-            while True:
-                while not self._rows:
-                    self._idle.set()
-                    self._some = trio.Event()
-                    await self._some.wait()
-                await trio.lowlevel.checkpoint()  # the rest of this turn's rows
-                await self._commit()
+            nursery.start_soon(self._lane, True)
+            await self._lane(False)
 
-    async def _commit(self) -> None:
+    async def _lane(self, beside: bool) -> None:
+        """One commit after the other; with `beside` only while the first one has few rows."""
+        while True:
+            await trio.lowlevel.checkpoint()  # the rest of this turn's rows
+            batch = self._take() if not beside or 0 < self._first <= FEW else []
+            if batch:
+                await self._commit(batch, beside)
+                self._some.set()
+                continue
+            if not self._rows and not self._flying:
+                self._idle.set()
+            if self._some.is_set():
+                self._some = trio.Event()
+            await self._some.wait()
+
+    def _take(self) -> list[tuple[sql.Waiting, Done, Holding]]:
+        """The next rows, but for those of pairs that are under way: these keep their order."""
         batch: list[tuple[sql.Waiting, Done, Holding]] = []
+        passed: list[tuple[sql.Waiting, Done, Holding]] = []
         size = 0
-        while self._rows and len(batch) < BATCH and size < BATCH_BYTES:
+        while self._rows and len(batch) < BATCH and size < BATCH_BYTES and len(passed) < PASSED:
             one = self._rows.popleft()
-            if one[2].live:
-                batch.append(one)
-                size += len(one[0].stanza)
+            row, _, holding = one
+            if not holding.live:
+                self._size -= len(row.stanza)
+            elif (row.remote, row.local) in self._busy:
+                passed.append(one)
             else:
-                self._size -= len(one[0].stanza)
-        if not batch:
-            return
-        self._flying = len(batch)
+                batch.append(one)
+                size += len(row.stanza)
+        self._rows.extendleft(reversed(passed))
+        return batch
+
+    async def _commit(self, batch: list[tuple[sql.Waiting, Done, Holding]], beside: bool) -> None:
+        pairs = {(row.remote, row.local) for row, _, _ in batch}
+        self._busy |= pairs
+        self._flying += len(batch)
+        if not beside:
+            self._first = len(batch)
         rows = [row for row, _, _ in batch]
         new = await self.persist("s2s_insert", partial(sql.insert, incarnation=self._incarnation, rows=rows))
-        self._flying = 0
-        self._size -= size
+        if not beside:
+            self._first = 0
+        self._flying -= len(batch)
+        self._busy -= pairs
+        self._size -= sum(len(row.stanza) for row in rows)
         for row, done, holding in batch:
             if holding.live:
                 done(new is None or (row.partition, row.seq) in new)

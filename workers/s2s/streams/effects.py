@@ -46,6 +46,12 @@ class Verify(NamedTuple):
     key: Key
 
 
+class Vouch(NamedTuple):
+    """Ask a domain whether the certificate that was shown is its own (RFC 7711); tell the machine with `vouched`."""
+
+    domain: str
+
+
 class Verified(NamedTuple):
     """The authoritative server has spoken: None when it could not say."""
 
@@ -63,4 +69,4 @@ class Ended(NamedTuple):
     trouble: Trouble
 
 
-Effect = Send | StartTls | Restart | Opened | Paired | Acked | Verify | Verified | Mark | Ended
+Effect = Send | StartTls | Restart | Opened | Paired | Acked | Verify | Vouch | Verified | Mark | Ended

@@ -17,7 +17,7 @@ from rookery.shared.xmpp.errors import StreamError
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.workers.s2s.streams.api import Taker, Trouble
 from rookery.workers.s2s.streams.dialback import Key
-from rookery.workers.s2s.streams.effects import Effect, Paired, Verify
+from rookery.workers.s2s.streams.effects import Effect, Paired, Verify, Vouch
 from rookery.workers.s2s.streams.ground import Ground
 from rookery.workers.s2s.streams.marks import Marks
 from rookery.workers.s2s.streams.receiving import Receiving, Terms
@@ -28,6 +28,8 @@ from rookery.workers.s2s.streams.trust import ALPN
 _log = structlog.get_logger()
 #: Asks the authoritative server about a key that a host showed; the answer (None: it could not be asked) comes later.
 Ask = Callable[[Key, str, Callable[[bool | None], None]], None]
+#: Asks a domain about the certificate that a host has shown on a stream; the answer comes later.
+AskDomain = Callable[[str, str, Stream, Callable[[bool], None]], None]
 
 
 class IncomingStream:
@@ -61,6 +63,14 @@ class IncomingStream:
         elif isinstance(effect, Verify):
             key = effect.key
             self._door.ask(key, self.host, lambda valid: self.stream.apply(self.machine.verified(key, valid)))
+        elif isinstance(effect, Vouch):
+            domain = effect.domain
+            self._door.vouch(
+                domain,
+                self.host,
+                self.stream,
+                lambda good: self.stream.apply(self.machine.vouched(domain, good)),
+            )
 
     def on_stanza(self, stanza: Stanza) -> None:
         """Nobody but us needs the answer to a ping of ours."""
@@ -108,10 +118,11 @@ class IncomingStream:
 class Door:
     """Accepts other servers on both ports; knows all their streams."""
 
-    def __init__(self, ground: Ground, ask: Ask, marks: Marks) -> None:
+    def __init__(self, ground: Ground, ask: Ask, vouch: AskDomain, marks: Marks) -> None:
         settings: S2s = ground.settings
         self.ground = ground
         self.ask = ask
+        self.vouch = vouch
         self.marks = marks
         self.on_inbound: Callable[[Inlet], Taker] = _nobody
         self.streams: set[IncomingStream] = set()
@@ -122,6 +133,7 @@ class Door:
             secrets=ground.secrets,
             token=ground.token,
             pairs=settings.pairs_per_stream,
+            posh=ground.posh is not None,
         )
         self._keeper = Doorkeeper(
             settings.connections_per_ip,

@@ -1,13 +1,13 @@
 """One stream that another server opens to us, from the header to its end (RFC 6120, XEP-0178, 0198, 0220, 0288). A pure machine.
 
 Nothing but TLS is offered before TLS. EXTERNAL is offered to whom the certificate covers; a dialback key is believed at once when the
-certificate covers its domain, checked with the authoritative server when the policy lists the domain, and refused else.
+certificate covers its domain, checked with the authoritative server when the policy lists the domain, and refused else. Where a domain may say
+itself which certificates are its own (RFC 7711), one that does not cover it is asked about before features are offered, and before a key is refused.
 """
 
 from __future__ import annotations
 
 import binascii
-from base64 import b64decode
 from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Final, NamedTuple
@@ -18,10 +18,10 @@ from rookery.shared.xmpp.errors import JidError, StreamError
 from rookery.shared.xmpp.events import Event, StreamClosed, StreamOpened
 from rookery.shared.xmpp.stanza import Stanza
 from rookery.shared.xmpp.xml import Element
-from rookery.workers.s2s.streams import dialback, numbers, troubles
+from rookery.workers.s2s.streams import dialback, naming, numbers, troubles
 from rookery.workers.s2s.streams.api import Trouble
 from rookery.workers.s2s.streams.dialback import Key, Pair
-from rookery.workers.s2s.streams.effects import Effect, Ended, Paired, Restart, Send, StartTls, Verify
+from rookery.workers.s2s.streams.effects import Effect, Ended, Paired, Restart, Send, StartTls, Verify, Vouch
 from rookery.workers.s2s.streams.management import Inbound, Outbound
 from rookery.workers.s2s.streams.pairs import Pairs
 from rookery.workers.s2s.streams.proof import NOTHING, Proof
@@ -47,12 +47,15 @@ class Terms(NamedTuple):
     secrets: Callable[[], Sequence[bytes]]
     token: Callable[[], str]
     pairs: int
+    #: Whether domains say over HTTPS whose certificate is theirs.
+    posh: bool = False
 
 
 class Phase(Enum):
     """What is awaited."""
 
     HEADER = "their header"
+    VOUCHING = "what their domain says of the certificate"
     OPEN = "what they want"
     HANDSHAKE = "the end of the handshake"
     CLOSED = "nothing"
@@ -80,6 +83,9 @@ class Receiving:
         self._tries = 0
         #: Keys whose word is awaited.
         self._asking: dict[Key, None] = {}
+        #: What was asked of domains of the certificate: whether it is theirs; keys that wait for that.
+        self._vouched: dict[str, bool] = {}
+        self._claims: dict[str, list[tuple[Pair, str]]] = {}
 
     # --- what the shell says ---
 
@@ -106,6 +112,28 @@ class Receiving:
             return [Send(dialback.answer("result", there, "invalid")), *self._over(troubles.FORGED)]
         self.pairs.add(pair.sender, pair.receiver)
         return [Send(dialback.answer("result", there, "valid")), Paired(pair)]
+
+    def vouched(self, domain: str, good: bool) -> list[Effect]:
+        """A domain has said whether the certificate is its own (RFC 7711)."""
+        if self.phase is Phase.CLOSED:
+            return []
+        self._vouched[domain] = good
+        effects: list[Effect] = []
+        if self.phase is Phase.VOUCHING and domain == self.remote:
+            self.phase = Phase.OPEN
+            effects.append(Send(header.stream_features(self._features(), ns.SERVER)))
+        for pair, text in self._claims.pop(domain, ()):
+            if self.phase is Phase.OPEN:
+                effects += self._claim(pair, text)
+        return effects
+
+    def _covers(self, remote: str) -> bool:
+        return self._proof.covers(remote) or self._vouched.get(remote, False)
+
+    def _asks(self, remote: str) -> bool:
+        """Whether the domain is to be asked of the certificate: only one that was shown, and once."""
+        askable = self.terms.posh and self._secure and self._proof != NOTHING and remote not in self._vouched
+        return askable and bool(remote) and not self._proof.covers(remote)
 
     def _again(self, answer: bytes) -> list[Effect]:
         """Answer a key that is not believed; not for ever."""
@@ -157,7 +185,7 @@ class Receiving:
     def _header(self, opened: StreamOpened) -> list[Effect]:
         if self.phase is not Phase.HEADER:
             raise StreamError("bad-format", "a stream has one header")
-        local, remote = _local(opened.to), _remote(opened.from_)
+        local, remote = naming.local(opened.to), naming.remote(opened.from_)
         if local and not self.local and self.terms.hosted(local):
             self.local = local
         if not opened.version.startswith("1."):
@@ -173,6 +201,9 @@ class Receiving:
             raise StreamError("invalid-from", "this domain is served here")
         if self.remote and not self.terms.allowed(self.remote, local):
             raise StreamError("policy-violation", f"{local} does not speak with {self.remote}")
+        if not len(self.pairs) and self._asks(self.remote):
+            self.phase = Phase.VOUCHING
+            return [self._open(), Vouch(self.remote)]
         self.phase = Phase.OPEN
         return [self._open(), Send(header.stream_features(self._features(), ns.SERVER))]
 
@@ -183,7 +214,7 @@ class Receiving:
         if self._external:
             found += (stream_management.feature(), numbers.feature())
         else:
-            if self.remote and self._proof.covers(self.remote):
+            if self.remote and self._covers(self.remote):
                 found.append(
                     Element(ns.SASL, "mechanisms", None, Element(ns.SASL, "mechanism", None, "EXTERNAL"))
                 )
@@ -231,7 +262,7 @@ class Receiving:
         if element.get("mechanism") != "EXTERNAL":
             return self._failure("invalid-mechanism")
         try:
-            asked = _authorization(dialback.text_of(element))
+            asked = naming.authorization(dialback.text_of(element))
         except binascii.Error:
             return self._failure("incorrect-encoding")
         except (JidError, UnicodeDecodeError):
@@ -239,7 +270,7 @@ class Receiving:
         remote = asked or self.remote
         if not remote or (self.remote and remote != self.remote):
             return self._failure("invalid-authzid")
-        if not self._proof.covers(remote) or not self._may_come(remote):
+        if not self._covers(remote) or not self._may_come(remote):
             return self._failure("not-authorized")
         self.remote = remote
         self._external = True
@@ -278,10 +309,14 @@ class Receiving:
         remote, local = pair
         there = Pair(local, remote)
         condition = self._objection(remote, local)
+        if (not condition or condition == "not-authorized") and self._asks(remote):
+            waiting = self._claims.setdefault(remote, [])
+            waiting.append((pair, text))
+            return [Vouch(remote)] if len(waiting) == 1 else []
         if condition:
             answer = dialback.refuse("result", there, condition)
             return self._again(answer) if condition in _NEVER else [Send(answer)]
-        if self._proof.covers(remote):
+        if self._covers(remote):
             self.pairs.add(remote, local)
             return [Send(dialback.answer("result", there, "valid")), Paired(pair)]
         key = Key(pair, self._id, text)
@@ -289,6 +324,10 @@ class Receiving:
             return []
         self._asking[key] = None
         return [Verify(key)]
+
+    @property
+    def _under_way(self) -> int:
+        return len(self._asking) + sum(map(len, self._claims.values()))
 
     def _objection(self, remote: str, local: str) -> str:
         if not self._secure:
@@ -299,9 +338,9 @@ class Receiving:
             return "not-acceptable"
         if not self.terms.allowed(remote, local):
             return "policy-violation"
-        if (remote, local) not in self.pairs and len(self.pairs) + len(self._asking) >= self.terms.pairs:
+        if (remote, local) not in self.pairs and len(self.pairs) + self._under_way >= self.terms.pairs:
             return "resource-constraint"
-        if not self._proof.covers(remote) and not self.terms.believes(remote):
+        if not self._covers(remote) and not self.terms.believes(remote):
             return "not-authorized"
         return ""
 
@@ -350,25 +389,3 @@ class Receiving:
 
     def _header_before(self) -> list[Effect]:
         return [] if self._opened else [self._open()]
-
-
-def _local(text: str) -> str:
-    """Raises StreamError for what is no domain."""
-    try:
-        return dialback.domain_of(text) if text else ""
-    except JidError:
-        raise StreamError("improper-addressing", "to is a domain") from None
-
-
-def _remote(text: str) -> str:
-    try:
-        return dialback.domain_of(text) if text else ""
-    except JidError:
-        raise StreamError("invalid-from", "from is a domain") from None
-
-
-def _authorization(text: str) -> str:
-    """The domain that an `<auth/>` of EXTERNAL names, "" for none. Raises binascii.Error, UnicodeDecodeError, JidError."""
-    if text in ("", "="):
-        return ""
-    return dialback.domain_of(b64decode(text, validate=True).decode())

@@ -27,6 +27,7 @@ from rookery.workers.s2s.streams.posh import Posh
 from rookery.workers.s2s.streams.source import Inlet
 from rookery.workers.s2s.streams.trust import Tls
 from rookery.workers.s2s.streams.verifying import Verifier
+from rookery.workers.s2s.streams.vouching import Voucher
 
 
 class Surroundings(NamedTuple):
@@ -74,7 +75,8 @@ class Streams:
         self._nursery: trio.Nursery | None = None
         #: What was asked before `run`.
         self._early: list[Callable[[], Awaitable[object]]] = []
-        self.door = Door(self._ground, Verifier(self._ground, self._spawn).ask, self.marks)
+        verifier, voucher = Verifier(self._ground, self._spawn), Voucher(self._ground, self._spawn)
+        self.door = Door(self._ground, verifier.ask, voucher.ask, self.marks)
         self._links: set[OutgoingLink] = set()
 
     @property
