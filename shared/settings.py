@@ -248,11 +248,16 @@ def _across(config: Config) -> Iterator[tuple[tuple[str, str], str]]:
             ("edge", "allow_plaintext"),
             'only works on loopback addresses: set edge.host to ["127.0.0.1", "::1"]',
         )
+    if bool(config.admin.certificate_file) != bool(config.admin.key_file):
+        yield ("admin", "certificate_file"), "goes with admin.key_file: set both or neither"
+    if config.admin.client_ca_file and not config.admin.certificate_file:
+        yield ("admin", "client_ca_file"), "needs admin.certificate_file: certificates are shown over TLS"
     for section, name in (
         ("limits", "exempt_nets"),
         ("edge", "proxy_protocol_nets"),
         ("edge", "http_proxy_nets"),
         ("registration", "nets"),
+        ("admin", "plaintext_nets"),
     ):
         for net in getattr(getattr(config, section), name):
             try:

@@ -167,6 +167,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, required=True)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--patience", type=float, default=15.0, help="to wait for the last ends")
+    parser.add_argument("--stay", type=float, default=5.0, help="to keep the connections after that")
     parser.add_argument("--prefix", default="user")
     parser.add_argument("--password", required=True)
     parser.add_argument("--salt", default="storm-salt")
@@ -182,7 +183,7 @@ def main() -> None:
         "cpu": round(time.process_time(), 2),
     }  # fmt: skip
     print(json.dumps(told), flush=True)
-    time.sleep(1)
+    time.sleep(arguments.stay)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from rookery.shared.observe.metrics import RATELIMIT
 from rookery.shared.xeps.upload import Options
 from rookery.workers.upload.files import Files
 from rookery.workers.upload.http import Connection
-from rookery.workers.upload.secured import Secured
+from rookery.shared.net.secured import Secured
 
 WEB: Final = "web"
 _BACKLOG: Final = 256
