@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 import trio
 
-from rookery import __version__, _compiled, front
+from rookery import __version__, _compiled, front, notifying
 from rookery.front import Front
 from rookery.reloading import Source, reread
 from rookery.shared import collector, settings
@@ -294,6 +294,7 @@ class _Process:
             await trio.sleep(_POLL)
         ports = {**_listening(self._services), "admin": admin_port}
         self._report({"say": "ready", "incarnation": self._incarnation, "ports": ports})
+        notifying.ready(f"serving, admin port {admin_port}")
 
     def _ready(self, node: ClusterNode, *, patient: bool) -> bool:
         state = node.readiness()
@@ -326,6 +327,7 @@ class _Process:
         if self._drain_rate:
             seconds += self._connections() / self._drain_rate
         _log.info("draining", connections=self._connections(), rate=self._drain_rate)
+        notifying.stopping(seconds)
         with trio.move_on_after(seconds) as limit:
             with self._drained:
                 for service in self._services:
