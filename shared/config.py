@@ -310,6 +310,16 @@ class Log(Section, frozen=True):
     format: Annotated[
         Literal["auto", "json", "console"], about("`auto` is readable on a terminal and JSON elsewhere")
     ] = "auto"
+    to: Annotated[
+        str,
+        about(
+            "Where lines go: `stderr`, `syslog` (/dev/log), `journald`, or the path of a file, which is opened anew by a reload"
+        ),
+    ] = "stderr"
+    modules: Annotated[
+        tuple[str, ...],
+        about("Levels of single parts, as `workers.s2s=debug`; a name counts for all below it", live=True),
+    ] = ()
     client_lines_per_second: Annotated[
         int,
         about(

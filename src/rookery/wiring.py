@@ -33,7 +33,7 @@ from rookery.shared.db import migrate
 from rookery.shared.db.api import DatabaseUnavailable
 from rookery.shared.db.bridge import open_database
 from rookery.shared.net.guard import Guard
-from rookery.shared.observe import log, metrics
+from rookery.shared.observe import levels, log, metrics
 from rookery.shared.observe.admin import Health, Port, serve_admin
 from rookery.shared.observe.history import History
 from rookery.shared.observe.http import ListenError
@@ -150,9 +150,8 @@ class _Process:
 
     async def run(self) -> None:
         config, names = self._config, "+".join(kind.label for kind in self._kinds)
-        log.configure(
-            level=config.log.level, form=config.log.format, kind=names, incarnation=self._incarnation
-        )
+        at, form, to = config.log.level, config.log.format, config.log.to
+        log.configure(level=at, form=form, kind=names, incarnation=self._incarnation, to=to)
         metrics.only(*(kind.label for kind in self._kinds))
         metrics.BUILD_INFO.labels(__version__, names).set(1)
         metrics.COMPILED.set(_compiled.state == "compiled")
@@ -201,11 +200,13 @@ class _Process:
         node.orders.questions["drain"] = self._drain_told
         node.orders.questions["undrain"] = self._undrain
         node.orders.questions["reload"] = lambda _: self._reload()
+        node.orders.questions["log_modules"] = lambda detail: levels.apply(levels.parse(detail["modules"]))
         if Kind.ACCOUNT in self._kinds:
             self._front.open(node)
             node.orders.command = import_module(_COMMANDS).Commands(node)
             node.orders.announce = import_module(_ANNOUNCEMENTS).Announcements(node)
         self._watch(node)
+        levels.apply(levels.parse(self._config.log.modules))
         self._node = node
         collector.set_up()
         return node
@@ -230,6 +231,7 @@ class _Process:
     def _reload(self) -> dict[str, object]:
         """Read certificates and the configuration again; tells what has changed, and what waits for a restart."""
         self._guard.reload()
+        log.reopen()
         for service in self._services:
             if (reload := getattr(service, "reload", None)) is not None:
                 reload()
@@ -239,6 +241,8 @@ class _Process:
             self._node.config = merged.config
         if "log.level" in merged.live:
             self._log_level(merged.config.log.level)
+        if "log.modules" in merged.live:
+            levels.apply(levels.parse(merged.config.log.modules))
         for service in self._services:
             if (configured := getattr(service, "configured", None)) is not None:
                 configured(merged.config)
