@@ -78,14 +78,15 @@ async def ask(
     if context is not None:
         stream = trio.SSLStream(stream, context, server_hostname="admin.example", https_compatible=True)
     header = f"Authorization: Bearer {token}\r\n" if token else ""
-    with trio.fail_after(10):
-        await stream.send_all(
-            f"GET {path} HTTP/1.1\r\nHost: admin\r\n{header}Connection: close\r\n\r\n".encode()
-        )
-        data = b""
-        async for piece in stream:
-            data += piece
-    await trio.aclose_forcefully(stream)
+    data = b""
+    try:
+        with trio.fail_after(10):
+            request = f"GET {path} HTTP/1.1\r\nHost: admin\r\n{header}Connection: close\r\n\r\n"
+            await stream.send_all(request.encode())
+            async for piece in stream:
+                data += piece
+    finally:
+        await trio.aclose_forcefully(stream)
     head, _, body = data.partition(b"\r\n\r\n")
     return int(head.split()[1]), body
 
