@@ -244,7 +244,7 @@ class Edge(Section, frozen=True):
             "connections",
             ge=0,
         ),
-    ] = 250
+    ] = 500
     proxy_protocol_nets: Annotated[
         tuple[str, ...], about("Networks of load balancers that speak PROXY protocol v2 to the edge")
     ] = ()
