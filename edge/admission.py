@@ -1,13 +1,14 @@
 """How many logins a second this edge lets through to the cluster, and in which order when more want to.
 
 The rate is the cluster's, cut by the number of edges that live: no edge asks another one. A login is counted once, where it becomes dear for
-others: before its resource is bound or its stream resumed, before an account is made. `Queue` is pure; `Admission` is its shell.
+others: before its resource is bound or its stream resumed, before an account is made. They go in a few at a time: many at once would stand before
+the stanzas of all others, here and at the routers. `Queue` is pure; `Admission` is its shell.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from enum import IntEnum
 from functools import partial
 from typing import Final, Protocol
@@ -15,13 +16,15 @@ from typing import Final, Protocol
 import trio
 
 from rookery.shared.bucket import Bucket
-from rookery.shared.net.reactor import NEVER, Reactor
+from rookery.shared.net.timers import NEVER
 from rookery.shared.observe import metrics
 
 #: Logins that may pass at once after a rest, in seconds of the rate.
 BURST_SECONDS: Final = 2.0
-#: Timers are coarse: whoever should have been served in time is not refused for that.
+#: Whoever should have been served in time is not refused since this process was busy.
 SLACK_SECONDS: Final = 0.2
+#: How often those who wait are looked at, in seconds.
+STEP_SECONDS: Final = 0.01
 #: Of the time that negotiation has, waiting may take this part: what comes behind it takes time, too.
 PATIENCE: Final = 0.5
 
@@ -118,16 +121,22 @@ class Queue:
 
 
 class Admission:
-    """The door of one edge. `edges` tells how many edges share the rate of the cluster."""
+    """The door of one edge. `edges` tells how many edges share the rate of the cluster, `spawn` starts a task."""
 
     def __init__(
-        self, reactor: Reactor, rate: float, wait: float, edges: Callable[[], int] = lambda: 1
+        self,
+        clock: Callable[[], float],
+        spawn: Callable[[Callable[[], Awaitable[None]]], None],
+        rate: float,
+        wait: float,
+        edges: Callable[[], int] = lambda: 1,
     ) -> None:
-        self._reactor = reactor
+        self._clock = clock
+        self._spawn = spawn
         self._rate = rate
         self._edges = edges
-        self._queue = Queue(rate / max(1, edges()), wait, reactor.clock())
-        self.wake_slot = 0
+        self._queue = Queue(rate / max(1, edges()), wait, clock())
+        self._serving = False
         for rank in Rank:
             metrics.LOGINS_WAITING.sample(partial(self._queue.waiting, rank), rank.name.lower())
 
@@ -143,19 +152,29 @@ class Admission:
 
     async def enter(self, rank: Rank, client: Waiter) -> bool:
         """Wait for a turn; False when there is none soon enough, or the client did not wait."""
-        now = self._reactor.clock()
+        now = self._clock()
         if self._queue.enter(now):
             return True
         ticket = self._queue.wait(rank, client, now)
         if ticket is None:
             metrics.LOGINS_REFUSED.labels(rank.name.lower()).inc()
             return False
-        self._reactor.at(self, self._queue.serve(now))
+        if not self._serving:
+            self._serving = True
+            self._spawn(self._serve)
         await ticket.event.wait()
         if not ticket.admitted and not client.reason:
             metrics.LOGINS_REFUSED.labels(rank.name.lower()).inc()
         return bool(ticket.admitted)
 
-    def on_timer(self, now: float) -> float:
-        """Let the next ones through."""
-        return self._queue.serve(now)
+    async def _serve(self) -> None:
+        """Let one after the other through while somebody waits."""
+        try:
+            while True:
+                now = self._clock()
+                due = self._queue.serve(now)
+                if due == NEVER:
+                    return
+                await trio.sleep(max(STEP_SECONDS, due - now))
+        finally:
+            self._serving = False

@@ -116,7 +116,8 @@ class EdgeService:
             before=before,
             after=after,
             admission=Admission(
-                self._reactor,
+                lambda: self._reactor.clock(),
+                self._spawn,
                 limits.logins_per_second,
                 min(limits.login_wait_seconds, PATIENCE * limits.preauth_seconds),
                 lambda: len(node.edges()),
@@ -277,8 +278,11 @@ class EdgeService:
         return self._bound
 
     def _listen(self, bound: list[tuple[str, socket.socket, Accept]]) -> None:
-        backlog = self._config.edge.backlog
-        self._listeners = [Listener(self._reactor, sock, backlog, accept) for _, sock, accept in bound]
+        edge = self._config.edge
+        self._listeners = [
+            Listener(self._reactor, sock, edge.backlog, accept, edge.accepts_per_second)
+            for _, sock, accept in bound
+        ]
         self.ports = {name: sock.getsockname()[1] for name, sock, _ in bound}
         _log.info("edge_listening", **self.ports)
 

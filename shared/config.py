@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 from msgspec import defstruct, field
 
+from rookery.shared.admin_settings import Admin as Admin
 from rookery.shared.component_settings import Component as Component
 from rookery.shared.federation_settings import S2s as S2s
 from rookery.shared.options import S, Section, about
@@ -236,6 +237,14 @@ class Edge(Section, frozen=True):
         bool, about("Accept authentication and stanzas without TLS; on loopback addresses only")
     ] = False
     backlog: Annotated[int, about("Connections that may wait to be accepted", "connections", ge=1)] = 4096
+    accepts_per_second: Annotated[
+        int,
+        about(
+            "New connections that each port of an edge takes on average: what is more waits to be accepted; 0 for no limit",
+            "connections",
+            ge=0,
+        ),
+    ] = 500
     proxy_protocol_nets: Annotated[
         tuple[str, ...], about("Networks of load balancers that speak PROXY protocol v2 to the edge")
     ] = ()
@@ -291,25 +300,6 @@ class Account(Section, frozen=True):
     ] = 10_000
 
 
-class Admin(Section, frozen=True):
-    """/livez, /readyz and /metrics of each process, and the administration API of account workers (docs/administration.md)."""
-
-    host: Annotated[str, about("IP address to listen on")] = "127.0.0.1"
-    port: Annotated[int, about("Port; 0 picks a free one, which the log tells", ge=0, le=65535)] = 0
-    api: Annotated[bool, about("Serve /api/ where an account worker runs; every call needs a token")] = True
-    pages: Annotated[
-        bool, about("Serve the pages of /admin/ where an account worker runs; they ask for a token")
-    ] = True
-    metrics_token: Annotated[
-        str, about("Bearer token that /metrics asks for; empty asks for none", secret=True)
-    ] = ""
-    requests_per_second: Annotated[
-        int,
-        about("Calls of one token at one process on average; beyond it is refused with 429", "calls", ge=1),
-    ] = 50
-    requests_burst: Annotated[int, about("Calls of one token at once", "calls", ge=1)] = 200
-
-
 class Log(Section, frozen=True):
     """Structured logs."""
 
@@ -320,6 +310,16 @@ class Log(Section, frozen=True):
     format: Annotated[
         Literal["auto", "json", "console"], about("`auto` is readable on a terminal and JSON elsewhere")
     ] = "auto"
+    to: Annotated[
+        str,
+        about(
+            "Where lines go: `stderr`, `syslog` (/dev/log), `journald`, or the path of a file, which is opened anew by a reload"
+        ),
+    ] = "stderr"
+    modules: Annotated[
+        tuple[str, ...],
+        about("Levels of single parts, as `workers.s2s=debug`; a name counts for all below it", live=True),
+    ] = ()
     client_lines_per_second: Annotated[
         int,
         about(

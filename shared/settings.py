@@ -21,6 +21,7 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 
 from rookery.shared.config import Config
+from rookery.shared.observe import levels
 from rookery.shared.reference import PREFIX, RENAMED, SETTINGS, base, facts_of, sections, toml
 from rookery.shared.xeps import sasl_upgrade, service_discovery
 from rookery.shared.xmpp.errors import JidError
@@ -248,11 +249,13 @@ def _across(config: Config) -> Iterator[tuple[tuple[str, str], str]]:
             ("edge", "allow_plaintext"),
             'only works on loopback addresses: set edge.host to ["127.0.0.1", "::1"]',
         )
+    yield from _operators(config)
     for section, name in (
         ("limits", "exempt_nets"),
         ("edge", "proxy_protocol_nets"),
         ("edge", "http_proxy_nets"),
         ("registration", "nets"),
+        ("admin", "plaintext_nets"),
     ):
         for net in getattr(getattr(config, section), name):
             try:
@@ -294,6 +297,23 @@ def _across(config: Config) -> Iterator[tuple[tuple[str, str], str]]:
         for mechanism in mechanisms:
             if mechanism not in HASHES:
                 yield where, f"{mechanism!r} is not known: use {', '.join(sorted(HASHES, reverse=True))}"
+
+
+def _operators(config: Config) -> Iterator[tuple[tuple[str, str], str]]:
+    """Mistakes of the admin port and of logs."""
+    if bool(config.admin.certificate_file) != bool(config.admin.key_file):
+        yield ("admin", "certificate_file"), "goes with admin.key_file: set both or neither"
+    if config.admin.client_ca_file and not config.admin.certificate_file:
+        yield ("admin", "client_ca_file"), "needs admin.certificate_file: certificates are shown over TLS"
+    if config.log.to not in ("stderr", "syslog", "journald") and not config.log.to.startswith("/"):
+        yield (
+            ("log", "to"),
+            f"{config.log.to!r} is neither stderr, syslog, journald, nor the whole path of a file",
+        )
+    try:
+        levels.parse(config.log.modules)
+    except ValueError as error:
+        yield ("log", "modules"), str(error)
 
 
 def _nats_mistake(urls: str) -> str:

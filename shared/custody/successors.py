@@ -10,14 +10,14 @@ import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from itertools import chain
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import structlog
 
 from rookery.shared.bus.messages import Item, Kind
 from rookery.shared.custody.inflight import Place
 
-_log: Final = structlog.get_logger()
+_log = structlog.get_logger()
 
 
 class Sent(Protocol):

@@ -8,11 +8,16 @@ from collections.abc import Callable, Sequence
 from ipaddress import ip_address
 from typing import Final
 
+from rookery.shared.bucket import Bucket
 from rookery.shared.net.reactor import READ, Reactor, close_quietly
 from rookery.shared.net.timers import NEVER
 
-#: Connections taken from one listener in one turn.
-BURST: Final = 64
+#: Connections taken from one listener in one turn: in a storm those who are in come first, and the others wait in the kernel.
+BURST: Final = 2
+#: What is taken at once after a rest, in seconds of the rate.
+_AT_ONCE: Final = 0.2
+#: Those that have connected when a listener closes, at most.
+LEFT: Final = 64
 #: How long accept pauses when the process has no descriptor left.
 PAUSE_SECONDS: Final = 1.0
 _OUT_OF: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -63,12 +68,16 @@ def bind_sockets(hosts: Sequence[str], port: int, *, shared: bool = True) -> lis
 class Listener:
     """One listening socket in the reactor."""
 
-    __slots__ = ("_accept", "_pause_until", "_reactor", "_sock", "_watched", "open", "wake_slot")
+    __slots__ = ("_accept", "_bucket", "_pause_until", "_reactor", "_sock", "_watched", "open", "wake_slot")
 
-    def __init__(self, reactor: Reactor, sock: socket.socket, backlog: int, accept: Accept) -> None:
+    def __init__(
+        self, reactor: Reactor, sock: socket.socket, backlog: int, accept: Accept, rate: float = 0
+    ) -> None:
+        """`rate`: connections a second on average, 0 for as many as come."""
         self._reactor = reactor
         self._sock = sock
         self._accept = accept
+        self._bucket = Bucket(rate, max(2.0, rate * _AT_ONCE), reactor.clock()) if rate else None
         self._pause_until = NEVER
         self._watched = True
         self.open = True
@@ -78,7 +87,12 @@ class Listener:
 
     def on_events(self, mask: int) -> None:
         """Accept a burst; epoll tells again when more are waiting."""
-        for _ in range(BURST):
+        if self._bucket is None or self._bucket.spend(self._reactor.now, BURST):
+            # A storm is no reason to wait on a timer: a loop with so much to do comes back at its own pace.
+            self._take(BURST)
+
+    def _take(self, most: int) -> None:
+        for _ in range(most):
             try:
                 sock, address = self._sock.accept()
             except BlockingIOError:
@@ -118,7 +132,7 @@ class Listener:
         """Stop listening at once: with SO_REUSEPORT the kernel gives new connections to the other edges."""
         if self.open:
             # Whoever has connected already would be reset.
-            self.on_events(READ)
+            self._take(LEFT)
             self.open = False
             self._reactor.unregister(self._sock.fileno())
             close_quietly(self._sock)

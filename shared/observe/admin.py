@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 import trio
 
 from rookery.shared.observe import metrics
-from rookery.shared.observe.http import Handler, HttpLimits, Request, Response, Routes, serve_http
+from rookery.shared.observe.http import Guard, Handler, HttpLimits, Request, Response, Routes, serve_http
 
 #: A loop that woke up later than this is not alive.
 LAG_LIMIT: Final = 5.0
@@ -63,8 +63,8 @@ def may_read(request: Request, token: str) -> bool:
 UNAUTHORIZED: Final = Response(401, b"unauthorized\n", headers=(("WWW-Authenticate", "Bearer"),))
 
 
-def routes(health: Health, metrics_token: str = "") -> Routes:
-    """The endpoints of one process. Metrics are for those who show the token, if there is one."""
+def routes(health: Health, readers: Callable[[Request], bool] = lambda request: True) -> Routes:
+    """The endpoints of one process. Metrics are for those that `readers` lets in."""
 
     async def livez(request: Request) -> Response:
         alive = health.lag < LAG_LIMIT
@@ -78,7 +78,7 @@ def routes(health: Health, metrics_token: str = "") -> Routes:
         return Response(503 if failing else 200, json.dumps(told).encode(), _JSON)
 
     async def exposed(request: Request) -> Response:
-        if not may_read(request, metrics_token):
+        if not readers(request):
             return UNAUTHORIZED
         metrics.READY.set(not health.failing())
         body, content_type = metrics.exposition(request.headers.get("accept", ""))
@@ -88,12 +88,13 @@ def routes(health: Health, metrics_token: str = "") -> Routes:
 
 
 class Port(NamedTuple):
-    """What is served on the admin port beside health: where, for whose token, and what answers every other path."""
+    """What is served on the admin port beside health: where, who reads metrics, what answers every other path, and who looks at each connection."""
 
     host: str
     port: int
-    metrics_token: str = ""
+    readers: Callable[[Request], bool] = lambda request: True
     otherwise: Handler | None = None
+    guard: Guard | None = None
 
 
 async def serve_admin(
@@ -108,10 +109,11 @@ async def serve_admin(
             lambda task_status: serve_http(
                 port.host,
                 port.port,
-                routes(health, port.metrics_token),
+                routes(health, port.readers),
                 limits=limits,
                 name="admin.port",
                 otherwise=port.otherwise,
+                guard=port.guard,
                 task_status=task_status,
             )
         )

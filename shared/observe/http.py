@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Awaitable, Callable, Mapping
+from typing import NamedTuple
 
 import structlog
 import trio
@@ -30,6 +31,16 @@ class ListenError(Exception):
     """A port cannot be listened to; the text is one line with the remedy."""
 
 
+class Way(NamedTuple):
+    """How a client has come: by TLS, and whose verified certificate it has shown."""
+
+    stream: trio.abc.Stream
+    secure: bool = False
+    certificate: str = ""
+
+
+#: Called with an accepted socket and the peer's address; None closes it.
+Guard = Callable[[trio.SocketStream, str], Awaitable[Way | None]]
 Handler = Callable[[Request], Awaitable[Response]]
 #: (method, path) -> handler. HEAD is answered by GET's handler.
 Routes = Mapping[tuple[str, str], Handler]
@@ -42,13 +53,14 @@ class _PeerGoneError(Exception):
 class _Connection:
     def __init__(
         self,
-        stream: trio.abc.Stream,
+        way: Way,
         routes: Routes,
         limits: HttpLimits,
         peer: str,
         otherwise: Handler | None,
     ) -> None:
-        self.stream = stream
+        self.stream = way.stream
+        self.way = way
         self.routes = routes
         self.otherwise = otherwise
         self.limits = limits
@@ -76,7 +88,8 @@ class _Connection:
             while True:
                 found = exchange.next()
                 if isinstance(found, Request):
-                    return found
+                    way = self.way
+                    return found._replace(secure=True, certificate=way.certificate) if way.secure else found
                 if found is Pause.CLOSED:
                     return None
                 if found is Pause.CONTINUE:
@@ -119,7 +132,7 @@ class _Connection:
 
 
 async def serve_connection(
-    stream: trio.abc.Stream,
+    stream: trio.abc.Stream | Way,
     routes: Routes,
     *,
     limits: HttpLimits | None = None,
@@ -132,8 +145,10 @@ async def serve_connection(
 
     Never raises for what the peer does.
     """
+    way = stream if isinstance(stream, Way) else Way(stream)
+    stream = way.stream
     try:
-        await _Connection(stream, routes, limits or HttpLimits(), peer, otherwise).serve()
+        await _Connection(way, routes, limits or HttpLimits(), peer, otherwise).serve()
         with trio.move_on_after(1):
             await stream.aclose()
     except _PeerGoneError:
@@ -151,9 +166,12 @@ async def serve_http(
     limits: HttpLimits | None = None,
     name: str = "port",
     otherwise: Handler | None = None,
+    guard: Guard | None = None,
     task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Listen and serve until cancelled; reports the port that was bound. More than `connections` at once wait.
+
+    `guard` looks at each connection first, and makes it one of TLS where it is.
 
     Raises ListenError, which calls the port by the `name` of its setting.
     """
@@ -171,7 +189,11 @@ async def serve_http(
     async def serve(stream: trio.SocketStream) -> None:
         async with room:
             peer = _peer(stream)
-            await serve_connection(stream, routes, limits=limits, peer=peer, otherwise=otherwise)
+            way = Way(stream) if guard is None else await guard(stream, peer)
+            if way is None:
+                await trio.aclose_forcefully(stream)
+                return
+            await serve_connection(way, routes, limits=limits, peer=peer, otherwise=otherwise)
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(trio.serve_listeners, serve, listeners)
@@ -186,4 +208,14 @@ def _peer(stream: trio.SocketStream) -> str:
         return ""  # it has gone already
 
 
-__all__ = ["Handler", "HttpLimits", "Request", "Response", "Routes", "serve_connection", "serve_http"]
+__all__ = [
+    "Guard",
+    "Handler",
+    "HttpLimits",
+    "Request",
+    "Response",
+    "Routes",
+    "Way",
+    "serve_connection",
+    "serve_http",
+]

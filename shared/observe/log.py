@@ -1,4 +1,4 @@
-"""Structured logs on standard error: JSON lines, or readable ones on a terminal.
+"""Structured logs, on standard error or where `log.to` says: JSON lines, or readable ones on a terminal.
 
 Every line has `ts`, `level`, `event` (snake_case) and, after `configure`, `kind` and `incarnation` of the process. What users wrote
 can neither flood a line (1 KiB a field), nor forge one or steer a terminal (control and formatting characters are
@@ -19,6 +19,8 @@ from typing import Any, Final
 
 import msgspec
 import structlog
+
+from rookery.shared.observe.sinks import Logger, Sink, Stderr, sink
 
 FIELD_BYTES: Final = 1024
 #: Characters that cannot be more bytes than that.
@@ -130,12 +132,18 @@ class _Quick:
         fields["level"] = "info"
         fields["ts"] = datetime.now(UTC).isoformat().replace("+00:00", "Z")
         TAIL.append(dict(_bounded(None, "info", fields)))
-        sys.stderr.write(msgspec.json.encode(fields).decode() + "\n")
-        sys.stderr.flush()
+        _sink[0].write(msgspec.json.encode(fields).decode(), "info")
         return True
 
 
 quick: Final = _Quick()
+#: Where lines go.
+_sink: Final[list[Sink]] = [Stderr()]
+
+
+def reopen() -> None:
+    """After a log file was moved away."""
+    _sink[0].reopen()
 
 
 class _Stdlib(logging.Handler):
@@ -162,9 +170,13 @@ def level(name: str) -> None:
         quick.level = number
 
 
-def configure(*, level: str = "info", form: str = "auto", kind: str = "", incarnation: str = "") -> None:
-    """Set up this process's logs once. `form` is auto, json or console."""
-    console = form == "console" or (form == "auto" and sys.stderr.isatty())
+def configure(
+    *, level: str = "info", form: str = "auto", kind: str = "", incarnation: str = "", to: str = "stderr"
+) -> None:
+    """Set up this process's logs once. `form` is auto, json or console; `to` is a setting. Raises OSError for a file that cannot be opened."""
+    _sink[0] = sink(to)
+    terminal = to == "stderr" and sys.stderr.isatty()
+    console = form == "console" or (form == "auto" and terminal)
     names = {"kind": kind, "incarnation": incarnation}
     processors: list[Any] = [
         structlog.contextvars.merge_contextvars,
@@ -178,7 +190,7 @@ def configure(*, level: str = "info", form: str = "auto", kind: str = "", incarn
     if console:
         processors.append(
             structlog.dev.ConsoleRenderer(
-                colors=sys.stderr.isatty(),
+                colors=terminal,
                 timestamp_key="ts",
                 exception_formatter=structlog.dev.plain_traceback,
             )
@@ -191,7 +203,7 @@ def configure(*, level: str = "info", form: str = "auto", kind: str = "", incarn
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: Logger(lambda: _sink[0]),
         cache_logger_on_first_use=False,
     )
     root = logging.getLogger()

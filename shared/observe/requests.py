@@ -47,6 +47,9 @@ class Request(NamedTuple):
     body: bytes = b""
     peer: str = ""
     target: str = ""
+    #: How it came, where the port tells: by TLS, and whose certificate the client has shown.
+    secure: bool = False
+    certificate: str = ""
 
 
 class Response(NamedTuple):
@@ -208,8 +211,8 @@ class KnownHeads:
         request, length = known
         if length != len(data) - end or length > limits.body_bytes or end > limits.head_bytes:
             return None
-        method, path, query, headers, _, _, target = request
-        return _new(Request, (method, path, query, headers, data[end:], peer, target))
+        method, path, query, headers, _, _, target, *_ = request
+        return _new(Request, (method, path, query, headers, data[end:], peer, target, False, ""))
 
     def learn(self, data: bytes, request: Request) -> None:
         """`data` was this request, whole and alone, and the connection may go on."""

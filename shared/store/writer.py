@@ -78,6 +78,8 @@ class StoreWriter:
         max_rows: int = 131_072,
         max_bytes: int = 256 * 1024 * 1024,
     ) -> None:
+        for reason in ("data", "collision"):
+            STORE_REFUSED.labels(reason)  # from 0 on: an increase to 1 is seen only so
         self._db = db
         self._incarnation = incarnation
         self._fail = fail

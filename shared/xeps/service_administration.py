@@ -23,8 +23,8 @@ XEP = Xep(
     "1.3.1",
     "partial",
     implemented_in="src.rookery.admin.adhoc",
-    note="For those whom the domain names as its admins (`rookery domain set --admin`), and for the users of that domain alone. The lists"
-    " of who is blocked, restarting and shutting down are the operator's.",
+    note="For those whom the domain names as its admins (`rookery domain set --admin`), and for the users of that domain alone. Black and"
+    " white lists have servers, no users; restarting and shutting down are the operator's, as the processes serve other domains, too.",
 )
 #: What a list may be cut at (sections 4.18 to 4.22).
 MAX_ITEMS: Final = ("25", "50", "75", "100", "150", "200", "none")
@@ -152,6 +152,20 @@ COMMANDS: Final = (
             Field("accountjids", (), "jid-multi", "Or several of them"),
         ),
     ),
+    Command(
+        "edit-blacklist",
+        "Edit Blacklist",
+        "Editing the Blacklist",
+        "Fill out this form to edit the list of entities with whom communications are disallowed: servers, *.example.org for all below it.",
+        (Field("blacklistjids", (), "text-multi", "The blacklist"),),
+    ),
+    Command(
+        "edit-whitelist",
+        "Edit Whitelist",
+        "Editing the Whitelist",
+        "Fill out this form to edit the list of entities with whom communications are allowed: servers, *.example.org for all below it.",
+        (Field("whitelistjids", (), "text-multi", "The whitelist"),),
+    ),
     Command("get-registered-users-num", "Get Number of Registered Users"),
     Command("get-disabled-users-num", "Get Number of Disabled Users"),
     Command("get-online-users-num", "Get Number of Online Users"),
@@ -202,10 +216,7 @@ COMMANDS: Final = (
 )
 BY_NODE: Final = {command.full: command for command in COMMANDS}
 #: What nobody may do by a message: it is the operator's (section 5, not-allowed). The old command for passwords is among them.
-NOT_ALLOWED: Final = frozenset(
-    f"{ADMIN}#{node}"
-    for node in ("get-user-password", "restart", "shutdown", "edit-blacklist", "edit-whitelist")
-)
+NOT_ALLOWED: Final = frozenset(f"{ADMIN}#{node}" for node in ("get-user-password", "restart", "shutdown"))
 #: The nodes of service discovery that are about commands.
 NODES: Final = frozenset({adhoc_commands.NS, *BY_NODE, *invitations.COMMANDS})
 

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 import trio
 
-from rookery import __version__, _compiled
+from rookery import __version__, _compiled, front, notifying
+from rookery.front import Front
 from rookery.reloading import Source, reread
 from rookery.shared import collector, settings
 from rookery.shared.bus.kinds import KINDS, Kind, built, labelled
@@ -31,10 +32,11 @@ from rookery.shared.config import Config
 from rookery.shared.db import migrate
 from rookery.shared.db.api import DatabaseUnavailable
 from rookery.shared.db.bridge import open_database
-from rookery.shared.observe import log, metrics
+from rookery.shared.net.guard import Guard
+from rookery.shared.observe import levels, log, metrics
 from rookery.shared.observe.admin import Health, Port, serve_admin
 from rookery.shared.observe.history import History
-from rookery.shared.observe.http import Handler, ListenError, Request, Response
+from rookery.shared.observe.http import ListenError
 from rookery.shared.pace import Naps
 from rookery.telling import about, questions
 
@@ -52,8 +54,6 @@ _SERVED: Final = tuple(
 _LACKS: Final = (errno.EADDRINUSE, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOSPC)
 _POLL: Final = 0.02
 #: The administration API; only where an account worker runs is it imported.
-_API: Final = "rookery.admin.api.server"
-_PAGES: Final = "rookery.admin.web.site"
 #: Commands of administrators.
 _COMMANDS: Final = "rookery.admin.adhoc.commands"
 _ANNOUNCEMENTS: Final = "rookery.admin.adhoc.announcements"
@@ -67,8 +67,7 @@ def preload() -> None:
     """Import what the processes of a cluster need, before they are forked."""
     for row in built():
         import_module(row.service.partition(":")[0])
-    import_module(_API)
-    import_module(_PAGES)
+    front.preload()
     import_module(_COMMANDS)
     import_module(_ANNOUNCEMENTS)
 
@@ -142,8 +141,8 @@ class _Process:
         self._incarnation = new_incarnation(kinds)
         self._services: list[Service] = []
         self._node: ClusterNode | None = None
-        self._api: Handler | None = None
-        self._site: Handler | None = None
+        self._guard = Guard(config.admin)
+        self._front = Front(config.admin, self._guard)
         self._history = History()
         #: Asked for by an operator; 0 for what the configuration says.
         self._asked_rate = 0
@@ -151,9 +150,8 @@ class _Process:
 
     async def run(self) -> None:
         config, names = self._config, "+".join(kind.label for kind in self._kinds)
-        log.configure(
-            level=config.log.level, form=config.log.format, kind=names, incarnation=self._incarnation
-        )
+        at, form, to = config.log.level, config.log.format, config.log.to
+        log.configure(level=at, form=form, kind=names, incarnation=self._incarnation, to=to)
         metrics.only(*(kind.label for kind in self._kinds))
         metrics.BUILD_INFO.labels(__version__, names).set(1)
         metrics.COMPILED.set(_compiled.state == "compiled")
@@ -165,9 +163,11 @@ class _Process:
                 served = Port(
                     config.admin.host,
                     config.admin.port,
-                    config.admin.metrics_token,
-                    self._answer if config.admin.api and Kind.ACCOUNT in self._kinds else None,
+                    self._guard.may_read,
+                    self._front if config.admin.api and Kind.ACCOUNT in self._kinds else None,
+                    self._guard,
                 )
+                nursery.start_soon(self._guard.watch, config.tls.reload_interval)
                 port = await nursery.start(serve_admin, self._health, served)
                 node = await self._join(stack)
                 node.about = about(port, here(config.cluster))
@@ -200,26 +200,16 @@ class _Process:
         node.orders.questions["drain"] = self._drain_told
         node.orders.questions["undrain"] = self._undrain
         node.orders.questions["reload"] = lambda _: self._reload()
+        node.orders.questions["log_modules"] = lambda detail: levels.apply(levels.parse(detail["modules"]))
         if Kind.ACCOUNT in self._kinds:
-            self._api = import_module(_API).Api(node)
-            if self._config.admin.pages:
-                self._site = import_module(_PAGES).Site(node)
+            self._front.open(node)
             node.orders.command = import_module(_COMMANDS).Commands(node)
             node.orders.announce = import_module(_ANNOUNCEMENTS).Announcements(node)
         self._watch(node)
+        levels.apply(levels.parse(self._config.log.modules))
         self._node = node
         collector.set_up()
         return node
-
-    async def _answer(self, request: Request) -> Response:
-        """What is no page of health: the API and the pages, once this process has joined the cluster."""
-        pages = request.path == "/admin" or request.path.startswith("/admin/")
-        if not (request.path.startswith("/api/") or (pages and self._config.admin.pages)):
-            return Response(404, b"not found\n")
-        handler = self._site if pages else self._api
-        if handler is None:
-            return Response(503, b"starting\n", headers=(("Retry-After", "1"),))
-        return await handler(request)
 
     def _drain_asked(self, rate: int) -> None:
         self._asked_rate = rate
@@ -240,6 +230,8 @@ class _Process:
 
     def _reload(self) -> dict[str, object]:
         """Read certificates and the configuration again; tells what has changed, and what waits for a restart."""
+        self._guard.reload()
+        log.reopen()
         for service in self._services:
             if (reload := getattr(service, "reload", None)) is not None:
                 reload()
@@ -249,6 +241,8 @@ class _Process:
             self._node.config = merged.config
         if "log.level" in merged.live:
             self._log_level(merged.config.log.level)
+        if "log.modules" in merged.live:
+            levels.apply(levels.parse(merged.config.log.modules))
         for service in self._services:
             if (configured := getattr(service, "configured", None)) is not None:
                 configured(merged.config)
@@ -304,6 +298,7 @@ class _Process:
             await trio.sleep(_POLL)
         ports = {**_listening(self._services), "admin": admin_port}
         self._report({"say": "ready", "incarnation": self._incarnation, "ports": ports})
+        notifying.ready(f"serving, admin port {admin_port}")
 
     def _ready(self, node: ClusterNode, *, patient: bool) -> bool:
         state = node.readiness()
@@ -336,6 +331,7 @@ class _Process:
         if self._drain_rate:
             seconds += self._connections() / self._drain_rate
         _log.info("draining", connections=self._connections(), rate=self._drain_rate)
+        notifying.stopping(seconds)
         with trio.move_on_after(seconds) as limit:
             with self._drained:
                 for service in self._services:

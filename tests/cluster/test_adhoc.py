@@ -99,7 +99,7 @@ async def test_commands(cluster: Cluster, people: People) -> None:
     cluster.cli("domain", "set", DOMAIN, "--admin", f"boss@{DOMAIN}")
     admin = Admin(await online(people, boss))
     stranger = Admin(await online(people, other))
-    for step in (_discovered, _refused, _users, _numbers, _texts, _addressed, _admins):
+    for step in (_discovered, _refused, _users, _numbers, _texts, _addressed, _lists, _admins):
         await step(admin, stranger, people)
     cluster.cli("domain", "set", DOMAIN, "--no-admins")
     log = cluster.log()
@@ -333,6 +333,22 @@ async def _addressed(admin: Admin, stranger: Admin, people: People) -> None:
     await away.login("away", "p")
     assert await _at_login(away) == "to all"
     assert not (await admin.run("delete-user", accountjids=f"away@{DOMAIN}"))[1]
+
+
+async def _lists(admin: Admin, stranger: Admin, people: People) -> None:
+    """Black and white lists are those of the domain, as the operator sees them (XEP-0133 sections 4.10 and 4.11)."""
+    for node in ("restart", "edit-blacklist"):
+        assert condition(await stranger.command(node)) == (
+            ["not-allowed"] if node == "restart" else ["forbidden"]
+        )
+    assert not (await admin.run("edit-blacklist", blacklistjids=["marlowe.lit", "*.Denmark.lit"]))[1]
+    assert not (await admin.run("edit-whitelist", whitelistjids=["verona.it"]))[1]
+    assert (await admin.run("edit-blacklist", blacklistjids=["kit@marlowe.lit"]))[1]
+    for node, listed in (("black", ["marlowe.lit", "*.denmark.lit"]), ("white", ["verona.it"])):
+        form = await admin.command(f"edit-{node}list")
+        field = next(one for one in form.iter(f"{X}field") if one.get("var") == f"{node}listjids")
+        assert [value.text for value in field.findall(f"{X}value")] == listed
+        assert not (await admin.run(f"edit-{node}list", **{f"{node}listjids": []}))[1]
 
 
 async def _admins(admin: Admin, stranger: Admin, people: People) -> None:

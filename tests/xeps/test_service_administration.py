@@ -25,6 +25,8 @@ NODES = [
     "get-user-roster",
     "get-user-lastlogin",
     "user-stats",
+    "edit-blacklist",
+    "edit-whitelist",
     "get-registered-users-num",
     "get-disabled-users-num",
     "get-online-users-num",

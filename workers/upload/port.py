@@ -14,11 +14,11 @@ from rookery.shared.net.addresses import Nets
 from rookery.shared.net.certificates import CertificateStore
 from rookery.shared.net.limits import Doorkeeper
 from rookery.shared.net.listener import bind_sockets
+from rookery.shared.net.secured import Secured
 from rookery.shared.observe.metrics import RATELIMIT
 from rookery.shared.xeps.upload import Options
 from rookery.workers.upload.files import Files
 from rookery.workers.upload.http import Connection
-from rookery.workers.upload.secured import Secured
 
 WEB: Final = "web"
 _BACKLOG: Final = 256

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from rookery.admin import processes, sessions
@@ -9,6 +10,7 @@ from rookery.admin.desk import Desk
 from rookery.admin.errors import Invalid, NotFound
 from rookery.shared.bus.messages import DrainProcess, SetLogLevel
 from rookery.shared.db.api import Connection
+from rookery.shared.observe import levels
 
 LEVELS: Final = ("debug", "info", "warning", "error")
 _COUNTS: Final = """
@@ -60,6 +62,25 @@ async def reload(desk: Desk, incarnation: str = "") -> dict[str, dict[str, Any]]
     await desk.tell([desk.audit("cluster reload", incarnation or "all")])
     silent = {"live": [], "restart": [], "errors": ["it does not answer, or its version cannot do that"]}
     return {name: answers.get(name, silent) for name in names}
+
+
+async def log_modules(desk: Desk, modules: Sequence[str], incarnation: str = "") -> dict[str, list[str]]:
+    """Give single modules levels of their own, in place of those that they had, until a process ends: {process: names that it has no module of}.
+
+    `modules` are `MODULE=LEVEL`; none gives all the level of all. Raises Invalid, NotFound.
+    """
+    try:
+        levels.parse(modules)
+    except ValueError as error:
+        raise Invalid(str(error)) from None
+    if incarnation:
+        await _known(desk, incarnation)
+        names = [incarnation]
+    else:
+        names = [one["incarnation"] for one in (await status(desk))["processes"] if one["state"] != "silent"]
+    found = await desk.cluster.ask_processes(names, "log_modules", {"modules": [*modules]})
+    await desk.tell([desk.audit("cluster log-modules", incarnation or "all", modules=" ".join(modules))])
+    return found
 
 
 async def log_level(desk: Desk, level: str, incarnation: str = "") -> None:

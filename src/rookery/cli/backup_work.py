@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ import msgspec
 from rookery.cli import EX_UNAVAILABLE, CommandError
 from rookery.cli.options import run
 from rookery.embedded import start_postgres
-from rookery.embedded.binaries import installations
+from rookery.embedded.binaries import tools
 from rookery.shared import config
 from rookery.shared.config import Config
 from rookery.shared.db import migrate
@@ -27,7 +26,6 @@ from rookery.shared.xeps import upload
 from rookery.up.plan import default_data_directory
 from rookery.up.state import Running, read_running
 
-_VERSION: Final = re.compile(r"\(PostgreSQL\) (\d+)")
 _DUMPED_FROM: Final = re.compile(rb"^; +Dumped from database version: (\d+)", re.MULTILINE)
 _STATEMENT: Final = 300.0
 #: After a restore, ids of archives and queues begin above all that the cluster has given out since the backup.
@@ -127,18 +125,7 @@ def uploads(settings: Config, home: Path | None) -> list[Path]:
 
 def tool(name: str, major: int) -> str:
     """`pg_dump` or `pg_restore` of at least this major version, the nearest one. Raises CommandError."""
-    found = {
-        one.major: one.bin / name
-        for one in reversed(list(installations()))
-        if os.access(one.bin / name, os.X_OK)
-    }
-    on_path = shutil.which(name)
-    if on_path is not None:
-        said = _VERSION.search(
-            subprocess.run([on_path, "--version"], capture_output=True, text=True, check=False).stdout
-        )
-        if said:
-            found.setdefault(int(said[1]), Path(on_path))
+    found = tools(name)
     fitting = [number for number in sorted(found) if number >= major]
     if not fitting:
         have = ", ".join(map(str, sorted(found))) or "none"

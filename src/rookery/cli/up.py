@@ -127,7 +127,7 @@ def up(data: Path | None, ephemeral: bool, config_file: Path | None, detach: boo
             "rookery: sources have changed since they were compiled, they run uncompiled: make compile",
             err=True,
         )
-    log.configure(level=plan.config.log.level, form=plan.config.log.format, kind="up")
+    log.configure(level=plan.config.log.level, form=plan.config.log.format, kind="up", to=plan.config.log.to)
     supervisor.run(
         plan,
         wiring.run_child,

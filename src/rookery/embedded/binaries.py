@@ -91,28 +91,47 @@ def obstacle(path: Path, user: RunAs) -> Path | None:
 
 def installations() -> Iterator[Binaries]:
     """Every usable Postgres here: first the wheel's (the same on every machine), newest first, then the system's."""
+    wheel, system = _folders("postgres")
+    yield from _versions(wheel)
+    yield from _versions(system)
+
+
+def tools(name: str) -> dict[int, Path]:
+    """A program of Postgres (`pg_dump`) by its major version; it needs no server beside it. The wheel's before the system's."""
+    wheel, system = _folders(name)
+    found: dict[int, Path] = {}
+    for folder in (*wheel, *system):
+        if os.access(folder / name, os.X_OK) and (version := _version(folder / name)):
+            found.setdefault(int(version[1]), folder / name)
+    on_path = shutil.which(name)  # perhaps a wrapper, as Debian's is, which looks for its name beside itself
+    if on_path is not None and (version := _version(Path(on_path))):
+        found.setdefault(int(version[1]), Path(on_path))
+    return found
+
+
+def _folders(name: str) -> tuple[list[Path], list[Path]]:
+    """Where the wheel and where the system may have a program."""
     # find_spec imports no top-level package: the wheel's Python layer stays out of this process.
     spec = importlib.util.find_spec(_WHEEL)
     wheel = [Path(place) for place in (spec.submodule_search_locations or ())] if spec else []
-    yield from _versions(found for place in wheel for found in place.glob("pginstall*/bin"))
-    on_path = shutil.which("postgres")
-    yield from _versions(
-        [
-            *Path("/usr/lib/postgresql").glob("*/bin"),
-            *([Path(on_path).resolve().parent] if on_path else []),
-        ]
-    )
+    on_path = shutil.which(name)
+    return [found for place in wheel for found in place.glob("pginstall*/bin")], [
+        *Path("/usr/lib/postgresql").glob("*/bin"),
+        *([Path(on_path).resolve().parent] if on_path else []),
+    ]
 
 
-def _versions(folders: Iterator[Path] | list[Path]) -> list[Binaries]:
+def _version(program: Path) -> re.Match[str] | None:
+    answer = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
+    return _VERSION.search(answer.stdout)
+
+
+def _versions(folders: list[Path]) -> list[Binaries]:
     found = []
     for folder in folders:
         if not os.access(folder / "initdb", os.X_OK) or not os.access(folder / "postgres", os.X_OK):
             continue
-        answer = subprocess.run(
-            [folder / "postgres", "--version"], capture_output=True, text=True, check=False
-        )
-        match = _VERSION.search(answer.stdout)
+        match = _version(folder / "postgres")
         if match and int(match[1]) >= MINIMUM:
             found.append(Binaries(folder, int(match[1]), match[1] + match[2]))
     return sorted(found, key=lambda one: one.major, reverse=True)

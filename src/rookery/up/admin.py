@@ -8,8 +8,9 @@ from typing import Any, Final
 
 import trio
 
+from rookery.shared.net.guard import Guard
 from rookery.shared.observe import metrics
-from rookery.shared.observe.admin import LAG_LIMIT, UNAUTHORIZED, Health, may_read
+from rookery.shared.observe.admin import LAG_LIMIT, UNAUTHORIZED, Health
 from rookery.shared.observe.client import Ask, get, request
 from rookery.shared.observe.http import Handler, Request, Response, Routes
 from rookery.shared.settings import is_loopback
@@ -63,6 +64,7 @@ def routes(
     health: Health,
     children: Callable[[], Iterable[Child]],
     status: Callable[[], dict[str, Any]],
+    guard: Guard,
     metrics_token: str = "",
 ) -> Routes:
     """The aggregated endpoints; `status` is what `/status` answers to those on this machine."""
@@ -87,7 +89,7 @@ def routes(
         return Response(503 if found else 200, json.dumps({"failing": found}).encode(), _JSON)
 
     async def exposed(request: Request) -> Response:
-        if not may_read(request, metrics_token):
+        if not guard.may_read(request):
             return UNAUTHORIZED
         metrics.READY.set(not await failing())
         answers = await ask(children(), "/metrics", metrics_token)
@@ -108,14 +110,18 @@ def routes(
     }
 
 
-def passing(children: Callable[[], Iterable[Child]]) -> Handler:
-    """Passes /api/ and /admin/ on to a worker that answers it; the worker checks the token, and hears where the request came from."""
+def passing(children: Callable[[], Iterable[Child]], guard: Guard) -> Handler:
+    """Passes /api/ and /admin/ on to a worker that answers it; the worker checks the token, and hears how the request came, which is judged here."""
 
     async def passed(asked: Request) -> Response:
         if not asked.path.startswith(("/api/", "/admin/")) and asked.path != "/admin":
             return Response(404, b"not found\n")
+        if refused := guard.refused(asked):
+            return refused
         headers = {name: value for name, value in asked.headers.items() if name in _PASSED}
         where = {"x-forwarded-for": asked.peer or "?", "x-forwarded-host": asked.headers.get("host", "")}
+        if asked.secure:
+            where |= {"x-forwarded-proto": "https", "x-forwarded-certificate": asked.certificate}
         ask = Ask(asked.target, asked.method, headers | where, asked.body)
         for child in children():
             if child.state == "ready" and "account" in child.spec.kinds and "admin" in child.ports:

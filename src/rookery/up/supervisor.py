@@ -25,6 +25,7 @@ from rookery.shared.bus.reach import reach
 from rookery.shared.db import migrate
 from rookery.shared.db.api import Connection
 from rookery.shared.db.bridge import open_database
+from rookery.shared.net.guard import Guard
 from rookery.shared.observe import metrics
 from rookery.shared.observe.admin import BODY_BYTES, Health
 from rookery.shared.observe.http import HttpLimits, serve_http
@@ -207,13 +208,16 @@ class Supervisor:
         def children() -> Iterable[Child]:
             return self.children.all.values()
 
+        guard = Guard(settings)
+        nursery.start_soon(guard.watch, self.plan.config.tls.reload_interval)
         serve = partial(
             serve_http,
             settings.host,
             self.plan.admin_port,
-            admin.routes(self._health, children, self.status, settings.metrics_token),
+            admin.routes(self._health, children, self.status, guard, settings.metrics_token),
             limits=HttpLimits(body_bytes=BODY_BYTES),
-            otherwise=admin.passing(children) if settings.api else None,
+            otherwise=admin.passing(children, guard) if settings.api else None,
+            guard=guard,
         )
         self.admin_port = await nursery.start(serve)
 

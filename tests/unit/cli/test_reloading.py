@@ -29,6 +29,7 @@ LIVE = {
     "limits.stanzas_per_second": "edge: streams that begin",
     "limits.tls_seconds": "edge: connections that begin",
     "log.level": "wiring: log.level",
+    "log.modules": "wiring: levels.apply",
     "router.resource_conflict": "router: at its use",
 }
 

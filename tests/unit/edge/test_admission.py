@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from rookery.edge.admission import Admission, Queue, Rank, Ticket, Waiter
-from rookery.shared.net.reactor import NEVER, Reactor
+from rookery.shared.net.timers import NEVER
 
 R, F, S, N = Rank.RESUME, Rank.FAST, Rank.SCRAM, Rank.REGISTER
 
@@ -126,15 +126,13 @@ def test_a_limit_that_is_lifted_lets_everybody_in() -> None:
 
 async def test_edges_share_the_rate_of_the_cluster(autojump_clock: trio.testing.MockClock) -> None:
     edges = 4
-    reactor = Reactor()
-    admission = Admission(reactor, 400, 2.0, lambda: edges)
     done: list[bool] = []
 
     async def login() -> None:
         done.append(await admission.enter(S, client()))
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(reactor.run)
+        admission = Admission(trio.current_time, nursery.start_soon, 400, 2.0, lambda: edges)
         for _ in range(1000):
             nursery.start_soon(login)
         await trio.sleep(5)
@@ -149,4 +147,21 @@ async def test_edges_share_the_rate_of_the_cluster(autojump_clock: trio.testing.
         await trio.sleep(1)
         assert sum(done) == len(done) == 700
         nursery.cancel_scope.cancel()
-    reactor.close()
+
+
+async def test_those_who_wait_go_one_by_one(autojump_clock: trio.testing.MockClock) -> None:
+    times: list[float] = []
+    async with trio.open_nursery() as nursery:
+        admission = Admission(trio.current_time, nursery.start_soon, 50, 10.0)
+
+        async def login() -> None:
+            assert await admission.enter(S, client())
+            times.append(trio.current_time())
+
+        for _ in range(120):
+            nursery.start_soon(login)
+        await trio.sleep(1)
+        # A hundred at once (two seconds of the rate), the others fifty a second, evenly.
+        late = times[100:]
+        assert len(late) == 20
+        assert max(late.count(at) for at in late) == 1

@@ -137,6 +137,8 @@ def _filled(policy: Policy) -> dict[str, Sequence[str]]:
         "motd": policy.motd.split("\n") if policy.motd else (),
         "welcome": policy.welcome.split("\n") if policy.welcome else (),
         "adminjids": policy.admins,
+        "blacklistjids": policy.federation.get("block", ()),
+        "whitelistjids": policy.federation.get("allow", ()),
     }
 
 

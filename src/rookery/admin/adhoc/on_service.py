@@ -1,10 +1,10 @@
-"""Commands about the domain: what users are told, and who may administrate (XEP-0133 sections 4.23 to 4.29)."""
+"""Commands about the domain: what users are told, who may administrate (XEP-0133 sections 4.23 to 4.29), whom it speaks with (4.10, 4.11)."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from rookery.admin import announcing, domains, names
+from rookery.admin import announcing, domains, names, speaking
 from rookery.admin.adhoc.asked import Asked, Work
 from rookery.admin.errors import Invalid
 from rookery.shared.xeps.adhoc_commands import note
@@ -53,6 +53,22 @@ async def _edit_admins(asked: Asked) -> list[Element]:
     return []
 
 
+async def _blacklist(asked: Asked) -> list[Element]:
+    """Servers that the domain never speaks with (section 4.10), beside those that the operator blocks for all domains."""
+    said = speaking.federation(None, None, asked.jids("blacklistjids"))
+    await domains.put(asked.desk, asked.domain, None, Changes(federation=said))
+    return []
+
+
+async def _whitelist(asked: Asked) -> list[Element]:
+    """Servers that the domain speaks with where it speaks with listed ones alone (section 4.11): that it does is the operator's to say."""
+    said = speaking.federation(None, asked.jids("whitelistjids"), None)
+    await domains.put(asked.desk, asked.domain, None, Changes(federation=said))
+    if asked.policy.federation.get("mode") == "listed":
+        return []
+    return [note("the list counts where the operator has the domain speak with listed servers only")]
+
+
 #: How the log names an administrator who asks with a client.
 OPERATOR: Final = "admin "
 
@@ -64,4 +80,6 @@ WORK: Final[dict[str, Work]] = {
     "set-welcome": _set_welcome,
     "delete-welcome": _delete_welcome,
     "edit-admin": _edit_admins,
+    "edit-blacklist": _blacklist,
+    "edit-whitelist": _whitelist,
 }

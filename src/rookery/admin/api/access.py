@@ -82,5 +82,12 @@ def address_of(request: Request) -> str:
     return request.peer
 
 
+def certificate_of(request: Request) -> str:
+    """Whose certificate a request came with, for the log; "" without. The parent of `rookery up` on this machine passes it on."""
+    if not request.secure and is_loopback(request.peer):
+        return request.headers.get("x-forwarded-certificate", "")[:200]
+    return request.certificate
+
+
 def _slower(seconds: float, detail: str) -> Problem:
     return Problem(429, "too-many-requests", detail, (("Retry-After", str(max(1, math.ceil(seconds)))),))

@@ -11,7 +11,7 @@ import structlog
 import trio
 
 from rookery.admin.api import ejabberd, problems
-from rookery.admin.api.access import Access, address_of, forbidden
+from rookery.admin.api.access import Access, address_of, certificate_of, forbidden
 from rookery.admin.api.document import openapi
 from rookery.admin.api.problems import Problem
 from rookery.admin.api.reading import taken
@@ -78,6 +78,7 @@ class Api:
             status=response.status,
             address=address_of(request),
             ms=round((time.monotonic() - began) * 1000, 1),
+            certificate=certificate_of(request),
         )
         return response
 

@@ -128,6 +128,13 @@ class SetLevel(Taken, frozen=True, kw_only=True):
     incarnation: Incarnation | None = None
 
 
+class SetModules(Taken, frozen=True, kw_only=True):
+    """Levels of single parts (`workers.s2s=debug`) in place of those they had, of one process or of all, until it ends."""
+
+    modules: Annotated[list[Annotated[str, Meta(max_length=200)]], Meta(max_length=50)]
+    incarnation: Incarnation | None = None
+
+
 class Statistics(Given, frozen=True, kw_only=True):
     """What there is of users and sessions."""
 
@@ -192,6 +199,10 @@ async def _stay(desk: Desk, taken: Nothing) -> Rebalancing:
 async def _reload(desk: Desk, taken: ReloadIt) -> Reloaded:
     found = await cluster_work.reload(desk, taken.incarnation or "")
     return Reloaded(items=[Reread(process=name, **told) for name, told in found.items()])
+
+
+async def _log_modules(desk: Desk, taken: SetModules) -> None:
+    await cluster_work.log_modules(desk, taken.modules, taken.incarnation or "")
 
 
 async def _log_level(desk: Desk, taken: SetLevel) -> None:
@@ -326,6 +337,17 @@ VERBS: Final = (
         None,
         _log_level,
         "Change which lines are logged",
+        errors=(404,),
+    ),
+    Verb(
+        "cluster.log_modules",
+        "cluster",
+        "PUT",
+        "/v1/cluster/log-modules",
+        SetModules,
+        None,
+        _log_modules,
+        "Change which lines single parts log",
         errors=(404,),
     ),
 )

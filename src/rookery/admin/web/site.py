@@ -14,7 +14,7 @@ import trio
 
 from rookery.admin import tokens
 from rookery.admin.api import problems
-from rookery.admin.api.access import Access, address_of
+from rookery.admin.api.access import Access, address_of, certificate_of
 from rookery.admin.api.problems import Problem
 from rookery.admin.api.reading import fit
 from rookery.admin.desk import Desk, NodeDesk
@@ -90,6 +90,7 @@ class Site:
                 target=called[1],
                 status=response.status,
                 address=address_of(request),
+                certificate=certificate_of(request),
             )
         return response
 
@@ -182,8 +183,8 @@ def _micros(token: Token) -> int:
 
 
 def _secure(request: Request) -> bool:
-    """Whether the browser speaks TLS with the proxy before us."""
-    return request.headers.get("x-forwarded-proto", "") == "https"
+    """Whether the browser speaks TLS, with us or with the proxy before us."""
+    return request.secure or request.headers.get("x-forwarded-proto", "") == "https"
 
 
 def _plain(body: bytes, kind: str) -> Response:

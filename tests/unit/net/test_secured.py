@@ -10,7 +10,7 @@ import pytest
 import trio
 import trustme
 
-from rookery.workers.upload.secured import Secured
+from rookery.shared.net.secured import Secured
 
 DATA = bytes(range(256)) * 8192  # 2 MiB
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Any, Final
 
 import trio
 
@@ -35,6 +35,10 @@ class Secured(trio.abc.HalfCloseableStream):
                 await trio.lowlevel.wait_writable(self._sock)
             else:
                 return
+
+    def certificate(self) -> dict[str, Any] | None:
+        """The other side's, where it was asked for one and has it; verified."""
+        return self._sock.getpeercert()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """What has come, several records at once; b"" at the end. Raises as every stream of trio."""
