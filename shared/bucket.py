@@ -43,6 +43,6 @@ class Bucket:
         self._level = level - cost
         return True
 
-    def wait(self) -> float:
-        """Seconds from the last look until there is one token; 0.0 when there is. The rate must not be 0."""
-        return max(0.0, (1.0 - self._level) / self._rate)
+    def wait(self, cost: float = 1.0) -> float:
+        """Seconds from the last look until there are so many tokens; 0.0 when there are. The rate must not be 0."""
+        return max(0.0, (cost - self._level) / self._rate)

@@ -87,9 +87,11 @@ class Listener:
 
     def on_events(self, mask: int) -> None:
         """Accept a burst; epoll tells again when more are waiting."""
-        if self._bucket is None or self._bucket.spend(self._reactor.now, BURST):
-            # A storm is no reason to wait on a timer: a loop with so much to do comes back at its own pace.
+        bucket = self._bucket
+        if bucket is None or bucket.spend(self._reactor.now, BURST):
             self._take(BURST)
+        else:
+            self._pause(bucket.wait(BURST))
 
     def _take(self, most: int) -> None:
         for _ in range(most):
@@ -99,7 +101,7 @@ class Listener:
                 return
             except OSError as error:
                 if error.errno in _OUT_OF:
-                    self._pause()
+                    self._pause(PAUSE_SECONDS)
                     return
                 continue  # the peer gave up before we came (ECONNABORTED)
             sock.setblocking(False)
@@ -111,11 +113,11 @@ class Listener:
     def abort(self, reason: str) -> None:
         """A mistake with one client: the port stays open."""
 
-    def _pause(self) -> None:
-        # A level-triggered listener without descriptors would spin; existing connections go on.
+    def _pause(self, seconds: float) -> None:
+        # A level-triggered listener without descriptors, or ahead of its pace, would spin; existing connections go on.
         self._reactor.modify(self._sock.fileno(), 0)
         self._watched = False
-        self._pause_until = self._reactor.now + PAUSE_SECONDS
+        self._pause_until = self._reactor.now + seconds
         self._reactor.at(self, self._pause_until)
 
     def on_timer(self, now: float) -> float:
