@@ -53,8 +53,7 @@ _SERVED: Final = tuple(
 )
 _LACKS: Final = (errno.EADDRINUSE, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOSPC)
 _POLL: Final = 0.02
-#: The administration API; only where an account worker runs is it imported.
-#: Commands of administrators.
+#: Commands of administrators; only where an account worker runs are they imported.
 _COMMANDS: Final = "rookery.admin.adhoc.commands"
 _ANNOUNCEMENTS: Final = "rookery.admin.adhoc.announcements"
 #: Signals so soon after the first one are taken for the same.
