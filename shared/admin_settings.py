@@ -17,7 +17,7 @@ class Admin(Section, frozen=True):
         bool, about("Serve the pages of /admin/ where an account worker runs; they ask for a token")
     ] = True
     metrics_token: Annotated[
-        str, about("Bearer token that /metrics asks for; empty asks for none", secret=True)
+        str, about("Bearer token that /metrics asks for; empty asks for none", secret=True, live=True)
     ] = ""
     certificate_file: Annotated[
         str,

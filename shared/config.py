@@ -26,8 +26,8 @@ class Bus(Section, frozen=True):
         "nats://127.0.0.1:4222"
     )
     user: Annotated[str, about("User of NATS, with `password`")] = ""
-    password: Annotated[str, about("Password of `user`", secret=True)] = ""
-    token: Annotated[str, about("Token for NATS, in place of a user", secret=True)] = ""
+    password: Annotated[str, about("Password of `user`", secret=True, live=True)] = ""
+    token: Annotated[str, about("Token for NATS, in place of a user", secret=True, live=True)] = ""
     nkey_seed_file: Annotated[str, about("Credentials file for NATS: an nkey seed, or a JWT with one")] = ""
     ca_file: Annotated[
         str, about("Certificate authorities (PEM) for tls://; empty for those of the system")
@@ -49,7 +49,7 @@ class Database(Section, frozen=True):
     url: Annotated[str, about("Where Postgres is: postgresql://user@host:port/database")] = (
         "postgresql://rookery@127.0.0.1:5432/rookery"
     )
-    password: Annotated[str, about("Password of the user in `url`", secret=True)] = ""
+    password: Annotated[str, about("Password of the user in `url`", secret=True, live=True)] = ""
     pool_max: Annotated[int, about("Most connections of one process", "connections", ge=1)] = 4
     statement_cache: Annotated[
         int,

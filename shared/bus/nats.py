@@ -19,6 +19,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import structlog
 import trio
 
@@ -55,6 +56,10 @@ class NatsBus(BusCore):
             window_bytes=config.window_bytes,
         )
         self._nats = _Nats(self, config, quiet)
+
+    def renew(self, config: BusConfig) -> None:
+        """The next connection shows the password or token of this configuration."""
+        self._nats.renew(config)
         NATS_RECONNECTS.sample(lambda: max(0, self._nats.connections - 1))
         NATS_PENDING.sample(lambda: self._nats.backlog)
         self.attach(self._nats)
@@ -320,6 +325,10 @@ class _Nats:
             for event in reader.feed(await stream.read()):
                 if isinstance(event, wire.Control) and event.op == "INFO":
                     return wire.parse_info(event.text)
+
+    def renew(self, config: BusConfig) -> None:
+        """See `NatsBus.renew`."""
+        self._config = msgspec.structs.replace(self._config, password=config.password, token=config.token)
 
     def _options(self, server: wire.Server, info: dict[str, Any]) -> dict[str, Any]:
         config = self._config

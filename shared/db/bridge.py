@@ -73,6 +73,10 @@ class Bridge:
                 DB_SECONDS.labels(op).observe(trio.current_time() - started)
         return value
 
+    def renew(self, password: str) -> None:
+        """Connections that are opened from now on show this password; those that are open stay."""
+        self._pool.password = password
+
     @property
     def healthy(self) -> bool:
         """Whether the last unit of work reached Postgres."""

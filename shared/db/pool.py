@@ -50,6 +50,8 @@ class Pool:
         self.healthy = True
         self.waiting: deque[Job] = deque()
         self._settings = settings
+        #: For connections that are opened from now on; set by any thread.
+        self.password = settings.password
         self._servers: set[_Server] = set()
         self._idle: list[_Server] = []
         self.closing = False
@@ -98,7 +100,7 @@ class Pool:
         try:
             connection = await asyncpg.connect(
                 settings.url,
-                password=settings.password or None,
+                password=self.password or None,
                 timeout=CONNECT_SECONDS,
                 command_timeout=settings.statement_timeout + GRACE_SECONDS,
                 statement_cache_size=settings.statement_cache,

@@ -12,6 +12,7 @@ import ssl
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import structlog
 import trio
 
@@ -65,6 +66,10 @@ class Guard:
                 return None
             return Way(secured, True, name_of(secured.certificate()))
         return None
+
+    def renew(self, settings: Admin) -> None:
+        """The token for metrics is another one."""
+        self._settings = msgspec.structs.replace(self._settings, metrics_token=settings.metrics_token)
 
     async def watch(self, seconds: float) -> None:
         """Read files that have changed, until cancelled."""

@@ -65,6 +65,7 @@ class Options(Section, frozen=True):
         about(
             "What is shared with the TURN servers (coturn: `static-auth-secret`); empty: no credentials are given",
             secret=True,
+            live=True,
         ),
     ] = ""
     credential_seconds: Annotated[

@@ -1,14 +1,20 @@
-"""Reading the configuration again while a process runs (SIGHUP, `rookery reload`): what is live changes, the rest is told."""
+"""Reading the configuration again while a process runs (SIGHUP, `rookery reload`, another secret in its file): what is live changes, the rest is told."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 import structlog
+import trio
 
+from rookery.shared.bus.nats import NatsBus
+from rookery.shared.cluster.node import ClusterNode
 from rookery.shared.config import Config
+from rookery.shared.db.bridge import Bridge
 from rookery.shared.reference import SETTINGS
 from rookery.shared.settings import SettingsError
 
@@ -55,3 +61,34 @@ def reread(running: Config, source: Source | None) -> tuple[Merged, list[str]]:
         return nothing, error.errors
     _log.info("config_reloaded", live=merged.live, restart=merged.restart)
     return merged, []
+
+
+def renew(config: Config, node: ClusterNode) -> None:
+    """Connections that a process opens from now on show the secrets of this configuration."""
+    if isinstance(node.bus, NatsBus):
+        node.bus.renew(config.bus)
+    if isinstance(node.db, Bridge):
+        node.db.renew(config.database.password)
+
+
+async def watch(files: Sequence[Path], seconds: float, changed: Callable[[], object]) -> None:
+    """Call `changed` when one of these files is another one, or has been written; until cancelled. One that is missing just now may be coming."""
+    known = await trio.to_thread.run_sync(_stamps, files)
+    while files:
+        await trio.sleep(seconds)
+        found = await trio.to_thread.run_sync(_stamps, files)
+        if found != known and all(found):
+            known = found
+            changed()
+
+
+def _stamps(files: Sequence[Path]) -> list[tuple[int, int, int] | None]:
+    return [_stamp(file) for file in files]
+
+
+def _stamp(file: Path) -> tuple[int, int, int] | None:
+    try:
+        found = os.stat(file)
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns

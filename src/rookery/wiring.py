@@ -22,7 +22,7 @@ import trio
 
 from rookery import __version__, _compiled, front, notifying
 from rookery.front import Front
-from rookery.reloading import Source, reread
+from rookery.reloading import Source, renew, reread, watch
 from rookery.shared import collector, settings
 from rookery.shared.bus.kinds import KINDS, Kind, built, labelled
 from rookery.shared.cluster.about import here
@@ -167,6 +167,9 @@ class _Process:
                     self._guard,
                 )
                 nursery.start_soon(self._guard.watch, config.tls.reload_interval)
+                if self._source is not None:
+                    files = settings.value_files(os.environ)
+                    nursery.start_soon(watch, files, config.tls.reload_interval, self._reload)
                 port = await nursery.start(serve_admin, self._health, served)
                 node = await self._join(stack)
                 node.about = about(port, here(config.cluster))
@@ -238,6 +241,8 @@ class _Process:
         self._config = merged.config
         if self._node is not None:
             self._node.config = merged.config
+            renew(merged.config, self._node)
+        self._guard.renew(merged.config.admin)
         if "log.level" in merged.live:
             self._log_level(merged.config.log.level)
         if "log.modules" in merged.live:
