@@ -155,17 +155,6 @@ def _from_text(text: str, path: str, collected: _Collected) -> None:
                 collected.put(section, name, value, path, f"{path}: {section}.{name}")
 
 
-def value_files(environ: Mapping[str, str]) -> list[Path]:
-    """The files whose contents are values of settings: those of variables with `_FILE` behind the name of a setting."""
-    return [Path(environ[variable]) for variable in sorted(environ) if _from_a_file(variable)]
-
-
-def _from_a_file(variable: str) -> bool:
-    section, _, name = variable.removeprefix(PREFIX).lower().partition("__")
-    fields = FIELDS.get(section, ()) if variable.startswith(PREFIX) else ()
-    return name.endswith("_file") and name not in fields and name.removesuffix("_file") in fields
-
-
 def _from_environment(environ: Mapping[str, str], collected: _Collected) -> None:
     for variable in sorted(environ):
         # Without a double underscore it is not ours: Kubernetes sets ROOKERY_EDGE_SERVICE_HOST for a service.

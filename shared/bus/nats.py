@@ -59,7 +59,8 @@ class NatsBus(BusCore):
 
     def renew(self, config: BusConfig) -> None:
         """The next connection shows the password or token of this configuration."""
-        self._nats.renew(config)
+        nats = self._nats
+        nats.config = msgspec.structs.replace(nats.config, password=config.password, token=config.token)
         NATS_RECONNECTS.sample(lambda: max(0, self._nats.connections - 1))
         NATS_PENDING.sample(lambda: self._nats.backlog)
         self.attach(self._nats)
@@ -159,7 +160,7 @@ class _Nats:
 
     def __init__(self, bus: NatsBus, config: BusConfig, quiet: bool) -> None:
         self._bus = bus
-        self._config = config
+        self.config = config
         self._servers = wire.parse_urls(config.url)
         random.shuffle(self._servers)
         self.connected = False
@@ -297,8 +298,8 @@ class _Nats:
             reader = wire.Reader()
             info = await self._info(plain, reader)
             stream: PlainStream | TlsStream = plain
-            if server.tls or self._config.ca_file or info.get("tls_required"):
-                context = ssl.create_default_context(cafile=self._config.ca_file or None)
+            if server.tls or self.config.ca_file or info.get("tls_required"):
+                context = ssl.create_default_context(cafile=self.config.ca_file or None)
                 stream = self._stream = await TlsStream.upgrade(plain, context, server.host, self._bus.want)
             self.max_payload = min(int(info.get("max_payload", self.max_payload)), wire.MAX_MESSAGE)
             nursery.start_soon(stream.writer)
@@ -326,12 +327,8 @@ class _Nats:
                 if isinstance(event, wire.Control) and event.op == "INFO":
                     return wire.parse_info(event.text)
 
-    def renew(self, config: BusConfig) -> None:
-        """See `NatsBus.renew`."""
-        self._config = msgspec.structs.replace(self._config, password=config.password, token=config.token)
-
     def _options(self, server: wire.Server, info: dict[str, Any]) -> dict[str, Any]:
-        config = self._config
+        config = self.config
         options: dict[str, Any] = {
             "verbose": False,
             "pedantic": False,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,8 +15,8 @@ from rookery.shared.bus.nats import NatsBus
 from rookery.shared.cluster.node import ClusterNode
 from rookery.shared.config import Config
 from rookery.shared.db.bridge import Bridge
-from rookery.shared.reference import SETTINGS
-from rookery.shared.settings import SettingsError
+from rookery.shared.reference import PREFIX, SETTINGS
+from rookery.shared.settings import FIELDS, SettingsError
 
 _log = structlog.get_logger()
 #: Reads what a process was configured with once more. Raises SettingsError.
@@ -69,6 +69,17 @@ def renew(config: Config, node: ClusterNode) -> None:
         node.bus.renew(config.bus)
     if isinstance(node.db, Bridge):
         node.db.renew(config.database.password)
+
+
+def value_files(environ: Mapping[str, str]) -> list[Path]:
+    """The files whose contents are values of settings: those of variables with `_FILE` behind the name of a setting."""
+    return [Path(environ[variable]) for variable in sorted(environ) if _from_a_file(variable)]
+
+
+def _from_a_file(variable: str) -> bool:
+    section, _, name = variable.removeprefix(PREFIX).lower().partition("__")
+    fields = FIELDS.get(section, ()) if variable.startswith(PREFIX) else ()
+    return name.endswith("_file") and name not in fields and name.removesuffix("_file") in fields
 
 
 async def watch(files: Sequence[Path], seconds: float, changed: Callable[[], object]) -> None:

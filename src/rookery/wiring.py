@@ -22,7 +22,7 @@ import trio
 
 from rookery import __version__, _compiled, front, notifying
 from rookery.front import Front
-from rookery.reloading import Source, renew, reread, watch
+from rookery.reloading import Source, renew, reread, value_files, watch
 from rookery.shared import collector, settings
 from rookery.shared.bus.kinds import KINDS, Kind, built, labelled
 from rookery.shared.cluster.about import here
@@ -168,7 +168,7 @@ class _Process:
                 )
                 nursery.start_soon(self._guard.watch, config.tls.reload_interval)
                 if self._source is not None:
-                    files = settings.value_files(os.environ)
+                    files = value_files(os.environ)
                     nursery.start_soon(watch, files, config.tls.reload_interval, self._reload)
                 port = await nursery.start(serve_admin, self._health, served)
                 node = await self._join(stack)

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 import trio
 
-from rookery.reloading import merge, renew, reread, watch
+from rookery.reloading import merge, renew, reread, value_files, watch
 from rookery.shared.bus.kinds import Kind
 from rookery.shared.bus.nats import NatsBus
 from rookery.shared.bus.wire import parse_urls
@@ -18,7 +18,7 @@ from rookery.shared.config import Bus, Config, Database
 from rookery.shared.db.api import Connection, DatabaseUnavailable
 from rookery.shared.db.bridge import open_database
 from rookery.shared.reference import SETTINGS
-from rookery.shared.settings import SettingsError, loads, value_files
+from rookery.shared.settings import SettingsError, loads
 
 #: Where each live setting is taken from again: at its use from the node's or the process's configuration, or by `configured` of a service.
 LIVE = {
