@@ -56,11 +56,6 @@ class NatsBus(BusCore):
             window_bytes=config.window_bytes,
         )
         self._nats = _Nats(self, config, quiet)
-
-    def renew(self, config: BusConfig) -> None:
-        """The next connection shows the password or token of this configuration."""
-        nats = self._nats
-        nats.config = msgspec.structs.replace(nats.config, password=config.password, token=config.token)
         NATS_RECONNECTS.sample(lambda: max(0, self._nats.connections - 1))
         NATS_PENDING.sample(lambda: self._nats.backlog)
         self.attach(self._nats)
@@ -69,6 +64,11 @@ class NatsBus(BusCore):
         #: Called with the seconds that this process stood still, when they are many; it then connects anew.
         self.on_frozen: Callable[[float], None] = _ignore
         self._ticked = math.inf
+
+    def renew(self, config: BusConfig) -> None:
+        """The next connection shows the password or token of this configuration."""
+        nats = self._nats
+        nats.config = msgspec.structs.replace(nats.config, password=config.password, token=config.token)
 
     @property
     def trouble(self) -> str:
