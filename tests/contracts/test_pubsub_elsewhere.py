@@ -144,10 +144,12 @@ async def test_clients_elsewhere_have_bounds(database: Database) -> None:
 
 
 async def test_a_new_contact_elsewhere_is_asked_for_its_presence(database: Database) -> None:
-    """What it said before it was let in was not looked at. Only where it lets itself be seen."""
+    """What it said before it was let in was not looked at. Only where it lets itself be seen, and for an account that has nodes."""
     async with nodes(database) as world:
         s2s = abroad(world)
-        for subscription, expected in (("from", []), ("both", [(ROMEO, "probe")])):
+        for subscription, expected in (("both", []), ("from", []), ("both", [(ROMEO, "probe")])):
+            if subscription == "from":
+                await world.publish(MOOD, ITEM)
             world.post(ALICE, RosterChanged(ALICE, ROMEO, subscription))
             await world.rest()
             assert [(to, one.type) for to, one in went(s2s)] == expected

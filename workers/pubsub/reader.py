@@ -134,6 +134,11 @@ async def audience(conn: Connection, account: str) -> tuple[Sequence[str], froze
     return ((), frozenset()) if row is None else (row["seen_by"], frozenset(row["blocked"]))
 
 
+async def owns(conn: Connection, account: str) -> bool:
+    """Whether an account has nodes."""
+    return bool(await conn.fetchval("SELECT EXISTS (SELECT 1 FROM pubsub_node WHERE owner = $1)", account))
+
+
 async def mutual(conn: Connection, account: str) -> list[str]:
     """The contacts of an account that it sees and that see it."""
     jid = Jid.trusted(account)

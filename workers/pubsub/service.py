@@ -118,7 +118,9 @@ class PubsubService(HostedWorker):
         self.keeping.audiences.forget(item.account)
         if self.addresses.account(item.contact):
             await self.keeping.show(partition, item.account, item.contact)
-        elif item.subscription == "both":
+        elif item.subscription == "both" and await self.database(
+            partition, lambda conn: reader.owns(conn, item.account)
+        ):
             # What its presence said before it was let in was not looked at.
             self.elsewhere.probe(item.account, item.contact)
 
