@@ -154,12 +154,9 @@ class Session:
 
     def not_stored(self, stored: int) -> list[Kept]:
         """What its client has acknowledged and is not committed; everything up to the archive id `stored` is."""
-        self.ahead = (
-            None
-            if self.ahead is None
-            else deque((one for one in self.ahead if one.parcel.row > stored), MAX_KEPT)
-        )
-        return list(self.ahead or ())
+        left = [one for one in self.ahead or () if one.parcel.row > stored]
+        self.ahead = deque(left, MAX_KEPT) if left else None
+        return left
 
     def abandon(self) -> list[Kept]:
         """The session is dead: what it did not get and nobody else got or may still get, in order."""

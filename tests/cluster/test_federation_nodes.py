@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from xml.etree.ElementTree import Element
 
 import pytest
 import trio
 from tests.cluster.federated import CLIENT
-from tests.cluster.test_federation_prosody import World, _name, bare, heard, presence
-from tests.cluster.theirs import TheirProsody, between
-from tests.contracts.s2s_peers import need_prosody
+from tests.cluster.test_federation_prosody import (  # noqa: F401  with the same servers beside each other
+    World,
+    _name,
+    bare,
+    heard,
+    presence,
+    running,
+    world,
+)
 from tests.stories.client import Client
 from tests.unit.router.delivery.test_interests import caps, query
 
@@ -22,21 +28,6 @@ EVENT = "{http://jabber.org/protocol/pubsub#event}"
 INFO = "{http://jabber.org/protocol/disco#info}query"
 VER = verification_string(query(MOOD))
 AVAILABLE = f"<presence>{caps(VER).xml('jabber:client')}</presence>"
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[World]:
-    need_prosody()
-    with between(TheirProsody) as (lab, theirs):
-        yield World(lab, theirs)
-
-
-@pytest.fixture
-async def world(running: World, request: pytest.FixtureRequest) -> World:
-    """With accounts of this test's name."""
-    await running.up()
-    await trio.to_thread.run_sync(running.accounts, _name(request.node.name))
-    return running
 
 
 async def told(client: Client, seconds: float = 20.0) -> list[tuple[str, str]]:
@@ -73,9 +64,9 @@ async def publish(client: Client, id: str, node: str = MOOD) -> None:
 
 
 @asynccontextmanager
-async def befriended(world: World, name: str) -> AsyncIterator[tuple[Client, Client]]:
+async def befriended(both: World, name: str) -> AsyncIterator[tuple[Client, Client]]:
     """A user of each, who see one another; neither says what its client can do."""
-    alice, bob = await world.ours(name), await world.other(name)
+    alice, bob = await both.ours(name), await both.other(name)
     for client in (alice, bob):
         await client.request("<iq type='get' id='roster'><query xmlns='jabber:iq:roster'/></iq>")
         await client.send("<presence/>")
@@ -93,7 +84,8 @@ async def befriended(world: World, name: str) -> AsyncIterator[tuple[Client, Cli
 
 
 async def test_contacts_of_both_servers_are_told_by_their_capabilities(
-    world: World, request: pytest.FixtureRequest
+    world: World,  # noqa: F811
+    request: pytest.FixtureRequest,
 ) -> None:
     name = _name(request.node.name)
     async with befriended(world, name) as (alice, bob):
@@ -115,7 +107,8 @@ async def test_contacts_of_both_servers_are_told_by_their_capabilities(
 
 
 async def test_a_contact_who_is_away_gets_the_last_item_when_it_comes(
-    world: World, request: pytest.FixtureRequest
+    world: World,  # noqa: F811
+    request: pytest.FixtureRequest,
 ) -> None:
     """The publisher may be away then (section 4.3.2)."""
     name = _name(request.node.name)
